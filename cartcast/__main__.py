@@ -1,0 +1,63 @@
+"""The `cartcast` command: assembles the command groups and turns failures into one line and an exit code."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from cartcast.commands import demo, doctor, migrate, replay, simulate, sink, topics, train, up, worker
+from cartcast.errors import UsageError
+from model.errors import CartcastError
+
+app = typer.Typer(
+    name="cartcast",
+    help="The probability that a shopper buys, scored at every event of a stream.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings (see also CARTCAST_CONFIG).")] = None,
+) -> None:
+    """Keep what every command shares."""
+    context.obj = config
+
+
+app.command(name="demo")(demo.demo)
+app.command(name="up")(up.up)
+app.add_typer(topics.app, name="topics")
+app.command(name="migrate")(migrate.migrate)
+app.command(name="worker")(worker.worker)
+app.command(name="sink")(sink.sink)
+app.command(name="replay")(replay.replay)
+app.command(name="simulate")(simulate.simulate)
+app.command(name="train")(train.train)
+app.command(name="doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command: 0 done, 1 failed, 2 wrong usage."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except click.ClickException as failure:
+        failure.show()
+        sys.exit(failure.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except UsageError as failure:
+        print(f"cartcast: {failure}", file=sys.stderr)
+        sys.exit(2)
+    except CartcastError as failure:
+        print(f"cartcast: {failure}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""Failures of the command itself."""
+
+from model.errors import CartcastError
+
+
+class UsageError(CartcastError):
+    """Options or settings that make no sense together; exit code 2."""
+
+
+class LocalStackError(CartcastError):
+    """The local Kafka or ClickHouse does not start or has ended."""

@@ -1,0 +1,108 @@
+"""The settings tree: the only place that reads the environment.
+
+Precedence: flag > environment (`CARTCAST_KAFKA__BOOTSTRAP_SERVERS`) > YAML file (`--config`) > default.
+Each part is handed the frozen branch it uses.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from cartcast.errors import UsageError
+from sinks.settings import ClickHouseSettings, SinkSettings
+from streams.settings import Topics, WorkerSettings
+
+CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
+
+
+class KafkaSettings(BaseModel):
+    """The cluster and how to speak to it; the same for every client."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic_prefix: str = Field(default="cartcast", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    partitions: int = Field(default=4, gt=0, description="partitions of the events, scores and dead-letter topics")
+    replication_factor: int = Field(default=1, gt=0)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_ca_location: Path | None = None
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(prefix=self.topic_prefix)
+
+    def client_config(self) -> dict[str, Any]:
+        """Return the librdkafka properties that reach this cluster."""
+        config: dict[str, Any] = {"bootstrap.servers": self.bootstrap_servers}
+        if self.security_protocol != "PLAINTEXT":
+            config["security.protocol"] = self.security_protocol
+        if self.security_protocol.startswith("SASL"):
+            config["sasl.mechanism"] = self.sasl_mechanism
+            config["sasl.username"] = self.sasl_username
+            config["sasl.password"] = self.sasl_password.get_secret_value()
+        if self.ssl_ca_location:
+            config["ssl.ca.location"] = str(self.ssl_ca_location)
+        return config
+
+
+class LogSettings(BaseModel):
+    """What the long-running processes write to stderr."""
+
+    model_config = ConfigDict(frozen=True)
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="`auto`: console on a terminal, else JSON"
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, in one tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CARTCAST_", env_nested_delimiter="__", frozen=True, extra="forbid", secrets_dir=None
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    worker: WorkerSettings = WorkerSettings()
+    sink: SinkSettings = SinkSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(config_file: Path | None = None, **flags: Any) -> Settings:
+    """Compose the tree; `flags` are nested dicts of values given on the command line, e.g. `kafka={"partitions": 8}`.
+
+    Raises UsageError with one line that names the first wrong setting.
+    """
+    path = config_file or (Path(name) if (name := os.environ.get(CONFIG_FILE_VARIABLE)) else None)
+    if path is not None and not path.is_file():
+        raise UsageError(f"the settings file {path} does not exist: correct --config or {CONFIG_FILE_VARIABLE}")
+
+    class _SettingsOfThisCall(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            sources = [init_settings, env_settings, file_secret_settings]
+            if path is not None:
+                sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=path))
+            return tuple(sources)
+
+    try:
+        return _SettingsOfThisCall(**flags)
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting {name}: {first['msg'].lower()} (given: {first['input']!r})") from None

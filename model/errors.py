@@ -1,0 +1,32 @@
+"""Failures that a user can act on.
+
+CartcastError
+ +-- model.CheckpointError     a checkpoint is missing, broken or of another layout
+ +-- model.FormatError         a file does not hold what its format promises
+ +-- model.TrainingError       data from which nothing can be learnt
+ +-- streams.StreamError       Kafka refuses, or its topics do not fit together
+ +-- sinks.SinkError           ClickHouse refuses
+ +-- cartcast.UsageError       options or settings that make no sense (exit code 2)
+ +-- cartcast.LocalStackError  the local Kafka or ClickHouse does not start
+
+The base lives in the room that imports no other, because every room raises its own kind.
+"""
+
+
+class CartcastError(Exception):
+    """Its message is one line that says what happened, where, and what to do next.
+
+    The command prints that line and exits with 1; a traceback is for bugs.
+    """
+
+
+class CheckpointError(CartcastError):
+    """A checkpoint is missing, broken or of another layout."""
+
+
+class FormatError(CartcastError):
+    """A file does not hold what its format promises."""
+
+
+class TrainingError(CartcastError):
+    """The data cannot train a model; the message says what it lacks."""

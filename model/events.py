@@ -1,0 +1,71 @@
+"""What a shopper did, and what the model says about it: the two message types of the pipeline."""
+
+from typing import Final
+
+import msgspec
+
+EVENT_TYPES: Final = (
+    "view",
+    "search",
+    "favorite",
+    "cart",
+    "remove_from_cart",
+    "checkout",
+    "purchase",
+    "review",
+    "refund",
+    "other",
+)
+"""The canonical types; a type's position is its code in arrays. Any other type string counts as `other`."""
+
+TYPE_CODES: Final = {name: code for code, name in enumerate(EVENT_TYPES)}
+OTHER: Final = TYPE_CODES["other"]
+PURCHASE: Final = TYPE_CODES["purchase"]
+
+MIN_EVENT_TIME_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z
+MAX_EVENT_TIME_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z
+MAX_ID_BYTES: Final = 1024
+MAX_NESTING: Final = 64
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One behaviour event in canonical form, as `replay` and `simulate` write it.
+
+    `ts` is epoch milliseconds, `price` is per unit.
+    """
+
+    event_id: str
+    user_id: str
+    type: str
+    ts: int
+    item_id: str | None = None
+    category: str | None = None
+    price: float | None = None
+    quantity: float | None = None
+    rating: float | None = None
+    text: str | None = None
+    context: dict[str, str] | None = None
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """One accepted event with its propensities, as the scores topic and ClickHouse hold it.
+
+    `propensity_*` is the probability of at least one purchase by this user after this event: in the rest of
+    the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds.
+    """
+
+    user_id: str
+    event_id: str
+    event_type: str
+    item_id: str | None
+    category: str | None
+    price: float | None
+    event_time: int
+    propensity_session: float
+    propensity_1h: float
+    propensity_24h: float
+    model: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    scored_at: int

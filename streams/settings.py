@@ -1,0 +1,53 @@
+"""What the stream side is told: frozen values, read from the environment by nobody here."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Topics(BaseModel):
+    """Topic names; all derive from one prefix."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prefix: str = "cartcast"
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}.events"
+
+    @property
+    def scores(self) -> str:
+        return f"{self.prefix}.scores"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}.dead-letters"
+
+    @property
+    def changelog(self) -> str:
+        """Faust's name for the changelog of the table `sequences` in the application `prefix`."""
+        return f"{self.prefix}-sequences-changelog"
+
+
+class WorkerSettings(BaseModel):
+    """Tuning of one stream worker; defaults suit a laptop and a small server alike."""
+
+    model_config = ConfigDict(frozen=True)
+
+    checkpoint: Path | None = Field(
+        default=None, description="checkpoint directory; the one that ships with Cartcast if not given"
+    )
+    device: str = Field(
+        default="auto", description="`auto` (CUDA if there is one, else the CPU), `cpu`, `cuda`, `cuda:1`"
+    )
+    commit_interval_seconds: float = Field(
+        default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
+    )
+    max_batch_events: int = Field(default=5000, gt=0, description="most events of one fetch that are scored together")
+    instance_id: str | None = Field(
+        default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
+    )
+    session_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="silence after which Kafka gives a worker's partitions to others"
+    )
