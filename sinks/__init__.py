@@ -1,0 +1,1 @@
+"""From the scores topic to ClickHouse."""

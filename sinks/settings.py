@@ -21,9 +21,7 @@ class SinkSettings(BaseModel):
 
     block_rows: int = Field(default=20_000, gt=0, description="most rows of one insert")
     block_seconds: float = Field(default=0.5, gt=0, description="longest time a row waits for its block to fill")
-    instance_id: str | None = Field(
-        default=None, description="Kafka `group.instance.id`, for restarts without a rebalance"
-    )
+    instance_id: str | None = Field(default=None, description="Kafka `group.instance.id`: no rebalance at a restart")
     session_timeout_seconds: float = Field(
         default=10.0, gt=0, description="silence after which Kafka gives a sink's partitions to others"
     )

@@ -1,0 +1,1 @@
+"""From the events topic to the scores topic: the Faust application."""

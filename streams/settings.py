@@ -38,9 +38,7 @@ class WorkerSettings(BaseModel):
     checkpoint: Path | None = Field(
         default=None, description="checkpoint directory; the one that ships with Cartcast if not given"
     )
-    device: str = Field(
-        default="auto", description="`auto` (CUDA if there is one, else the CPU), `cpu`, `cuda`, `cuda:1`"
-    )
+    device: str = Field(default="auto", description="`auto` (CUDA, else the CPU), `cpu`, `cuda`, `cuda:1`")
     commit_interval_seconds: float = Field(
         default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
     )

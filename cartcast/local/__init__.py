@@ -1,0 +1,1 @@
+"""Real Kafka and the real ClickHouse engine on this machine, without Docker."""
