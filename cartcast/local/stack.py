@@ -1,0 +1,117 @@
+"""Kafka and the ClickHouse engine on this machine, as one thing that starts and stops."""
+
+import fcntl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from cartcast.errors import LocalStackError
+from cartcast.local.kafka import kafka_node
+from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.ports import LOOPBACK, free_port
+from cartcast.local.processes import Child, Children, wait_until_ready
+
+CLICKHOUSE_PORT = 8123
+CLICKHOUSE_READY_SECONDS = 60.0
+LOCK_WAIT_SECONDS = 10.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """A running stack: where its servers answer, and the processes behind them."""
+
+    bootstrap_servers: str
+    clickhouse_url: str
+    children: Children
+
+    def settings(self) -> dict[str, dict[str, str]]:
+        """Return the values that lead every part to this stack, for `load_settings(**...)`."""
+        return {
+            "kafka": {"bootstrap_servers": self.bootstrap_servers, "security_protocol": "PLAINTEXT"},
+            "clickhouse": {"url": self.clickhouse_url, "user": "default", "password": ""},
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return the same as environment variables, for child processes."""
+        return {
+            f"CARTCAST_{branch}__{name}".upper(): value
+            for branch, values in self.settings().items()
+            for name, value in values.items()
+        }
+
+
+@contextmanager
+def local_stack(
+    directory: Path,
+    report: Report,
+    *,
+    with_clickhouse: bool = True,
+    preferred_ports: bool = True,
+    cache: Path | None = None,
+) -> Iterator[LocalStack]:
+    """Start Kafka and ClickHouse with their data in `directory`; leaving the block stops both.
+
+    `preferred_ports`: take 9092 and 8123 if they are free, else any. Raises LocalStackError.
+    """
+    directory = directory.absolute()
+    with _locked(directory) as lock, Children(directory / "logs", keep_open=[lock.fileno()]) as children:
+        jars = kafka_jars(cache or default_cache(), report)
+        clickhouse_port = free_port(CLICKHOUSE_PORT if preferred_ports else 0)
+        clickhouse = _start_clickhouse(children, directory, clickhouse_port) if with_clickhouse else None
+        node = kafka_node(directory / "kafka", jars, *([] if preferred_ports else [0]))
+        report(f"starting Apache Kafka on {node.bootstrap_servers}")
+        broker = node.start(children)
+        node.wait_until_ready(broker)
+        url = f"http://{LOOPBACK}:{clickhouse_port}"
+        if clickhouse is not None:
+            report(f"starting the ClickHouse engine on {url}")
+            wait_until_ready(clickhouse, lambda: _pings(url), CLICKHOUSE_READY_SECONDS)
+        yield LocalStack(node.bootstrap_servers, url, children)
+
+
+def _start_clickhouse(children: Children, directory: Path, port: int) -> Child:
+    data = directory / "clickhouse"
+    data.mkdir(exist_ok=True)
+    module = "cartcast.local.clickhouse_server"
+    return children.start("ClickHouse", [sys.executable, "-m", module, "--path", str(data), "--port", str(port)])
+
+
+def _pings(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/ping", timeout=1) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.read().startswith(b"Ok."))
+    except (URLError, OSError):
+        return False
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[IO[str]]:
+    """Own the directory. The tethers inherit the lock, so it is free only when no server of an old stack is left."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("a")
+    except OSError as failure:
+        raise LocalStackError(f"{directory} cannot be written ({failure.strerror}): choose another --dir") from None
+    with lock:
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while not _try_lock(lock):
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"another cartcast uses {directory}: stop it, or choose another --dir")
+            time.sleep(0.1)
+        yield lock
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
