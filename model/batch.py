@@ -1,0 +1,89 @@
+"""The columnar batch: what the sequence model works on, whatever the events came from."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from model.events import OTHER, TYPE_CODES
+
+
+class EventLike(Protocol):
+    """What a batch reads of an event: `model.events.Event` and the decoder's wire form both have it."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def ts(self) -> int | str: ...
+    @property
+    def item_id(self) -> str | None: ...
+    @property
+    def category(self) -> str | None: ...
+    @property
+    def price(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events as columns; every column has one element an event, in order of arrival.
+
+    `positions` are indices into whatever the batch was made from (records of a fetch, rows of a file).
+    """
+
+    positions: npt.NDArray[np.int64]
+    user_ids: list[str]
+    event_ids: list[str]
+    item_ids: list[str | None]
+    categories: list[str | None]
+    type_codes: npt.NDArray[np.uint8]
+    event_time_ms: npt.NDArray[np.int64]
+    prices: npt.NDArray[np.float64]
+    """Unit price, NaN where the event has none."""
+    event_hashes: npt.NDArray[np.uint64]
+    """64-bit hash of the event id, never 0."""
+    item_codes: npt.NDArray[np.uint16]
+    """16-bit hash of the item id, 0 where the event has none."""
+    category_codes: npt.NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+
+def event_hash(event_id: str) -> int:
+    """Return the 64-bit hash by which a repeated event id is recognised; 0 means an empty slot and is avoided."""
+    return xxhash.xxh3_64_intdigest(event_id.encode()) or 1
+
+
+def id_code(identifier: str | None) -> int:
+    """Return the 16-bit code of an item or category id, 1..65535, or 0 for none; the same in every process."""
+    if not identifier:
+        return 0
+    return xxhash.xxh3_64_intdigest(identifier.encode()) % 65535 + 1
+
+
+def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | None = None) -> EventBatch:
+    """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given."""
+    items = [event.item_id for event in events]
+    categories = [event.category for event in events]
+    event_ids = [event.event_id for event in events]
+    return EventBatch(
+        positions=np.arange(len(events)) if positions is None else positions,
+        user_ids=[event.user_id for event in events],
+        event_ids=event_ids,
+        item_ids=items,
+        categories=categories,
+        type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
+        event_time_ms=np.array([event.ts for event in events], np.int64),
+        prices=np.array([math.nan if event.price is None else event.price for event in events], np.float64),
+        event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
+        item_codes=np.array(list(map(id_code, items)), np.uint16),
+        category_codes=np.array(list(map(id_code, categories)), np.uint16),
+    )

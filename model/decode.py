@@ -1,0 +1,101 @@
+"""From JSON bytes to columns and rejects: the acceptance rules of the event contract live here, once.
+
+A batch is decoded in one pass over its joined bytes. Only when that fails, or something in it looks odd, is each
+record looked at by itself (`model.verdict`); both ways accept the same records, which a test checks on generated input.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from model.batch import EventBatch, batch_of
+from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
+from model.verdict import InvalidEvent, Reject, WireEvent, judge, parse_time_ms
+
+_DECODER: Final = msgspec.json.Decoder(WireEvent)
+_MAX_ID_CHARACTERS: Final = MAX_ID_BYTES // 4
+"""Ids up to this length cannot exceed the limit in UTF-8; longer ones are measured one by one."""
+
+
+def decode_events(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None = None
+) -> tuple[EventBatch, list[Reject]]:
+    """Decode the values of records, and check that each record's key is its event's user id (unless `keys` is None).
+
+    Every position is in exactly one of the two results; both are in order.
+    """
+    batch = _decode_joined(values)
+    if batch is not None and (keys is None or [user_id.encode() for user_id in batch.user_ids] == list(keys)):
+        return batch, []
+    return _decode_each(values, [None] * len(values) if keys is None else keys, check_keys=keys is not None)
+
+
+def _decode_each(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None], *, check_keys: bool
+) -> tuple[EventBatch, list[Reject]]:
+    events, positions, rejects = list[WireEvent](), list[int](), list[Reject]()
+    for position, (value, key) in enumerate(zip(values, keys, strict=True)):
+        try:
+            event = judge(value)
+            if check_keys and key != event.user_id.encode():
+                raise InvalidEvent("key", "the record's key is not the event's user_id")
+        except InvalidEvent as invalid:
+            rejects.append(Reject(position, invalid.reason, invalid.error))
+        else:
+            events.append(event)
+            positions.append(position)
+    return batch_of(events, np.array(positions, np.int64)), rejects
+
+
+def _decode_joined(values: Sequence[bytes | None]) -> EventBatch | None:
+    """Decode all values at once, or return None if any of them needs a closer look.
+
+    Why no record can hide in its neighbours: each value starts with `{`, ends with `}` and holds no line feed. One
+    left open would have to go on after `}` and a line feed with `{`, which JSON forbids inside an object, an array
+    and a string alike; and a value of two objects makes the count wrong.
+    """
+    try:
+        joined = b"\n".join(values)  # type: ignore[arg-type] # a tombstone (None) raises TypeError: a closer look
+        joined.decode()  # the decoder does not check the text that it skips
+        if not _is_one_object_per_line(joined, len(values)) or _may_nest_too_deep(joined, values):
+            return None
+        events = _DECODER.decode_lines(joined)
+        if len(events) != len(values):
+            return None
+        for event in events:
+            if event.ts.__class__ is not int:
+                event.ts = parse_time_ms(event.ts)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RecursionError):  # msgspec's and Unicode's decoding errors are ValueErrors
+        return None
+    batch = batch_of(events)
+    return batch if _all_valid(batch) and all(event.type for event in events) else None
+
+
+def _is_one_object_per_line(joined: bytes, lines: int) -> bool:
+    return (
+        joined.startswith(b"{") and joined.endswith(b"}") and joined.count(b"\n") == lines - 1 == joined.count(b"}\n{")
+    )
+
+
+def _may_nest_too_deep(joined: bytes, values: Sequence[bytes | None]) -> bool:
+    """Tell whether any value has enough opening brackets; the joined bytes answer for nearly every batch."""
+    if joined.count(b"[") + joined.count(b"{") < len(values) + MAX_NESTING:
+        return False
+    return any(value.count(b"[") + value.count(b"{") > MAX_NESTING for value in values if value)
+
+
+def _all_valid(batch: EventBatch) -> bool:
+    times, prices = batch.event_time_ms, batch.prices
+    return bool(
+        times.min() >= MIN_EVENT_TIME_MS
+        and times.max() < MAX_EVENT_TIME_MS
+        and not ((prices < 0) | np.isinf(prices)).any()
+        and all(batch.user_ids)
+        and all(batch.event_ids)
+        and max(map(len, batch.user_ids)) <= _MAX_ID_CHARACTERS
+        and max(map(len, batch.event_ids)) <= _MAX_ID_CHARACTERS
+        and max((len(item) for item in batch.item_ids if item), default=0) <= _MAX_ID_CHARACTERS
+        and max((len(category) for category in batch.categories if category), default=0) <= _MAX_ID_CHARACTERS
+    )

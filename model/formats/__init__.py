@@ -1,0 +1,74 @@
+"""Input formats: files of many shops become canonical events, one line at a time.
+
+Each format is one small module with `read_rows(lines)`; this module knows their names and what all of them share:
+opening and unpacking, line numbers, and when a file is not what it was said to be.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from model.errors import FormatError
+from model.events import Event
+from model.formats import cartcast, taobao
+from model.formats.lines import read_lines
+from model.formats.rows import BadRow, Line
+
+__all__ = ["FORMATS", "BadRow", "read_events"]
+
+Reader = Callable[[Iterator[Line]], Iterator[Event | BadRow]]
+
+FORMATS: Final[dict[str, Reader]] = {
+    "cartcast": cartcast.read_rows,
+    "taobao": taobao.read_rows,
+}
+
+ROWS_BEFORE_GIVING_UP: Final = 1000
+"""A file whose first rows are all bad, this many of them, is of another format."""
+
+
+def read_events(
+    path: Path, format_name: str, *, strict: bool = False, on_bytes: Callable[[int], None] | None = None
+) -> Iterator[Event | BadRow]:
+    """Yield the events of a file in file order, and in their place the rows that are none.
+
+    Memory does not grow with the file. `.gz` is unpacked on the way. `on_bytes` is told now and then how many bytes
+    of the (packed) file have been read. Raises FormatError for an unknown format, a file that is missing, empty, cut
+    short or of another format, and with `strict` for the first bad row.
+    """
+    if format_name not in FORMATS:
+        raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
+    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](read_lines(path, on_bytes)))
+    return _strictly(path, rows) if strict else rows
+
+
+def _strictly(path: Path, rows: Iterator[Event | BadRow]) -> Iterator[Event | BadRow]:
+    for row in rows:
+        if isinstance(row, BadRow):
+            raise FormatError(f"{path}, line {row.line}: {row.error}; correct the row or read without --strict")
+        yield row
+
+
+def _until_it_cannot_be(path: Path, format_name: str, rows: Iterator[Event | BadRow]) -> Iterator[Event | BadRow]:
+    """Hold bad rows back until the first event shows that the file is of this format at all."""
+    held: list[BadRow] = []
+    for row in rows:
+        if isinstance(row, Event):
+            yield from held
+            yield row
+            break
+        held.append(row)
+        if len(held) == ROWS_BEFORE_GIVING_UP:
+            raise _not_of_this_format(path, format_name, held)
+    else:
+        raise _not_of_this_format(path, format_name, held)
+    yield from rows
+
+
+def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow]) -> FormatError:
+    if not bad:
+        return FormatError(f"{path} holds no rows: there is nothing to read")
+    return FormatError(
+        f"{path} does not look like format {format_name}: none of its first {len(bad)} rows is an event "
+        f"(line {bad[0].line}: {bad[0].error}); choose another --format"
+    )

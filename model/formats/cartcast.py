@@ -1,0 +1,34 @@
+"""The canonical format: one event a line, JSON; the same lines that the events topic carries."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from model.decode import decode_events
+from model.events import Event
+from model.formats.rows import BadRow, Line
+from model.verdict import judge
+
+_DECODER: Final = msgspec.json.Decoder(Event)
+_LINES_AT_ONCE: Final = 1000
+
+
+def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
+    """Yield an event a line, or the bad row in its place; what is accepted is what the worker accepts."""
+    while chunk := list(islice(lines, _LINES_AT_ONCE)):
+        _, rejects = decode_events([raw for _, raw in chunk])
+        reject_at = {reject.position: reject for reject in rejects}
+        for position, (number, raw) in enumerate(chunk):
+            reject = reject_at.get(position)
+            yield BadRow(number, reject.reason, reject.error, raw) if reject else _event(raw)
+
+
+def _event(raw: bytes) -> Event:
+    """Return the event of a line that the decoder accepted."""
+    try:
+        return _DECODER.decode(raw)
+    except msgspec.ValidationError:  # a number as an id, a time as text, a context that is not flat
+        wire = judge(raw)
+        return Event(**{name: getattr(wire, name) for name in wire.__struct_fields__})

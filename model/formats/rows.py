@@ -1,0 +1,76 @@
+"""What every format says about a row."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import xxhash
+
+from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS
+
+MAX_LINE_BYTES: Final = 900_000
+"""Longer lines are bad rows: Kafka's default largest message is one mebibyte."""
+
+Line = tuple[int, bytes]
+"""Line number from 1, and the bytes without the line's end; at most MAX_LINE_BYTES + 1 of them."""
+
+_SEPARATOR: Final = "\x1f"  # ASCII's unit separator: no field holds it, so no two rows give the same text
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no event: a reason to group by, and a sentence without the shopper's data."""
+
+    line: int
+    reason: str
+    error: str
+    raw: bytes
+
+
+class InvalidRow(Exception):  # noqa: N818 - named as the fact it states
+    """Raised while a row is read; `reason` names the column at fault or the kind of damage."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+        self.error = error
+
+    def at(self, line: Line) -> BadRow:
+        """Return the bad row that this exception makes of `line`."""
+        return BadRow(line=line[0], reason=self.reason, error=self.error, raw=line[1])
+
+
+def content_id(*fields: str) -> str:
+    """Return the event id of a row without one: 128 bits of its normalised fields, so a repeated row is one event."""
+    return xxhash.xxh3_128_hexdigest(_SEPARATOR.join(fields).encode())
+
+
+def row_text(raw: bytes) -> str:
+    """Return the text of a line, or raise InvalidRow for damage that no text format holds."""
+    if len(raw) > MAX_LINE_BYTES:
+        raise InvalidRow("size", f"the line is longer than {MAX_LINE_BYTES} bytes")
+    if b"\0" in raw:
+        raise InvalidRow("encoding", "the line holds a NUL byte")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as failure:
+        raise InvalidRow("encoding", f"invalid UTF-8 at byte {failure.start}") from None
+
+
+def checked_id(column: str, text: str) -> str:
+    """Return an id that the worker will accept too, or raise InvalidRow."""
+    if not text:
+        raise InvalidRow(column, f"{column} is empty")
+    if len(text) > MAX_ID_BYTES // 4 and len(text.encode()) > MAX_ID_BYTES:
+        raise InvalidRow(column, f"{column} has more than {MAX_ID_BYTES} bytes")
+    return text
+
+
+def seconds_to_ms(column: str, text: str) -> int:
+    """Return the epoch milliseconds of a text of whole Unix seconds, or raise InvalidRow."""
+    whole, _, fraction = text.partition(".")
+    if not (whole.isascii() and whole.isdigit() and len(whole) < 20 and not fraction.strip("0")):
+        raise InvalidRow(column, f"{column} is not a number of Unix seconds")
+    moment_ms = int(whole) * 1000
+    if not MIN_EVENT_TIME_MS <= moment_ms < MAX_EVENT_TIME_MS:
+        raise InvalidRow(column, f"{column} lies outside the years 2000 to 2100 (seconds are expected)")
+    return moment_ms

@@ -1,0 +1,128 @@
+"""PropensityLSTM: one step an event from a carried state, one probability a horizon.
+
+Knows nothing of users, batches of records or time: it is given packed sequences of features.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from model.events import EVENT_TYPES
+from model.features import NUMERIC_FEATURES, Features
+from model.sequence import Runs
+
+HORIZONS: Final = ("session", "1h", "24h")
+
+
+class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The shape of the network; saved beside the weights."""
+
+    hidden_size: int = 64
+    type_embedding: int = 8
+    item_buckets: int = 1024
+    item_embedding: int = 12
+    category_buckets: int = 512
+    category_embedding: int = 12
+    horizons: tuple[str, ...] = HORIZONS
+    numeric_features: tuple[str, ...] = NUMERIC_FEATURES
+
+    @property
+    def carried_floats(self) -> int:
+        """How many numbers a user's state carries from event to event: h and c."""
+        return 2 * self.hidden_size
+
+
+class PropensityLSTM(nn.Module):
+    """Embeddings and numbers of an event -> LSTM -> one logit a horizon, from the state and the numbers (wide).
+
+    The numbers reach the heads directly as well, after Cheng et al., "Wide & Deep Learning" (2016): what a linear
+    model can say it need not learn through the recurrence.
+    """
+
+    def __init__(self, config: LSTMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.type_embedding = nn.Embedding(len(EVENT_TYPES), config.type_embedding)
+        self.item_embedding = nn.Embedding(config.item_buckets, config.item_embedding, padding_idx=0)
+        self.category_embedding = nn.Embedding(config.category_buckets, config.category_embedding, padding_idx=0)
+        embedded = config.type_embedding + config.item_embedding + config.category_embedding
+        self.lstm = nn.LSTM(embedded + len(config.numeric_features), config.hidden_size)
+        self.heads = nn.Linear(config.hidden_size + len(config.numeric_features), len(config.horizons))
+
+    def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run packed sequences on from their carried states.
+
+        `carried` is (h, c), each `(sequences, hidden)`, in the packed order of the sequences. Returns the logits
+        `(events, horizons)` in packed order, and (h, c) after each sequence's last event.
+        """
+        embedded = torch.cat(
+            (
+                inputs.numeric,
+                self.type_embedding(inputs.types),
+                self.item_embedding(_bucket(inputs.items, self.config.item_buckets)),
+                self.category_embedding(_bucket(inputs.categories, self.config.category_buckets)),
+            ),
+            dim=1,
+        )  # (events, inputs)
+        h, c = carried
+        packed = PackedSequence(embedded, inputs.batch_sizes)
+        output, (h, c) = self.lstm(packed, (h.unsqueeze(0), c.unsqueeze(0)))
+        logits = self.heads(torch.cat((output.data, inputs.numeric), dim=1))  # (events, horizons)
+        return logits, (h.squeeze(0), c.squeeze(0))
+
+
+def _bucket(codes: Tensor, buckets: int) -> Tensor:
+    """Fold codes 1..65535 into buckets 1..buckets-1; 0 (none) stays 0."""
+    return torch.where(codes > 0, (codes - 1) % (buckets - 1) + 1, codes)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFeatures:
+    """Features in packed order: first every sequence's first event, longest sequence first, then every second ..."""
+
+    numeric: Tensor
+    types: Tensor
+    items: Tensor
+    categories: Tensor
+    batch_sizes: Tensor
+    """How many sequences are still running at each step; on the CPU, as torch wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The permutation between rows sorted by user and packed order."""
+
+    rows: npt.NDArray[np.int64]
+    """Packed position -> row."""
+    sequences: npt.NDArray[np.int64]
+    """Packed sequence -> run."""
+    batch_sizes: npt.NDArray[np.int64] = field(repr=False)
+
+    @classmethod
+    def of(cls, runs: Runs) -> "Packing":
+        """Pack runs, the longest first, as `torch.nn.utils.rnn.pack_padded_sequence` would."""
+        lengths = runs.lengths
+        sequences = np.argsort(-lengths, kind="stable")
+        place = np.empty_like(sequences)
+        place[sequences] = np.arange(len(sequences))
+        batch_sizes = np.bincount(runs.rank, minlength=runs.longest).astype(np.int64)
+        step_start = np.concatenate(([0], np.cumsum(batch_sizes)[:-1]))
+        rows = np.empty(len(runs.index), np.int64)
+        rows[step_start[runs.rank] + place[runs.index]] = np.arange(len(runs.index))
+        return cls(rows, sequences, batch_sizes)
+
+    def pack(self, features: Features, device: torch.device) -> PackedFeatures:
+        """Gather features into packed order on the device."""
+        return PackedFeatures(
+            numeric=torch.from_numpy(features.numeric[self.rows]).to(device, non_blocking=True),
+            types=torch.from_numpy(features.types[self.rows]).to(device, non_blocking=True),
+            items=torch.from_numpy(features.items[self.rows]).to(device, non_blocking=True),
+            categories=torch.from_numpy(features.categories[self.rows]).to(device, non_blocking=True),
+            batch_sizes=torch.from_numpy(self.batch_sizes),
+        )

@@ -1,0 +1,218 @@
+"""One record, looked at closely: is it an event, and if not, why not."""
+
+import datetime
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
+
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MILLISECOND: Final = datetime.timedelta(milliseconds=1)
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One input that is no event: where in the batch, a reason to group by, a sentence without shopper data."""
+
+    position: int
+    reason: str
+    error: str
+
+
+class InvalidEvent(Exception):  # noqa: N818 - exceptions here are named as facts
+    """This record is no event; `reason` names the field at fault or the kind of damage."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+        self.error = error
+
+
+class WireEvent(msgspec.Struct, gc=False):
+    """The fields of an event that scoring reads, in the types that nearly every producer sends."""
+
+    event_id: str
+    user_id: str
+    type: str
+    ts: int | str
+    """Epoch milliseconds; a string only until the decoder has parsed it."""
+    item_id: str | None = None
+    category: str | None = None
+    price: float | None = None
+    quantity: float | None = None
+    rating: float | None = None
+    text: str | None = None
+
+
+class _Number(str):
+    """The text of a JSON number, kept as written so that a number sent as an id keeps its digits."""
+
+    __slots__ = ()
+
+
+class _NotANumber:
+    """`NaN` or `Infinity`: no JSON, but what some producers write."""
+
+
+def judge(value: bytes | None) -> WireEvent:
+    """Return the event that `value` holds, or raise InvalidEvent."""
+    fields = _parse_object(value)
+    event = WireEvent(
+        event_id=_required_id(fields, "event_id"),
+        user_id=_required_id(fields, "user_id"),
+        type=_type(fields.get("type")),
+        ts=_time_ms(fields.get("ts")),
+        item_id=_optional_id(fields, "item_id"),
+        category=_optional_id(fields, "category"),
+        price=_price(fields),
+        quantity=_optional_number(fields, "quantity"),
+        rating=_optional_number(fields, "rating"),
+        text=_optional_text(fields, "text"),
+    )
+    if any(isinstance(field, _NotANumber) for field in fields.values()):
+        raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
+    return event
+
+
+def parse_time_ms(text: str) -> int:
+    """Return the epoch milliseconds of an RFC 3339 time with an offset, or raise ValueError."""
+    moment = datetime.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset from UTC")
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _parse_object(value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        raise InvalidEvent("tombstone", "the record has no value (a tombstone)")
+    if not value.strip():
+        raise InvalidEvent("empty", "the value is empty")
+    if _depth(value) > MAX_NESTING:
+        raise InvalidEvent("nesting", f"the value nests deeper than {MAX_NESTING} levels")
+    try:
+        parsed = json.loads(
+            value.decode(), parse_int=_Number, parse_float=_Number, parse_constant=lambda _: _NotANumber()
+        )
+    except UnicodeDecodeError as failure:
+        raise InvalidEvent("encoding", f"invalid UTF-8 at byte {failure.start}") from None
+    except json.JSONDecodeError as failure:
+        raise InvalidEvent("json", f"not JSON: {failure.msg.lower()} at character {failure.pos}") from None
+    if not isinstance(parsed, dict):
+        raise InvalidEvent("object", "the value is JSON but not an object")
+    return parsed
+
+
+def _depth(value: bytes) -> int:
+    """Return the deepest nesting of brackets outside strings."""
+    if value.count(b"[") + value.count(b"{") <= MAX_NESTING:
+        return 0
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", value):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _reject(field: str, what: str) -> NoReturn:
+    raise InvalidEvent(field, f"{field} {what}")
+
+
+def _text_of(field: str, given: object) -> str:
+    """Return a string or the decimal text of a number; refuse anything else, and text that UTF-8 cannot hold."""
+    if not isinstance(given, str):
+        _reject(field, f"is {_kind(given)}, not a string")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise InvalidEvent("encoding", f"{field} holds half of a surrogate pair") from None
+    return str(given)
+
+
+def _id(field: str, given: object) -> str:
+    identifier = _text_of(field, given)
+    if (size := len(identifier.encode())) > MAX_ID_BYTES:
+        _reject(field, f"has {size} bytes, more than {MAX_ID_BYTES}")
+    return identifier
+
+
+def _required_id(fields: dict[str, Any], field: str) -> str:
+    if fields.get(field) is None:
+        _reject(field, "is missing")
+    return _id(field, fields[field]) or _reject(field, "is empty")
+
+
+def _optional_id(fields: dict[str, Any], field: str) -> str | None:
+    return None if fields.get(field) is None else _id(field, fields[field])
+
+
+def _optional_text(fields: dict[str, Any], field: str) -> str | None:
+    given = fields.get(field)
+    return None if given is None else _text_of(field, given)
+
+
+def _type(given: object) -> str:
+    if given is None:
+        _reject("type", "is missing")
+    if not isinstance(given, str) or isinstance(given, _Number):
+        _reject("type", f"is {_kind(given)}, not a string")
+    return _text_of("type", given) or _reject("type", "is empty")
+
+
+def _time_ms(given: object) -> int:
+    if given is None:
+        _reject("ts", "is missing")
+    if not isinstance(given, str):
+        _reject("ts", f"is {_kind(given)}, neither epoch milliseconds nor an RFC 3339 string")
+    moment = _parsed(_whole_number if isinstance(given, _Number) else parse_time_ms, given)
+    if moment is None:
+        _reject("ts", "is neither whole epoch milliseconds nor an RFC 3339 string with an offset")
+    if not MIN_EVENT_TIME_MS <= moment < MAX_EVENT_TIME_MS:
+        _reject("ts", "lies outside the years 2000 to 2100")
+    return moment
+
+
+def _parsed(parse: Callable[[str], int], text: str) -> int | None:
+    try:
+        return parse(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _whole_number(text: str) -> int:
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def _optional_number(fields: dict[str, Any], field: str) -> float | None:
+    given = fields.get(field)
+    if given is None:
+        return None
+    if not isinstance(given, _Number):
+        _reject(field, f"is {_kind(given)}, not a number")
+    number = float(given)
+    return number if math.isfinite(number) else _reject(field, "is too large for a number")
+
+
+def _price(fields: dict[str, Any]) -> float | None:
+    price = _optional_number(fields, "price")
+    return price if price is None or price >= 0 else _reject("price", "is negative")
+
+
+def _kind(given: object) -> str:
+    """Name a JSON value's kind for an error text, never the value itself."""
+    if isinstance(given, _NotANumber):
+        return "NaN or Infinity"
+    kinds: dict[type, str] = {bool: "a boolean", dict: "an object", list: "an array", _Number: "a number"}
+    return kinds.get(type(given), "a string")
