@@ -119,7 +119,7 @@ def _since(appended: Appended) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
 
 
 def _familiarity(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    """What the ring knows of this event's item and category."""
+    """Say what the ring knows of each event's item and category."""
     known_item = (appended.item_codes > 0)[:, None]
     same_item = known_item & (appended.previous_items == appended.item_codes[:, None])  # (events, ring)
     same_category = (appended.category_codes > 0)[:, None] & (

@@ -121,7 +121,7 @@ class Runs:
         previous = np.empty_like(values)
         previous[1:] = values[:-1]
         previous[self.starts] = initial
-        return cast(Column, previous)
+        return cast("Column", previous)
 
     def last_row_where(self, condition: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Return, for each row, the last row of its run up to itself that meets the condition; -1 for none."""

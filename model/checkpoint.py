@@ -1,0 +1,149 @@
+"""A checkpoint directory: weights, configuration, calibration and metrics of one trained model.
+
+checkpoint.json     version, layout of the sequence state, network shape, calibration, how it was trained
+weights.safetensors
+metrics.json        what the evaluation measured
+"""
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+import xxhash
+
+from model.errors import CheckpointError
+from model.features import NUMERIC_FEATURES
+from model.lstm import LSTMConfig, PropensityLSTM
+from model.sequence import LAYOUT
+
+DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
+"""The small model that ships with Cartcast, trained on simulated shoppers."""
+
+_DESCRIPTION: Final = "checkpoint.json"
+_WEIGHTS: Final = "weights.safetensors"
+_METRICS: Final = "metrics.json"
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Per horizon: calibrated logit = slope * logit + intercept (Platt, 1999), fitted on validation data."""
+
+    slopes: tuple[float, ...]
+    intercepts: tuple[float, ...]
+
+    @classmethod
+    def identity(cls, horizons: int) -> "Calibration":
+        return cls((1.0,) * horizons, (0.0,) * horizons)
+
+
+class _Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: str
+    layout: int
+    lstm: LSTMConfig
+    calibration: Calibration
+    training: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model that is ready to be served."""
+
+    version: str
+    model: PropensityLSTM
+    calibration: Calibration
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+
+    @property
+    def code(self) -> int:
+        """The hash by which a sequence state knows the model that wrote its carried numbers; never 0."""
+        return xxhash.xxh32_intdigest(self.version.encode()) or 1
+
+
+def save_checkpoint(
+    directory: Path,
+    model: PropensityLSTM,
+    *,
+    calibration: Calibration,
+    metrics: dict[str, Any],
+    training: dict[str, Any],
+) -> str:
+    """Write a checkpoint, whole or not at all, and return its version: the network's size and the weights' hash.
+
+    An earlier checkpoint at `directory` is replaced; anything else there is a CheckpointError.
+    """
+    if directory.exists() and not (directory / _DESCRIPTION).is_file() and any(directory.iterdir()):
+        raise CheckpointError(f"{directory} exists and is no checkpoint: name another directory")
+    weights = safetensors.torch.save({name: weight.contiguous() for name, weight in model.state_dict().items()})
+    fingerprint = hashlib.sha256(weights + msgspec.json.encode(calibration)).hexdigest()[:8]
+    version = f"lstm{model.config.hidden_size}-{fingerprint}"
+    description = _Description(version, LAYOUT, model.config, calibration, training)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    unfinished.chmod(0o755)
+    (unfinished / _WEIGHTS).write_bytes(weights)
+    (unfinished / _DESCRIPTION).write_bytes(_pretty(description))
+    (unfinished / _METRICS).write_bytes(_pretty(metrics))
+    if directory.exists():
+        shutil.rmtree(directory)
+    unfinished.rename(directory)
+    return version
+
+
+def load_checkpoint(directory: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU, or raise CheckpointError with one line that says what is wrong with it."""
+    description = _read(directory / _DESCRIPTION, _Description)
+    if description.layout != LAYOUT:
+        raise CheckpointError(
+            f"checkpoint {directory} is for sequence layout {description.layout}, this version reads {LAYOUT}: "
+            "train it again with this version"
+        )
+    if description.lstm.numeric_features != NUMERIC_FEATURES:
+        raise CheckpointError(
+            f"checkpoint {directory} was trained on other features than this version computes: train it again"
+        )
+    return Checkpoint(
+        version=description.version,
+        model=_load_model(directory / _WEIGHTS, description.lstm),
+        calibration=description.calibration,
+        metrics=_read(directory / _METRICS, dict[str, Any]),
+        training=description.training,
+    )
+
+
+def _load_model(path: Path, config: LSTMConfig) -> PropensityLSTM:
+    model = PropensityLSTM(config)
+    try:
+        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+    except OSError as failure:
+        raise CheckpointError(f"checkpoint file {path} cannot be read: {failure.strerror}") from None
+    except safetensors.SafetensorError as failure:
+        raise CheckpointError(f"checkpoint file {path} is damaged: {failure}") from None
+    except RuntimeError:
+        raise CheckpointError(
+            f"checkpoint file {path} does not fit the network that {_DESCRIPTION} describes"
+        ) from None
+    if not all(torch.isfinite(weight).all() for weight in model.state_dict().values()):
+        raise CheckpointError(f"checkpoint file {path} holds weights that are not finite numbers")
+    return model.eval()
+
+
+def _read(path: Path, kind: type[Any]) -> Any:  # noqa: ANN401 - the caller names the type
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as failure:
+        raise CheckpointError(
+            f"checkpoint file {path} cannot be read: {failure.strerror}; name a directory that `cartcast train` wrote"
+        ) from None
+    except msgspec.DecodeError as failure:
+        raise CheckpointError(f"checkpoint file {path} is damaged: {failure}") from None
+
+
+def _pretty(document: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

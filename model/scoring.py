@@ -1,0 +1,53 @@
+"""Scoring a batch against sequence states, in two halves with the inference between them.
+
+The worker awaits the inference and offline scoring calls it; what comes before and after is the same code.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.batch import EventBatch
+from model.features import features_of
+from model.sequence import Appended, Runs, Source, append_events
+from model.states import StateCodec, replay_rings
+from model.worker import Scored, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch that has been appended and waits for its numbers."""
+
+    appended: Appended
+    steps: Steps
+
+
+def rebuild_steps(codec: StateCodec, states: npt.NDArray[np.void]) -> Steps | None:
+    """Return what to run to rebuild the carried numbers that another model wrote; None if there are none."""
+    stale = codec.stale(states)
+    states["sequence"]["model"][stale] = codec.model_code
+    states["carried"][stale] = 0.0
+    stale = stale[states["sequence"]["events"][stale] > 0]
+    if not len(stale):
+        return None
+    replayed = replay_rings(states["sequence"][stale])
+    return Steps(features_of(replayed), stale[replayed.users], states["carried"][stale])
+
+
+def finish_rebuild(states: npt.NDArray[np.void], steps: Steps, scored: Scored) -> None:
+    """Store rebuilt numbers."""
+    states["carried"][Runs.of(steps.users).users] = scored.carried
+
+
+def begin(states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source) -> Begun:
+    """Append a batch to the states in place and prepare what the model is asked; `users[i]` is event i's state."""
+    appended = append_events(states["sequence"], users, batch, source)
+    carried = states["carried"][Runs.of(appended.users).users]
+    return Begun(appended, Steps(features_of(appended), appended.users, carried))
+
+
+def finish(states: npt.NDArray[np.void], begun: Begun, scored: Scored) -> npt.NDArray[np.float32]:
+    """Store the carried numbers; return the propensities `(accepted, horizons)` of `begun.appended.rows`."""
+    states["carried"][Runs.of(begun.steps.users).users] = scored.carried
+    return scored.propensities

@@ -1,0 +1,88 @@
+"""Table values: a user's sequence state and the numbers that the model carries, as bytes and as arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.batch import EventBatch
+from model.errors import CartcastError
+from model.sequence import LAYOUT, SEQUENCE, Appended, Source, append_events, new_sequences, state_dtype
+
+
+class StateLayoutError(CartcastError):
+    """A stored state is of a layout that this version cannot read."""
+
+
+class StateCodec:
+    """Turns table values into `(users,)` arrays of `state_dtype(carried_floats)` and back.
+
+    `model_code` names the model whose numbers are carried; a state that another model wrote is stale.
+    """
+
+    def __init__(self, carried_floats: int, model_code: int) -> None:
+        self.dtype = state_dtype(carried_floats)
+        self.model_code = model_code
+        blank = np.zeros(1, self.dtype)
+        blank["sequence"] = new_sequences(1)
+        blank["sequence"]["model"] = model_code
+        self._blank = blank.tobytes()
+
+    def gather(self, values: Sequence[bytes | None]) -> npt.NDArray[np.void]:
+        """Return a writable array of the values' records, fresh ones for users without a value.
+
+        Raises StateLayoutError.
+        """
+        records = [value or self._blank for value in values]
+        if any(len(record) != self.dtype.itemsize for record in records):
+            records = [self._resized(record) for record in records]
+        states = np.frombuffer(b"".join(records), self.dtype).copy()
+        layouts = np.unique(states["sequence"]["layout"])
+        if layouts.size and (layouts != LAYOUT).any():
+            raise StateLayoutError(
+                f"the changelog holds sequence states of layout {layouts.max()}, this version reads {LAYOUT}: run the "
+                "version that wrote them, or start from an empty changelog under another topic prefix"
+            )
+        return states
+
+    def scatter(self, states: npt.NDArray[np.void]) -> list[bytes]:
+        """Return each record's bytes."""
+        size, joined = self.dtype.itemsize, states.tobytes()
+        return [joined[start : start + size] for start in range(0, len(joined), size)]
+
+    def stale(self, states: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        """Return the indices of the states whose carried numbers another model wrote."""
+        return np.flatnonzero(states["sequence"]["model"] != self.model_code)
+
+    def _resized(self, record: bytes) -> bytes:
+        """Fit the value of a model that carries more or fewer numbers: keep the sequence, mark it stale."""
+        if len(record) == self.dtype.itemsize:
+            return record
+        sequence = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE).copy()
+        sequence["model"] = 0
+        return sequence.tobytes() + bytes(self.dtype.itemsize - SEQUENCE.itemsize)
+
+
+def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
+    """Append every user's ring, oldest event first, to a fresh sequence: what a rebuild of carried numbers runs over.
+
+    `Appended.users` are indices into `sequences`. What lies before the ring is forgotten, so the numbers that come
+    out differ from those of the whole history; each user is rebuilt once.
+    """
+    users, slots = np.nonzero(sequences["ring"]["time_s"])
+    ring = sequences["ring"][users, slots]
+    count = len(users)
+    batch = EventBatch(
+        positions=np.arange(count),
+        user_ids=[""] * count,
+        event_ids=[""] * count,
+        item_ids=[None] * count,
+        categories=[None] * count,
+        type_codes=ring["type"],
+        event_time_ms=ring["time_s"].astype(np.int64) * 1000,
+        prices=np.expm1(ring["price"].astype(np.float64)),
+        event_hashes=np.arange(1, count + 1, dtype=np.uint64),
+        item_codes=ring["item"],
+        category_codes=ring["category"],
+    )
+    return append_events(new_sequences(len(sequences)), users, batch, Source(0, np.arange(count)))

@@ -1,0 +1,189 @@
+"""The inference worker: a thread that owns the device. Batch in, batch out: same length, same order.
+
+It takes requests from everybody and runs whatever waits as one batch as soon as the device is free. There is no timer:
+under light load a request never waits for company, under heavy load company has gathered while the device was busy.
+"""
+
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model.checkpoint import Checkpoint
+from model.errors import CartcastError, CheckpointError
+from model.features import NUMERIC_FEATURES, Features
+from model.lstm import PackedFeatures, Packing
+from model.sequence import Runs
+
+_STOP: Final = None
+
+
+class InferenceError(CartcastError):
+    """The model returned something that is no probability for every event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is to be scored: events sorted by user, and each user's carried numbers before the first of them."""
+
+    features: Features
+    users: npt.NDArray[np.int64]
+    """`(events,)` ascending"""
+    carried: npt.NDArray[np.float32]
+    """`(distinct users, carried_floats)`, in the users' order"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The answer to `Steps`, in the same order."""
+
+    propensities: npt.NDArray[np.float32]
+    """`(events, horizons)` calibrated probabilities"""
+    carried: npt.NDArray[np.float32]
+    """`(distinct users, carried_floats)` after each user's last event"""
+
+
+def select_device(name: str) -> torch.device:
+    """Return the device that a setting names; `auto` is CUDA if there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise CheckpointError(f"device {name!r} is not usable here: set worker.device to auto or cpu") from None
+    return device
+
+
+class Scorer:
+    """Runs a checkpoint on a device, in the caller's thread."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.device = device
+        self._model = checkpoint.model.to(device).eval()
+        self._hidden = checkpoint.model.config.hidden_size
+        self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
+        self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
+
+    @torch.inference_mode()
+    def score(self, steps: Steps) -> Scored:
+        """Score every event; raises InferenceError if the numbers that come out are not finite."""
+        if not len(steps.features):
+            return Scored(np.empty((0, len(self._slopes)), np.float32), steps.carried)
+        packing = Packing.of(Runs.of(steps.users))
+        carried = torch.from_numpy(steps.carried[packing.sequences]).to(self.device, non_blocking=True)
+        packed: PackedFeatures = packing.pack(steps.features, self.device)
+        logits, (h, c) = self._model(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
+        propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
+        after = torch.cat((h, c), dim=1).cpu().numpy()
+        return self._unpacked(packing, propensities, after)
+
+    def _unpacked(
+        self, packing: Packing, propensities: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
+    ) -> Scored:
+        scored = Scored(np.empty_like(propensities), np.empty_like(after))
+        scored.propensities[packing.rows] = propensities
+        scored.carried[packing.sequences] = after
+        if not (np.isfinite(scored.propensities).all() and np.isfinite(scored.carried).all()):
+            raise InferenceError("the model returned numbers that are not finite: the checkpoint is unusable")
+        return scored
+
+
+class InferenceWorker:
+    """Scores requests from several callers on one device; `start` returns when the model is warm."""
+
+    def __init__(self, scorer: Scorer, *, max_events: int) -> None:
+        self._scorer = scorer
+        self._max_events = max_events
+        self._requests: queue.SimpleQueue[tuple[Steps, Future[Scored]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    def start(self, carried_floats: int) -> None:
+        """Run the model once, so that the first shopper does not wait for it to warm up, and begin to serve."""
+        self._scorer.score(_warm_up_steps(carried_floats))
+        self._thread.start()
+
+    def submit(self, steps: Steps) -> Future[Scored]:
+        """Queue a request; requests are answered in the order in which they came."""
+        answer: Future[Scored] = Future()
+        self._requests.put((steps, answer))
+        return answer
+
+    def stop(self) -> None:
+        """Answer what is queued, then end the thread."""
+        self._requests.put(_STOP)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._requests.get()) is not None:
+            group, stopping = self._whatever_waits(first)
+            try:
+                scored = self._scorer.score(merged([steps for steps, _ in group]))
+                answers = split(scored, [steps for steps, _ in group])
+            except Exception as failure:  # noqa: BLE001 - whatever it is, the callers wait for it and must be told
+                for _, answer in group:
+                    answer.set_exception(failure)
+            else:
+                for (_, answer), part in zip(group, answers, strict=True):
+                    answer.set_result(part)
+            if stopping:
+                return
+
+    def _whatever_waits(self, first: tuple[Steps, Future[Scored]]) -> tuple[list[tuple[Steps, Future[Scored]]], bool]:
+        """Return the first request and those that queue behind it, up to the largest batch, and whether to stop."""
+        group, events = [first], len(first[0].features)
+        while events < self._max_events:
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                break
+            if request is _STOP:
+                return group, True
+            group.append(request)
+            events += len(request[0].features)
+        return group, False
+
+
+def merged(requests: list[Steps]) -> Steps:
+    """Join requests into one; equal user numbers of different requests are different users."""
+    if len(requests) == 1:
+        return requests[0]
+    features = [request.features for request in requests]
+    users, offset = [], 0
+    for request in requests:
+        users.append(np.unique(request.users, return_inverse=True)[1] + offset)
+        offset += len(request.carried)
+    return Steps(
+        features=Features(
+            numeric=np.concatenate([part.numeric for part in features]),
+            types=np.concatenate([part.types for part in features]),
+            items=np.concatenate([part.items for part in features]),
+            categories=np.concatenate([part.categories for part in features]),
+        ),
+        users=np.concatenate(users),
+        carried=np.concatenate([request.carried for request in requests]),
+    )
+
+
+def split(scored: Scored, requests: list[Steps]) -> list[Scored]:
+    """Cut the answer to `merged(requests)` into one answer a request."""
+    events = np.cumsum([len(request.features) for request in requests])[:-1]
+    users = np.cumsum([len(request.carried) for request in requests])[:-1]
+    return [
+        Scored(propensities, carried)
+        for propensities, carried in zip(
+            np.split(scored.propensities, events), np.split(scored.carried, users), strict=True
+        )
+    ]
+
+
+def _warm_up_steps(carried_floats: int) -> Steps:
+    events = 64
+    zeros = np.zeros(events, np.int64)
+    features = Features(np.zeros((events, len(NUMERIC_FEATURES)), np.float32), zeros, zeros, zeros)
+    return Steps(features, np.arange(events), np.zeros((events, carried_floats), np.float32))
