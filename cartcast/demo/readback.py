@@ -1,0 +1,89 @@
+"""Reads back what the pipeline wrote, with a stock Kafka consumer and a plain query."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from cartcast.demo.delays import Position
+from streams.errors import StreamError
+
+BATCH_MESSAGES = 5000
+POLL_SECONDS = 0.5
+
+
+class EventId(msgspec.Struct):
+    """The one field that events, scores and dead letters share."""
+
+    event_id: str
+
+
+_decode_event_id = msgspec.json.Decoder(EventId).decode
+
+
+def event_id_of(message: Message) -> str | None:
+    """Return the event id in a record's value, or None where it holds none."""
+    try:
+        return _decode_event_id(message.value() or b"").event_id
+    except msgspec.MsgspecError:
+        return None
+
+
+def source_position(message: Message) -> Position:
+    """Return where the event behind a score or a dead letter stood, as the headers tell."""
+    headers = dict(message.headers() or [])
+    return int(headers["partition"] or -1), int(headers["offset"] or -1)
+
+
+def stock_consumer(client_config: Mapping[str, Any], topics: list[str], group: str) -> Consumer:
+    """Return a consumer at the beginning of all partitions of `topics`; it neither joins a group nor commits."""
+    consumer = Consumer(
+        {
+            **client_config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
+    listed = consumer.list_topics(timeout=10).topics
+    consumer.assign(
+        [
+            TopicPartition(topic, partition, OFFSET_BEGINNING)
+            for topic in topics
+            for partition in listed[topic].partitions
+        ]
+    )
+    return consumer
+
+
+def read_to_end(client_config: Mapping[str, Any], topic: str) -> Iterator[Message]:
+    """Yield every record that `topic` holds now. Raises StreamError."""
+    consumer = stock_consumer(client_config, [topic], group=f"read-{topic}")
+    try:
+        unfinished = {assigned.partition for assigned in consumer.assignment()}
+        while unfinished:
+            for message in consumer.consume(BATCH_MESSAGES, timeout=POLL_SECONDS):
+                if (error := message.error()) is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unfinished.discard(message.partition())
+                else:
+                    raise StreamError(f"topic {topic} cannot be read back: {error.str()}")
+    finally:
+        consumer.close()
+
+
+def end_offsets(consumer: Consumer, topic: str) -> int:
+    """Return how many records `topic` has received, over all partitions."""
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return sum(
+            high
+            for partition in partitions
+            for _, high in [consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)]
+        )
+    except KafkaException as failure:
+        raise StreamError(f"Kafka does not tell how far {topic} is: {failure.args[0].str()}") from None
