@@ -1,0 +1,131 @@
+"""The ClickHouse engine in this process: one data directory, one fresh handle a statement.
+
+Handles of one directory share the engine and run at the same time; `SET` and `USE` stay in the handle that said them.
+"""
+
+import fcntl
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from cartcast.errors import LocalStackError
+from cartcast.local.clickhouse_protocol import Statement, Summary, quoted, quoted_name
+
+LOCK_PATIENCE_SECONDS = 15.0
+"""How long the lock of a killed predecessor may linger on the data directory."""
+
+
+class EngineError(Exception):
+    """The engine refused a statement; its own words."""
+
+
+class Engine:
+    """Keeps the directory open; `execute` and `stream` may be called from many threads."""
+
+    def __init__(self, directory: Path, *, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> None:
+        """Open `directory`, waiting for a predecessor's lock; raises LocalStackError when it stays locked."""
+        import chdb  # noqa: PLC0415 - loads 400 MB of engine, which only this process needs
+
+        self._connect = chdb.connect
+        self._directory = directory
+        give_up = time.monotonic() + patience_seconds
+        self._lock = self._lock_directory(give_up)
+        self._keeper = self._open(give_up)
+        self.timezone = self._keeper.query("SELECT timezone()", "TabSeparated").bytes().decode().strip()
+
+    def _lock_directory(self, give_up: float) -> IO[bytes]:
+        """Wait in silence for a predecessor of ours; the engine's own lock complains on stderr at every try."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            lock = (self._directory / "cartcast.lock").open("wb")
+        except OSError as failure:
+            raise LocalStackError(
+                f"the ClickHouse engine cannot write to {self._directory} ({failure.strerror}): choose another one"
+            ) from None
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._wait(give_up)
+            else:
+                return lock
+
+    def _open(self, give_up: float) -> Any:  # noqa: ANN401 - chdb has no types
+        while True:
+            try:
+                return self._connect(str(self._directory))
+            except RuntimeError:
+                self._wait(give_up)
+
+    def _wait(self, give_up: float) -> None:
+        if time.monotonic() > give_up:
+            raise LocalStackError(
+                f"the ClickHouse engine cannot open {self._directory}: "
+                "stop the other process that uses it, or choose another directory"
+            ) from None
+        time.sleep(0.1)
+
+    def execute(self, statement: Statement) -> tuple[bytes, Summary]:
+        """Run `statement` to its end and return the whole answer."""
+        insert = statement.split_insert()
+        if insert is not None:
+            return b"", self._insert(statement, *insert)
+        with self._handle(statement) as handle, _engine_words():
+            result = handle.query(statement.sql, statement.format, params=dict(statement.parameters))
+            answer = bytes(result.bytes())
+        return answer, Summary(
+            read_rows=result.storage_rows_read(),
+            read_bytes=result.storage_bytes_read(),
+            written_rows=result.rows_written(),
+            written_bytes=result.bytes_written(),
+            elapsed_seconds=result.elapsed(),
+        )
+
+    def _insert(self, statement: Statement, head: bytes, form: str, data: bytes) -> Summary:
+        with self._handle(statement) as handle, _engine_words(), handle.send_insert(head.decode(), form) as inserter:
+            inserter.append(data)
+            result = inserter.finish()
+        return Summary(
+            written_rows=result.rows_written, written_bytes=result.bytes_written, elapsed_seconds=result.elapsed
+        )
+
+    def stream(self, statement: Statement) -> Generator[bytes, None, None]:
+        """Yield the answer block by block; closing the iterator cancels the statement."""
+        with self._handle(statement) as handle, _engine_words():
+            blocks = handle.send_query(statement.sql.decode(), statement.format, params=dict(statement.parameters))
+            with blocks:
+                for block in blocks:
+                    yield bytes(block.bytes())
+
+    @contextmanager
+    def _handle(self, statement: Statement) -> Iterator[Any]:
+        with self._connect(str(self._directory)) as handle, _engine_words():
+            if statement.database:
+                handle.query(f"USE {quoted_name(statement.database)}")
+            settings = dict(statement.settings)
+            if statement.read_only:
+                settings["readonly"] = "2"
+            if settings:
+                handle.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in settings.items()))
+            yield handle
+
+    def cancel_all(self) -> None:
+        """Ask every running statement to end."""
+        self._keeper.query("KILL QUERY WHERE query_id != queryID() ASYNC")
+
+    def close(self) -> None:
+        """Give the directory back."""
+        self._keeper.close()
+        self._lock.close()
+
+
+@contextmanager
+def _engine_words() -> Iterator[None]:
+    """Turn chdb's exceptions (all of them are RuntimeErrors) into EngineError."""
+    try:
+        yield
+    except RuntimeError as failure:
+        message = str(failure)
+        raise EngineError(message[max(message.find("Code: "), 0) :].strip()) from None
