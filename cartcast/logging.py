@@ -22,7 +22,9 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    shown: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    shown: list[structlog.typing.Processor] = [
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
     if in_json:
         shown = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
