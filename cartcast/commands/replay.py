@@ -1,8 +1,109 @@
 """`cartcast replay`."""
 
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from cartcast.errors import UsageError
+from cartcast.format_option import FormatName
+from cartcast.local.signals import StopRequested, stop_signals_raise
+from cartcast.progress import Advance, progress_bar
+from cartcast.settings import load_settings
+from model.errors import FormatError
+from model.formats import read_events
+from streams.replay import EventProducer, Replay, Replayed, Schedule, at_once, at_rate, at_speed
+from streams.topics import check_topics
 
-def replay(context: typer.Context) -> None:
-    """Not written yet."""
-    raise typer.Exit(2)
+EXIT_INTERRUPTED = 130
+
+
+def replay(  # noqa: PLR0917 - one parameter an option
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order.")],
+    format_name: FormatName,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="So many times as fast as it happened; 1 is as it happened.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka brokers, host:port,host:port.")] = None,
+    topic_prefix: Annotated[str | None, typer.Option(help="Prefix of the topics' names.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
+) -> None:
+    """Send history from files to the events topic, keyed by shopper, and confirm every delivery.
+
+    Without --rate or --speed it goes as fast as the brokers take it. A row that is no event goes to the dead-letter
+    topic as it is, with the file's name and the line's number in its headers.
+
+    Example: cartcast replay UserBehavior.csv.gz --format taobao --rate 2000
+    """
+    schedule = _schedule(rate, speed)
+    flags = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
+    kafka = load_settings(context.obj, kafka={name: flag for name, flag in flags.items() if flag is not None}).kafka
+    check_topics(kafka.client_config(), kafka.topics)
+    started = time.monotonic()
+    with EventProducer(kafka.client_config(), kafka.topics) as producer:
+        run = Replay(producer, schedule)
+        interrupted = _send_files(run, producer, files, format_name, strict=strict)
+    _report(run.replayed, time.monotonic() - started, interrupted=interrupted, as_json=as_json)
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _schedule(rate: float | None, speed: float | None) -> Schedule:
+    if rate is not None and speed is not None:
+        raise UsageError("--rate and --speed exclude each other: give one of them")
+    if rate is not None:
+        return at_rate(rate)
+    return at_speed(speed) if speed is not None else at_once
+
+
+def _send_files(run: Replay, producer: EventProducer, files: list[Path], format_name: str, *, strict: bool) -> bool:
+    """Send all files; return whether a signal broke it off. What was sent is confirmed in either case."""
+    try:
+        with stop_signals_raise(), progress_bar("replay", sum(map(_size_bytes, files))) as advance:
+            done_bytes = 0
+            for file in files:
+                rows = read_events(
+                    file, format_name, strict=strict, on_bytes=partial(_show, advance, run.replayed, done_bytes)
+                )
+                run.send_rows(file.name, rows)
+                done_bytes += _size_bytes(file)
+            producer.flush()
+            _show(advance, run.replayed, done_bytes, 0)
+    except StopRequested:
+        return True
+    except FormatError as failure:
+        producer.flush()
+        raise FormatError(f"{failure} ({run.replayed.events} events before it were sent)") from None
+    return False
+
+
+def _show(advance: Advance, replayed: Replayed, done_bytes: int, bytes_of_file: int) -> None:
+    advance(done_bytes + bytes_of_file, f"{replayed.events:,} events, {replayed.bad_rows:,} bad rows")
+
+
+def _size_bytes(file: Path) -> int:
+    """Return a file's size; a missing one is found before anything is sent."""
+    try:
+        return file.stat().st_size
+    except OSError as failure:
+        raise FormatError(f"{file} cannot be read: {(failure.strerror or '').lower()}") from None
+
+
+def _report(replayed: Replayed, seconds: float, *, interrupted: bool, as_json: bool) -> None:
+    for file_name, row in replayed.first_bad_rows:
+        print(f"bad row: {file_name}, line {row.line}: {row.error}", file=sys.stderr)
+    if (more := replayed.bad_rows - len(replayed.first_bad_rows)) > 0:
+        print(f"bad rows: and {more:,} more, all of them in the dead-letter topic", file=sys.stderr)
+    if as_json:
+        counts = {"events": replayed.events, "bad_rows": replayed.bad_rows}
+        print(json.dumps({**counts, "seconds": round(seconds, 3), "interrupted": interrupted}))
+        return
+    end = "interrupted after" if interrupted else "sent"
+    print(f"{end} {replayed.events:,} events and {replayed.bad_rows:,} bad rows, all confirmed, in {seconds:.1f} s")
