@@ -4,14 +4,16 @@ Handles of one directory share the engine and run at the same time; `SET` and `U
 """
 
 import fcntl
+import shutil
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
 from cartcast.errors import LocalStackError
-from cartcast.local.clickhouse_protocol import Statement, Summary, quoted, quoted_name
+from cartcast.local.clickhouse_protocol import InsertFrom, Statement, Summary, quoted, quoted_name
 
 LOCK_PATIENCE_SECONDS = 15.0
 """How long the lock of a killed predecessor may linger on the data directory."""
@@ -33,6 +35,9 @@ class Engine:
         give_up = time.monotonic() + patience_seconds
         self._lock = self._lock_directory(give_up)
         self._keeper = self._open(give_up)
+        self._bodies = directory / "bodies"
+        shutil.rmtree(self._bodies, ignore_errors=True)  # what a killed predecessor left
+        self._bodies.mkdir()
         self.timezone = self._keeper.query("SELECT timezone()", "TabSeparated").bytes().decode().strip()
 
     def _lock_directory(self, give_up: float) -> IO[bytes]:
@@ -69,11 +74,25 @@ class Engine:
 
     def execute(self, statement: Statement) -> tuple[bytes, Summary]:
         """Run `statement` to its end and return the whole answer."""
-        insert = statement.split_insert()
+        insert = statement.insert_from()
         if insert is not None:
-            return b"", self._insert(statement, *insert)
+            return self._execute_insert(statement, insert)
+        return self._run(statement, statement.sql)
+
+    def _execute_insert(self, statement: Statement, insert: InsertFrom) -> tuple[bytes, Summary]:
+        """Hand the data over as a file, for chdb's other two ways lose rows.
+
+        In one piece with the statement, an empty line ends the data, as in a console. `send_insert` reports success
+        when the table refuses the block (chdb 4.4: a violated constraint, too many partitions).
+        """
+        with NamedTemporaryFile(dir=self._bodies, suffix=".body") as body:
+            body.write(insert.data)
+            body.flush()
+            return self._run(statement, insert.sql(body.name).encode())
+
+    def _run(self, statement: Statement, sql: bytes) -> tuple[bytes, Summary]:
         with self._handle(statement) as handle, _engine_words():
-            result = handle.query(statement.sql, statement.format, params=dict(statement.parameters))
+            result = handle.query(sql, statement.format, params=dict(statement.parameters))
             answer = bytes(result.bytes())
         return answer, Summary(
             read_rows=result.storage_rows_read(),
@@ -81,14 +100,6 @@ class Engine:
             written_rows=result.rows_written(),
             written_bytes=result.bytes_written(),
             elapsed_seconds=result.elapsed(),
-        )
-
-    def _insert(self, statement: Statement, head: bytes, form: str, data: bytes) -> Summary:
-        with self._handle(statement) as handle, _engine_words(), handle.send_insert(head.decode(), form) as inserter:
-            inserter.append(data)
-            result = inserter.finish()
-        return Summary(
-            written_rows=result.rows_written, written_bytes=result.bytes_written, elapsed_seconds=result.elapsed
         )
 
     def stream(self, statement: Statement) -> Generator[bytes, None, None]:

@@ -39,6 +39,7 @@ _READS: Final = re.compile(rb"\(*\s*(?:SELECT|WITH)\b", re.IGNORECASE)
 _INSERT: Final = re.compile(
     rb"INSERT\s+INTO\b(.*?)\b(?:FORMAT\s+(\w+)[ \t\f]*\n?|(VALUES)(?=[\s(]))", re.IGNORECASE | re.DOTALL
 )
+_SETTINGS: Final = re.compile(rb"\bSETTINGS\s+(?=\w+\s*=)", re.IGNORECASE)
 _SELECTS: Final = re.compile(rb"\b(?:SELECT|WITH|WATCH|FROM\s+INFILE)\b", re.IGNORECASE)
 _ERROR_CODE: Final = re.compile(r"Code: (\d+)")
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -74,16 +75,33 @@ class Statement:
         """Whether the answer may be sent block by block while the engine still works on it."""
         return self.reads and self.format in CONCATENABLE_FORMATS
 
-    def split_insert(self) -> tuple[bytes, str, bytes] | None:
-        """Return an insert's head, the format of its data, and the data; None for every other statement.
-
-        The engine must be given the data apart: in one piece, as in a console, an empty line would end it.
-        """
+    def insert_from(self) -> "InsertFrom | None":
+        """Return an insert that brings its data along, taken apart; None for every other statement."""
         found = _INSERT.match(self.sql, _start(self.sql))
         if found is None or self.parameters or _SELECTS.search(found.group(1)):
             return None
-        form = (found.group(2) or found.group(3)).decode()
-        return b"INSERT INTO" + found.group(1), "Values" if found.group(3) else form, self.sql[found.end() :]
+        table, *settings = _SETTINGS.split(found.group(1), maxsplit=1)
+        return InsertFrom(
+            table=table.decode().strip(),
+            settings=b"".join(settings).decode().strip(),
+            format="Values" if found.group(3) else found.group(2).decode(),
+            data=self.sql[found.end() :],
+        )
+
+
+@dataclass(frozen=True)
+class InsertFrom:
+    """An insert and its data: `INSERT INTO table SETTINGS settings FORMAT format` followed by `data`."""
+
+    table: str
+    settings: str
+    format: str
+    data: bytes
+
+    def sql(self, path: str) -> str:
+        """Return the statement that reads the same data from a file."""
+        settings = f" SETTINGS {self.settings}" if self.settings else ""
+        return f"INSERT INTO {self.table} FROM INFILE {quoted(path)}{settings} FORMAT {self.format}"
 
 
 def parse_statement(
