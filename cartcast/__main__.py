@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from cartcast.commands import demo, doctor, migrate, replay, simulate, sink, topics, train, up, worker
@@ -45,12 +44,7 @@ app.command(name="doctor")(doctor.doctor)
 def main() -> None:
     """Run the command: 0 done, 1 failed, 2 wrong usage."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except click.ClickException as failure:
-        failure.show()
-        sys.exit(failure.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        app()
     except UsageError as failure:
         print(f"cartcast: {failure}", file=sys.stderr)
         sys.exit(2)

@@ -106,3 +106,8 @@ def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
         first = failure.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {name}: {first['msg'].lower()} (given: {first['input']!r})") from None
+
+
+def given(**flags: object) -> dict[str, object]:
+    """Return the flags that were given on the command line: those that are not None."""
+    return {name: value for name, value in flags.items() if value is not None}

@@ -1,6 +1,8 @@
 """What the stream side is told: frozen values, read from the environment by nobody here."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +33,7 @@ class Topics(BaseModel):
 
 
 class WorkerSettings(BaseModel):
-    """Tuning of one stream worker; defaults suit a laptop and a small server alike."""
+    """Tuning of one stream worker; the defaults suit a laptop and a small server alike."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,9 +45,22 @@ class WorkerSettings(BaseModel):
         default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
     )
     max_batch_events: int = Field(default=5000, gt=0, description="most events of one fetch that are scored together")
+    linger_ms: float = Field(default=5.0, ge=0, description="how long a score waits for others to be sent with it")
     instance_id: str | None = Field(
         default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
     )
     session_timeout_seconds: float = Field(
         default=10.0, gt=0, description="silence after which Kafka gives a worker's partitions to others"
     )
+
+
+class StreamSettings(BaseModel):
+    """Everything that the stream application is built from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    client_config: Mapping[str, Any]
+    """The librdkafka properties that reach the cluster; the Faust consumer's are derived from them."""
+    topics: Topics
+    partitions: int
+    worker: WorkerSettings

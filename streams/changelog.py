@@ -1,0 +1,96 @@
+"""Reading back what this application wrote: table states from the changelog, positions from the output topics."""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from model.sequence import SEQUENCE
+from streams.errors import StreamError
+
+_MESSAGES_PER_CALL: Final = 10_000
+_WAIT_SECONDS: Final = 1.0
+_OFFSET_AT: Final = SEQUENCE.fields["offset"][1] if SEQUENCE.fields else 0
+_SOURCE_AT: Final = SEQUENCE.fields["source"][1] if SEQUENCE.fields else 0
+_TAIL_RECORDS: Final = 1000
+
+
+class PartitionReader:
+    """Reads single partitions outside any consumer group; for one thread."""
+
+    def __init__(self, client_config: Mapping[str, Any]) -> None:
+        self._consumer = Consumer(
+            {
+                **client_config,
+                "group.id": "cartcast-restore",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.max.bytes": 50 * 1024 * 1024,
+            }
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def restore(self, topic: str, partition: int, on_progress: Callable[[int], None]) -> dict[bytes, bytes]:
+        """Return the newest value of every key of a changelog partition.
+
+        Newest is the value that knows the higher source offset, not the later one: a worker that had lost the
+        partition without knowing may have written an old state after its successor's new one.
+        """
+        states: dict[bytes, bytes] = {}
+        records = 0
+        for messages in self._until_end(TopicPartition(topic, partition, OFFSET_BEGINNING)):
+            for message in messages:
+                _keep_newest(states, message.key(), message.value())
+            records += len(messages)
+            on_progress(records)
+        return states
+
+    def tail(self, topic: str, partition: int) -> list[Message]:
+        """Return the last records of a partition, at most 1,000, oldest first."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30.0)
+        start = max(low, high - _TAIL_RECORDS)
+        if start >= high:
+            return []
+        return [
+            message for messages in self._until_end(TopicPartition(topic, partition, start)) for message in messages
+        ]
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset that the partition's next record will get."""
+        return int(self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30.0)[1])
+
+    def _until_end(self, start: TopicPartition) -> Any:  # noqa: ANN401 - an iterator of lists of Message
+        self._consumer.assign([start])
+        ended = False
+        while not ended:
+            messages = []
+            for message in self._consumer.consume(_MESSAGES_PER_CALL, _WAIT_SECONDS):
+                if (error := message.error()) is None:
+                    messages.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended = True
+                elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
+                    raise StreamError(f"cannot read {start.topic} partition {start.partition}: {error.str()}")
+            yield messages
+        self._consumer.unassign()
+
+
+def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
+    if key is None:
+        return
+    if not value:
+        states.pop(key, None)
+    elif (known := states.get(key)) is None or not _is_older(value, known):
+        states[key] = value
+
+
+def _is_older(value: bytes, known: bytes) -> bool:
+    """Tell whether `value` has seen less of the same source than `known`."""
+    if value[_SOURCE_AT : _SOURCE_AT + 4] != known[_SOURCE_AT : _SOURCE_AT + 4]:
+        return False
+    offset, known_offset = (struct.unpack_from("<q", state, _OFFSET_AT)[0] for state in (value, known))
+    return bool(offset < known_offset)

@@ -1,0 +1,211 @@
+"""A lane a partition: its fetches go through in order, beside the other partitions' fetches.
+
+The order of writing makes every crash harmless (ARCHITECTURE, "Delivery"): the scores and dead letters of a fetch are
+published and confirmed; then the states that they came from go to the changelog; then the source offset is committed.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.batch import EventBatch
+from model.decode import decode_events
+from model.events import OTHER
+from model.scoring import begin, finish, finish_rebuild, rebuild_steps
+from model.sequence import Appended, Source
+from model.verdict import Reject
+from streams.fetch import Fetch
+from streams.messages import dead_letter_records, score_records
+from streams.pipeline import Pipeline
+from streams.publisher import Delivery, Record
+from streams.tables import PartitionStates
+
+_QUEUED_FETCHES: Final = 2
+_UNCONFIRMED_DELIVERIES: Final = 8
+
+Acknowledge = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A fetch whose states are stored and whose results are to be published."""
+
+    batch: EventBatch
+    appended: Appended
+    propensities: npt.NDArray[np.float32]
+    rejects: list[Reject]
+
+
+class Lane:
+    """Scores one partition's fetches."""
+
+    def __init__(self, pipeline: Pipeline, states: PartitionStates, on_failure: Callable[[Exception], None]) -> None:
+        self._pipeline = pipeline
+        self._states = states
+        self._on_failure = on_failure
+        self._queue: asyncio.Queue[tuple[Fetch, Acknowledge] | None] = asyncio.Queue(_QUEUED_FETCHES)
+        self._unconfirmed: deque[Delivery] = deque()
+        self._closing = False
+        self._failed = False
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def put(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
+        """Queue a fetch; `acknowledge` is called when its results are confirmed, or when it is dropped by `close`."""
+        await self._queue.put((fetch, acknowledge))
+        if self._task.done():
+            self._drop_queued()
+
+    async def close(self) -> None:
+        """Finish the fetch that is being scored, drop the queued ones, and wait for every confirmation."""
+        self._closing = True
+        if self._states.restored.done():
+            await self._queue.put(None)
+        else:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+        self._drop_queued()
+        if not self._failed:
+            await self._confirmed()
+
+    async def secure(self) -> int | None:
+        """Make what this lane has dealt with crash-proof; return the offset that may be committed, if there is one."""
+        states = self._states
+        if self._failed or not states.next_offset:
+            return None
+        next_offset, dirty = states.next_offset, states.take_dirty()  # as of now: scoring goes on meanwhile
+        try:
+            await self._confirmed()
+            await self._publish(self._pipeline.topics.changelog, [Record(user, state) for user, state in dirty.items()])
+        except BaseException:  # also when the commit is cancelled: the next one must write these states again
+            states.mark_dirty(dirty)
+            raise
+        return next_offset
+
+    async def _run(self) -> None:
+        try:
+            await self._states.restored
+            while (queued := await self._queue.get()) is not None:
+                fetch, acknowledge = queued
+                if self._closing or (fresh := fetch.since(self._states.next_offset)) is None:
+                    acknowledge()
+                else:
+                    await self._process(fresh, acknowledge)
+        except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
+            self._failed = True
+            self._on_failure(failure)
+
+    async def _process(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
+        """Decode, append, score, publish; acknowledge when the results are confirmed."""
+        scored = await self._score(fetch)
+        self._count(fetch, scored)
+        scores, dead_letters = self._unpublished(fetch, scored)
+        topics, expect = self._pipeline.topics, self._pipeline.publisher.expect
+        delivery = expect(len(scores) + len(dead_letters))
+        self._unconfirmed.append(delivery)
+        delivery.on_success(acknowledge)
+        await self._pipeline.publisher.produce(topics.scores, fetch.partition, scores, delivery)
+        await self._pipeline.publisher.produce(topics.dead_letters, fetch.partition, dead_letters, delivery)
+        while len(self._unconfirmed) > _UNCONFIRMED_DELIVERIES or (self._unconfirmed and self._unconfirmed[0].done()):
+            await self._unconfirmed.popleft()
+
+    async def _score(self, fetch: Fetch) -> _Scored:
+        """Score a fetch against its users' states and store the states."""
+        codec, inference = self._pipeline.codec, self._pipeline.inference
+        batch, rejects = decode_events(fetch.values, fetch.keys)
+        users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions])
+        states = codec.gather(self._states.gather(users))
+        if (rebuild := rebuild_steps(codec, states)) is not None:
+            finish_rebuild(states, rebuild, await asyncio.wrap_future(inference.submit(rebuild)))
+        source = Source(self._pipeline.source_code, fetch.offsets[batch.positions])
+        begun = begin(states, index, batch, source)
+        propensities = finish(states, begun, await asyncio.wrap_future(inference.submit(begun.steps)))
+        self._states.scatter(users, codec.scatter(states), fetch.next_offset)
+        return _Scored(batch, begun.appended, propensities, rejects)
+
+    def _unpublished(self, fetch: Fetch, scored: _Scored) -> tuple[list[Record], list[Record]]:
+        """Encode the results that no predecessor has published."""
+        published = self._states.published
+        appended, rejects = scored.appended, scored.rejects
+        fresh = fetch.offsets[scored.batch.positions[appended.rows]] > published.last_score
+        rejects = [reject for reject in rejects if int(fetch.offsets[reject.position]) not in published.dead_letters]
+        scores = score_records(
+            fetch,
+            scored.batch,
+            appended.rows[fresh],
+            scored.propensities[fresh],
+            model=self._pipeline.model_version,
+            scored_at_ms=self._pipeline.clock_ms(),
+        )
+        return scores, dead_letter_records(fetch, rejects)
+
+    def _count(self, fetch: Fetch, scored: _Scored) -> None:
+        counts, appended = self._pipeline.counts, scored.appended
+        counts.events += len(fetch.values)
+        counts.scored += len(appended)
+        counts.duplicates += appended.duplicates
+        counts.already_applied += appended.already_applied
+        counts.other_types += int((appended.type_codes == OTHER).sum())
+        counts.dead_letters.update(reject.reason for reject in scored.rejects)
+
+    async def _publish(self, topic: str, records: list[Record]) -> None:
+        delivery = self._pipeline.publisher.expect(len(records))
+        await self._pipeline.publisher.produce(topic, self._states.partition, records, delivery)
+        await delivery
+
+    async def _confirmed(self) -> None:
+        for delivery in list(self._unconfirmed):
+            await delivery
+
+    def _drop_queued(self) -> None:
+        while not self._queue.empty():
+            if (queued := self._queue.get_nowait()) is not None:
+                queued[1]()
+
+
+class Lanes:
+    """The lanes of the partitions that this worker owns; opened by the first fetch of each."""
+
+    def __init__(self, on_failure: Callable[[Exception], None]) -> None:
+        self._on_failure = on_failure
+        self._lanes: dict[int, Lane] = {}
+        self._open = True
+
+    async def put(
+        self, fetch: Fetch, acknowledge: Acknowledge, pipeline: Pipeline, states: PartitionStates | None
+    ) -> None:
+        """Hand a fetch to its lane; between `close` and `reopen` it is dropped, to be fetched again by its owner."""
+        if not self._open or states is None:
+            acknowledge()
+            return
+        if (lane := self._lanes.get(fetch.partition)) is None:
+            lane = self._lanes[fetch.partition] = Lane(pipeline, states, self._on_failure)
+        await lane.put(fetch, acknowledge)
+
+    async def close(self) -> None:
+        """Finish what is being scored in every lane; nothing is taken until `reopen`."""
+        self._open = False
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+
+    def reopen(self) -> None:
+        """Forget the closed lanes and take fetches again: a new assignment is in force."""
+        if not self._open:
+            self._lanes.clear()
+            self._open = True
+
+    async def secure(self) -> dict[int, int]:
+        """Make crash-proof what all lanes have dealt with; return the offsets to commit, by partition."""
+        lanes = dict(self._lanes)
+        offsets = await asyncio.gather(*(lane.secure() for lane in lanes.values()))
+        return {partition: offset for partition, offset in zip(lanes, offsets, strict=True) if offset is not None}
+
+
+def _distinct(users: list[bytes]) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """Return the distinct users, and for each element of `users` its index among them."""
+    index: dict[bytes, int] = {}
+    positions = [index.setdefault(user, len(index)) for user in users]
+    return list(index), np.array(positions, np.int64)

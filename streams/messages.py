@@ -1,0 +1,86 @@
+"""From arrays to the bytes of output records."""
+
+import math
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from model.batch import EventBatch
+from model.events import EVENT_TYPES, Score
+from model.verdict import Reject
+from streams.fetch import Fetch
+from streams.publisher import Headers, Record
+
+_LEAST_PROPENSITY: Final = 1e-6
+"""Propensities are published with six decimals and never as exactly 0 or 1, whose log loss would be infinite."""
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def coordinates(fetch: Fetch, offset: int) -> Headers:
+    """Return the headers that name a source record: `topic`, `partition`, `offset`, each as ASCII."""
+    return [
+        ("topic", fetch.topic.encode()),
+        ("partition", b"%d" % fetch.partition),
+        ("offset", b"%d" % offset),
+    ]
+
+
+def score_records(  # noqa: PLR0913 - a score says all of this
+    fetch: Fetch,
+    batch: EventBatch,
+    rows: npt.NDArray[np.int64],
+    propensities: npt.NDArray[np.float32],
+    *,
+    model: str,
+    scored_at_ms: int,
+) -> list[Record]:
+    """Return one record an accepted event, in source order.
+
+    `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), 3)` belong to them.
+    """
+    order = np.argsort(rows)
+    rounded = propensities[order].astype(np.float64).round(6).clip(_LEAST_PROPENSITY, 1 - _LEAST_PROPENSITY)
+    positions = batch.positions[rows[order]]
+    topic, partition, _ = coordinates(fetch, 0)
+    records = []
+    for row, position, offset, (in_session, within_1h, within_24h) in zip(
+        rows[order].tolist(), positions.tolist(), fetch.offsets[positions].tolist(), rounded.tolist(), strict=True
+    ):
+        price = float(batch.prices[row])
+        score = Score(
+            user_id=batch.user_ids[row],
+            event_id=batch.event_ids[row],
+            event_type=EVENT_TYPES[batch.type_codes[row]],
+            item_id=batch.item_ids[row],
+            category=batch.categories[row],
+            price=None if math.isnan(price) else price,
+            event_time=int(batch.event_time_ms[row]),
+            propensity_session=in_session,
+            propensity_1h=within_1h,
+            propensity_24h=within_24h,
+            model=model,
+            source_topic=fetch.topic,
+            source_partition=fetch.partition,
+            source_offset=offset,
+            scored_at=scored_at_ms,
+        )
+        records.append(Record(fetch.keys[position], _encode(score), [topic, partition, ("offset", b"%d" % offset)]))
+    return records
+
+
+def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[Record]:
+    """Return one record a reject: key and value as received, headers that say where it lay and what is wrong."""
+    return [
+        Record(
+            fetch.keys[reject.position],
+            fetch.values[reject.position],
+            [
+                *coordinates(fetch, int(fetch.offsets[reject.position])),
+                ("reason", reject.reason.encode()),
+                ("error", reject.error.encode()),
+            ],
+        )
+        for reject in rejects
+    ]

@@ -1,0 +1,120 @@
+"""The librdkafka producer for scores, dead letters and changelog: a batch in, one confirmation out."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from streams.errors import StreamError
+
+Headers = list[tuple[str, str | bytes | None]]
+_QUEUE_FULL_PAUSE_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is to be produced."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+
+
+class Delivery:
+    """Counts the confirmations of one batch; awaiting it returns when all are in, or raises StreamError."""
+
+    def __init__(self, records: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._missing = records
+        self._loop = loop
+        self._failure: KafkaError | None = None
+        self._done: asyncio.Future[None] = loop.create_future()
+        if records == 0:
+            self._done.set_result(None)
+
+    def __await__(self) -> Any:  # noqa: ANN401 - what a future yields to the loop is asyncio's own affair
+        return asyncio.shield(self._done).__await__()
+
+    def done(self) -> bool:
+        """Tell whether awaiting returns at once."""
+        return self._done.done()
+
+    def on_success(self, callback: Callable[[], object]) -> None:
+        """Call back when every record is confirmed, and never if one fails."""
+        self._done.add_done_callback(lambda done: None if done.exception() else callback())
+
+    def confirm(self, error: KafkaError | None, _: object) -> None:
+        """Take one delivery report; called by librdkafka in the poll thread, and by nobody else."""
+        if error is not None:
+            self._failure = error
+        self._missing -= 1
+        if self._missing == 0:
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if self._failure is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(StreamError(f"Kafka did not take a record: {self._failure.str()}"))
+
+
+class Publisher:
+    """Produces batches in order and confirms each; an idempotent producer keeps order through retries.
+
+    Records wait in librdkafka for as long as the broker is away: nothing is given up, the offsets that depend on
+    them are just not committed.
+    """
+
+    def __init__(self, client_config: Mapping[str, Any], *, linger_ms: float) -> None:
+        self._producer = Producer(
+            {
+                **client_config,
+                "acks": "all",
+                "enable.idempotence": True,
+                "message.timeout.ms": 0,
+                "linger.ms": linger_ms,
+                "compression.type": "lz4",
+                "queue.buffering.max.kbytes": 256 * 1024,
+            }
+        )
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="delivery-reports", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve delivery reports."""
+        self._poller.start()
+
+    def stop(self) -> None:
+        """End the thread; what has not been confirmed by now never will be, and its offsets stay uncommitted."""
+        self._stopping.set()
+        self._poller.join()
+
+    def expect(self, records: int) -> Delivery:
+        """Return the confirmation of `records` records that are about to be produced."""
+        return Delivery(records, asyncio.get_running_loop())
+
+    async def produce(self, topic: str, partition: int, records: Iterable[Record], delivery: Delivery) -> None:
+        """Hand records to librdkafka, waiting while its queue is full."""
+        produce = self._producer.produce
+        for record in records:
+            while True:
+                try:
+                    produce(
+                        topic,
+                        record.value,
+                        record.key,
+                        partition,
+                        headers=record.headers,
+                        on_delivery=delivery.confirm,
+                    )
+                    break
+                except BufferError:
+                    await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)
+                except KafkaException as failure:
+                    raise StreamError(f"Kafka did not take a record for {topic}: {failure.args[0].str()}") from None
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.1)
