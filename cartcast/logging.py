@@ -8,6 +8,9 @@ import structlog
 
 from cartcast.settings import LogSettings
 
+TOLD_BY_US = ("clickhouse_connect", "urllib3")
+"""Loggers that warn of each failure which the caller gets as an exception and reports in its own words."""
+
 
 def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's loggers to `stream` (stderr).
@@ -47,3 +50,5 @@ def _send_standard_library(
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in TOLD_BY_US:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,8 +1,32 @@
-"""`cartcast migrate`."""
+"""`cartcast migrate`: the ClickHouse database, its table and views."""
+
+import json
+from typing import Annotated
 
 import typer
 
+from cartcast.logging import configure_logging
+from cartcast.settings import load_settings
 
-def migrate(context: typer.Context) -> None:
-    """Not written yet."""
-    raise typer.Exit(2)
+
+def migrate(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")] = None,
+    database: Annotated[str | None, typer.Option(help="Database of the table and views; made if missing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+) -> None:
+    """Create or update the ClickHouse table and views; safe to repeat.
+
+    Example: cartcast migrate --url http://127.0.0.1:8123
+    """
+    from sinks.migrate import migrate as apply_migrations  # noqa: PLC0415 - loads the ClickHouse client
+
+    flags = {"url": url, "database": database}
+    settings = load_settings(context.obj, clickhouse={name: flag for name, flag in flags.items() if flag is not None})
+    configure_logging(settings.log)
+    applied = apply_migrations(settings.clickhouse)
+    for name in applied:
+        print(f"applied {name}")
+    print(f"database {settings.clickhouse.database} at {settings.clickhouse.url} is up to date")
+    if as_json:
+        print(json.dumps({"database": settings.clickhouse.database, "applied": applied}))

@@ -1,0 +1,118 @@
+"""The database, its table and views: numbered SQL files, each applied once, in order, never back.
+
+One statement a file, because ClickHouse has no transaction around several; every statement may be repeated
+(`IF NOT EXISTS`, `OR REPLACE`), so that two migrations at once, or one that was killed, do no harm.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+import structlog
+from clickhouse_connect.driver.client import Client
+
+from sinks.clickhouse import connect, failures
+from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from sinks.settings import ClickHouseSettings
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long `migrate` waits for a ClickHouse that does not answer yet."""
+
+_CREATE_LEDGER: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version UInt32,
+    name String,
+    checksum String COMMENT 'SHA-256 of the file that was applied',
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree ORDER BY version
+COMMENT 'Which of Cartcast''s migrations this database has'
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered SQL file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def shipped_migrations() -> list[Migration]:
+    """Return the migrations that this version of Cartcast brings, in order."""
+    found = [entry for entry in (files("sinks") / "migrations").iterdir() if entry.name.endswith(".sql")]
+    return [
+        Migration(int(entry.name.split("_", 1)[0]), entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
+        for entry in sorted(found, key=lambda entry: entry.name)
+    ]
+
+
+def migrate(
+    settings: ClickHouseSettings,
+    *,
+    migrations: list[Migration] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Bring the database up to date and return the names of the migrations that were applied now; safe to repeat.
+
+    Raises SinkError if ClickHouse does not answer within `patience_seconds` or refuses, or if a migration was changed
+    after it had been applied. Migrations that only a newer Cartcast knows are left alone.
+    """
+    client = _connect_patiently(settings, patience_seconds, sleep)
+    try:
+        with failures(settings):
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{settings.database}`", use_database=False)
+            client.database = settings.database
+            client.command(_CREATE_LEDGER)
+            pending = _pending(client, shipped_migrations() if migrations is None else migrations)
+            for migration in pending:
+                _apply(client, migration)
+    except (UnavailableError, RowsRefusedError) as failure:
+        raise SinkError(f"cannot migrate: {failure}; run `cartcast migrate` again, it is safe to repeat") from None
+    finally:
+        client.close_connections()
+    return [migration.name for migration in pending]
+
+
+def _connect_patiently(settings: ClickHouseSettings, patience_seconds: float, sleep: Callable[[float], None]) -> Client:
+    waited, pause = 0.0, 0.2
+    while True:
+        try:
+            return connect(settings)
+        except UnavailableError as failure:
+            if waited >= patience_seconds:
+                raise SinkError(f"{failure}: start it (`cartcast up`), or correct CARTCAST_CLICKHOUSE__URL") from None
+            reason = str(failure)
+        log.warning("waiting for ClickHouse", reason=reason, pause_seconds=pause)
+        sleep(pause)
+        waited, pause = waited + pause, min(2 * pause, 2.0)
+
+
+def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
+    rows = client.query("SELECT version, checksum FROM schema_migrations").result_rows
+    applied = {int(version): str(checksum) for version, checksum in rows}
+    for migration in migrations:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise SinkError(
+                f"migration {migration.name} was changed after database {client.database} had it: "
+                "restore its file and put the change into a new migration"
+            )
+    return [migration for migration in migrations if migration.version not in applied]
+
+
+def _apply(client: Client, migration: Migration) -> None:
+    client.command(migration.sql)
+    row = [migration.version, migration.name, migration.checksum]
+    client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])

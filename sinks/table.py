@@ -1,0 +1,70 @@
+"""Where scores end up: what the consumer asks of a table, and the table in ClickHouse."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from clickhouse_connect.driver.client import Client
+
+from sinks.clickhouse import connect, failures
+from sinks.settings import ClickHouseSettings
+
+TABLE: Final = "scores"
+
+_INSERT_SETTINGS: Final = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "input_format_skip_unknown_fields": 1,
+    "input_format_null_as_default": 1,
+    "input_format_defaults_for_omitted_fields": 1,
+    "max_partitions_per_insert_block": 0,
+}
+
+
+class ScoresTable(Protocol):
+    """Takes blocks of scores; one implementation is ClickHouse, the other a list."""
+
+    def check(self) -> None:
+        """Return if blocks can be inserted; raises UnavailableError, or SinkError if waiting will not help."""
+
+    def insert(self, rows: Sequence[bytes], token: str) -> None:
+        """Store one JSON object a row: all or none, and nothing if a block with this token is stored already.
+
+        Raises RowsRefusedError if some row cannot be stored (no row was), UnavailableError if the outcome is unknown
+        or it is certain that nothing was stored and the same insert may succeed later, SinkError if it cannot.
+        """
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class ClickHouseTable:
+    """The table `scores`; connects when first used and again after a failure. Not for several threads at once."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._name = f"`{settings.database}`.{TABLE}"
+        self._client: Client | None = None
+        self._column_types: dict[str, str] = {}
+
+    def check(self) -> None:
+        self._connected()
+
+    def insert(self, rows: Sequence[bytes], token: str) -> None:
+        client = self._connected()
+        settings = {**_INSERT_SETTINGS, "insert_deduplication_token": token}
+        with failures(self._settings, self._column_types):
+            client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close_connections()
+            self._client = None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            client = connect(self._settings)
+            with failures(self._settings):
+                described = client.query(f"DESCRIBE TABLE {self._name}").result_rows
+            self._column_types = {str(name): str(column_type) for name, column_type, *_ in described}
+            self._client = client
+        return self._client
