@@ -10,7 +10,8 @@ from model.sequence import SEQUENCE
 from streams.errors import StreamError
 
 _MESSAGES_PER_CALL: Final = 10_000
-_WAIT_SECONDS: Final = 1.0
+_WAIT_SECONDS: Final = 0.05
+"""librdkafka waits this long for a full call also when the end of the partition is among what it has."""
 _OFFSET_AT: Final = SEQUENCE.fields["offset"][1] if SEQUENCE.fields else 0
 _SOURCE_AT: Final = SEQUENCE.fields["source"][1] if SEQUENCE.fields else 0
 _TAIL_RECORDS: Final = 1000
@@ -27,7 +28,8 @@ class PartitionReader:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "fetch.max.bytes": 50 * 1024 * 1024,
+                "fetch.wait.max.ms": 10,  # else each partition's end costs half a second
+                "fetch.queue.backoff.ms": 10,
             }
         )
 
