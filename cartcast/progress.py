@@ -11,7 +11,7 @@ Advance = Callable[[float, str], None]
 
 
 @contextmanager
-def progress_bar(title: str, total: float) -> Iterator[Advance]:
+def progress_bar(title: str, total: float, *, visible: bool = True) -> Iterator[Advance]:
     """Show a bar with the time left; it stays in view when the work is done."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -22,6 +22,7 @@ def progress_bar(title: str, total: float) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        disable=not visible,
     )
     with bar:
         task = bar.add_task(title, total=max(total, 1), words="")

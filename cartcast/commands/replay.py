@@ -22,7 +22,7 @@ from streams.topics import check_topics
 EXIT_INTERRUPTED = 130
 
 
-def replay(  # noqa: PLR0917 - one parameter an option
+def replay(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order.")],
     format_name: FormatName,

@@ -1,8 +1,73 @@
 """`cartcast simulate`."""
 
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import msgspec
 import typer
 
+from cartcast.errors import UsageError
+from cartcast.progress import Advance, progress_bar
+from model.simulator import SimulationSettings
+from model.simulator import simulate as simulated_events
 
-def simulate(context: typer.Context) -> None:
-    """Not written yet."""
-    raise typer.Exit(2)
+_EVENTS_BETWEEN_REPORTS = 10_000
+
+
+def simulate(
+    events: Annotated[int, typer.Option(min=1, help="How many events, repeated ones included.")] = 100_000,
+    users: Annotated[int, typer.Option(min=1, help="How many shoppers.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same events.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output if not given.")] = None,
+    with_truth: Annotated[
+        bool, typer.Option("--with-truth", help="Add true_session, true_1h and true_24h to each event.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --out: print the counts as one JSON object.")] = False,
+) -> None:
+    """Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.
+
+    The true propensities are the probabilities that a purchase follows, given the shopper's events so far and perfect
+    knowledge of the process (docs/simulator.md). About 1 % of the events arrive late and 0.5 % twice.
+
+    Example: cartcast simulate --events 1000000 --users 10000 --seed 7 --with-truth --out shop.jsonl
+    """
+    if as_json and out is None:
+        raise UsageError("--json needs --out: without it standard output carries the events")
+    settings = SimulationSettings(events=events, users=users, seed=seed, with_truth=with_truth)
+    started = time.monotonic()
+    with _output(out) as file, progress_bar("simulate", events, visible=out is not None) as advance:
+        _write(settings, file, advance)
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        print(json.dumps({"events": events, "users": users, "seed": seed, "out": str(out), "seconds": seconds}))
+
+
+def _write(settings: SimulationSettings, file: BinaryIO, advance: Advance) -> None:
+    encode = msgspec.json.Encoder().encode
+    for number, event in enumerate(simulated_events(settings), start=1):
+        file.write(encode(event) + b"\n")
+        if number % _EVENTS_BETWEEN_REPORTS == 0:
+            advance(number, f"{number:,} events")
+    advance(settings.events or 0, f"{settings.events:,} events")
+
+
+@contextmanager
+def _output(out: Path | None) -> Iterator[BinaryIO]:
+    """Open the output; a file appears under its name only when it is complete."""
+    if out is None:
+        yield sys.stdout.buffer
+        return
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        unfinished.replace(out)
+    except OSError as failure:
+        raise UsageError(f"{out} cannot be written: {(failure.strerror or '').lower()}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""From what shoppers do to the events that arrive: ids, words, prices, and some events late or twice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
+from model.simulator.catalogue import LANGUAGE_SHARES, LANGUAGES, Catalogue
+from model.simulator.population import NO_ITEM, Blind, Happened, Population
+from model.simulator.process import Symbol
+from model.simulator.truth import Oracle
+
+LATE_SHARE: Final = 0.01
+LATE_MEAN_SECONDS: Final = 60.0
+REPEATED_SHARE: Final = 0.005
+REPEATED_MEAN_SECONDS: Final = 20.0
+
+_TYPES: Final = {
+    Symbol.VIEW_NEW: "view",
+    Symbol.VIEW_AGAIN: "view",
+    Symbol.SEARCH_IDLE: "search",
+    Symbol.SEARCH_EAGER: "search",
+    Symbol.FAVORITE: "favorite",
+    Symbol.CART: "cart",
+    Symbol.REMOVE: "remove_from_cart",
+    Symbol.CHECKOUT: "checkout",
+    Symbol.PURCHASE: "purchase",
+    Symbol.REVIEW_GOOD: "review",
+    Symbol.REVIEW_BAD: "review",
+    Symbol.REFUND: "refund",
+    Symbol.OTHER: "other",
+}
+_RATINGS: Final = {Symbol.REVIEW_GOOD: 5.0, Symbol.REVIEW_BAD: 1.0}
+_DEVICES: Final = ("phone", "desktop", "tablet")
+_CHANNELS: Final = ("direct", "search", "mail", "social")
+
+_FIRST_WINDOW_MS: Final = 3_600_000
+_WINDOW_EVENTS: Final = 100_000
+_LONGEST_WINDOW_MS: Final = 7 * 86_400_000
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """What to simulate; the same settings give the same events on every machine."""
+
+    events: int | None = None
+    """How many events arrive, repeated ones included; None for no end."""
+    users: int = 1000
+    seed: int = 1
+    start_ms: int = 1_767_571_200_000  # Monday 2026-01-05, 0:00 UTC
+    with_truth: bool = False
+    """Yield EventWithTruth."""
+
+    def __post_init__(self) -> None:
+        if self.users < 1 or (self.events is not None and self.events < 1):
+            raise ValueError("a simulation needs at least one shopper and one event")
+        if not MIN_EVENT_TIME_MS <= self.start_ms < MAX_EVENT_TIME_MS:
+            raise ValueError("start_ms lies outside the years 2000 to 2100")
+
+
+class EventWithTruth(Event, frozen=True, gc=False, omit_defaults=True):
+    """An event with the probability that its shopper buys later, given everything that could be seen so far."""
+
+    true_session: float = 0.0
+    true_1h: float = 0.0
+    true_24h: float = 0.0
+
+
+def simulate(settings: SimulationSettings) -> Iterator[Event]:
+    """Yield events in the order in which they arrive: that of their times, but for the late ones."""
+    random = np.random.default_rng(settings.seed)
+    catalogue = Catalogue.drawn(random)
+    observer = Oracle(settings.users, settings.start_ms) if settings.with_truth else Blind()
+    population = Population(settings.users, settings.start_ms, catalogue, random, observer)
+    writer = _Writer(settings, catalogue, np.random.default_rng([settings.seed, 1]))
+    return islice(_arrivals(population, writer, settings.start_ms), settings.events)
+
+
+def _arrivals(population: Population, writer: "_Writer", start_ms: int) -> Iterator[Event]:
+    """Let the shoppers live one window after the other, each about as long as fills a batch."""
+    length_ms = _FIRST_WINDOW_MS
+    while True:
+        end_ms = start_ms + length_ms
+        happened = population.advance(end_ms)
+        yield from writer.events_before(end_ms, happened)
+        growth = _WINDOW_EVENTS / max(len(happened.time_ms), 1)
+        length_ms = int(min(length_ms * np.clip(growth, 0.1, 10.0), _LONGEST_WINDOW_MS))
+        start_ms = end_ms
+
+
+class _Writer:
+    """Turns columns into events and keeps those that arrive later than the window in which they happened."""
+
+    def __init__(self, settings: SimulationSettings, catalogue: Catalogue, random: np.random.Generator) -> None:
+        self._catalogue = catalogue
+        self._random = random
+        self._id_prefix = f"{settings.seed:x}-"
+        self._written = 0
+        self._kind = EventWithTruth if settings.with_truth else Event
+        self._user_ids = [f"shopper-{number:06d}" for number in range(settings.users)]
+        self._languages = random.choice(len(LANGUAGES), settings.users, p=LANGUAGE_SHARES)
+        self._contexts = [
+            {"device": device, "channel": channel, "language": language}
+            for language in LANGUAGES
+            for device in _DEVICES
+            for channel in _CHANNELS
+        ]
+        kinds = len(_DEVICES) * len(_CHANNELS)
+        self._context_of = self._languages * kinds + random.integers(0, kinds, settings.users)
+        self._waiting: list[Event] = []
+        self._waiting_arrival_ms = np.empty(0, np.int64)
+
+    def events_before(self, end_ms: int, happened: Happened) -> list[Event]:
+        """Return what arrives before `end_ms`, in order of arrival; `happened` may hold more."""
+        order = np.argsort(happened.time_ms, kind="stable")
+        happened = Happened(*(getattr(happened, column.name)[order] for column in fields(Happened)))
+        events = self._waiting + self._events(happened)
+        arrival_ms = np.concatenate((self._waiting_arrival_ms, self._arrival_ms(happened.time_ms)))
+        repeated = np.flatnonzero(self._random.random(len(events)) < REPEATED_SHARE)
+        repeated = repeated[repeated >= len(self._waiting)]  # those waiting had their turn
+        again_ms = arrival_ms[repeated] + self._delays_ms(len(repeated), REPEATED_MEAN_SECONDS)
+        events += [events[position] for position in repeated]
+        arrival_ms = np.concatenate((arrival_ms, again_ms))
+
+        order = np.argsort(arrival_ms, kind="stable")
+        arrived = int(np.searchsorted(arrival_ms[order], end_ms))
+        self._waiting = [events[position] for position in order[arrived:]]
+        self._waiting_arrival_ms = arrival_ms[order[arrived:]]
+        return [events[position] for position in order[:arrived]]
+
+    def _arrival_ms(self, time_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        late = self._random.random(len(time_ms)) < LATE_SHARE
+        return time_ms + np.where(late, self._delays_ms(len(time_ms), LATE_MEAN_SECONDS), 0)
+
+    def _delays_ms(self, count: int, mean_seconds: float) -> npt.NDArray[np.int64]:
+        return np.asarray(self._random.exponential(mean_seconds * 1000, count), np.int64)
+
+    def _events(self, happened: Happened) -> list[Event]:
+        columns = zip(
+            happened.shoppers.tolist(),
+            happened.time_ms.tolist(),
+            happened.symbols.tolist(),
+            happened.items.tolist(),
+            happened.categories.tolist(),
+            happened.truth.tolist(),
+            strict=True,
+        )
+        return [self._event(*row) for row in columns]
+
+    def _event(  # noqa: PLR0913, PLR0917 - one column each
+        self, shopper: int, time_ms: int, symbol: int, item: int, category: int, truth: list[float]
+    ) -> Event:
+        self._written += 1
+        catalogue = self._catalogue
+        bought = symbol == Symbol.PURCHASE
+        return self._kind(
+            f"{self._id_prefix}{self._written:x}",
+            self._user_ids[shopper],
+            _TYPES[symbol],  # type: ignore[index] # an IntEnum's members equal their numbers
+            time_ms,
+            None if item == NO_ITEM else catalogue.item_ids[item],
+            catalogue.category_names[category],
+            None if item == NO_ITEM else float(catalogue.prices[item]),
+            1.0 if bought else None,
+            _RATINGS.get(symbol),  # type: ignore[call-overload]
+            catalogue.words(Symbol(symbol), category, int(self._languages[shopper]), self._written),
+            self._contexts[self._context_of[shopper]],
+            *truth,
+        )
