@@ -1,0 +1,138 @@
+"""Which rows make a block, so that a crash makes the same block again: pure functions of the records.
+
+Repeats are dropped by their headers alone. Within one scores partition the source offsets of an event partition rise,
+except where the worker repeated what it had published before a crash; so a row is new exactly if its source offset is
+above the highest one that is stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from sinks.bookmark import MAX_TOPIC_BYTES, Source, trimmed
+from sinks.errors import RowsRefusedError
+from sinks.table import ScoresTable
+
+MAX_OFFSET: Final = 2**63 - 1
+NO_COORDINATES: Final = "headers: no source topic, partition and offset"
+NO_OBJECT: Final = "value: not one JSON object"
+
+Headers = list[tuple[str, bytes]]
+
+
+class Record(Protocol):
+    """One record of the scores topic, as librdkafka hands it out."""
+
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def headers(self) -> Headers | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that is no row of the table; `error` names what is wrong, never a value."""
+
+    record: Record
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive records, sorted: `rows` are to be inserted, `rejected` are dead letters, the rest are repeats.
+
+    `first` is the committed offset and `last` the offset of the last record; `stored` holds the highest source offsets
+    once the block is stored.
+    """
+
+    first: int
+    last: int
+    rows: list[Record]
+    rejected: list[Rejected]
+    repeats: int
+    stored: dict[Source, int]
+
+
+class _AnyObject(msgspec.Struct):
+    """No fields: the decoder checks that the bytes are one JSON object and builds nothing of what is in it."""
+
+
+_check_object = msgspec.json.Decoder(_AnyObject).decode
+
+
+def make_block(first: int, records: Sequence[Record], stored: Mapping[Source, int]) -> Block:
+    """Sort `records` (not empty) that follow what `stored` describes."""
+    highest = {(topic.encode(), b"%d" % partition): last for (topic, partition), last in stored.items()}
+    rows: list[Record] = []
+    rejected: list[Rejected] = []
+    repeats = 0
+    for record in records:
+        try:
+            headers = dict(record.headers() or ())
+            source, offset = (headers["topic"], headers["partition"]), int(headers["offset"])
+            last = highest[source] if source in highest else _before_first(source)
+            if not last < offset <= MAX_OFFSET:
+                repeats += _is_repeat(offset)
+                continue
+        except (KeyError, TypeError, ValueError):
+            rejected.append(Rejected(record, NO_COORDINATES))
+            continue
+        highest.pop(source, None)  # the most recently raised is the last
+        highest[source] = offset
+        try:
+            _check_object(record.value() or b"")
+            rows.append(record)
+        except (msgspec.DecodeError, RecursionError):
+            rejected.append(Rejected(record, NO_OBJECT))
+    raised = {(topic.decode(), int(partition)): last for (topic, partition), last in highest.items()}
+    return Block(first, records[-1].offset(), rows, rejected, repeats, trimmed(raised))
+
+
+def _before_first(source: tuple[bytes | None, bytes | None]) -> int:
+    """Return -1, below every offset; raises ValueError if `source` is no topic and partition."""
+    topic, partition = source[0] or b"", source[1] or b""
+    topic.decode()  # UnicodeDecodeError is a ValueError
+    if not 0 < len(topic) <= MAX_TOPIC_BYTES or b"%d" % int(partition) != partition:
+        raise ValueError
+    return -1
+
+
+def _is_repeat(offset: int) -> int:
+    """Return 1; raises ValueError if this is no offset at all."""
+    if not 0 <= offset <= MAX_OFFSET:
+        raise ValueError
+    return 1
+
+
+def insert_whole(table: ScoresTable, block: Block, token: str) -> None:
+    """Insert the block's rows; raises what `ScoresTable.insert` raises."""
+    if block.rows:
+        table.insert(_values(block.rows), token)
+
+
+def insert_in_halves(table: ScoresTable, block: Block, token: str) -> list[Rejected]:
+    """Insert every row that the table takes, and return the others.
+
+    The halves, and their tokens, follow from the block alone: again after a crash, they are the same.
+    """
+    middle = len(block.rows) // 2
+    return _insert_part(table, block.rows[:middle], token) + _insert_part(table, block.rows[middle:], token)
+
+
+def _insert_part(table: ScoresTable, rows: list[Record], token: str) -> list[Rejected]:
+    if not rows:
+        return []
+    try:
+        table.insert(_values(rows), f"{token}/{rows[0].offset()}-{rows[-1].offset()}")
+    except RowsRefusedError as refusal:
+        if len(rows) == 1:
+            return [Rejected(rows[0], str(refusal))]
+        middle = len(rows) // 2
+        return _insert_part(table, rows[:middle], token) + _insert_part(table, rows[middle:], token)
+    return []
+
+
+def _values(rows: list[Record]) -> list[bytes]:
+    return [row.value() or b"" for row in rows]

@@ -1,0 +1,258 @@
+"""The sink: reads the scores topic, stores it a block at a time, commits.
+
+Around every insert there are two commits, and each does two jobs: the commit before it names the block and confirms
+the one before. A commit is checked against the consumer group's generation, so nobody inserts a block of a partition
+that has gone to another sink, and whoever gets the partition makes the same block under the same token.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import groupby
+from operator import methodcaller
+from threading import Event
+from typing import Final, cast
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from sinks.blocks import Record, insert_in_halves, insert_whole
+from sinks.dead_letters import DeadLetters
+from sinks.errors import CommitRefusedError, RowsRefusedError, SinkError, UnavailableError
+from sinks.kafka import commit, committed_bookmarks, raise_if_refused, records_of
+from sinks.partition import BlockLimits, Partition
+from sinks.patience import Patience
+from sinks.table import ScoresTable
+
+MAX_FETCH_RECORDS: Final = 10_000
+DRAIN_SECONDS: Final = 10.0
+PROGRESS_SECONDS: Final = 10.0
+
+_partition_of = methodcaller("partition")
+log = structlog.get_logger()
+
+
+class Counts:
+    """What this sink did since it started."""
+
+    def __init__(self) -> None:
+        self.stored = 0
+        self.repeats = 0
+        self.dead_letters = 0
+
+    def as_dict(self) -> dict[str, int]:
+        return {"stored": self.stored, "repeats": self.repeats, "dead_letters": self.dead_letters}
+
+
+class Sink:
+    """One consumer and one table; everything happens in the thread that calls `run`."""
+
+    def __init__(  # noqa: PLR0913 - everything it works with is given to it
+        self,
+        consumer: Consumer,
+        topic: str,
+        table: ScoresTable,
+        dead_letters: DeadLetters,
+        *,
+        topic_id: Callable[[], str],
+        limits: BlockLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`topic_id` tells this topic from an earlier one of its name; asked for at every assignment."""
+        self.counts = Counts()
+        self._consumer = consumer
+        self._topic = topic
+        self._table = table
+        self._dead_letters = dead_letters
+        self._topic_id = topic_id
+        self._limits = limits
+        self._clock = clock
+        self._partitions: dict[int, Partition] = {}
+        self._patience = Patience(clock)
+        self._progress = _Progress(self.counts, clock)
+
+    def run(self, stop: Event) -> None:
+        """Store scores until `stop` is set, then what has been read; raises SinkError if waiting will not help."""
+        try:
+            self._wait_for_topic(stop)
+            self._look_at_table()
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+            while not stop.is_set():
+                self._read(self._longest_wait())
+                self._store_patiently()
+                self._progress.report()
+            self._drain()
+        finally:
+            self._consumer.close()
+            self._table.close()
+        log.info("stopped", **self.counts.as_dict())
+
+    def _wait_for_topic(self, stop: Event) -> None:
+        while not stop.wait(self._patience.seconds_left()):
+            try:
+                self._topic_id()
+            except UnavailableError as failure:
+                log.warning("waiting", reason=str(failure), pause_seconds=self._patience.failed())
+            else:
+                self._patience.succeeded()
+                return
+
+    def _look_at_table(self) -> None:
+        """Refuse at once what would be refused at the first block; a ClickHouse that is away may come back."""
+        try:
+            self._table.check()
+        except UnavailableError as failure:
+            log.warning("not there yet", reason=str(failure))
+
+    def _read(self, timeout_seconds: float) -> None:
+        since = self._clock()
+        try:
+            messages = self._consumer.consume(MAX_FETCH_RECORDS, timeout_seconds)
+        except KafkaException as failure:
+            raise_if_refused(failure.args[0])
+            log.warning("Kafka complains", reason=failure.args[0].str())
+            return
+        for number, run in groupby(records_of(messages), _partition_of):
+            if number in self._partitions:
+                self._partitions[number].add(cast("list[Record]", list(run)), since)
+
+    def _longest_wait(self) -> float:
+        if self._patience.waiting:
+            return min(self._patience.seconds_left(), self._limits.seconds)
+        if any(partition.block is not None for partition in self._partitions.values()):
+            return 0.0
+        now = self._clock()
+        deadlines = [partition.deadline() for partition in self._partitions.values()]
+        waits = [max(deadline - now, 0.0) for deadline in deadlines if deadline is not None]
+        return min([self._limits.seconds, *waits])
+
+    def _store_patiently(self) -> None:
+        """Store what is due; if the world is away, hold still for a growing while and try the same again."""
+        if self._patience.seconds_left() > 0:
+            return
+        try:
+            self._store_due()
+        except UnavailableError as failure:
+            self._hold(failure)
+        else:
+            self._go_on()
+
+    def _store_due(self, *, stopping: bool = False) -> None:
+        now = self._clock()
+        for partition in self._partitions.values():
+            if partition.due(now, stopping=stopping):
+                partition.freeze()
+        self._commit_due()
+        for partition in self._partitions.values():
+            if partition.block_is_named:
+                self._store_block(partition)
+
+    def _commit_due(self) -> None:
+        due = {
+            number: bookmark
+            for number, partition in self._partitions.items()
+            if (bookmark := partition.to_commit()) is not None
+        }
+        commit(self._consumer, self._topic, due)
+        for number, bookmark in due.items():
+            self._partitions[number].committed(bookmark)
+
+    def _store_block(self, partition: Partition) -> None:
+        block = partition.block
+        if block is None:
+            return
+        rejected = list(block.rejected)
+        try:
+            if partition.halved:
+                rejected += insert_in_halves(self._table, block, partition.token())
+            else:
+                insert_whole(self._table, block, partition.token())
+        except RowsRefusedError as refusal:
+            log.warning("the table refuses a block", partition=partition.number, first=block.first, error=str(refusal))
+            partition.halve()
+            return
+        self._dead_letters.send(rejected, partition.number)
+        partition.settle()
+        self._count(partition, len(block.rows) + len(block.rejected) - len(rejected), block.repeats, len(rejected))
+
+    def _count(self, partition: Partition, stored: int, repeats: int, dead_letters: int) -> None:
+        self.counts.stored += stored
+        self.counts.repeats += repeats
+        self.counts.dead_letters += dead_letters
+        if dead_letters:
+            log.warning("records are no rows", partition=partition.number, dead_letters=dead_letters)
+        log.debug("block stored", partition=partition.number, rows=stored, repeats=repeats)
+
+    def _hold(self, failure: UnavailableError) -> None:
+        """Stop fetching but stay in the group: frozen blocks wait, and Kafka keeps the rest."""
+        if not self._patience.waiting:
+            self._consumer.pause(self._consumer.assignment())
+        log.warning("waiting", reason=str(failure), pause_seconds=self._patience.failed())
+
+    def _go_on(self) -> None:
+        if self._patience.waiting:
+            self._patience.succeeded()
+            self._consumer.resume(self._consumer.assignment())
+            log.info("going on")
+
+    def _drain(self) -> None:
+        """Store what was read and confirm it; what does not go now is made again by the next sink."""
+        give_up = self._clock() + DRAIN_SECONDS
+        try:
+            while self._clock() < give_up and any(partition.unfinished for partition in self._partitions.values()):
+                self._store_due(stopping=True)
+        except UnavailableError as failure:
+            log.warning("leaving records to the next sink", reason=str(failure))
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        try:
+            topic_id = self._topic_id()
+        except UnavailableError as failure:
+            raise SinkError(f"{failure}: start the sink again") from None
+        for number, bookmark in committed_bookmarks(consumer, assigned, topic_id).items():
+            self._partitions[number] = Partition(number, bookmark, self._limits)
+        starts = [self._start(each.partition) for each in assigned]
+        consumer.assign(starts)
+        if self._patience.waiting:
+            consumer.pause(starts)
+        log.info("ready", partitions=sorted(self._partitions))
+
+    def _start(self, number: int) -> TopicPartition:
+        offset = self._partitions[number].start
+        return TopicPartition(self._topic, number, OFFSET_BEGINNING if offset is None else offset)
+
+    def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        gone = {each.partition: self._partitions.pop(each.partition, None) for each in revoked}
+        last_words = {
+            number: bookmark
+            for number, partition in gone.items()
+            if partition is not None and (bookmark := partition.last_words()) is not None
+        }
+        try:
+            commit(consumer, self._topic, last_words)
+        except CommitRefusedError as failure:  # the bookmark that Kafka has leads the next sink to the same end
+            log.warning("the last commit was not taken", reason=str(failure))
+        log.info("partitions given back", partitions=sorted(gone))
+
+    def _lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
+        for each in lost:
+            self._partitions.pop(each.partition, None)
+        log.warning("partitions lost", partitions=sorted(each.partition for each in lost))
+
+
+class _Progress:
+    """Says from time to time what was done."""
+
+    def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
+        self._counts = counts
+        self._clock = clock
+        self._next = clock() + PROGRESS_SECONDS
+        self._reported = counts.as_dict()
+
+    def report(self) -> None:
+        if self._clock() >= self._next:
+            self._next = self._clock() + PROGRESS_SECONDS
+            if self._counts.as_dict() != self._reported:
+                self._reported = self._counts.as_dict()
+                log.info("progress", **self._reported)

@@ -1,0 +1,152 @@
+"""One assigned partition of the scores topic: what was read and is not stored yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from sinks.blocks import Block, Record, make_block
+from sinks.bookmark import Bookmark
+from sinks.errors import SinkError
+
+MAX_BLOCK_BYTES: Final = 64 << 20
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class BlockLimits:
+    """When a block is full: so many rows, or so many seconds after its first record may have come in."""
+
+    rows: int
+    seconds: float
+
+
+class Partition:
+    """Collects records, freezes them into a block, and knows what Kafka must be told before and after.
+
+    The order is: `add` ..., `freeze` when `due`, commit `to_commit` and tell `committed`, store `block` once
+    `block_is_named`, then `settle`. A block that was frozen stays the same until it is settled or the partition goes.
+    """
+
+    def __init__(self, number: int, committed: Bookmark, limits: BlockLimits) -> None:
+        """Take up where `committed`, the bookmark that Kafka holds, says; it may name a block to be made again."""
+        self.number = number
+        self.block: Block | None = None
+        self.halved = committed.halved
+        self._limits = limits
+        self._committed = committed
+        self._settled = replace(committed, block_last=None, halved=False)
+        self._named_last = committed.block_last
+        self._pending: list[Record] = []
+        self._pending_bytes = 0
+        self._since = 0.0
+        self._next_offset: int | None = None  # unknown until the first record
+
+    @property
+    def start(self) -> int | None:
+        """The offset to read from; None for the beginning."""
+        return self._settled.offset
+
+    def add(self, records: Sequence[Record], since: float) -> None:
+        """Take records in order; `since` is a time before the first of them can have come in."""
+        if self._next_offset is None:
+            self._take_first(records[0].offset())
+        elif records[0].offset() < self._next_offset:
+            records = self._without_reread(records, self._next_offset)
+            if not records:
+                return
+        if not self._pending:
+            self._since = since
+        self._pending.extend(records)
+        self._pending_bytes += sum(len(record.value() or b"") for record in records)
+        self._next_offset = records[-1].offset() + 1
+
+    def _take_first(self, offset: int) -> None:
+        if self._settled.offset is None or offset < self._settled.offset:
+            if self._settled.offset is not None:
+                log.warning("the partition starts again below the committed offset", partition=self.number)
+            self._settled = replace(self._settled, offset=offset)
+            self._named_last = None
+        elif self._named_last is not None and offset > self._named_last:
+            log.warning("records of the last block are gone, deleted by the topic's retention", partition=self.number)
+            self._named_last = None
+        self.halved = self.halved and self._named_last is not None
+
+    def _without_reread(self, records: Sequence[Record], next_offset: int) -> Sequence[Record]:
+        """Leave out what was read before (librdkafka fetches again after a pause)."""
+        if records[0].offset() < (self._settled.offset or 0):
+            raise SinkError(
+                f"partition {self.number} of the scores topic went back to offset {records[0].offset()}: "
+                "the topic was deleted or cut while the sink read it; start the sink again"
+            )
+        return [record for record in records if record.offset() >= next_offset]
+
+    def due(self, now: float, *, stopping: bool = False) -> bool:
+        """Whether the pending records should be frozen into a block now."""
+        if self.block is not None or not self._pending:
+            return False
+        if self._named_last is not None:
+            return self._pending[-1].offset() >= self._named_last
+        full = len(self._pending) >= self._limits.rows or self._pending_bytes >= MAX_BLOCK_BYTES
+        return full or stopping or now - self._since >= self._limits.seconds
+
+    def deadline(self) -> float | None:
+        """When the pending records become due by time alone."""
+        return self._since + self._limits.seconds if self._pending and self.block is None else None
+
+    def freeze(self) -> None:
+        """Make the block: the one that Kafka's bookmark names, or a new one."""
+        if self._named_last is not None:
+            count = sum(record.offset() <= self._named_last for record in self._pending)
+        else:
+            count = min(self._limits.rows, len(self._pending))
+        records, self._pending = self._pending[:count], self._pending[count:]
+        self._pending_bytes = sum(len(record.value() or b"") for record in self._pending)
+        first = records[0].offset() if self._settled.offset is None else self._settled.offset
+        self.block = make_block(first, records, self._settled.stored)
+
+    def to_commit(self) -> Bookmark | None:
+        """Return what Kafka should hold now and does not: the block's name, or in a quiet moment that all is stored."""
+        bookmark = self._settled
+        if self.block is not None:
+            bookmark = replace(bookmark, offset=self.block.first, block_last=self.block.last, halved=self.halved)
+        elif self._pending or self._named_last is not None:
+            return None
+        return bookmark if bookmark != self._committed and bookmark.offset is not None else None
+
+    def last_words(self) -> Bookmark | None:
+        """Return what to commit when the partition goes to another sink: nothing that would hide a block's name."""
+        if self.block is not None or self._named_last is not None or self._settled == self._committed:
+            return None
+        return self._settled if self._settled.offset is not None else None
+
+    def committed(self, bookmark: Bookmark) -> None:
+        """Note that Kafka holds `bookmark`."""
+        self._committed = bookmark
+
+    @property
+    def block_is_named(self) -> bool:
+        """Whether the block may be stored: Kafka holds its name."""
+        return self.block is not None and self.to_commit() is None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is left that can be stored or committed now."""
+        return self.block is not None or self.due(0.0, stopping=True) or self.to_commit() is not None
+
+    def halve(self) -> None:
+        """Note that the table refused the block: its new name must be committed before it is inserted in halves."""
+        self.halved = True
+
+    def settle(self) -> None:
+        """Note that the block is stored and its dead letters are delivered."""
+        if self.block is not None:
+            self._settled = replace(self._settled, offset=self.block.last + 1, stored=self.block.stored)
+            self.block, self.halved, self._named_last = None, False, None
+
+    def token(self) -> str:
+        """Name the block for ClickHouse: never the same for two blocks, also of two topics of one name."""
+        block = self.block
+        return f"{self._settled.topic_id}/{self.number}/{block.first}-{block.last}" if block else ""
