@@ -1,5 +1,6 @@
 """`cartcast sink`: the process that writes scores to ClickHouse."""
 
+import gc
 import json
 import signal
 from threading import Event
@@ -9,6 +10,10 @@ import typer
 
 from cartcast.logging import configure_logging
 from cartcast.settings import Settings, load_settings
+
+GARBAGE_THRESHOLD = 200_000
+"""New containers before Python looks for cycles: a block's records are many and in none, and each look costs as much
+as reading their headers does."""
 
 
 def sink(
@@ -57,6 +62,7 @@ def _run(settings: Settings, stop: Event) -> dict[str, int]:
     from sinks.partition import BlockLimits  # noqa: PLC0415
     from sinks.table import ClickHouseTable  # noqa: PLC0415
 
+    gc.set_threshold(GARBAGE_THRESHOLD)
     client_config, topics = settings.kafka.client_config(), settings.kafka.topics
     running = Sink(
         open_consumer(client_config, f"{topics.prefix}-sink", settings.sink),
