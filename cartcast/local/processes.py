@@ -5,6 +5,7 @@ this process, which then stops the children one by one, and so that they end eve
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from cartcast.errors import LocalStackError
 from cartcast.local.signals import stop_signals_held
@@ -21,6 +24,7 @@ from cartcast.local.signals import stop_signals_held
 TETHER = Path(__file__).with_name("tether.py")
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.05
+EXCEPTION_LINE = re.compile(r"(Caused by: )?[\w.]+(Exception|Error): ")
 
 
 class Child:
@@ -37,10 +41,16 @@ class Child:
         return self._process.poll()
 
     def last_words(self) -> str:
-        """Return the log's last line, or its last complaint if the end of the log holds one."""
+        """Return the line of the log's end that says most: an exception, else a complaint, else the last line."""
         lines = [line.strip() for line in _tail(self.log_path).splitlines() if line.strip()]
-        complaints = [line for line in lines if "ERROR" in line or "error" in line or line.startswith("cartcast:")]
-        return (complaints or lines or ["it wrote nothing"])[-1][:300]
+        exceptions = [line for line in lines if EXCEPTION_LINE.match(line)]
+        complaints = [line for line in lines if "error" in line.lower() or line.startswith("cartcast:")]
+        return (exceptions or complaints or lines or ["it wrote nothing"])[-1][:300]
+
+    def log_events(self, name: str) -> list[dict[str, Any]]:
+        """Return the structured log lines whose `event` is `name`, oldest first."""
+        lines = [line for line in self.log_path.read_bytes().splitlines() if name.encode() in line]
+        return [event for event in map(_json_object, lines) if event.get("event") == name]
 
     def check(self) -> None:
         """Raise LocalStackError if the command has ended."""
@@ -116,6 +126,13 @@ class Children:
             self._exits.callback(child.stop)
         return child
 
+    def run(self, name: str, command: Sequence[str], timeout_seconds: float) -> None:
+        """Run a command to its end; LocalStackError unless it returns 0 in time."""
+        child = self.start(name, command)
+        if child.wait(timeout_seconds) != 0:
+            child.check()
+        self._children.remove(child)
+
     def check(self) -> None:
         """Raise LocalStackError if one of them has ended."""
         for child in self._children:
@@ -132,6 +149,12 @@ def wait_until_ready(child: Child, is_ready: Callable[[], bool], timeout_seconds
                 f"{child.name} is not ready after {timeout_seconds:.0f} s: {child.last_words()} (see {child.log_path})"
             )
         time.sleep(POLL_SECONDS)
+
+
+def _json_object(line: bytes) -> dict[str, Any]:
+    with suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(line, type=dict[str, Any])
+    return {}
 
 
 def log_contains(child: Child, text: str) -> bool:
