@@ -4,6 +4,7 @@ All have the same number of partitions. A score goes to the partition with its e
 the changelog partition of the user's events: the numbers must agree, or states and scores end up in the wrong place.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -80,6 +81,18 @@ def check_topics(client_config: Mapping[str, Any], topics: Topics) -> int:
                 f"with CARTCAST_KAFKA__PARTITIONS={expected}, {ELSEWHERE}"
             )
     return expected
+
+
+def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
+    """Return `prefix` if no topic of a pipeline with it exists, else the first of `prefix-2`, `prefix-3` ... like that.
+
+    Raises StreamError if Kafka does not answer.
+    """
+    admin = _admin(client_config)
+    for candidate in itertools.chain([prefix], (f"{prefix}-{number}" for number in itertools.count(2))):
+        if not _partition_counts(admin, client_config, Topics(prefix=candidate)):
+            return candidate
+    raise AssertionError("count() does not end")
 
 
 def _admin(client_config: Mapping[str, Any]) -> AdminClient:

@@ -30,6 +30,13 @@ def event_id_of(message: Message) -> str | None:
         return None
 
 
+def position(message: Message) -> Position:
+    """Return where a record stands in its own topic."""
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None and offset is not None  # noqa: PT018, S101 - of every record that was consumed
+    return partition, offset
+
+
 def source_position(message: Message) -> Position:
     """Return where the event behind a score or a dead letter stood, as the headers tell."""
     headers = dict(message.headers() or [])

@@ -1,0 +1,106 @@
+"""What the live view shows beyond counts: a stock consumer of events and scores, in a thread of its own."""
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from confluent_kafka import Consumer, Message
+
+from cartcast.demo.delays import Delays, DelaySummary
+from cartcast.demo.readback import BATCH_MESSAGES, position, source_position, stock_consumer
+from cartcast.demo.view import Buyer
+from model.events import Score
+from streams.settings import Topics
+
+RECENT_DELAYS: Final = 5000
+ACTIVE_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.2
+
+_decode_score = msgspec.json.Decoder(Score).decode
+
+
+@dataclass(slots=True)
+class _Shopper:
+    score: Score
+    change_24h: float
+    seen_seconds: float
+
+
+class LiveReader:
+    """Follows the events and scores topics until it is left; used as a context manager."""
+
+    def __init__(
+        self, client_config: Mapping[str, Any], topics: Topics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client_config = client_config
+        self._topics = topics
+        self._clock = clock
+        self._delays = Delays(keep=RECENT_DELAYS)
+        self._shoppers: dict[str, _Shopper] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live-reader", daemon=True)
+
+    def __enter__(self) -> "LiveReader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def delay(self) -> DelaySummary | None:
+        """Return the delays of the latest scores."""
+        with self._lock:
+            return self._delays.summary()
+
+    def buyers(self, count: int) -> list[Buyer]:
+        """Return the likeliest buyers among the shoppers who did something a moment ago."""
+        since = self._clock() - ACTIVE_SECONDS
+        with self._lock:
+            active = [shopper for shopper in self._shoppers.values() if shopper.seen_seconds >= since]
+        likeliest = heapq.nlargest(count, active, key=lambda shopper: shopper.score.propensity_24h)
+        return [_buyer(shopper) for shopper in likeliest]
+
+    def _run(self) -> None:
+        consumer = stock_consumer(self._client_config, [self._topics.events, self._topics.scores], "cartcast-demo-view")
+        try:
+            while not self._stopping.is_set():
+                self._read(consumer)
+        finally:
+            consumer.close()
+
+    def _read(self, consumer: Consumer) -> None:
+        messages = consumer.consume(BATCH_MESSAGES, timeout=POLL_SECONDS)
+        with self._lock:
+            for message in messages:
+                if message.error() is None:
+                    self._take(message)
+
+    def _take(self, message: Message) -> None:
+        _, record_ms = message.timestamp()
+        if message.topic() == self._topics.events:
+            self._delays.add_event(position(message), record_ms)
+            return
+        self._delays.add_score(source_position(message), record_ms)
+        score = _decode_score(message.value() or b"")
+        before = self._shoppers.get(score.user_id)
+        change = score.propensity_24h - before.score.propensity_24h if before else 0.0
+        self._shoppers[score.user_id] = _Shopper(score, change, self._clock())
+
+
+def _buyer(shopper: _Shopper) -> Buyer:
+    score = shopper.score
+    return Buyer(
+        user_id=score.user_id,
+        propensity_24h=score.propensity_24h,
+        propensity_1h=score.propensity_1h,
+        propensity_session=score.propensity_session,
+        change_24h=shopper.change_24h,
+        event_type=score.event_type,
+        item_id=score.item_id,
+    )

@@ -1,0 +1,149 @@
+"""The demo itself: start everything, let the shoppers in, watch until all is stored, then check every event."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cartcast.demo.comparison import Comparison
+from cartcast.demo.delays import DelaySummary
+from cartcast.demo.live import LiveReader
+from cartcast.demo.pipeline import Pipeline, running_pipeline
+from cartcast.demo.rows import StoredRows
+from cartcast.demo.screen import Screen
+from cartcast.demo.shoppers import Shoppers
+from cartcast.demo.verify import verify
+from cartcast.demo.view import Snapshot
+from cartcast.demo.watch import Watch
+from cartcast.local.signals import StopRequested, stop_signals_raise
+from cartcast.local.stack import Report
+from model.events import Event
+from streams.replay import at_once, at_rate
+
+PREPARED_EVENTS: Final = 500_000
+"""Up to so many events are simulated before the clock starts, so that it does not measure the simulator."""
+LOOK_SECONDS: Final = 0.25
+CLOSE_LOOK_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the user asked for."""
+
+    events: int | None
+    """None: until Ctrl-C"""
+    users: int
+    rate: float | None
+    """events per second; None: as fast as it goes"""
+    workers: int
+    reads_along: bool
+    """follow the topics while they fill, for the live view; costs a little of the speed"""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """How it ended."""
+
+    last: Snapshot
+    seconds: float
+    """from the first event produced to the last row stored"""
+    comparison: Comparison | None = None
+    """None: it was stopped before all was stored"""
+    delay: DelaySummary | None = None
+
+
+def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom to tell
+    options: DemoOptions,
+    directory: Path | None,
+    config_file: Path | None,
+    simulate: Callable[[], Iterable[Event]],
+    screen: Screen,
+    report: Report,
+) -> DemoResult:
+    """Run it. A stop signal ends it early: with a partial result, or with StopRequested during start-up.
+
+    Raises CartcastError.
+    """
+    with (
+        stop_signals_raise(),
+        _stack_directory(directory) as stack_directory,
+        running_pipeline(stack_directory, config_file, options.workers, report) as pipeline,
+    ):
+        events = _prepare(options, simulate, report)
+        pipeline.wait_until_ready()
+        report("worker and sink are ready: letting the shoppers in")
+        return _let_in(events, options, pipeline, screen, report)
+
+
+@contextmanager
+def _stack_directory(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="cartcast-demo-") as temporary:
+        yield Path(temporary)
+
+
+def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], report: Report) -> Iterable[Event]:
+    if options.rate is not None or options.events is None or options.events > PREPARED_EVENTS:
+        return simulate()
+    report(f"simulating {options.events:,} events of {options.users:,} shoppers")
+    return list(simulate())
+
+
+def _let_in(
+    events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, screen: Screen, report: Report
+) -> DemoResult:
+    kafka = pipeline.settings.kafka
+    schedule = at_once if options.rate is None else at_rate(options.rate)
+    shoppers = Shoppers(events, kafka.client_config(), kafka.topics, schedule, keep_ids=options.events is not None)
+    with ExitStack() as block:
+        rows = block.enter_context(StoredRows(pipeline.settings.clickhouse))
+        reader = LiveReader(kafka.client_config(), kafka.topics) if options.reads_along else None
+        live = block.enter_context(reader) if reader else None
+        watch = block.enter_context(
+            Watch(
+                kafka.client_config(),
+                kafka.topics,
+                rows.count,
+                shoppers,
+                live,
+                total_events=options.events,
+                where=_where(pipeline),
+            )
+        )
+        block.enter_context(screen)
+        complete = _follow(watch, shoppers, pipeline, screen)
+        last = watch.snapshot("" if complete else "interrupted")
+        screen.finish(last)
+        if not complete:
+            return DemoResult(last, watch.seconds)
+        report("checking every event, score and row")
+        comparison, delay = verify(kafka.client_config(), kafka.topics, shoppers.event_ids, rows.event_ids())
+        return DemoResult(last, watch.seconds, comparison, delay)
+
+
+def _follow(watch: Watch, shoppers: Shoppers, pipeline: Pipeline, screen: Screen) -> bool:
+    """Look until all rows are stored or nothing has moved for a minute; False if a stop signal came first."""
+    try:
+        shoppers.start()
+        while not (watch.is_complete or watch.is_stalled):
+            pipeline.check()
+            screen.show(watch.snapshot())
+            if watch.is_nearly_complete:
+                time.sleep(CLOSE_LOOK_SECONDS)
+                watch.look_at_rows()
+            else:
+                time.sleep(LOOK_SECONDS)
+                watch.look()
+    except StopRequested:
+        shoppers.stop()
+        return False
+    return True
+
+
+def _where(pipeline: Pipeline) -> str:
+    return f"Kafka {pipeline.stack.bootstrap_servers} · ClickHouse {pipeline.stack.clickhouse_url}"

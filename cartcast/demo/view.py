@@ -1,0 +1,170 @@
+"""The demo in a terminal: one picture of the pipeline, drawn from a snapshot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+from rich import box
+from rich.align import Align
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cartcast.demo.delays import DelaySummary
+
+WIDTH: Final = 104
+SPARK: Final = " ▁▂▃▄▅▆▇█"
+EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+BAR_CELLS: Final = 12
+TYPE_STYLES: Final = {"purchase": "bold green", "checkout": "yellow", "cart": "yellow", "favorite": "magenta"}
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """One shopper's newest score, and how the chance of a purchase within 24 hours changed at it."""
+
+    user_id: str
+    propensity_24h: float
+    propensity_1h: float
+    propensity_session: float
+    change_24h: float
+    event_type: str
+    item_id: str | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the demo knows at one moment."""
+
+    elapsed_seconds: float
+    events: int
+    scores: int
+    rows: int
+    duplicates: int
+    dead_letters: int
+    delay: DelaySummary | None = None
+    total_events: int | None = None
+    event_rates: Sequence[float] = ()
+    score_rates: Sequence[float] = ()
+    row_rates: Sequence[float] = ()
+    buyers: Sequence[Buyer] = field(default_factory=tuple)
+    where: str = ""
+    note: str = ""
+
+
+def draw(now: Snapshot) -> RenderableType:
+    """Return the picture."""
+    return Panel(
+        Group(_pipeline(now), _facts(now), Text(), _buyers(now.buyers)),
+        title="[bold]cartcast[/] · the probability that a shopper buys, at every event",
+        subtitle=f"[dim]{now.where}[/]",
+        box=box.ROUNDED,
+        border_style="cyan",
+        width=WIDTH,
+        padding=(1, 2),
+    )
+
+
+def save_picture(now: Snapshot, path: Path, command: str) -> None:
+    """Write the picture as SVG, in a terminal's frame that shows the command. Raises OSError."""
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(draw(now))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    console.save_svg(str(path), title=command)
+
+
+def _pipeline(now: Snapshot) -> RenderableType:
+    stages = Table.grid(expand=True)
+    for ratio in (8, 1, 8, 1, 8):
+        stages.add_column(ratio=ratio, justify="center")
+    total = f" of {now.total_events:,}" if now.total_events else ""
+    arrow = Align.center(Text("\n\n━▶", style="cyan"))
+    stages.add_row(
+        _stage("simulated shoppers ▸ Kafka", f"{now.events:,}{total}", "events", now.event_rates),
+        arrow,
+        _stage("Faust worker ▸ LSTM", f"{now.scores:,}", "scores", now.score_rates),
+        arrow,
+        _stage("ClickHouse", f"{now.rows:,}", "rows", now.row_rates),
+    )
+    return stages
+
+
+def _stage(title: str, count: str, unit: str, rates: Sequence[float]) -> RenderableType:
+    rate = f"{rates[-1]:,.0f}/s" if rates else ""
+    body = Group(
+        Align.center(Text.assemble((count, "bold white"), (f" {unit}", "dim"))),
+        Align.center(Text(sparkline(rates, 22), style="cyan")),
+        Align.center(Text(rate, style="green")),
+    )
+    return Panel(body, title=title, box=box.ROUNDED, border_style="dim")
+
+
+def _facts(now: Snapshot) -> RenderableType:
+    words = Text(justify="center")
+    words.append("event to score  ", "dim")
+    if now.delay is None:
+        words.append("waiting", "dim")
+    else:
+        words.append(f"p50 {now.delay.p50_ms:,.0f} ms", "bold")
+        words.append(f"  p99 {now.delay.p99_ms:,.0f} ms", "bold")
+    for count, label in ((now.duplicates, "duplicates skipped"), (now.dead_letters, "dead letters")):
+        words.append("   ·   ", "dim")
+        words.append(f"{count:,}", "bold")
+        words.append(f" {label}", "dim")
+    words.append(f"   ·   {now.elapsed_seconds:,.0f} s", "dim")
+    words.append(f"   ·   {now.note}" if now.note else "", "bold green")
+    return words
+
+
+def _buyers(buyers: Sequence[Buyer]) -> RenderableType:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        expand=True,
+        title="likeliest buyers right now",
+        title_style="bold",
+        header_style="dim",
+        pad_edge=False,
+    )
+    table.add_column("shopper", no_wrap=True)
+    for horizon in ("within 24 h", "within 1 h", "this session"):
+        table.add_column(horizon, no_wrap=True)
+    table.add_column("last did", no_wrap=True, overflow="ellipsis", ratio=1)
+    for buyer in buyers:
+        table.add_row(
+            buyer.user_id,
+            _chance(buyer.propensity_24h) + _trend(buyer.change_24h),
+            _chance(buyer.propensity_1h),
+            _chance(buyer.propensity_session),
+            Text.assemble(
+                (buyer.event_type, TYPE_STYLES.get(buyer.event_type, "")), (f" {buyer.item_id or ''}", "dim")
+            ),
+        )
+    return table
+
+
+def _chance(probability: float) -> Text:
+    style = "bold green" if probability >= 0.5 else "yellow" if probability >= 0.2 else "blue"
+    return Text.assemble((bar(probability, BAR_CELLS), style), f" {probability:4.0%}")
+
+
+def _trend(change: float) -> Text:
+    if abs(change) < 0.005:
+        return Text("  ")
+    return Text(" ▲", style="green") if change > 0 else Text(" ▼", style="red")
+
+
+def bar(fraction: float, cells: int) -> str:
+    """Return a bar of `cells` characters, exact to an eighth of one."""
+    eighths = round(min(max(fraction, 0.0), 1.0) * cells * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def sparkline(values: Sequence[float], cells: int) -> str:
+    """Return the last `cells` values as columns, the highest of them full."""
+    shown = list(values)[-cells:]
+    highest = max(shown, default=0.0) or 1.0
+    return "".join(SPARK[round(value / highest * 8)] for value in shown).ljust(cells)
