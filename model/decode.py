@@ -67,9 +67,10 @@ def _decode_joined(values: Sequence[bytes | None]) -> EventBatch | None:
         for event in events:
             if event.ts.__class__ is not int:
                 event.ts = parse_time_ms(event.ts)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RecursionError):  # msgspec's and Unicode's decoding errors are ValueErrors
+        batch = batch_of(events)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        # msgspec's and Unicode's decoding errors are ValueErrors; a `ts` beyond 64 bits overflows its column
         return None
-    batch = batch_of(events)
     return batch if _all_valid(batch) and all(event.type for event in events) else None
 
 

@@ -14,7 +14,8 @@ from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECOND: Final = datetime.timedelta(milliseconds=1)
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class _NotANumber:
 
 def judge(value: bytes | None) -> WireEvent:
     """Return the event that `value` holds, or raise InvalidEvent."""
-    fields = _parse_object(value)
+    fields, is_strict = _parse_object(value)
     event = WireEvent(
         event_id=_required_id(fields, "event_id"),
         user_id=_required_id(fields, "user_id"),
@@ -76,7 +77,7 @@ def judge(value: bytes | None) -> WireEvent:
         rating=_optional_number(fields, "rating"),
         text=_optional_text(fields, "text"),
     )
-    if any(isinstance(field, _NotANumber) for field in fields.values()):
+    if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
     return event
 
@@ -89,7 +90,8 @@ def parse_time_ms(text: str) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _parse_object(value: bytes | None) -> dict[str, Any]:
+def _parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:
+    """Return the object's fields, and whether it is JSON to the letter: without NaN or Infinity anywhere."""
     if value is None:
         raise InvalidEvent("tombstone", "the record has no value (a tombstone)")
     if not value.strip():
@@ -97,16 +99,25 @@ def _parse_object(value: bytes | None) -> dict[str, Any]:
     if _depth(value) > MAX_NESTING:
         raise InvalidEvent("nesting", f"the value nests deeper than {MAX_NESTING} levels")
     try:
-        parsed = json.loads(
-            value.decode(), parse_int=_Number, parse_float=_Number, parse_constant=lambda _: _NotANumber()
-        )
+        parsed, is_strict = _load(value.decode())
     except UnicodeDecodeError as failure:
         raise InvalidEvent("encoding", f"invalid UTF-8 at byte {failure.start}") from None
     except json.JSONDecodeError as failure:
         raise InvalidEvent("json", f"not JSON: {failure.msg.lower()} at character {failure.pos}") from None
     if not isinstance(parsed, dict):
         raise InvalidEvent("object", "the value is JSON but not an object")
-    return parsed
+    return parsed, is_strict
+
+
+def _load(text: str) -> tuple[Any, bool]:
+    constants = []
+
+    def not_a_number(constant: str) -> _NotANumber:
+        constants.append(constant)
+        return _NotANumber()
+
+    parsed = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=not_a_number)
+    return parsed, not constants
 
 
 def _depth(value: bytes) -> int:
