@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cartcast.demo.comparison import Comparison
 from cartcast.demo.delays import DelaySummary
@@ -20,6 +20,7 @@ from cartcast.demo.view import Snapshot
 from cartcast.demo.watch import Watch
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.local.stack import Report
+from cartcast.settings import KafkaSettings
 from model.events import Event
 from streams.replay import at_once, at_rate
 
@@ -99,7 +100,7 @@ def _let_in(
 ) -> DemoResult:
     kafka = pipeline.settings.kafka
     schedule = at_once if options.rate is None else at_rate(options.rate)
-    shoppers = Shoppers(events, kafka.client_config(), kafka.topics, schedule, keep_ids=options.events is not None)
+    shoppers = Shoppers(events, _uncompressed(kafka), kafka.topics, schedule, keep_ids=options.events is not None)
     with ExitStack() as block:
         rows = block.enter_context(StoredRows(pipeline.settings.clickhouse))
         reader = LiveReader(kafka.client_config(), kafka.topics) if options.reads_along else None
@@ -124,6 +125,11 @@ def _let_in(
         report("checking every event, score and row")
         comparison, delay = verify(kafka.client_config(), kafka.topics, shoppers.event_ids, rows.event_ids())
         return DemoResult(last, watch.seconds, comparison, delay)
+
+
+def _uncompressed(kafka: KafkaSettings) -> dict[str, Any]:
+    """Compression saves a network that a demo on one machine does not have."""
+    return {**kafka.client_config(), "compression.type": "none"}
 
 
 def _follow(watch: Watch, shoppers: Shoppers, pipeline: Pipeline, screen: Screen) -> bool:
