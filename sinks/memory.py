@@ -1,0 +1,64 @@
+"""The scores table without ClickHouse: the same promises, kept under the same contract tests."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
+from sinks.errors import RowsRefusedError
+
+_Text = Annotated[str, Meta(min_length=1)]
+_TimeMs = Annotated[int, Meta(ge=MIN_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
+_Probability = Annotated[float, Meta(ge=0, le=1)]
+_Number = Annotated[int, Meta(ge=0)]
+
+
+class _Row(msgspec.Struct):
+    user_id: _Text
+    event_id: _Text
+    event_type: _Text
+    event_time: _TimeMs
+    propensity_session: _Probability
+    propensity_1h: _Probability
+    propensity_24h: _Probability
+    model: _Text
+    source_topic: _Text
+    source_partition: _Number
+    source_offset: _Number
+    scored_at: _TimeMs
+    item_id: str | None = None
+    category: str | None = None
+    price: float | None = None
+
+
+_decode = msgspec.json.Decoder(_Row).decode
+
+
+class MemoryTable:
+    """Keeps rows in `rows`, in the order of their insertion, and remembers every token."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._tokens: set[str] = set()
+
+    def check(self) -> None:
+        """Return: it is always there."""
+
+    def insert(self, rows: Sequence[bytes], token: str) -> None:
+        decoded = [_row(value) for value in rows]
+        if token not in self._tokens:
+            self._tokens.add(token)
+            self.rows.extend(decoded)
+
+    def close(self) -> None:
+        """Keep everything."""
+
+
+def _row(value: bytes) -> dict[str, Any]:
+    try:
+        row = msgspec.structs.asdict(_decode(value))
+    except msgspec.DecodeError as failure:  # its text names field and types, never a value
+        raise RowsRefusedError(f"column: {failure}") from None
+    return row | {"item_id": row["item_id"] or "", "category": row["category"] or ""}

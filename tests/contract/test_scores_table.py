@@ -1,0 +1,155 @@
+"""What the sink relies on, of the table in ClickHouse and of the one in memory alike."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sinks.clickhouse import connect
+from sinks.errors import RowsRefusedError
+from sinks.memory import MemoryTable
+from sinks.migrate import migrate
+from sinks.settings import ClickHouseSettings
+from sinks.table import ClickHouseTable, ScoresTable
+
+
+def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
+    return {
+        "user_id": "u1",
+        "event_id": f"e{offset}",
+        "event_type": "view",
+        "item_id": None,
+        "category": "shoes",
+        "price": 19.5,
+        "event_time": 1_700_000_000_123,
+        "propensity_session": 0.5,
+        "propensity_1h": 0.25,
+        "propensity_24h": 0.75,
+        "model": "m1",
+        "source_topic": "events",
+        "source_partition": 3,
+        "source_offset": offset,
+        "scored_at": 1_764_000_000_456,
+    } | changes
+
+
+def as_json(row: dict[str, Any]) -> bytes:
+    return json.dumps(row).encode()
+
+
+class _InClickHouse(ClickHouseTable):
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        result = self._connected().query(f"SELECT * FROM {self._name} ORDER BY source_offset")  # noqa: S608
+        return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+
+@pytest.fixture(params=["memory", pytest.param("clickhouse", marks=pytest.mark.integration)])
+def table(request: pytest.FixtureRequest, topic_prefix: str) -> Iterator[ScoresTable]:
+    if request.param == "memory":
+        yield MemoryTable()
+        return
+    settings = ClickHouseSettings(url=request.getfixturevalue("clickhouse"), database=topic_prefix)
+    migrate(settings)
+    in_clickhouse = _InClickHouse(settings)
+    yield in_clickhouse
+    in_clickhouse.close()
+    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+
+
+def test_a_row_is_stored_as_it_was_scored(table):
+    table.insert([as_json(score(7))], "t")
+    assert table.rows == [score(7, item_id="")]
+
+
+def test_an_event_without_a_price_has_no_price_in_the_table(table):
+    table.insert([as_json(score(price=None))], "t")
+    assert table.rows[0]["price"] is None
+
+
+def test_absent_item_and_category_are_empty(table):
+    bare = score()
+    del bare["item_id"], bare["category"]
+    table.insert([as_json(bare)], "t")
+    assert (table.rows[0]["item_id"], table.rows[0]["category"]) == ("", "")
+
+
+def test_fields_that_the_table_does_not_know_are_left_out(table):
+    table.insert([as_json(score(propensity_7d=0.9, nested={"a": [1, 2]}))], "t")
+    assert len(table.rows) == 1
+
+
+def test_text_arrives_as_it_was(table):
+    text = "naïve\n\n\t\"'\\ 日本 \x00"
+    table.insert([as_json(score(user_id=text))], "t")
+    assert table.rows[0]["user_id"] == text
+
+
+def test_a_block_whose_token_is_known_is_not_stored_again(table):
+    for _ in range(2):
+        table.insert([as_json(score(1)), as_json(score(2))], "same")
+    assert [row["source_offset"] for row in table.rows] == [1, 2]
+
+
+def test_equal_rows_under_two_tokens_are_two_blocks(table):
+    table.insert([as_json(score(1))], "a")
+    table.insert([as_json(score(2))], "b")
+    assert len(table.rows) == 2
+
+
+def test_one_bad_row_keeps_its_whole_block_out(table):
+    with pytest.raises(RowsRefusedError):
+        table.insert([as_json(score(1)), as_json(score(2, price="secret")), as_json(score(3))], "t")
+    assert table.rows == []
+
+
+def test_a_refused_block_may_come_again_without_its_bad_row(table):
+    with pytest.raises(RowsRefusedError):
+        table.insert([as_json(score(1)), as_json(score(2, price="secret"))], "t")
+    table.insert([as_json(score(1))], "t")
+    assert len(table.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("user_id", ""),
+        ("event_id", None),
+        ("price", "secret"),
+        ("event_time", "secret"),
+        ("event_time", 0),
+        ("propensity_session", 1.5),
+        ("propensity_1h", None),
+        ("propensity_24h", "secret"),
+        ("source_partition", -1),
+        ("source_offset", "secret"),
+        ("scored_at", 99_999_999_999_999),
+    ],
+)
+def test_a_refusal_names_the_column_and_never_the_value(table, column, value):
+    with pytest.raises(RowsRefusedError) as refusal:
+        table.insert([as_json(score(**{column: value}))], "t")
+    assert column in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("column", sorted(score().keys() - {"item_id", "category", "price"}))
+def test_a_row_without_a_required_field_is_refused(table, column):
+    row = score()
+    del row[column]
+    with pytest.raises(RowsRefusedError, match=column):
+        table.insert([as_json(row)], "t")
+
+
+@pytest.mark.parametrize("value", [b"", b"nonsense", b"[1]", b'"text"', b"\xff\xfe"])
+def test_what_is_no_object_is_refused(table, value):
+    with pytest.raises(RowsRefusedError):
+        table.insert([as_json(score(1)), value or b"{", as_json(score(2))], "t")
+    assert table.rows == []
+
+
+def test_more_months_than_the_engine_allows_by_default_are_stored(table):
+    month_ms = 31 * 24 * 3600 * 1000
+    table.insert([as_json(score(i, scored_at=1_000_000_000_000 + i * month_ms)) for i in range(150)], "t")
+    assert len(table.rows) == 150
