@@ -88,7 +88,7 @@ class Engine:
         with NamedTemporaryFile(dir=self._bodies, suffix=".body") as body:
             body.write(insert.data)
             body.flush()
-            return self._run(statement, insert.sql(body.name).encode())
+            return self._run(statement, insert.sql(body.name))
 
     def _run(self, statement: Statement, sql: bytes) -> tuple[bytes, Summary]:
         with self._handle(statement) as handle, _engine_words():
@@ -105,7 +105,7 @@ class Engine:
     def stream(self, statement: Statement) -> Generator[bytes, None, None]:
         """Yield the answer block by block; closing the iterator cancels the statement."""
         with self._handle(statement) as handle, _engine_words():
-            blocks = handle.send_query(statement.sql.decode(), statement.format, params=dict(statement.parameters))
+            blocks = handle.send_query(statement.sql, statement.format, params=dict(statement.parameters))
             with blocks:
                 for block in blocks:
                     yield bytes(block.bytes())
@@ -134,9 +134,11 @@ class Engine:
 
 @contextmanager
 def _engine_words() -> Iterator[None]:
-    """Turn chdb's exceptions (all of them are RuntimeErrors) into EngineError."""
+    """Turn chdb's exceptions into EngineError; one that quotes bytes which are no UTF-8 comes as UnicodeDecodeError."""
     try:
         yield
-    except RuntimeError as failure:
+    except (RuntimeError, UnicodeDecodeError) as failure:
         message = str(failure)
+        if isinstance(failure, UnicodeDecodeError):
+            message = failure.object.decode(errors="backslashreplace")
         raise EngineError(message[max(message.find("Code: "), 0) :].strip()) from None

@@ -82,8 +82,8 @@ class Statement:
             return None
         table, *settings = _SETTINGS.split(found.group(1), maxsplit=1)
         return InsertFrom(
-            table=table.decode().strip(),
-            settings=b"".join(settings).decode().strip(),
+            table=table.strip(),
+            settings=b"".join(settings).strip(),
             format="Values" if found.group(3) else found.group(2).decode(),
             data=self.sql[found.end() :],
         )
@@ -93,15 +93,16 @@ class Statement:
 class InsertFrom:
     """An insert and its data: `INSERT INTO table SETTINGS settings FORMAT format` followed by `data`."""
 
-    table: str
-    settings: str
+    table: bytes
+    settings: bytes
     format: str
     data: bytes
 
-    def sql(self, path: str) -> str:
+    def sql(self, path: str) -> bytes:
         """Return the statement that reads the same data from a file."""
-        settings = f" SETTINGS {self.settings}" if self.settings else ""
-        return f"INSERT INTO {self.table} FROM INFILE {quoted(path)}{settings} FORMAT {self.format}"
+        settings = b" SETTINGS " + self.settings if self.settings else b""
+        file = quoted(path).encode()
+        return b"INSERT INTO %b FROM INFILE %b%b FORMAT %b" % (self.table, file, settings, self.format.encode())
 
 
 def parse_statement(
