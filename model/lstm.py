@@ -61,7 +61,14 @@ class PropensityLSTM(nn.Module):
         `carried` is (h, c), each `(sequences, hidden)`, in the packed order of the sequences. Returns the logits
         `(events, horizons)` in packed order, and (h, c) after each sequence's last event.
         """
-        embedded = torch.cat(
+        h, c = carried
+        packed = PackedSequence(self.embedded(inputs), inputs.batch_sizes)
+        output, (h, c) = self.lstm(packed, (h.unsqueeze(0), c.unsqueeze(0)))
+        return self.logits(output.data, inputs), (h.squeeze(0), c.squeeze(0))
+
+    def embedded(self, inputs: "PackedFeatures") -> Tensor:
+        """Return what the LSTM is fed `(events, inputs)`."""
+        return torch.cat(
             (
                 inputs.numeric,
                 self.type_embedding(inputs.types),
@@ -69,12 +76,12 @@ class PropensityLSTM(nn.Module):
                 self.category_embedding(_bucket(inputs.categories, self.config.category_buckets)),
             ),
             dim=1,
-        )  # (events, inputs)
-        h, c = carried
-        packed = PackedSequence(embedded, inputs.batch_sizes)
-        output, (h, c) = self.lstm(packed, (h.unsqueeze(0), c.unsqueeze(0)))
-        logits = self.heads(torch.cat((output.data, inputs.numeric), dim=1))  # (events, horizons)
-        return logits, (h.squeeze(0), c.squeeze(0))
+        )
+
+    def logits(self, output: Tensor, inputs: "PackedFeatures") -> Tensor:
+        """Return the heads' logits `(events, horizons)` for the LSTM's output `(events, hidden)`."""
+        logits: Tensor = self.heads(torch.cat((output, inputs.numeric), dim=1))
+        return logits
 
 
 def _bucket(codes: Tensor, buckets: int) -> Tensor:
