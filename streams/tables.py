@@ -24,10 +24,11 @@ _log: Final = structlog.get_logger()
 class PartitionStates:
     """The states of one partition's users, and how far the partition has been dealt with."""
 
-    def __init__(self, partition: int, end_offset: int, restored: "asyncio.Future[None]") -> None:
+    def __init__(self, partition: int, restored: "asyncio.Future[None]") -> None:
         self.partition = partition
-        self.changelog_end_offset = end_offset
         self.restored = restored
+        self.changelog_end_offset = 0
+        """Where the changelog ended at the last rebalance; all before is in `values`, once they are restored."""
         self.values: dict[bytes, bytes] = {}
         self.published = Published()
         self.next_offset = 0
@@ -86,14 +87,13 @@ class SequenceStore(Store[bytes, bytes]):
         for partition, states in list(self.partitions.items()):
             if partition not in owned or missed_a_generation or not states.restored.done():
                 del self.partitions[partition]
-        new = sorted(owned - set(self.partitions))
-        ends = await asyncio.to_thread(self._changelog_ends, new)
+        ends = await asyncio.to_thread(self._changelog_ends, sorted(owned))
         loop = asyncio.get_running_loop()
-        self.partitions.update(
-            (partition, PartitionStates(partition, end, loop.create_future()))
-            for partition, end in zip(new, ends, strict=True)
-        )
-        self._restoring = loop.create_task(self._restore([self.partitions[partition] for partition in new]))
+        new = [PartitionStates(partition, loop.create_future()) for partition in owned - set(self.partitions)]
+        self.partitions.update((states.partition, states) for states in new)
+        for partition, end in ends.items():
+            self.partitions[partition].changelog_end_offset = end
+        self._restoring = loop.create_task(self._restore(new))
 
     async def on_stop(self) -> None:
         self._stop_restoring()
@@ -118,10 +118,10 @@ class SequenceStore(Store[bytes, bytes]):
             generation=self._generation,
         )
 
-    def _changelog_ends(self, partitions: list[int]) -> list[int]:
+    def _changelog_ends(self, partitions: list[int]) -> dict[int, int]:
         reader = PartitionReader(self._client_config)
         try:
-            return [reader.end_offset(self._topics.changelog, partition) for partition in partitions]
+            return {partition: reader.end_offset(self._topics.changelog, partition) for partition in partitions}
         finally:
             reader.close()
 
