@@ -19,6 +19,7 @@ from model.events import OTHER
 from model.scoring import begin, finish, finish_rebuild, rebuild_steps
 from model.sequence import Appended, Source
 from model.verdict import Reject
+from streams.errors import StreamError
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.pipeline import Pipeline
@@ -70,10 +71,16 @@ class Lane:
         await asyncio.wait([self._task])
         self._drop_queued()
         if not self._failed:
-            await self._confirmed()
+            try:
+                await self._confirmed()
+            except StreamError as failure:
+                self._fail(failure)
 
     async def secure(self) -> int | None:
-        """Make what this lane has dealt with crash-proof; return the offset that may be committed, if there is one."""
+        """Make what this lane has dealt with crash-proof; return the offset that may be committed, if there is one.
+
+        A delivery that fails fails the lane.
+        """
         states = self._states
         if self._failed or not states.next_offset:
             return None
@@ -81,14 +88,17 @@ class Lane:
         try:
             await self._confirmed()
             await self._publish(self._pipeline.topics.changelog, [Record(user, state) for user, state in dirty.items()])
+        except StreamError as failure:
+            self._fail(failure)
+            return None
         except BaseException:  # also when the commit is cancelled: the next one must write these states again
             states.mark_dirty(dirty)
             raise
-        return next_offset
+        return None if self._failed else next_offset
 
     async def _run(self) -> None:
         try:
-            await self._states.restored
+            await asyncio.shield(self._states.restored)  # who cancels this lane must not cancel the restore
             while (queued := await self._queue.get()) is not None:
                 fetch, acknowledge = queued
                 if self._closing or (fresh := fetch.since(self._states.next_offset)) is None:
@@ -96,8 +106,17 @@ class Lane:
                 else:
                     await self._process(fresh, acknowledge)
         except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
+            self._fail(failure)
+        finally:
+            self._drop_queued()  # nobody must wait for room in a queue that nobody empties
+
+    def _fail(self, failure: Exception) -> None:
+        """Say so, once, and let nobody wait for what will never be confirmed."""
+        if not self._failed:
             self._failed = True
             self._on_failure(failure)
+        for delivery in self._unconfirmed:
+            delivery.abandon()
 
     async def _process(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
         """Decode, append, score, publish; acknowledge when the results are confirmed."""
@@ -111,7 +130,8 @@ class Lane:
         await self._pipeline.publisher.produce(topics.scores, fetch.partition, scores, delivery)
         await self._pipeline.publisher.produce(topics.dead_letters, fetch.partition, dead_letters, delivery)
         while len(self._unconfirmed) > _UNCONFIRMED_DELIVERIES or (self._unconfirmed and self._unconfirmed[0].done()):
-            await self._unconfirmed.popleft()
+            await self._unconfirmed[0]  # stays in sight of `secure` until it is confirmed
+            self._unconfirmed.popleft()
 
     async def _score(self, fetch: Fetch) -> _Scored:
         """Score a fetch against its users' states and store the states."""
@@ -158,6 +178,7 @@ class Lane:
         await delivery
 
     async def _confirmed(self) -> None:
+        """Wait for what has been published so far; raises StreamError."""
         for delivery in list(self._unconfirmed):
             await delivery
 

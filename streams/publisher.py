@@ -50,10 +50,17 @@ class Delivery:
         if error is not None:
             self._failure = error
         self._missing -= 1
-        if self._missing == 0:
+        if self._missing == 0 and not self._loop.is_closed():  # a late report, after everything has ended
             self._loop.call_soon_threadsafe(self._finish)
 
+    def abandon(self) -> None:
+        """Fail now, whatever is still on its way."""
+        if not self._done.done():
+            self._done.set_exception(StreamError("a record was given up because another failed"))
+
     def _finish(self) -> None:
+        if self._done.done():
+            return
         if self._failure is None:
             self._done.set_result(None)
         else:

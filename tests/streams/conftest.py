@@ -1,0 +1,71 @@
+"""A small real model for the stream side's tests, and generated tests without a deadline."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import torch
+from fetches import PARTITION, START_MS, TOPICS
+from hypothesis import settings
+from memory_publisher import MemoryPublisher
+
+from model.checkpoint import Calibration, Checkpoint
+from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.states import StateCodec
+from model.worker import InferenceWorker, Scorer
+from streams.lanes import Lane
+from streams.pipeline import Pipeline
+from streams.tables import PartitionStates
+
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    """A model with random weights, the same in every run."""
+    torch.manual_seed(7)
+    model = PropensityLSTM(LSTMConfig(hidden_size=8)).eval()
+    return Checkpoint("lstm8-test", model, Calibration.identity(len(HORIZONS)), metrics={}, training={})
+
+
+@pytest.fixture
+def inference(checkpoint: Checkpoint) -> Iterator[InferenceWorker]:
+    worker = InferenceWorker(Scorer(checkpoint, torch.device("cpu")), max_events=10_000)
+    worker.start(checkpoint.model.config.carried_floats)
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def pipeline(checkpoint, inference) -> Pipeline:
+    return Pipeline(
+        topics=TOPICS,
+        publisher=MemoryPublisher(),
+        inference=inference,
+        codec=StateCodec(checkpoint.model.config.carried_floats, checkpoint.code),
+        model_version=checkpoint.version,
+        source_code=1,
+        clock_ms=lambda: START_MS,
+    )
+
+
+@pytest.fixture
+async def states() -> PartitionStates:
+    restored = asyncio.get_running_loop().create_future()
+    restored.set_result(None)
+    return PartitionStates(PARTITION, restored)
+
+
+@pytest.fixture
+def failures() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+async def lane(pipeline, states, failures) -> AsyncIterator[Lane]:
+    lane = Lane(pipeline, states, failures.append)
+    yield lane
+    pipeline.publisher.holds = False
+    await pipeline.publisher.confirm()
+    await lane.close()
