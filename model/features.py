@@ -15,6 +15,7 @@ from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, SESSION_GAP_MS, 
 _DAY_MS: Final = 86_400_000
 _TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3
 _COUNT_SCALE: Final = 1.0 / 3.0
+_RECENT_COUNTS: Final = len(RECENT_GROUPS) * len(RECENT_DECAY_SECONDS)
 _CART: Final = (TYPE_CODES["cart"], TYPE_CODES["checkout"])
 
 NUMERIC_FEATURES: Final = (
@@ -108,7 +109,7 @@ def _calendar_and_price(appended: Appended) -> list[npt.NDArray[np.float64]]:
 
 
 def _recent(appended: Appended) -> npt.NDArray[np.float64]:
-    scaled: npt.NDArray[np.float64] = np.log1p(appended.recent).reshape(len(appended), -1) * _COUNT_SCALE
+    scaled: npt.NDArray[np.float64] = np.log1p(appended.recent).reshape(len(appended), _RECENT_COUNTS) * _COUNT_SCALE
     return scaled
 
 

@@ -1,10 +1,11 @@
 """Reading back what this application wrote: table states from the changelog, positions from the output topics."""
 
 import struct
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from model.sequence import SEQUENCE
 from streams.errors import StreamError
@@ -12,6 +13,7 @@ from streams.errors import StreamError
 _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
 """librdkafka waits this long for a full call also when the end of the partition is among what it has."""
+_PATIENCE_SECONDS: Final = 60.0
 _OFFSET_AT: Final = SEQUENCE.fields["offset"][1] if SEQUENCE.fields else 0
 _SOURCE_AT: Final = SEQUENCE.fields["source"][1] if SEQUENCE.fields else 0
 _TAIL_RECORDS: Final = 1000
@@ -53,7 +55,7 @@ class PartitionReader:
 
     def tail(self, topic: str, partition: int) -> list[Message]:
         """Return the last records of a partition, at most 1,000, oldest first."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30.0)
+        low, high = self._watermarks(topic, partition)
         start = max(low, high - _TAIL_RECORDS)
         if start >= high:
             return []
@@ -63,7 +65,22 @@ class PartitionReader:
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the partition's next record will get."""
-        return int(self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30.0)[1])
+        return self._watermarks(topic, partition)[1]
+
+    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return the first and the next offset; a partition without a leader (new, or moving) is asked again."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+            except KafkaException as failure:
+                if time.monotonic() > deadline:
+                    raise StreamError(
+                        f"cannot read {topic} partition {partition}: {failure.args[0].str()}; is the broker well?"
+                    ) from None
+                time.sleep(_WAIT_SECONDS)
+            else:
+                return int(low), int(high)
 
     def _until_end(self, start: TopicPartition) -> Any:  # noqa: ANN401 - an iterator of lists of Message
         self._consumer.assign([start])

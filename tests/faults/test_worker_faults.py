@@ -1,0 +1,65 @@
+"""Workers that are killed, join and leave: no score lost, none twice, none different."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pipeline_harness import Pipeline, pipelines, shoppers
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipelines(kafka, topic_prefix, tmp_path)
+
+
+def test_a_killed_worker_loses_and_repeats_nothing(pipeline: Pipeline) -> None:
+    events = shoppers(60_000, users=3000, seed=4)
+    distinct = len({event.event_id for event in events})
+    pipeline.produce(events)
+    for share in (0.15, 0.45, 0.75):
+        worker = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="200")
+        pipeline.wait_for_scores(int(distinct * share))
+        worker.kill()
+    last = pipeline.start_worker()
+    pipeline.wait_for_scores(distinct)
+    pipeline.check_scores()
+    assert last.stop() == 0
+
+
+def test_two_workers_share_partitions_and_one_leaves(pipeline: Pipeline) -> None:
+    events = shoppers(40_000, users=2000, seed=5)
+    distinct = len({event.event_id for event in events})
+    first = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
+    second = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
+    pipeline.wait_until(lambda: _share_partitions(first.events("ready"), second.events("ready")), "a shared assignment")
+
+    pipeline.produce(events[: len(events) // 2])
+    pipeline.wait_for_scores(distinct // 8)
+    assert second.stop() == 0
+    assert second.events("stopped")[0]["scored"] > 0
+    pipeline.produce(events[len(events) // 2 :])
+    pipeline.wait_for_scores(distinct)
+
+    pipeline.check_scores()
+    assert first.stop() == 0
+
+
+def test_a_worker_takes_over_from_one_that_is_killed(pipeline: Pipeline) -> None:
+    events = shoppers(40_000, users=2000, seed=6)
+    distinct = len({event.event_id for event in events})
+    first = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
+    second = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
+    pipeline.wait_until(lambda: _share_partitions(first.events("ready"), second.events("ready")), "a shared assignment")
+    pipeline.produce(events)
+    pipeline.wait_for_scores(distinct // 6)
+    first.kill()
+    pipeline.wait_for_scores(distinct)
+
+    pipeline.check_scores()
+    assert second.stop() == 0
+
+
+def _share_partitions(*ready: list[dict[str, object]]) -> bool:
+    return all(lines and len(lines[-1]["partitions"]) == 2 for lines in ready)

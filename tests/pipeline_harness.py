@@ -1,0 +1,223 @@
+"""Runs `cartcast worker` as processes on the session's Kafka, and reads back what they wrote with stock clients."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.decode import decode_events
+from model.events import Event
+from model.scoring import begin, finish
+from model.sequence import Source, source_code
+from model.states import StateCodec
+from model.worker import Scorer
+from streams.settings import Topics
+from streams.topics import create_topics
+
+PARTITIONS = 4
+DEADLINE_SECONDS = 120.0
+PROPENSITIES = ("propensity_session", "propensity_1h", "propensity_24h")
+
+Coordinates = tuple[int, int]
+"""Source partition and offset."""
+
+
+class WorkerProcess:
+    """One `cartcast worker`; its log goes to a file."""
+
+    def __init__(self, kafka: str, prefix: str, log: Path, environment: dict[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cartcast", "worker"],
+                env={
+                    **os.environ,
+                    "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": kafka,
+                    "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
+                    "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
+                    "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
+                    **(environment or {}),
+                },
+                stderr=stderr,
+            )
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The structured log lines of that name."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == name]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+@dataclass
+class Pipeline:
+    """One set of topics with workers on it."""
+
+    kafka: str
+    topics: Topics
+    directory: Path
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    def start_worker(self, **environment: str) -> WorkerProcess:
+        """Start a worker; does not wait for it."""
+        log = self.directory / f"worker-{len(self.workers)}.log"
+        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment))
+        return self.workers[-1]
+
+    def produce(self, events: Sequence[Event]) -> None:
+        """Send events as any producer with the Java partitioner would."""
+        self.produce_raw([(event.user_id.encode(), msgspec.json.encode(event)) for event in events])
+
+    def produce_raw(self, records: Sequence[tuple[bytes | None, bytes | None]], partition: int = -1) -> None:
+        producer = Producer({"bootstrap.servers": self.kafka, "partitioner": "murmur2_random"})
+        for key, value in records:
+            producer.produce(self.topics.events, value, key, partition)
+        assert producer.flush(30) == 0
+
+    def read(self, topic: str) -> list[Message]:
+        """Everything on a topic, by partition and offset."""
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "reader", "enable.partition.eof": True})
+        messages: list[Message] = []
+        try:
+            for partition in range(PARTITIONS):
+                consumer.assign([TopicPartition(topic, partition, 0)])
+                messages.extend(_until_end(consumer))
+        finally:
+            consumer.close()
+        return messages
+
+    def scores(self) -> dict[Coordinates, dict[str, Any]]:
+        """All scores by source coordinates; fails if one is there twice, or its headers say otherwise."""
+        messages = self.read(self.topics.scores)
+        scores = {}
+        for message in messages:
+            score = json.loads(message.value())
+            headers = {name: value.decode() for name, value in message.headers()}
+            coordinates = (score["source_partition"], score["source_offset"])
+            assert headers == {
+                "topic": self.topics.events,
+                "partition": str(coordinates[0]),
+                "offset": str(coordinates[1]),
+            }
+            assert message.partition() == coordinates[0]
+            assert message.key().decode() == score["user_id"]
+            scores[coordinates] = score
+        assert len(scores) == len(messages), "a score is on the topic twice"
+        return scores
+
+    def count(self, topic: str) -> int:
+        """How many records a topic holds."""
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "reader"})
+        try:
+            marks = [consumer.get_watermark_offsets(TopicPartition(topic, number)) for number in range(PARTITIONS)]
+        except KafkaException:  # a new topic's partitions have no leader yet
+            return 0
+        finally:
+            consumer.close()
+        return sum(high - low for low, high in marks)
+
+    def wait_for_scores(self, count: int) -> None:
+        """Wait until the scores topic holds at least that many records."""
+        self.wait_until(lambda: self.count(self.topics.scores) >= count, f"{count} scores")
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.logs()}"
+            time.sleep(0.05)
+
+    def logs(self) -> str:
+        return "\n".join(f"{worker.log}:\n{worker.log.read_text()[-3000:]}" for worker in self.workers)
+
+    def expected(self) -> dict[Coordinates, np.ndarray]:
+        """What one uninterrupted process scores, from the records that are on the events topic."""
+        expected: dict[Coordinates, np.ndarray] = {}
+        checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
+        scorer = Scorer(checkpoint, torch.device("cpu"))
+        codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+        records = self.read(self.topics.events)
+        for partition in range(PARTITIONS):
+            own = [record for record in records if record.partition() == partition]
+            batch, _ = decode_events([record.value() for record in own], [record.key() for record in own])
+            names, users = np.unique(np.array(batch.user_ids, object), return_inverse=True)
+            states = codec.gather([None] * len(names))
+            offsets = np.array([own[position].offset() for position in batch.positions])
+            begun = begin(states, users, batch, Source(source_code(self.topics.events), offsets))
+            propensities = finish(states, begun, scorer.score(begun.steps))
+            for row, numbers in zip(begun.appended.rows, propensities, strict=True):
+                expected[partition, int(offsets[row])] = numbers
+        return expected
+
+    def check_scores(self) -> dict[Coordinates, dict[str, Any]]:
+        """Every score is there once, none is too many, and each equals the uninterrupted run's to 1e-4."""
+        scores, expected = self.scores(), self.expected()
+        assert scores.keys() == expected.keys()
+        for coordinates, numbers in expected.items():
+            published = [scores[coordinates][name] for name in PROPENSITIES]
+            np.testing.assert_allclose(published, numbers, atol=1e-4)
+        return scores
+
+
+def pipelines(kafka: str, prefix: str, directory: Path) -> Iterator[Pipeline]:
+    """A pipeline with fresh topics; its workers are killed at the end."""
+    topics = Topics(prefix=prefix)
+    create_topics({"bootstrap.servers": kafka}, topics, partitions=PARTITIONS, replication_factor=1)
+    pipeline = Pipeline(kafka, topics, directory)
+    yield pipeline
+    for worker in pipeline.workers:
+        worker.kill()
+
+
+def shoppers(events: int, users: int, seed: int) -> list[Event]:
+    """Some shopping, in time order, with one busy shopper and repeated events."""
+    rng = np.random.default_rng(seed)
+    types = rng.choice(
+        ["view", "search", "favorite", "cart", "purchase", "review"], events, p=[0.7, 0.1, 0.05, 0.1, 0.03, 0.02]
+    )
+    names = rng.integers(0, users, events) * (rng.random(events) > 0.1)  # one event in ten is user 0's
+    made = [
+        Event(
+            event_id=f"{seed}-{number}",
+            user_id=f"user-{seed}-{names[number]}",
+            type=str(types[number]),
+            ts=1_700_000_000_000 + int(number * 40_000),
+            item_id=f"item-{rng.integers(40)}",
+            category=f"category-{rng.integers(6)}",
+            price=float(rng.integers(1, 200)) if rng.random() < 0.8 else None,
+        )
+        for number in range(events)
+    ]
+    for number in rng.integers(1, events, events // 50):
+        made.insert(int(number), made[int(number) - 1])
+    return made
+
+
+def _until_end(consumer: Consumer) -> Iterator[Message]:
+    while True:
+        for message in consumer.consume(10_000, 0.1):
+            if message.error() is not None:
+                return
+            yield message
+
+
+def tally(values: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(values))
