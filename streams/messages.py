@@ -41,33 +41,46 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), 3)` belong to them.
     """
     order = np.argsort(rows)
+    rows = rows[order]
     rounded = propensities[order].astype(np.float64).round(6).clip(_LEAST_PROPENSITY, 1 - _LEAST_PROPENSITY)
-    positions = batch.positions[rows[order]]
+    positions = batch.positions[rows]
     topic, partition, _ = coordinates(fetch, 0)
-    records = []
-    for row, position, offset, (in_session, within_1h, within_24h) in zip(
-        rows[order].tolist(), positions.tolist(), fetch.offsets[positions].tolist(), rounded.tolist(), strict=True
-    ):
-        price = float(batch.prices[row])
-        score = Score(
-            user_id=batch.user_ids[row],
-            event_id=batch.event_ids[row],
-            event_type=EVENT_TYPES[batch.type_codes[row]],
-            item_id=batch.item_ids[row],
-            category=batch.categories[row],
-            price=None if math.isnan(price) else price,
-            event_time=int(batch.event_time_ms[row]),
-            propensity_session=in_session,
-            propensity_1h=within_1h,
-            propensity_24h=within_24h,
-            model=model,
-            source_topic=fetch.topic,
-            source_partition=fetch.partition,
-            source_offset=offset,
-            scored_at=scored_at_ms,
+    columns = zip(
+        rows.tolist(),
+        positions.tolist(),
+        fetch.offsets[positions].tolist(),
+        batch.type_codes[rows].tolist(),
+        batch.prices[rows].tolist(),
+        batch.event_time_ms[rows].tolist(),
+        rounded.tolist(),
+        strict=True,
+    )
+    return [
+        Record(
+            fetch.keys[position],
+            _encode(
+                Score(
+                    user_id=batch.user_ids[row],
+                    event_id=batch.event_ids[row],
+                    event_type=EVENT_TYPES[type_code],
+                    item_id=batch.item_ids[row],
+                    category=batch.categories[row],
+                    price=None if math.isnan(price) else price,
+                    event_time=event_time_ms,
+                    propensity_session=in_session,
+                    propensity_1h=within_1h,
+                    propensity_24h=within_24h,
+                    model=model,
+                    source_topic=fetch.topic,
+                    source_partition=fetch.partition,
+                    source_offset=offset,
+                    scored_at=scored_at_ms,
+                )
+            ),
+            [topic, partition, ("offset", b"%d" % offset)],
         )
-        records.append(Record(fetch.keys[position], _encode(score), [topic, partition, ("offset", b"%d" % offset)]))
-    return records
+        for row, position, offset, type_code, price, event_time_ms, (in_session, within_1h, within_24h) in columns
+    ]
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[Record]:
