@@ -50,4 +50,4 @@ class Delays:
             return None
         delays_ms = np.fromiter(self._delays_ms, np.int64, len(self._delays_ms))
         p50_ms, p99_ms, max_ms = np.percentile(delays_ms, [50, 99, 100])
-        return DelaySummary(float(p50_ms), float(p99_ms), float(max_ms))
+        return DelaySummary(*(round(float(delay_ms), 1) for delay_ms in (p50_ms, p99_ms, max_ms)))

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from confluent_kafka import KafkaException, Producer
 
 from cartcast.local.processes import Child, wait_until_ready
 from cartcast.local.stack import LocalStack, Report, local_stack
@@ -14,6 +16,7 @@ from sinks.migrate import migrate
 from streams.topics import create_topics, unused_prefix
 
 READY_TIMEOUT_SECONDS = 120.0
+WARM_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Pipeline:
         partitions = set(range(self.settings.kafka.partitions))
         wait_until_ready(self.workers[0], lambda: self._assigned() == partitions, READY_TIMEOUT_SECONDS)
         wait_until_ready(self.sink, lambda: bool(self.sink.log_events("ready")), READY_TIMEOUT_SECONDS)
+
+    def request_stop(self) -> None:
+        """Let workers and sink drain at the same time; the stack waits for each of them before Kafka goes."""
+        for child in (*self.workers, self.sink):
+            child.request_stop()
 
     def check(self) -> None:
         """Raise LocalStackError if a process has ended."""
@@ -55,12 +63,29 @@ def running_pipeline(directory: Path, config_file: Path | None, workers: int, re
         start = _starter(stack, settings, config_file)
         migrate(settings.clickhouse)
         report(f"starting {workers} worker{'s' if workers > 1 else ''} and a sink")
-        yield Pipeline(
+        pipeline = Pipeline(
             settings=settings,
             stack=stack,
             workers=[start("worker", number) for number in range(1, workers + 1)],
             sink=start("sink"),
         )
+        _warm_up_producer_ids(kafka.client_config())
+        try:
+            yield pipeline
+        finally:
+            report("stopping worker, sink, ClickHouse and Kafka")
+            pipeline.request_stop()
+
+
+def _warm_up_producer_ids(client_config: dict[str, Any]) -> None:
+    """Make the fresh broker fetch its first block of producer ids now.
+
+    Until it has one it answers "coordinator load in progress", and every idempotent producer pauses half a second:
+    the delay of the first scores would be that of a broker's first minute, not of the pipeline. Best effort.
+    """
+    producer = Producer({**client_config, "transactional.id": "cartcast-demo-warm-up", "log_level": 0})
+    with suppress(KafkaException):
+        producer.init_transactions(WARM_UP_SECONDS)
 
 
 def _settings(stack: LocalStack, config_file: Path | None, workers: int) -> Settings:

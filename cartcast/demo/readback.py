@@ -10,7 +10,7 @@ from cartcast.demo.delays import Position
 from streams.errors import StreamError
 
 BATCH_MESSAGES = 5000
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
 
 
 class EventId(msgspec.Struct):

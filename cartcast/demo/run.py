@@ -76,7 +76,7 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
         events = _prepare(options, simulate, report)
         pipeline.wait_until_ready()
         report("worker and sink are ready: letting the shoppers in")
-        return _let_in(events, options, pipeline, screen, report)
+        return _let_in(events, options, pipeline, screen)
 
 
 @contextmanager
@@ -95,9 +95,7 @@ def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], repo
     return list(simulate())
 
 
-def _let_in(
-    events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, screen: Screen, report: Report
-) -> DemoResult:
+def _let_in(events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, screen: Screen) -> DemoResult:
     kafka = pipeline.settings.kafka
     schedule = at_once if options.rate is None else at_rate(options.rate)
     shoppers = Shoppers(events, _uncompressed(kafka), kafka.topics, schedule, keep_ids=options.events is not None)
@@ -118,13 +116,20 @@ def _let_in(
         )
         block.enter_context(screen)
         complete = _follow(watch, shoppers, pipeline, screen)
-        last = watch.snapshot("" if complete else "interrupted")
-        screen.finish(last)
+        seconds = watch.seconds
+        watch.look()
         if not complete:
-            return DemoResult(last, watch.seconds)
-        report("checking every event, score and row")
+            return DemoResult(_finish(screen, watch, "stopped"), seconds)
+        _finish(screen, watch, "checking every event, score and row")
         comparison, delay = verify(kafka.client_config(), kafka.topics, shoppers.event_ids, rows.event_ids())
-        return DemoResult(last, watch.seconds, comparison, delay)
+        found = "nothing lost, nothing doubled" if comparison.is_exact else "NOT EXACT: see the summary"
+        return DemoResult(_finish(screen, watch, found), seconds, comparison, delay)
+
+
+def _finish(screen: Screen, watch: Watch, note: str) -> Snapshot:
+    last = watch.snapshot(note)
+    screen.finish(last)
+    return last
 
 
 def _uncompressed(kafka: KafkaSettings) -> dict[str, Any]:

@@ -67,9 +67,10 @@ class PlainScreen:
     ) -> None:
         self._write = write
         self._clock = clock
-        self._shown_seconds = clock()
+        self._shown_seconds = 0.0
 
     def __enter__(self) -> Self:
+        self._shown_seconds = self._clock()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,5 +84,5 @@ class PlainScreen:
         self._shown_seconds = self._clock()
         self._write(
             f"{now.elapsed_seconds:6.1f} s  {now.events:>9,} events  {now.scores:>9,} scores  {now.rows:>9,} rows  "
-            f"{now.dead_letters:,} dead letters"
+            f"{now.dead_letters:,} dead letters  {now.note}".rstrip()
         )

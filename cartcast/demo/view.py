@@ -15,10 +15,10 @@ from rich.text import Text
 
 from cartcast.demo.delays import DelaySummary
 
-WIDTH: Final = 104
+WIDTH: Final = 112
 SPARK: Final = " ▁▂▃▄▅▆▇█"
-EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 BAR_CELLS: Final = 12
+TRACK_STYLE: Final = "grey27"
 TYPE_STYLES: Final = {"purchase": "bold green", "checkout": "yellow", "cart": "yellow", "favorite": "magenta"}
 
 
@@ -58,9 +58,9 @@ class Snapshot:
 def draw(now: Snapshot) -> RenderableType:
     """Return the picture."""
     return Panel(
-        Group(_pipeline(now), _facts(now), Text(), _buyers(now.buyers)),
-        title="[bold]cartcast[/] · the probability that a shopper buys, at every event",
-        subtitle=f"[dim]{now.where}[/]",
+        Group(_pipeline(now), Text(), _facts(now), Text(), _buyers(now.buyers)),
+        title="[bold white]cartcast[/] · the probability that a shopper buys, at every event",
+        subtitle=f"[bold green]{now.note}[/]" if now.note else f"[dim]{now.where}[/]",
         box=box.ROUNDED,
         border_style="cyan",
         width=WIDTH,
@@ -80,10 +80,10 @@ def _pipeline(now: Snapshot) -> RenderableType:
     stages = Table.grid(expand=True)
     for ratio in (8, 1, 8, 1, 8):
         stages.add_column(ratio=ratio, justify="center")
-    total = f" of {now.total_events:,}" if now.total_events else ""
+    total = f" of {now.total_events:,}" if now.total_events and now.events < now.total_events else ""
     arrow = Align.center(Text("\n\n━▶", style="cyan"))
     stages.add_row(
-        _stage("simulated shoppers ▸ Kafka", f"{now.events:,}{total}", "events", now.event_rates),
+        _stage("shoppers ▸ Kafka", f"{now.events:,}{total}", "events", now.event_rates),
         arrow,
         _stage("Faust worker ▸ LSTM", f"{now.scores:,}", "scores", now.score_rates),
         arrow,
@@ -96,7 +96,7 @@ def _stage(title: str, count: str, unit: str, rates: Sequence[float]) -> Rendera
     rate = f"{rates[-1]:,.0f}/s" if rates else ""
     body = Group(
         Align.center(Text.assemble((count, "bold white"), (f" {unit}", "dim"))),
-        Align.center(Text(sparkline(rates, 22), style="cyan")),
+        Align.center(Text(sparkline(rates, 24), style="cyan")),
         Align.center(Text(rate, style="green")),
     )
     return Panel(body, title=title, box=box.ROUNDED, border_style="dim")
@@ -111,11 +111,10 @@ def _facts(now: Snapshot) -> RenderableType:
         words.append(f"p50 {now.delay.p50_ms:,.0f} ms", "bold")
         words.append(f"  p99 {now.delay.p99_ms:,.0f} ms", "bold")
     for count, label in ((now.duplicates, "duplicates skipped"), (now.dead_letters, "dead letters")):
-        words.append("   ·   ", "dim")
+        words.append("  ·  ", "dim")
         words.append(f"{count:,}", "bold")
         words.append(f" {label}", "dim")
-    words.append(f"   ·   {now.elapsed_seconds:,.0f} s", "dim")
-    words.append(f"   ·   {now.note}" if now.note else "", "bold green")
+    words.append(f"  ·  {now.elapsed_seconds:,.1f} s", "dim")
     return words
 
 
@@ -147,7 +146,8 @@ def _buyers(buyers: Sequence[Buyer]) -> RenderableType:
 
 def _chance(probability: float) -> Text:
     style = "bold green" if probability >= 0.5 else "yellow" if probability >= 0.2 else "blue"
-    return Text.assemble((bar(probability, BAR_CELLS), style), f" {probability:4.0%}")
+    filled, rest = bar(probability, BAR_CELLS)
+    return Text.assemble((filled, style), (rest, TRACK_STYLE), f" {probability:4.0%}")
 
 
 def _trend(change: float) -> Text:
@@ -156,11 +156,11 @@ def _trend(change: float) -> Text:
     return Text(" ▲", style="green") if change > 0 else Text(" ▼", style="red")
 
 
-def bar(fraction: float, cells: int) -> str:
-    """Return a bar of `cells` characters, exact to an eighth of one."""
-    eighths = round(min(max(fraction, 0.0), 1.0) * cells * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(cells)
+def bar(fraction: float, cells: int) -> tuple[str, str]:
+    """Return the filled part of a bar, exact to half a cell, and the rest; `cells` characters together."""
+    full, half = divmod(round(min(max(fraction, 0.0), 1.0) * cells * 2), 2)
+    filled = "━" * full + "╸" * half
+    return filled, "━" * (cells - len(filled))
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:
