@@ -1,0 +1,224 @@
+import itertools
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference_sequence import Happened, Shopper, hashes, ring_columns
+
+from model.batch import batch_of
+from model.events import EVENT_TYPES, Event
+from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, Runs, Source, append_events, new_sequences, source_code
+
+START_MS = 1_700_000_000_123
+HALF_HOUR_MS = 30 * 60 * 1000
+SOURCE = source_code("shop.events")
+USERS = 4
+
+steps_ms = st.sampled_from(
+    [0, 1, 999, 1000, HALF_HOUR_MS - 1, HALF_HOUR_MS, HALF_HOUR_MS + 1, -5000, 86_400_000, 40 * 365 * 86_400_000]
+) | st.integers(-10_000, 4 * 3_600_000)
+prices = st.none() | st.sampled_from([0.0, 0.01, 19.99, 1e308])
+
+
+@st.composite
+def histories(draw, max_events: int = 60):
+    """Events of a few users in order of arrival, with repeated ids and times that sometimes run backwards."""
+    time_ms, events = START_MS, []
+    for _ in range(draw(st.integers(0, max_events))):
+        time_ms = min(max(time_ms + draw(steps_ms), 946_684_800_000), 4_102_444_799_999)
+        events.append(
+            Event(
+                event_id=f"e{draw(st.integers(0, 80))}",
+                user_id=str(draw(st.integers(0, USERS - 1))),
+                type=draw(st.sampled_from(EVENT_TYPES)),
+                ts=time_ms,
+                item_id=draw(st.sampled_from([None, "", "i1", "i2"])),
+                category=draw(st.sampled_from([None, "c"])),
+                price=draw(prices),
+            )
+        )
+    return events
+
+
+def append(states, events, offsets, source=SOURCE):
+    users = np.array([int(event.user_id) for event in events], np.int64)
+    return append_events(states, users, batch_of(events), Source(source, np.array(offsets, np.int64)))
+
+
+def cut(events, sizes):
+    """Yield `(first, events)` of consecutive batches."""
+    first = 0
+    for size in itertools.chain(sizes, itertools.repeat(len(events) or 1)):
+        if first >= len(events):
+            return
+        yield first, events[first : first + size]
+        first += size
+
+
+def assert_row(appended, row: int, happened: Happened) -> None:
+    for name in ("time_ms", "gap_ms", "events", "session_events", "session_age_ms"):
+        assert getattr(appended, name)[row] == getattr(happened, name), name
+    np.testing.assert_allclose(appended.recent[row], happened.recent, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(appended.since_group_s[row], np.float32(happened.since_group_s))
+    ring = ring_columns(happened.previous)
+    assert appended.previous_items[row].tolist() == ring["item"]
+    assert appended.previous_categories[row].tolist() == ring["category"]
+    assert appended.previous_types[row].tolist() == ring["type"]
+    assert appended.previous_times_s[row].tolist() == ring["time_s"]
+
+
+def assert_state(state, shopper: Shopper) -> None:
+    for name in ("source", "offset", "events", "session_events", "session_start_s", "last_time_ms"):
+        assert state[name] == getattr(shopper, name), name
+    assert state["event_hashes"].tolist() == hashes(shopper.ids)
+    for name, column in ring_columns(shopper.ring).items():
+        assert state["ring"][name].tolist() == column
+    priced = np.array([np.nan if event.price is None else event.price for event in shopper.ring])
+    expected = np.log1p(priced).astype(np.float32).astype(np.float16)
+    np.testing.assert_array_equal(state["ring"]["price"][len(state["ring"]) - len(priced) :], expected)
+
+
+def assert_equals_the_reference(events, sizes) -> None:
+    states, shoppers = new_sequences(USERS), [Shopper() for _ in range(USERS)]
+    for first, part in cut(events, sizes):
+        offsets = range(100 + first, 100 + first + len(part))
+        appended = append(states, part, offsets)
+        expected = [
+            shoppers[int(event.user_id)].take(event, SOURCE, offset)
+            for event, offset in zip(part, offsets, strict=True)
+        ]
+        rows = appended.rows.tolist()
+        assert sorted(rows) == [row for row, outcome in enumerate(expected) if isinstance(outcome, Happened)]
+        assert appended.duplicates == expected.count("duplicate")
+        assert appended.users.tolist() == sorted(appended.users.tolist())
+        for place, row in enumerate(rows):
+            assert_row(appended, place, expected[row])
+    for user, shopper in enumerate(shoppers):
+        assert_state(states[user], shopper)
+        recent = [[shopper.recent.get((g, d), 0.0) for d in RECENT_DECAY_SECONDS] for g in RECENT_GROUPS]
+        np.testing.assert_allclose(states[user]["recent"], recent, rtol=1e-5, atol=1e-5)
+
+
+@given(histories(), st.lists(st.integers(1, 20), max_size=8))
+def test_appending_equals_one_event_at_a_time_however_it_is_cut(events, sizes):
+    assert_equals_the_reference(events, sizes)
+
+
+@given(histories(max_events=40), st.lists(st.integers(1, 7), max_size=8))
+def test_states_and_values_do_not_depend_on_how_events_are_cut_into_batches(events, sizes):
+    whole, pieces = new_sequences(USERS), new_sequences(USERS)
+    at_once = append(whole, events, range(len(events)))
+    values = {row: at_once.recent[place] for place, row in enumerate(at_once.rows.tolist())}
+    for first, part in cut(events, sizes):
+        appended = append(pieces, part, range(first, first + len(part)))
+        for place, row in enumerate(appended.rows.tolist()):
+            np.testing.assert_allclose(appended.recent[place], values.pop(first + row), rtol=1e-5, atol=1e-5)
+    assert values == {}
+    np.testing.assert_allclose(pieces["recent"], whole["recent"], rtol=1e-5, atol=1e-5)
+    pieces["recent"] = whole["recent"]
+    assert pieces.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_hot_user_of_thousands_of_events_is_appended_like_any_other(seed):
+    random, events, time_ms = Random(seed), [], START_MS
+    for number in range(3000):
+        time_ms += random.choice([0, 40, 900, 20_000, HALF_HOUR_MS, HALF_HOUR_MS + 1])
+        name = f"e{max(0, number - random.choice([0, 0, 0, 1, 63, 64, 65]))}"
+        user = "1" if random.random() < 0.98 else "0"
+        events.append(Event(name, user, random.choice(EVENT_TYPES), time_ms, f"i{number % 9}"))
+    assert_equals_the_reference(events, [2000])
+
+
+def views(*names: str, user: str = "0") -> list[Event]:
+    return [Event(name, user, "view", START_MS + 1000 * place) for place, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("sizes", [[], [1] * 70, [64], [65], [30, 35]])
+@pytest.mark.parametrize(("others", "is_duplicate"), [(62, True), (63, True), (64, False)])
+def test_an_id_is_remembered_for_the_users_last_64_accepted_events(sizes, others, is_duplicate):
+    """The repeat comes after `others` events that followed the first."""
+    events = views("first", *(f"e{number}" for number in range(others)), "first")
+    states = new_sequences(1)
+    parts = [append(states, part, range(first, first + len(part))) for first, part in cut(events, sizes)]
+    assert sum(part.duplicates for part in parts) == is_duplicate
+    assert states["events"][0] == others + 2 - is_duplicate
+
+
+def test_duplicates_do_not_push_ids_out_of_the_memory():
+    events = views("first", *["second"] * 200, "first")
+    appended = append(new_sequences(1), events, range(len(events)))
+    assert appended.rows.tolist() == [0, 1]
+
+
+def test_the_same_id_of_two_users_is_no_duplicate():
+    appended = append(new_sequences(2), views("same") + views("same", user="1"), [0, 1])
+    assert appended.duplicates == 0
+
+
+def test_a_batch_of_duplicates_changes_nothing_but_the_offset():
+    states = new_sequences(1)
+    append(states, views("a", "b"), [0, 1])
+    before = states.copy()
+    appended = append(states, views("b", "a", "b"), [2, 3, 4])
+    assert (len(appended), appended.duplicates) == (0, 3)
+    assert states["offset"].tolist() == [4]
+    states["offset"] = before["offset"]
+    assert states.tobytes() == before.tobytes()
+
+
+def test_an_empty_batch_changes_nothing():
+    states = new_sequences(2)
+    before = states.tobytes()
+    appended = append(states, [], [])
+    assert (len(appended), appended.duplicates, appended.already_applied) == (0, 0, 0)
+    assert states.tobytes() == before
+
+
+def test_an_offset_that_a_state_has_seen_is_not_applied_again():
+    states = new_sequences(2)
+    append(states, [*views("a", "b"), *views("c", user="1")], [5, 7, 6])
+    before = states.tobytes()
+    appended = append(states, [*views("x", "y"), *views("z", user="1")], [5, 7, 6])
+    assert (len(appended), appended.already_applied, appended.duplicates) == (0, 3, 0)
+    assert states.tobytes() == before
+    appended = append(states, views("x", "y"), [7, 8])
+    assert (appended.rows.tolist(), appended.already_applied) == ([1], 1)
+
+
+def test_offsets_of_another_topic_are_another_count():
+    states = new_sequences(1)
+    append(states, views("a"), [1000])
+    appended = append(states, views("b"), [3], source=source_code("other.events"))
+    assert len(appended) == 1
+    assert (states["offset"][0], states["source"][0]) == (3, source_code("other.events"))
+
+
+@pytest.mark.parametrize(("gap_ms", "session_events"), [(HALF_HOUR_MS, [1, 2]), (HALF_HOUR_MS + 1, [1, 1])])
+def test_a_session_ends_after_a_gap_of_more_than_30_minutes(gap_ms, session_events):
+    events = [Event("a", "0", "view", START_MS), Event("b", "0", "view", START_MS + gap_ms)]
+    assert append(new_sequences(1), events, [0, 1]).session_events.tolist() == session_events
+
+
+def test_an_event_older_than_the_last_happens_with_it():
+    events = [Event("a", "0", "view", START_MS), Event("b", "0", "view", START_MS - 86_400_000)]
+    appended = append(new_sequences(1), events, [0, 1])
+    assert appended.gap_ms.tolist() == [-1, 0]
+    assert appended.time_ms.tolist() == [START_MS, START_MS]
+
+
+@given(st.lists(st.integers(0, 5), max_size=30).map(sorted), st.data())
+def test_runs_describe_rows_sorted_by_user(users, data):
+    runs = Runs.of(np.array(users, np.int64))
+    grouped = [list(rows) for _, rows in itertools.groupby(range(len(users)), users.__getitem__)]
+    assert runs.users.tolist() == sorted(set(users))
+    assert runs.starts.tolist() == [rows[0] for rows in grouped]
+    assert runs.ends.tolist() == [rows[-1] for rows in grouped]
+    assert runs.lengths.tolist() == [len(rows) for rows in grouped]
+    assert runs.longest == max(map(len, grouped), default=0)
+    assert runs.rank.tolist() == [place for rows in grouped for place in range(len(rows))]
+    condition = data.draw(st.lists(st.booleans(), min_size=len(users), max_size=len(users)))
+    expected = [max((r for r in rows if r <= row and condition[r]), default=-1) for rows in grouped for row in rows]
+    assert runs.last_row_where(np.array(condition, np.bool_)).tolist() == expected
