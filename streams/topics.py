@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -83,6 +83,23 @@ def check_topics(client_config: Mapping[str, Any], topics: Topics) -> int:
     return expected
 
 
+def topic_identity(client_config: Mapping[str, Any], topic: str) -> str:
+    """Return the id that Kafka gave this topic: a topic that is deleted and created again has another.
+
+    Raises StreamError.
+    """
+    asked = _admin(client_config).describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
+    try:
+        return str(asked[topic].result().topic_id)
+    except KafkaException as failure:
+        raise StreamError(f"Kafka does not describe topic {topic}: {_reason(failure)}") from None
+
+
+def count_brokers(client_config: Mapping[str, Any]) -> int:
+    """Return how many brokers the cluster has; raises StreamError if it does not answer."""
+    return len(_metadata(_admin(client_config), client_config).brokers)
+
+
 def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
     """Return `prefix` if no topic of a pipeline with it exists, else the first of `prefix-2`, `prefix-3` ... like that.
 
@@ -102,15 +119,19 @@ def _admin(client_config: Mapping[str, Any]) -> AdminClient:
 
 def _partition_counts(admin: AdminClient, client_config: Mapping[str, Any], topics: Topics) -> dict[str, int]:
     """Partitions by name of those of the pipeline's topics that exist."""
+    listed = _metadata(admin, client_config).topics
+    return {name: len(listed[name].partitions) for name in topic_configs(topics) if name in listed}
+
+
+def _metadata(admin: AdminClient, client_config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - ClusterMetadata, which the client's types do not export
     try:
         # All topics, because asking for one by name creates it on a cluster with auto.create.topics.enable.
-        listed = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        return admin.list_topics(timeout=TIMEOUT_SECONDS)
     except KafkaException as failure:
         raise StreamError(
             f"Kafka at {_where(client_config)} does not answer ({_reason(failure)}): start it (`cartcast up`), "
             "or correct CARTCAST_KAFKA__BOOTSTRAP_SERVERS"
         ) from None
-    return {name: len(listed[name].partitions) for name in topic_configs(topics) if name in listed}
 
 
 def _create(admin: AdminClient, missing: list[NewTopic]) -> list[str]:

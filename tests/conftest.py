@@ -1,5 +1,6 @@
 """What every kind of test shares: one real Kafka and one real ClickHouse engine a session, started when first used."""
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -53,9 +54,14 @@ def start_command() -> Iterator[StartCommand]:
     """Start `cartcast ...` with pipes for stdout and stderr; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "cartcast", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def start(*arguments: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cartcast", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
         started.append(process)
         return process
 

@@ -1,8 +1,131 @@
-"""`cartcast doctor`."""
+"""`cartcast doctor`: checks everything that a worker and a sink need, one line each."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from cartcast.settings import Settings, load_settings
+from model.errors import CartcastError
+from streams.topics import check_topics, count_brokers
 
-def doctor(context: typer.Context) -> None:
-    """Not written yet."""
-    raise typer.Exit(2)
+Check: TypeAlias = Callable[[Settings], str]
+"""Returns what it found, or raises CartcastError that says what to do."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
+) -> None:
+    """Check settings, Kafka and its topics, ClickHouse and its table, the checkpoint and the device.
+
+    Prints one line for each, with what to do; fails if any of them does.
+
+    Example: cartcast doctor
+    """
+    findings = examine(context.obj)
+    if as_json:
+        print(json.dumps({finding.check: {"ok": finding.ok, "detail": finding.detail} for finding in findings}))
+    else:
+        for finding in findings:
+            print(f"{'ok' if finding.ok else 'FAIL':<6}{finding.check:<12}{finding.detail}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(config_file: Path | None) -> list[Finding]:
+    """Make every check, but none that stands on one that failed."""
+    try:
+        settings = load_settings(config_file)
+    except CartcastError as failure:
+        return [Finding("settings", ok=False, detail=str(failure))]
+    findings = [Finding("settings", ok=True, detail=_from(config_file))]
+    for chain in CHAINS:
+        for name, check in chain.items():
+            findings.append(_made(name, check, settings))
+            if not findings[-1].ok:
+                break
+    return findings
+
+
+def _made(name: str, check: Check, settings: Settings) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=check(settings))
+    except CartcastError as failure:
+        return Finding(name, ok=False, detail=str(failure))
+
+
+def _from(config_file: Path | None) -> str:
+    return f"from {config_file} and the environment" if config_file else "from the environment and defaults"
+
+
+def _kafka(settings: Settings) -> str:
+    brokers = count_brokers(settings.kafka.client_config())
+    return f"{settings.kafka.bootstrap_servers} answers, {brokers} broker{'s' if brokers > 1 else ''}"
+
+
+def _topics(settings: Settings) -> str:
+    topics = settings.kafka.topics
+    partitions = check_topics(settings.kafka.client_config(), topics)
+    return f"those of {topics.prefix} exist, {partitions} partitions each"
+
+
+def _clickhouse(settings: Settings) -> str:
+    from sinks.clickhouse import connect  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - with it
+
+    try:
+        client = connect(settings.clickhouse)
+    except UnavailableError as failure:
+        raise SinkError(f"{failure}: start it (`cartcast up`), or correct CARTCAST_CLICKHOUSE__URL") from None
+    version = client.server_version
+    client.close_connections()
+    return f"{settings.clickhouse.url} answers user {settings.clickhouse.user}, version {version}"
+
+
+def _table(settings: Settings) -> str:
+    from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.table import TABLE, ClickHouseTable  # noqa: PLC0415 - loads the ClickHouse client
+
+    table = ClickHouseTable(settings.clickhouse)
+    try:
+        table.check()
+    except UnavailableError as failure:
+        raise SinkError(f"{failure}: try again") from None
+    finally:
+        table.close()
+    return f"{settings.clickhouse.database}.{TABLE} exists"
+
+
+def _checkpoint(settings: Settings) -> str:
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - loads torch
+
+    directory = settings.worker.checkpoint or DEFAULT_CHECKPOINT
+    return f"{load_checkpoint(directory).version} in {directory}"
+
+
+def _device(settings: Settings) -> str:
+    from model.worker import select_device  # noqa: PLC0415 - loads torch
+
+    return f"{settings.worker.device} is {select_device(settings.worker.device)}"
+
+
+CHAINS: Final[tuple[dict[str, Check], ...]] = (
+    {"kafka": _kafka, "topics": _topics},
+    {"clickhouse": _clickhouse, "table": _table},
+    {"checkpoint": _checkpoint},
+    {"device": _device},
+)
+"""In each, a check makes sense only if the one before it passed."""

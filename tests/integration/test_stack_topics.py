@@ -1,12 +1,19 @@
+import json
+import subprocess
+from collections.abc import Callable
+
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from cartcast.local.ports import free_port
+from cartcast.local.stack import LocalStack
 from streams.errors import StreamError
 from streams.settings import Topics
-from streams.topics import check_topics, create_topics, topic_configs
+from streams.topics import check_topics, create_topics, topic_configs, unused_prefix
 
 pytestmark = pytest.mark.integration
+
+StartCommand = Callable[..., "subprocess.Popen[str]"]
 
 
 def client(bootstrap_servers: str) -> dict[str, str]:
@@ -62,7 +69,8 @@ def test_kafka_says_why_it_does_not_create_a_topic(kafka: str, topic_prefix: str
         create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=2)
 
 
-def test_an_unreachable_broker_is_one_line_with_its_address() -> None:
+def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.5)
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(StreamError, match=f"Kafka at {address} does not answer.*cartcast up"):
         check_topics(client(address), Topics(prefix="t"))
@@ -73,3 +81,26 @@ def _create_topic(bootstrap_servers: str, name: str, partitions: int) -> None:
     admin.create_topics([NewTopic(name, partitions, 1)])[name].result(timeout=10)
     while name not in admin.list_topics(timeout=10).topics:
         pass
+
+
+def test_a_prefix_in_use_is_followed_by_the_next_free_one(kafka: str, topic_prefix: str) -> None:
+    assert unused_prefix(client(kafka), topic_prefix) == topic_prefix
+    create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=1)
+    assert unused_prefix(client(kafka), topic_prefix) == f"{topic_prefix}-2"
+
+
+def test_the_command_creates_the_topics_and_says_so(
+    stack: LocalStack, topic_prefix: str, start_command: StartCommand
+) -> None:
+    environment = {**stack.environment(), "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix}
+    create = start_command("topics", "create", "--partitions", "2", "--json", environment=environment)
+    stdout, stderr = create.communicate(timeout=30)
+    assert create.returncode == 0, stderr
+    assert json.loads(stdout)["partitions"] == 2
+    again = start_command("topics", "create", "--partitions", "2", environment=environment)
+    assert "exist" in again.communicate(timeout=30)[0]
+    other = start_command("topics", "create", "--partitions", "3", environment=environment)
+    stdout, stderr = other.communicate(timeout=30)
+    assert other.returncode == 1
+    assert stderr.startswith("cartcast: topic ")
+    assert len(stderr.splitlines()) == 1

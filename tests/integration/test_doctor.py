@@ -1,0 +1,64 @@
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cartcast.commands.doctor import examine
+from cartcast.local.ports import free_port
+from cartcast.local.stack import LocalStack
+
+pytestmark = pytest.mark.integration
+
+StartCommand = Callable[..., "subprocess.Popen[str]"]
+CHECKS = ["settings", "kafka", "topics", "clickhouse", "table", "checkpoint", "device"]
+
+
+def test_it_fails_before_topics_and_table_exist_and_passes_then(
+    stack: LocalStack, topic_prefix: str, start_command: StartCommand
+) -> None:
+    environment = {
+        **stack.environment(),
+        "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix,
+        "CARTCAST_CLICKHOUSE__DATABASE": topic_prefix,
+    }
+
+    def findings(status: int) -> dict[str, dict[str, object]]:
+        doctor = start_command("doctor", "--json", environment=environment)
+        stdout, stderr = doctor.communicate(timeout=60)
+        assert doctor.returncode == status, stderr
+        return json.loads(stdout)
+
+    before = findings(status=1)
+    assert [check for check in CHECKS if not before[check]["ok"]] == ["topics", "table"]
+    assert "cartcast topics create" in str(before["topics"]["detail"])
+    assert "cartcast migrate" in str(before["table"]["detail"])
+    for command in (["topics", "create"], ["migrate"]):
+        start_command(*command, environment=environment).communicate(timeout=60)
+    after = findings(status=0)
+    assert [check for check in CHECKS if after[check]["ok"]] == CHECKS
+
+
+def test_servers_that_do_not_answer_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", f"http://127.0.0.1:{free_port()}")
+    failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
+    assert set(failed) == {"kafka", "clickhouse"}
+    assert all("cartcast up" in detail for detail in failed.values())
+
+
+def test_wrong_settings_are_the_only_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARTCAST_KAFKA__PARTITIONS", "none")
+    (finding,) = examine(None)
+    assert not finding.ok
+    assert "kafka.partitions" in finding.detail
+
+
+def test_a_missing_checkpoint_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: LocalStack) -> None:
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CARTCAST_WORKER__CHECKPOINT", str(tmp_path / "nowhere"))
+    failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
+    assert "nowhere" in failed["checkpoint"]
