@@ -122,17 +122,23 @@ class InferenceWorker:
     def _run(self) -> None:
         while (first := self._requests.get()) is not None:
             group, stopping = self._whatever_waits(first)
-            try:
-                scored = self._scorer.score(merged([steps for steps, _ in group]))
-                answers = split(scored, [steps for steps, _ in group])
-            except Exception as failure:  # noqa: BLE001 - whatever it is, the callers wait for it and must be told
-                for _, answer in group:
-                    answer.set_exception(failure)
-            else:
-                for (_, answer), part in zip(group, answers, strict=True):
-                    answer.set_result(part)
+            self._answer([request for request in group if request[1].set_running_or_notify_cancel()])
             if stopping:
                 return
+
+    def _answer(self, group: list[tuple[Steps, Future[Scored]]]) -> None:
+        """Score the requests whose callers have not given up, as one batch."""
+        if not group:
+            return
+        try:
+            scored = self._scorer.score(merged([steps for steps, _ in group]))
+            answers = split(scored, [steps for steps, _ in group])
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the callers wait for it and must be told
+            for _, answer in group:
+                answer.set_exception(failure)
+        else:
+            for (_, answer), part in zip(group, answers, strict=True):
+                answer.set_result(part)
 
     def _whatever_waits(self, first: tuple[Steps, Future[Scored]]) -> tuple[list[tuple[Steps, Future[Scored]]], bool]:
         """Return the first request and those that queue behind it, up to the largest batch, and whether to stop."""

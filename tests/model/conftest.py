@@ -1,6 +1,29 @@
-"""Generated tests run without a deadline: a slow machine is no failure."""
+"""A small real model, and generated tests without a deadline: a slow machine is no failure."""
 
+import pytest
+import torch
 from hypothesis import settings
+
+from model.checkpoint import Calibration, Checkpoint
+from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+
+def random_checkpoint(version: str, hidden_size: int = 8, seed: int = 7) -> Checkpoint:
+    """A model with random weights, the same in every run."""
+    torch.manual_seed(seed)
+    model = PropensityLSTM(LSTMConfig(hidden_size=hidden_size)).eval()
+    return Checkpoint(version, model, Calibration.identity(len(HORIZONS)), metrics={}, training={})
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    return random_checkpoint("lstm8-test")
+
+
+@pytest.fixture(scope="session")
+def other_checkpoint() -> Checkpoint:
+    """Another size and other weights than `checkpoint`."""
+    return random_checkpoint("lstm12-other", hidden_size=12, seed=8)
