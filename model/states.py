@@ -1,6 +1,7 @@
 """Table values: a user's sequence state and the numbers that the model carries, as bytes and as arrays."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,9 @@ import numpy.typing as npt
 from model.batch import EventBatch
 from model.errors import CartcastError
 from model.sequence import LAYOUT, SEQUENCE, Appended, Source, append_events, new_sequences, state_dtype
+
+_LARGEST_LOG_PRICE: Final = 709.5
+"""The ring's half precision rounds the logarithm of the largest floats up to one that has no price."""
 
 
 class StateLayoutError(CartcastError):
@@ -37,12 +41,8 @@ class StateCodec:
         if any(len(record) != self.dtype.itemsize for record in records):
             records = [self._resized(record) for record in records]
         states = np.frombuffer(b"".join(records), self.dtype).copy()
-        layouts = np.unique(states["sequence"]["layout"])
-        if layouts.size and (layouts != LAYOUT).any():
-            raise StateLayoutError(
-                f"the changelog holds sequence states of layout {layouts.max()}, this version reads {LAYOUT}: run the "
-                "version that wrote them, or start from an empty changelog under another topic prefix"
-            )
+        if other := set(states["sequence"]["layout"].tolist()) - {LAYOUT}:
+            raise _layout_error(f"layout {min(other)}")
         return states
 
     def scatter(self, states: npt.NDArray[np.void]) -> list[bytes]:
@@ -58,9 +58,18 @@ class StateCodec:
         """Fit the value of a model that carries more or fewer numbers: keep the sequence, mark it stale."""
         if len(record) == self.dtype.itemsize:
             return record
+        if len(record) < SEQUENCE.itemsize:
+            raise _layout_error(f"{len(record)} bytes")
         sequence = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE).copy()
         sequence["model"] = 0
         return sequence.tobytes() + bytes(self.dtype.itemsize - SEQUENCE.itemsize)
+
+
+def _layout_error(what: str) -> StateLayoutError:
+    return StateLayoutError(
+        f"the changelog holds sequence states of {what}, this version reads layout {LAYOUT}: run the version that "
+        "wrote them, or start from an empty changelog under another topic prefix"
+    )
 
 
 def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
@@ -80,7 +89,7 @@ def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
         categories=[None] * count,
         type_codes=ring["type"],
         event_time_ms=ring["time_s"].astype(np.int64) * 1000,
-        prices=np.expm1(ring["price"].astype(np.float64)),
+        prices=np.expm1(np.minimum(ring["price"].astype(np.float64), _LARGEST_LOG_PRICE)),
         event_hashes=np.arange(1, count + 1, dtype=np.uint64),
         item_codes=ring["item"],
         category_codes=ring["category"],

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from shop import USERS, columns, shoppers_events
+
+from model.features import features_of
+from model.scoring import begin, finish, finish_rebuild, rebuild_steps
+from model.sequence import append_events, new_sequences
+from model.states import StateCodec
+from model.worker import Scorer, Steps
+
+CPU = torch.device("cpu")
+
+
+def codec_of(checkpoint) -> StateCodec:
+    return StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+
+
+def score_in_batches(checkpoint, events, size):
+    """Return the propensities by event, and the states after them."""
+    scorer, codec = Scorer(checkpoint, CPU), codec_of(checkpoint)
+    states = codec.gather([None] * USERS)
+    propensities = np.full((len(events), 3), np.nan, np.float32)
+    for first in range(0, len(events), size):
+        begun = begin(states, *columns(events[first : first + size], first))
+        propensities[first + begun.appended.rows] = finish(states, begun, scorer.score(begun.steps))
+    return propensities, states
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_propensities_do_not_depend_on_how_events_are_cut_into_batches(checkpoint, size):
+    events = shoppers_events(150)
+    at_once, states = score_in_batches(checkpoint, events, 150)
+    in_pieces, states_in_pieces = score_in_batches(checkpoint, events, size)
+    np.testing.assert_allclose(in_pieces, at_once, atol=1e-6)
+    np.testing.assert_allclose(states_in_pieces["carried"], states["carried"], atol=1e-5)
+
+
+def test_scores_after_a_restart_equal_those_without_one(checkpoint):
+    events, codec = shoppers_events(100), codec_of(checkpoint)
+    expected, _ = score_in_batches(checkpoint, events, 10)
+    _, states = score_in_batches(checkpoint, events[:60], 10)
+    restored = codec.gather(codec.scatter(states))
+    users, batch, source = columns(events[50:], 50)
+    begun = begin(restored, users, batch, source)
+    assert begun.appended.already_applied == 10
+    propensities = finish(restored, begun, Scorer(checkpoint, CPU).score(begun.steps))
+    np.testing.assert_allclose(propensities, expected[50:][begun.appended.rows], atol=1e-6)
+
+
+def test_every_accepted_event_has_a_probability_a_horizon(checkpoint):
+    propensities, _ = score_in_batches(checkpoint, shoppers_events(50), 50)
+    assert propensities.shape == (50, 3)
+    assert ((propensities > 0) & (propensities < 1)).all()
+
+
+def test_duplicates_leave_the_carried_numbers_as_they_are(checkpoint):
+    events = shoppers_events(30)
+    _, states = score_in_batches(checkpoint, events, 30)
+    before = states["carried"].copy()
+    begun = begin(states, *columns(events[-5:], 30))
+    scored = Scorer(checkpoint, CPU).score(begun.steps)
+    assert len(finish(states, begun, scored)) == 0
+    np.testing.assert_array_equal(states["carried"], before)
+
+
+def rebuilt_from_scratch(checkpoint, ring_events):
+    """Run one user's events from a fresh state through the model, as a rebuild should."""
+    sequences = new_sequences(1)
+    users, batch, source = columns(ring_events)
+    appended = append_events(sequences, np.zeros_like(users), batch, source)
+    carried = np.zeros((1, checkpoint.model.config.carried_floats), np.float32)
+    return Scorer(checkpoint, CPU).score(Steps(features_of(appended), appended.users, carried)).carried[0]
+
+
+def test_states_of_another_model_are_rebuilt_once_from_their_rings(checkpoint, other_checkpoint):
+    """Whole seconds and prices that half precision holds: so the ring forgets nothing but what lies before it."""
+    exact = [
+        type(event)(event.event_id, event.user_id, event.type, event.ts // 1000 * 1000, event.item_id, event.category)
+        for event in shoppers_events(240, users=USERS - 1)
+    ]
+    _, states = score_in_batches(checkpoint, exact, 240)
+    codec = codec_of(other_checkpoint)
+    successors = codec.gather(codec_of(checkpoint).scatter(states))
+    steps = rebuild_steps(codec, successors)
+    assert steps is not None
+    finish_rebuild(successors, steps, Scorer(other_checkpoint, CPU).score(steps))
+    for user in range(USERS - 1):
+        ring = [event for event in exact if event.user_id == str(user)][-32:]
+        np.testing.assert_allclose(successors["carried"][user], rebuilt_from_scratch(other_checkpoint, ring), atol=1e-5)
+    assert not successors["carried"][USERS - 1].any()
+    assert rebuild_steps(codec, successors) is None
+    assert codec.stale(codec.gather(codec.scatter(successors))).tolist() == []
+    begun = begin(successors, *columns(shoppers_events(250, users=USERS - 1)[240:], 240))
+    assert len(finish(successors, begun, Scorer(other_checkpoint, CPU).score(begun.steps))) == 10
+
+
+def test_only_the_stale_states_of_a_batch_are_rebuilt(checkpoint):
+    events, codec = shoppers_events(60), codec_of(checkpoint)
+    _, states = score_in_batches(checkpoint, events, 60)
+    before = states["carried"].copy()
+    states["sequence"]["model"][[1, 4]] = 99
+    steps = rebuild_steps(codec, states)
+    assert steps is not None
+    assert set(steps.users.tolist()) == {1, 4}
+    finish_rebuild(states, steps, Scorer(checkpoint, CPU).score(steps))
+    others = [0, 2, 3, 5]
+    np.testing.assert_array_equal(states["carried"][others], before[others])
+    assert states["carried"][[1, 4]].any(axis=1).all()
+
+
+def test_a_stale_state_without_events_needs_no_rebuild(checkpoint):
+    codec = codec_of(checkpoint)
+    states = codec.gather([None])
+    states["sequence"]["model"] = 99
+    assert rebuild_steps(codec, states) is None
+    assert states["sequence"]["model"].tolist() == [checkpoint.code]

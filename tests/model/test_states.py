@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shop import USERS, columns, shoppers_events
+
+from model.errors import CartcastError
+from model.sequence import LAYOUT, SEQUENCE, append_events, new_sequences
+from model.states import StateCodec, StateLayoutError, replay_rings
+
+CODEC = StateCodec(carried_floats=16, model_code=7)
+
+
+def some_states(codec: StateCodec = CODEC):
+    states = codec.gather([None] * USERS)
+    append_events(states["sequence"], *columns(shoppers_events(80)))
+    states["carried"] = np.random.default_rng(1).normal(size=states["carried"].shape)
+    return states
+
+
+def test_a_user_without_a_value_has_a_fresh_state_of_this_model():
+    states = CODEC.gather([None, b""])
+    assert states["sequence"].tobytes() != new_sequences(2).tobytes()
+    states["sequence"]["model"] = 0
+    assert states["sequence"].tobytes() == new_sequences(2).tobytes()
+    assert not states["carried"].any()
+
+
+def test_gather_gives_back_what_scatter_wrote():
+    states = some_states()
+    values = CODEC.scatter(states)
+    assert {len(value) for value in values} == {CODEC.dtype.itemsize}
+    assert CODEC.gather(values).tobytes() == states.tobytes()
+    mixed = CODEC.gather([values[3], None, values[0]])
+    assert [mixed[0].tobytes(), mixed[2].tobytes()] == [values[3], values[0]]
+
+
+def test_gathered_states_can_be_written_without_touching_the_values():
+    values = CODEC.scatter(some_states())
+    kept = [bytes(bytearray(value)) for value in values]
+    CODEC.gather(values)["sequence"]["events"] += 1
+    assert values == kept
+
+
+def test_gathering_and_scattering_nothing_gives_nothing():
+    assert len(CODEC.gather([])) == 0
+    assert CODEC.scatter(CODEC.gather([])) == []
+
+
+def test_a_state_fits_in_one_and_a_half_kilobytes():
+    assert StateCodec(2 * 64, 1).dtype.itemsize <= 1536
+
+
+@pytest.mark.parametrize("carried_floats", [8, 16, 24])
+def test_a_state_of_another_model_keeps_its_sequence_and_is_stale(carried_floats):
+    values = CODEC.scatter(some_states())
+    successor = StateCodec(carried_floats, model_code=8)
+    states = successor.gather([*values[:2], None])
+    assert successor.stale(states).tolist() == [0, 1]
+    assert states["sequence"]["ring"][:2].tobytes() == some_states()["sequence"]["ring"][:2].tobytes()
+    assert states["sequence"]["events"][:2].tolist() == some_states()["sequence"]["events"][:2].tolist()
+    assert states["carried"].shape == (3, carried_floats)
+
+
+def test_states_of_this_model_are_not_stale():
+    assert CODEC.stale(CODEC.gather(CODEC.scatter(some_states()))).tolist() == []
+
+
+def test_states_of_two_models_in_one_batch_are_told_apart():
+    old, new = StateCodec(8, model_code=1), StateCodec(8, model_code=2)
+    values = [old.scatter(some_states(old))[0], new.scatter(some_states(new))[1]]
+    assert new.stale(new.gather(values)).tolist() == [0]
+
+
+@pytest.mark.parametrize("size", [CODEC.dtype.itemsize, CODEC.dtype.itemsize + 8, 1, SEQUENCE.itemsize - 1])
+def test_a_state_of_another_layout_is_refused_in_one_line(size):
+    value = bytes([LAYOUT + 1]) + bytes(size - 1)
+    with pytest.raises(StateLayoutError, match="another topic prefix") as refusal:
+        CODEC.gather([None, value])
+    assert isinstance(refusal.value, CartcastError)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_short_value_is_refused_even_if_it_names_this_layout():
+    with pytest.raises(StateLayoutError):
+        CODEC.gather([bytes([LAYOUT]) + bytes(20)])
+
+
+@given(st.integers(0, 120), st.integers(1, 3))
+def test_replaying_rings_runs_the_last_32_events_from_scratch(count, users):
+    events = shoppers_events(count, seed=count, users=users)
+    sequences = new_sequences(users)
+    appended = append_events(sequences, *columns(events))
+    replayed = replay_rings(sequences)
+    kept = [np.flatnonzero(appended.users == user)[-32:] for user in range(users)]
+    rows = np.concatenate(kept).astype(np.int64)
+    assert replayed.users.tolist() == appended.users[rows].tolist()
+    assert replayed.time_ms.tolist() == (appended.time_ms[rows] // 1000 * 1000).tolist()
+    for name in ("type_codes", "item_codes", "category_codes"):
+        np.testing.assert_array_equal(getattr(replayed, name), getattr(appended, name)[rows])
+    np.testing.assert_allclose(replayed.log_prices, appended.log_prices[rows], rtol=1e-3)
+    assert replayed.events.tolist() == [place + 1 for part in kept for place in range(len(part))]
+
+
+@pytest.mark.parametrize("price", [1e308, 1.79e308, 0.0, 5e-324])
+def test_the_price_of_a_replayed_event_is_finite(price):
+    (event,) = shoppers_events(1)
+    sequences = new_sequences(USERS)
+    users, batch, source = columns([event])
+    batch.prices[0] = price
+    append_events(sequences, users, batch, source)
+    assert np.isfinite(replay_rings(sequences).log_prices).all()
