@@ -94,7 +94,7 @@ def _before_first(source: tuple[bytes | None, bytes | None]) -> int:
     """Return -1, below every offset; raises ValueError if `source` is no topic and partition."""
     topic, partition = source[0] or b"", source[1] or b""
     topic.decode()  # UnicodeDecodeError is a ValueError
-    if not 0 < len(topic) <= MAX_TOPIC_BYTES or b"%d" % int(partition) != partition:
+    if not 0 < len(topic) <= MAX_TOPIC_BYTES or not partition.isdigit() or b"%d" % int(partition) != partition:
         raise ValueError
     return -1
 
@@ -122,16 +122,25 @@ def insert_in_halves(table: ScoresTable, block: Block, token: str) -> list[Rejec
 
 
 def _insert_part(table: ScoresTable, rows: list[Record], token: str) -> list[Rejected]:
-    if not rows:
+    refusal = _refusal(table, rows, f"{token}/{rows[0].offset()}-{rows[-1].offset()}") if rows else None
+    if refusal is None:
         return []
-    try:
-        table.insert(_values(rows), f"{token}/{rows[0].offset()}-{rows[-1].offset()}")
-    except RowsRefusedError as refusal:
-        if len(rows) == 1:
-            return [Rejected(rows[0], str(refusal))]
-        middle = len(rows) // 2
-        return _insert_part(table, rows[:middle], token) + _insert_part(table, rows[middle:], token)
-    return []
+    if len(rows) == 1:
+        return [Rejected(rows[0], str(refusal))]
+    middle = len(rows) // 2
+    return _insert_part(table, rows[:middle], token) + _insert_part(table, rows[middle:], token)
+
+
+def _refusal(table: ScoresTable, rows: list[Record], token: str) -> RowsRefusedError | None:
+    """Insert `rows`; a refusal is believed when it is said twice, for a body cut off on its way looks like bad rows."""
+    for _ in range(2):
+        try:
+            table.insert(_values(rows), token)
+        except RowsRefusedError as failure:
+            refusal = failure
+        else:
+            return None
+    return refusal
 
 
 def _values(rows: list[Record]) -> list[bytes]:

@@ -1,0 +1,280 @@
+"""The sink killed at every step it takes, thousands of times, on a Kafka and a table in memory: each row once."""
+
+import json
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
+
+from sinks.consumer import Sink
+from sinks.errors import RowsRefusedError, UnavailableError
+from sinks.memory import MemoryTable
+from sinks.partition import BlockLimits
+
+STEPS = ("read", "commit", "committed", "insert", "inserted", "dead letters", "dead letters sent")
+
+
+class TroubledTable(MemoryTable):
+    """The table outlives the sinks; trouble may come before or after it has taken a block.
+
+    `refuses_wrongly` says when a block that comes the first time is refused, as one is that was cut off on its way.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.trouble = no_trouble
+        self.refuses_wrongly = lambda: False
+        self.seen = set()
+
+    def insert(self, rows, token):
+        self.trouble("insert")
+        if token not in self.seen and self.refuses_wrongly():
+            self.seen.add(token)
+            raise RowsRefusedError("cut off")
+        self.seen.add(token)
+        super().insert(rows, token)
+        self.trouble("inserted")
+
+
+class Letters:
+    """The dead-letter topic."""
+
+    def __init__(self, trouble=no_trouble):
+        self.offsets = set()
+        self.trouble = trouble
+
+    def send(self, rejected, partition):
+        if rejected:
+            self.trouble("dead letters")
+            self.offsets |= {(partition, each.record.offset()) for each in rejected}
+            self.trouble("dead letters sent")
+
+
+class StopWhenThrough(Event):
+    """Set once all is committed, or after more looks than any run needs."""
+
+    def __init__(self, topic):
+        super().__init__()
+        self._topic = topic
+        self._looks = 0
+
+    def is_set(self):
+        self._looks += 1
+        assert self._looks < 10_000, "the sink makes no progress"
+        return super().is_set() or all(map(self._topic.read_through, range(self._topic.partitions)))
+
+
+def score(partition, offset, **changes):
+    fields = {
+        "user_id": f"u{offset % 7}",
+        "event_id": f"e{partition}-{offset}",
+        "event_type": "view",
+        "event_time": 1_700_000_000_000 + offset,
+        "propensity_session": 0.5,
+        "propensity_1h": 0.5,
+        "propensity_24h": 0.5,
+        "model": "m",
+        "source_topic": "events",
+        "source_partition": partition,
+        "source_offset": offset,
+        "scored_at": 1_764_000_000_000,
+    }
+    return json.dumps(fields | changes).encode()
+
+
+def fill(topic, partition, rng, events):
+    """Publish as a worker that crashes does: sometimes some of the last scores again; some records are bad.
+
+    Returns the source offsets of the rows that must be stored, and the offsets of the dead letters.
+    """
+    good, dead, next_source = set(), set(), 0
+    bad = {n for n in range(events) if rng.random() < 0.05}
+    while next_source < events:
+        source = next_source
+        next_source += 1
+        value = score(partition, source, price="x") if source in bad else score(partition, source)
+        first_time = source not in good | {each for each, _ in dead}
+        topic.append(partition, value, coordinates("events", partition, source), gap=rng.random() < 0.1)
+        if source not in bad:
+            good.add(source)
+        elif first_time:
+            dead.add((source, topic.records[partition][-1].offset()))
+        if rng.random() < 0.03:
+            next_source -= rng.randrange(min(next_source, 15) + 1)
+        if rng.random() < 0.03:
+            topic.append(partition, b"no row", None)
+            dead.add((None, topic.records[partition][-1].offset()))
+    return good, {(partition, offset) for _, offset in dead}
+
+
+def new_sink(topic, table, letters, trouble, rng):
+    table.trouble = letters.trouble = trouble
+    return Sink(
+        MemoryConsumer(topic, trouble),
+        "scores",
+        table,
+        letters,
+        topic_id=lambda: "id",
+        limits=BlockLimits(rng.randrange(1, 40), 0.01),
+        clock=ticking(),
+    )
+
+
+def run_until_through(topic, table, letters, trouble, rng):
+    """Start a sink, and another one whenever it dies."""
+    for _ in range(1000):
+        try:
+            new_sink(topic, table, letters, trouble, rng).run(StopWhenThrough(topic))
+            return
+        except Crash:
+            pass
+    pytest.fail("every sink died")
+
+
+def ticking():
+    """A clock that goes on by a tenth of a second whenever somebody looks."""
+    now = 0.0
+
+    def look():
+        nonlocal now
+        now += 0.1
+        return now
+
+    return look
+
+
+@dataclass
+class World:
+    """A filled topic, an empty table, and what must be where in the end."""
+
+    seed: int
+    partitions: int = 2
+
+    def __post_init__(self):
+        self.rng = random.Random(self.seed)
+        self.topic, self.table, self.letters = MemoryTopic(self.partitions), TroubledTable(), Letters()
+        self.wanted_rows, self.wanted_letters = set(), set()
+        for partition in range(self.partitions):
+            good, dead = fill(self.topic, partition, self.rng, events=150)
+            self.wanted_rows |= {(partition, offset) for offset in good}
+            self.wanted_letters |= dead
+
+    def run(self, trouble):
+        run_until_through(self.topic, self.table, self.letters, trouble, self.rng)
+
+    def check(self):
+        rows = [(row["source_partition"], row["source_offset"]) for row in self.table.rows]
+        assert len(rows) == len(set(rows)), "doubled"
+        assert set(rows) == self.wanted_rows
+        assert self.letters.offsets == self.wanted_letters
+
+
+def check(seed, trouble_at):
+    world = World(seed)
+    world.run(trouble_at(world.rng))
+    world.check()
+
+
+def often(probability, failure=Crash, steps=STEPS, at_most=40):
+    """Trouble at random steps, but not for ever: a block with many bad rows takes many steps."""
+
+    def trouble_at(rng):
+        left = at_most
+
+        def trouble(step):
+            nonlocal left
+            if left and step in steps and rng.random() < probability:
+                left -= 1
+                raise failure(step)
+
+        return trouble
+
+    return trouble_at
+
+
+def once_at(wanted_step, number, failure=Crash):
+    """Trouble at the `number`th time that a step is taken."""
+
+    def trouble_at(_rng):
+        seen = 0
+
+        def trouble(step):
+            nonlocal seen
+            seen += step == wanted_step
+            if step == wanted_step and seen == number:
+                raise failure(step)
+
+        return trouble
+
+    return trouble_at
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=15, deadline=None)
+def test_without_trouble_every_row_is_stored_once(seed):
+    check(seed, often(0))
+
+
+@given(st.integers(0, 2**32), st.floats(0.05, 0.6))
+@settings(max_examples=60, deadline=None)
+def test_killed_at_random_steps_every_row_is_stored_once(seed, probability):
+    check(seed, often(probability))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 7])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_once_at_a_step_every_row_is_stored_once(step, number):
+    check(number, once_at(step, number))
+
+
+@given(st.integers(0, 2**32), st.floats(0.05, 0.5))
+@settings(max_examples=30, deadline=None)
+def test_with_a_table_that_is_often_away_every_row_is_stored_once(seed, probability):
+    check(seed, often(probability, UnavailableError, STEPS[3:]))
+
+
+@given(st.integers(0, 2**32), st.floats(0.05, 0.3))
+@settings(max_examples=30, deadline=None)
+def test_with_blocks_that_are_wrongly_refused_and_kills_every_row_is_stored_once(seed, probability):
+    world = World(seed)
+    world.table.refuses_wrongly = lambda: world.rng.random() < 0.3
+    world.run(often(probability)(world.rng))
+    world.check()
+
+
+class StopAfter(Event):
+    """Set after so many looks."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self):
+        self._looks -= 1
+        return self._looks < 0
+
+
+@given(st.integers(0, 2**32), st.floats(0.02, 0.3))
+@settings(max_examples=60, deadline=None)
+def test_while_one_sink_hangs_another_works_and_every_row_is_stored_once(seed, probability):
+    """At random steps a sink stands still; another gets its partitions, works, leaves or dies; the first goes on."""
+    world = World(seed)
+    hangs_left = 40
+
+    def trouble(step):
+        nonlocal hangs_left
+        if step == "read" or not hangs_left or world.rng.random() > probability:
+            return
+        hangs_left -= 1
+        other = new_sink(world.topic, world.table, world.letters, often(0.1)(world.rng), world.rng)
+        with suppress(Crash):
+            other.run(StopAfter(world.rng.randrange(6)))
+        world.table.trouble = world.letters.trouble = trouble
+
+    world.run(trouble)
+    world.check()

@@ -1,0 +1,144 @@
+import json
+
+import pytest
+from memory_kafka import MemoryRecord, coordinates
+
+from sinks.blocks import NO_COORDINATES, NO_OBJECT, insert_in_halves, insert_whole, make_block
+from sinks.errors import RowsRefusedError
+from sinks.memory import MemoryTable
+
+
+def record(offset, source_offset=None, value=b'{"a":1}', headers="coordinates"):
+    if headers == "coordinates":
+        headers = coordinates("events", 0, offset if source_offset is None else source_offset)
+    return MemoryRecord(0, offset, value, headers)
+
+
+def offsets_of(records):
+    return [each.offset() for each in records]
+
+
+def test_rows_above_the_stored_offset_are_new_and_the_others_repeats():
+    block = make_block(10, [record(10, 5), record(11, 6), record(12, 7)], {("events", 0): 5})
+    assert (offsets_of(block.rows), block.repeats) == ([11, 12], 1)
+    assert block.stored == {("events", 0): 7}
+
+
+def test_a_repeat_inside_the_block_is_dropped():
+    block = make_block(0, [record(0, 5), record(1, 6), record(2, 5), record(3, 6), record(4, 7)], {})
+    assert (offsets_of(block.rows), block.repeats) == ([0, 1, 4], 2)
+
+
+def test_event_partitions_are_told_apart():
+    other = record(1, headers=coordinates("events", 1, 3))
+    block = make_block(0, [record(0, 5), other], {})
+    assert block.stored == {("events", 0): 5, ("events", 1): 3}
+    assert len(block.rows) == 2
+
+
+def test_the_block_ends_at_its_last_record_whatever_that_is():
+    block = make_block(3, [record(5, 1), record(9, 1)], {})
+    assert (block.first, block.last) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        [],
+        [("topic", b"events"), ("partition", b"0")],
+        coordinates("events", 0, -1),
+        coordinates("events", 0, 2**63),
+        coordinates("events", -1, 0),
+        coordinates("", 0, 0),
+        coordinates("x" * 250, 0, 0),
+        [("topic", b"events"), ("partition", b"zero"), ("offset", b"1")],
+        [("topic", b"events"), ("partition", b"0"), ("offset", b"1.5")],
+        [("topic", b"events"), ("partition", b"0"), ("offset", None)],
+        [("topic", b"events"), ("partition", None), ("offset", b"1")],
+        [("topic", None), ("partition", b"0"), ("offset", b"1")],
+        [("topic", b"\xff"), ("partition", b"0"), ("offset", b"1")],
+    ],
+)
+def test_a_record_without_source_coordinates_is_rejected(headers):
+    block = make_block(0, [record(0, headers=headers)], {})
+    assert [each.error for each in block.rejected] == [NO_COORDINATES]
+    assert (block.rows, block.repeats, block.stored) == ([], 0, {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"nonsense",
+        b"[]",
+        b'{"a":1}{"a":2}',
+        b'{"a":1}\n{"a":2}',
+        b'{"a":1},{"a":2}',
+        b'{"a":1};',
+        b'{"a":"}',
+        b'[{"a":1}]',
+        b'{"a":' * 100_000,
+    ],
+)
+def test_a_value_that_is_not_one_object_is_rejected(value):
+    block = make_block(0, [record(0, value=value), record(1)], {})
+    assert [(each.record.offset(), each.error) for each in block.rejected] == [(0, NO_OBJECT)]
+    assert offsets_of(block.rows) == [1]
+
+
+@pytest.mark.parametrize("value", [b'{\n "a": 1\n}\n', b'{"a":"}{\\n"}', b'{"a":{"b":[{}]}}'])
+def test_one_object_may_be_written_in_any_way(value):
+    assert len(make_block(0, [record(0, value=value)], {}).rows) == 1
+
+
+def test_a_rejected_row_counts_as_settled_so_its_repeat_is_dropped():
+    block = make_block(0, [record(0, 5, value=b"x"), record(1, 5, value=b"x")], {})
+    assert (len(block.rejected), block.repeats) == (1, 1)
+
+
+def row(offset, **changes):
+    fields = {
+        "user_id": "u",
+        "event_id": "e",
+        "event_type": "view",
+        "event_time": 1_700_000_000_000,
+        "propensity_session": 0.5,
+        "propensity_1h": 0.5,
+        "propensity_24h": 0.5,
+        "model": "m",
+        "source_topic": "events",
+        "source_partition": 0,
+        "source_offset": offset,
+        "scored_at": 1_700_000_000_000,
+    }
+    return record(offset, value=json.dumps(fields | changes).encode())
+
+
+def stored_offsets(table):
+    return sorted(each["source_offset"] for each in table.rows)
+
+
+@pytest.mark.parametrize("bad", [{0}, {6}, {3}, {2, 3}, {0, 6}, set(range(7)), set()])
+def test_halves_store_every_good_row_and_return_the_bad_ones(bad):
+    table = MemoryTable()
+    rows = [row(offset, price="x") if offset in bad else row(offset) for offset in range(7)]
+    rejected = insert_in_halves(table, make_block(0, rows, {}), "t")
+    assert {each.record.offset() for each in rejected} == bad
+    assert stored_offsets(table) == sorted(set(range(7)) - bad)
+
+
+def test_halves_that_were_stored_before_a_crash_are_not_stored_again():
+    table = MemoryTable()
+    block = make_block(0, [row(offset, price="x") if offset == 4 else row(offset) for offset in range(7)], {})
+    for _ in range(2):
+        insert_in_halves(table, block, "t")
+    assert stored_offsets(table) == [0, 1, 2, 3, 5, 6]
+
+
+def test_a_whole_block_with_a_bad_row_is_refused():
+    table = MemoryTable()
+    with pytest.raises(RowsRefusedError):
+        insert_whole(table, make_block(0, [row(0), row(1, price="x")], {}), "t")
+    assert table.rows == []
