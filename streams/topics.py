@@ -123,7 +123,7 @@ def _partition_counts(admin: AdminClient, client_config: Mapping[str, Any], topi
     return {name: len(listed[name].partitions) for name in topic_configs(topics) if name in listed}
 
 
-def _metadata(admin: AdminClient, client_config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - ClusterMetadata, which the client's types do not export
+def _metadata(admin: AdminClient, client_config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the client exports no type
     try:
         # All topics, because asking for one by name creates it on a cluster with auto.create.topics.enable.
         return admin.list_topics(timeout=TIMEOUT_SECONDS)

@@ -1,5 +1,6 @@
 """The demo itself: start everything, let the shoppers in, watch until all is stored, then check every event."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from cartcast.demo.watch import Watch
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.local.stack import Report
 from cartcast.settings import KafkaSettings
+from model.errors import CartcastError
 from model.events import Event
 from streams.replay import at_once, at_rate
 
@@ -81,11 +83,21 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
 
 @contextmanager
 def _stack_directory(given: Path | None) -> Iterator[Path]:
+    """Yield the directory that was given, or a temporary one of which only the logs stay, and these after a failure."""
     if given is not None:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="cartcast-demo-") as temporary:
-        yield Path(temporary)
+    temporary = Path(tempfile.mkdtemp(prefix="cartcast-demo-"))
+    try:
+        yield temporary
+    except CartcastError:
+        shutil.rmtree(temporary / "kafka", ignore_errors=True)
+        shutil.rmtree(temporary / "clickhouse", ignore_errors=True)
+        raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], report: Report) -> Iterable[Event]:

@@ -1,10 +1,12 @@
 """Fetches Apache Kafka from Maven Central, once a machine, into the user's cache."""
 
+import hashlib
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from cartcast.errors import LocalStackError
 
@@ -13,6 +15,7 @@ ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 # The logging bridge is part of Kafka's release, but not of its Maven dependencies: without it a broker that
 # cannot start says nothing. Resolved apart, because log4j's parent would pin an older kafka-clients.
 LOGGING_ENDPOINT = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5"
+HASHES = Path(__file__).with_suffix(".sha256")
 
 
 def default_cache() -> Path:
@@ -43,6 +46,7 @@ def _fetch(cache: Path, release: Path) -> None:
             complete.mkdir()
             for jar in _resolve(Path(scratch)):
                 shutil.copy(jar, complete)
+            _check(complete)
             if not release.is_dir():  # another start may have been quicker
                 complete.rename(release)
     except OSError as failure:  # requests' failures are OSErrors as well
@@ -59,8 +63,17 @@ def _resolve(scratch: Path) -> list[Path]:
     try:
         bridge = [jar for jar in builder.from_endpoint(endpoint=LOGGING_ENDPOINT).all_jars if "slf4j-impl" in jar.name]
         return [*builder.from_endpoint(endpoint=ENDPOINT).all_jars, *bridge]
-    except (RuntimeError, ValueError) as failure:  # jgo's words for "not there" and for an answer that is no POM
+    except (RuntimeError, ValueError, ParseError) as failure:  # not there, or an answer that is no POM
         raise LocalStackError(_advice(failure)) from None
+
+
+def _check(directory: Path) -> None:
+    """Compare every jar with its pinned hash, because jgo only warns of a wrong checksum."""
+    pinned = dict(line.split()[::-1] for line in HASHES.read_text().splitlines())
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in directory.iterdir()}
+    for name in sorted(pinned.keys() | found.keys()):
+        if pinned.get(name) != found.get(name):
+            raise LocalStackError(_advice(ValueError(f"{name} is not the file that Cartcast expects")))
 
 
 def _advice(failure: Exception) -> str:

@@ -24,6 +24,7 @@ from cartcast.local.signals import stop_signals_held
 TETHER = Path(__file__).with_name("tether.py")
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.05
+COMMAND_PREFIX = "cartcast: "
 EXCEPTION_LINE = re.compile(r"(Caused by: )?[\w.]+(Exception|Error): ")
 
 
@@ -42,10 +43,10 @@ class Child:
 
     def last_words(self) -> str:
         """Return the line of the log's end that says most: an exception, else a complaint, else the last line."""
-        lines = [line.strip() for line in _tail(self.log_path).splitlines() if line.strip()]
+        lines = [_in_words(line) for line in _tail(self.log_path).splitlines() if line.strip()]
         exceptions = [line for line in lines if EXCEPTION_LINE.match(line)]
-        complaints = [line for line in lines if "error" in line.lower() or line.startswith("cartcast:")]
-        return (exceptions or complaints or lines or ["it wrote nothing"])[-1][:300]
+        complaints = [line for line in lines if "error" in line.lower() or line.startswith(COMMAND_PREFIX)]
+        return (exceptions or complaints or lines or ["it wrote nothing"])[-1].removeprefix(COMMAND_PREFIX)[:300]
 
     def log_events(self, name: str) -> list[dict[str, Any]]:
         """Return the structured log lines whose `event` is `name`, oldest first."""
@@ -149,6 +150,15 @@ def wait_until_ready(child: Child, is_ready: Callable[[], bool], timeout_seconds
                 f"{child.name} is not ready after {timeout_seconds:.0f} s: {child.last_words()} (see {child.log_path})"
             )
         time.sleep(POLL_SECONDS)
+
+
+def _in_words(line: str) -> str:
+    """Return a structured log line's event, with its level where that is a complaint; another line as it is."""
+    logged = _json_object(line.encode())
+    if "event" not in logged:
+        return line.strip()
+    level = str(logged.get("level", ""))
+    return f"{level}: {logged['event']}" if level in {"error", "critical"} else str(logged["event"])
 
 
 def _json_object(line: bytes) -> dict[str, Any]:

@@ -99,6 +99,23 @@ def test_a_command_that_dies_before_it_is_ready_is_reported_with_its_last_compla
         wait_until_ready(child, lambda: False, timeout_seconds=10)
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("java.lang.RuntimeException: no port\n\tat kafka.Kafka\nbye", "java.lang.RuntimeException: no port"),
+        ("cartcast: set the device\nbye", "set the device"),
+        ('{"event": "crashed", "level": "error"}\n{"event": "stopped", "level": "info"}', "error: crashed"),
+        ('{"event": "ready", "level": "info"}', "ready"),
+        ("one\ntwo", "two"),
+        ("", "it wrote nothing"),
+    ],
+)
+def test_last_words_are_the_line_that_says_most(children: Children, written: str, words: str) -> None:
+    child = children.start("speaker", python(f"print({written!r})"))
+    child.wait(timeout_seconds=10)
+    assert child.last_words() == words
+
+
 def test_a_command_that_never_gets_ready_is_reported(children: Children) -> None:
     child = children.start("server", python(POLITE))
     with pytest.raises(LocalStackError, match="server is not ready after 0 s"):
