@@ -6,7 +6,6 @@ metrics.json        what the evaluation measured
 """
 
 import hashlib
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,22 +77,41 @@ def save_checkpoint(
 
     An earlier checkpoint at `directory` is replaced; anything else there is a CheckpointError.
     """
-    if directory.exists() and not (directory / _DESCRIPTION).is_file() and any(directory.iterdir()):
+    if directory.exists() and not _is_ours_or_empty(directory):
         raise CheckpointError(f"{directory} exists and is no checkpoint: name another directory")
     weights = safetensors.torch.save({name: weight.contiguous() for name, weight in model.state_dict().items()})
     fingerprint = hashlib.sha256(weights + msgspec.json.encode(calibration)).hexdigest()[:8]
     version = f"lstm{model.config.hidden_size}-{fingerprint}"
     description = _Description(version, LAYOUT, model.config, calibration, training)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    unfinished.chmod(0o755)
-    (unfinished / _WEIGHTS).write_bytes(weights)
-    (unfinished / _DESCRIPTION).write_bytes(_pretty(description))
-    (unfinished / _METRICS).write_bytes(_pretty(metrics))
-    if directory.exists():
-        shutil.rmtree(directory)
-    unfinished.rename(directory)
+    files = {_WEIGHTS: weights, _DESCRIPTION: _pretty(description), _METRICS: _pretty(metrics)}
+    try:
+        _put_in_place(directory, files)
+    except OSError as failure:
+        raise CheckpointError(f"checkpoint {directory} cannot be written: {failure.strerror}") from None
     return version
+
+
+def _is_ours_or_empty(directory: Path) -> bool:
+    return directory.is_dir() and ((directory / _DESCRIPTION).is_file() or not any(directory.iterdir()))
+
+
+def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
+    """Write the files beside `directory`, then exchange it for them; what fails before leaves it as it was."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as workplace:
+        replacement = Path(workplace) / "new"
+        replacement.mkdir()
+        for name, content in files.items():
+            (replacement / name).write_bytes(content)
+        replaced = Path(workplace) / "old"
+        if directory.exists():
+            directory.rename(replaced)
+        try:
+            replacement.rename(directory)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(directory)
+            raise
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
@@ -108,10 +126,13 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {directory} was trained on other features than this version computes: train it again"
         )
+    calibration = description.calibration
+    if {len(calibration.slopes), len(calibration.intercepts)} != {len(description.lstm.horizons)}:
+        raise CheckpointError(f"checkpoint {directory} is not calibrated for each of its horizons: train it again")
     return Checkpoint(
         version=description.version,
         model=_load_model(directory / _WEIGHTS, description.lstm),
-        calibration=description.calibration,
+        calibration=calibration,
         metrics=_read(directory / _METRICS, dict[str, Any]),
         training=description.training,
     )
@@ -141,7 +162,7 @@ def _read(path: Path, kind: type[Any]) -> Any:  # noqa: ANN401 - the caller name
         raise CheckpointError(
             f"checkpoint file {path} cannot be read: {failure.strerror}; name a directory that `cartcast train` wrote"
         ) from None
-    except msgspec.DecodeError as failure:
+    except (msgspec.DecodeError, UnicodeDecodeError) as failure:
         raise CheckpointError(f"checkpoint file {path} is damaged: {failure}") from None
 
 

@@ -4,7 +4,7 @@ Knows nothing of users, batches of records or time: it is given packed sequences
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -20,15 +20,19 @@ from model.sequence import Runs
 HORIZONS: Final = ("session", "1h", "24h")
 
 
+Size = Annotated[int, msgspec.Meta(gt=0, le=4096)]
+Buckets = Annotated[int, msgspec.Meta(gt=1, le=65536)]
+
+
 class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shape of the network; saved beside the weights."""
 
-    hidden_size: int = 64
-    type_embedding: int = 8
-    item_buckets: int = 1024
-    item_embedding: int = 12
-    category_buckets: int = 512
-    category_embedding: int = 12
+    hidden_size: Size = 64
+    type_embedding: Size = 8
+    item_buckets: Buckets = 1024
+    item_embedding: Size = 12
+    category_buckets: Buckets = 512
+    category_embedding: Size = 12
     horizons: tuple[str, ...] = HORIZONS
     numeric_features: tuple[str, ...] = NUMERIC_FEATURES
 
