@@ -72,6 +72,7 @@ class Population:
         self._next_mood = np.zeros(users, np.int64)
         self._next_is_first = np.ones(users, np.int64)
         self._return(np.arange(users), np.full(users, Memory.COLD, np.int64))
+        self._let_newcomers_wait(start_ms)
 
     def advance(self, end_ms: int) -> Happened:
         """Return everything that happens before `end_ms`, in no particular order."""
@@ -133,6 +134,12 @@ class Population:
         self._next_ms[shoppers] += np.round(gaps_s * 1000).astype(np.int64)
         self._next_mood[shoppers] = moods
         self._next_is_first[shoppers] = 0
+
+    def _let_newcomers_wait(self, start_ms: int) -> None:
+        newcomers = np.flatnonzero(self._random.random(len(self.segments)) < process.NEWCOMER_SHARE)
+        wait_s = self._random.random(len(newcomers)) * process.NEWCOMER_DAYS * rhythm.DAY_S
+        begin_s = rhythm.when(rhythm.elapsed(np.array(start_ms / 1000)) + wait_s)
+        self._next_ms[newcomers] = np.round(begin_s * 1000).astype(np.int64)
 
     def _return(self, shoppers: Integers, memories: Integers) -> None:
         """Draw when the next visit begins, at the earliest at `_next_ms`, and in which mood."""

@@ -67,6 +67,11 @@ SEGMENT_SHARES: Final = np.array([0.42, 0.44, 0.13, 0.01])
 VISITS_A_DAY: Final = np.array([[0.35, 0.8], [0.55, 1.5], [1.0, 2.5], [1.0, 1.0]])
 """`(segment, memory)`, averaged over the week."""
 
+NEWCOMER_SHARE: Final = 0.3
+NEWCOMER_DAYS: Final = 28.0
+"""Newcomers pay their first visit at a time drawn from the first so many days (of the rhythm's time); the others were
+customers before the simulation began."""
+
 LONGEST_GAP_S: Final = 25 * 60.0
 """Within a visit; shorter than the 30 minutes that end a session, so a visit is a session."""
 SHORTEST_GAP_S: Final = 1.0

@@ -46,15 +46,13 @@ class Oracle:
         return np.asarray(np.einsum("nsm,smk->nsk", self._beliefs[shoppers], _STAY) * density)
 
     def _returned(self, shoppers: Integers, time_s: Floats) -> Floats:
+        """Weigh how every segment and memory would come back now; the rhythm's rate, the same for all, is left out."""
         left_with = np.einsum("nsm,smw->nsw", self._beliefs[shoppers], _LEAVE_WITH)
+        free_s = (rhythm.elapsed(time_s) - rhythm.elapsed(self._last_s[shoppers] + process.ABSENCE_S))[:, None, None]
+        comes_now = left_with * _RETURN_RATE * np.exp(-_RETURN_RATE * free_s)
         never_seen = self._beliefs[shoppers].sum(axis=(1, 2)) == 0
-        left_with[never_seen] = 0.0
-        left_with[never_seen, :, Memory.COLD] = process.SEGMENT_SHARES
-        free_s = rhythm.elapsed(time_s) - rhythm.elapsed(self._last_s[shoppers] + process.ABSENCE_S)
-        density = _RETURN_RATE * np.exp(
-            -_RETURN_RATE * free_s[:, None, None]
-        )  # times the rhythm's rate, the same for all
-        return np.asarray(np.einsum("nsw,swm->nsm", left_with * density, process.FIRST_MOOD))
+        comes_now[never_seen] = _first_visit(free_s[never_seen])
+        return np.asarray(np.einsum("nsw,swm->nsm", comes_now, process.FIRST_MOOD))
 
     def _at(self, time_s: Floats) -> Floats:
         """Return the tables at times of the week `(horizon, segment, mood, events)`, interpolated."""
@@ -64,3 +62,14 @@ class Oracle:
         steps = self._tables.shape[-1]
         before, after = self._tables[..., lower % steps], self._tables[..., (lower + 1) % steps]
         return np.asarray(before * (1 - share) + after * share)
+
+
+def _first_visit(since_start_s: Floats) -> Floats:
+    """Weigh how every segment would pay its first visit now: an old customer or a newcomer `(n, segment, memory)`."""
+    newcomers_s = process.NEWCOMER_DAYS * rhythm.DAY_S
+    rate = _RETURN_RATE[:, Memory.COLD]
+    old = (1 - process.NEWCOMER_SHARE) * rate * np.exp(-rate * since_start_s[:, 0])  # (n, segment)
+    new = process.NEWCOMER_SHARE / newcomers_s * (since_start_s[:, 0] < newcomers_s)
+    comes_now = np.zeros((len(since_start_s), len(Segment), len(Memory)))
+    comes_now[:, :, Memory.COLD] = process.SEGMENT_SHARES * (old + new)
+    return comes_now
