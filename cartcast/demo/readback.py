@@ -51,6 +51,7 @@ def stock_consumer(client_config: Mapping[str, Any], topics: list[str], group: s
             "group.id": group,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,  # the end of a partition is told when this is over
             "isolation.level": "read_committed",
             "log_level": 0,
         }

@@ -58,6 +58,12 @@ class Shoppers:
         """Begin to produce."""
         self._thread.start()
 
+    def wait(self) -> None:
+        """Return when all events are produced and confirmed, or raise what went wrong."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
     def stop(self) -> None:
         """Produce no more; returns when what was sent is confirmed."""
         self._stopping.set()
