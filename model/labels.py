@@ -1,0 +1,99 @@
+"""What training calls right: did this shopper buy within the horizon, and is that known yet.
+
+The task (binding): for an event, whether its user has at least one `purchase` with a strictly later timestamp (a) in
+the same session, which ends after 30 minutes without an event, and (b) within a duration. Whatever reaches past the
+end of the data is unknown, whether or not a purchase was seen, because unknown negatives would make the rest biased.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.sequence import SESSION_GAP_MS
+
+SESSION: Final = "session"
+_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """`(events, horizons)`, in the order of the events they were made from."""
+
+    bought: Booleans
+    known_at_ms: Integers
+    """The time at which the label is settled: the end of the horizon, whatever happens before."""
+
+    def known_by(self, time_ms: int) -> Booleans:
+        """Tell which labels can be told from data that ends at `time_ms`."""
+        return np.asarray(self.known_at_ms <= time_ms)
+
+
+def horizon_ms(horizon: str) -> int:
+    """Return the milliseconds of a horizon such as `1h`, `30m` or `7d`; raises ValueError."""
+    number, unit = horizon[:-1], horizon[-1:]
+    if not number.isdigit() or unit not in _UNIT_MS or int(number) == 0:
+        raise ValueError(f"horizon {horizon!r} is neither {SESSION!r} nor a duration such as 30m, 1h or 7d")
+    return int(number) * _UNIT_MS[unit]
+
+
+def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, horizons: Sequence[str]) -> Labels:
+    """Label accepted events, given in any order, by their own timestamps."""
+    order = np.lexsort((time_ms, users))
+    next_ms = np.empty_like(time_ms)
+    next_ms[order] = _next_purchase_ms(users[order], time_ms[order], is_purchase[order])
+    last_of_session_ms = np.empty_like(time_ms)
+    last_of_session_ms[order] = _session_ends_ms(users[order], time_ms[order])
+    until_ms, known_at_ms = [], []
+    for horizon in horizons:
+        if horizon == SESSION:
+            until_ms.append(last_of_session_ms)
+            known_at_ms.append(last_of_session_ms + SESSION_GAP_MS)
+        else:
+            until_ms.append(time_ms + horizon_ms(horizon))
+            known_at_ms.append(time_ms + horizon_ms(horizon))
+    return Labels(
+        bought=next_ms[:, None] <= np.stack(until_ms, axis=1),
+        known_at_ms=np.stack(known_at_ms, axis=1),
+    )
+
+
+_NEVER: Final = np.iinfo(np.int64).max
+
+
+def _next_purchase_ms(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:
+    """Return the time of the user's first strictly later purchase, or _NEVER, for events sorted by user and time."""
+    next_ms = np.full(len(users), _NEVER)
+    purchases = np.flatnonzero(is_purchase)
+    if len(purchases):
+        # Purchases are looked for from the end of a run of equal times, so that they are strictly later.
+        following = np.searchsorted(purchases, _ends_of_ties(users, time_ms), side="right")
+        exists = following < len(purchases)
+        candidate = purchases[np.minimum(following, len(purchases) - 1)]
+        exists &= users[candidate] == users
+        next_ms[exists] = time_ms[candidate[exists]]
+    return next_ms
+
+
+def _ends_of_ties(users: Integers, time_ms: Integers) -> Integers:
+    """Return the last row that has the same user and time."""
+    differs = (np.diff(users) != 0) | (np.diff(time_ms) != 0)
+    return _ends_of_runs(differs)
+
+
+def _session_ends_ms(users: Integers, time_ms: Integers) -> Integers:
+    """Return the time of the last event of each event's session, for events sorted by user and time."""
+    breaks = (np.diff(users) != 0) | (np.diff(time_ms) > SESSION_GAP_MS)
+    return time_ms[_ends_of_runs(breaks)]
+
+
+def _ends_of_runs(breaks: Booleans) -> Integers:
+    """Return the last row of each row's run, where `breaks[i]` separates rows i and i + 1."""
+    ends = np.append(np.flatnonzero(breaks), len(breaks))
+    run = np.concatenate(([0], np.cumsum(breaks)))
+    return ends[run]
