@@ -73,22 +73,24 @@ class Sink:
     def run(self, stop: Event) -> None:
         """Store scores until `stop` is set, then what has been read; raises SinkError if waiting will not help."""
         try:
-            self._wait_for_topic(stop)
-            self._look_at_table()
-            self._consumer.subscribe(
-                [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-            )
-            while not stop.is_set():
-                self._read(self._longest_wait())
-                self._store_patiently()
-                self._progress.report()
-            self._drain()
+            if self._finds_topic(stop):
+                self._look_at_table()
+                self._consume(stop)
         finally:
             self._consumer.close()
             self._table.close()
         log.info("stopped", **self.counts.as_dict())
 
-    def _wait_for_topic(self, stop: Event) -> None:
+    def _consume(self, stop: Event) -> None:
+        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        while not stop.is_set():
+            self._read(self._longest_wait())
+            self._store_patiently()
+            self._progress.report()
+        self._drain()
+
+    def _finds_topic(self, stop: Event) -> bool:
+        """Wait for a Kafka that is away; False if `stop` came first."""
         while not stop.wait(self._patience.seconds_left()):
             try:
                 self._topic_id()
@@ -96,7 +98,8 @@ class Sink:
                 log.warning("waiting", reason=str(failure), pause_seconds=self._patience.failed())
             else:
                 self._patience.succeeded()
-                return
+                return True
+        return False
 
     def _look_at_table(self) -> None:
         """Refuse at once what would be refused at the first block; a ClickHouse that is away may come back."""

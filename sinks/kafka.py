@@ -11,7 +11,7 @@ from sinks.bookmark import Bookmark, read_bookmark
 from sinks.errors import CommitRefusedError, SinkError, UnavailableError
 from sinks.settings import SinkSettings
 
-TIMEOUT_SECONDS: Final = 10.0
+TIMEOUT_SECONDS: Final = 5.0
 COMMITTED_TIMEOUT_SECONDS: Final = 60.0
 MAX_POLL_INTERVAL_MS: Final = 600_000
 """An insert may take a minute, and a refused block many inserts."""

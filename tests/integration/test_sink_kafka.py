@@ -1,0 +1,193 @@
+"""`cartcast sink` as a process, on the real Kafka and the real ClickHouse engine."""
+
+import json
+import subprocess
+
+import clickhouse_connect
+import pytest
+from confluent_kafka.admin import AdminClient
+from sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
+
+from cartcast.local.ports import free_port
+from sinks.migrate import migrate
+from streams.topics import create_topics
+
+PARTITIONS = 3
+pytestmark = pytest.mark.integration
+
+
+def create(settings):
+    create_topics(settings.kafka.client_config(), settings.kafka.topics, partitions=PARTITIONS, replication_factor=1)
+
+
+@pytest.fixture
+def settings(kafka, clickhouse, topic_prefix):
+    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+    create(settings)
+    migrate(settings.clickhouse)
+    return settings
+
+
+def test_every_score_becomes_one_equal_row_and_repeats_none(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    for partition in range(PARTITIONS):
+        scores.publish(partition, range(700))
+        scores.publish(partition, range(400, 900))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(PARTITIONS * 900)
+        code, summary = sink.stop()
+    assert (code, summary) == (0, {"stored": PARTITIONS * 900, "repeats": PARTITIONS * 300, "dead_letters": 0})
+    assert stored.matches(scores)
+    assert lag(settings, PARTITIONS) == 0
+
+
+def test_an_idle_sink_confirms_what_it_has_stored(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    scores.publish(1, range(10))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(10)
+        while lag(settings, PARTITIONS):
+            assert sink.log is not None
+        scores.publish(1, range(10, 20))
+        stored.wait_for(20)
+
+
+def test_records_that_are_no_rows_are_dead_letters_and_all_others_rows(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    lone_user = b'{"user_id":"x"}'
+    bad = [
+        (b"not json", 1000),
+        (b'{"user_id":"a"}{"user_id":"b"}', 1001),
+        (None, 1002),
+        (lone_user, None),
+        (lone_user, 1003),
+        (b'{"user_id":"\xff\xfe"}', 1004),
+    ]
+    scores.publish(2, range(500))
+    for value, source in bad:
+        scores.send(2, value, source)
+    scores.publish(2, range(1005, 1500))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(995)
+        code, summary = sink.stop()
+    assert (code, summary["dead_letters"]) == (0, len(bad))
+    assert stored.matches(scores)
+    letters = dead_letters(settings)
+    assert [value for value, _ in letters] == [value for value, _ in bad]
+    for number, (_, headers) in enumerate(letters):
+        assert headers["topic"].decode() == settings.kafka.topics.scores
+        assert (headers["partition"], headers["offset"]) == (b"2", b"%d" % (500 + number))
+        assert headers["reason"] == b"row"
+    assert [headers["error"].split(b":")[0] for _, headers in letters] == [
+        b"value",
+        b"value",
+        b"value",
+        b"headers",
+        b"column event_id",
+        b"column event_id",
+    ]
+
+
+def test_a_stock_client_and_curl_read_the_table_and_the_views(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    scores.publish(0, range(200))
+    with SinkProcess(settings):
+        stored.wait_for(200)
+    database = settings.clickhouse.database
+    client = clickhouse_connect.get_client(dsn=f"{settings.clickhouse.url}/{database}")
+    latest = client.query("SELECT user_id, events, event_at FROM latest_scores ORDER BY user_id LIMIT 1").first_row
+    assert latest[:2] == ("u0", 3)
+    assert latest[2].isoformat() == "2023-11-14T22:16:34"
+    hours = client.query("SELECT sum(events) FROM propensity_by_hour").first_row
+    assert hours == (200,)
+    curl = ["curl", "-s", f"{settings.clickhouse.url}/?database={database}", "-d"]
+    answer = subprocess.run(
+        [*curl, "SELECT event_type, sum(events) FROM events_by_hour GROUP BY 1 ORDER BY 1 FORMAT JSONEachRow"],
+        capture_output=True,
+        check=True,
+    )
+    by_type = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert by_type == [
+        {"event_type": "purchase", "sum(events)": 4},
+        {"event_type": "view", "sum(events)": 196},
+    ]
+
+
+def test_a_topic_that_is_made_anew_is_stored_although_its_offsets_are_the_old_ones(settings):
+    first, stored = Scores(settings), Stored(settings)
+    first.publish(0, range(300))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(300)
+        assert sink.stop()[0] == 0
+    admin = AdminClient(settings.kafka.client_config())
+    for deletion in admin.delete_topics([settings.kafka.topics.scores], operation_timeout=10).values():
+        deletion.result()
+    create(settings)
+    second = Scores(settings)
+    second.publish(0, range(300, 600))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(600)
+        assert sink.stop()[0] == 0
+    first.published |= second.published
+    assert stored.matches(first)
+
+
+def test_a_table_that_is_missing_ends_the_sink_with_one_line(kafka, clickhouse, topic_prefix):
+    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+    create(settings)
+    with SinkProcess(settings) as sink:
+        assert sink.ended() == (1, {})
+    assert sink.log[-1].startswith("cartcast: ")
+    assert "cartcast migrate" in sink.log[-1]
+
+
+def test_a_topic_that_is_missing_ends_the_sink_with_one_line(kafka, clickhouse, topic_prefix):
+    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+    migrate(settings.clickhouse)
+    with SinkProcess(settings) as sink:
+        assert sink.ended() == (1, {})
+    assert sink.log == [
+        f"cartcast: topic {topic_prefix}.scores does not exist: run `cartcast topics create`",
+    ]
+
+
+def test_a_password_that_is_refused_ends_the_sink_with_one_line(kafka, topic_prefix, tmp_path):
+    (tmp_path / "password").write_text("right\n")
+    engine = Engine(
+        tmp_path / "engine", free_port(0), "--user", "default", "--password-file", str(tmp_path / "password")
+    )
+    settings = pipeline_settings(kafka, engine.url, topic_prefix)
+    create(settings)
+    with SinkProcess(settings, password="wrong") as sink:  # noqa: S106 - the point of the test
+        assert sink.ended() == (1, {})
+    assert len(sink.log) == 1
+    assert sink.log[0].startswith(f"cartcast: ClickHouse at {engine.url} refuses user default: correct ")
+    assert engine.stop() == 0
+
+
+def test_a_sink_whose_clickhouse_is_away_waits_and_stops_when_told_without_losing_rows(kafka, topic_prefix, tmp_path):
+    engine = Engine(tmp_path / "engine", free_port(0))
+    settings = pipeline_settings(kafka, engine.url, topic_prefix)
+    create(settings)
+    migrate(settings.clickhouse)
+    engine.stop()
+    scores = Scores(settings)
+    scores.publish(0, range(2000))
+    with SinkProcess(settings) as sink:
+        sink.wait_for("waiting")
+        code, summary = sink.stop()
+    assert (code, summary["stored"]) == (0, 0)
+    engine.start()
+    stored = Stored(settings)
+    with SinkProcess(settings) as sink:
+        stored.wait_for(2000)
+        assert sink.stop()[0] == 0
+    assert stored.matches(scores)
+    assert engine.stop() == 0
+
+
+def test_a_sink_whose_kafka_is_away_waits_and_stops_when_told(clickhouse, topic_prefix):
+    settings = pipeline_settings(f"127.0.0.1:{free_port(0)}", clickhouse, topic_prefix)
+    with SinkProcess(settings) as sink:
+        sink.wait_for("waiting")
+        assert sink.stop()[0] == 0

@@ -1,0 +1,248 @@
+"""`cartcast sink` as a process of its own, scores to feed it, and what the table holds afterwards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from cartcast.settings import Settings, load_settings
+from sinks.clickhouse import connect
+
+DEADLINE_SECONDS = 60.0
+
+
+def pipeline_settings(kafka: str, clickhouse: str, prefix: str, **sink: object) -> Settings:
+    """Return settings for one test: its own topics, group and database."""
+    return load_settings(
+        kafka={"bootstrap_servers": kafka, "topic_prefix": prefix},
+        clickhouse={"url": clickhouse, "database": prefix},
+        sink={"block_rows": 500, "block_seconds": 0.05, "session_timeout_seconds": 6.0} | sink,
+    )
+
+
+class SinkProcess:
+    """One running sink; its log lines are read as they come."""
+
+    def __init__(self, settings: Settings, *, instance_id: str | None = None, password: str = "") -> None:
+        environment = {
+            "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+            "CARTCAST_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
+            "CARTCAST_CLICKHOUSE__URL": settings.clickhouse.url,
+            "CARTCAST_CLICKHOUSE__DATABASE": settings.clickhouse.database,
+            "CARTCAST_CLICKHOUSE__USER": settings.clickhouse.user,
+            "CARTCAST_CLICKHOUSE__PASSWORD": password,
+            "CARTCAST_SINK__SESSION_TIMEOUT_SECONDS": str(settings.sink.session_timeout_seconds),
+            "CARTCAST_SINK__BLOCK_ROWS": str(settings.sink.block_rows),
+            "CARTCAST_SINK__BLOCK_SECONDS": str(settings.sink.block_seconds),
+        }
+        if instance_id:
+            environment["CARTCAST_SINK__INSTANCE_ID"] = instance_id
+        self.log: list[str] = []
+        self._news = threading.Condition()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cartcast", "sink", "--json"],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> "SinkProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            with self._news:
+                self.log.append(line.rstrip())
+                self._news.notify_all()
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """Return the first log line with this event, once it is there."""
+        with self._news:
+            assert self._news.wait_for(lambda: self._said(event) is not None, DEADLINE_SECONDS), self.log
+        return self._said(event) or {}
+
+    def _said(self, event: str) -> dict[str, Any] | None:
+        lines = [json.loads(line) for line in self.log if line.startswith("{")]
+        return next((line for line in lines if line["event"] == event), None)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+        self._finish()
+
+    def stop(self) -> tuple[int, dict[str, Any]]:
+        """Send SIGTERM; return the exit code and the object that the command prints."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> tuple[int, dict[str, Any]]:
+        """Wait for the end; return the exit code and the object that the command printed, if it did."""
+        printed = self._finish()
+        return self._process.returncode, json.loads(printed.splitlines()[-1]) if printed else {}
+
+    def _finish(self) -> str:
+        assert self._process.stdout is not None
+        self._process.wait(DEADLINE_SECONDS)
+        self._reader.join(DEADLINE_SECONDS)
+        printed = "" if self._process.stdout.closed else self._process.stdout.read()
+        self._process.stdout.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        return printed
+
+
+@dataclass
+class Scores:
+    """Publishes scores to a partitioned topic as the worker does, and remembers what must be stored."""
+
+    settings: Settings
+    published: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._producer = Producer(self.settings.kafka.client_config() | {"acks": "all", "linger.ms": 5})
+
+    def publish(self, partition: int, sources: range) -> None:
+        """Publish the scores of these source offsets; twice the same offset is a repeat."""
+        for source in sources:
+            row = score(self.settings.kafka.topics.events, partition, source)
+            self.published[partition, source] = row
+            self.send(partition, json.dumps(row).encode(), source)
+        assert self._producer.flush(DEADLINE_SECONDS) == 0
+
+    def send(self, partition: int, value: bytes | None, source: int | None = None) -> None:
+        """Send one record, with source coordinates if `source` is given."""
+        topics = self.settings.kafka.topics
+        headers = [
+            ("topic", topics.events.encode()),
+            ("partition", b"%d" % partition),
+            ("offset", b"%d" % (source or 0)),
+        ]
+        given = headers if source is not None else None
+        self._producer.produce(topics.scores, value, b"key", partition, headers=given)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        assert self._producer.flush(DEADLINE_SECONDS) == 0
+
+
+def score(topic: str, partition: int, source: int) -> dict[str, Any]:
+    return {
+        "user_id": f"u{source % 97}",
+        "event_id": f"e{partition}-{source}",
+        "event_type": "purchase" if source % 50 == 0 else "view",
+        "item_id": None if source % 3 else f"i{source % 11}",
+        "category": None if source % 5 else "shoes",
+        "price": None if source % 7 else source / 4,
+        "event_time": 1_700_000_000_000 + source * 1000,
+        "propensity_session": 0.5,
+        "propensity_1h": 0.25,
+        "propensity_24h": source % 4 / 4,
+        "model": "m1",
+        "source_topic": topic,
+        "source_partition": partition,
+        "source_offset": source,
+        "scored_at": 1_764_000_000_000 + source,
+    }
+
+
+class Stored:
+    """What a stock client reads back, without FINAL."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = connect(settings.clickhouse, database=settings.clickhouse.database)
+
+    def count(self) -> int:
+        return int(self._client.command("SELECT count() FROM scores"))
+
+    def wait_for(self, rows: int) -> None:
+        """Return when at least `rows` are there."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (count := self.count()) < rows:
+            assert time.monotonic() < deadline, f"{count} of {rows} rows"
+            time.sleep(0.02)
+
+    def rows(self) -> list[dict[str, Any]]:
+        result = self._client.query("SELECT * FROM scores ORDER BY source_partition, source_offset")
+        return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+    def matches(self, scores: Scores) -> bool:
+        """Whether every published score is one row, equal to it, and there is no other."""
+        wanted = [
+            row | {"item_id": row["item_id"] or "", "category": row["category"] or ""}
+            for _, row in sorted(scores.published.items())
+        ]
+        return self.rows() == wanted
+
+
+def dead_letters(settings: Settings) -> list[tuple[bytes | None, dict[str, bytes]]]:
+    """Return value and headers of every dead letter."""
+    consumer = Consumer(settings.kafka.client_config() | {"group.id": "none", "enable.partition.eof": True})
+    topic = settings.kafka.topics.dead_letters
+    numbers = list(consumer.list_topics(topic).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
+    found, ended = [], 0
+    while ended < len(numbers):
+        message = consumer.poll(DEADLINE_SECONDS)
+        if message.error():
+            ended += 1
+        else:
+            found.append((message.value(), dict(message.headers())))
+    consumer.close()
+    return found
+
+
+def lag(settings: Settings, partitions: int) -> int:
+    """Return how many records the sinks' group has not committed."""
+    group = f"{settings.kafka.topic_prefix}-sink"
+    consumer = Consumer(settings.kafka.client_config() | {"group.id": group, "enable.auto.commit": False})
+    topic = settings.kafka.topics.scores
+    committed = consumer.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
+    ends = [consumer.get_watermark_offsets(each, timeout=10)[1] for each in committed]
+    consumer.close()
+    return sum(end - max(each.offset, 0) for each, end in zip(committed, ends, strict=True))
+
+
+class Engine:
+    """A ClickHouse server of the test's own, to be killed and started again on the same port."""
+
+    def __init__(self, directory: Path, port: int, *arguments: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", "cartcast.local.clickhouse_server", "--path", str(directory)]
+        self._command += ["--port", str(port), *arguments]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith("ready")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._close()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        self._close()
+        return self.process.returncode
+
+    def _close(self) -> None:
+        self.process.wait(DEADLINE_SECONDS)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
