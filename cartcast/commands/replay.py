@@ -3,19 +3,18 @@
 import json
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cartcast.errors import UsageError
+from cartcast.event_files import EventFiles
 from cartcast.format_option import FormatName
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.progress import Advance, progress_bar
+from cartcast.progress import progress_bar
 from cartcast.settings import load_settings
 from model.errors import FormatError
-from model.formats import read_events
 from streams.replay import EventProducer, Replay, Replayed, Schedule, at_once, at_rate, at_speed
 from streams.topics import check_topics
 
@@ -43,13 +42,14 @@ def replay(
     Example: cartcast replay UserBehavior.csv.gz --format taobao --rate 2000
     """
     schedule = _schedule(rate, speed)
+    event_files = EventFiles(files, format_name, strict=strict)
     flags = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
     kafka = load_settings(context.obj, kafka={name: flag for name, flag in flags.items() if flag is not None}).kafka
     check_topics(kafka.client_config(), kafka.topics)
     started = time.monotonic()
     with EventProducer(kafka.client_config(), kafka.topics) as producer:
         run = Replay(producer, schedule)
-        interrupted = _send_files(run, producer, files, format_name, strict=strict)
+        interrupted = _send_files(run, producer, event_files)
     _report(run.replayed, time.monotonic() - started, interrupted=interrupted, as_json=as_json)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -63,19 +63,13 @@ def _schedule(rate: float | None, speed: float | None) -> Schedule:
     return at_speed(speed) if speed is not None else at_once
 
 
-def _send_files(run: Replay, producer: EventProducer, files: list[Path], format_name: str, *, strict: bool) -> bool:
+def _send_files(run: Replay, producer: EventProducer, files: EventFiles) -> bool:
     """Send all files; return whether a signal broke it off. What was sent is confirmed in either case."""
     try:
-        with stop_signals_raise(), progress_bar("replay", sum(map(_size_bytes, files))) as advance:
-            done_bytes = 0
-            for file in files:
-                rows = read_events(
-                    file, format_name, strict=strict, on_bytes=partial(_show, advance, run.replayed, done_bytes)
-                )
-                run.send_rows(file.name, rows)
-                done_bytes += _size_bytes(file)
+        with stop_signals_raise(), progress_bar("replay", files.total_bytes) as advance:
+            for name, rows in files.each(lambda done_bytes: advance(done_bytes, _words(run.replayed))):
+                run.send_rows(name, rows)
             producer.flush()
-            _show(advance, run.replayed, done_bytes, 0)
     except StopRequested:
         return True
     except FormatError as failure:
@@ -84,16 +78,8 @@ def _send_files(run: Replay, producer: EventProducer, files: list[Path], format_
     return False
 
 
-def _show(advance: Advance, replayed: Replayed, done_bytes: int, bytes_of_file: int) -> None:
-    advance(done_bytes + bytes_of_file, f"{replayed.events:,} events, {replayed.bad_rows:,} bad rows")
-
-
-def _size_bytes(file: Path) -> int:
-    """Return a file's size; a missing one is found before anything is sent."""
-    try:
-        return file.stat().st_size
-    except OSError as failure:
-        raise FormatError(f"{file} cannot be read: {(failure.strerror or '').lower()}") from None
+def _words(replayed: Replayed) -> str:
+    return f"{replayed.events:,} events, {replayed.bad_rows:,} bad rows"
 
 
 def _report(replayed: Replayed, seconds: float, *, interrupted: bool, as_json: bool) -> None:

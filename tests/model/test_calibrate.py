@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from model.calibrate import fit_calibration
+
+
+def labels_of(logits, random):
+    return random.random(logits.shape) < 1 / (1 + np.exp(-logits))
+
+
+def test_a_known_distortion_is_found():
+    random = np.random.default_rng(1)
+    honest = random.normal(-2, 1.5, (200_000, 2))
+    distorted = (honest - [0.5, -1.0]) / [2.0, 0.5]
+    calibration = fit_calibration(distorted, labels_of(honest, random), np.ones(honest.shape, np.bool_))
+    assert calibration.slopes == pytest.approx([2.0, 0.5], rel=0.03)
+    assert calibration.intercepts == pytest.approx([0.5, -1.0], abs=0.05)
+
+
+def test_unknown_labels_play_no_part():
+    random = np.random.default_rng(1)
+    logits = random.normal(-2, 1.5, (1000, 1))
+    bought = labels_of(logits, random)
+    known = random.random((1000, 1)) < 0.5
+    assert fit_calibration(logits, bought, known) == fit_calibration(logits, bought ^ ~known, known)
+
+
+@pytest.mark.parametrize("bought", [np.zeros((10, 1), np.bool_), np.ones((10, 1), np.bool_)])
+def test_with_one_class_the_logits_stay_as_they_are(bought):
+    calibration = fit_calibration(np.linspace(-1, 1, 10)[:, None], bought, np.ones((10, 1), np.bool_))
+    assert (calibration.slopes, calibration.intercepts) == ((1.0,), (0.0,))
+
+
+def test_a_perfect_separation_stays_finite():
+    logits = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    calibration = fit_calibration(logits, logits > 0, np.ones((4, 1), np.bool_))
+    assert np.isfinite([*calibration.slopes, *calibration.intercepts]).all()

@@ -1,0 +1,167 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.errors import TrainingError
+from model.events import Event
+from model.features import NUMERIC_FEATURES, Features
+from model.formats import read_events
+from model.history import read_history
+from model.labels import label_events
+from model.lstm import HORIZONS, LSTMConfig, Packing, PropensityLSTM
+from model.sequence import Runs
+from model.simulator import SimulationSettings, simulate
+from model.split import TimeSplit
+from model.train import TrainingSettings, calibrated, predict_logits, run_padded, train
+
+SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
+QUICK = TrainingSettings(epochs=2, batch_events=1024)
+TAOBAO = Path(__file__).parents[3] / "shared" / "data" / "taobao_ship.csv.gz"
+
+
+def ignore(_share, _words):
+    pass
+
+
+@pytest.fixture(scope="module")
+def history():
+    return read_history(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+
+
+@pytest.fixture(scope="module")
+def trained(history):
+    return train(history, QUICK, SMALL, ignore)
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Training sets the number of threads of the process."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_training_learns_something(trained):
+    for horizon, metrics in trained.metrics["test"].items():
+        constant = -np.log(1 - metrics["base_rate"]) * (1 - metrics["base_rate"])
+        constant -= np.log(metrics["base_rate"]) * metrics["base_rate"]
+        assert metrics["log_loss"] < constant, horizon
+        assert metrics["roc_auc"] > 0.6, horizon
+
+
+def test_the_same_seed_gives_the_same_bytes(history, trained, tmp_path):
+    again = train(history, QUICK, SMALL, ignore)
+    for name, result in (("one", trained), ("two", again)):
+        save_checkpoint(
+            tmp_path / name,
+            result.model,
+            calibration=result.calibration,
+            metrics=result.metrics,
+            training=result.training,
+        )
+    for file in ("checkpoint.json", "weights.safetensors", "metrics.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_another_seed_gives_another_model(history, trained):
+    other = train(history, dataclasses.replace(QUICK, seed=2, epochs=1), SMALL, ignore)
+    assert not torch.equal(other.model.heads.weight, trained.model.heads.weight)
+
+
+def test_what_is_reported_is_what_the_saved_checkpoint_says(history, trained, tmp_path):
+    save_checkpoint(
+        tmp_path / "c",
+        trained.model,
+        calibration=trained.calibration,
+        metrics=trained.metrics,
+        training=trained.training,
+    )
+    loaded = load_checkpoint(tmp_path / "c")
+    rows = np.arange(len(history))
+    np.testing.assert_array_equal(
+        predict_logits(loaded.model, history, rows), predict_logits(trained.model, history, rows)
+    )
+    assert loaded.metrics["test"].keys() == set(HORIZONS)
+
+
+def test_what_happens_after_the_validation_part_changes_no_weight(history, trained):
+    """The test part is reported on and used for nothing else."""
+    labels = label_events(history.users, history.time_ms, history.is_purchase, HORIZONS)
+    split = TimeSplit.of(history.time_ms, 86_400_000)
+    late = history.time_ms >= split.test_from_ms
+    last = history.time_ms == history.time_ms.max()  # keeps the split where it is
+    tampered_types = np.where(late & ~last, np.uint8(0), history.type_codes)
+    tampered = dataclasses.replace(
+        history, type_codes=tampered_types, numeric=np.where(late[:, None], 0, history.numeric).astype(np.float32)
+    )
+    again = train(tampered, QUICK, SMALL, ignore)
+    assert split.test(history.time_ms, labels).any()
+    assert all(
+        torch.equal(weight, again.model.state_dict()[name]) for name, weight in trained.model.state_dict().items()
+    )
+    assert again.calibration == trained.calibration
+
+
+def test_a_score_knows_nothing_of_later_events(history, trained):
+    before = np.flatnonzero(history.time_ms < np.median(history.time_ms))
+    everything = predict_logits(trained.model, history, np.arange(len(history)))
+    np.testing.assert_allclose(predict_logits(trained.model, history, before), everything[before], atol=1e-5)
+
+
+def test_progress_goes_from_start_to_end(history):
+    seen = []
+    train(history, dataclasses.replace(QUICK, epochs=1), SMALL, lambda share, _words: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+def test_too_few_purchases_are_refused_and_the_message_says_how_many_are_needed(history):
+    def quiet(kept):
+        return dataclasses.replace(history, type_codes=np.where(kept, history.type_codes, np.uint8(0)))
+
+    for kept in (np.zeros(len(history), np.bool_), np.arange(len(history)) < 500):
+        with pytest.raises(TrainingError, match="at least 100"):
+            train(quiet(kept), QUICK, SMALL, ignore)
+
+
+def test_one_event_is_refused():
+    one = read_history([Event("a", "u", "view", 1_500_000_000_000)])
+    with pytest.raises(TrainingError, match="too little"):
+        train(one, QUICK, SMALL, ignore)
+
+
+def test_the_padded_run_is_the_packed_run():
+    random = np.random.default_rng(1)
+    users = np.sort(random.integers(0, 9, 60))
+    features = Features(
+        random.normal(size=(60, len(NUMERIC_FEATURES))).astype(np.float32),
+        random.integers(0, 10, 60),
+        random.integers(0, 60_000, 60),
+        random.integers(0, 60_000, 60),
+    )
+    runs = Runs.of(users)
+    packing = Packing.of(runs)
+    model, packed = PropensityLSTM(SMALL), packing.pack(features, torch.device("cpu"))
+    carried = torch.randn(len(runs.users), 8), torch.randn(len(runs.users), 8)
+    expected, (h, c) = model(packed, carried)
+    found, (h_padded, c_padded) = run_padded(model, packed, carried)
+    torch.testing.assert_close(found, expected)
+    longest = runs.lengths[packing.sequences] == runs.longest
+    torch.testing.assert_close(h_padded[longest], h[longest])
+    torch.testing.assert_close(c_padded[longest], c[longest])
+
+
+def test_calibrated_probabilities_lie_between_zero_and_one(history, trained):
+    propensities = calibrated(predict_logits(trained.model, history, np.arange(500)), trained.calibration)
+    assert ((propensities > 0) & (propensities < 1)).all()
+
+
+@pytest.mark.skipif(not TAOBAO.exists(), reason="the real data is not part of the repository")
+def test_real_shoppers_can_be_learnt_from():
+    history = read_history(read_events(TAOBAO, "taobao"))
+    trained = train(history, TrainingSettings(epochs=3), LSTMConfig(hidden_size=16), ignore)
+    assert trained.metrics["test"]["session"]["roc_auc"] > 0.53
