@@ -59,8 +59,9 @@ def _run_until_stopped(app: BatchApp) -> None:
             app, override_logging=False, redirect_stdouts=False, quiet=True, stdout=said, stderr=said
         ).execute_from_commandline()
     except SystemExit as end:
-        if isinstance(app.failure, CartcastError):
-            raise app.failure from None
+        failure = app.failure or app.crash_reason
+        if isinstance(failure, CartcastError):
+            raise failure from None
         if end.code:
             sys.stderr.write(said.getvalue())
             raise
