@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from streams.fetch import Fetch
+
+OFFSETS = [4, 5, 9, 12]
+"""With the holes that compaction and transactions leave."""
+
+
+@pytest.fixture
+def fetch() -> Fetch:
+    return Fetch.of(
+        [
+            ConsumerRecord("shop.events", 2, offset, 1000, 0, b"k%d" % offset, b"v%d" % offset, None, 2, 2, ())
+            for offset in OFFSETS
+        ]
+    )
+
+
+def test_a_fetch_holds_the_columns_of_its_records(fetch):
+    assert (fetch.topic, fetch.partition) == ("shop.events", 2)
+    assert fetch.keys == [b"k4", b"k5", b"k9", b"k12"]
+    assert fetch.values == [b"v4", b"v5", b"v9", b"v12"]
+    assert fetch.offsets.tolist() == OFFSETS
+    assert fetch.offsets.dtype == np.int64
+
+
+def test_the_next_offset_is_the_one_after_the_last(fetch):
+    assert (fetch.last_offset, fetch.next_offset) == (12, 13)
+
+
+@pytest.mark.parametrize(
+    ("offset", "left"),
+    [(0, OFFSETS), (4, OFFSETS), (5, [5, 9, 12]), (6, [9, 12]), (9, [9, 12]), (10, [12]), (12, [12])],
+)
+def test_since_leaves_the_records_at_or_after_an_offset(fetch, offset, left):
+    part = fetch.since(offset)
+    assert part.offsets.tolist() == left
+    assert part.keys == [b"k%d" % number for number in left]
+    assert part.values == [b"v%d" % number for number in left]
+    assert (part.topic, part.partition, part.next_offset) == ("shop.events", 2, 13)
+
+
+def test_since_after_the_end_leaves_nothing(fetch):
+    assert fetch.since(13) is None
