@@ -6,9 +6,9 @@ Source of the rules: https://clickhouse.com/docs/interfaces/http and `HTTPHandle
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import lz4.frame  # type: ignore[import-untyped]
 import zstandard
@@ -148,41 +148,51 @@ def quoted_name(name: str) -> str:
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """Undo a request's Content-Encoding; clients send one lz4 or zstd frame a block, one after another."""
+    """Undo a request's Content-Encoding; clients send one frame a block, one after another."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in _DECOMPRESSORS:
+        raise BadRequestError(48, f"Content-Encoding {encoding} is not supported. (NOT_IMPLEMENTED)")
     try:
-        if encoding in ("", "identity"):
-            return body
-        if encoding == "lz4":
-            return _decompress_lz4(body)
-        if encoding == "zstd":
-            with zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True) as reader:
-                return reader.read()
-        if encoding in ("gzip", "x-gzip", "deflate"):
-            return _decompress_zlib(body)
-    except (RuntimeError, zlib.error, zstandard.ZstdError) as failure:
+        return _join_frames(body, _DECOMPRESSORS[encoding])
+    except (RuntimeError, EOFError, zlib.error, zstandard.ZstdError) as failure:
         raise BadRequestError(354, f"Cannot decompress the request body: {failure}. (ZLIB_INFLATE_FAILED)") from None
-    raise BadRequestError(48, f"Content-Encoding {encoding} is not supported. (NOT_IMPLEMENTED)")
 
 
-def _decompress_lz4(body: bytes) -> bytes:
+class _Decompressor(Protocol):
+    """One frame; the three libraries agree on this."""
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes | None: ...
+
+
+def _zlib() -> _Decompressor:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
+
+
+def _zstd() -> _Decompressor:
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+_DECOMPRESSORS: Final[Mapping[str, Callable[[], _Decompressor]]] = {
+    "lz4": lz4.frame.LZ4FrameDecompressor,
+    "zstd": _zstd,
+    "gzip": _zlib,
+    "deflate": _zlib,
+}
+
+
+def _join_frames(body: bytes, new_decompressor: Callable[[], _Decompressor]) -> bytes:
     parts, rest = [], body
     while rest:
-        frame = lz4.frame.LZ4FrameDecompressor()
+        frame = new_decompressor()
         parts.append(frame.decompress(rest))
         if not frame.eof:
-            raise RuntimeError("the last lz4 frame is cut off")
+            raise EOFError("it is cut off")
         rest = frame.unused_data or b""
-    return b"".join(parts)
-
-
-def _decompress_zlib(body: bytes) -> bytes:
-    parts, rest = [], body
-    while rest:
-        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
-        parts.append(member.decompress(rest))
-        if not member.eof:
-            raise zlib.error("the last member is cut off")
-        rest = member.unused_data
     return b"".join(parts)
 
 
