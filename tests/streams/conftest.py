@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import torch
+from confluent_kafka import Producer
 from fetches import PARTITION, START_MS, TOPICS
 from hypothesis import settings
 from memory_publisher import MemoryPublisher
@@ -69,3 +70,15 @@ async def lane(pipeline, states, failures) -> AsyncIterator[Lane]:
     pipeline.publisher.holds = False
     await pipeline.publisher.confirm()
     await lane.close()
+
+
+@pytest.fixture(scope="session")
+def mock_kafka() -> Iterator[dict[str, object]]:
+    """Client configuration of librdkafka's own broker, which lives in this process and starts at once.
+
+    Topics are there when they are first used, with four partitions.
+    """
+    cluster = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 0})
+    (broker,) = cluster.list_topics(timeout=30).brokers.values()
+    yield {"bootstrap.servers": f"{broker.host}:{broker.port}", "log_level": 0}
+    del cluster

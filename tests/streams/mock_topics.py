@@ -1,0 +1,24 @@
+"""Writing to the mock broker and reading from it, with stock clients."""
+
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from streams.publisher import Record
+
+
+def write(kafka: dict[str, object], topic: str, partition: int, records: Iterable[Record]) -> None:
+    producer = Producer(kafka)
+    for record in records:
+        producer.produce(topic, record.value, record.key, partition, headers=record.headers)
+    assert producer.flush(30) == 0
+
+
+def read(kafka: dict[str, object], topic: str, partition: int, count: int) -> list[Message]:
+    """The first `count` records of a partition."""
+    consumer = Consumer({**kafka, "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    messages = consumer.consume(count, timeout=30)
+    consumer.close()
+    assert len(messages) == count
+    return messages

@@ -1,0 +1,98 @@
+import pytest
+from confluent_kafka import KafkaException
+from mock_topics import write
+
+from model.sequence import new_sequences
+from streams.changelog import PartitionReader
+from streams.publisher import Record
+
+PARTITION = 1
+
+
+def state(offset: int, source: int = 7, mark: int = 0) -> bytes:
+    """A sequence that has seen a source up to an offset; `mark` tells equal ones apart."""
+    sequence = new_sequences(1)
+    sequence["source"], sequence["offset"], sequence["events"] = source, offset, mark
+    return sequence.tobytes()
+
+
+@pytest.fixture
+def reader(mock_kafka):
+    reader = PartitionReader(mock_kafka)
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def put(mock_kafka, topic_prefix):
+    def put(*pairs: tuple[bytes | None, bytes | None], partition: int = PARTITION) -> None:
+        write(mock_kafka, topic_prefix, partition, [Record(key, value) for key, value in pairs])
+
+    return put
+
+
+def restored(reader: PartitionReader, topic: str) -> dict[bytes, bytes]:
+    return reader.restore(topic, PARTITION, lambda _: None)
+
+
+def test_every_users_newest_state_is_restored(reader, put, topic_prefix):
+    put((b"a", state(1)), (b"b", state(2)), (b"a", state(3)), (b"b", state(4)), (b"c", state(5)))
+    assert restored(reader, topic_prefix) == {b"a": state(3), b"b": state(4), b"c": state(5)}
+
+
+def test_a_state_that_a_slow_predecessor_wrote_late_does_not_replace_a_newer_one(reader, put, topic_prefix):
+    put((b"a", state(9)), (b"a", state(4)), (b"b", state(4)), (b"b", state(4, mark=1)))
+    assert restored(reader, topic_prefix) == {b"a": state(9), b"b": state(4, mark=1)}
+
+
+def test_offsets_of_two_sources_are_not_compared(reader, put, topic_prefix):
+    put((b"a", state(900, source=1)), (b"a", state(3, source=2)))
+    assert restored(reader, topic_prefix) == {b"a": state(3, source=2)}
+
+
+def test_a_tombstone_removes_a_user_and_a_record_without_a_key_is_nobodys(reader, put, topic_prefix):
+    put((b"a", state(1)), (b"b", state(2)), (b"a", None), (None, state(3)), (b"c", None), (b"d", b""))
+    assert restored(reader, topic_prefix) == {b"b": state(2)}
+
+
+def test_only_the_named_partition_is_read(reader, put, topic_prefix):
+    put((b"a", state(1)))
+    put((b"b", state(1)), partition=PARTITION + 1)
+    assert restored(reader, topic_prefix).keys() == {b"a"}
+
+
+def test_an_empty_partition_restores_nothing(reader, put, topic_prefix):
+    put((b"a", state(1)), partition=PARTITION + 1)
+    assert restored(reader, topic_prefix) == {}
+    assert reader.tail(topic_prefix, PARTITION) == []
+    assert reader.end_offset(topic_prefix, PARTITION) == 0
+
+
+def test_a_restore_tells_how_far_it_is(reader, put, topic_prefix):
+    put(*((b"%d" % user, state(user)) for user in range(2500)))
+    told = []
+    assert len(reader.restore(topic_prefix, PARTITION, told.append)) == 2500
+    assert told == sorted(told)
+    assert told[-1] == 2500
+
+
+def test_one_reader_reads_one_partition_after_the_other(reader, put, topic_prefix):
+    put((b"a", state(1)))
+    put((b"b", state(2)), (b"c", state(3)), partition=0)
+    assert restored(reader, topic_prefix).keys() == {b"a"}
+    assert [message.key() for message in reader.tail(topic_prefix, 0)] == [b"b", b"c"]
+    assert restored(reader, topic_prefix).keys() == {b"a"}
+
+
+@pytest.mark.parametrize(("written", "first"), [(3, 0), (1000, 0), (1200, 200)])
+def test_the_tail_is_the_last_thousand_records_in_order(reader, put, topic_prefix, written, first):
+    put(*((b"k", b"%d" % number) for number in range(written)))
+    assert [message.offset() for message in reader.tail(topic_prefix, PARTITION)] == list(range(first, written))
+    assert reader.end_offset(topic_prefix, PARTITION) == written
+
+
+def test_a_reader_commits_nothing(reader, put, topic_prefix):
+    put((b"a", state(1)))
+    restored(reader, topic_prefix)
+    with pytest.raises(KafkaException):
+        reader._consumer.commit(asynchronous=False)

@@ -1,0 +1,141 @@
+import asyncio
+
+import pytest
+from confluent_kafka import KafkaError
+from memory_publisher import let_others_run
+from mock_topics import read
+
+from streams.errors import StreamError
+from streams.publisher import Delivery, Publisher, Record
+
+PARTITION = 2
+REFUSED = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+
+
+@pytest.fixture
+def publisher(mock_kafka):
+    publisher = Publisher(mock_kafka, linger_ms=1)
+    publisher.start()
+    yield publisher
+    publisher.stop()
+
+
+async def publish(publisher: Publisher, topic: str, records: list[Record]) -> Delivery:
+    delivery = publisher.expect(len(records))
+    await publisher.produce(topic, PARTITION, records, delivery)
+    return delivery
+
+
+async def test_records_arrive_in_order_as_they_are_on_the_partition_they_were_given(
+    publisher, mock_kafka, topic_prefix
+):
+    records = [
+        Record(b"a", b"1", [("offset", b"7"), ("topic", b"shop.events")]),
+        Record(None, b"\xff\x00"),
+        Record(b"b", None),
+        Record(b"", b""),
+    ]
+    await asyncio.wait_for(await publish(publisher, topic_prefix, records), 30)
+    messages = read(mock_kafka, topic_prefix, PARTITION, 4)
+    assert [(message.key(), message.value()) for message in messages] == [(one.key, one.value) for one in records]
+    assert messages[0].headers() == records[0].headers
+    assert [message.offset() for message in messages] == [0, 1, 2, 3]
+
+
+async def test_a_queue_that_is_full_makes_the_caller_wait_and_loses_nothing(mock_kafka, topic_prefix):
+    publisher = Publisher({**mock_kafka, "queue.buffering.max.messages": 5}, linger_ms=0)
+    publisher.start()
+    records = [Record(b"k", b"%d" % number) for number in range(60)]
+    await asyncio.wait_for(await publish(publisher, topic_prefix, records), 30)
+    publisher.stop()
+    assert [message.value() for message in read(mock_kafka, topic_prefix, PARTITION, 60)] == [r.value for r in records]
+
+
+async def test_a_record_that_librdkafka_refuses_is_one_line_with_the_topic(mock_kafka):
+    publisher = Publisher({**mock_kafka, "message.max.bytes": 1000}, linger_ms=0)
+    publisher.start()
+    with pytest.raises(StreamError, match=r"shop\.scores.*too large"):
+        await publish(publisher, "shop.scores", [Record(b"k", bytes(5000))])
+    publisher.stop()
+
+
+async def test_records_wait_while_the_broker_is_away_and_stop_does_not_wait_for_them(unused_tcp_port):
+    publisher = Publisher({"bootstrap.servers": f"127.0.0.1:{unused_tcp_port}", "log_level": 0}, linger_ms=0)
+    publisher.start()
+    delivery = await publish(publisher, "shop.scores", [Record(b"k", b"v")])
+    await let_others_run()
+    assert not delivery.done()
+    publisher.stop()
+
+
+@pytest.fixture
+async def delivery() -> Delivery:
+    return Delivery(2, asyncio.get_running_loop())
+
+
+async def test_a_delivery_is_done_when_every_record_is_confirmed(delivery):
+    called = []
+    delivery.on_success(lambda: called.append("confirmed"))
+    delivery.confirm(None, None)
+    await let_others_run()
+    assert (delivery.done(), called) == (False, [])
+    delivery.confirm(None, None)
+    await delivery
+    await let_others_run()
+    assert (delivery.done(), called) == (True, ["confirmed"])
+    await delivery
+
+
+async def test_a_delivery_of_nothing_is_done_at_once():
+    nothing, called = Delivery(0, asyncio.get_running_loop()), []
+    nothing.on_success(lambda: called.append("confirmed"))
+    assert nothing.done()
+    await nothing
+    await let_others_run()
+    assert called == ["confirmed"]
+
+
+@pytest.mark.parametrize("reports", [[REFUSED, None], [None, REFUSED]])
+async def test_a_delivery_of_which_one_record_fails_fails(delivery, reports):
+    called = []
+    delivery.on_success(lambda: called.append("confirmed"))
+    for report in reports:
+        delivery.confirm(report, None)
+    with pytest.raises(StreamError, match="did not take a record"):
+        await delivery
+    await let_others_run()
+    assert called == []
+
+
+async def test_who_stops_waiting_takes_the_delivery_from_nobody_else(delivery):
+    impatient, patient = asyncio.create_task(wait_for(delivery)), asyncio.create_task(wait_for(delivery))
+    await let_others_run()
+    impatient.cancel()
+    await let_others_run()
+    delivery.confirm(None, None)
+    delivery.confirm(None, None)
+    await patient
+    assert impatient.cancelled()
+
+
+async def wait_for(delivery: Delivery) -> None:
+    await delivery
+
+
+async def test_an_abandoned_delivery_fails_and_later_reports_change_nothing(delivery):
+    delivery.abandon()
+    delivery.abandon()
+    for _ in range(2):
+        delivery.confirm(None, None)
+    await let_others_run()
+    with pytest.raises(StreamError):
+        await delivery
+
+
+def test_a_report_that_comes_after_the_end_is_ignored():
+    async def expect() -> Delivery:
+        return Delivery(1, asyncio.get_running_loop())
+
+    delivery = asyncio.run(expect())
+    delivery.confirm(None, None)
+    assert not delivery.done()
