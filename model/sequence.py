@@ -47,7 +47,7 @@ SEQUENCE: Final = np.dtype(
     [
         ("layout", "u1"),
         ("model", "<u4"),  # hash of the model version that wrote `carried`; 0 for none
-        ("source", "<u4"),  # hash of the source topic that `offset` counts in
+        ("source", "<u4"),  # hash of the source that `offset` counts in
         ("offset", "<i8"),  # the last source offset applied, -1 for none
         ("events", "<u4"),  # accepted so far
         ("session_events", "<u4"),
@@ -74,9 +74,9 @@ def new_sequences(users: int) -> npt.NDArray[np.void]:
     return records
 
 
-def source_code(topic: str) -> int:
-    """Return the hash by which a state knows the topic that its offset counts in."""
-    return xxhash.xxh32_intdigest(topic.encode())
+def source_code(identity: str) -> int:
+    """Return the hash by which a state knows the source that its offset counts in."""
+    return xxhash.xxh32_intdigest(identity.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def create_app(
         inference=inference,
         codec=codec,
         model_version=model_version,
-        source_code=source_code(settings.topics.events),
+        source_code=source_code(settings.source_identity),
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )
     app.counts = pipeline.counts

@@ -63,6 +63,18 @@ class PartitionReader:
             message for messages in self._until_end(TopicPartition(topic, partition, start)) for message in messages
         ]
 
+    def record_at(self, topic: str, partition: int, offset: int) -> Message | None:
+        """Return the record at an offset, None if there is none (any more)."""
+        low, high = self._watermarks(topic, partition)
+        if not low <= offset < high:
+            return None
+        self._consumer.assign([TopicPartition(topic, partition, offset)])
+        message = None
+        while message is None:
+            message = self._consumer.poll(_WAIT_SECONDS)
+        self._consumer.unassign()
+        return message if message.error() is None and message.offset() == offset else None
+
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the partition's next record will get."""
         return self._watermarks(topic, partition)[1]

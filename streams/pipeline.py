@@ -37,6 +37,6 @@ class Pipeline:
     codec: StateCodec
     model_version: str
     source_code: int
-    """The hash by which sequence states know the events topic."""
+    """The hash by which sequence states know this events topic."""
     clock_ms: Callable[[], int]
     counts: Counts = field(default_factory=Counts)

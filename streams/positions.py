@@ -6,10 +6,13 @@ offset says how far the predecessor came: up to there nothing is published again
 publishes after this look, there are repeats; the sink drops them, as they are equal and carry their coordinates.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 from confluent_kafka import Message
 
+from model.decode import decode_events
 from streams.changelog import PartitionReader
 from streams.settings import Topics
 
@@ -22,18 +25,46 @@ class Published:
     dead_letters: frozenset[int] = frozenset()
 
 
+class _EventId(msgspec.Struct):
+    event_id: str
+
+
 def published_positions(reader: PartitionReader, topics: Topics, partition: int) -> Published:
-    """Read the ends of the scores and dead-letter topics for one source partition."""
-    scores = _source_offsets(reader.tail(topics.scores, partition), topics.events, partition)
-    dead_letters = _source_offsets(reader.tail(topics.dead_letters, partition), topics.events, partition)
-    return Published(max(scores, default=-1), frozenset(dead_letters))
+    """Read the ends of the scores and dead-letter topics for one source partition.
+
+    A result whose source record is not (or no longer) the one that it was made from belongs to an earlier topic of
+    the same name, and says nothing.
+    """
+    scores = _by_source_offset(reader.tail(topics.scores, partition), topics.events, partition)
+    dead_letters = _by_source_offset(reader.tail(topics.dead_letters, partition), topics.events, partition)
+
+    def of_this_topic(results: dict[int, Message], made_from: Callable[[Message, Message], bool]) -> bool:
+        last = max(results, default=-1)
+        if last < 0 or last >= reader.end_offset(topics.events, partition):
+            return False
+        source = reader.record_at(topics.events, partition, last)
+        return source is None or made_from(source, results[last])
+
+    return Published(
+        last_score=max(scores) if of_this_topic(scores, _is_score_of) else -1,
+        dead_letters=frozenset(dead_letters) if of_this_topic(dead_letters, _is_dead_letter_of) else frozenset(),
+    )
 
 
-def _source_offsets(messages: list[Message], topic: str, partition: int) -> list[int]:
+def _by_source_offset(messages: list[Message], topic: str, partition: int) -> dict[int, Message]:
     wanted = (topic.encode(), str(partition).encode())
-    offsets = []
+    found = {}
     for message in messages:
         headers = dict(message.headers() or [])
         if (headers.get("topic"), headers.get("partition")) == wanted:
-            offsets.append(int(headers["offset"] or -1))
-    return offsets
+            found[int(headers["offset"] or -1)] = message
+    return found
+
+
+def _is_score_of(source: Message, score: Message) -> bool:
+    batch, _ = decode_events([source.value()])
+    return batch.event_ids == [msgspec.json.decode(score.value() or b"{}", type=_EventId).event_id]
+
+
+def _is_dead_letter_of(source: Message, dead_letter: Message) -> bool:
+    return (source.key(), source.value()) == (dead_letter.key(), dead_letter.value())

@@ -63,4 +63,6 @@ class StreamSettings(BaseModel):
     """The librdkafka properties that reach the cluster; the Faust consumer's are derived from them."""
     topics: Topics
     partitions: int
+    source_identity: str
+    """What tells the events topic from an earlier one of its name, whose offsets mean nothing in this one."""
     worker: WorkerSettings

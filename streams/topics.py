@@ -88,7 +88,8 @@ def topic_identity(client_config: Mapping[str, Any], topic: str) -> str:
 
     Raises StreamError.
     """
-    asked = _admin(client_config).describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
+    admin = _admin(client_config)  # must outlive the answer
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
     try:
         return str(asked[topic].result().topic_id)
     except KafkaException as failure:

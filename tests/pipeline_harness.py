@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import torch
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.decode import decode_events
@@ -93,6 +94,14 @@ class Pipeline:
             producer.produce(self.topics.events, value, key, partition)
         assert producer.flush(30) == 0
 
+    def recreate(self, topic: str) -> None:
+        """Delete a topic and create it again."""
+        config = {"bootstrap.servers": self.kafka}
+        admin = AdminClient(config)
+        admin.delete_topics([topic])[topic].result()
+        self.wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the deletion")
+        create_topics(config, self.topics, partitions=PARTITIONS, replication_factor=1)
+
     def read(self, topic: str) -> list[Message]:
         """Everything on a topic, by partition and offset."""
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "reader", "enable.partition.eof": True})
@@ -142,7 +151,8 @@ class Pipeline:
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.logs()}"
+            failed = any((worker.process.poll() or 0) > 0 for worker in self.workers)
+            assert not failed and time.monotonic() < deadline, f"waited in vain for {what}:\n{self.logs()}"
             time.sleep(0.05)
 
     def logs(self) -> str:

@@ -32,7 +32,7 @@ def worker(
     from model.worker import select_device  # noqa: PLC0415
     from streams.run import run_worker  # noqa: PLC0415
     from streams.settings import StreamSettings  # noqa: PLC0415
-    from streams.topics import check_topics  # noqa: PLC0415
+    from streams.topics import check_topics, topic_identity  # noqa: PLC0415
 
     loaded = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT)
     selected = select_device(settings.worker.device)
@@ -40,7 +40,11 @@ def worker(
     partitions = check_topics(client_config, settings.kafka.topics)
     run_worker(
         StreamSettings(
-            client_config=client_config, topics=settings.kafka.topics, partitions=partitions, worker=settings.worker
+            client_config=client_config,
+            topics=settings.kafka.topics,
+            partitions=partitions,
+            source_identity=topic_identity(client_config, settings.kafka.topics.events),
+            worker=settings.worker,
         ),
         loaded,
         selected,

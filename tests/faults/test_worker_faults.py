@@ -15,11 +15,11 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
 
 
 def test_a_killed_worker_loses_and_repeats_nothing(pipeline: Pipeline) -> None:
-    events = shoppers(60_000, users=3000, seed=4)
+    events = shoppers(20_000, users=1500, seed=4)
     distinct = len({event.event_id for event in events})
     pipeline.produce(events)
     for share in (0.15, 0.45, 0.75):
-        worker = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="200")
+        worker = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="50")
         pipeline.wait_for_scores(int(distinct * share))
         worker.kill()
     last = pipeline.start_worker()
@@ -29,10 +29,10 @@ def test_a_killed_worker_loses_and_repeats_nothing(pipeline: Pipeline) -> None:
 
 
 def test_two_workers_share_partitions_and_one_leaves(pipeline: Pipeline) -> None:
-    events = shoppers(40_000, users=2000, seed=5)
+    events = shoppers(16_000, users=1000, seed=5)
     distinct = len({event.event_id for event in events})
-    first = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
-    second = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
+    first = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="50")
+    second = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="50")
     pipeline.wait_until(lambda: _share_partitions(first.events("ready"), second.events("ready")), "a shared assignment")
 
     pipeline.produce(events[: len(events) // 2])
@@ -47,10 +47,10 @@ def test_two_workers_share_partitions_and_one_leaves(pipeline: Pipeline) -> None
 
 
 def test_a_worker_takes_over_from_one_that_is_killed(pipeline: Pipeline) -> None:
-    events = shoppers(40_000, users=2000, seed=6)
+    events = shoppers(16_000, users=1000, seed=6)
     distinct = len({event.event_id for event in events})
-    first = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
-    second = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="100")
+    first = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="50")
+    second = pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="50")
     pipeline.wait_until(lambda: _share_partitions(first.events("ready"), second.events("ready")), "a shared assignment")
     pipeline.produce(events)
     pipeline.wait_for_scores(distinct // 6)
@@ -63,3 +63,23 @@ def test_a_worker_takes_over_from_one_that_is_killed(pipeline: Pipeline) -> None
 
 def _share_partitions(*ready: list[dict[str, object]]) -> bool:
     return all(lines and len(lines[-1]["partitions"]) == 2 for lines in ready)
+
+
+def test_an_events_topic_that_is_created_again_is_scored_from_its_beginning(pipeline: Pipeline) -> None:
+    """States, scores and dead letters of the earlier topic name offsets that mean nothing in the new one."""
+    first = pipeline.start_worker()
+    pipeline.produce_raw([(b"user", b"damaged")] * 3, partition=0)
+    pipeline.produce(shoppers(500, users=20, seed=7))
+    pipeline.wait_for_scores(500)
+    assert first.stop() == 0
+    pipeline.recreate(pipeline.topics.events)
+
+    events = shoppers(300, users=20, seed=8)
+    pipeline.produce(events)
+    pipeline.produce_raw([(b"user", b"damaged again")] * 2, partition=0)
+    second = pipeline.start_worker()
+    pipeline.wait_for_scores(800)
+    assert second.stop() == 0
+    scored = [message.value() for message in pipeline.read(pipeline.topics.scores)]
+    assert len(scored) == 800
+    assert len(pipeline.read(pipeline.topics.dead_letters)) == 5
