@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from model.events import Event
 from model.formats import BadRow
@@ -103,7 +103,9 @@ class EventProducer:
             try:
                 self._producer.produce(topic, value, key, headers=headers)
             except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
-                self.wait(0.1)
+                self.wait(_LONGEST_WAIT_SECONDS)
+            except KafkaException as failure:
+                raise StreamError(f"{topic} takes no more messages: {failure.args[0].str()}") from None
             else:
                 break
         self.sent += 1

@@ -2,7 +2,9 @@ import pytest
 
 from model.events import Event
 from model.formats import BadRow
+from streams.errors import StreamError
 from streams.replay import KEPT_BAD_ROWS, EventProducer, Replay, at_once, at_rate, at_speed
+from streams.settings import Topics
 
 
 class MemoryProducer(EventProducer):
@@ -72,3 +74,36 @@ def test_at_speed_keeps_the_gaps_of_history():
 def test_at_speed_sends_an_event_out_of_order_at_once():
     producer, _ = replay([event_at(ts) for ts in (50_000, 60_000, 0, 70_000)], at_speed(10))
     assert producer.sent_at == pytest.approx([0, 1.0, 1.0, 2.0], abs=0.002)
+
+
+NOBODY_LISTENS = {
+    "bootstrap.servers": "127.0.0.1:1",
+    "message.timeout.ms": 200,
+    "socket.connection.setup.timeout.ms": 1000,
+}
+
+
+def test_what_no_broker_takes_is_an_error_not_a_loss():
+    producer = EventProducer(NOBODY_LISTENS, Topics())
+    for ts in range(10):
+        producer.send(event_at(ts))
+    with pytest.raises(StreamError, match="10 of 10 messages were not delivered"):
+        producer.flush()
+    assert producer.confirmed == 0
+
+
+def test_a_full_queue_makes_the_sender_wait_until_something_fails_or_drains():
+    producer = EventProducer({**NOBODY_LISTENS, "queue.buffering.max.messages": 5}, Topics())
+    run = Replay(producer)
+    with pytest.raises(StreamError, match="were not delivered"):
+        run.send_rows("history.csv", map(event_at, range(10)))
+
+
+def test_a_failure_while_sending_is_not_hidden_by_one_of_delivery():
+    def send_and_fail():
+        with EventProducer(NOBODY_LISTENS, Topics()) as producer:
+            producer.send(event_at(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        send_and_fail()
