@@ -5,11 +5,12 @@ except where the worker repeated what it had published before a crash; so a row 
 above the highest one that is stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 
 from sinks.bookmark import MAX_TOPIC_BYTES, Source, trimmed
 from sinks.errors import RowsRefusedError
@@ -18,6 +19,8 @@ from sinks.table import ScoresTable
 MAX_OFFSET: Final = 2**63 - 1
 NO_COORDINATES: Final = "headers: no source topic, partition and offset"
 NO_OBJECT: Final = "value: not one JSON object"
+
+log = structlog.get_logger()
 
 Headers = list[tuple[str, bytes]]
 
@@ -106,36 +109,40 @@ def _is_repeat(offset: int) -> int:
     return 1
 
 
-def insert_whole(table: ScoresTable, block: Block, token: str) -> None:
+def insert_whole(table: ScoresTable, block: Block, token: str, *, tried_before: bool) -> None:
     """Insert the block's rows; raises what `ScoresTable.insert` raises."""
     if block.rows:
-        table.insert(_values(block.rows), token)
+        _insert(table, block.rows, token, tried_before=tried_before)
 
 
-def insert_in_halves(table: ScoresTable, block: Block, token: str) -> list[Rejected]:
+def insert_in_halves(table: ScoresTable, block: Block, token: str, *, tried_before: bool) -> list[Rejected]:
     """Insert every row that the table takes, and return the others.
 
     The halves, and their tokens, follow from the block alone: again after a crash, they are the same.
     """
-    middle = len(block.rows) // 2
-    return _insert_part(table, block.rows[:middle], token) + _insert_part(table, block.rows[middle:], token)
+    parts = list(_halves(block.rows))
+    rejected = []
+    while parts:
+        rows = parts.pop()
+        refusal = _refusal(table, rows, f"{token}/{rows[0].offset()}-{rows[-1].offset()}", tried_before=tried_before)
+        if refusal is not None and len(rows) == 1:
+            rejected.append(Rejected(rows[0], str(refusal)))
+        elif refusal is not None:
+            parts += _halves(rows)
+    return rejected
 
 
-def _insert_part(table: ScoresTable, rows: list[Record], token: str) -> list[Rejected]:
-    refusal = _refusal(table, rows, f"{token}/{rows[0].offset()}-{rows[-1].offset()}") if rows else None
-    if refusal is None:
-        return []
-    if len(rows) == 1:
-        return [Rejected(rows[0], str(refusal))]
+def _halves(rows: list[Record]) -> Iterator[list[Record]]:
+    """Yield what is not empty of the second and the first half."""
     middle = len(rows) // 2
-    return _insert_part(table, rows[:middle], token) + _insert_part(table, rows[middle:], token)
+    yield from filter(None, (rows[middle:], rows[:middle]))
 
 
-def _refusal(table: ScoresTable, rows: list[Record], token: str) -> RowsRefusedError | None:
+def _refusal(table: ScoresTable, rows: list[Record], token: str, *, tried_before: bool) -> RowsRefusedError | None:
     """Insert `rows`; a refusal is believed when it is said twice, for a body cut off on its way looks like bad rows."""
     for _ in range(2):
         try:
-            table.insert(_values(rows), token)
+            _insert(table, rows, token, tried_before=tried_before)
         except RowsRefusedError as failure:
             refusal = failure
         else:
@@ -143,5 +150,25 @@ def _refusal(table: ScoresTable, rows: list[Record], token: str) -> RowsRefusedE
     return refusal
 
 
-def _values(rows: list[Record]) -> list[bytes]:
-    return [row.value() or b"" for row in rows]
+def _insert(table: ScoresTable, rows: list[Record], token: str, *, tried_before: bool) -> None:
+    """Insert `rows`, and after an attempt whose end is unknown make sure that they are there.
+
+    A MergeTree writes a token down before it adds the rows. One that was killed in between knows the token of rows
+    that it does not have, and drops them when they come again; so they come once more under another token.
+    """
+    values = [row.value() or b"" for row in rows]
+    table.insert(values, token)
+    while tried_before and _are_missing(table, rows):
+        log.warning("the table knows the token of rows that it lacks", token=token)
+        token += "/again"
+        table.insert(values, token)
+
+
+def _are_missing(table: ScoresTable, rows: list[Record]) -> bool:
+    offsets: dict[Source, list[int]] = {}
+    for row in rows:
+        headers = dict(row.headers() or ())
+        source = headers["topic"].decode(), int(headers["partition"])
+        offsets.setdefault(source, []).append(int(headers["offset"]))
+    counts = [table.count(source, each[0], each[-1]) for source, each in offsets.items()]
+    return None not in counts and sum(count or 0 for count in counts) < len(rows)

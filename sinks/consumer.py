@@ -21,26 +21,14 @@ from sinks.errors import CommitRefusedError, RowsRefusedError, SinkError, Unavai
 from sinks.kafka import commit, committed_bookmarks, raise_if_refused, records_of
 from sinks.partition import BlockLimits, Partition
 from sinks.patience import Patience
+from sinks.progress import Counts, Progress
 from sinks.table import ScoresTable
 
 MAX_FETCH_RECORDS: Final = 10_000
 DRAIN_SECONDS: Final = 10.0
-PROGRESS_SECONDS: Final = 10.0
 
 _partition_of = methodcaller("partition")
 log = structlog.get_logger()
-
-
-class Counts:
-    """What this sink did since it started."""
-
-    def __init__(self) -> None:
-        self.stored = 0
-        self.repeats = 0
-        self.dead_letters = 0
-
-    def as_dict(self) -> dict[str, int]:
-        return {"stored": self.stored, "repeats": self.repeats, "dead_letters": self.dead_letters}
 
 
 class Sink:
@@ -68,7 +56,7 @@ class Sink:
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
         self._patience = Patience(clock)
-        self._progress = _Progress(self.counts, clock)
+        self._progress = Progress(self.counts, clock)
 
     def run(self, stop: Event) -> None:
         """Store scores until `stop` is set, then what has been read; raises SinkError if waiting will not help."""
@@ -166,11 +154,12 @@ class Sink:
         if block is None:
             return
         rejected = list(block.rejected)
+        tried_before, partition.tried = partition.tried, True
         try:
             if partition.halved:
-                rejected += insert_in_halves(self._table, block, partition.token())
+                rejected += insert_in_halves(self._table, block, partition.token(), tried_before=tried_before)
             else:
-                insert_whole(self._table, block, partition.token())
+                insert_whole(self._table, block, partition.token(), tried_before=tried_before)
         except RowsRefusedError as refusal:
             log.warning("the table refuses a block", partition=partition.number, first=block.first, error=str(refusal))
             partition.halve()
@@ -242,20 +231,3 @@ class Sink:
         for each in lost:
             self._partitions.pop(each.partition, None)
         log.warning("partitions lost", partitions=sorted(each.partition for each in lost))
-
-
-class _Progress:
-    """Says from time to time what was done."""
-
-    def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
-        self._counts = counts
-        self._clock = clock
-        self._next = clock() + PROGRESS_SECONDS
-        self._reported = counts.as_dict()
-
-    def report(self) -> None:
-        if self._clock() >= self._next:
-            self._next = self._clock() + PROGRESS_SECONDS
-            if self._counts.as_dict() != self._reported:
-                self._reported = self._counts.as_dict()
-                log.info("progress", **self._reported)

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
+from sinks.bookmark import Source
 from sinks.errors import RowsRefusedError
 
 _Text = Annotated[str, Meta(min_length=1)]
@@ -37,20 +38,24 @@ _decode = msgspec.json.Decoder(_Row).decode
 
 
 class MemoryTable:
-    """Keeps rows in `rows`, in the order of their insertion, and remembers every token."""
+    """Keeps rows in `rows`, in the order of their insertion, and every token in `tokens`."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._tokens: set[str] = set()
+        self.tokens: set[str] = set()
 
     def check(self) -> None:
         """Return: it is always there."""
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         decoded = [_row(value) for value in rows]
-        if token not in self._tokens:
-            self._tokens.add(token)
+        if token not in self.tokens:
+            self.tokens.add(token)
             self.rows.extend(decoded)
+
+    def count(self, source: Source, first: int, last: int) -> int | None:
+        ours = [row for row in self.rows if (row["source_topic"], row["source_partition"]) == source]
+        return sum(1 for row in ours if first <= row["source_offset"] <= last)
 
     def close(self) -> None:
         """Keep everything."""

@@ -35,6 +35,7 @@ class Partition:
         self.number = number
         self.block: Block | None = None
         self.halved = committed.halved
+        self.tried = committed.block_last is not None
         self._limits = limits
         self._committed = committed
         self._settled = replace(committed, block_last=None, halved=False)
@@ -73,6 +74,7 @@ class Partition:
             log.warning("records of the last block are gone, deleted by the topic's retention", partition=self.number)
             self._named_last = None
         self.halved = self.halved and self._named_last is not None
+        self.tried = self._named_last is not None
 
     def _without_reread(self, records: Sequence[Record], next_offset: int) -> Sequence[Record]:
         """Leave out what was read before (librdkafka fetches again after a pause)."""
@@ -144,7 +146,8 @@ class Partition:
         """Note that the block is stored and its dead letters are delivered."""
         if self.block is not None:
             self._settled = replace(self._settled, offset=self.block.last + 1, stored=self.block.stored)
-            self.block, self.halved, self._named_last = None, False, None
+            self.block, self._named_last = None, None
+            self.halved = self.tried = False
 
     def token(self) -> str:
         """Name the block for ClickHouse: never the same for two blocks, also of two topics of one name."""

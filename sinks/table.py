@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from clickhouse_connect.driver.client import Client
 
+from sinks.bookmark import Source
 from sinks.clickhouse import connect, failures
 from sinks.settings import ClickHouseSettings
 
@@ -33,6 +34,12 @@ class ScoresTable(Protocol):
         or it is certain that nothing was stored and the same insert may succeed later, SinkError if it cannot.
         """
 
+    def count(self, source: Source, first: int, last: int) -> int | None:
+        """Return how many rows come from these offsets of an event partition; None if this is not sure to be known.
+
+        Raises UnavailableError or SinkError.
+        """
+
     def close(self) -> None:
         """Give connections back."""
 
@@ -45,6 +52,7 @@ class ClickHouseTable:
         self._name = f"`{settings.database}`.{TABLE}"
         self._client: Client | None = None
         self._column_types: dict[str, str] = {}
+        self._engine = ""
 
     def check(self) -> None:
         self._connected()
@@ -54,6 +62,20 @@ class ClickHouseTable:
         settings = {**_INSERT_SETTINGS, "insert_deduplication_token": token}
         with failures(self._settings, self._column_types):
             client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
+
+    def count(self, source: Source, first: int, last: int) -> int | None:
+        """Ask the table; a replica may not know yet what another one has taken (and needs no asking: see Keeper)."""
+        client = self._connected()
+        if not self._engine.startswith("Replacing"):
+            return None
+        topic, partition = source
+        with failures(self._settings):
+            found = client.command(
+                f"SELECT count() FROM {self._name} WHERE source_topic = {{topic:String}} "  # noqa: S608 - our own name
+                "AND source_partition = {partition:Int32} AND source_offset BETWEEN {first:Int64} AND {last:Int64}",
+                parameters={"topic": topic, "partition": partition, "first": first, "last": last},
+            )
+        return int(str(found))
 
     def close(self) -> None:
         if self._client is not None:
@@ -65,6 +87,11 @@ class ClickHouseTable:
             client = connect(self._settings)
             with failures(self._settings):
                 described = client.query(f"DESCRIBE TABLE {self._name}").result_rows
+                engine = client.command(
+                    "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+                    parameters={"database": self._settings.database, "name": TABLE},
+                )
             self._column_types = {str(name): str(column_type) for name, column_type, *_ in described}
+            self._engine = str(engine)
             self._client = client
         return self._client

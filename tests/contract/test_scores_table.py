@@ -153,3 +153,12 @@ def test_more_months_than_the_engine_allows_by_default_are_stored(table):
     month_ms = 31 * 24 * 3600 * 1000
     table.insert([as_json(score(i, scored_at=1_000_000_000_000 + i * month_ms)) for i in range(150)], "t")
     assert len(table.rows) == 150
+
+
+def test_rows_are_counted_by_their_source(table):
+    table.insert([as_json(score(offset)) for offset in (1, 2, 5)], "a")
+    table.insert([as_json(score(offset, source_partition=4)) for offset in (1, 2)], "b")
+    assert table.count(("events", 3), 1, 5) == 3
+    assert table.count(("events", 3), 2, 4) == 1
+    assert table.count(("events", 4), 0, 9) == 2
+    assert table.count(("other", 3), 0, 9) == 0

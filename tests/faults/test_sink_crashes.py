@@ -16,12 +16,14 @@ from sinks.errors import RowsRefusedError, UnavailableError
 from sinks.memory import MemoryTable
 from sinks.partition import BlockLimits
 
-STEPS = ("read", "commit", "committed", "insert", "inserted", "dead letters", "dead letters sent")
+Trouble = (Crash, UnavailableError)
+STEPS = ("read", "commit", "committed", "insert", "token written", "inserted", "dead letters", "dead letters sent")
 
 
 class TroubledTable(MemoryTable):
     """The table outlives the sinks; trouble may come before or after it has taken a block.
 
+    Trouble at "token written" leaves the token of rows that are not there, as a MergeTree does.
     `refuses_wrongly` says when a block that comes the first time is refused, as one is that was cut off on its way.
     """
 
@@ -37,6 +39,11 @@ class TroubledTable(MemoryTable):
             self.seen.add(token)
             raise RowsRefusedError("cut off")
         self.seen.add(token)
+        try:
+            self.trouble("token written")
+        except Trouble:
+            self.tokens.add(token)
+            raise
         super().insert(rows, token)
         self.trouble("inserted")
 

@@ -124,7 +124,7 @@ def stored_offsets(table):
 def test_halves_store_every_good_row_and_return_the_bad_ones(bad):
     table = MemoryTable()
     rows = [row(offset, price="x") if offset in bad else row(offset) for offset in range(7)]
-    rejected = insert_in_halves(table, make_block(0, rows, {}), "t")
+    rejected = insert_in_halves(table, make_block(0, rows, {}), "t", tried_before=False)
     assert {each.record.offset() for each in rejected} == bad
     assert stored_offsets(table) == sorted(set(range(7)) - bad)
 
@@ -133,12 +133,20 @@ def test_halves_that_were_stored_before_a_crash_are_not_stored_again():
     table = MemoryTable()
     block = make_block(0, [row(offset, price="x") if offset == 4 else row(offset) for offset in range(7)], {})
     for _ in range(2):
-        insert_in_halves(table, block, "t")
+        insert_in_halves(table, block, "t", tried_before=True)
     assert stored_offsets(table) == [0, 1, 2, 3, 5, 6]
 
 
 def test_a_whole_block_with_a_bad_row_is_refused():
     table = MemoryTable()
     with pytest.raises(RowsRefusedError):
-        insert_whole(table, make_block(0, [row(0), row(1, price="x")], {}), "t")
+        insert_whole(table, make_block(0, [row(0), row(1, price="x")], {}), "t", tried_before=False)
     assert table.rows == []
+
+
+def test_a_block_whose_token_is_known_without_its_rows_is_stored_after_all():
+    table = MemoryTable()
+    table.tokens |= {"t", "t/again"}
+    for _ in range(2):
+        insert_whole(table, make_block(0, [row(0), row(1)], {}), "t", tried_before=True)
+    assert stored_offsets(table) == [0, 1]
