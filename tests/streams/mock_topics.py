@@ -7,6 +7,13 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from streams.publisher import Record
 
 
+def create(kafka: dict[str, object], topics: Iterable[str]) -> None:
+    """Make topics exist: the mock broker makes those that a producer asks about."""
+    producer = Producer(kafka)
+    for topic in topics:
+        producer.list_topics(topic, timeout=30)
+
+
 def write(kafka: dict[str, object], topic: str, partition: int, records: Iterable[Record]) -> None:
     producer = Producer(kafka)
     for record in records:

@@ -1,0 +1,197 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from faust.types import TP
+from mock_topics import create, write
+
+from model.sequence import new_sequences
+from streams.errors import StreamError
+from streams.publisher import Record
+from streams.settings import Topics
+from streams.tables import PartitionStates, SequenceStore
+from streams.topics import topic_configs
+
+
+def state(offset: int) -> bytes:
+    sequence = new_sequences(1)
+    sequence["offset"] = offset
+    return sequence.tobytes()
+
+
+@pytest.fixture
+async def states() -> PartitionStates:
+    restored = asyncio.get_running_loop().create_future()
+    restored.set_result(None)
+    return PartitionStates(0, restored)
+
+
+async def test_gathering_gives_what_was_scattered_and_none_for_a_new_user(states):
+    states.scatter([b"a", b"b"], [b"A", b"B"], next_offset=7)
+    assert states.gather([b"b", b"new", b"a"]) == [b"B", None, b"A"]
+    assert states.next_offset == 7
+
+
+async def test_dirty_states_are_taken_once_as_they_are_now(states):
+    states.scatter([b"a", b"b"], [b"A1", b"B1"], next_offset=1)
+    states.scatter([b"a"], [b"A2"], next_offset=2)
+    assert states.take_dirty() == {b"a": b"A2", b"b": b"B1"}
+    assert states.take_dirty() == {}
+    states.scatter([b"b"], [b"B2"], next_offset=3)
+    assert states.take_dirty() == {b"b": b"B2"}
+
+
+async def test_states_that_were_not_written_after_all_are_dirty_again_as_they_are_by_then(states):
+    states.scatter([b"a", b"b"], [b"A1", b"B1"], next_offset=1)
+    taken = states.take_dirty()
+    states.scatter([b"a"], [b"A2"], next_offset=2)
+    states.mark_dirty(taken)
+    assert states.take_dirty() == {b"a": b"A2", b"b": b"B1"}
+
+
+class CrashRecorder(SimpleNamespace):
+    """The part of the application that the store uses."""
+
+    async def crash(self, reason: BaseException) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.fixture
+def app() -> CrashRecorder:
+    return CrashRecorder(reasons=[])
+
+
+@pytest.fixture
+def topics(mock_kafka, topic_prefix) -> Topics:
+    topics = Topics(prefix=topic_prefix)
+    create(mock_kafka, topic_configs(topics))
+    return topics
+
+
+@pytest.fixture
+async def store(app, topics, mock_kafka):
+    store = SequenceStore("memory://", app, SimpleNamespace(name="sequences"), client_config=mock_kafka, topics=topics)
+    yield store
+    await store.on_stop()
+
+
+@pytest.fixture
+def put(mock_kafka, topics):
+    def put(partition: int, **states: bytes) -> None:
+        records = [Record(user.encode(), value) for user, value in states.items()]
+        write(mock_kafka, topics.changelog, partition, records)
+
+    return put
+
+
+async def assign(store: SequenceStore, topics: Topics, *partitions: int, generation: int) -> None:
+    """Tell the store what it owns: as Faust does, the changelogs' partitions too."""
+    owned = {TP(topic, partition) for topic in (topics.events, topics.changelog) for partition in partitions}
+    await store.on_rebalance(owned, set(), owned, generation)
+
+
+async def restored(store: SequenceStore) -> None:
+    await asyncio.wait_for(asyncio.gather(*(states.restored for states in store.partitions.values())), 30)
+
+
+async def test_an_assigned_partition_is_restored_from_its_changelog(store, topics, put):
+    put(0, a=state(1), b=state(2))
+    put(1, c=state(3))
+    await assign(store, topics, 0, 1, generation=1)
+    assert set(store.partitions) == {0, 1}
+    await restored(store)
+    assert store.partitions[0].values == {b"a": state(1), b"b": state(2)}
+    assert store.partitions[1].values == {b"c": state(3)}
+    assert store.partitions[0].take_dirty() == {}
+    assert store.partitions[0].next_offset == 0
+
+
+async def test_faust_is_told_that_there_is_nothing_left_to_recover(store, topics, put):
+    put(0, a=state(1), b=state(2), c=state(3))
+    await assign(store, topics, 0, 1, generation=1)
+    assert store.persisted_offset(TP(topics.changelog, 0)) == 2
+    assert store.persisted_offset(TP(topics.changelog, 1)) == -1
+    assert store.persisted_offset(TP(topics.changelog, 2)) is None
+
+
+async def test_a_partition_that_is_kept_keeps_its_states_and_one_that_is_lost_is_forgotten(store, topics, put):
+    put(0, a=state(1))
+    put(1, b=state(1))
+    await assign(store, topics, 0, 1, generation=1)
+    await restored(store)
+    kept = store.partitions[0]
+    kept.scatter([b"new"], [state(5)], next_offset=6)
+    put(0, new=state(5))
+    await assign(store, topics, 0, 2, generation=2)
+    await restored(store)
+    assert store.partitions[0] is kept
+    assert set(store.partitions) == {0, 2}
+    assert b"b" not in store
+    assert store.persisted_offset(TP(topics.changelog, 0)) == 1
+
+
+async def test_after_a_generation_without_this_worker_every_partition_is_read_again(store, topics, put):
+    put(0, a=state(1))
+    await assign(store, topics, 0, generation=1)
+    await restored(store)
+    put(0, a=state(9))
+    await assign(store, topics, 0, generation=3)
+    await restored(store)
+    assert store.partitions[0].values == {b"a": state(9)}
+
+
+async def test_a_restore_that_a_rebalance_breaks_off_begins_anew(store, topics, put, app):
+    put(0, a=state(1))
+    await assign(store, topics, 0, generation=1)
+    broken_off = store.partitions[0]
+    await assign(store, topics, 0, generation=2)
+    assert store.partitions[0] is not broken_off
+    await restored(store)
+    assert store.partitions[0].values == {b"a": state(1)}
+    assert not broken_off.restored.done()
+    assert app.reasons == []
+
+
+async def test_a_restore_that_fails_crashes_the_application(store, topics, app, monkeypatch):
+    failure = StreamError("cannot read")
+    crashed = asyncio.Event()
+
+    def fail(_):
+        raise failure
+
+    async def crash(reason):
+        app.reasons.append(reason)
+        crashed.set()
+
+    monkeypatch.setattr(store, "_read", fail)
+    monkeypatch.setattr(app, "crash", crash)
+    await assign(store, topics, 0, generation=1)
+    await asyncio.wait_for(crashed.wait(), 30)
+    assert app.reasons == [failure]
+    assert not store.partitions[0].restored.done()
+
+
+async def test_the_store_is_one_mapping_over_its_partitions_that_only_lanes_write(store, topics, put):
+    put(0, a=state(1))
+    put(1, b=state(2), c=state(3))
+    await assign(store, topics, 0, 1, generation=1)
+    await restored(store)
+    assert len(store) == 3
+    assert set(store) == {b"a", b"b", b"c"}
+    assert store[b"c"] == state(3)
+    assert b"b" in store
+    with pytest.raises(KeyError):
+        store[b"nobody"]
+    with pytest.raises(TypeError, match="written by lanes"):
+        store[b"a"] = state(9)
+    with pytest.raises(TypeError, match="written by lanes"):
+        del store[b"a"]
+
+
+async def test_a_revoked_worker_owns_nothing(store, topics, put):
+    put(0, a=state(1))
+    await assign(store, topics, 0, generation=1)
+    await restored(store)
+    await assign(store, topics, generation=2)
+    assert store.partitions == {}
+    assert len(store) == 0
