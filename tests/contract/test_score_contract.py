@@ -1,0 +1,89 @@
+"""The scores topic's records, field by field, as design and documentation promise them to whoever reads the topic."""
+
+import json
+
+import numpy as np
+import pytest
+
+from model.decode import decode_events
+from model.events import EVENT_TYPES, Score
+from streams.fetch import Fetch
+from streams.messages import score_records
+
+FIELDS = {
+    "user_id": str,
+    "event_id": str,
+    "event_type": str,
+    "item_id": (str, type(None)),
+    "category": (str, type(None)),
+    "price": (float, type(None)),
+    "event_time": int,
+    "propensity_session": float,
+    "propensity_1h": float,
+    "propensity_24h": float,
+    "model": str,
+    "source_topic": str,
+    "source_partition": int,
+    "source_offset": int,
+    "scored_at": int,
+}
+FULL = {
+    "event_id": "e-1", "user_id": "ü", "type": "cart", "ts": "2017-11-24T16:00:17.5Z", "item_id": "sku",
+    "category": "c", "price": 10, "quantity": 2, "rating": 5,
+    "text": "secret", "context": {"device": "phone"}, "shoe_size": 44,
+}  # fmt: skip
+LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "item_id": None, "price": None}
+
+
+@pytest.fixture
+def records():
+    values = [json.dumps(event).encode() for event in (FULL, LEAST)]
+    fetch = Fetch("shop.events", 3, ["ü".encode(), b"42"], values, np.array([100, 107]))
+    batch, _ = decode_events(fetch.values, fetch.keys)
+    propensities = np.array([[0.25, 0.5, 0.75], [0.125, 0.0, 1.0]], np.float32)
+    return score_records(fetch, batch, np.arange(2), propensities, model="lstm8-ab", scored_at_ms=1700000000123)
+
+
+def test_a_score_has_exactly_the_promised_fields_of_the_promised_types(records):
+    for record in records:
+        body = json.loads(record.value)
+        assert list(body) == list(FIELDS)
+        for name, kind in FIELDS.items():
+            assert isinstance(body[name], kind), name
+            assert not isinstance(body[name], bool)
+
+
+def test_a_score_is_flat_json_on_one_line(records):
+    for record in records:
+        assert b"\n" not in record.value
+        assert record.value.count(b"{") == record.value.count(b"[") + 1 == 1
+
+
+def test_a_score_says_what_its_event_said_and_where_it_lay(records):
+    full, least = (json.loads(record.value) for record in records)
+    assert full == {
+        "user_id": "ü", "event_id": "e-1", "event_type": "cart", "item_id": "sku", "category": "c", "price": 10.0,
+        "event_time": 1511539217500, "propensity_session": 0.25, "propensity_1h": 0.5, "propensity_24h": 0.75,
+        "model": "lstm8-ab", "source_topic": "shop.events", "source_partition": 3, "source_offset": 100,
+        "scored_at": 1700000000123,
+    }  # fmt: skip
+    assert (least["user_id"], least["event_id"], least["event_type"]) == ("42", "7", "other")
+    assert (least["item_id"], least["category"], least["price"]) == (None, None, None)
+
+
+def test_the_headers_name_the_source_record_and_the_key_is_the_events(records):
+    assert [record.headers for record in records] == [
+        [("topic", b"shop.events"), ("partition", b"3"), ("offset", b"100")],
+        [("topic", b"shop.events"), ("partition", b"3"), ("offset", b"107")],
+    ]
+    assert [record.key for record in records] == ["ü".encode(), b"42"]
+
+
+def test_the_declared_message_type_is_this_contract():
+    assert Score.__struct_fields__ == tuple(FIELDS)
+
+
+def test_event_types_are_the_promised_ones():
+    assert EVENT_TYPES == (
+        "view", "search", "favorite", "cart", "remove_from_cart", "checkout", "purchase", "review", "refund", "other",
+    )  # fmt: skip
