@@ -120,8 +120,11 @@ def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | N
 
 
 def _is_older(value: bytes, known: bytes) -> bool:
-    """Tell whether `value` has seen less of the same source than `known`."""
-    if value[_SOURCE_AT : _SOURCE_AT + 4] != known[_SOURCE_AT : _SOURCE_AT + 4]:
+    """Tell whether `value` has seen less of the same source than `known`; what is too short for a state never has."""
+    if (
+        min(len(value), len(known)) < SEQUENCE.itemsize
+        or value[_SOURCE_AT : _SOURCE_AT + 4] != known[_SOURCE_AT : _SOURCE_AT + 4]
+    ):
         return False
     offset, known_offset = (struct.unpack_from("<q", state, _OFFSET_AT)[0] for state in (value, known))
     return bool(offset < known_offset)

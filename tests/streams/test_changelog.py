@@ -96,3 +96,16 @@ def test_a_reader_commits_nothing(reader, put, topic_prefix):
     restored(reader, topic_prefix)
     with pytest.raises(KafkaException):
         reader._consumer.commit(asynchronous=False)
+
+
+def test_a_record_is_found_at_its_offset(reader, put, topic_prefix):
+    put((b"a", b"1"), (b"b", b"2"), (b"c", b"3"))
+    assert reader.record_at(topic_prefix, PARTITION, 1).value() == b"2"
+    assert reader.record_at(topic_prefix, PARTITION, 0).value() == b"1"
+    assert reader.record_at(topic_prefix, PARTITION, 3) is None
+    assert reader.record_at(topic_prefix, PARTITION, -1) is None
+
+
+def test_a_value_that_is_too_short_for_a_state_is_left_to_who_reads_states(reader, put, topic_prefix):
+    put((b"a", b"\x01bogus"), (b"a", b"\x01bogus"), (b"b", state(3)), (b"b", b"x"))
+    assert restored(reader, topic_prefix) == {b"a": b"\x01bogus", b"b": b"x"}
