@@ -1,0 +1,102 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fetches import PARTITION, event
+from mock_topics import create, write
+
+from model.decode import decode_events
+from streams.changelog import PartitionReader
+from streams.fetch import Fetch
+from streams.messages import dead_letter_records, score_records
+from streams.positions import Published, published_positions
+from streams.publisher import Record
+from streams.settings import Topics
+from streams.topics import topic_configs
+
+
+@pytest.fixture
+def topics(mock_kafka, topic_prefix) -> Topics:
+    topics = Topics(prefix=topic_prefix)
+    create(mock_kafka, topic_configs(topics))
+    return topics
+
+
+@pytest.fixture
+def published(mock_kafka, topics):
+    """Read back what is published for the partition."""
+
+    def published() -> Published:
+        reader = PartitionReader(mock_kafka)
+        try:
+            return published_positions(reader, topics, PARTITION)
+        finally:
+            reader.close()
+
+    return published
+
+
+def fetch_of(topics: Topics, *values: bytes, first_offset: int = 0) -> Fetch:
+    offsets = first_offset + np.arange(len(values))
+    keys = [json.loads(value)["user_id"].encode() if value.startswith(b"{") else b"?" for value in values]
+    return Fetch(topics.events, PARTITION, keys, list(values), offsets)
+
+
+def results(fetch: Fetch) -> tuple[list[Record], list[Record]]:
+    """The scores and dead letters that a worker publishes for a fetch."""
+    batch, rejects = decode_events(fetch.values, fetch.keys)
+    half = np.full((len(batch), 3), 0.5, np.float32)
+    scores = score_records(fetch, batch, np.arange(len(batch)), half, model="m", scored_at_ms=0)
+    return scores, dead_letter_records(fetch, rejects)
+
+
+@pytest.fixture
+def process(mock_kafka, topics):
+    """Put a fetch on the events topic and its results on theirs, as a predecessor did."""
+
+    def process(fetch: Fetch, *, scores: int | None = None, produce_events: bool = True) -> None:
+        if produce_events:
+            events = [Record(key, value) for key, value in zip(fetch.keys, fetch.values, strict=True)]
+            write(mock_kafka, topics.events, PARTITION, events)
+        score_messages, dead_letters = results(fetch)
+        write(mock_kafka, topics.scores, PARTITION, score_messages[:scores])
+        write(mock_kafka, topics.dead_letters, PARTITION, dead_letters)
+
+    return process
+
+
+def test_nothing_is_published_on_new_topics(published):
+    assert published() == Published(last_score=-1, dead_letters=frozenset())
+
+
+def test_the_last_score_and_the_dead_letters_say_how_far_a_predecessor_came(topics, process, published):
+    process(fetch_of(topics, event(0), b"damaged", event(1), b"[]", event(2)), scores=2)
+    assert published() == Published(last_score=2, dead_letters=frozenset({1, 3}))
+
+
+def test_repeated_scores_do_not_set_the_position_back(topics, process, published):
+    process(fetch_of(topics, event(0), event(1), event(2)))
+    process(fetch_of(topics, event(0), event(1)), produce_events=False)
+    assert published().last_score == 2
+
+
+def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topics, process, published):
+    process(fetch_of(topics, event(0)))
+    batch = fetch_of(topics, event(0), event(1), event(2), event(3), b"damaged")
+    for stranger in (replace(batch, partition=PARTITION - 1), replace(batch, topic="other.events")):
+        scores, dead_letters = results(stranger)
+        write(mock_kafka, topics.scores, PARTITION, scores)
+        write(mock_kafka, topics.dead_letters, PARTITION, dead_letters)
+    write(mock_kafka, topics.dead_letters, PARTITION, [Record(b"k", b"from a replayed file", [("file", b"a.csv")])])
+    assert published() == Published(last_score=0, dead_letters=frozenset())
+
+
+@pytest.mark.parametrize("new_events", [0, 2, 5])
+def test_results_of_an_earlier_topic_of_the_same_name_say_nothing(mock_kafka, topics, process, published, new_events):
+    """The events that they were made from are gone: their offsets hold other events, or none yet."""
+    earlier = fetch_of(topics, event(0), event(1), b"damaged", event(2))
+    process(earlier, produce_events=False)
+    others = [Record(b"v", event(100 + number, "v")) for number in range(new_events)]
+    write(mock_kafka, topics.events, PARTITION, others)
+    assert published() == Published()
