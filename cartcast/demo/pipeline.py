@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
-
+from cartcast.demo.warm_up import warm_up
 from cartcast.local.processes import Child, wait_until_ready
 from cartcast.local.stack import LocalStack, Report, local_stack
 from cartcast.settings import Settings, load_settings
@@ -16,7 +15,6 @@ from sinks.migrate import migrate
 from streams.topics import create_topics, unused_prefix
 
 READY_TIMEOUT_SECONDS = 120.0
-WARM_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -69,23 +67,12 @@ def running_pipeline(directory: Path, config_file: Path | None, workers: int, re
             workers=[start("worker", number) for number in range(1, workers + 1)],
             sink=start("sink"),
         )
-        _warm_up_producer_ids(kafka.client_config())
+        warm_up(kafka.client_config())
         try:
             yield pipeline
         finally:
             report("stopping worker, sink, ClickHouse and Kafka")
             pipeline.request_stop()
-
-
-def _warm_up_producer_ids(client_config: dict[str, Any]) -> None:
-    """Make the fresh broker fetch its first block of producer ids now.
-
-    Until it has one it answers "coordinator load in progress", and every idempotent producer pauses half a second:
-    the delay of the first scores would be that of a broker's first minute, not of the pipeline. Best effort.
-    """
-    producer = Producer({**client_config, "transactional.id": "cartcast-demo-warm-up", "log_level": 0})
-    with suppress(KafkaException):
-        producer.init_transactions(WARM_UP_SECONDS)
 
 
 def _settings(stack: LocalStack, config_file: Path | None, workers: int) -> Settings:

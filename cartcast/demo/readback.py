@@ -84,14 +84,18 @@ def read_to_end(client_config: Mapping[str, Any], topic: str) -> Iterator[Messag
         consumer.close()
 
 
-def end_offsets(consumer: Consumer, topic: str) -> int:
-    """Return how many records `topic` has received, over all partitions."""
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return sum(
-            high
-            for partition in partitions
-            for _, high in [consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)]
-        )
-    except KafkaException as failure:
-        raise StreamError(f"Kafka does not tell how far {topic} is: {failure.args[0].str()}") from None
+class TopicEnd:
+    """How far a topic has grown; asks the brokers anew each time."""
+
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        listed = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        self._partitions = [TopicPartition(topic, partition) for partition in listed]
+        self._consumer = consumer
+
+    def records(self) -> int:
+        """Return how many records the topic has received, over all partitions; raises StreamError."""
+        try:
+            return sum(self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in self._partitions)
+        except KafkaException as failure:
+            topic, reason = self._partitions[0].topic, failure.args[0].str()
+            raise StreamError(f"Kafka does not tell how far {topic} is: {reason}") from None

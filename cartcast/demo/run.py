@@ -28,7 +28,7 @@ from streams.replay import at_once, at_rate
 
 PREPARED_EVENTS: Final = 500_000
 """Up to so many events are simulated before the clock starts, so that it does not measure the simulator."""
-LOOK_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 0.4
 CLOSE_LOOK_SECONDS: Final = 0.05
 
 
@@ -101,7 +101,7 @@ def _stack_directory(given: Path | None) -> Iterator[Path]:
 
 
 def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], report: Report) -> Iterable[Event]:
-    if options.rate is not None or options.events is None or options.events > PREPARED_EVENTS:
+    if options.events is None or options.events > PREPARED_EVENTS:
         return simulate()
     report(f"simulating {options.events:,} events of {options.users:,} shoppers")
     return list(simulate())

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Consumer
 
 from cartcast.demo.delays import DelaySummary
-from cartcast.demo.readback import end_offsets
+from cartcast.demo.readback import TopicEnd
 from cartcast.demo.shoppers import Shoppers
 from cartcast.demo.view import Buyer, Snapshot
 from streams.settings import Topics
@@ -73,7 +73,8 @@ class Watch:
         self.counts = Counts()
         self._changed_seconds = clock()
         self._consumer = Consumer({**client_config, "group.id": "cartcast-demo-watch", "log_level": 0})
-        self._topics = topics
+        self._scores = TopicEnd(self._consumer, topics.scores)
+        self._dead_letters = TopicEnd(self._consumer, topics.dead_letters)
         self._count_rows = count_rows
         self._shoppers = shoppers
         self._live = live
@@ -113,8 +114,8 @@ class Watch:
         """Count everything again; the rows last, since they come last."""
         self._update(
             Counts(
-                scores=end_offsets(self._consumer, self._topics.scores),
-                dead_letters=end_offsets(self._consumer, self._topics.dead_letters),
+                scores=self._scores.records(),
+                dead_letters=self._dead_letters.records(),
                 rows=self._count_rows(),
             )
         )
