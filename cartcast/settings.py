@@ -5,23 +5,36 @@ Each part is handed the frozen branch it uses.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from cartcast.errors import UsageError
 from sinks.settings import ClickHouseSettings, SinkSettings
 from streams.settings import Topics, WorkerSettings
 
 CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
+_PLAINLY: Final = {
+    "extra_forbidden": "there is no such setting",
+    "model_type": "holds settings of its own, not a value",
+}
+"""Pydantic's kinds of errors whose own words are of no help here."""
 
 
 class KafkaSettings(BaseModel):
     """The cluster and how to speak to it; the same for every client."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bootstrap_servers: str = "127.0.0.1:9092"
     topic_prefix: str = Field(default="cartcast", pattern=r"^[A-Za-z0-9._-]{1,200}$")
@@ -54,7 +67,7 @@ class KafkaSettings(BaseModel):
 class LogSettings(BaseModel):
     """What the long-running processes write to stderr."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = Field(
@@ -79,11 +92,11 @@ class Settings(BaseSettings):
 def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
     """Compose the tree; `flags` are nested dicts of values given on the command line, e.g. `kafka={"partitions": 8}`.
 
-    Raises UsageError with one line that names the first wrong setting.
+    Raises UsageError with one line that names the first wrong setting, and never a secret.
     """
     path = config_file or (Path(name) if (name := os.environ.get(CONFIG_FILE_VARIABLE)) else None)
-    if path is not None and not path.is_file():
-        raise UsageError(f"the settings file {path} does not exist: correct --config or {CONFIG_FILE_VARIABLE}")
+    _refuse_unknown_branches(os.environ)
+    in_file = {} if path is None else _read_file(path)
 
     class _SettingsOfThisCall(Settings):
         @classmethod
@@ -95,17 +108,51 @@ def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - Cartcast reads no .env file
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            sources = [init_settings, env_settings, file_secret_settings]
-            if path is not None:
-                sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=path))
-            return tuple(sources)
+            return init_settings, env_settings, file_secret_settings, InitSettingsSource(settings_cls, in_file)
 
     try:
         return _SettingsOfThisCall(**flags)  # type: ignore[arg-type]
     except ValidationError as failure:
-        first = failure.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {name}: {first['msg'].lower()} (given: {first['input']!r})") from None
+        raise UsageError(_first_wrong_setting(failure)) from None
+    except SettingsError as failure:
+        raise UsageError(f"{failure}: give JSON, or one variable a value, e.g. CARTCAST_KAFKA__PARTITIONS=8") from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Return the settings of a YAML file."""
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except OSError as failure:
+        reason = (failure.strerror or "").lower()
+        raise UsageError(
+            f"the settings file {path} cannot be read ({reason}): correct --config or {CONFIG_FILE_VARIABLE}"
+        ) from None
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        where = "" if mark is None else f", see line {mark.line + 1}"  # the text itself may hold a secret
+        raise UsageError(f"the settings file {path} is not YAML{where}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"the settings file {path} holds no settings: it should begin with a name such as `kafka:`")
+    return {str(name): value for name, value in content.items()}
+
+
+def _refuse_unknown_branches(environment: Mapping[str, str]) -> None:
+    """Find misspelt variables; those without `__` may be somebody else's (Kubernetes makes some for each service)."""
+    for variable in environment:
+        branch, nested, _ = variable.lower().removeprefix("cartcast_").partition("__")
+        if variable.lower().startswith("cartcast_") and nested and branch not in Settings.model_fields:
+            raise UsageError(f"variable {variable}: there is no setting {branch}")
+
+
+def _first_wrong_setting(failure: ValidationError) -> str:
+    first = failure.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if (plainly := _PLAINLY.get(first["type"])) is not None:
+        return f"setting {name}: {plainly}"
+    may_show = "." in name and "password" not in name and isinstance(first["input"], str | int | float)
+    return f"setting {name}: {first['msg'].lower()}" + (f" (given: {first['input']!r})" if may_show else "")
 
 
 def given(**flags: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 class ClickHouseSettings(BaseModel):
     """Where ClickHouse answers and as whom."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(default="http://127.0.0.1:8123", description="HTTP interface, `https://` for TLS")
     database: str = Field(
@@ -21,7 +21,7 @@ class ClickHouseSettings(BaseModel):
 class SinkSettings(BaseModel):
     """Tuning of one sink process."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     block_rows: int = Field(default=20_000, gt=0, le=1_000_000, description="most rows of one insert")
     block_seconds: float = Field(default=0.5, gt=0, description="longest time a row waits for its block to fill")

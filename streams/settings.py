@@ -35,7 +35,7 @@ class Topics(BaseModel):
 class WorkerSettings(BaseModel):
     """Tuning of one stream worker; the defaults suit a laptop and a small server alike."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     checkpoint: Path | None = Field(
         default=None, description="checkpoint directory; the one that ships with Cartcast if not given"
