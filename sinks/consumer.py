@@ -55,6 +55,7 @@ class Sink:
         self._limits = limits
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
+        self._fresh: list[TopicPartition] = []
         self._patience = Patience(clock)
         self._progress = Progress(self.counts, clock)
 
@@ -104,9 +105,17 @@ class Sink:
             raise_if_refused(failure.args[0])
             log.warning("Kafka complains", reason=failure.args[0].str())
             return
+        fresh = self._let_fresh_partitions_flow()
         for number, run in groupby(records_of(messages), _partition_of):
-            if number in self._partitions:
+            if number in self._partitions and number not in fresh:
                 self._partitions[number].add(cast("list[Record]", list(run)), since)
+
+    def _let_fresh_partitions_flow(self) -> set[int]:
+        """Return the partitions that came during the last read: what it read of them is from an earlier assignment."""
+        fresh, self._fresh = self._fresh, []
+        if fresh and not self._patience.waiting:
+            self._consumer.resume(fresh)
+        return {each.partition for each in fresh}
 
     def _longest_wait(self) -> float:
         if self._patience.waiting:
@@ -206,8 +215,8 @@ class Sink:
             self._partitions[number] = Partition(number, bookmark, self._limits)
         starts = [self._start(each.partition) for each in assigned]
         consumer.assign(starts)
-        if self._patience.waiting:
-            consumer.pause(starts)
+        consumer.pause(starts)
+        self._fresh += starts
         log.info("ready", partitions=sorted(self._partitions))
 
     def _start(self, number: int) -> TopicPartition:

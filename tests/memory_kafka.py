@@ -11,6 +11,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from sinks.blocks import Headers
 
+FETCH_RECORDS = 25
+"""Few, so that there are always records left to read when something happens."""
+
 Trouble = Callable[[str], None]
 
 
@@ -86,6 +89,7 @@ class MemoryConsumer:
         self._topic = topic
         self._trouble = trouble
         self._generation = 0
+        self._joined = False
         self._positions: dict[int, int] = {}
         self._paused: set[int] = set()
         self._gone = False
@@ -94,19 +98,29 @@ class MemoryConsumer:
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
 
     def consume(self, num_messages: int, _timeout: float) -> list[MemoryRecord]:
+        """Return records; those read before a rebalance may come together with those read after it."""
         self._step("read")
-        if self._generation == 0:
-            self._topic.generation += 1
-            self._generation = self._topic.generation
-            self._on_assign(self, self._everything())
-        elif self._generation != self._topic.generation:
-            self._on_lost(self, self._everything())
-            self._generation, self._positions, self._paused = 0, {}, set()  # it joins again at the next look
+        stale: list[MemoryRecord] = []
+        if self._generation != self._topic.generation or not self._joined:
+            if self._joined:
+                stale = self._fetch(num_messages)
+                self._on_lost(self, self._everything())
+            self._join()
+        return stale + self._fetch(num_messages)
+
+    def _join(self) -> None:
+        self._topic.generation += 1
+        self._generation, self._joined = self._topic.generation, True
+        self._positions, self._paused = {}, set()
+        self._on_assign(self, self._everything())
+
+    def _fetch(self, num_messages: int) -> list[MemoryRecord]:
         fetched: list[MemoryRecord] = []
         for partition, position in self._positions.items():
             if partition not in self._paused:
                 log = self._topic.records.get(partition, [])
-                fetched += [record for record in log if record.offset_number >= position][:num_messages]
+                ahead = [record for record in log if record.offset_number >= position]
+                fetched += ahead[: min(num_messages, FETCH_RECORDS)]
         for record in fetched:
             self._positions[record.partition_number] = record.offset_number + 1
         return fetched
