@@ -115,7 +115,12 @@ def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
 
 def _admin(client_config: Mapping[str, Any]) -> AdminClient:
     """`log_level` 0: what librdkafka would write to stderr arrives as one StreamError."""
-    return AdminClient({**client_config, "log_level": 0})
+    try:
+        return AdminClient({**client_config, "log_level": 0})
+    except KafkaException as failure:
+        raise StreamError(
+            f"Kafka's client refuses its settings ({_reason(failure)}): correct the kafka settings"
+        ) from None
 
 
 def _partition_counts(admin: AdminClient, client_config: Mapping[str, Any], topics: Topics) -> dict[str, int]:

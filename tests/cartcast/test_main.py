@@ -164,3 +164,18 @@ def test_a_missing_checkpoint_is_one_line_and_exits_with_1(tmp_path):
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert str(tmp_path / "nowhere") in ended.stderr
     assert "cartcast train" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"CARTCAST_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
+        {"CARTCAST_KAFKA__SECURITY_PROTOCOL": "SSL", "CARTCAST_KAFKA__SSL_CA_LOCATION": "/nowhere.pem"},
+    ],
+)
+def test_security_settings_that_kafkas_client_refuses_are_one_line_and_exit_with_1(run, monkeypatch, environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code, out, err = run("topics", "create")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("cartcast: Kafka's client refuses its settings (")
