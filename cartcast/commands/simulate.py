@@ -12,9 +12,12 @@ import msgspec
 import typer
 
 from cartcast.errors import UsageError
+from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.progress import Advance, progress_bar
 from model.simulator import SimulationSettings
 from model.simulator import simulate as simulated_events
+
+EXIT_INTERRUPTED = 130
 
 _EVENTS_BETWEEN_REPORTS = 10_000
 
@@ -40,8 +43,11 @@ def simulate(
         raise UsageError("--json needs --out: without it standard output carries the events")
     settings = SimulationSettings(events=events, users=users, seed=seed, with_truth=with_truth)
     started = time.monotonic()
-    with _output(out) as file, progress_bar("simulate", events, visible=out is not None) as advance:
-        _write(settings, file, advance)
+    try:
+        with stop_signals_raise(), _output(out) as file, progress_bar("simulate", events, visible=bool(out)) as advance:
+            _write(settings, file, advance)
+    except StopRequested:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     seconds = round(time.monotonic() - started, 3)
     if as_json:
         print(json.dumps({"events": events, "users": users, "seed": seed, "out": str(out), "seconds": seconds}))
