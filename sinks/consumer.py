@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 
 from sinks.blocks import Record, insert_in_halves, insert_whole
 from sinks.dead_letters import DeadLetters
-from sinks.errors import CommitRefusedError, RowsRefusedError, SinkError, UnavailableError
+from sinks.errors import CommitRefusedError, RowsRefusedError, UnavailableError
 from sinks.kafka import commit, committed_bookmarks, raise_if_refused, records_of
 from sinks.partition import BlockLimits, Partition
 from sinks.patience import Patience
@@ -55,40 +55,40 @@ class Sink:
         self._limits = limits
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
+        self._stop = Event()
         self._fresh: list[TopicPartition] = []
         self._patience = Patience(clock)
         self._progress = Progress(self.counts, clock)
 
     def run(self, stop: Event) -> None:
         """Store scores until `stop` is set, then what has been read; raises SinkError if waiting will not help."""
+        self._stop = stop
         try:
-            if self._finds_topic(stop):
+            if self._ask_topic_id() is not None:
                 self._look_at_table()
-                self._consume(stop)
+                self._consume()
         finally:
             self._consumer.close()
             self._table.close()
         log.info("stopped", **self.counts.as_dict())
 
-    def _consume(self, stop: Event) -> None:
+    def _consume(self) -> None:
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-        while not stop.is_set():
+        while not self._stop.is_set():
             self._read(self._longest_wait())
             self._store_patiently()
             self._progress.report()
         self._drain()
 
-    def _finds_topic(self, stop: Event) -> bool:
-        """Wait for a Kafka that is away; False if `stop` came first."""
-        while not stop.wait(self._patience.seconds_left()):
+    def _ask_topic_id(self) -> str | None:
+        """Wait for a Kafka that is away; None if the end came first."""
+        patience = Patience(self._clock)
+        while not self._stop.wait(patience.seconds_left()):
             try:
-                self._topic_id()
+                return self._topic_id()
             except UnavailableError as failure:
-                log.warning("waiting", reason=str(failure), pause_seconds=self._patience.failed())
-            else:
-                self._patience.succeeded()
-                return True
-        return False
+                log.warning("waiting", reason=str(failure), pause_seconds=patience.failed())
+        return None
 
     def _look_at_table(self) -> None:
         """Refuse at once what would be refused at the first block; a ClickHouse that is away may come back."""
@@ -207,10 +207,9 @@ class Sink:
             log.warning("leaving records to the next sink", reason=str(failure))
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        try:
-            topic_id = self._topic_id()
-        except UnavailableError as failure:
-            raise SinkError(f"{failure}: start the sink again") from None
+        topic_id = self._ask_topic_id()
+        if topic_id is None:
+            return
         for number, bookmark in committed_bookmarks(consumer, assigned, topic_id).items():
             self._partitions[number] = Partition(number, bookmark, self._limits)
         starts = [self._start(each.partition) for each in assigned]

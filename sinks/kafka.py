@@ -1,6 +1,7 @@
 """The sink's side of Kafka: its consumer, its commits, and what its failures mean."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -15,6 +16,10 @@ TIMEOUT_SECONDS: Final = 5.0
 COMMITTED_TIMEOUT_SECONDS: Final = 60.0
 MAX_POLL_INTERVAL_MS: Final = 600_000
 """An insert may take a minute, and a refused block many inserts."""
+SOCKET_TIMEOUT_MS: Final = 15_000
+"""A commit to a broker that has gone holds the sink up for so long, also when it is told to stop."""
+RECONNECT_MAX_MS: Final = 2_000
+COMPLAINT_SECONDS: Final = 30.0
 
 _REFUSALS: Final = frozenset(
     {
@@ -49,7 +54,9 @@ def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSe
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        "error_cb": _note_error,
+        "socket.timeout.ms": SOCKET_TIMEOUT_MS,
+        "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
+        "error_cb": _Complaints(),
         "log_level": 0,
     }
     if settings.instance_id is not None:
@@ -130,6 +137,18 @@ def raise_if_refused(error: KafkaError) -> None:
         raise SinkError(f"Kafka refuses ({error.str()}): correct the CARTCAST_KAFKA__ settings, or the broker's ACLs")
 
 
-def _note_error(error: KafkaError) -> None:
-    """Say it and go on, as librdkafka does; a fatal error comes back from the next call."""
-    log.warning("Kafka complains", reason=error.str())
+class _Complaints:
+    """Says what librdkafka complains of, one of a kind in a while: it goes on by itself, and tries often.
+
+    What it cannot get over comes back as the failure of a later call.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._quiet_until: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        now = self._clock()
+        if now >= self._quiet_until.get(error.code(), now):
+            self._quiet_until[error.code()] = now + COMPLAINT_SECONDS
+            log.warning("Kafka complains", reason=error.str())
