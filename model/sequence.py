@@ -227,6 +227,8 @@ def _duplicates(
     by_hash = np.lexsort((hashes, users))
     repeated = (np.diff(users[by_hash]) == 0) & (np.diff(hashes[by_hash]) == 0)
     suspects[by_hash[1:][repeated]] = True
+    if not suspects.any():
+        return duplicate
     for user in np.unique(users[suspects]):
         start, stop = np.searchsorted(users, [user, user + 1])
         remembered = states["event_hashes"][user].tolist()

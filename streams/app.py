@@ -44,6 +44,7 @@ def create_app(
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )
     app.counts = pipeline.counts
+    app.fetch_interval_seconds = settings.worker.fetch_interval_ms / 1000
     _connect(app, table, pipeline, settings.topics)
     return app
 

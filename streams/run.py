@@ -5,12 +5,17 @@ import logging
 import sys
 
 import faust
+import numpy as np
 import structlog
 import torch
 
+from model.batch import batch_of
 from model.checkpoint import Checkpoint
 from model.errors import CartcastError, CheckpointError
+from model.events import MIN_EVENT_TIME_MS, Event
 from model.lstm import HORIZONS
+from model.scoring import begin
+from model.sequence import Source
 from model.states import StateCodec
 from model.worker import InferenceWorker, Scorer
 from streams.app import create_app
@@ -41,6 +46,7 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
         codec=StateCodec(carried_floats, checkpoint.code),
         model_version=checkpoint.version,
     )
+    _warm_up(StateCodec(carried_floats, checkpoint.code))
     _log.info("starting", model=checkpoint.version, device=str(device), events_topic=settings.topics.events)
     try:
         _run_until_stopped(app)
@@ -48,6 +54,13 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
         publisher.stop()
         inference.stop()
         _log.info("stopped", **app.counts.as_dict())
+
+
+def _warm_up(codec: StateCodec) -> None:
+    """Append one event to a state that nobody keeps: what numpy loads at its first use must not delay a shopper."""
+    states = codec.gather([None])
+    batch = batch_of([Event(event_id="e", user_id="u", type="view", ts=MIN_EVENT_TIME_MS)] * 2)
+    begin(states, np.zeros(len(batch), np.int64), batch, Source(0, np.arange(len(batch))))
 
 
 def _run_until_stopped(app: BatchApp) -> None:

@@ -45,6 +45,9 @@ class WorkerSettings(BaseModel):
         default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
     )
     max_batch_events: int = Field(default=5000, gt=0, description="most events of one fetch that are scored together")
+    fetch_interval_ms: float = Field(
+        default=10.0, ge=0, description="least time between two fetches: events that gather meanwhile cost less each"
+    )
     linger_ms: float = Field(default=5.0, ge=0, description="how long a score waits for others to be sent with it")
     instance_id: str | None = Field(
         default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
