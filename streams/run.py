@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from typing import Final
 
 import faust
 import numpy as np
@@ -23,7 +24,10 @@ from streams.publisher import Publisher
 from streams.settings import StreamSettings
 from streams.transport import BatchApp
 
-_log = structlog.get_logger()
+_SWITCH_INTERVAL_SECONDS: Final = 0.0005
+"""How long a thread may keep the interpreter from others that wait; a score passes through four threads."""
+
+_log: Final = structlog.get_logger()
 
 
 def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.device) -> None:
@@ -34,6 +38,7 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     if checkpoint.model.config.horizons != HORIZONS:
         raise CheckpointError(f"checkpoint {checkpoint.version} scores other horizons than {', '.join(HORIZONS)}")
     torch.set_num_threads(1)  # a worker is one process a core
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     carried_floats = checkpoint.model.config.carried_floats
     inference = InferenceWorker(Scorer(checkpoint, device), max_events=4 * settings.worker.max_batch_events)
     inference.start(carried_floats)

@@ -142,6 +142,9 @@ class BatchApp(App):
         """Replaces: the transport that the broker URL's scheme names. Why: that is how ours gets in."""
         return BatchTransport(self.conf.broker_consumer, self)
 
+    def _create_directories(self) -> None:
+        """Replaces: making `<application>-data` in the current directory. Why: nothing would ever be stored there."""
+
 
 class FetchSchema(faust.Schema):  # type: ignore[type-arg]
     """Passes a Fetch through; decoding is the lanes' business."""

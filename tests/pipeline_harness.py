@@ -152,7 +152,8 @@ class Pipeline:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
             failed = any((worker.process.poll() or 0) > 0 for worker in self.workers)
-            assert not failed and time.monotonic() < deadline, f"waited in vain for {what}:\n{self.logs()}"
+            assert not failed, f"a worker failed during the wait for {what}:\n{self.logs()}"
+            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.logs()}"
             time.sleep(0.05)
 
     def logs(self) -> str:

@@ -298,3 +298,11 @@ async def test_faust_ignores_the_store_of_a_single_table(app):
 def test_faust_picks_its_transport_in_a_method_of_the_application():
     """Still needed: `BatchApp._new_transport`."""
     assert "self._new_transport()" in calls(App.transport.fget)
+
+
+def test_faust_would_make_a_data_directory_where_it_runs(app, tmp_path, monkeypatch):
+    """Still needed: `BatchApp._create_directories`."""
+    monkeypatch.chdir(tmp_path)
+    assert "self._create_directories()" in inspect.getsource(App)
+    app._create_directories()
+    assert list(tmp_path.iterdir()) == []
