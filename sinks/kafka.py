@@ -61,7 +61,11 @@ def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSe
     }
     if settings.instance_id is not None:
         config["group.instance.id"] = settings.instance_id
-    return Consumer(config)
+    try:
+        return Consumer(config)
+    except KafkaException as failure:
+        reason = str(failure.args[0].str()).rstrip(".")
+        raise SinkError(f"Kafka's client refuses its settings ({reason}): correct the kafka settings") from None
 
 
 class TopicIdentity:

@@ -179,3 +179,10 @@ def test_security_settings_that_kafkas_client_refuses_are_one_line_and_exit_with
     code, out, err = run("topics", "create")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("cartcast: Kafka's client refuses its settings (")
+
+
+def test_the_sink_says_so_too():
+    ended = cartcast("sink", CARTCAST_KAFKA__SECURITY_PROTOCOL="SASL_SSL")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-1].startswith("cartcast: Kafka's client refuses its settings (")
+    assert "Traceback" not in ended.stderr
