@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.append import Source, append_events
 from model.batch import EventBatch, batch_of
 from model.errors import TrainingError
 from model.events import PURCHASE, Event
 from model.features import Features, features_of
 from model.formats import BadRow
-from model.sequence import Runs, Source, append_events, new_sequences
+from model.runs import Runs
+from model.sequence import new_sequences
 
 _EVENTS_AT_ONCE = 20_000
 _COLUMNS = ("users", "rows", "time_ms", "type_codes", "numeric", "items", "categories")

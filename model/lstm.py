@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
-from model.sequence import Runs
+from model.runs import Runs
 
 HORIZONS: Final = ("session", "1h", "24h")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.labels import Integers
-from model.sequence import Runs
+from model.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)

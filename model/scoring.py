@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.append import Appended, Source, append_events
 from model.batch import EventBatch
 from model.features import features_of
-from model.sequence import Appended, Runs, Source, append_events
+from model.runs import Runs
 from model.states import StateCodec, replay_rings
 from model.worker import Scored, Steps
 

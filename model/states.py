@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from model.append import Appended, Source, append_events
 from model.batch import EventBatch
 from model.errors import CartcastError
-from model.sequence import LAYOUT, SEQUENCE, Appended, Source, append_events, new_sequences, state_dtype
+from model.sequence import LAYOUT, SEQUENCE, new_sequences, state_dtype
 
 _LARGEST_LOG_PRICE: Final = 709.5
 """The ring's half precision rounds the logarithm of the largest floats up to one that has no price."""

@@ -22,7 +22,8 @@ from model.labels import SESSION, Booleans, Integers, Labels, horizon_ms, label_
 from model.lstm import LSTMConfig, PackedFeatures, Packing, PropensityLSTM
 from model.metrics import evaluate, log_loss
 from model.pieces import Piece, pieces, shuffled_batches
-from model.sequence import SESSION_GAP_MS, Runs
+from model.runs import Runs
+from model.sequence import SESSION_GAP_MS
 from model.split import TimeSplit
 
 MIN_TRAIN_BUYERS: Final = 100

@@ -18,7 +18,7 @@ from model.checkpoint import Checkpoint
 from model.errors import CartcastError, CheckpointError
 from model.features import NUMERIC_FEATURES, Features
 from model.lstm import PackedFeatures, Packing
-from model.sequence import Runs
+from model.runs import Runs
 
 _STOP: Final = None
 

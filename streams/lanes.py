@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from model.append import Appended, Source
 from model.batch import EventBatch
 from model.decode import decode_events
 from model.events import OTHER
 from model.scoring import begin, finish, finish_rebuild, rebuild_steps
-from model.sequence import Appended, Source
 from model.verdict import Reject
 from streams.errors import StreamError
 from streams.fetch import Fetch

@@ -14,6 +14,7 @@ from confluent_kafka import Message
 
 from model.decode import decode_events
 from streams.changelog import PartitionReader
+from streams.errors import StreamError
 from streams.settings import Topics
 
 
@@ -32,23 +33,35 @@ class _EventId(msgspec.Struct):
 def published_positions(reader: PartitionReader, topics: Topics, partition: int) -> Published:
     """Read the ends of the scores and dead-letter topics for one source partition.
 
-    A result whose source record is not (or no longer) the one that it was made from belongs to an earlier topic of
-    the same name, and says nothing.
+    Raises StreamError if what lies there was made from an earlier events topic of the same name: its offsets mean
+    nothing in this one, neither here nor for the sink.
     """
     scores = _by_source_offset(reader.tail(topics.scores, partition), topics.events, partition)
     dead_letters = _by_source_offset(reader.tail(topics.dead_letters, partition), topics.events, partition)
-
-    def of_this_topic(results: dict[int, Message], made_from: Callable[[Message, Message], bool]) -> bool:
+    for results, made_from in ((scores, _is_score_of), (dead_letters, _is_dead_letter_of)):
         last = max(results, default=-1)
-        if last < 0 or last >= reader.end_offset(topics.events, partition):
-            return False
-        source = reader.record_at(topics.events, partition, last)
-        return source is None or made_from(source, results[last])
+        if last >= 0 and not _is_of_this_topic(reader, topics, results[last], last, made_from):
+            raise StreamError(
+                f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results "
+                f"of the earlier one: delete these two and {topics.changelog} as well and "
+                "run `cartcast topics create`, or use another CARTCAST_KAFKA__TOPIC_PREFIX"
+            )
+    return Published(max(scores, default=-1), frozenset(dead_letters))
 
-    return Published(
-        last_score=max(scores) if of_this_topic(scores, _is_score_of) else -1,
-        dead_letters=frozenset(dead_letters) if of_this_topic(dead_letters, _is_dead_letter_of) else frozenset(),
-    )
+
+def _is_of_this_topic(
+    reader: PartitionReader,
+    topics: Topics,
+    result: Message,
+    offset: int,
+    made_from: Callable[[Message, Message], bool],
+) -> bool:
+    """Tell whether a result's source record is still the one that it was made from, or has left by retention."""
+    partition = result.partition() or 0
+    if offset >= reader.end_offset(topics.events, partition):
+        return False
+    source = reader.record_at(topics.events, partition, offset)
+    return source is None or made_from(source, result)
 
 
 def _by_source_offset(messages: list[Message], topic: str, partition: int) -> dict[int, Message]:

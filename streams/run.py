@@ -10,13 +10,13 @@ import numpy as np
 import structlog
 import torch
 
+from model.append import Source
 from model.batch import batch_of
 from model.checkpoint import Checkpoint
 from model.errors import CartcastError, CheckpointError
 from model.events import MIN_EVENT_TIME_MS, Event
 from model.lstm import HORIZONS
 from model.scoring import begin
-from model.sequence import Source
 from model.states import StateCodec
 from model.worker import InferenceWorker, Scorer
 from streams.app import create_app

@@ -18,11 +18,12 @@ import torch
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from model.append import Source
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.decode import decode_events
 from model.events import Event
 from model.scoring import begin, finish
-from model.sequence import Source, source_code
+from model.sequence import source_code
 from model.states import StateCodec
 from model.worker import Scorer
 from streams.settings import Topics

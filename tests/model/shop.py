@@ -4,9 +4,9 @@ from random import Random
 
 import numpy as np
 
+from model.append import Source
 from model.batch import batch_of
 from model.events import EVENT_TYPES, Event
-from model.sequence import Source
 
 START_MS = 1_700_000_000_000
 USERS = 6

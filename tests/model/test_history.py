@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
+from model.append import Source, append_events
 from model.batch import batch_of
 from model.errors import TrainingError
 from model.events import Event
 from model.features import features_of
 from model.formats import BadRow
 from model.history import read_history
-from model.sequence import Source, append_events, new_sequences
+from model.sequence import new_sequences
 from model.simulator import SimulationSettings, simulate
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from shop import columns, shoppers_events
 
+from model.append import append_events
 from model.errors import CheckpointError
 from model.features import NUMERIC_FEATURES, Features, features_of
-from model.sequence import append_events, new_sequences
+from model.sequence import new_sequences
 from model.worker import InferenceError, InferenceWorker, Scorer, Steps, merged, select_device, split
 
 CPU = torch.device("cpu")

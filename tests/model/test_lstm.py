@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_sequence
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
 from model.lstm import HORIZONS, LSTMConfig, PackedFeatures, Packing, PropensityLSTM
-from model.sequence import Runs
+from model.runs import Runs
 
 CPU = torch.device("cpu")
 

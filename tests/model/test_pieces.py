@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.pieces import pieces, shuffled_batches
-from model.sequence import Runs
+from model.runs import Runs
 
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=20)
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 from shop import USERS, columns, shoppers_events
 
+from model.append import append_events
 from model.features import features_of
 from model.scoring import begin, finish, finish_rebuild, rebuild_steps
-from model.sequence import append_events, new_sequences
+from model.sequence import new_sequences
 from model.states import StateCodec
 from model.worker import Scorer, Steps
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference_sequence import Happened, Shopper, hashes, ring_columns
 
+from model.append import Source, append_events
 from model.batch import batch_of
 from model.events import EVENT_TYPES, Event
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, Runs, Source, append_events, new_sequences, source_code
+from model.runs import Runs
+from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, new_sequences, source_code
 
 START_MS = 1_700_000_000_123
 HALF_HOUR_MS = 30 * 60 * 1000

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shop import USERS, columns, shoppers_events
 
+from model.append import append_events
 from model.errors import CartcastError
-from model.sequence import LAYOUT, SEQUENCE, append_events, new_sequences
+from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
 
 CODEC = StateCodec(carried_floats=16, model_code=7)

@@ -13,7 +13,7 @@ from model.formats import read_events
 from model.history import read_history
 from model.labels import label_events
 from model.lstm import HORIZONS, LSTMConfig, Packing, PropensityLSTM
-from model.sequence import Runs
+from model.runs import Runs
 from model.simulator import SimulationSettings, simulate
 from model.split import TimeSplit
 from model.train import TrainingSettings, calibrated, predict_logits, run_padded, train

@@ -8,6 +8,7 @@ from mock_topics import create, write
 
 from model.decode import decode_events
 from streams.changelog import PartitionReader
+from streams.errors import StreamError
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.positions import Published, published_positions
@@ -93,10 +94,11 @@ def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topic
 
 
 @pytest.mark.parametrize("new_events", [0, 2, 5])
-def test_results_of_an_earlier_topic_of_the_same_name_say_nothing(mock_kafka, topics, process, published, new_events):
+def test_results_of_an_earlier_topic_of_the_same_name_are_refused(mock_kafka, topics, process, published, new_events):
     """The events that they were made from are gone: their offsets hold other events, or none yet."""
     earlier = fetch_of(topics, event(0), event(1), b"damaged", event(2))
     process(earlier, produce_events=False)
     others = [Record(b"v", event(100 + number, "v")) for number in range(new_events)]
     write(mock_kafka, topics.events, PARTITION, others)
-    assert published() == Published()
+    with pytest.raises(StreamError, match="created again"):
+        published()

@@ -1,0 +1,59 @@
+"""Rows sorted by user, seen as one run of rows a user."""
+
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Column = TypeVar("Column", bound=npt.NDArray[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Rows sorted by user, seen as one run of rows a user."""
+
+    users: npt.NDArray[np.int64]
+    """The users, one a run, ascending."""
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    """First and last row of each run."""
+    index: npt.NDArray[np.int64]
+    """Each row's run."""
+    rank: npt.NDArray[np.int64]
+    """Each row's place in its run, from 0."""
+
+    @classmethod
+    def of(cls, users: npt.NDArray[np.int64]) -> Self:
+        """Find the runs of ascending `users`."""
+        is_start = np.ones(len(users), np.bool_)
+        is_start[1:] = users[1:] != users[:-1]
+        starts = np.flatnonzero(is_start)
+        index = np.cumsum(is_start) - 1
+        return cls(
+            users=users[starts],
+            starts=starts,
+            ends=np.append(starts[1:], len(users))[: len(starts)] - 1,
+            index=index,
+            rank=np.arange(len(users)) - starts[index] if len(users) else index,
+        )
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return self.ends - self.starts + 1
+
+    @property
+    def longest(self) -> int:
+        return int(self.lengths.max(initial=0))
+
+    def shifted(self, values: Column, initial: Column) -> Column:
+        """Return each row's predecessor in its run; `initial[run]` for the first."""
+        previous = np.empty_like(values)
+        previous[1:] = values[:-1]
+        previous[self.starts] = initial
+        return cast("Column", previous)
+
+    def last_row_where(self, condition: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return, for each row, the last row of its run up to itself that meets the condition; -1 for none."""
+        row = np.maximum.accumulate(np.where(condition, np.arange(len(condition)), -1))
+        return np.where(row < self.starts[self.index], -1, row) if len(row) else row
