@@ -17,32 +17,19 @@ pytestmark = pytest.mark.integration
 def silent(_: str) -> None: ...
 
 
-def test_a_directory_is_opened_again_with_its_topics(tmp_path: Path) -> None:
-    topics = Topics(prefix="kept")
-    cluster_ids = []
-    for opening in range(2):
-        with local_stack(tmp_path, silent, with_clickhouse=False, preferred_ports=False) as running:
-            config = {"bootstrap.servers": running.bootstrap_servers}
-            cluster_ids.append(AdminClient(config).list_topics(timeout=10).cluster_id)
-            created = create_topics(config, topics, partitions=1, replication_factor=1)
-            if opening == 0:
-                producer = Producer(config)
-                producer.produce(topics.events, b"{}", b"ada")
-                producer.flush()
-    assert created == []
-    assert cluster_ids[0] == cluster_ids[1]
-
-
-def test_a_record_outlives_the_stack(tmp_path: Path) -> None:
+def test_a_directory_is_opened_again_with_its_topics_and_records(tmp_path: Path) -> None:
     topics = Topics(prefix="kept")
     with local_stack(tmp_path, silent, with_clickhouse=False, preferred_ports=False) as running:
         config = {"bootstrap.servers": running.bootstrap_servers}
+        cluster_id = AdminClient(config).list_topics(timeout=10).cluster_id
         create_topics(config, topics, partitions=1, replication_factor=1)
         producer = Producer(config)
         producer.produce(topics.events, b"{}", b"ada")
         producer.flush()
     with local_stack(tmp_path, silent, with_clickhouse=False, preferred_ports=False) as running:
         config = {"bootstrap.servers": running.bootstrap_servers}
+        assert AdminClient(config).list_topics(timeout=10).cluster_id == cluster_id
+        assert create_topics(config, topics, partitions=1, replication_factor=1) == []
         assert [message.key() for message in read_to_end(config, topics.events)] == [b"ada"]
 
 
