@@ -75,10 +75,11 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
         _stack_directory(directory) as stack_directory,
         running_pipeline(stack_directory, config_file, options.workers, report) as pipeline,
     ):
+        shoppers = _shoppers(options, pipeline)
         events = _prepare(options, simulate, report)
         pipeline.wait_until_ready()
         report("worker and sink are ready: letting the shoppers in")
-        return _let_in(events, options, pipeline, screen)
+        return _let_in(shoppers, events, options, pipeline, screen)
 
 
 @contextmanager
@@ -107,10 +108,16 @@ def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], repo
     return list(simulate())
 
 
-def _let_in(events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, screen: Screen) -> DemoResult:
+def _shoppers(options: DemoOptions, pipeline: Pipeline) -> Shoppers:
     kafka = pipeline.settings.kafka
     schedule = at_once if options.rate is None else at_rate(options.rate)
-    shoppers = Shoppers(events, _uncompressed(kafka), kafka.topics, schedule, keep_ids=options.events is not None)
+    return Shoppers(_uncompressed(kafka), kafka.topics, schedule, keep_ids=options.events is not None)
+
+
+def _let_in(
+    shoppers: Shoppers, events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, screen: Screen
+) -> DemoResult:
+    kafka = pipeline.settings.kafka
     with ExitStack() as block:
         rows = block.enter_context(StoredRows(pipeline.settings.clickhouse))
         reader = LiveReader(kafka.client_config(), kafka.topics) if options.reads_along else None
@@ -127,7 +134,7 @@ def _let_in(events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, s
             )
         )
         block.enter_context(screen)
-        complete = _follow(watch, shoppers, pipeline, screen)
+        complete = _follow(watch, shoppers, events, pipeline, screen)
         seconds = watch.seconds
         watch.look()
         if not complete:
@@ -149,10 +156,10 @@ def _uncompressed(kafka: KafkaSettings) -> dict[str, Any]:
     return {**kafka.client_config(), "compression.type": "none"}
 
 
-def _follow(watch: Watch, shoppers: Shoppers, pipeline: Pipeline, screen: Screen) -> bool:
+def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline: Pipeline, screen: Screen) -> bool:
     """Look until all rows are stored or nothing has moved for a minute; False if a stop signal came first."""
     try:
-        shoppers.start()
+        shoppers.start(events)
         while not (watch.is_complete or watch.is_stalled):
             pipeline.check()
             screen.show(watch.snapshot())

@@ -13,13 +13,20 @@ from streams.settings import Topics
 REMEMBERED_IDS: Final = 200_000
 """An endless demo tells duplicates by the latest ids only; the simulator repeats an event soon or never."""
 
+CONNECT_SECONDS: Final = 1.0
+"""A new idempotent producer of librdkafka asks for its producer id every half second until a broker is connected; a
+shop's producers did so long ago, so the clock starts after that."""
+
 
 class Shoppers:
-    """Produces events in the background, on schedule, until they end or `stop` is called."""
+    """Produces events in the background, on schedule, until they end or `stop` is called.
 
-    def __init__(  # noqa: PLR0913 - what it sends, where to, how fast, and how much of it is remembered
+    Make it a second before it starts: an idempotent producer that has no connection yet waits half a second for its
+    id, and so would the first events.
+    """
+
+    def __init__(
         self,
-        events: Iterable[Event],
         client_config: Mapping[str, Any],
         topics: Topics,
         schedule: Schedule,
@@ -32,8 +39,8 @@ class Shoppers:
         self.sent = 0
         self.distinct = 0
         self.started_seconds: float | None = None
-        self._events = events
-        self._producer = (client_config, topics)
+        self._events: Iterable[Event] = ()
+        self._producer = EventProducer(client_config, topics)
         self._schedule = schedule
         self._keep_ids = keep_ids
         self._clock = clock
@@ -54,8 +61,9 @@ class Shoppers:
             raise self._failure
         return self.started_seconds is not None and not self._thread.is_alive()
 
-    def start(self) -> None:
+    def start(self, events: Iterable[Event]) -> None:
         """Begin to produce."""
+        self._events = events
         self._thread.start()
 
     def wait(self) -> None:
@@ -71,7 +79,8 @@ class Shoppers:
 
     def _run(self) -> None:
         try:
-            with EventProducer(*self._producer) as producer:
+            with self._producer as producer:
+                producer.wait(CONNECT_SECONDS)
                 self.started_seconds = self._clock()
                 Replay(producer, self._schedule).send_rows("simulated", self._remembering())
         except CartcastError as failure:

@@ -26,8 +26,8 @@ class Shop:
 
     def send_events(self) -> None:
         events = [Event(event_id, f"u{event_id}", "view", 1_767_571_200_000) for event_id in EVENT_IDS]
-        shoppers = Shoppers(events, self.config, self.topics, at_once, keep_ids=True)
-        shoppers.start()
+        shoppers = Shoppers(self.config, self.topics, at_once, keep_ids=True)
+        shoppers.start(events)
         shoppers.wait()
         assert shoppers.event_ids == EVENT_IDS
         assert (shoppers.sent, shoppers.duplicates) == (20, 0)
