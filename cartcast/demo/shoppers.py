@@ -19,11 +19,7 @@ shop's producers did so long ago, so the clock starts after that."""
 
 
 class Shoppers:
-    """Produces events in the background, on schedule, until they end or `stop` is called.
-
-    Make it a second before it starts: an idempotent producer that has no connection yet waits half a second for its
-    id, and so would the first events.
-    """
+    """Produces events in the background, on schedule, until they end or `stop` is called."""
 
     def __init__(
         self,
