@@ -38,6 +38,11 @@ check: setup ## lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: setup ## measure: cost of each stage, throughput of the whole pipeline, delay at 2,000 events a second
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/stages.py
+	@echo "==> full speed" && $(BIN)/cartcast demo --events 200000 --users 20000 --no-dashboard --json 2>/dev/null
+	@echo "==> 2,000 events a second" && $(BIN)/cartcast demo --events 60000 --users 20000 --rate 2000 --no-dashboard --json 2>/dev/null
+
 lock: $(INSTALLED) ## resolve pyproject.toml again into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header \
 	  --output-file requirements.lock pyproject.toml

@@ -18,7 +18,6 @@ from faust.types.tuples import ConsumerMessage
 from streams.fetch import Fetch
 from streams.pipeline import Counts
 
-
 _ALL_PAUSED_SECONDS: Final = 0.02
 
 

@@ -1,5 +1,6 @@
 """The demo in a terminal: one picture of the pipeline, drawn from a snapshot."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -68,12 +69,16 @@ def draw(now: Snapshot) -> RenderableType:
     )
 
 
+_REMOTE_FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""rich's SVG asks another server for its font; the reader's own monospace font does."""
+
+
 def save_picture(now: Snapshot, path: Path, command: str) -> None:
     """Write the picture as SVG, in a terminal's frame that shows the command. Raises OSError."""
     console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(draw(now))
     path.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(path), title=command)
+    path.write_text(_REMOTE_FONT.sub("", console.export_svg(title=command)), encoding="utf-8")
 
 
 def _pipeline(now: Snapshot) -> RenderableType:
