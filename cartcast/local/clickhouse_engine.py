@@ -6,7 +6,7 @@ Handles of one directory share the engine and run at the same time; `SET` and `U
 import fcntl
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -30,7 +30,7 @@ class Engine:
         """Open `directory`, waiting for a predecessor's lock; raises LocalStackError when it stays locked."""
         import chdb  # noqa: PLC0415 - loads 400 MB of engine, which only this process needs
 
-        self._connect = chdb.connect
+        self._connect: Callable[[str], Any] = chdb.connect
         self._directory = directory
         give_up = time.monotonic() + patience_seconds
         self._lock = self._lock_directory(give_up)
