@@ -44,7 +44,8 @@ def create_app(
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )
     app.counts = pipeline.counts
-    app.fetch_interval_seconds = settings.worker.fetch_interval_ms / 1000
+    app.fetch_min_bytes = settings.worker.fetch_min_bytes
+    app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
     _connect(app, table, pipeline, settings.topics)
     return app
 

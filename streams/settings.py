@@ -45,8 +45,13 @@ class WorkerSettings(BaseModel):
         default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
     )
     max_batch_events: int = Field(default=5000, gt=0, description="most events of one fetch that are scored together")
-    fetch_interval_ms: float = Field(
-        default=10.0, ge=0, description="least time between two fetches: events that gather meanwhile cost less each"
+    fetch_min_bytes: int = Field(
+        default=256 * 1024,
+        gt=0,
+        description="Kafka `fetch.min.bytes`: the broker lets this much gather, so that each event costs less, ...",
+    )
+    fetch_max_wait_ms: int = Field(
+        default=10, ge=0, description="Kafka `fetch.max.wait.ms`: ... but for no longer than this"
     )
     linger_ms: float = Field(default=5.0, ge=0, description="how long a score waits for others to be sent with it")
     instance_id: str | None = Field(
