@@ -57,6 +57,23 @@ class EventBatch:
         return len(self.user_ids)
 
 
+def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
+    """Return one batch of all events; `positions` still refer to what each batch was made from."""
+    return EventBatch(
+        positions=np.concatenate([batch.positions for batch in batches]),
+        user_ids=[one for batch in batches for one in batch.user_ids],
+        event_ids=[one for batch in batches for one in batch.event_ids],
+        item_ids=[one for batch in batches for one in batch.item_ids],
+        categories=[one for batch in batches for one in batch.categories],
+        type_codes=np.concatenate([batch.type_codes for batch in batches]),
+        event_time_ms=np.concatenate([batch.event_time_ms for batch in batches]),
+        prices=np.concatenate([batch.prices for batch in batches]),
+        event_hashes=np.concatenate([batch.event_hashes for batch in batches]),
+        item_codes=np.concatenate([batch.item_codes for batch in batches]),
+        category_codes=np.concatenate([batch.category_codes for batch in batches]),
+    )
+
+
 def event_hash(event_id: str) -> int:
     """Return the 64-bit hash by which a repeated event id is recognised; 0 means an empty slot and is avoided."""
     return xxhash.xxh3_64_intdigest(event_id.encode()) or 1

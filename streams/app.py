@@ -14,10 +14,12 @@ from model.sequence import source_code
 from model.states import StateCodec
 from model.worker import InferenceWorker
 from streams.agents import score_events
+from streams.counts import Counts
 from streams.fetch import Fetch
 from streams.lanes import Acknowledge, Lanes
 from streams.pipeline import Pipeline
 from streams.publisher import Publisher
+from streams.scoring import JointScoring
 from streams.settings import StreamSettings, Topics
 from streams.tables import TABLE_NAME, SequenceStore
 from streams.transport import BatchApp, FetchSchema, StoreTable
@@ -34,16 +36,15 @@ def create_app(
     """Return the application that scores the events topic; `inference` serves the model that `codec` belongs to."""
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings))
     table = _sequences_table(app, settings)
+    app.counts = Counts()
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
-        inference=inference,
-        codec=codec,
+        scoring=JointScoring(inference, codec, source_code(settings.source_identity), app.counts),
         model_version=model_version,
-        source_code=source_code(settings.source_identity),
         clock_ms=lambda: time.time_ns() // 1_000_000,
+        counts=app.counts,
     )
-    app.counts = pipeline.counts
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
     _connect(app, table, pipeline, settings.topics)

@@ -13,17 +13,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Appended, Source
 from model.batch import EventBatch
 from model.decode import decode_events
 from model.events import OTHER
-from model.scoring import begin, finish, finish_rebuild, rebuild_steps
 from model.verdict import Reject
 from streams.errors import StreamError
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.pipeline import Pipeline
 from streams.publisher import Delivery, Record
+from streams.scoring import Request
 from streams.tables import PartitionStates
 
 _QUEUED_FETCHES: Final = 2
@@ -37,7 +36,8 @@ class _Scored:
     """A fetch whose states are stored and whose results are to be published."""
 
     batch: EventBatch
-    appended: Appended
+    rows: npt.NDArray[np.int64]
+    """The accepted rows of the batch."""
     propensities: npt.NDArray[np.float32]
     rejects: list[Reject]
 
@@ -135,28 +135,23 @@ class Lane:
 
     async def _score(self, fetch: Fetch) -> _Scored:
         """Score a fetch against its users' states and store the states."""
-        codec, inference = self._pipeline.codec, self._pipeline.inference
+        codec = self._pipeline.scoring.codec
         batch, rejects = decode_events(fetch.values, fetch.keys)
         users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions])
         states = codec.gather(self._states.gather(users))
-        if (rebuild := rebuild_steps(codec, states)) is not None:
-            finish_rebuild(states, rebuild, await asyncio.wrap_future(inference.submit(rebuild)))
-        source = Source(self._pipeline.source_code, fetch.offsets[batch.positions])
-        begun = begin(states, index, batch, source)
-        propensities = finish(states, begun, await asyncio.wrap_future(inference.submit(begun.steps)))
-        self._states.scatter(users, codec.scatter(states), fetch.next_offset)
-        return _Scored(batch, begun.appended, propensities, rejects)
+        answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))
+        self._states.scatter(users, codec.scatter(answer.states), fetch.next_offset)
+        return _Scored(batch, answer.rows, answer.propensities, rejects)
 
     def _unpublished(self, fetch: Fetch, scored: _Scored) -> tuple[list[Record], list[Record]]:
         """Encode the results that no predecessor has published."""
-        published = self._states.published
-        appended, rejects = scored.appended, scored.rejects
-        fresh = fetch.offsets[scored.batch.positions[appended.rows]] > published.last_score
-        rejects = [reject for reject in rejects if int(fetch.offsets[reject.position]) not in published.dead_letters]
+        published, offsets = self._states.published, fetch.offsets
+        fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
+        rejects = [reject for reject in scored.rejects if int(offsets[reject.position]) not in published.dead_letters]
         scores = score_records(
             fetch,
             scored.batch,
-            appended.rows[fresh],
+            scored.rows[fresh],
             scored.propensities[fresh],
             model=self._pipeline.model_version,
             scored_at_ms=self._pipeline.clock_ms(),
@@ -164,12 +159,10 @@ class Lane:
         return scores, dead_letter_records(fetch, rejects)
 
     def _count(self, fetch: Fetch, scored: _Scored) -> None:
-        counts, appended = self._pipeline.counts, scored.appended
+        counts = self._pipeline.counts
         counts.events += len(fetch.values)
-        counts.scored += len(appended)
-        counts.duplicates += appended.duplicates
-        counts.already_applied += appended.already_applied
-        counts.other_types += int((appended.type_codes == OTHER).sum())
+        counts.scored += len(scored.rows)
+        counts.other_types += int((scored.batch.type_codes[scored.rows] == OTHER).sum())
         counts.dead_letters.update(reject.reason for reject in scored.rejects)
 
     async def _publish(self, topic: str, records: list[Record]) -> None:

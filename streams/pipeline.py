@@ -1,30 +1,12 @@
-"""What every lane shares: the model, the producer, the clock, the counts."""
+"""What every lane shares: the scoring, the producer, the clock, the counts."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
-from model.states import StateCodec
-from model.worker import InferenceWorker
+from streams.counts import Counts
 from streams.publisher import Publisher
+from streams.scoring import JointScoring
 from streams.settings import Topics
-
-
-@dataclass(slots=True)
-class Counts:
-    """What this worker has done since it started."""
-
-    events: int = 0
-    scored: int = 0
-    duplicates: int = 0
-    already_applied: int = 0
-    other_types: int = 0
-    dead_letters: Counter[str] = field(default_factory=Counter)
-    """By reason."""
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the counts as a log line's fields."""
-        return asdict(self) | {"dead_letters": dict(self.dead_letters)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +15,7 @@ class Pipeline:
 
     topics: Topics
     publisher: Publisher
-    inference: InferenceWorker
-    codec: StateCodec
+    scoring: JointScoring
     model_version: str
-    source_code: int
-    """The hash by which sequence states know this events topic."""
     clock_ms: Callable[[], int]
-    counts: Counts = field(default_factory=Counts)
+    counts: Counts

@@ -16,8 +16,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from faust.types.tuples import ConsumerMessage
 
+from streams.counts import Counts
 from streams.fetch import Fetch
-from streams.pipeline import Counts
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 
@@ -128,6 +128,8 @@ class BatchConsumer(driver.Consumer):
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that runs aiokafka, whose fetches the broker answers when there is enough to answer with."""
 
+    app: "BatchApp"
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:  # noqa: ANN401 - Faust's signature
         """Adds to: making the aiokafka consumer; Faust passes neither setting on, and aiokafka reads both at its start.
 
@@ -135,8 +137,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         the first record of one partition, while aiokafka asks for nothing more until that is consumed.
         """
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_min_bytes = self.app.fetch_min_bytes  # noqa: SLF001 - the test watches over it
-        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001
+        consumer._fetch_min_bytes = self.app.fetch_min_bytes
+        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms
         return consumer
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import torch
 from confluent_kafka import Producer
-from fetches import PARTITION, START_MS, TOPICS
+from fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from hypothesis import settings
 from memory_publisher import MemoryPublisher
 
@@ -14,8 +14,10 @@ from model.checkpoint import Calibration, Checkpoint
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.states import StateCodec
 from model.worker import InferenceWorker, Scorer
+from streams.counts import Counts
 from streams.lanes import Lane
 from streams.pipeline import Pipeline
+from streams.scoring import JointScoring
 from streams.tables import PartitionStates
 
 settings.register_profile("without deadline", deadline=None)
@@ -40,14 +42,14 @@ def inference(checkpoint: Checkpoint) -> Iterator[InferenceWorker]:
 
 @pytest.fixture
 def pipeline(checkpoint, inference) -> Pipeline:
+    codec, counts = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code), Counts()
     return Pipeline(
         topics=TOPICS,
         publisher=MemoryPublisher(),
-        inference=inference,
-        codec=StateCodec(checkpoint.model.config.carried_floats, checkpoint.code),
+        scoring=JointScoring(inference, codec, SOURCE_CODE, counts),
         model_version=checkpoint.version,
-        source_code=1,
         clock_ms=lambda: START_MS,
+        counts=counts,
     )
 
 

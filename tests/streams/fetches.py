@@ -11,6 +11,7 @@ from streams.settings import Topics
 PARTITION = 3
 TOPICS = Topics(prefix="shop")
 START_MS = 1_700_000_000_000
+SOURCE_CODE = 1
 
 
 def event(number: int, user: str = "u") -> bytes:

@@ -3,13 +3,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from fetches import PARTITION, TOPICS, Acks, event, fetch, fetches, put, source_offsets
+from fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
 from memory_publisher import MemoryPublisher, let_others_run
 
 from model.states import StateCodec
+from streams.counts import Counts
 from streams.errors import StreamError
 from streams.lanes import Lane, Lanes
 from streams.positions import Published
+from streams.scoring import JointScoring
 from streams.tables import PartitionStates
 
 
@@ -196,16 +198,22 @@ async def test_scores_do_not_depend_on_how_the_broker_cuts_the_fetches(pipeline,
             assert one == pytest.approx(other, abs=1e-5)
 
 
-async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carries(pipeline, states, lane, failures):
+async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carries(
+    pipeline, inference, states, lane, failures
+):
     await put(lane, Acks(), *fetches(3))
     await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 3)
-    other = replace(pipeline, codec=StateCodec(16, 99), publisher=MemoryPublisher())
+    other_model = JointScoring(inference, StateCodec(16, 99), SOURCE_CODE, Counts())
+    other = replace(pipeline, scoring=other_model, publisher=MemoryPublisher())
     second = Lane(other, states, failures.append)
     await put(second, Acks(), *fetches(1, first=3))
     await other.publisher.until(lambda: len(other.publisher.produced) == 1)
     await put(lane, Acks(), *fetches(1, first=4))
     await second.close()
-    rebuilt, (state,) = json.loads(other.publisher.produced[0].record.value), other.codec.gather([states.values[b"u"]])
+    rebuilt, (state,) = (
+        json.loads(other.publisher.produced[0].record.value),
+        other_model.codec.gather([states.values[b"u"]]),
+    )
     assert state["sequence"]["model"] == 99
     assert 0 < rebuilt["propensity_1h"] < 1
 

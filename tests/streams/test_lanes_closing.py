@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fetches import PARTITION, TOPICS, Acks, fetches, put, source_offsets
+from fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, fetches, put, source_offsets
 from memory_publisher import let_others_run
 
 from model.worker import InferenceWorker, Scorer
 from streams.errors import StreamError
 from streams.lanes import Lane
+from streams.scoring import JointScoring
 from streams.tables import PartitionStates
 
 
@@ -37,7 +38,7 @@ async def gated(checkpoint, pipeline):
     worker.start(checkpoint.model.config.carried_floats)
     scorer.gate.clear()
     scorer.entered.clear()
-    yield scorer, replace(pipeline, inference=worker)
+    yield scorer, replace(pipeline, scoring=JointScoring(worker, pipeline.scoring.codec, SOURCE_CODE, pipeline.counts))
     scorer.gate.set()
     worker.stop()
 

@@ -102,6 +102,15 @@ async def test_the_application_consumes_through_this_transport(app, consumer):
     assert type(consumer) is BatchConsumer
 
 
+async def test_the_broker_is_asked_to_let_records_gather(app):
+    app.fetch_min_bytes, app.fetch_max_wait_ms = 4321, 17
+    thread = app.consumer._thread
+    thread.thread_loop.close()
+    asked = thread._create_worker_consumer(app.transport)
+    await asked.stop()
+    assert (asked._fetch_min_bytes, asked._fetch_max_wait_ms) == (4321, 17)
+
+
 async def test_a_fetch_of_the_source_topic_is_one_message_and_of_a_changelog_one_each(consumer):
     messages = await messages_of(
         consumer,
@@ -230,6 +239,10 @@ def calls(function) -> str:
         (App, "_on_partitions_revoked", "self._consumer_wait_empty"),
         (App, "_stop_consumer", "self._consumer_wait_empty"),
         (App, "_consumer_wait_empty", "consumer.wait_empty()"),
+        (driver.Consumer, "__init__", "self._new_consumer_thread()"),
+        (driver.AIOKafkaConsumerThread, "_create_consumer", "self._create_worker_consumer(transport)"),
+        (AIOKafkaConsumer, "start", "fetch_min_bytes=self._fetch_min_bytes"),
+        (AIOKafkaConsumer, "start", "fetch_max_wait_ms=self._fetch_max_wait_ms"),
         (driver.AIOKafkaConsumerThread, "seek_to_committed", "self._ensure_consumer().seek_to_committed"),
     ],
 )  # fmt: skip

@@ -1,0 +1,129 @@
+"""Scoring together what several partitions bring at the same moment.
+
+Appending a handful of events and running the model on them costs about a millisecond whatever their number, and under
+light load every partition brings a handful at about the same time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.append import Source
+from model.batch import EventBatch, concatenated
+from model.scoring import begin, finish, finish_rebuild, rebuild_steps
+from model.states import StateCodec
+from model.worker import InferenceWorker
+from streams.counts import Counts
+
+_GATHER_SECONDS: Final = 0.001
+_ENOUGH_EVENTS: Final = 512
+"""So many events are worth a pass of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A batch, the states of its users, and the offsets of its events in its partition."""
+
+    states: npt.NDArray[np.void]
+    users: npt.NDArray[np.int64]
+    """`users[i]` is the index among `states` of event i's user."""
+    batch: EventBatch
+    offsets: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request."""
+
+    states: npt.NDArray[np.void]
+    rows: npt.NDArray[np.int64]
+    """The accepted rows of the batch, sorted by user."""
+    propensities: npt.NDArray[np.float32]
+    """`(accepted, horizons)`"""
+
+
+class JointScoring:
+    """Scores the requests of many partitions, few at a time; users of different requests are different users."""
+
+    def __init__(self, inference: InferenceWorker, codec: StateCodec, source_code: int, counts: Counts) -> None:
+        """Make one of `source_code`, the hash by which sequence states know the events topic."""
+        self._inference = inference
+        self.codec = codec
+        self._source_code = source_code
+        self._counts = counts
+        self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def score(self, request: Request) -> Answer:
+        """Append the batch to the states and score it; raises what the inference raises."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((request, answer))
+        if sum(len(waiting.batch) for waiting, _ in self._waiting) >= _ENOUGH_EVENTS:
+            self._start()
+        elif self._timer is None:
+            self._timer = loop.call_later(_GATHER_SECONDS, self._start)
+        return await answer
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        group, self._waiting = self._waiting, []
+        task = asyncio.get_running_loop().create_task(self._answer(group))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _answer(self, group: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+        requests = [request for request, _ in group]
+        try:
+            answers = _parted(await self._score(_joined(requests)), requests)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the lanes wait for it and must be told
+            for _, answer in group:
+                if not answer.done():
+                    answer.set_exception(failure)
+        else:
+            for (_, answer), part in zip(group, answers, strict=True):
+                if not answer.done():
+                    answer.set_result(part)
+
+    async def _score(self, request: Request) -> Answer:
+        states = request.states
+        if (rebuild := rebuild_steps(self.codec, states)) is not None:
+            finish_rebuild(states, rebuild, await asyncio.wrap_future(self._inference.submit(rebuild)))
+        begun = begin(states, request.users, request.batch, Source(self._source_code, request.offsets))
+        self._counts.duplicates += begun.appended.duplicates
+        self._counts.already_applied += begun.appended.already_applied
+        scored = await asyncio.wrap_future(self._inference.submit(begun.steps))
+        return Answer(states, begun.appended.rows, finish(states, begun, scored))
+
+
+def _joined(requests: Sequence[Request]) -> Request:
+    """Make one request of several."""
+    if len(requests) == 1:
+        return requests[0]
+    firsts = accumulate((len(request.states) for request in requests), initial=0)
+    return Request(
+        states=np.concatenate([request.states for request in requests]),
+        users=np.concatenate([request.users + first for request, first in zip(requests, firsts, strict=False)]),
+        batch=concatenated([request.batch for request in requests]),
+        offsets=np.concatenate([request.offsets for request in requests]),
+    )
+
+
+def _parted(answer: Answer, requests: Sequence[Request]) -> list[Answer]:
+    """Cut the answer to `_joined(requests)`, whose rows are sorted by user and so by request, into one a request."""
+    users = accumulate((len(request.states) for request in requests), initial=0)
+    events = list(accumulate((len(request.batch) for request in requests), initial=0))
+    request_of_row = np.searchsorted(events, answer.rows, side="right") - 1
+    cuts = np.searchsorted(request_of_row, np.arange(len(requests) + 1))
+    return [
+        Answer(answer.states[first:last], answer.rows[start:stop] - event, answer.propensities[start:stop])
+        for (first, last), event, (start, stop) in zip(pairwise(users), events, pairwise(cuts), strict=False)
+    ]
