@@ -9,10 +9,9 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from cartcast.local.ports import LOOPBACK, free_port
+from cartcast.local.ports import LOOPBACK
 from cartcast.local.processes import Child, Children, wait_until_ready
 
-DEFAULT_PORT = 9092
 FORMAT_TIMEOUT_SECONDS = 60.0
 READY_TIMEOUT_SECONDS = 60.0
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
@@ -59,11 +58,6 @@ class KafkaNode:
 
         class_path = ":".join(str(jar) for jar in self.jars)
         return [str(JAVA), *JVM_OPTIONS, "-Dlog4j2.level=WARN", "-cp", class_path]
-
-
-def kafka_node(directory: Path, jars: Sequence[Path], preferred_port: int = DEFAULT_PORT) -> KafkaNode:
-    """Describe a node on free ports, on `preferred_port` if nobody has it."""
-    return KafkaNode(directory, jars, port=free_port(preferred_port), controller_port=free_port())
 
 
 def _properties(port: int, controller_port: int, data: Path) -> str:

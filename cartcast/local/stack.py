@@ -12,11 +12,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from cartcast.errors import LocalStackError
-from cartcast.local.kafka import kafka_node
+from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
-from cartcast.local.ports import LOOPBACK, free_port
+from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import Child, Children, wait_until_ready
 
+KAFKA_PORT = 9092
 CLICKHOUSE_PORT = 8123
 CLICKHOUSE_READY_SECONDS = 60.0
 LOCK_WAIT_SECONDS = 10.0
@@ -62,11 +63,16 @@ def local_stack(
     `preferred_ports`: take 9092 and 8123 if they are free, else any. Raises LocalStackError.
     """
     directory = directory.absolute()
-    with _locked(directory) as lock, Children(directory / "logs", keep_open=[lock.fileno()]) as children:
+    with (
+        _locked(directory) as lock,
+        claimed_port(CLICKHOUSE_PORT if preferred_ports else 0) as clickhouse_port,
+        claimed_port(KAFKA_PORT if preferred_ports else 0) as kafka_port,
+        claimed_port() as controller_port,
+        Children(directory / "logs", keep_open=[lock.fileno()]) as children,
+    ):
         jars = kafka_jars(cache or default_cache(), report)
-        clickhouse_port = free_port(CLICKHOUSE_PORT if preferred_ports else 0)
         clickhouse = _start_clickhouse(children, directory, clickhouse_port) if with_clickhouse else None
-        node = kafka_node(directory / "kafka", jars, *([] if preferred_ports else [0]))
+        node = KafkaNode(directory / "kafka", jars, kafka_port, controller_port)
         report(f"starting Apache Kafka on {node.bootstrap_servers}")
         broker = node.start(children)
         node.wait_until_ready(broker)

@@ -5,8 +5,9 @@ import random
 import pytest
 from sink_process import Scores, SinkProcess, Stored, lag, pipeline_settings
 
-from cartcast.local.kafka import kafka_node
+from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.ports import free_port
 from cartcast.local.processes import Children
 from sinks.migrate import migrate
 from streams.topics import create_topics
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_broker_that_is_killed_and_started_again_costs_no_row_and_doubles_none(clickhouse, topic_prefix, tmp_path):
-    node = kafka_node(tmp_path / "kafka", kafka_jars(default_cache(), print), 0)
+    node = KafkaNode(tmp_path / "kafka", kafka_jars(default_cache(), print), free_port(), free_port())
     settings = pipeline_settings(node.bootstrap_servers, clickhouse, topic_prefix)
     migrate(settings.clickhouse)
     with Children(tmp_path / "logs") as children:
