@@ -1,11 +1,12 @@
 """The settings tree: the only place that reads the environment.
 
-Precedence: flag > environment (`CARTCAST_KAFKA__BOOTSTRAP_SERVERS`) > YAML file (`--config`) > default.
+Precedence: flag > environment (`CARTCAST_KAFKA__BOOTSTRAP_SERVERS`) > files of one value each, named like the variables
+(`CARTCAST_SECRETS_DIR`: where Docker and Kubernetes mount secrets) > YAML file (`--config`) > default.
 Each part is handed the frozen branch it uses.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -24,6 +26,7 @@ from sinks.settings import ClickHouseSettings, SinkSettings
 from streams.settings import Topics, WorkerSettings
 
 CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
+SECRETS_DIRECTORY_VARIABLE = "CARTCAST_SECRETS_DIR"
 _PLAINLY: Final = {
     "extra_forbidden": "there is no such setting",
     "model_type": "holds settings of its own, not a value",
@@ -78,9 +81,7 @@ class LogSettings(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set, in one tree."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CARTCAST_", env_nested_delimiter="__", frozen=True, extra="forbid", secrets_dir=None
-    )
+    model_config = SettingsConfigDict(env_prefix="CARTCAST_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -95,7 +96,9 @@ def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
     Raises UsageError with one line that names the first wrong setting, and never a secret.
     """
     path = config_file or (Path(name) if (name := os.environ.get(CONFIG_FILE_VARIABLE)) else None)
+    secrets = _secrets_directory()
     _refuse_unknown_branches(os.environ)
+    _refuse_unknown_branches(path.name for path in (secrets.iterdir() if secrets else ()))
     in_file = {} if path is None else _read_file(path)
 
     class _SettingsOfThisCall(Settings):
@@ -108,7 +111,8 @@ def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - Cartcast reads no .env file
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, file_secret_settings, InitSettingsSource(settings_cls, in_file)
+            in_files = NestedSecretsSettingsSource(file_secret_settings, secrets)
+            return init_settings, env_settings, in_files, InitSettingsSource(settings_cls, in_file)
 
     try:
         return _SettingsOfThisCall(**flags)  # type: ignore[arg-type]
@@ -138,9 +142,18 @@ def _read_file(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in content.items()}
 
 
-def _refuse_unknown_branches(environment: Mapping[str, str]) -> None:
+def _secrets_directory() -> Path | None:
+    name = os.environ.get(SECRETS_DIRECTORY_VARIABLE)
+    if not name:
+        return None
+    if not (Path(name).is_dir() and os.access(name, os.R_OK | os.X_OK)):
+        raise UsageError(f"{name} is no directory that can be read: correct {SECRETS_DIRECTORY_VARIABLE}")
+    return Path(name)
+
+
+def _refuse_unknown_branches(variables: Iterable[str]) -> None:
     """Find misspelt variables; those without `__` may be somebody else's (Kubernetes makes some for each service)."""
-    for variable in environment:
+    for variable in variables:
         branch, nested, _ = variable.lower().removeprefix("cartcast_").partition("__")
         if variable.lower().startswith("cartcast_") and nested and branch not in Settings.model_fields:
             raise UsageError(f"variable {variable}: there is no setting {branch}")

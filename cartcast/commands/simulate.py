@@ -37,7 +37,7 @@ def simulate(
     The true propensities are the probabilities that a purchase follows, given the shopper's events so far and perfect
     knowledge of the process (docs/simulator.md). About 1 % of the events arrive late and 0.5 % twice.
 
-    Example: cartcast simulate --events 1000000 --users 10000 --seed 7 --with-truth --out shop.jsonl
+    Example: cartcast simulate --events 100000 --with-truth --out shop.jsonl
     """
     if as_json and out is None:
         raise UsageError("--json needs --out: without it standard output carries the events")

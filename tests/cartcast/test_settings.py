@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cartcast.errors import UsageError
-from cartcast.settings import CONFIG_FILE_VARIABLE, Settings, given, load_settings
+from cartcast.settings import CONFIG_FILE_VARIABLE, SECRETS_DIRECTORY_VARIABLE, Settings, given, load_settings
 
 SECRET = "hunter2"  # noqa: S105 - nobody's
 
@@ -71,6 +71,29 @@ def test_the_environment_may_name_the_file_and_a_flag_another(config, monkeypatc
     monkeypatch.setenv(CONFIG_FILE_VARIABLE, str(named_by_environment))
     assert load_settings().kafka.partitions == 8
     assert load_settings(config("kafka: {partitions: 9}")).kafka.partitions == 9
+
+
+def test_a_secret_may_be_a_file_that_is_named_like_its_variable(config, monkeypatch, tmp_path):
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "CARTCAST_CLICKHOUSE__PASSWORD").write_text(f"{SECRET}\n")
+    (secrets / "cartcast_kafka__sasl_password").write_text("in the file")
+    (secrets / "of-another-application").write_text("?")
+    monkeypatch.setenv(SECRETS_DIRECTORY_VARIABLE, str(secrets))
+    monkeypatch.setenv("CARTCAST_KAFKA__SASL_PASSWORD", "in the environment")
+    settings = load_settings(config("clickhouse: {password: in-yaml, user: in-yaml}"))
+    assert settings.clickhouse.password.get_secret_value() == SECRET
+    assert settings.clickhouse.user == "in-yaml"
+    assert settings.kafka.sasl_password.get_secret_value() == "in the environment"
+    (secrets / "CARTCAST_CLICKHOSE__PASSWORD").write_text(SECRET)
+    assert "there is no setting clickhose" in refusal()
+
+
+def test_a_secrets_directory_that_cannot_be_read_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text(SECRET)
+    for name in ("nowhere", "file"):
+        monkeypatch.setenv(SECRETS_DIRECTORY_VARIABLE, str(tmp_path / name))
+        assert SECRETS_DIRECTORY_VARIABLE in refusal()
 
 
 def test_an_empty_file_sets_nothing(config):
