@@ -16,10 +16,10 @@ from model.worker import InferenceWorker
 from streams.agents import score_events
 from streams.counts import Counts
 from streams.fetch import Fetch
+from streams.joint_scoring import JointScoring
 from streams.lanes import Acknowledge, Lanes
 from streams.pipeline import Pipeline
 from streams.publisher import Publisher
-from streams.scoring import JointScoring
 from streams.settings import StreamSettings, Topics
 from streams.tables import TABLE_NAME, SequenceStore
 from streams.transport import BatchApp, FetchSchema, StoreTable

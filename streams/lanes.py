@@ -19,10 +19,10 @@ from model.events import OTHER
 from model.verdict import Reject
 from streams.errors import StreamError
 from streams.fetch import Fetch
+from streams.joint_scoring import Request
 from streams.messages import dead_letter_records, score_records
 from streams.pipeline import Pipeline
 from streams.publisher import Delivery, Record
-from streams.scoring import Request
 from streams.tables import PartitionStates
 
 _QUEUED_FETCHES: Final = 2

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streams.counts import Counts
+from streams.joint_scoring import JointScoring
 from streams.publisher import Publisher
-from streams.scoring import JointScoring
 from streams.settings import Topics
 
 

@@ -15,9 +15,9 @@ from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.states import StateCodec
 from model.worker import InferenceWorker, Scorer
 from streams.counts import Counts
+from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
 from streams.pipeline import Pipeline
-from streams.scoring import JointScoring
 from streams.tables import PartitionStates
 
 settings.register_profile("without deadline", deadline=None)

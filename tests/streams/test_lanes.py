@@ -9,9 +9,9 @@ from memory_publisher import MemoryPublisher, let_others_run
 from model.states import StateCodec
 from streams.counts import Counts
 from streams.errors import StreamError
+from streams.joint_scoring import JointScoring
 from streams.lanes import Lane, Lanes
 from streams.positions import Published
-from streams.scoring import JointScoring
 from streams.tables import PartitionStates
 
 

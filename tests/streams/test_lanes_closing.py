@@ -9,8 +9,8 @@ from memory_publisher import let_others_run
 
 from model.worker import InferenceWorker, Scorer
 from streams.errors import StreamError
+from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
-from streams.scoring import JointScoring
 from streams.tables import PartitionStates
 
 

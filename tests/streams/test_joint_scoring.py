@@ -7,7 +7,7 @@ from fetches import START_MS
 from model.batch import batch_of
 from model.events import Event
 from model.worker import InferenceError
-from streams.scoring import JointScoring, Request
+from streams.joint_scoring import JointScoring, Request
 
 
 class CountingInference:
