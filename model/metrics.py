@@ -1,63 +1,77 @@
-"""How good probabilities are, per horizon; scikit-learn does the arithmetic."""
+"""How good probabilities are, per horizon."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from model.labels import Booleans
+from model.ranking import DECISION_METRICS, METRICS, Floats, Ranking, losses_of
 
-Floats = npt.NDArray[np.float64]
+UNDECIDED: Final = 0.5
+"""The threshold where no event is followed by a purchase, and any is as good."""
 
-ECE_BINS: Final = 20
-_CLOSEST: Final = 1e-7
-"""Probabilities nearer to 0 or 1 count as this near: one confident mistake must not make a log loss infinite."""
+Metrics = dict[str, float | int | None]
 
 
-def evaluate(propensities: Floats, bought: Booleans, known: Booleans, horizons: Sequence[str]) -> dict[str, object]:
+def evaluate(
+    propensities: Floats,
+    bought: Booleans,
+    known: Booleans,
+    horizons: Sequence[str],
+    thresholds: Sequence[float] | None = None,
+) -> dict[str, object]:
     """Return each horizon's metrics over its known labels; all arrays are `(events, horizons)`."""
     return {
-        horizon: metrics_of(propensities[known[:, column], column], bought[known[:, column], column])
+        horizon: metrics_of(
+            propensities[known[:, column], column],
+            bought[known[:, column], column],
+            None if thresholds is None else thresholds[column],
+        )
         for column, horizon in enumerate(horizons)
     }
 
 
-def metrics_of(propensities: Floats, bought: Booleans) -> dict[str, float | int | None]:
-    """Return the metrics of one horizon; what needs both classes is None where there is one only."""
-    from sklearn import metrics  # noqa: PLC0415 - slow to import, and only training needs it
+def metrics_of(propensities: Floats, bought: Booleans, threshold: float | None = None) -> Metrics:
+    """Return the metrics of one horizon; what needs both classes is None where there is one only.
 
-    positives = int(bought.sum())
-    counts: dict[str, float | int | None] = {"events": len(bought), "positives": positives}
+    Without a threshold there are no decisions to be right or wrong, hence no accuracy, precision, recall and F1.
+    """
+    counts: Metrics = {"events": len(bought), "positives": int(bought.sum())}
     if not len(bought):
         return counts
-    clipped = np.clip(propensities, _CLOSEST, 1 - _CLOSEST)
-    both = 0 < positives < len(bought)
-    return counts | {
-        "base_rate": positives / len(bought),
-        "roc_auc": float(metrics.roc_auc_score(bought, propensities)) if both else None,
-        "pr_auc": float(metrics.average_precision_score(bought, propensities)) if both else None,
-        "log_loss": log_loss(clipped, bought),
-        "brier": float(np.mean((propensities - bought) ** 2)),
-        "ece": expected_calibration_error(propensities, bought),
-    }
+    names = METRICS if threshold is not None else tuple(name for name in METRICS if name not in DECISION_METRICS)
+    measured = dict(zip(METRICS, Ranking.of(propensities, bought, threshold=threshold).measure(), strict=True))
+    return counts | {name: plain(measured[name]) for name in names}
+
+
+def plain(value: float) -> float | None:
+    """Return what JSON can say: a number, or None for NaN."""
+    return None if np.isnan(value) else float(value)
 
 
 def log_loss(propensities: Floats, bought: Booleans) -> float:
     """Return the mean negative log likelihood."""
-    clipped = np.clip(propensities, _CLOSEST, 1 - _CLOSEST)
-    return float(-np.mean(np.where(bought, np.log(clipped), np.log1p(-clipped))))
+    return float(losses_of(propensities, bought).mean())
 
 
-def expected_calibration_error(propensities: Floats, bought: Booleans, bins: int = ECE_BINS) -> float:
+def expected_calibration_error(propensities: Floats, bought: Booleans) -> float:
     """Return the mean distance of probability and frequency over bins of equal counts.
 
     Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning" (2015), with adaptive bins.
     """
-    order = np.argsort(propensities, kind="stable")
-    distances = [
-        abs(float(propensities[part].mean()) - float(bought[part].mean())) * len(part)
-        for part in np.array_split(order, bins)
-        if len(part)
-    ]
-    return sum(distances) / len(order)
+    return float(Ranking.of(propensities, bought).measure()[METRICS.index("ece")])
+
+
+def best_threshold(propensities: Floats, bought: Booleans) -> float:
+    """Return the propensity from which on to expect a purchase, so that F1 is highest on these events.
+
+    It lies halfway between two propensities, so that the last digits of another machine change no decision.
+    """
+    ranking = Ranking.of(propensities, bought)
+    events, buyers = ranking.reached()
+    if buyers[-1] == 0:
+        return UNDECIDED
+    best = int(np.argmax(2 * buyers[1:] / (events[1:] + buyers[-1])))
+    distinct = np.append(ranking.propensities[ranking.ties], 0.0)
+    return float((distinct[best] + distinct[best + 1]) / 2)

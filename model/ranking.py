@@ -1,0 +1,137 @@
+"""One horizon's events in order of propensity, and every metric as a function of how much each event counts.
+
+Sorting is the dear part and is done once. A bootstrap resample of users is then one weight an event, and costs a few
+cumulative sums. With weights of one the values are scikit-learn's, which a test checks.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from model.labels import Booleans, Integers
+
+Floats = npt.NDArray[np.float64]
+
+SHARES_PERCENT: Final = (1, 5, 10)
+"""Of the events with the highest propensities, how many lift and gain look at."""
+RANKING_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
+DECISION_METRICS: Final = ("accuracy", "precision", "recall", "f1")
+SHARE_METRICS: Final = tuple(f"{name}_{share}_percent" for name in ("lift", "gain") for share in SHARES_PERCENT)
+METRICS: Final = (*RANKING_METRICS, *DECISION_METRICS, *SHARE_METRICS)
+"""What `Ranking.measure` returns, in order."""
+
+ECE_BINS: Final = 20
+_CLOSEST: Final = 1e-7
+"""Probabilities nearer to 0 or 1 count as this near: one confident mistake must not make a log loss infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Events `(n,)`, the highest propensity first."""
+
+    propensities: Floats
+    bought: Booleans
+    users: Integers
+    """Numbers by which a resample says how often each user was drawn."""
+    losses: Floats
+    """Negative log likelihoods."""
+    ties: Integers
+    """The last position of each distinct propensity."""
+    bins: Integers
+    """The first position of each bin of the calibration error: ECE_BINS of about equal counts."""
+    chosen: int | None
+    """How many distinct propensities reach the threshold; None without one."""
+
+    @classmethod
+    def of(
+        cls,
+        propensities: Floats,
+        bought: Booleans,
+        users: Integers | None = None,
+        threshold: float | None = None,
+    ) -> Self:
+        """Sort `(n,)` events; whoever reaches the threshold is taken for a buyer."""
+        order = np.argsort(-propensities, kind="stable")
+        ordered = propensities[order].astype(np.float64)
+        ties = np.flatnonzero(np.append(np.diff(ordered) != 0, [True] * bool(len(ordered))))
+        return cls(
+            propensities=ordered,
+            bought=bought[order],
+            users=(np.arange(len(order)) if users is None else users)[order],
+            losses=losses_of(ordered, bought[order]),
+            ties=ties,
+            bins=np.unique(np.arange(ECE_BINS) * len(order) // ECE_BINS),
+            chosen=None if threshold is None else int((ordered[ties] >= threshold).sum()),
+        )
+
+    def __len__(self) -> int:
+        return len(self.bought)
+
+    def reached(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """Return the weight, and the buyers' weight, down to each distinct propensity; both begin with 0."""
+        each = np.ones(len(self)) if weights is None else weights
+        events = np.concatenate(([0.0], np.cumsum(each)[self.ties]))
+        buyers = np.concatenate(([0.0], np.cumsum(each * self.bought)[self.ties]))
+        return events, buyers
+
+    def measure(self, weights: Floats | None = None) -> Floats:
+        """Return the values of METRICS `(len(METRICS),)`; NaN for what cannot be told, such as a rank of one class."""
+        each = np.ones(len(self)) if weights is None else weights
+        events, buyers = self.reached(each)
+        total, positives = events[-1], buyers[-1]
+        if total == 0:
+            return np.full(len(METRICS), np.nan)
+        misses = self.propensities - self.bought
+        return np.array(
+            [
+                positives / total,
+                *_areas(events, buyers),
+                each @ self.losses / total,
+                each @ misses**2 / total,
+                np.abs(np.add.reduceat(each * misses, self.bins)).sum() / total,
+                *self._decisions(events, buyers),
+                *_shares(events, buyers),
+            ]
+        )
+
+    def _decisions(self, events: Floats, buyers: Floats) -> tuple[float, ...]:
+        if self.chosen is None:
+            return (np.nan,) * len(DECISION_METRICS)
+        flagged, found, total, positives = events[self.chosen], buyers[self.chosen], events[-1], buyers[-1]
+        return (
+            (found + total - positives - (flagged - found)) / total,
+            _ratio(found, flagged),
+            _ratio(found, positives),
+            _ratio(2 * found, flagged + positives),
+        )
+
+
+def losses_of(propensities: Floats, bought: Booleans) -> Floats:
+    """Return each event's negative log likelihood."""
+    clipped = np.clip(propensities, _CLOSEST, 1 - _CLOSEST)
+    return np.asarray(-np.where(bought, np.log(clipped), np.log1p(-clipped)))
+
+
+def _areas(events: Floats, buyers: Floats) -> tuple[float, float]:
+    """Return ROC AUC and PR AUC (average precision, without interpolation)."""
+    positives, others = buyers[-1], events - buyers
+    if not 0 < positives < events[-1]:
+        return np.nan, np.nan
+    precision = np.divide(buyers[1:], events[1:], out=np.zeros(len(events) - 1), where=events[1:] > 0)
+    roc_auc = np.trapezoid(buyers, others) / (positives * others[-1])
+    return float(roc_auc), float(np.diff(buyers) @ precision / positives)
+
+
+def _shares(events: Floats, buyers: Floats) -> Floats:
+    """Return lift and gain of the highest shares; a tie over the edge counts with the part of it that fits."""
+    shares = np.array(SHARES_PERCENT) / 100
+    if buyers[-1] == 0:
+        return np.full(2 * len(shares), np.nan)
+    gains = np.interp(shares * events[-1], events, buyers) / buyers[-1]
+    return np.concatenate((gains / shares, gains))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else np.nan
