@@ -62,6 +62,8 @@ class Appended:
     type_codes: npt.NDArray[np.uint8]
     item_codes: npt.NDArray[np.uint16]
     category_codes: npt.NDArray[np.uint16]
+    token_codes: npt.NDArray[np.uint16]
+    """`(accepted, TOKENS)`"""
     log_prices: npt.NDArray[np.float32]
     """log1p of the price, NaN for none."""
     previous_items: npt.NDArray[np.uint16]
@@ -189,6 +191,7 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
         type_codes=batch.type_codes[rows],
         item_codes=batch.item_codes[rows],
         category_codes=batch.category_codes[rows],
+        token_codes=batch.token_codes[rows],
         log_prices=log_prices,
         previous_items=windows["item"],
         previous_types=windows["type"],
@@ -267,6 +270,7 @@ def _ring_events(
     ring_events["category"] = batch.category_codes[rows]
     ring_events["price"] = np.minimum(log_prices, np.finfo(np.float16).max)
     ring_events["type"] = batch.type_codes[rows]
+    ring_events["tokens"] = batch.token_codes[rows]
     return ring_events
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xxhash
 
 from model.events import OTHER, TYPE_CODES
+from model.text import token_codes
 
 
 class EventLike(Protocol):
@@ -29,6 +30,8 @@ class EventLike(Protocol):
     def category(self) -> str | None: ...
     @property
     def price(self) -> float | None: ...
+    @property
+    def text(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class EventBatch:
     item_codes: npt.NDArray[np.uint16]
     """16-bit hash of the item id, 0 where the event has none."""
     category_codes: npt.NDArray[np.uint16]
+    token_codes: npt.NDArray[np.uint16]
+    """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -71,6 +76,7 @@ def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
         event_hashes=np.concatenate([batch.event_hashes for batch in batches]),
         item_codes=np.concatenate([batch.item_codes for batch in batches]),
         category_codes=np.concatenate([batch.category_codes for batch in batches]),
+        token_codes=np.concatenate([batch.token_codes for batch in batches]),
     )
 
 
@@ -103,4 +109,5 @@ def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | Non
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=np.array(list(map(id_code, items)), np.uint16),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
+        token_codes=token_codes([event.text for event in events]),
     )

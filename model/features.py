@@ -56,6 +56,8 @@ class Features:
     items: npt.NDArray[np.int64]
     categories: npt.NDArray[np.int64]
     """Codes `(events,)`; 0 is none for items and categories."""
+    tokens: npt.NDArray[np.int64]
+    """Codes of the words that were written `(events, TOKENS)`, 0 for none."""
 
     def __len__(self) -> int:
         return len(self.types)
@@ -70,6 +72,7 @@ def features_of(appended: Appended) -> Features:
         types=appended.type_codes.astype(np.int64),
         items=appended.item_codes.astype(np.int64),
         categories=appended.category_codes.astype(np.int64),
+        tokens=appended.token_codes.astype(np.int64),
     )
 
 

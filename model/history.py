@@ -1,9 +1,13 @@
-"""Whole histories as columns, made by the same append-and-features code that the worker runs."""
+"""Whole histories as columns, made by the same append-and-features code that the worker runs.
 
-from collections.abc import Iterable
+What grows with the number of events lives in a `Storage`, so in memory only up to its limit. What grows with the number
+of users only does not: about 150 bytes for each one's id.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +19,22 @@ from model.events import PURCHASE, Event
 from model.features import Features, features_of
 from model.formats import BadRow
 from model.runs import Runs
-from model.sequence import new_sequences
+from model.sequence import SEQUENCE, new_sequences
+from model.storage import Storage
 
-_EVENTS_AT_ONCE = 20_000
-_COLUMNS = ("users", "rows", "time_ms", "type_codes", "numeric", "items", "categories")
+_EVENTS_AT_ONCE: Final = 20_000
+_ROWS_AT_ONCE: Final = 200_000
+_COLUMNS: Final = (
+    "users",
+    "rows",
+    "time_ms",
+    "applied_ms",
+    "type_codes",
+    "numeric",
+    "items",
+    "categories",
+    "tokens",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +47,21 @@ class History:
     """Which event of the input it was, from 0; bad rows are not counted."""
     time_ms: npt.NDArray[np.int64]
     """The event's own timestamp."""
+    applied_ms: npt.NDArray[np.int64]
+    """The time at which it was applied: its own, or that of a later event of the user that arrived before it."""
     type_codes: npt.NDArray[np.uint8]
     numeric: npt.NDArray[np.float32]
     items: npt.NDArray[np.uint16]
     categories: npt.NDArray[np.uint16]
+    tokens: npt.NDArray[np.uint16]
+    starts: npt.NDArray[np.int64]
+    """Each user's first row, and at the end the number of rows `(users + 1,)`."""
     user_ids: list[str] = field(repr=False)
     """By number of user."""
     duplicates: int
     bad_rows: int
+    storage: Storage = field(repr=False)
+    """Where the columns are, and where more of their length belong."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -48,55 +71,90 @@ class History:
         return np.asarray(self.type_codes == PURCHASE)
 
     @property
-    def runs(self) -> Runs:
-        """One run of rows a user."""
-        return Runs.of(self.users)
+    def out_of_order(self) -> int:
+        """How many events arrived after a later one of their user."""
+        return sum(int((self.time_ms[part] < self.applied_ms[part]).sum()) for part in self.parts())
+
+    def parts(self) -> Iterator[slice]:
+        """Cut the rows between users into parts that memory can hold: an end is the first user's beyond the size."""
+        first = 0
+        while first < len(self):
+            user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
+            yield slice(first, first := int(self.starts[user]))
 
     def features(self, rows: npt.NDArray[np.int64]) -> Features:
         """Return the model's inputs for some rows."""
-        return Features(
+        found = Features(
             numeric=self.numeric[rows],
             types=self.type_codes[rows].astype(np.int64),
             items=self.items[rows].astype(np.int64),
             categories=self.categories[rows].astype(np.int64),
+            tokens=self.tokens[rows].astype(np.int64),
         )
+        self.storage.used(found.numeric.nbytes)
+        return found
 
 
 class _Appending:
-    """Users' states while a history is read, and the columns read so far."""
+    """Users' states while a history is read, and the columns read so far, in order of arrival."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage) -> None:
         self.numbers: dict[str, int] = {}
         self.duplicates = 0
         self.read = 0
         self.chunks: list[dict[str, npt.NDArray[Any]]] = []
+        self._storage = storage
         self._states = new_sequences(1024)
+
+    @property
+    def events_by_user(self) -> npt.NDArray[np.int64]:
+        """How many events were accepted of each user."""
+        return self._states["events"][: len(self.numbers)].astype(np.int64)
 
     def append(self, batch: EventBatch) -> None:
         users = np.array([self.numbers.setdefault(user, len(self.numbers)) for user in batch.user_ids], np.int64)
-        while len(self.numbers) > len(self._states):
-            self._states = np.concatenate((self._states, new_sequences(len(self._states))))
+        if len(self.numbers) > len(self._states):
+            self._make_room()
         rows = self.read + np.arange(len(batch))
         appended = append_events(self._states, users, batch, Source(0, rows))
         features = features_of(appended)
-        self.chunks.append(
-            {
-                "users": appended.users,
-                "rows": rows[appended.rows],
-                "time_ms": batch.event_time_ms[appended.rows],
-                "type_codes": appended.type_codes,
-                "numeric": features.numeric,
-                "items": appended.item_codes,
-                "categories": appended.category_codes,
-            }
-        )
+        columns = {
+            "users": appended.users,
+            "rows": rows[appended.rows],
+            "time_ms": batch.event_time_ms[appended.rows],
+            "applied_ms": appended.time_ms,
+            "type_codes": appended.type_codes,
+            "numeric": features.numeric,
+            "items": appended.item_codes,
+            "categories": appended.category_codes,
+            "tokens": appended.token_codes,
+        }
+        self.chunks.append({name: self._storage.keep(columns[name]) for name in _COLUMNS})
+        self._storage.used(len(batch) * SEQUENCE.itemsize)
         self.read += len(batch)
         self.duplicates += appended.duplicates
 
+    def _make_room(self) -> None:
+        size = len(self._states)
+        while size < len(self.numbers):
+            size *= 2
+        states = self._storage.empty((size,), SEQUENCE)
+        states[: len(self._states)] = self._states
+        for first in range(len(self._states), size, _EVENTS_AT_ONCE):
+            some = states[first : first + _EVENTS_AT_ONCE]
+            some[...] = new_sequences(len(some))
+            self._storage.used(some.nbytes)
+        self._states = states
 
-def read_history(rows: Iterable[Event | BadRow]) -> History:
-    """Read events in order of arrival. Raises TrainingError if there is none."""
-    appending, bad_rows = _Appending(), 0
+
+def read_history(
+    rows: Iterable[Event | BadRow], storage: Storage | None = None, arrivals: Storage | None = None
+) -> History:
+    """Read events in order of arrival into `storage`; `arrivals` holds them until all are read.
+
+    Raises TrainingError if there is none.
+    """
+    appending, bad_rows = _Appending(arrivals or Storage()), 0
     source = iter(rows)
     while chunk := list(islice(source, _EVENTS_AT_ONCE)):
         events = [row for row in chunk if isinstance(row, Event)]
@@ -105,11 +163,33 @@ def read_history(rows: Iterable[Event | BadRow]) -> History:
             appending.append(batch_of(events))
     if not appending.read:
         raise TrainingError("there is not one event to learn from: check the files and their --format")
-    return _sorted_by_user(appending, bad_rows)
+    return _sorted_by_user(appending, bad_rows, storage or Storage())
 
 
-def _sorted_by_user(appending: _Appending, bad_rows: int) -> History:
-    users = np.concatenate([chunk["users"] for chunk in appending.chunks])
-    order = np.argsort(users, kind="stable")  # chunks are in order of arrival, and so are a user's rows in each
-    columns = {name: np.concatenate([chunk.pop(name) for chunk in appending.chunks])[order] for name in _COLUMNS}
-    return History(**columns, user_ids=list(appending.numbers), duplicates=appending.duplicates, bad_rows=bad_rows)
+def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> History:
+    """Put each chunk's rows where their users' are; chunks are in order of arrival, and so are a user's rows in each.
+
+    A counting sort, because it needs memory for the users only, and each row is written once.
+    """
+    starts = np.concatenate(([0], np.cumsum(appending.events_by_user)))
+    columns = {
+        name: storage.empty((int(starts[-1]), *column.shape[1:]), column.dtype)
+        for name, column in appending.chunks[0].items()
+    }
+    free = starts[:-1].copy()  # the place of each user's next row
+    for chunk in appending.chunks:
+        runs = Runs.of(chunk["users"])
+        place = free[chunk["users"]] + runs.rank
+        free[runs.users] += runs.lengths
+        for name in _COLUMNS:
+            values = chunk.pop(name)
+            columns[name][place] = values
+            storage.used(values.nbytes)
+    return History(
+        **columns,
+        starts=starts,
+        user_ids=list(appending.numbers),
+        duplicates=appending.duplicates,
+        bad_rows=bad_rows,
+        storage=storage,
+    )

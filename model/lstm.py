@@ -33,6 +33,8 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     item_embedding: Size = 12
     category_buckets: Buckets = 512
     category_embedding: Size = 12
+    token_buckets: Buckets = 1024
+    token_embedding: Size = 12
     horizons: tuple[str, ...] = HORIZONS
     numeric_features: tuple[str, ...] = NUMERIC_FEATURES
 
@@ -55,7 +57,8 @@ class PropensityLSTM(nn.Module):
         self.type_embedding = nn.Embedding(len(EVENT_TYPES), config.type_embedding)
         self.item_embedding = nn.Embedding(config.item_buckets, config.item_embedding, padding_idx=0)
         self.category_embedding = nn.Embedding(config.category_buckets, config.category_embedding, padding_idx=0)
-        embedded = config.type_embedding + config.item_embedding + config.category_embedding
+        self.token_embedding = nn.EmbeddingBag(config.token_buckets, config.token_embedding, mode="mean", padding_idx=0)
+        embedded = config.type_embedding + config.item_embedding + config.category_embedding + config.token_embedding
         self.lstm = nn.LSTM(embedded + len(config.numeric_features), config.hidden_size)
         self.heads = nn.Linear(config.hidden_size + len(config.numeric_features), len(config.horizons))
 
@@ -78,6 +81,7 @@ class PropensityLSTM(nn.Module):
                 self.type_embedding(inputs.types),
                 self.item_embedding(_bucket(inputs.items, self.config.item_buckets)),
                 self.category_embedding(_bucket(inputs.categories, self.config.category_buckets)),
+                self.token_embedding(_bucket(inputs.tokens, self.config.token_buckets)),
             ),
             dim=1,
         )
@@ -101,6 +105,7 @@ class PackedFeatures:
     types: Tensor
     items: Tensor
     categories: Tensor
+    tokens: Tensor
     batch_sizes: Tensor
     """How many sequences are still running at each step; on the CPU, as torch wants it."""
 
@@ -135,5 +140,6 @@ class Packing:
             types=torch.from_numpy(features.types[self.rows]).to(device, non_blocking=True),
             items=torch.from_numpy(features.items[self.rows]).to(device, non_blocking=True),
             categories=torch.from_numpy(features.categories[self.rows]).to(device, non_blocking=True),
+            tokens=torch.from_numpy(features.tokens[self.rows]).to(device, non_blocking=True),
             batch_sizes=torch.from_numpy(self.batch_sizes),
         )

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-LAYOUT: Final = 1
+from model.text import TOKENS
+
+LAYOUT: Final = 2
 """Version of the record's layout; a state of another layout is refused, never misread."""
 RING_EVENTS: Final = 32
 REMEMBERED_IDS: Final = 64
@@ -14,7 +16,7 @@ SESSION_GAP_MS: Final = 30 * 60 * 1000
 
 RECENT_GROUPS: Final = ("view", "search", "favorite", "cart", "purchase")
 """Groups of event types whose recent counts are kept; a checkout counts as cart, other types in no group."""
-RECENT_DECAY_SECONDS: Final = (15 * 60, 4 * 3600, 48 * 3600)
+RECENT_DECAY_SECONDS: Final = (15 * 60, 4 * 3600, 48 * 3600, 14 * 86_400)
 """Time constants of the exponentially decayed counts."""
 
 RING_EVENT: Final = np.dtype(
@@ -24,7 +26,7 @@ RING_EVENT: Final = np.dtype(
         ("category", "<u2"),
         ("price", "<f2"),  # log1p of the price, NaN for none
         ("type", "u1"),
-        ("spare", "u1"),
+        ("tokens", "<u2", (TOKENS,)),  # words that the shopper wrote, 0 for none
     ]
 )
 SEQUENCE: Final = np.dtype(

@@ -94,5 +94,6 @@ def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
         event_hashes=np.arange(1, count + 1, dtype=np.uint64),
         item_codes=ring["item"],
         category_codes=ring["category"],
+        token_codes=ring["tokens"],
     )
     return append_events(new_sequences(len(sequences)), users, batch, Source(0, np.arange(count)))

@@ -19,6 +19,7 @@ from model.errors import CartcastError, CheckpointError
 from model.features import NUMERIC_FEATURES, Features
 from model.lstm import PackedFeatures, Packing
 from model.runs import Runs
+from model.text import TOKENS
 
 _STOP: Final = None
 
@@ -170,6 +171,7 @@ def merged(requests: list[Steps]) -> Steps:
             types=np.concatenate([part.types for part in features]),
             items=np.concatenate([part.items for part in features]),
             categories=np.concatenate([part.categories for part in features]),
+            tokens=np.concatenate([part.tokens for part in features]),
         ),
         users=np.concatenate(users),
         carried=np.concatenate([request.carried for request in requests]),
@@ -191,5 +193,6 @@ def split(scored: Scored, requests: list[Steps]) -> list[Scored]:
 def _warm_up_steps(carried_floats: int) -> Steps:
     events = 64
     zeros = np.zeros(events, np.int64)
-    features = Features(np.zeros((events, len(NUMERIC_FEATURES)), np.float32), zeros, zeros, zeros)
+    numeric, tokens = np.zeros((events, len(NUMERIC_FEATURES)), np.float32), np.zeros((events, TOKENS), np.int64)
+    features = Features(numeric, zeros, zeros, zeros, tokens)
     return Steps(features, np.arange(events), np.zeros((events, carried_floats), np.float32))

@@ -4,9 +4,12 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from model.batch import event_hash, id_code
 from model.events import EVENT_TYPES, Event
 from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS
+from model.text import TOKENS, token_codes
 
 HALF_HOUR_MS = 30 * 60 * 1000
 REMEMBERED = 64
@@ -58,9 +61,7 @@ class Shopper:
         self.events += 1
         self.last_time_ms = time_ms
         previous = self.ring
-        as_stored = Event(
-            event.event_id, event.user_id, event.type, time_ms, event.item_id, event.category, event.price
-        )
+        as_stored = msgspec.structs.replace(event, ts=time_ms)
         self.ring = [*self.ring, as_stored][-RING:]
         recent = [[self.recent[g, decay] for decay in RECENT_DECAY_SECONDS] for g in RECENT_GROUPS]
         age_ms = time_ms - self.session_start_s * 1000
@@ -87,6 +88,7 @@ def ring_columns(ring: list[Event]) -> dict[str, list[int]]:
         "time_s": empty + [event.ts // 1000 for event in ring],
         "item": empty + [id_code(event.item_id) for event in ring],
         "category": empty + [id_code(event.category) for event in ring],
+        "tokens": [[0] * TOKENS for _ in empty] + token_codes([event.text for event in ring]).tolist(),
         "type": empty + [EVENT_TYPES.index(event.type) for event in ring],
     }
 

@@ -25,6 +25,7 @@ def shoppers_events(count: int, seed: int = 1, users: int = USERS) -> list[Event
                 item_id=random.choice([None, "i1", "i2", "i3"]),
                 category=random.choice([None, "c1", "c2"]),
                 price=random.choice([None, 0.0, 9.99, 250.0]),
+                text=random.choice([None, None, "red shoes", "size 42, delivery tomorrow please"]),
             )
         )
     return events

@@ -10,6 +10,7 @@ from model.append import append_events
 from model.errors import CheckpointError
 from model.features import NUMERIC_FEATURES, Features, features_of
 from model.sequence import new_sequences
+from model.text import TOKENS
 from model.worker import InferenceError, InferenceWorker, Scorer, Steps, merged, select_device, split
 
 CPU = torch.device("cpu")
@@ -25,7 +26,7 @@ def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> 
 
 def nothing(carried_floats: int) -> Steps:
     none = np.zeros(0, np.int64)
-    features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none)
+    features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none, none.reshape(0, TOKENS))
     return Steps(features, none, np.zeros((0, carried_floats), np.float32))
 
 

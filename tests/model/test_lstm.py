@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +11,15 @@ from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
 from model.lstm import HORIZONS, LSTMConfig, PackedFeatures, Packing, PropensityLSTM
 from model.runs import Runs
+from model.text import TOKENS
 
 CPU = torch.device("cpu")
 
 
 def network(hidden_size: int, seed: int = 3) -> PropensityLSTM:
     torch.manual_seed(seed)
-    return PropensityLSTM(LSTMConfig(hidden_size=hidden_size, item_buckets=16, category_buckets=8)).eval()
+    config = LSTMConfig(hidden_size=hidden_size, item_buckets=16, category_buckets=8, token_buckets=10)
+    return PropensityLSTM(config).eval()
 
 
 def random_features(events: int, seed: int = 5) -> Features:
@@ -25,7 +29,16 @@ def random_features(events: int, seed: int = 5) -> Features:
         types=rng.integers(0, len(EVENT_TYPES), events),
         items=rng.choice([0, 1, 15, 16, 65535, 30000], events),
         categories=rng.choice([0, 1, 7, 8, 65535], events),
+        tokens=np.sort(rng.choice([0, 0, 1, 9, 10, 65535], (events, TOKENS)))[:, ::-1].copy(),
     )
+
+
+def rows_of(features: Features, rows) -> Features:
+    return Features(*(getattr(features, field.name)[rows] for field in fields(Features)))
+
+
+def mean_of(vectors, size: int):
+    return np.mean(vectors, axis=0) if vectors else np.zeros(size)
 
 
 def bucket(code: int, buckets: int) -> int:
@@ -49,6 +62,10 @@ def slow_reference(model: PropensityLSTM, features: Features, rows, h, c):
             weights["type_embedding.weight"][features.types[row]],
             weights["item_embedding.weight"][bucket(features.items[row], model.config.item_buckets)],
             weights["category_embedding.weight"][bucket(features.categories[row], model.config.category_buckets)],
+            mean_of([
+                weights["token_embedding.weight"][bucket(token, model.config.token_buckets)]
+                for token in features.tokens[row] if token
+            ], model.config.token_embedding),
         ])  # fmt: skip
         gates = (
             weights["lstm.weight_ih_l0"] @ x + weights["lstm.bias_ih_l0"]
@@ -105,9 +122,7 @@ def test_carrying_the_state_over_equals_the_full_sequence(lengths, first_part):
     for part in (np.flatnonzero(ranks < first_part), np.flatnonzero(ranks >= first_part)):
         if len(part):
             present = np.unique(users[part])
-            pick = Features(
-                features.numeric[part], features.types[part], features.items[part], features.categories[part]
-            )
+            pick = rows_of(features, part)
             logits, h[present], c[present] = packed_run(model, pick, users[part], h[present], c[present])
             np.testing.assert_allclose(logits, full[part], atol=1e-5)
     np.testing.assert_allclose(h, h_full, atol=1e-5)
@@ -151,12 +166,14 @@ def test_codes_are_folded_into_buckets_and_none_stays_none(field):
     assert torch.equal(seen(65535), different[(65535 - 1) % (buckets - 1)])
 
 
-def test_no_item_and_no_category_add_nothing_to_what_the_lstm_sees():
+def test_no_item_no_category_and_no_words_add_nothing_to_what_the_lstm_sees():
     model, features = network(4), random_features(3)
     features.items[:] = features.categories[:] = 0
+    features.tokens[:] = 0
     embedded = model.embedded(Packing.of(Runs.of(np.arange(3))).pack(features, CPU))
     config = model.config
-    assert not embedded[:, -(config.item_embedding + config.category_embedding) :].any()
+    codes = config.item_embedding + config.category_embedding + config.token_embedding
+    assert not embedded[:, -codes:].any()
 
 
 def test_there_is_one_logit_a_horizon():
@@ -170,9 +187,7 @@ def test_a_batch_is_scored_alike_alone_and_among_others():
     model, features, (h, c) = network(64), random_features(40), carried(40, 64)
     together, _, _ = packed_run(model, features, np.arange(40), h, c)
     for row in (0, 17, 39):
-        one = Features(
-            *(getattr(features, name)[row : row + 1] for name in ("numeric", "types", "items", "categories"))
-        )
+        one = rows_of(features, np.array([row]))
         alone, _, _ = packed_run(model, one, [0], h[row : row + 1], c[row : row + 1])
         np.testing.assert_allclose(alone[0], together[row], atol=1e-6)
 

@@ -39,6 +39,7 @@ def histories(draw, max_events: int = 60):
                 item_id=draw(st.sampled_from([None, "", "i1", "i2"])),
                 category=draw(st.sampled_from([None, "c"])),
                 price=draw(prices),
+                text=draw(st.sampled_from([None, "", "red", "a b c d e f"])),
             )
         )
     return events

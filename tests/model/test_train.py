@@ -16,6 +16,7 @@ from model.lstm import HORIZONS, LSTMConfig, Packing, PropensityLSTM
 from model.runs import Runs
 from model.simulator import SimulationSettings, simulate
 from model.split import TimeSplit
+from model.text import TOKENS
 from model.train import TrainingSettings, calibrated, predict_logits, run_padded, train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
@@ -142,6 +143,7 @@ def test_the_padded_run_is_the_packed_run():
         random.integers(0, 10, 60),
         random.integers(0, 60_000, 60),
         random.integers(0, 60_000, 60),
+        random.integers(0, 60_000, (60, TOKENS)),
     )
     runs = Runs.of(users)
     packing = Packing.of(runs)

@@ -1,0 +1,60 @@
+"""What shoppers write, as token codes: a search's or a review's words, in any language.
+
+A code is a hash: no vocabulary is kept, none can leak from one time to a later one, and words that nobody has used
+before have codes too.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+TOKENS: Final = 4
+"""Most tokens kept of one event: a search has rarely more, and a sequence state holds those of a ring of events."""
+
+_CHARACTERS_READ: Final = 2000
+_WORDS_REMEMBERED: Final = 65_536
+_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
+_MARKS: Final = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0dff"
+"""Vowel signs and accents that are part of a word, though not letters."""
+_WORD: Final = re.compile(f"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])[^\\W_])(?:(?![{_UNSPACED}])[^\\W_]|[{_MARKS}])*")
+_STARTS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
+
+
+def tokens(text: str) -> list[str]:
+    """Return the distinct words of a text, folded to one spelling, in order; where no spaces are written, bigrams."""
+    folded = unicodedata.normalize("NFKC", text[:_CHARACTERS_READ]).casefold()
+    words = list[str]()
+    for word in _WORD.findall(folded):
+        if len(word) > 1 and _STARTS_UNSPACED.match(word):
+            words.extend(word[start : start + 2] for start in range(len(word) - 1))
+        else:
+            words.append(word)
+    return list(dict.fromkeys(words))
+
+
+def token_codes(texts: Sequence[str | None]) -> npt.NDArray[np.uint16]:
+    """Return `(texts, TOKENS)` codes 1..65535, 0 for none; a longer text is represented by words from all over it."""
+    codes = np.zeros((len(texts), TOKENS), np.uint16)
+    for row, text in enumerate(texts):
+        if text:
+            kept = _spread(tokens(text))
+            codes[row, : len(kept)] = [_code(token) for token in kept]
+    return codes
+
+
+def _spread(words: list[str]) -> list[str]:
+    if len(words) <= TOKENS:
+        return words
+    return [words[len(words) * place // TOKENS] for place in range(TOKENS)]
+
+
+@lru_cache(_WORDS_REMEMBERED)
+def _code(token: str) -> int:
+    return xxhash.xxh3_64_intdigest(token.encode()) % 65535 + 1
