@@ -4,6 +4,7 @@ CartcastError
  +-- model.CheckpointError     a checkpoint is missing, broken or of another layout
  +-- model.FormatError         a file does not hold what its format promises
  +-- model.TrainingError       data from which nothing can be learnt
+ +-- model.EvaluationError     data on which nothing can be measured
  +-- streams.StreamError       Kafka refuses, or its topics do not fit together
  +-- sinks.SinkError           ClickHouse refuses
  +-- cartcast.UsageError       options or settings that make no sense (exit code 2)
@@ -30,3 +31,7 @@ class FormatError(CartcastError):
 
 class TrainingError(CartcastError):
     """The data cannot train a model; the message says what it lacks."""
+
+
+class EvaluationError(CartcastError):
+    """The data cannot measure a model; the message says what they lack."""
