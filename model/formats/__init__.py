@@ -10,7 +10,7 @@ from typing import Final
 
 from model.errors import FormatError
 from model.events import Event
-from model.formats import cartcast, taobao
+from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
 from model.formats.lines import read_lines
 from model.formats.rows import BadRow, Line
 
@@ -20,11 +20,18 @@ Reader = Callable[[Iterator[Line]], Iterator[Event | BadRow]]
 
 FORMATS: Final[dict[str, Reader]] = {
     "cartcast": cartcast.read_rows,
+    "segment": segment.FORMAT.read_rows,
+    "ga4": ga4.FORMAT.read_rows,
     "taobao": taobao.read_rows,
+    "rees46": rees46.FORMAT.read_rows,
+    "retailrocket": retailrocket.FORMAT.read_rows,
+    "otto": otto.FORMAT.read_rows,
 }
 
 ROWS_BEFORE_GIVING_UP: Final = 1000
 """A file whose first rows are all bad, this many of them, is of another format."""
+
+_ROWS_TO_GUESS_FROM: Final = 20
 
 
 def read_events(
@@ -68,7 +75,14 @@ def _until_it_cannot_be(path: Path, format_name: str, rows: Iterator[Event | Bad
 def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow]) -> FormatError:
     if not bad:
         return FormatError(f"{path} holds no rows: there is nothing to read")
+    likely = _formats_of([(row.line, row.raw) for row in bad[:_ROWS_TO_GUESS_FROM]])
+    advice = f"it looks like --format {' or '.join(likely)}" if likely else "choose another --format"
     return FormatError(
         f"{path} does not look like format {format_name}: none of its first {len(bad)} rows is an event "
-        f"(line {bad[0].line}: {bad[0].error}); choose another --format"
+        f"(line {bad[0].line}: {bad[0].error}); {advice}"
     )
+
+
+def _formats_of(lines: list[Line]) -> list[str]:
+    """Return the formats in which at least one of some lines is an event."""
+    return [name for name, read in FORMATS.items() if any(isinstance(row, Event) for row in read(iter(lines)))]

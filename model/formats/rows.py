@@ -5,7 +5,8 @@ from typing import Final
 
 import xxhash
 
-from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS
+from model.events import MAX_ID_BYTES
+from model.verdict import InvalidEvent
 
 MAX_LINE_BYTES: Final = 900_000
 """Longer lines are bad rows: Kafka's default largest message is one mebibyte."""
@@ -26,13 +27,8 @@ class BadRow:
     raw: bytes
 
 
-class InvalidRow(Exception):  # noqa: N818 - named as the fact it states
+class InvalidRow(InvalidEvent):
     """Raised while a row is read; `reason` names the column at fault or the kind of damage."""
-
-    def __init__(self, reason: str, error: str) -> None:
-        super().__init__(error)
-        self.reason = reason
-        self.error = error
 
     def at(self, line: Line) -> BadRow:
         """Return the bad row that this exception makes of `line`."""
@@ -63,14 +59,3 @@ def checked_id(column: str, text: str) -> str:
     if len(text) > MAX_ID_BYTES // 4 and len(text.encode()) > MAX_ID_BYTES:
         raise InvalidRow(column, f"{column} has more than {MAX_ID_BYTES} bytes")
     return text
-
-
-def seconds_to_ms(column: str, text: str) -> int:
-    """Return the epoch milliseconds of a text of whole Unix seconds, or raise InvalidRow."""
-    whole, _, fraction = text.partition(".")
-    if not (whole.isascii() and whole.isdigit() and len(whole) < 20 and not fraction.strip("0")):
-        raise InvalidRow(column, f"{column} is not a number of Unix seconds")
-    moment_ms = int(whole) * 1000
-    if not MIN_EVENT_TIME_MS <= moment_ms < MAX_EVENT_TIME_MS:
-        raise InvalidRow(column, f"{column} lies outside the years 2000 to 2100 (seconds are expected)")
-    return moment_ms

@@ -3,12 +3,13 @@
 https://tianchi.aliyun.com/dataset/649 (the public file has no header).
 """
 
-import csv
 from collections.abc import Iterator
 from typing import Final
 
 from model.events import Event
-from model.formats.rows import BadRow, InvalidRow, Line, checked_id, content_id, row_text, seconds_to_ms
+from model.formats.csv_rows import split_fields
+from model.formats.rows import BadRow, InvalidRow, Line, checked_id, content_id, row_text
+from model.formats.times import unix_ms
 
 BEHAVIOURS: Final = {"pv": "view", "cart": "cart", "fav": "favorite", "buy": "purchase"}
 
@@ -20,17 +21,12 @@ def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
     """Yield an event a line, or the bad row in its place."""
     for line in lines:
         try:
-            fields = _fields(row_text(line[1]))
+            fields = split_fields(row_text(line[1]))
             if line[0] == 1 and _is_header(fields):
                 continue
             yield _event(fields)
         except InvalidRow as invalid:
             yield invalid.at(line)
-
-
-def _fields(text: str) -> list[str]:
-    fields = next(csv.reader([text]), []) if '"' in text else text.split(",")
-    return [field.strip() for field in fields]
 
 
 def _is_header(fields: list[str]) -> bool:
@@ -43,7 +39,7 @@ def _event(fields: list[str]) -> Event:
     user, item, category, behaviour, seconds = fields
     if behaviour not in BEHAVIOURS:
         raise InvalidRow("behaviour", f"behaviour is none of {', '.join(BEHAVIOURS)}")
-    ts = seconds_to_ms("ts", seconds)
+    ts = unix_ms("ts", seconds, "seconds")
     return Event(
         event_id=content_id(user, item, category, behaviour, str(ts)),
         user_id=checked_id("user", user),

@@ -11,7 +11,15 @@ from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, BadRow, read_events
 from model.formats.rows import MAX_LINE_BYTES, content_id
 
 GOOD = b"1,20,300,pv,1511539217"
-CANONICAL = json.dumps({"event_id": "e1", "user_id": "u1", "type": "view", "ts": 1511539217000}).encode()
+GOOD_ROWS = {
+    "cartcast": json.dumps({"event_id": "e1", "user_id": "u1", "type": "view", "ts": 1511539217000}).encode(),
+    "segment": b'{"type":"track","event":"Product Viewed","userId":"u","timestamp":"2017-11-24T16:00:17Z"}',
+    "ga4": b'{"event_name":"view_item","user_pseudo_id":"u","event_timestamp":"1511539217000000"}',
+    "taobao": GOOD,
+    "rees46": b"2019-10-01 00:00:00 UTC,view,44600062,21038,,shiseido,35.79,541312140,72d76fde",
+    "retailrocket": b"1433221332117,257597,view,355908,",
+    "otto": b'{"session":0,"events":[{"aid":1517085,"ts":1659304800025,"type":"clicks"}]}',
+}
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def read(tmp_path):
 
 
 def good_row_of(format_name: str) -> bytes:
-    return GOOD if format_name == "taobao" else CANONICAL
+    return GOOD_ROWS[format_name]
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -111,8 +119,19 @@ class TestEveryFormat:
         assert all(isinstance(row, Event | BadRow) for row in rows)
 
 
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("other", FORMATS)
+def test_no_format_is_taken_for_another_and_the_right_one_is_advised(read, format_name, other):
+    content = (good_row_of(other) + b"\n") * 30
+    if format_name == other:
+        assert all(isinstance(row, Event) for row in read(content, format_name))
+        return
+    with pytest.raises(FormatError, match=f"it looks like --format {other}$"):
+        read(content, format_name)
+
+
 def test_an_unknown_format_names_the_known_ones(tmp_path):
-    with pytest.raises(FormatError, match="cartcast, taobao"):
+    with pytest.raises(FormatError, match="cartcast, segment, ga4, taobao"):
         read_events(tmp_path, "csv")
 
 

@@ -1,0 +1,76 @@
+"""Lines of JSON objects as other systems write them; a line may hold several events."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+import xxhash
+
+from model.events import Event
+from model.formats.fields import Fields
+from model.formats.rows import BadRow, InvalidRow, Line, row_text
+
+_DEEPEST: Final = 254
+"""How deep orjson writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """A format of one object a line; both functions raise InvalidRow."""
+
+    split: Callable[[Fields], list[Fields]]
+    """Take a line's object apart into one part an event."""
+    to_event: Callable[[Fields], Event]
+
+    def read_rows(self, lines: Iterator[Line]) -> Iterator[Event | BadRow]:
+        """Yield each line's events, and a bad row in the place of each that is none."""
+        for line in lines:
+            try:
+                parts = self._parts(line[1])
+            except InvalidRow as invalid:
+                yield invalid.at(line)
+                continue
+            for part in parts:
+                try:
+                    event = self.to_event(part)
+                except InvalidRow as invalid:
+                    yield invalid.at(line)
+                else:
+                    yield event
+
+    def one_event(self, value: bytes | None) -> Event:
+        """Return the event that a record's value holds, or raise InvalidRow: it must be exactly one."""
+        if value is None:
+            raise InvalidRow("tombstone", "the record has no value (a tombstone)")
+        parts = self._parts(value)
+        if len(parts) > 1:
+            raise InvalidRow("events", f"the record holds {len(parts)} events: send each in a record of its own")
+        return self.to_event(parts[0])
+
+    def _parts(self, raw: bytes) -> list[Fields]:
+        parts = self.split(_object(raw))
+        if not parts:
+            raise InvalidRow("events", "events is empty")
+        return parts
+
+
+def whole_id(content: object) -> str:
+    """Return the event id of JSON content, whatever the order of its names."""
+    try:
+        return xxhash.xxh3_128_hexdigest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError:
+        raise InvalidRow("nesting", f"the object nests deeper than {_DEEPEST} levels") from None
+
+
+def _object(raw: bytes) -> Fields:
+    if not raw.strip():
+        raise InvalidRow("empty", "the value is empty")
+    row_text(raw)
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError as failure:
+        raise InvalidRow("json", f"not JSON: {failure.msg} at character {failure.pos}") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRow("object", "the value is JSON but not an object")
+    return parsed

@@ -1,0 +1,142 @@
+"""Segment's e-commerce calls, one a line: https://segment.com/docs/connections/spec/ecommerce/v2/.
+
+Track calls of the specification's events, also under their names of version 1 (`Viewed Product`) and in other
+spellings (`product_viewed`); every other track call, and every page and screen call, is an event of type `other`.
+Calls that tell something about a shopper instead of something a shopper did (identify, group, alias) are no events.
+"""
+
+from typing import Final
+
+from model.events import Event
+from model.formats.fields import (
+    Fields,
+    flat_context,
+    inside,
+    number,
+    object_in,
+    objects_in,
+    optional_id,
+    optional_text,
+    required_id,
+)
+from model.formats.json_rows import JsonFormat, whole_id
+from model.formats.rows import InvalidRow
+from model.formats.times import moment_ms, unix_ms
+
+BEHAVIOUR_CALLS: Final = ("track", "page", "screen")
+
+TYPES: Final = {
+    "product list viewed": "view",
+    "product list filtered": "view",
+    "product clicked": "view",
+    "product viewed": "view",
+    "products searched": "search",
+    "product added to wishlist": "favorite",
+    "product added": "cart",
+    "wishlist product added to cart": "cart",
+    "product removed": "remove_from_cart",
+    "checkout started": "checkout",
+    "checkout step viewed": "checkout",
+    "checkout step completed": "checkout",
+    "payment info entered": "checkout",
+    "order completed": "purchase",
+    "product reviewed": "review",
+    "order refunded": "refund",
+    "viewed product category": "view",
+    "viewed product": "view",
+    "searched products": "search",
+    "added product": "cart",
+    "removed product": "remove_from_cart",
+    "started order": "checkout",
+    "viewed checkout step": "checkout",
+    "completed checkout step": "checkout",
+    "completed order": "purchase",
+    "refunded order": "refund",
+}
+"""Canonical types by the event's name in small letters."""
+
+_OF_AN_ORDER: Final = frozenset({"checkout", "purchase", "refund"})
+_TIMES: Final = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
+_WORDS: Final = {"search": ("query", "search_term"), "review": ("review_body", "review", "text")}
+
+
+def _event(call: Fields) -> Event:
+    event_type = _type(call)
+    properties = object_in(call, "properties")
+    product = _product(event_type, properties)
+    return Event(
+        event_id=optional_id("messageId", call.get("messageId")) or whole_id(call),
+        user_id=optional_id("userId", call.get("userId")) or required_id("anonymousId", call.get("anonymousId")),
+        type=event_type,
+        ts=_time_ms(call),
+        item_id=_first_id(product, "product_id", "sku", "id"),
+        category=optional_id("category", product.get("category")),
+        price=number("price", product.get("price"), least=0),
+        quantity=number("quantity", product.get("quantity")),
+        rating=number("rating", properties.get("rating")) if event_type == "review" else None,
+        text=_words(event_type, properties),
+        context=_context(event_type, call, properties),
+    )
+
+
+def _type(call: Fields) -> str:
+    kind = call.get("type")
+    if kind not in BEHAVIOUR_CALLS:
+        raise InvalidRow("type", f"type is none of {', '.join(BEHAVIOUR_CALLS)}: the call is nothing a shopper did")
+    if kind != "track":
+        return "other"
+    name = required_id("event", call.get("event"))
+    return TYPES.get(name.lower().replace("_", " ").strip(), "other")
+
+
+def _product(event_type: str, properties: Fields) -> Fields:
+    """Return what holds the product: an order's products are in a list, of which the first one speaks for it.
+
+    Of a call that is no shopping nothing is read, so that nothing in it can be wrong.
+    """
+    if event_type == "other":
+        return {}
+    if event_type in _OF_AN_ORDER and (products := objects_in(properties, "products")):
+        return products[0]
+    return properties
+
+
+def _first_id(product: Fields, *names: str) -> str | None:
+    return next((found for name in names if (found := optional_id(name, product.get(name)))), None)
+
+
+def _time_ms(call: Fields) -> int:
+    name = next((name for name in _TIMES if call.get(name) is not None), "timestamp")
+    given = call.get(name)
+    if isinstance(given, int):
+        return unix_ms(name, str(given), "milliseconds")
+    return moment_ms(name, required_id(name, given))
+
+
+def _words(event_type: str, properties: Fields) -> str | None:
+    names = _WORDS.get(event_type, ())
+    return next((words for name in names if (words := optional_text(name, properties.get(name)))), None)
+
+
+def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str] | None:
+    """Return what analysts group by; of other events also what they were."""
+    given, products = call.get("context"), properties.get("products")
+    surroundings = given if isinstance(given, dict) else {}
+    return flat_context(
+        {
+            "event": (call.get("event") or call.get("name") or call["type"]) if event_type == "other" else None,
+            "device": inside(surroundings, "device", "type"),
+            "channel": inside(surroundings, "campaign", "medium"),
+            "campaign": inside(surroundings, "campaign", "name"),
+            "country": inside(surroundings, "location", "country"),
+            "language": surroundings.get("locale"),
+            "brand": properties.get("brand"),
+            "order_id": properties.get("order_id"),
+            "order_total": properties.get("total") or properties.get("revenue"),
+            "order_products": len(products) if isinstance(products, list) and event_type in _OF_AN_ORDER else None,
+            "currency": properties.get("currency"),
+        }
+    )
+
+
+FORMAT: Final = JsonFormat(lambda call: [call], _event)

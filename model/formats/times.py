@@ -1,0 +1,42 @@
+"""From what files call a time to epoch milliseconds; a time without a zone is UTC."""
+
+import datetime
+from typing import Final
+
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
+from model.formats.rows import InvalidRow
+
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MILLISECOND: Final = datetime.timedelta(milliseconds=1)
+_SHORTEST_MOMENT: Final = len("2019-10-01 00:00")
+_MICROSECONDS: Final = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
+
+
+def unix_ms(column: str, text: str, unit: str) -> int:
+    """Return the epoch milliseconds of a whole number of `unit` since 1970, or raise InvalidRow.
+
+    `unit` is seconds, milliseconds or microseconds; a fraction of zeros, as pandas writes it, changes nothing.
+    """
+    whole, _, fraction = text.partition(".")
+    if not (whole.isascii() and whole.isdigit() and len(whole) < 20 and not fraction.strip("0")):
+        raise InvalidRow(column, f"{column} is not a number of Unix {unit}")
+    return _in_range(column, int(whole) * _MICROSECONDS[unit] // 1000, f" ({unit} are expected)")
+
+
+def moment_ms(column: str, text: str) -> int:
+    """Return the epoch milliseconds of a date and time (RFC 3339, or with a space and `UTC`), or raise InvalidRow."""
+    try:
+        if len(text) < _SHORTEST_MOMENT:
+            raise ValueError("no time of day")
+        moment = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        return _in_range(column, (moment - _EPOCH) // _MILLISECOND, "")
+    except (ValueError, OverflowError):
+        raise InvalidRow(column, f"{column} is not a date and time such as 2019-10-01T12:00:00Z") from None
+
+
+def _in_range(column: str, moment: int, hint: str) -> int:
+    if not MIN_EVENT_TIME_MS <= moment < MAX_EVENT_TIME_MS:
+        raise InvalidRow(column, f"{column} lies outside the years 2000 to 2100{hint}")
+    return moment
