@@ -4,13 +4,13 @@ A batch is decoded in one pass over its joined bytes. Only when that fails, or s
 record looked at by itself (`model.verdict`); both ways accept the same records, which a test checks on generated input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from model.batch import EventBatch, batch_of
+from model.batch import EventBatch, EventLike, batch_of
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
 from model.verdict import InvalidEvent, Reject, WireEvent, judge, parse_time_ms
 
@@ -29,17 +29,18 @@ def decode_events(
     batch = _decode_joined(values)
     if batch is not None and (keys is None or [user_id.encode() for user_id in batch.user_ids] == list(keys)):
         return batch, []
-    return _decode_each(values, [None] * len(values) if keys is None else keys, check_keys=keys is not None)
+    return decode_each(values, keys, judge)
 
 
-def _decode_each(
-    values: Sequence[bytes | None], keys: Sequence[bytes | None], *, check_keys: bool
+def decode_each(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, one_event: Callable[[bytes | None], EventLike]
 ) -> tuple[EventBatch, list[Reject]]:
-    events, positions, rejects = list[WireEvent](), list[int](), list[Reject]()
-    for position, (value, key) in enumerate(zip(values, keys, strict=True)):
+    """Decode records one by one, as `decode_events` promises; `one_event` returns the event or raises InvalidEvent."""
+    events, positions, rejects = list[EventLike](), list[int](), list[Reject]()
+    for position, value in enumerate(values):
         try:
-            event = judge(value)
-            if check_keys and key != event.user_id.encode():
+            event = one_event(value)
+            if keys is not None and keys[position] != event.user_id.encode():
                 raise InvalidEvent("key", "the record's key is not the event's user_id")
         except InvalidEvent as invalid:
             rejects.append(Reject(position, invalid.reason, invalid.error))

@@ -10,6 +10,7 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
+from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
 from model.worker import InferenceWorker
@@ -44,6 +45,7 @@ def create_app(
         model_version=model_version,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         counts=app.counts,
+        decode=decoder_of(settings.worker.input_format),
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms

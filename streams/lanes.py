@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.decode import decode_events
 from model.events import OTHER
 from model.verdict import Reject
 from streams.errors import StreamError
@@ -136,7 +135,7 @@ class Lane:
     async def _score(self, fetch: Fetch) -> _Scored:
         """Score a fetch against its users' states and store the states."""
         codec = self._pipeline.scoring.codec
-        batch, rejects = decode_events(fetch.values, fetch.keys)
+        batch, rejects = self._pipeline.decode(fetch.values, fetch.keys)
         users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions])
         states = codec.gather(self._states.gather(users))
         answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))

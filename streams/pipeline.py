@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from model.decode import decode_events
+from model.input_formats import Decode
 from streams.counts import Counts
 from streams.joint_scoring import JointScoring
 from streams.publisher import Publisher
@@ -19,3 +21,5 @@ class Pipeline:
     model_version: str
     clock_ms: Callable[[], int]
     counts: Counts
+    decode: Decode = decode_events
+    """From the events topic's records to events and rejects."""

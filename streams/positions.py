@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 from confluent_kafka import Message
 
-from model.decode import decode_events
+from model.input_formats import INPUT_FORMATS, decoder_of
 from streams.changelog import PartitionReader
 from streams.errors import StreamError
 from streams.settings import Topics
@@ -75,8 +75,10 @@ def _by_source_offset(messages: list[Message], topic: str, partition: int) -> di
 
 
 def _is_score_of(source: Message, score: Message) -> bool:
-    batch, _ = decode_events([source.value()])
-    return batch.event_ids == [msgspec.json.decode(score.value() or b"{}", type=_EventId).event_id]
+    """Tell whether a score is that of a source record, in whatever format a predecessor was told to read it."""
+    scored = [msgspec.json.decode(score.value() or b"{}", type=_EventId).event_id]
+    batches = (decoder_of(input_format)([source.value()], None)[0] for input_format in INPUT_FORMATS)
+    return any(batch.event_ids == scored for batch in batches)
 
 
 def _is_dead_letter_of(source: Message, dead_letter: Message) -> bool:

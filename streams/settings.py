@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.input_formats import InputFormat
+
 
 class Topics(BaseModel):
     """Topic names; all derive from one prefix."""
@@ -39,6 +41,10 @@ class WorkerSettings(BaseModel):
 
     checkpoint: Path | None = Field(
         default=None, description="checkpoint directory; the one that ships with Cartcast if not given"
+    )
+    input_format: InputFormat = Field(
+        default="cartcast",
+        description="what the events topic carries: `cartcast`, `segment` or `ga4`, one event a record, keyed by user",
     )
     device: str = Field(default="auto", description="`auto` (CUDA, else the CPU), `cpu`, `cuda`, `cuda:1`")
     commit_interval_seconds: float = Field(

@@ -1,0 +1,26 @@
+"""What the events topic may carry: canonical events, or those of another system, one event a record."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal, TypeAlias, get_args
+
+from model.batch import EventBatch
+from model.decode import decode_each, decode_events
+from model.formats import ga4, segment
+from model.verdict import Reject
+
+InputFormat = Literal["cartcast", "segment", "ga4"]
+INPUT_FORMATS: Final[tuple[InputFormat, ...]] = get_args(InputFormat)
+
+Values: TypeAlias = Sequence[bytes | None]
+Decode: TypeAlias = Callable[[Values, Values | None], tuple[EventBatch, list[Reject]]]
+"""From records' values and keys to events and rejects; as in `decode_events`, keys that are None are not checked."""
+
+_FORMATS: Final = {"segment": segment.FORMAT, "ga4": ga4.FORMAT}
+
+
+def decoder_of(input_format: InputFormat) -> Decode:
+    """Return what decodes the records of a topic of this format."""
+    if input_format == "cartcast":
+        return decode_events
+    return partial(decode_each, one_event=_FORMATS[input_format].one_event)
