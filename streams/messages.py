@@ -9,12 +9,11 @@ import numpy.typing as npt
 
 from model.batch import EventBatch
 from model.events import EVENT_TYPES, Score
+from model.propensities import published
 from model.verdict import Reject
 from streams.fetch import Fetch
 from streams.publisher import Headers, Record
 
-_LEAST_PROPENSITY: Final = 1e-6
-"""Propensities are published with six decimals and never as exactly 0 or 1, whose log loss would be infinite."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -42,7 +41,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     """
     order = np.argsort(rows)
     rows = rows[order]
-    rounded = propensities[order].astype(np.float64).round(6).clip(_LEAST_PROPENSITY, 1 - _LEAST_PROPENSITY)
+    rounded = published(propensities[order])
     positions = batch.positions[rows]
     topic, partition, _ = coordinates(fetch, 0)
     columns = zip(

@@ -1,0 +1,20 @@
+"""How a propensity leaves Cartcast: its field's name and its rounding, the same on the topic and in files."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+_DECIMALS: Final = 6
+_LEAST: Final = 1e-6
+"""A propensity is never given as exactly 0 or 1, whose log loss would be infinite."""
+
+
+def propensity_field(horizon: str) -> str:
+    """Return the name under which a horizon's propensity is published."""
+    return f"propensity_{horizon}"
+
+
+def published(propensities: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the numbers as they are published: six decimals, from 0.000001 to 0.999999."""
+    return propensities.astype(np.float64).round(_DECIMALS).clip(_LEAST, 1 - _LEAST)
