@@ -1,0 +1,112 @@
+"""`cartcast score`."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cartcast.errors import UsageError
+from cartcast.history_source import (
+    EventsOption,
+    FromClickHouse,
+    HistorySource,
+    OptionalFormat,
+    Since,
+    Until,
+    history_source,
+)
+from cartcast.local.signals import StopRequested, stop_signals_raise
+from cartcast.progress import progress_bar
+from cartcast.score_file import check_score_file, score_file
+
+if TYPE_CHECKING:
+    from model.checkpoint import Checkpoint
+    from model.offline import OfflineScoring
+
+EXIT_INTERRUPTED = 130
+
+
+def score(
+    context: typer.Context,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")],
+    out: Annotated[Path, typer.Option(help="File to write: .parquet, .jsonl or .jsonl.gz.")],
+    events: EventsOption = None,
+    format_name: OptionalFormat = None,
+    from_clickhouse: FromClickHouse = False,
+    since: Since = None,
+    until: Until = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
+) -> None:
+    """Score a history as the worker would have, one row an accepted event, in the order of the input.
+
+    Columns: row (number of the event's row in the input from 0, bad rows included), user_id, event_id, event_time
+    (epoch milliseconds) and a propensity for each of the checkpoint's horizons. The file appears whole or not at all.
+
+    Example: cartcast score --events later.csv.gz --format taobao --checkpoint checkpoints/shop --out scores.parquet
+    """
+    check_score_file(out)
+    if out.exists() and any(file.exists() and file.samefile(out) for file in events or ()):
+        raise UsageError(f"--out {out} is one of the files to read: name another")
+    source = history_source(
+        context.obj,
+        events=events,
+        format_name=format_name,
+        from_clickhouse=from_clickhouse,
+        since_ms=since,
+        until_ms=until,
+        strict=strict,
+    )
+    started = time.monotonic()
+    loaded, scoring = _scoring(checkpoint, device)
+    try:
+        with stop_signals_raise():
+            _score(source, scoring, out, loaded.model.config.horizons)
+    except StopRequested:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    _report(source, scoring, loaded.version, out, time.monotonic() - started, as_json=as_json)
+
+
+def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]":
+    import torch  # noqa: PLC0415 - slow to import
+
+    from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next ones do
+    from model.offline import OfflineScoring  # noqa: PLC0415
+    from model.states import StateCodec  # noqa: PLC0415
+    from model.worker import Scorer, select_device  # noqa: PLC0415
+
+    torch.set_num_threads(1)  # the steps are too small to share
+    checkpoint = load_checkpoint(directory)
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+    return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec)
+
+
+def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:
+    counts = scoring.counts
+    with score_file(out, horizons) as file, progress_bar("score", source.total) as advance:
+        rows = source.rows(lambda done: advance(done, f"{counts.scored:,} events"))
+        for scored in scoring.score(rows):
+            file.write(scored)
+        advance(source.total, f"{counts.scored:,} events")
+
+
+def _report(
+    source: HistorySource, scoring: "OfflineScoring", version: str, out: Path, seconds: float, *, as_json: bool
+) -> None:
+    for line in source.said_of_bad_rows():
+        print(line, file=sys.stderr)
+    counts = scoring.counts
+    if as_json:
+        said = {**asdict(counts), "users": scoring.users, "model": version, "out": str(out)}
+        print(json.dumps({**said, "seconds": round(seconds, 3)}))
+        return
+    print(
+        f"{out}: scores of {counts.scored:,} events by {version} in {seconds:.1f} s; "
+        f"left out {counts.duplicates:,} duplicates and {counts.bad_rows:,} bad rows"
+    )

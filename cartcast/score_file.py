@@ -1,0 +1,144 @@
+"""The file that offline scoring writes: Parquet or JSON lines, by its suffix; it appears only when it is complete."""
+
+import gzip
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
+
+import msgspec
+
+from cartcast.errors import UsageError
+from model.propensities import propensity_field
+
+if TYPE_CHECKING:
+    from model.offline import ScoredEvents
+
+_PARQUET_GROUP_ROWS: Final = 100_000
+_GZIP_LEVEL: Final = 1  # a third of the time of the default, for files a tenth larger
+
+
+class ScoreWriter(Protocol):
+    """Takes scores in order."""
+
+    def write(self, scored: "ScoredEvents") -> None:
+        """Add some scores."""
+
+    def close(self) -> None:
+        """Write what is left; the file below stays open."""
+
+
+class JsonLines:
+    """One JSON object an event, one a line."""
+
+    def __init__(self, file: BinaryIO, horizons: Sequence[str]) -> None:
+        self._file = file
+        fields: list[tuple[str, type]] = [("row", int), ("user_id", str), ("event_id", str), ("event_time", int)]
+        fields += [(propensity_field(horizon), float) for horizon in horizons]
+        self._line: type[msgspec.Struct] = msgspec.defstruct("Line", fields, gc=False)
+        self._encode = msgspec.json.Encoder().encode_lines
+
+    def write(self, scored: "ScoredEvents") -> None:
+        columns = zip(
+            scored.rows.tolist(),
+            scored.user_ids,
+            scored.event_ids,
+            scored.event_time_ms.tolist(),
+            *scored.propensities.T.tolist(),
+            strict=True,
+        )
+        self._file.write(self._encode([self._line(*values) for values in columns]))
+
+    def close(self) -> None:
+        """Return: nothing waits."""
+
+
+class GzippedJsonLines(JsonLines):
+    """The same, packed."""
+
+    def __init__(self, file: BinaryIO, horizons: Sequence[str]) -> None:
+        self._packed = gzip.GzipFile(fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
+        super().__init__(cast("BinaryIO", self._packed), horizons)
+
+    def close(self) -> None:
+        self._packed.close()
+
+
+class Parquet:
+    """Row groups of a hundred thousand events."""
+
+    def __init__(self, file: BinaryIO, horizons: Sequence[str]) -> None:
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - only this format needs it
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        texts = [("user_id", pa.string()), ("event_id", pa.string())]
+        propensities = [(propensity_field(horizon), pa.float64()) for horizon in horizons]
+        schema = pa.schema([("row", pa.int64()), *texts, ("event_time", pa.int64()), *propensities])
+        self._table: Any = lambda columns: pa.table(columns, schema=schema)
+        self._joined: Any = pa.concat_tables
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
+        self._waiting: list[Any] = []
+
+    def write(self, scored: "ScoredEvents") -> None:
+        ids = (scored.user_ids, scored.event_ids)
+        self._waiting.append(self._table([scored.rows, *ids, scored.event_time_ms, *scored.propensities.T]))
+        if sum(len(table) for table in self._waiting) >= _PARQUET_GROUP_ROWS:
+            self._write_group()
+
+    def close(self) -> None:
+        if self._waiting:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        self._writer.write_table(self._joined(self._waiting))
+        self._waiting.clear()
+
+
+_WRITERS: Final[dict[str, type[JsonLines] | type[Parquet]]] = {
+    ".parquet": Parquet,
+    ".jsonl": JsonLines,
+    ".jsonl.gz": GzippedJsonLines,
+}
+
+
+def check_score_file(out: Path) -> None:
+    """Raise UsageError if scores cannot be written to `out`: better before the work than after it."""
+    _writer_of(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise _unwritable(out, failure) from None
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a directory: name a file in it")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{out} cannot be written: its directory takes no files from you")
+
+
+@contextmanager
+def score_file(out: Path, horizons: Sequence[str]) -> Iterator[ScoreWriter]:
+    """Open the writer that the suffix of `out` asks for; without a failure inside, the file is there afterwards.
+
+    Raises UsageError for another suffix or a file that cannot be written.
+    """
+    make, unfinished = _writer_of(out), out.with_name(f".{out.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file, closing(make(file, horizons)) as writer:
+            yield writer
+        unfinished.replace(out)
+    except OSError as failure:
+        raise _unwritable(out, failure) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _writer_of(out: Path) -> type[JsonLines] | type[Parquet]:
+    for suffix, writer in _WRITERS.items():
+        if out.name.endswith(suffix):
+            return writer
+    raise UsageError(f"--out {out}: the name must end with one of {', '.join(_WRITERS)}")
+
+
+def _unwritable(out: Path, failure: OSError) -> UsageError:
+    return UsageError(f"{out} cannot be written: {(failure.strerror or str(failure)).lower()}")

@@ -1,0 +1,106 @@
+"""Scoring a history without Kafka: the worker's own code, batch after batch, with every user's state in memory."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.append import Source
+from model.batch import EventBatch, batch_of
+from model.events import Event
+from model.formats import BadRow
+from model.propensities import published
+from model.scoring import begin, finish
+from model.states import StateCodec
+from model.worker import Scorer
+
+_FILE_SOURCE: Final = 0
+"""The source by which states know a history's rows; no topic's hash is expected to be 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredEvents:
+    """The accepted events of some rows, in input order."""
+
+    rows: npt.NDArray[np.int64]
+    """Each event's number among the rows of the input from 0; bad rows have numbers too."""
+    user_ids: list[str]
+    event_ids: list[str]
+    event_time_ms: npt.NDArray[np.int64]
+    propensities: npt.NDArray[np.float64]
+    """`(events, horizons)`, rounded as the worker publishes them."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass
+class OfflineCounts:
+    """What has become of the rows read so far."""
+
+    rows: int = 0
+    scored: int = 0
+    duplicates: int = 0
+    bad_rows: int = 0
+
+    @property
+    def events(self) -> int:
+        return self.rows - self.bad_rows
+
+
+class OfflineScoring:
+    """Scores a history whose rows arrive in order; holds one state a user, of about two kilobytes, and no events."""
+
+    def __init__(self, scorer: Scorer, codec: StateCodec, *, rows_at_once: int = 20_000) -> None:
+        """Make one of a scorer and the codec of the same checkpoint."""
+        self.counts = OfflineCounts()
+        self._scorer = scorer
+        self._codec = codec
+        self._rows_at_once = rows_at_once
+        self._states: dict[str, bytes] = {}
+
+    @property
+    def users(self) -> int:
+        return len(self._states)
+
+    def score(self, rows: Iterable[Event | BadRow]) -> Iterator[ScoredEvents]:
+        """Yield the scores of each stretch of rows that holds an event; reads no further than it has scored."""
+        source = iter(rows)
+        while chunk := list(islice(source, self._rows_at_once)):
+            events = [row for row in chunk if isinstance(row, Event)]
+            numbers = self.counts.rows + np.array(
+                [n for n, row in enumerate(chunk) if isinstance(row, Event)], np.int64
+            )
+            self.counts.rows += len(chunk)
+            self.counts.bad_rows += len(chunk) - len(events)
+            if events:
+                yield self._scored(batch_of(events, np.array(numbers, np.int64)))
+
+    def _scored(self, batch: EventBatch) -> ScoredEvents:
+        index: dict[str, int] = {}
+        users = np.array([index.setdefault(user, len(index)) for user in batch.user_ids], np.int64)
+        states = self._codec.gather([self._states.get(user) for user in index])
+        begun = begin(states, users, batch, Source(_FILE_SOURCE, batch.positions))
+        propensities = finish(states, begun, self._scorer.score(begun.steps))
+        self._states.update(zip(index, self._codec.scatter(states), strict=True))
+        self.counts.duplicates += begun.appended.duplicates
+        self.counts.scored += len(begun.appended)
+        return _in_input_order(batch, begun.appended.rows, propensities)
+
+
+def _in_input_order(
+    batch: EventBatch, accepted: npt.NDArray[np.int64], propensities: npt.NDArray[np.float32]
+) -> ScoredEvents:
+    order = np.argsort(accepted)
+    rows = accepted[order]
+    indices = rows.tolist()
+    return ScoredEvents(
+        rows=batch.positions[rows],
+        user_ids=[batch.user_ids[row] for row in indices],
+        event_ids=[batch.event_ids[row] for row in indices],
+        event_time_ms=batch.event_time_ms[rows],
+        propensities=published(propensities[order]),
+    )

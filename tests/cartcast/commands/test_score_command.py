@@ -1,0 +1,136 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cartcast.__main__ import main
+from model.checkpoint import Calibration, save_checkpoint
+from model.lstm import LSTMConfig, PropensityLSTM
+from model.simulator import SimulationSettings, simulate
+
+HORIZONS = ("session", "30m")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with random weights and horizons of its own."""
+    directory = tmp_path_factory.mktemp("model") / "checkpoint"
+    torch.manual_seed(1)
+    model = PropensityLSTM(LSTMConfig(hidden_size=8, horizons=HORIZONS))
+    save_checkpoint(directory, model, calibration=Calibration.identity(len(HORIZONS)), metrics={}, training={})
+    return directory
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shop") / "shop.jsonl"
+    events = simulate(SimulationSettings(events=3000, users=60, seed=4))
+    lines = [msgspec.json.encode(event) for event in events]
+    path.write_bytes(b"\n".join([*lines[:10], b"damaged", *lines[10:], lines[-1]]) + b"\n")
+    return path
+
+
+@pytest.fixture
+def cartcast(monkeypatch, capsys):
+    """Run the command in this process; return its exit code and what it wrote to stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cartcast", "score", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        written = capsys.readouterr()
+        return int(end.value.code or 0), written.out, written.err
+
+    return run
+
+
+@pytest.fixture
+def options(shop: Path, checkpoint: Path, tmp_path: Path) -> dict[str, Path | str]:
+    """What makes sense together."""
+    return {"--events": shop, "--format": "cartcast", "--checkpoint": checkpoint, "--out": tmp_path / "s.parquet"}
+
+
+def test_a_file_is_scored_with_one_row_an_accepted_event(cartcast, shop, checkpoint, tmp_path):
+    out = tmp_path / "scores.parquet"
+    options = ("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--out", out, "--json")
+    code, stdout, stderr = cartcast(*options)
+    assert code == 0, stderr
+    result = json.loads(stdout.splitlines()[-1])
+    table = pq.read_table(out)
+    assert table.column_names == ["row", "user_id", "event_id", "event_time", "propensity_session", "propensity_30m"]
+    assert result["scored"] == len(table)
+    assert (result["rows"], result["bad_rows"]) == (3002, 1)
+    assert result["scored"] + result["duplicates"] + result["bad_rows"] == result["rows"]
+    rows = table["row"].to_pylist()
+    assert rows == sorted(rows)
+    assert 10 not in rows
+    lines = shop.read_bytes().splitlines()
+    assert table["event_id"].to_pylist() == [json.loads(lines[row])["event_id"] for row in rows]
+    assert "shop.jsonl, line 11: not JSON" in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.parquet"]
+
+
+def test_several_files_are_one_history_whose_rows_are_numbered_on(cartcast, shop, checkpoint, tmp_path):
+    lines = shop.read_bytes().splitlines(keepends=True)
+    for name, part in (("a", lines[:1000]), ("b", lines[1000:])):
+        (tmp_path / name).write_bytes(b"".join(part))
+    common = ("--format", "cartcast", "--checkpoint", checkpoint)
+    whole, parts = tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
+    assert cartcast("--events", shop, *common, "--out", whole)[0] == 0
+    assert cartcast("--events", tmp_path / "a", "--events", tmp_path / "b", *common, "--out", parts)[0] == 0
+    assert whole.read_bytes() == parts.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "exit_code", "words"),
+    [
+        ({"--events": "missing.jsonl"}, 1, "missing.jsonl cannot be read"),
+        ({"--events": __file__}, 1, "does not look like format cartcast"),
+        ({"--format": "excel"}, 2, "unknown"),
+        ({"--checkpoint": "/nowhere"}, 1, "/nowhere"),
+        ({"--device": "abacus"}, 1, "abacus"),
+        ({"--out": "scores.csv"}, 2, ".parquet"),
+        ({"--out": "/dev/null/scores.parquet"}, 2, "cannot be written"),
+        ({"--since": "2017-12-01"}, 2, "--from-clickhouse"),
+    ],
+)
+def test_a_mistake_is_one_line_an_exit_code_and_no_file(cartcast, options, changes, exit_code, words):
+    code, stdout, stderr = cartcast(*(part for option in (options | changes).items() for part in option))
+    last = stderr.splitlines()[-1]
+    assert (code, stdout) == (exit_code, ""), stderr
+    assert last.startswith("cartcast: ")
+    assert words in last
+    assert list(options["--out"].parent.iterdir()) == []
+
+
+def test_the_file_to_read_is_not_overwritten(cartcast, shop, checkpoint):
+    before = shop.read_bytes()
+    code, *_ = cartcast("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--out", shop)
+    assert (code, shop.read_bytes()) == (2, before)
+
+
+def test_strict_stops_at_a_bad_row_and_leaves_nothing(cartcast, shop, checkpoint, tmp_path):
+    out = tmp_path / "scores.jsonl.gz"
+    options = ("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--out", out, "--strict")
+    code, _, stderr = cartcast(*options)
+    assert (code, list(tmp_path.iterdir())) == (1, [])
+    assert "line 11" in stderr
+
+
+def test_an_interrupt_leaves_nothing(checkpoint, tmp_path):
+    """The history is a pipe that the test keeps open, so the command is surely in the midst of it."""
+    pipe = tmp_path / "history.jsonl"
+    os.mkfifo(pipe)
+    options = ["--events", pipe, "--format", "cartcast", "--checkpoint", checkpoint, "--out", tmp_path / "s.parquet"]
+    command = [sys.executable, "-m", "cartcast", "score", *map(str, options)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process, pipe.open("wb"):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["history.jsonl"]

@@ -1,0 +1,88 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from shop import USERS, columns, shoppers_events
+
+from model.events import Event
+from model.formats import BadRow
+from model.offline import OfflineScoring
+from model.scoring import begin, finish
+from model.states import StateCodec
+from model.worker import Scorer
+
+DAMAGED = BadRow(line=1, reason="json", error="not JSON", raw=b"damaged")
+
+
+def offline(checkpoint, **options) -> OfflineScoring:
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+    return OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, **options)
+
+
+def scored_rows(scoring: OfflineScoring, rows: Sequence[Event | BadRow]) -> tuple[list[int], np.ndarray]:
+    stretches = list(scoring.score(iter(rows)))
+    numbers = [int(row) for stretch in stretches for row in stretch.rows]
+    return numbers, np.concatenate([stretch.propensities for stretch in stretches])
+
+
+def live(checkpoint, events: list[Event]) -> dict[int, np.ndarray]:
+    """What the worker computes for the same events, all in one fetch."""
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+    states = codec.gather([None] * USERS)
+    begun = begin(states, *columns(events))
+    propensities = finish(states, begun, Scorer(checkpoint, torch.device("cpu")).score(begun.steps))
+    return dict(zip(begun.appended.rows.tolist(), propensities, strict=True))
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 1000])
+def test_numbers_are_the_workers_however_the_history_is_cut(checkpoint, rows_at_once):
+    events = shoppers_events(150)
+    rows, propensities = scored_rows(offline(checkpoint, rows_at_once=rows_at_once), events)
+    expected = live(checkpoint, events)
+    assert rows == sorted(expected)
+    np.testing.assert_allclose(propensities, [expected[row] for row in rows], atol=2e-6)
+
+
+def test_numbers_have_six_decimals_as_the_published_ones(checkpoint):
+    _, propensities = scored_rows(offline(checkpoint), shoppers_events(50))
+    np.testing.assert_array_equal(propensities, propensities.round(6))
+
+
+@pytest.mark.parametrize("rows_at_once", [2, 1000])
+def test_rows_are_numbered_from_0_and_bad_ones_count(checkpoint, rows_at_once):
+    first, second, third = shoppers_events(3)
+    scoring = offline(checkpoint, rows_at_once=rows_at_once)
+    rows, _ = scored_rows(scoring, [DAMAGED, first, DAMAGED, DAMAGED, second, third])
+    assert rows == [1, 4, 5]
+    assert (scoring.counts.rows, scoring.counts.bad_rows, scoring.counts.events) == (6, 3, 3)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 1000])
+def test_a_repeated_event_is_left_out_and_counted(checkpoint, rows_at_once):
+    events = shoppers_events(10)
+    scoring = offline(checkpoint, rows_at_once=rows_at_once)
+    rows, propensities = scored_rows(scoring, [*events[:5], events[4], events[0], *events[5:]])
+    assert rows == [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]
+    assert (scoring.counts.scored, scoring.counts.duplicates) == (10, 2)
+    np.testing.assert_array_equal(propensities, scored_rows(offline(checkpoint), events)[1])
+
+
+def test_each_score_says_whose_event_it_is_and_when_it_was(checkpoint):
+    events = shoppers_events(40)
+    (scored,) = offline(checkpoint).score(events)
+    assert scored.user_ids == [event.user_id for event in events]
+    assert scored.event_ids == [event.event_id for event in events]
+    assert scored.event_time_ms.tolist() == [event.ts for event in events]
+
+
+def test_rows_without_an_event_score_nothing(checkpoint):
+    scoring = offline(checkpoint)
+    assert list(scoring.score([DAMAGED, DAMAGED])) == []
+    assert (scoring.counts.rows, scoring.users) == (2, 0)
+
+
+def test_no_more_is_read_than_has_been_scored(checkpoint):
+    events = iter(shoppers_events(30))
+    next(offline(checkpoint, rows_at_once=10).score(events))
+    assert len(list(events)) == 20
