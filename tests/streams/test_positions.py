@@ -7,6 +7,7 @@ from fetches import PARTITION, event
 from mock_topics import create, write
 
 from model.decode import decode_events
+from model.input_formats import decoder_of
 from streams.changelog import PartitionReader
 from streams.errors import StreamError
 from streams.fetch import Fetch
@@ -44,9 +45,9 @@ def fetch_of(topics: Topics, *values: bytes, first_offset: int = 0) -> Fetch:
     return Fetch(topics.events, PARTITION, keys, list(values), offsets)
 
 
-def results(fetch: Fetch) -> tuple[list[Record], list[Record]]:
+def results(fetch: Fetch, decode=decode_events) -> tuple[list[Record], list[Record]]:
     """The scores and dead letters that a worker publishes for a fetch."""
-    batch, rejects = decode_events(fetch.values, fetch.keys)
+    batch, rejects = decode(fetch.values, fetch.keys)
     half = np.full((len(batch), 3), 0.5, np.float32)
     scores = score_records(fetch, batch, np.arange(len(batch)), half, model="m", scored_at_ms=0)
     return scores, dead_letter_records(fetch, rejects)
@@ -91,6 +92,16 @@ def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topic
         write(mock_kafka, topics.dead_letters, PARTITION, dead_letters)
     write(mock_kafka, topics.dead_letters, PARTITION, [Record(b"k", b"from a replayed file", [("file", b"a.csv")])])
     assert published() == Published(last_score=0, dead_letters=frozenset())
+
+
+def test_scores_of_another_input_format_are_known_as_well(mock_kafka, topics, published):
+    """The setting may have changed since: that is no topic made anew."""
+    call = {"type": "track", "event": "Order Completed", "userId": "u", "timestamp": "2017-11-24T16:00:17Z"}
+    source = Fetch(topics.events, PARTITION, [b"u"], [json.dumps(call).encode()], np.arange(1))
+    scores, _ = results(source, decoder_of("segment"))
+    write(mock_kafka, topics.events, PARTITION, [Record(b"u", source.values[0])])
+    write(mock_kafka, topics.scores, PARTITION, scores)
+    assert published().last_score == 0
 
 
 @pytest.mark.parametrize("new_events", [0, 2, 5])

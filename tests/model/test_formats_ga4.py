@@ -1,0 +1,161 @@
+import json
+
+import pytest
+
+from model.events import Event
+from model.formats import BadRow
+from model.formats.ga4 import FORMAT
+
+ITEM = {"item_id": "p1", "item_name": "Boots", "item_category": "shoes", "price": 19.5, "quantity": "2"}
+EXPORT_ROW = {
+    "event_date": "20171124",
+    "event_timestamp": "1511539217250000",
+    "event_name": "add_to_cart",
+    "event_params": [
+        {"key": "ga_session_id", "value": {"string_value": None, "int_value": "661084800"}},
+        {"key": "search_term", "value": {"string_value": "boots"}},
+    ],
+    "user_id": None,
+    "user_pseudo_id": "1026454.4271112504",
+    "device": {"category": "mobile"},
+    "geo": {"country": "Germany"},
+    "traffic_source": {"medium": "organic"},
+    "items": [ITEM],
+}
+PAYLOAD = {
+    "client_id": "c1",
+    "timestamp_micros": "1511539217250000",
+    "events": [
+        {"name": "view_item", "params": {"items": [ITEM]}},
+        {"name": "search", "params": {"search_term": "boots"}},
+    ],
+}
+
+
+def rows_of(*lines: object):
+    return list(FORMAT.read_rows(iter(enumerate((json.dumps(line).encode() for line in lines), start=1))))
+
+
+def row_of(**changed: object):
+    (row,) = rows_of({name: value for name, value in (EXPORT_ROW | changed).items() if value != "left out"})
+    return row
+
+
+def test_a_row_of_the_export_becomes_a_canonical_event():
+    event = row_of()
+    assert event == Event(
+        event_id=event.event_id,
+        user_id="1026454.4271112504",
+        type="cart",
+        ts=1511539217250,
+        item_id="p1",
+        category="shoes",
+        price=19.5,
+        quantity=2.0,
+        context={"device": "mobile", "channel": "organic", "country": "Germany", "session": "661084800"},
+    )
+
+
+def test_a_payload_becomes_as_many_events_as_it_holds():
+    view, search = rows_of(PAYLOAD)
+    assert [view.user_id, search.user_id] == ["c1", "c1"]
+    assert [view.ts, search.ts] == [1511539217250] * 2
+    assert (view.type, view.item_id, view.category, view.price) == ("view", "p1", "shoes", 19.5)
+    assert (search.type, search.text) == ("search", "boots")
+    assert view.event_id != search.event_id
+
+
+def test_an_event_of_a_payload_that_is_wrong_is_a_bad_row_beside_its_neighbours():
+    first, bad, last = rows_of(
+        {"events": []} | PAYLOAD | {"events": [PAYLOAD["events"][0], {"name": None}, PAYLOAD["events"][1]]}
+    )
+    assert isinstance(first, Event)
+    assert isinstance(last, Event)
+    assert (bad.line, bad.reason) == (1, "event_name")
+
+
+def test_an_event_of_a_payload_may_have_a_time_of_its_own():
+    event = {"name": "view_item", "timestamp_micros": 1511539218000000}
+    assert [row.ts for row in rows_of(PAYLOAD | {"events": [event]})] == [1511539218000]
+
+
+@pytest.mark.parametrize(
+    ("name", "event_type"),
+    [
+        ("view_item", "view"),
+        ("select_item", "view"),
+        ("view_item_list", "view"),
+        ("view_search_results", "search"),
+        ("add_to_wishlist", "favorite"),
+        ("remove_from_cart", "remove_from_cart"),
+        ("begin_checkout", "checkout"),
+        ("add_payment_info", "checkout"),
+        ("purchase", "purchase"),
+        ("refund", "refund"),
+        ("view_cart", "other"),
+        ("page_view", "other"),
+        ("session_start", "other"),
+    ],
+)
+def test_every_event_has_its_type(name, event_type):
+    assert row_of(event_name=name).type == event_type
+
+
+def test_other_events_say_what_they_were_and_have_no_item():
+    event = row_of(event_name="view_promotion", items=[ITEM | {"price": "free"}])
+    assert (event.item_id, event.price, event.context["event"]) == (None, None, "view_promotion")
+
+
+def test_a_user_id_comes_before_the_devices_id():
+    assert row_of(user_id="u1").user_id == "u1"
+    assert rows_of(PAYLOAD | {"user_id": "u1"})[0].user_id == "u1"
+
+
+def test_what_google_calls_not_set_is_not_set():
+    event = row_of(items=[ITEM | {"item_id": "(not set)", "item_category": "(not set)"}], geo={"country": "(not set)"})
+    assert (event.item_id, event.category) == ("Boots", None)
+    assert "country" not in event.context
+
+
+def test_an_order_says_what_analysts_group_by():
+    params = [
+        {"key": "transaction_id", "value": {"string_value": "T1"}},
+        {"key": "value", "value": {"double_value": 39.0}},
+        {"key": "currency", "value": {"string_value": "EUR"}},
+    ]
+    context = row_of(event_name="purchase", event_params=params, items=[ITEM, ITEM]).context
+    assert context["order_id"] == "T1"
+    assert (context["order_total"], context["order_products"], context["currency"]) == ("39.0", "2", "EUR")
+
+
+def test_a_repeated_row_is_the_same_event_and_one_that_differs_is_another():
+    assert row_of() == row_of()
+    assert rows_of(dict(reversed(EXPORT_ROW.items())))[0] == row_of()
+    assert rows_of(PAYLOAD) == rows_of(PAYLOAD | {"non_personalized_ads": True})
+    assert row_of(event_bundle_sequence_id=2).event_id != row_of().event_id
+
+
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        ("event_name", {"event_name": "left out"}),
+        ("event_name", {"event_name": None}),
+        ("user_pseudo_id", {"user_pseudo_id": None}),
+        ("event_timestamp", {"event_timestamp": None}),
+        ("event_timestamp", {"event_timestamp": "1511539217250"}),
+        ("event_timestamp", {"event_timestamp": 1511539217250000.5}),
+        ("items", {"items": {}}),
+        ("event_params", {"event_params": [1]}),
+        ("price", {"items": [{"price": -1}]}),
+    ],
+)
+def test_what_is_wrong_names_its_field(reason, changed):
+    bad = row_of(**changed)
+    assert isinstance(bad, BadRow)
+    assert bad.reason == reason
+
+
+@pytest.mark.parametrize("events", [[], None, {}, [1]])
+def test_a_payload_without_events_is_a_bad_row(events):
+    (bad,) = rows_of(PAYLOAD | {"events": events})
+    assert bad.reason == "events"

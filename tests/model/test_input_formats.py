@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from model.decode import decode_events
+from model.formats import BadRow
+from model.formats.segment import FORMAT as SEGMENT
+from model.input_formats import INPUT_FORMATS, decoder_of
+
+CALL = {
+    "type": "track",
+    "event": "Product Added",
+    "messageId": "m1",
+    "userId": "u1",
+    "timestamp": "2017-11-24T16:00:17Z",
+    "properties": {"product_id": "p1", "category": "shoes", "price": 19.5},
+}
+HIT = {"client_id": "c1", "timestamp_micros": 1511539217000000, "events": [{"name": "purchase"}]}
+
+
+def encoded(*values: object) -> list[bytes | None]:
+    return [value if value is None or isinstance(value, bytes) else json.dumps(value).encode() for value in values]
+
+
+def test_canonical_events_keep_their_own_decoder():
+    assert decoder_of("cartcast") is decode_events
+
+
+def test_a_segment_call_is_decoded_to_columns():
+    batch, rejects = decoder_of("segment")(encoded(CALL), [b"u1"])
+    assert rejects == []
+    assert (batch.user_ids, batch.event_ids, batch.item_ids, batch.categories) == (["u1"], ["m1"], ["p1"], ["shoes"])
+    assert (batch.type_codes.tolist(), batch.event_time_ms.tolist()) == ([3], [1511539217000])
+    assert batch.prices.tolist() == [19.5]
+
+
+def test_a_ga4_record_holds_exactly_one_event():
+    two = HIT | {"events": [{"name": "purchase"}, {"name": "refund"}]}
+    batch, rejects = decoder_of("ga4")(encoded(HIT, two, HIT | {"events": []}), [b"c1"] * 3)
+    assert batch.positions.tolist() == [0]
+    assert [(reject.position, reject.reason) for reject in rejects] == [(1, "events"), (2, "events")]
+    assert rejects[0].error == "the record holds 2 events: send each in a record of its own"
+
+
+@pytest.mark.parametrize("input_format", INPUT_FORMATS)
+def test_records_without_an_event_have_the_reasons_of_canonical_ones(input_format):
+    values = encoded(None, b"", b"not json", b"[1, 2]", b'{"a": "\xff"}')
+    batch, rejects = decoder_of(input_format)(values, [b"?"] * 5)
+    assert len(batch) == 0
+    assert [reject.reason for reject in rejects] == ["tombstone", "empty", "json", "object", "encoding"]
+
+
+def test_a_record_under_another_key_is_rejected_unless_keys_do_not_matter():
+    _, (reject,) = decoder_of("segment")(encoded(CALL), [b"m1"])
+    assert reject.reason == "key"
+    batch, rejects = decoder_of("segment")(encoded(CALL), None)
+    assert (len(batch), rejects) == (1, [])
+
+
+def test_a_record_is_accepted_exactly_if_a_line_of_a_file_is():
+    calls = encoded(CALL, CALL | {"type": "identify"}, CALL | {"timestamp": 1}, {}, CALL | {"userId": ""})
+    _, rejects = decoder_of("segment")(calls, None)
+    rows = SEGMENT.read_rows(iter(enumerate(calls)))
+    assert [(reject.position, reject.reason, reject.error) for reject in rejects] == [
+        (row.line, row.reason, row.error) for row in rows if isinstance(row, BadRow)
+    ]
