@@ -50,12 +50,16 @@ class StoredHistory:
 
     def events(self) -> Iterator[Event]:
         """Yield the events while they arrive: memory does not grow with them. Raises SinkError."""
-        query = f"SELECT {_EVENTS} FROM {self._name} {_WHERE} {_ORDER}"  # noqa: S608 - our own name
         parameters: dict[str, Any] = self._period.parameters
-        with self._client() as client, client.query_row_block_stream(query, parameters=parameters) as blocks:
+        with self._client() as client, client.query_row_block_stream(self.query, parameters=parameters) as blocks:
             for block in blocks:
                 for row in block:
                     yield Event(*row)
+
+    @property
+    def query(self) -> str:
+        """The SQL that yields the events; takes `since` and `until`."""
+        return f"SELECT {_EVENTS} FROM {self._name} {_WHERE} {_ORDER}"  # noqa: S608 - our own name
 
     @property
     def _name(self) -> str:

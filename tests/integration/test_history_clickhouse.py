@@ -1,0 +1,151 @@
+"""Events read back from the real engine's table, as training and offline scoring take them."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cartcast.history_source import history_source
+from model.errors import FormatError
+from model.events import Event, Score
+from sinks.clickhouse import connect
+from sinks.errors import SinkError
+from sinks.history import Period, StoredHistory
+from sinks.migrate import migrate
+from sinks.settings import ClickHouseSettings
+from sinks.table import ClickHouseTable
+
+pytestmark = pytest.mark.integration
+
+START_MS = 1_700_000_000_000
+
+
+def score(offset: int, **changes: Any) -> Score:
+    fields: dict[str, Any] = {
+        "user_id": "u",
+        "event_id": f"e{offset}",
+        "event_type": "view",
+        "item_id": "i",
+        "category": "c",
+        "price": 9.5,
+        "event_time": START_MS + offset,
+        "propensity_session": 0.1,
+        "propensity_1h": 0.2,
+        "propensity_24h": 0.3,
+        "model": "m",
+        "source_topic": "events",
+        "source_partition": 0,
+        "source_offset": offset,
+        "scored_at": START_MS + 1000 + offset,
+    }
+    return Score(**(fields | changes))
+
+
+@pytest.fixture
+def settings(clickhouse: str, topic_prefix: str) -> Iterator[ClickHouseSettings]:
+    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
+    migrate(settings)
+    yield settings
+    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+
+
+def store(settings: ClickHouseSettings, *blocks: list[Score]) -> None:
+    table = ClickHouseTable(settings)
+    for number, block in enumerate(blocks):
+        table.insert([msgspec.json.encode(one) for one in block], f"block-{number}")
+    table.close()
+
+
+def read(settings: ClickHouseSettings, **period: int) -> list[Event]:
+    return list(StoredHistory(settings, Period(**period)).events())
+
+
+def test_an_event_comes_back_as_the_score_knows_it(settings):
+    store(settings, [score(1), score(2, item_id=None, category=None, price=None, event_type="purchase")])
+    assert read(settings) == [
+        Event("e1", "u", "view", START_MS + 1, item_id="i", category="c", price=9.5),
+        Event("e2", "u", "purchase", START_MS + 2),
+    ]
+
+
+def test_each_shoppers_events_come_in_the_order_in_which_they_were_scored(settings):
+    """Late events have an earlier time and a later offset; events scored at one moment are told apart by offset."""
+    block = [score(offset, event_time=START_MS - offset, scored_at=START_MS) for offset in (3, 1, 2)]
+    other = [score(offset, user_id="a", event_time=START_MS - offset, source_partition=1) for offset in (9, 8)]
+    store(settings, block, other, [score(0, event_time=START_MS + 9, scored_at=START_MS + 1)])
+    assert [(event.user_id, event.event_id) for event in read(settings)] == [
+        ("a", "e8"), ("a", "e9"), ("u", "e1"), ("u", "e2"), ("u", "e3"), ("u", "e0"),
+    ]  # fmt: skip
+
+
+def test_a_topic_that_was_made_anew_does_not_mix_its_events_with_the_old_ones(settings):
+    day_ms = 86_400_000
+    again = [score(offset, event_id=f"f{offset}", scored_at=START_MS + day_ms) for offset in range(3)]
+    store(settings, [score(offset) for offset in range(3)], again)
+    assert [event.event_id for event in read(settings)] == ["e0", "e1", "e2", "f0", "f1", "f2"]
+
+
+def test_a_period_begins_with_its_first_millisecond_and_ends_before_its_last(settings):
+    store(settings, [score(offset) for offset in range(5)])
+    period = {"since_ms": START_MS + 1, "until_ms": START_MS + 3}
+    assert [event.event_id for event in read(settings, **period)] == ["e1", "e2"]
+    assert StoredHistory(settings, Period(**period)).count() == 2
+
+
+def test_events_arrive_block_by_block_and_a_reader_may_stop_early(settings):
+    store(settings, *([score(block * 1000 + number) for number in range(1000)] for block in range(20)))
+    events = StoredHistory(settings, Period()).events()
+    assert [next(events).event_id for _ in range(3)] == ["e0", "e1", "e2"]
+    events.close()
+    assert len(read(settings)) == 20_000
+
+
+def test_the_engine_sorts_one_shopper_at_a_time(settings):
+    """Else the whole table would have to fit in memory, or on disk a second time, before the first event arrives."""
+    store(settings, [score(number) for number in range(10)])
+    client = connect(settings)
+    plan = client.command("EXPLAIN " + StoredHistory(settings, Period()).query, parameters=Period().parameters)
+    assert "Prefix sort description: user_id" in str(plan).replace("__table1.", "")
+
+
+def test_a_table_that_is_not_there_is_one_line_that_says_what_to_do(clickhouse):
+    absent = ClickHouseSettings(url=clickhouse, database="nowhere")
+    with pytest.raises(SinkError, match="run `cartcast migrate`"):
+        StoredHistory(absent, Period()).count()
+
+
+def test_a_server_that_does_not_answer_is_one_line():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(SinkError, match=f"cannot be read: ClickHouse at {url} does not answer"):
+            list(StoredHistory(ClickHouseSettings(url=url), Period()).events())
+
+
+def test_the_options_lead_to_the_table(settings, tmp_path):
+    store(settings, [score(offset) for offset in range(5)])
+    source = history_source(_config(tmp_path, settings), **_from_clickhouse(since_ms=START_MS + 2))
+    done: list[float] = []
+    assert [event.event_id for event in source.rows(done.append)] == ["e2", "e3", "e4"]
+    assert done[-1] == source.total == 3
+
+
+def test_a_period_without_events_is_one_line(settings, tmp_path):
+    with pytest.raises(FormatError, match="holds no event of that time"):
+        history_source(_config(tmp_path, settings), **_from_clickhouse())
+
+
+def _config(directory: Path, settings: ClickHouseSettings) -> Path:
+    path = directory / "cartcast.yaml"
+    path.write_text(f"clickhouse:\n  url: {settings.url}\n  database: {settings.database}\n")
+    return path
+
+
+def _from_clickhouse(**changes: int) -> dict[str, Any]:
+    return {
+        "events": None, "format_name": None, "from_clickhouse": True, "since_ms": None, "until_ms": None,
+        "strict": False,
+    } | changes  # fmt: skip
