@@ -1,0 +1,147 @@
+"""`cartcast inspect`."""
+
+import datetime
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from cartcast.errors import UsageError
+from cartcast.event_files import EventFiles
+from cartcast.format_option import FormatName
+from cartcast.progress import progress_bar
+
+if TYPE_CHECKING:
+    from model.inspection import Inspection
+
+_DAY_MS: Final = 86_400_000
+_DAY: Final = datetime.timedelta(days=1)
+_LONGEST_HORIZON_MS: Final = 3650 * _DAY_MS
+
+
+def inspect(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order.")],
+    format_name: FormatName,
+    horizons: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="Horizons of the base rates: `session` or durations such as 30m, 1h, 7d."),
+    ] = "session,1h,24h",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
+) -> None:
+    """Say what files hold before anyone trains on them: time, users, types, damage, order, sessions, base rates.
+
+    A repeated event counts once. A base rate is the share of events that a purchase follows within the horizon, among
+    the events whose horizon ends within the data.
+
+    Example: cartcast inspect history.csv.gz --format taobao
+    """
+    from model.inspection import notes_on  # noqa: PLC0415 - numpy and the labels are slow to import
+
+    found = _inspect(EventFiles(files, format_name, strict=strict), horizons.split(","))
+    notes = notes_on(found)
+    if as_json:
+        print(json.dumps({"files": [str(file) for file in files], "format": format_name, **_as_json(found, notes)}))
+        return
+    console = Console()
+    for table in (_overview(found), _types(found), _horizons(found), _damage(found)):
+        if table.row_count:
+            console.print(table)
+    for note in notes:
+        console.print(f"note: {note}", highlight=False)
+
+
+def _inspect(files: EventFiles, horizons: list[str]) -> "Inspection":
+    from model.inspection import inspect_rows  # noqa: PLC0415 - numpy and the labels are slow to import
+    from model.labels import SESSION, horizon_ms  # noqa: PLC0415
+
+    try:
+        too_long = [one for one in horizons if one != SESSION and horizon_ms(one) > _LONGEST_HORIZON_MS]
+    except ValueError as failure:
+        raise UsageError(f"--horizons: {failure}") from None
+    if too_long:
+        raise UsageError(f"--horizons: {too_long[0]} is longer than ten years")
+    with progress_bar("inspect", files.total_bytes) as advance:
+        return inspect_rows(files.each(lambda done_bytes: advance(done_bytes, "")), horizons)
+
+
+def _as_json(found: "Inspection", notes: list[str]) -> dict[str, Any]:
+    """Return what was found, times as RFC 3339 texts, places of bad rows as `file:line`."""
+    fields = asdict(found)
+    bad_rows = {
+        reason: {
+            "count": bad.count,
+            "error": bad.error,
+            "first": [f"{file}:{line}" for file, line in bad.first],
+        }
+        for reason, bad in found.bad_rows.items()
+    }
+    first_ms, last_ms = fields.pop("first_ms"), fields.pop("last_ms")
+    return {
+        **fields,
+        "bad_rows": sum(bad.count for bad in found.bad_rows.values()),
+        "bad_rows_by_reason": bad_rows,
+        "first_event": _moment(first_ms).isoformat(),
+        "last_event": _moment(last_ms).isoformat(),
+        "span_days": round((last_ms - first_ms) / _DAY_MS, 3),
+        "sorted_by_time": found.out_of_order == 0,
+        "notes": notes,
+    }
+
+
+def _overview(found: "Inspection") -> Table:
+    table = Table("", "", show_header=False)
+    first, last = _moment(found.first_ms), _moment(found.last_ms)
+    quantiles = ", ".join(f"{name} {value:,.0f}" for name, value in found.events_per_user.items())
+    order = "yes" if not found.out_of_order else f"no: {found.out_of_order:,} events are older than one before them"
+    for name, value in {
+        "span": f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, {(last - first) / _DAY:.1f} days",
+        "events": f"{found.events:,}, and {found.duplicates:,} repeated",
+        "bad rows": f"{sum(bad.count for bad in found.bad_rows.values()):,}",
+        "users": f"{found.users:,}, of which {found.buyers:,} bought",
+        "events per user": quantiles,
+        "sessions": f"{found.sessions:,}, of which {found.sessions_with_purchase:,} with a purchase",
+        "sorted by time": order,
+    }.items():
+        table.add_row(name, value)
+    return table
+
+
+def _types(found: "Inspection") -> Table:
+    """Show how many events of each type there are, and how many have each optional field."""
+    table = Table("type", _right("events"), _right("share"))
+    counts = {name: count for name, count in found.types.items() if count}
+    for name, count in counts.items():
+        table.add_row(name, f"{count:,}", f"{count / found.events:.2%}")
+    table.add_section()
+    for name, count in found.filled.items():
+        table.add_row(f"with {name}", f"{count:,}", f"{count / found.events:.2%}")
+    return table
+
+
+def _horizons(found: "Inspection") -> Table:
+    table = Table("horizon", _right("base rate"), _right("known"), _right("unknown"))
+    for horizon, rate in found.horizons.items():
+        shown = "-" if rate.base_rate is None else f"{rate.base_rate:.4f}"
+        table.add_row(horizon, shown, f"{rate.known:,}", f"{rate.unknown:,}")
+    return table
+
+
+def _damage(found: "Inspection") -> Table:
+    table = Table("bad rows", _right("count"), "what is wrong with the first", "lines")
+    for reason, bad in sorted(found.bad_rows.items(), key=lambda entry: -entry[1].count):
+        places = [f"{file}:{line}" for file, line in bad.first] + (["..."] if bad.count > len(bad.first) else [])
+        table.add_row(reason, f"{bad.count:,}", bad.error, "\n".join(places))
+    return table
+
+
+def _right(title: str) -> Column:
+    return Column(title, justify="right")
+
+
+def _moment(time_ms: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC)

@@ -1,0 +1,75 @@
+import json
+import sys
+
+import pytest
+
+from cartcast.__main__ import main
+
+ROWS = "1,2,3,pv,1511539217\n1,2,3,pv,1511539217\nbroken\n1,2,3,buy,1511539277\n2,2,3,pv,1511639217\n"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*arguments: object) -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cartcast", "inspect", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        written = capsys.readouterr()
+        return end.value.code, written.out, written.err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def test_json_is_one_object_on_the_last_line(run, file):
+    code, out, _ = run(file, "--format", "taobao", "--json")
+    assert code == 0
+    found = json.loads(out.splitlines()[-1])
+    assert (found["events"], found["duplicates"], found["users"], found["bad_rows"]) == (3, 1, 2, 1)
+    assert found["bad_rows_by_reason"]["columns"]["first"] == ["history.csv:3"]
+    assert (found["first_event"], found["span_days"]) == ("2017-11-24T16:00:17+00:00", 1.157)
+    assert found["horizons"]["1h"] == {"base_rate": 0.5, "known": 2, "unknown": 1}
+    assert found["sorted_by_time"] is True
+
+
+def test_a_person_is_shown_tables(run, file):
+    code, out, _ = run(file, "--format", "taobao", "--horizons", "session,30m")
+    assert code == 0
+    for words in ("3, and 1 repeated", "30m", "history.csv:3", "the row has 1 columns, not 5", "1 rows are bad"):
+        assert words in out
+
+
+@pytest.mark.parametrize("horizons", ["", "1h,", "soon", "-1h", "99999d", "1h;2h"])
+def test_horizons_that_are_none_are_wrong_usage(run, file, horizons):
+    code, _, error = run(file, "--format", "taobao", "--horizons", horizons)
+    assert code == 2
+    assert error.startswith("cartcast: --horizons")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "format_name", "words"),
+    [
+        ("", "taobao", "is empty"),
+        ("\n\n", "otto", "holds no rows"),
+        (ROWS, "rees46", "it looks like --format taobao"),
+        ("a;b\n1;2\n", "segment", "choose another --format"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_line(run, file, content, format_name, words):
+    file.write_text(content)
+    code, _, error = run(file, "--format", format_name, "--json")
+    assert code == 1
+    assert words in error.splitlines()[-1]
+
+
+def test_strict_stops_at_the_first_bad_row(run, file):
+    code, _, error = run(file, "--format", "taobao", "--strict")
+    assert code == 1
+    assert "line 3" in error
