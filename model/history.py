@@ -118,7 +118,7 @@ class _Appending:
         rows = self.read + np.arange(len(batch))
         appended = append_events(self._states, users, batch, Source(0, rows))
         features = features_of(appended)
-        columns = {
+        columns: dict[str, npt.NDArray[Any]] = {
             "users": appended.users,
             "rows": rows[appended.rows],
             "time_ms": batch.event_time_ms[appended.rows],

@@ -42,6 +42,11 @@ def horizon_ms(horizon: str) -> int:
     return int(number) * _UNIT_MS[unit]
 
 
+def longest_horizon_ms(horizons: Sequence[str]) -> int:
+    """Return the longest of the horizons; that of the session counts as its gap, after which it is over."""
+    return max(SESSION_GAP_MS if horizon == SESSION else horizon_ms(horizon) for horizon in horizons)
+
+
 def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, horizons: Sequence[str]) -> Labels:
     """Label accepted events, given in any order, by their own timestamps."""
     order = np.lexsort((time_ms, users))

@@ -1,53 +1,53 @@
 """Past, middle and end of a history: what is learnt from, what is chosen with, and what is reported on."""
 
 from dataclasses import dataclass
-from typing import Self
-
-import numpy as np
+from typing import Final, Self
 
 from model.labels import Booleans, Integers, Labels
 
-_SHARE = 0.15
-_LARGEST_SHARE = 0.25
-_HORIZONS = 1.5
+_SHARE: Final = 1 / 6
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSplit:
     """Training before `validation_from_ms`, validation before `test_from_ms`, test before `end_ms` and at it.
 
-    A label belongs to a part only if it is settled within it. So a purchase in one part never labels an event of
-    an earlier part: the purge gap before each part is as long as the horizon of the label.
+    A label belongs to a part only if it is settled within it, so a purchase in one part never labels an event of an
+    earlier part. Moreover nothing is learnt from the last `purge_ms`, the longest horizon, before validation, whatever
+    the label's own horizon, and so from nothing within that time before the test either.
     """
 
     validation_from_ms: int
     test_from_ms: int
     end_ms: int
+    purge_ms: int = 0
 
     @classmethod
     def of(cls, time_ms: Integers, longest_horizon_ms: int) -> Self:
-        """Give validation and test 15 % of the time each, more if that is short of 1.5 horizons, at most a quarter."""
+        """Give validation and test one longest horizon each, and a sixth each of the time that three horizons leave.
+
+        The third horizon is the gap that ends training. So two thirds of the time with labels are learnt from: 6 days
+        and 24 hours make 3, 1.5 and 1.5 days, and of these 2, .5 and .5 have labels of the longest horizon.
+        """
         first_ms, end_ms = int(time_ms.min()), int(time_ms.max())
-        span_ms = end_ms - first_ms
-        part_ms = int(min(max(_SHARE * span_ms, _HORIZONS * longest_horizon_ms), _LARGEST_SHARE * span_ms))
-        return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms)
+        usable_ms = max(end_ms - first_ms - 3 * longest_horizon_ms, 0)
+        part_ms = longest_horizon_ms + int(_SHARE * usable_ms)
+        return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms, longest_horizon_ms)
+
+    @property
+    def learnt_until_ms(self) -> int:
+        """Nothing that happens from this time on is learnt from."""
+        return self.validation_from_ms - self.purge_ms
 
     def train(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels are learnt from `(events, horizons)`."""
-        return self._part(time_ms, labels, None, self.validation_from_ms)
+        return (time_ms < self.learnt_until_ms)[:, None] & labels.known_by(self.validation_from_ms)
 
     def validation(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels decide when to stop, and calibrate."""
-        return self._part(time_ms, labels, self.validation_from_ms, self.test_from_ms)
+        inside = (time_ms >= self.validation_from_ms) & (time_ms < self.test_from_ms)
+        return inside[:, None] & labels.known_by(self.test_from_ms)
 
     def test(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels are reported on and used for nothing else."""
-        return self._part(time_ms, labels, self.test_from_ms, None)
-
-    def _part(self, time_ms: Integers, labels: Labels, from_ms: int | None, to_ms: int | None) -> Booleans:
-        inside = np.ones(len(time_ms), np.bool_)
-        if from_ms is not None:
-            inside &= time_ms >= from_ms
-        if to_ms is not None:
-            inside &= time_ms < to_ms
-        return inside[:, None] & labels.known_by(self.end_ms if to_ms is None else to_ms)
+        return (time_ms >= self.test_from_ms)[:, None] & labels.known_by(self.end_ms)

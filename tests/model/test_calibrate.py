@@ -35,3 +35,30 @@ def test_a_perfect_separation_stays_finite():
     logits = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     calibration = fit_calibration(logits, logits > 0, np.ones((4, 1), np.bool_))
     assert np.isfinite([*calibration.slopes, *calibration.intercepts]).all()
+
+
+def test_logits_that_say_the_contrary_come_close_to_the_base_rate_and_keep_their_order():
+    logits = np.random.default_rng(1).normal(0, 1, (20_000, 1))
+    calibration = fit_calibration(logits, labels_of(-logits - 2, np.random.default_rng(2)), np.ones_like(logits, bool))
+    assert 0 < calibration.slopes[0] < 0.1
+    assert calibration.intercepts[0] == pytest.approx(-1.7, abs=0.2)
+
+
+def test_few_users_do_not_overrule_the_model():
+    random = np.random.default_rng(1)
+    logits = random.normal(-2, 1, (5000, 1))
+    noise = random.random((5000, 1)) < 0.1
+    known = np.ones((5000, 1), np.bool_)
+    many = fit_calibration(logits, noise, known, np.arange(5000))
+    few = fit_calibration(logits, noise, known, np.arange(5000) % 20)
+    assert many.slopes[0] < 0.2
+    assert few.slopes[0] > 0.8
+
+
+def test_a_small_slope_moves_no_level():
+    random = np.random.default_rng(1)
+    logits = random.normal(-2, 1, (20_000, 1))
+    bought = random.random((20_000, 1)) < 0.1
+    calibration = fit_calibration(logits, bought, np.ones((20_000, 1), np.bool_), np.arange(20_000) % 40)
+    propensities = 1 / (1 + np.exp(-(logits * calibration.slopes[0] + calibration.intercepts[0])))
+    assert propensities.mean() == pytest.approx(0.12, abs=0.03)

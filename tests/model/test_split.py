@@ -26,14 +26,37 @@ def test_parts_follow_each_other_in_time_and_no_label_reaches_into_the_next():
     assert not (parts[1] & parts[2]).any()
 
 
-def test_a_long_history_keeps_back_15_percent_twice():
-    split = TimeSplit.of(np.array([0, 100 * DAY_MS]), DAY_MS)
-    assert (split.validation_from_ms, split.test_from_ms, split.end_ms) == (70 * DAY_MS, 85 * DAY_MS, 100 * DAY_MS)
+def test_nothing_is_learnt_within_the_longest_horizon_before_validation_whatever_the_labels_own_horizon():
+    time_ms = np.arange(0, 30 * DAY_MS, DAY_MS // 4)
+    split = TimeSplit.of(time_ms, DAY_MS)
+    latest_ms = time_ms[split.train(time_ms, labels_known_after(time_ms, 1))[:, 0]].max()
+    assert split.validation_from_ms - DAY_MS - DAY_MS // 4 <= latest_ms < split.validation_from_ms - DAY_MS
 
 
-def test_a_short_history_keeps_back_one_and_a_half_horizons():
-    assert TimeSplit.of(np.array([0, 8 * DAY_MS]), DAY_MS).validation_from_ms == 5 * DAY_MS
+def test_a_label_that_is_settled_late_is_not_learnt_even_if_its_event_was_early():
+    """A session may go on for days."""
+    time_ms = np.arange(0, 30 * DAY_MS, DAY_MS // 4)
+    split = TimeSplit.of(time_ms, DAY_MS)
+    late = np.full((len(time_ms), 1), split.validation_from_ms + 1)
+    assert not split.train(time_ms, Labels(np.zeros_like(late, np.bool_), late)).any()
 
 
-def test_a_very_short_history_keeps_half_for_training():
-    assert TimeSplit.of(np.array([0, 2 * DAY_MS]), DAY_MS).validation_from_ms == DAY_MS
+def test_validation_and_test_have_a_sixth_each_of_the_time_that_has_labels():
+    split = TimeSplit.of(np.array([0, 63 * DAY_MS]), DAY_MS)
+    assert split.learnt_until_ms == 40 * DAY_MS
+    assert split.validation_from_ms == 41 * DAY_MS
+    assert split.test_from_ms - split.purge_ms == 51 * DAY_MS
+    assert split.end_ms - split.purge_ms == 62 * DAY_MS
+
+
+def test_six_days_and_a_horizon_of_one_are_enough():
+    split = TimeSplit.of(np.array([0, 6 * DAY_MS]), DAY_MS)
+    assert (split.learnt_until_ms, split.validation_from_ms, split.test_from_ms) == tuple(
+        days * DAY_MS for days in (2, 3, 4.5)
+    )
+
+
+def test_a_history_shorter_than_three_horizons_teaches_nothing():
+    time_ms = np.arange(0, 3 * DAY_MS, DAY_MS // 4)
+    split = TimeSplit.of(time_ms, DAY_MS)
+    assert not split.train(time_ms, labels_known_after(time_ms, DAY_MS)).any()

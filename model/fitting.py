@@ -1,0 +1,264 @@
+"""The loop: epochs of truncated back-propagation through each user's whole history.
+
+Sequences are cut into pieces of `piece_events`; h and c are carried from piece to piece, gradients are not (Williams
+and Peng, 1990), which is also how the worker carries them from batch to batch.
+
+Purchases are rare, and nothing is resampled or weighted for that: it would teach a base rate that is not the shop's,
+which calibration would have to take back. The heads begin at the base rates instead, so that no epoch is spent on them.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.errors import TrainingError
+from model.examples import Lessons
+from model.labels import Booleans
+from model.lstm import PackedFeatures, Packing, PropensityLSTM
+from model.pieces import Piece, pieces, shuffled_batches
+from model.ranking import Floats
+from model.resume import Progressed
+from model.runs import Runs
+
+_LARGEST_GRADIENT: Final = 1.0
+
+Progress = Callable[[float, str], None]
+"""Takes the share of the longest possible training that is done, and a few words."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What may be varied; the rest is the network's shape."""
+
+    seed: int = 1
+    epochs: int = 15
+    patience: int = 3
+    """Epochs without a better validation log loss, after which training stops."""
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    batch_events: int = 4096
+    piece_events: int = 64
+    forgotten_items: float = 0.5
+    """Share of events whose item is hidden while training: the shop will have items that it did not have then."""
+    refit: bool = True
+    """Whether to train once more, on all data up to their end, for as many epochs as were best."""
+    threads: int = 1
+    """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
+
+
+@dataclass(slots=True)
+class Course:
+    """How a fit has gone so far: what decides when it ends, and what a refit repeats."""
+
+    best_epoch: int = 0
+    best_loss: float = np.inf
+    rates: list[float] = field(default_factory=list)
+    """The learning rate of each epoch."""
+    curves: list[dict[str, float]] = field(default_factory=list)
+    """`epoch`, `train_loss` and `validation_loss`, the log losses averaged over the horizons."""
+
+    @property
+    def epochs(self) -> int:
+        return len(self.rates)
+
+    def has_ended(self, settings: TrainingSettings) -> bool:
+        return self.epochs >= settings.epochs or self.epochs - self.best_epoch >= settings.patience
+
+    def add(self, rate: float, train_loss: float, validation_loss: float) -> bool:
+        """Note an epoch; tells whether it was the best so far."""
+        self.rates.append(rate)
+        self.curves.append({"epoch": self.epochs, "train_loss": train_loss, "validation_loss": validation_loss})
+        is_best = validation_loss < self.best_loss
+        if is_best:
+            self.best_epoch, self.best_loss = self.epochs, validation_loss
+        return is_best
+
+    def in_words(self) -> str:
+        return f"best validation log loss {self.best_loss:.4f} (epoch {self.best_epoch})" if self.epochs else ""
+
+
+def fit(fitting: "Fitting", validation_loss: Callable[[], float], kept: Progressed, progress: Progress) -> Course:
+    """Train until nothing improves; the model then is that of the best epoch."""
+    course, best = Course(), dict[str, Tensor]()
+    if (state := kept.load("fit")) is not None:
+        course, best = Course(**state["course"]), state["best"]
+        fitting.restore(state["fitting"])
+    longest = fitting.settings.epochs
+    while not course.has_ended(fitting.settings):
+        for share in fitting.epoch():
+            progress((course.epochs + share) / longest, course.in_words())
+        loss, rate = validation_loss(), fitting.learning_rate
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the validation log loss of epoch {course.epochs + 1} is no number: tell us, it is a bug"
+            )
+        if course.add(rate, fitting.loss, loss):
+            best = {name: weight.clone() for name, weight in fitting.model.state_dict().items()}
+        fitting.judge(loss)
+        kept.save("fit", {"course": asdict(course), "best": best, "fitting": fitting.state()})
+    fitting.model.load_state_dict(best)
+    progress(1.0, course.in_words())
+    return course
+
+
+def repeat(fitting: "Fitting", rates: Sequence[float], kept: Progressed, progress: Progress) -> None:
+    """Train for one epoch a learning rate, whatever comes of it."""
+    done = 0
+    if (state := kept.load("refit")) is not None:
+        done = state["done"]
+        fitting.restore(state["fitting"])
+    for number, rate in enumerate(rates[done:], start=done):
+        fitting.learning_rate = rate
+        for share in fitting.epoch():
+            progress((number + share) / len(rates), f"on all data: epoch {number + 1} of {len(rates)}")
+        kept.save("refit", {"done": number + 1, "fitting": fitting.state()})
+    progress(1.0, "on all data: done")
+
+
+class Fitting:
+    """A model in training, and all that it goes on from: optimizer, learning rate, randomness."""
+
+    loss = np.nan
+    """The mean log loss over the last epoch's pieces, each as it was before it was learnt from."""
+
+    def __init__(
+        self, model: PropensityLSTM, lessons: Lessons, settings: TrainingSettings, device: torch.device
+    ) -> None:
+        self.model = model.to(device)
+        self.settings = settings
+        self._lessons = lessons
+        self._device = device
+        self._random = np.random.default_rng(settings.seed)
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(self._optimizer, factor=0.4, patience=0)
+        self._precision = Precision(device)
+        self._start_at_the_base_rates()
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._optimizer.param_groups[0]["lr"] = rate
+
+    def judge(self, loss: float) -> None:
+        """Lower the learning rate if the validation loss has not fallen."""
+        self._scheduler.step(loss)
+
+    def epoch(self) -> Iterator[float]:
+        """Go once through the training events; yields the share that is done."""
+        self.model.train()
+        done, horizons = 0, len(self.model.config.horizons)
+        losses, counts = np.zeros(horizons), np.zeros(horizons, np.int64)
+        length = self.settings.piece_events
+        batches = shuffled_batches(self._lessons.stretches.lengths, self.settings.batch_events, length, self._random)
+        for batch in batches:
+            h = c = torch.zeros(len(batch), self.model.config.hidden_size, device=self._device)
+            for piece in pieces(self._lessons.stretches, batch, length):
+                h, c, piece_losses = self._step(piece, h, c)
+                losses += piece_losses
+                counts += self._lessons.known[piece.rows].sum(axis=0)
+                done += len(piece.rows)
+            yield done / self._lessons.stretches.events
+        self.loss = float((losses / np.maximum(counts, 1)).mean())
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs to go on as if nothing had happened."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "scaler": self._precision.scaler.state_dict(),
+            "order": json.dumps(self._random.bit_generator.state),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self._device.type == "cuda" else [],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self._precision.scaler.load_state_dict(state["scaler"])
+        self._random.bit_generator.state = json.loads(state["order"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+    def _step(self, piece: Piece, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Floats]:
+        """Learn from one piece; returns the batch's carried numbers after it, and the horizons' summed losses."""
+        packing = Packing.of(Runs.of(piece.sequences))
+        users = torch.from_numpy(piece.users[packing.sequences]).to(self._device)
+        features = self._lessons.history.features(piece.rows)
+        packed = self._with_hidden_items(packing.pack(features, self._device))
+        rows = piece.rows[packing.rows]
+        with self._precision.autocast():
+            logits, (h_after, c_after) = run_padded(self.model, packed, (h[users], c[users]))
+        losses = masked_losses(logits.float(), self._lessons.bought[rows], self._lessons.known[rows])
+        self._precision.learn(losses.mean() / self.settings.batch_events, self.model, self._optimizer)
+        h = h.index_put((users,), h_after.detach().float())
+        return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
+
+    def _with_hidden_items(self, inputs: PackedFeatures) -> PackedFeatures:
+        hidden = torch.from_numpy(self._random.random(len(inputs.items)) < self.settings.forgotten_items)
+        return replace(inputs, items=inputs.items.masked_fill(hidden.to(self._device), 0))
+
+    def _start_at_the_base_rates(self) -> None:
+        rate = self._lessons.base_rates
+        with torch.no_grad():
+            self.model.heads.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+
+
+class Precision:
+    """Half precision on CUDA: bfloat16 where the GPU has it, else float16 with scaled losses; float32 on the CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        on_cuda = device.type == "cuda"
+        self._dtype = torch.bfloat16 if not on_cuda or torch.cuda.is_bf16_supported() else torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=on_cuda and self._dtype == torch.float16)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._device.type == "cuda")
+
+    def learn(self, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Take one step down the loss, with gradients of bounded length."""
+        optimizer.zero_grad()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own stub has no types here
+        self.scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+
+def run_padded(
+    model: PropensityLSTM, inputs: PackedFeatures, carried: tuple[Tensor, Tensor]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Do what `PropensityLSTM.forward` does, but for the carried numbers of sequences that end before the longest.
+
+    Those are wrong, and of no use: nothing follows a sequence that has ended. On the CPU, torch's backward pass takes
+    several times as long through a packed sequence as through a padded one.
+    """
+    h, c = carried
+    embedded, sizes = model.embedded(inputs), inputs.batch_sizes
+    step = torch.repeat_interleave(sizes)
+    place = torch.arange(len(step)) - (torch.cumsum(sizes, 0) - sizes)[step]
+    at = step.to(embedded.device), place.to(embedded.device)
+    padded = embedded.new_zeros(len(sizes), len(h), embedded.shape[1]).index_put(at, embedded)
+    output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))  # (steps, sequences, hidden)
+    return model.logits(output[at], inputs), (h.squeeze(0), c.squeeze(0))
+
+
+def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:
+    """Return the sum of the known labels' losses `(horizons,)`."""
+    labels = torch.from_numpy(bought).to(logits.device).float()
+    weights = torch.from_numpy(known).to(logits.device).float()
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="none")
+    return losses.sum(dim=0)

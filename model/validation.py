@@ -1,0 +1,71 @@
+"""What the parts that were kept back say of a model: when to stop, how to calibrate it, how good it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from model.calibrate import fit_calibration
+from model.checkpoint import Calibration
+from model.examples import Examples
+from model.labels import Booleans, Integers
+from model.lstm import PropensityLSTM
+from model.metrics import best_threshold, evaluate, log_loss
+from model.pieces import Stretches
+from model.predict import calibrated, predicted
+from model.ranking import Floats
+
+
+def validation_loss(model: PropensityLSTM, examples: Examples) -> float:
+    """Return the log loss over the validation part, averaged over the horizons."""
+    judged = KeptBack.of(model, examples, examples.until(examples.split.test_from_ms), examples.validation)
+    propensities, bought, known = judged.propensities(), examples.bought[judged.rows], examples.validation[judged.rows]
+    return float(np.mean([log_loss(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """The logits `(rows, horizons)` of a model for rows of a history that it has not learnt from."""
+
+    examples: Examples
+    rows: Integers
+    logits: Floats
+
+    @classmethod
+    def of(cls, model: PropensityLSTM, examples: Examples, stretches: Stretches, known: Booleans) -> Self:
+        """Run the histories of users with a known label, and keep the rows that have one; there must be some."""
+        has_label = np.asarray(known.any(axis=1))
+        stretches = stretches.where(np.logical_or.reduceat(has_label, stretches.starts))
+        parts = [
+            (rows[chosen], logits[chosen])
+            for rows, logits in predicted(model, examples.history, stretches)
+            for chosen in (np.flatnonzero(has_label[rows]),)
+        ]
+        rows, logits = (np.concatenate(found) for found in zip(*parts, strict=True))
+        return cls(examples, rows, logits)
+
+    def propensities(self, calibration: Calibration | None = None) -> Floats:
+        """Return the probabilities `(rows, horizons)`."""
+        return calibrated(self.logits, calibration or Calibration.identity(self.logits.shape[1]))
+
+    def calibration(self) -> Calibration:
+        """Fit on the validation part."""
+        examples, rows = self.examples, self.rows
+        users = examples.history.users[rows]
+        return fit_calibration(self.logits, examples.bought[rows], examples.validation[rows], users)
+
+    def thresholds(self, calibration: Calibration) -> list[float]:
+        """Return the propensities, one a horizon, whose decisions have the best F1 in the validation part."""
+        propensities, bought = self.propensities(calibration), self.examples.bought[self.rows]
+        known = self.examples.validation[self.rows]
+        return [best_threshold(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]
+
+    def metrics(self, calibration: Calibration, thresholds: Sequence[float], horizons: Sequence[str]) -> dict[str, Any]:
+        """Evaluate both parts, and the test part of users of whom nothing was learnt."""
+        examples, rows = self.examples, self.rows
+        validation, test = examples.validation[rows], examples.test[rows]
+        unseen = test & examples.unseen()[examples.history.users[rows]][:, None]
+        propensities, bought = self.propensities(calibration), examples.bought[rows]
+        parts = {"validation": validation, "test": test, "test_unseen_users": unseen}
+        return {name: evaluate(propensities, bought, part, horizons, thresholds) for name, part in parts.items()}
