@@ -130,7 +130,10 @@ def _best_penalty(
 ) -> Any:  # noqa: ANN401 - scikit-learn has no types
     from sklearn import linear_model  # noqa: PLC0415
 
-    tried = [linear_model.LogisticRegression(C=penalty, max_iter=500).fit(inputs, bought) for penalty in _PENALTIES]
+    tried = [
+        linear_model.LogisticRegression(C=penalty, solver="newton-cholesky").fit(inputs, bought)
+        for penalty in _PENALTIES
+    ]
     return min(tried, key=lambda one: losses_of(one.predict_proba(judged)[:, 1], judged_bought).mean())
 
 

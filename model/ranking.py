@@ -1,7 +1,8 @@
 """One horizon's events in order of propensity, and every metric as a function of how much each event counts.
 
 Sorting is the dear part and is done once. A bootstrap resample of users is then one weight an event, and costs a few
-cumulative sums. With weights of one the values are scikit-learn's, which a test checks.
+cumulative sums; no matrix products, whose threads would only wait for each other. With weights of one the values are
+scikit-learn's, which a test checks.
 """
 
 from dataclasses import dataclass
@@ -88,8 +89,8 @@ class Ranking:
             [
                 positives / total,
                 *_areas(events, buyers),
-                each @ self.losses / total,
-                each @ misses**2 / total,
+                (each * self.losses).sum() / total,
+                (each * misses * misses).sum() / total,
                 np.abs(np.add.reduceat(each * misses, self.bins)).sum() / total,
                 *self._decisions(events, buyers),
                 *_shares(events, buyers),
@@ -121,7 +122,7 @@ def _areas(events: Floats, buyers: Floats) -> tuple[float, float]:
         return np.nan, np.nan
     precision = np.divide(buyers[1:], events[1:], out=np.zeros(len(events) - 1), where=events[1:] > 0)
     roc_auc = np.trapezoid(buyers, others) / (positives * others[-1])
-    return float(roc_auc), float(np.diff(buyers) @ precision / positives)
+    return float(roc_auc), float((np.diff(buyers) * precision).sum() / positives)
 
 
 def _shares(events: Floats, buyers: Floats) -> Floats:

@@ -1,0 +1,54 @@
+"""The lines of an evaluation's pictures, with few enough points to be drawn."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from model.ranking import Floats, Ranking
+
+POINTS: Final = 150
+CALIBRATION_BINS: Final = 12
+HISTOGRAM_BINS: Final = 40
+
+
+def curves_of(ranking: Ranking) -> dict[str, Any]:
+    """Return a horizon's curves; empty where all events are of one class."""
+    events, buyers = ranking.reached()
+    if not 0 < buyers[-1] < events[-1]:
+        return {}
+    others = events - buyers
+    precision = buyers[1:] / events[1:]
+    return {
+        "roc": _line(others / others[-1], buyers / buyers[-1]),
+        "pr": _line(buyers[1:] / buyers[-1], precision),
+        "gain": _line(events / events[-1], buyers / buyers[-1]),
+        "calibration": _calibration(ranking),
+        "histogram": _histogram(ranking),
+    }
+
+
+def _line(x: Floats, y: Floats) -> dict[str, list[float]]:
+    """Thin a curve to POINTS, evenly along its x."""
+    places = np.unique(np.searchsorted(x, np.linspace(x[0], x[-1], POINTS)).clip(0, len(x) - 1))
+    places = np.unique(np.concatenate(([0], places, [len(x) - 1])))
+    return {"x": x[places].round(5).tolist(), "y": y[places].round(5).tolist()}
+
+
+def _calibration(ranking: Ranking) -> dict[str, list[float]]:
+    """Return mean propensity and frequency over bins of equal counts, the lowest first."""
+    bins = [part for part in np.array_split(np.arange(len(ranking))[::-1], CALIBRATION_BINS) if len(part)]
+    return {
+        "propensity": [float(ranking.propensities[part].mean()) for part in bins],
+        "frequency": [float(ranking.bought[part].mean()) for part in bins],
+        "events": [len(part) for part in bins],
+    }
+
+
+def _histogram(ranking: Ranking) -> dict[str, list[float]]:
+    """Return how many events have which propensity, those that a purchase followed apart."""
+    edges = np.linspace(0, max(float(ranking.propensities[0]), 1e-6), HISTOGRAM_BINS + 1)
+    return {
+        "edges": edges.round(6).tolist(),
+        "buyers": np.histogram(ranking.propensities[ranking.bought], edges)[0].tolist(),
+        "others": np.histogram(ranking.propensities[~ranking.bought], edges)[0].tolist(),
+    }
