@@ -1,0 +1,110 @@
+"""The same file through Kafka and the worker, and through `cartcast score`: every number is the same."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from pipeline_harness import PROPENSITIES, Pipeline, pipelines, shoppers
+
+from model.checkpoint import Calibration, save_checkpoint
+from model.lstm import LSTMConfig, PropensityLSTM
+from model.simulator import SimulationSettings, simulate
+from sinks.clickhouse import connect
+from sinks.migrate import migrate
+from sinks.settings import ClickHouseSettings
+from sinks.table import ClickHouseTable
+
+pytestmark = pytest.mark.integration
+
+EVENTS = 6000
+
+
+@pytest.fixture
+def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipelines(kafka, topic_prefix, tmp_path)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Random weights: their scores move with every input, which those of a trained model need not."""
+    torch.manual_seed(5)
+    model = PropensityLSTM(LSTMConfig(hidden_size=16))
+    calibration = Calibration((0.5, 1.5, 2.0), (-1.0, 0.0, 1.0))
+    save_checkpoint(tmp_path / "checkpoint", model, calibration=calibration, metrics={}, training={})
+    return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Simulated shopping with late and repeated events, words, and two damaged rows."""
+    lines = [msgspec.json.encode(event) for event in simulate(SimulationSettings(events=EVENTS, users=150, seed=9))]
+    path = tmp_path / "shop.jsonl"
+    path.write_bytes(b"\n".join([b"damaged", *lines[:4000], b'{"user_id":"u"}', *lines[4000:]]) + b"\n")
+    return path
+
+
+@pytest.fixture
+def database(clickhouse: str, topic_prefix: str) -> Iterator[ClickHouseSettings]:
+    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
+    migrate(settings)
+    yield settings
+    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+
+
+def cartcast(*arguments: object) -> dict[str, Any]:
+    command = [sys.executable, "-m", "cartcast", *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def by_event(lines: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
+    return {(line["user_id"], line["event_id"]): [line[name] for name in PROPENSITIES] for line in lines}
+
+
+def assert_equal(found: dict[tuple[str, str], list[float]], expected: dict[tuple[str, str], list[float]]) -> None:
+    assert found.keys() == expected.keys()
+    for event, numbers in expected.items():
+        np.testing.assert_allclose(found[event], numbers, atol=1e-4, err_msg=str(event))
+
+
+def test_offline_scores_are_the_live_ones(pipeline: Pipeline, shop: Path, checkpoint: Path) -> None:
+    out = pipeline.directory / "scores.jsonl"
+    offline = cartcast("score", "--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--out", out)
+    servers = ("--bootstrap-servers", pipeline.kafka, "--topic-prefix", pipeline.topics.prefix)
+    cartcast("replay", shop, "--format", "cartcast", *servers)
+    pipeline.start_worker(CARTCAST_WORKER__CHECKPOINT=str(checkpoint))
+    pipeline.wait_for_scores(offline["scored"])
+
+    scores = list(pipeline.scores().values())
+    found = by_event([json.loads(line) for line in out.read_bytes().splitlines()])
+    assert len(found) == offline["scored"] == EVENTS - offline["duplicates"]
+    assert_equal(found, by_event(scores))
+    assert np.std(list(found.values()), axis=0).min() > 1e-3, "a model that ignores its input proves nothing"
+
+
+def test_scores_of_the_history_in_clickhouse_are_the_live_ones(
+    pipeline: Pipeline, checkpoint: Path, database: ClickHouseSettings
+) -> None:
+    """Of events without words, which the table does not keep; late and repeated ones are among them."""
+    events = shoppers(3000, users=100, seed=6)
+    events[100], events[900] = events[900], events[100]
+    pipeline.produce(events)
+    pipeline.start_worker(CARTCAST_WORKER__CHECKPOINT=str(checkpoint))
+    pipeline.wait_for_scores(len({event.event_id for event in events}))
+    scores = list(pipeline.scores().values())
+    table = ClickHouseTable(database)
+    table.insert([msgspec.json.encode(score) for score in scores], "all")
+    table.close()
+
+    config, out = pipeline.directory / "cartcast.yaml", pipeline.directory / "scores.jsonl"
+    config.write_text(f"clickhouse:\n  url: {database.url}\n  database: {database.database}\n")
+    cartcast("--config", config, "score", "--from-clickhouse", "--checkpoint", checkpoint, "--out", out)
+    assert_equal(by_event([json.loads(line) for line in out.read_bytes().splitlines()]), by_event(scores))
