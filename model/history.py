@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from model.append import Source, append_events
 from model.batch import EventBatch, batch_of
@@ -81,6 +82,15 @@ class History:
         while first < len(self):
             user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
             yield slice(first, first := int(self.starts[user]))
+
+    def digest(self) -> str:
+        """Return a text that changes with any event."""
+        state = xxhash.xxh3_128()
+        for part in self.parts():
+            for name in _COLUMNS:
+                state.update(np.ascontiguousarray(getattr(self, name)[part]).data)
+            self.storage.used(self.numeric[part].nbytes)
+        return state.hexdigest()
 
     def features(self, rows: npt.NDArray[np.int64]) -> Features:
         """Return the model's inputs for some rows."""

@@ -42,6 +42,15 @@ def horizon_ms(horizon: str) -> int:
     return int(number) * _UNIT_MS[unit]
 
 
+def check_horizons(horizons: Sequence[str]) -> None:
+    """Raise ValueError, with a sentence, unless these are different horizons, at least one."""
+    for horizon in horizons:
+        if horizon != SESSION:
+            horizon_ms(horizon)
+    if len(set(horizons)) < max(len(horizons), 1):
+        raise ValueError("each horizon may be named once")
+
+
 def longest_horizon_ms(horizons: Sequence[str]) -> int:
     """Return the longest of the horizons; that of the session counts as its gap, after which it is over."""
     return max(SESSION_GAP_MS if horizon == SESSION else horizon_ms(horizon) for horizon in horizons)

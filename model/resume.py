@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import torch
 
 from model.errors import TrainingError
+from model.history import History
 
 _PART: Final = ".part"
 _FINGERPRINT: Final = "fingerprint"
@@ -73,14 +74,16 @@ class KeptInDirectory:
                 f"the state of training cannot be written to {self._directory} ({failure.strerror}): make room there"
             ) from None
 
+    def exists(self) -> bool:
+        """Tell whether any state is kept."""
+        return self._directory.exists()
+
     def forget(self) -> None:
         """Delete what is kept."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def fingerprint(*parts: bytes) -> str:
-    """Return a text that changes with any of the parts."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()
+def fingerprint(history: History, settings: object, config: object) -> str:
+    """Return a text that changes with the data, the settings and the version that computes with them."""
+    parts = (history.digest(), repr(settings), repr(config), torch.__version__)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

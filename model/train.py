@@ -159,10 +159,11 @@ def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
         "bad_rows": history.bad_rows,
         "out_of_order": history.out_of_order,
         "first_event": _rfc3339(int(history.time_ms.min())),
-        "learnt_until": _rfc3339(split.learnt_until_ms),
+        "train_until": _rfc3339(split.learnt_until_ms),
         "validation_from": _rfc3339(split.validation_from_ms),
         "test_from": _rfc3339(split.test_from_ms),
         "last_event": _rfc3339(split.end_ms),
+        "learnt_until": _rfc3339(split.end_ms if settings.refit else split.learnt_until_ms),
         "purge_gap_hours": split.purge_ms / 3_600_000,
         "torch": str(torch.__version__),
     }

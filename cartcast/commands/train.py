@@ -10,54 +10,102 @@ from rich.console import Console
 from rich.table import Table
 
 from cartcast.errors import UsageError
-from cartcast.event_files import EventFiles
-from cartcast.format_option import FormatName
+from cartcast.history_source import (
+    EventsOption,
+    FromClickHouse,
+    HistorySource,
+    OptionalFormat,
+    Since,
+    Until,
+    history_source,
+)
+from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.progress import progress_bar
 
 if TYPE_CHECKING:
     from model.history import History
+    from model.lstm import LSTMConfig
+    from model.resume import KeptInDirectory
     from model.train import Trained, TrainingSettings
+
+EXIT_INTERRUPTED = 130
 
 
 def train(
-    events: Annotated[list[Path], typer.Option(help="File of events, plain or .gz; may be given several times.")],
-    format_name: FormatName,
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Checkpoint directory to write; an earlier checkpoint there is replaced.")],
+    events: EventsOption = None,
+    format_name: OptionalFormat = None,
+    from_clickhouse: FromClickHouse = False,
+    since: Since = None,
+    until: Until = None,
+    horizons: Annotated[
+        str, typer.Option(help="`session` and durations such as 30m, 24h or 7d, by commas.")
+    ] = "session,1h,24h",
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same model.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the data; training stops when done.")] = 15,
     hidden_size: Annotated[int, typer.Option(min=1, max=1024, help="Size of the LSTM's state.")] = 64,
+    refit: Annotated[
+        bool, typer.Option("--refit/--no-refit", help="Train once more at the end, on all data up to the last event.")
+    ] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch that was finished.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; more than one pays on an idle machine only.")] = 1,
+    memory_limit_mb: Annotated[
+        int, typer.Option(min=0, help="History beyond it is kept in a temporary file.", metavar="MB")
+    ] = 2048,
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Where that file is made; the system's place for such files if not given.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train a model on history, calibrate it, evaluate it on a later time, and write a checkpoint.
 
     The last parts of the time are kept back: one decides when to stop and calibrates, the last one is only reported
-    on. The checkpoint appears whole or not at all.
+    on. Then the model is trained once more, on everything. The checkpoint appears whole or not at all.
 
     Example: cartcast train --events history.csv.gz --format taobao --out checkpoints/shop --seed 1
     """
-    from model.checkpoint import save_checkpoint  # noqa: PLC0415 - torch is slow to import
+    names = _horizons(horizons)
+    _check_destination(out)
+    source = history_source(
+        context.obj,
+        events=events,
+        format_name=format_name,
+        from_clickhouse=from_clickhouse,
+        since_ms=since,
+        until_ms=until,
+        strict=strict,
+    )
+    from model.lstm import LSTMConfig  # noqa: PLC0415 - torch is slow to import
     from model.train import TrainingSettings  # noqa: PLC0415
 
-    _check_destination(out)
-    history = _read(EventFiles(events, format_name, strict=strict))
-    trained = _train(history, TrainingSettings(seed=seed, epochs=epochs, threads=threads), hidden_size)
+    settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads, refit=refit)
+    config = LSTMConfig(hidden_size=hidden_size, horizons=names)
     try:
-        version = save_checkpoint(
-            out,
-            trained.model,
-            calibration=trained.calibration,
-            metrics=trained.metrics,
-            training=trained.training,
-        )
-    except OSError as failure:
-        raise _unwritable(out, failure) from None
-    if as_json:
-        print(json.dumps({"checkpoint": str(out), "version": version, **trained.training, "metrics": trained.metrics}))
-    else:
-        Console().print(_table(trained.metrics["test"]))
-        print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
+        with stop_signals_raise():
+            history = _read(source, memory_limit_mb, work_dir)
+            kept = _kept(out, history, settings, config, resume=resume)
+            trained = _train(history, settings, config, device, kept)
+            version = _save(out, trained)
+            kept.forget()
+    except StopRequested:
+        print("\nstopped; the same command with --resume goes on after the last finished epoch", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    _report(out, version, trained, as_json=as_json)
+
+
+def _horizons(text: str) -> tuple[str, ...]:
+    """Return the horizons of an option, or raise UsageError."""
+    from model.labels import check_horizons  # noqa: PLC0415 - numpy is slow to import
+
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        check_horizons(names)
+    except ValueError as failure:
+        raise UsageError(f"--horizons {text}: {failure}") from None
+    return names
 
 
 def _check_destination(out: Path) -> None:
@@ -74,20 +122,68 @@ def _unwritable(out: Path, failure: OSError) -> UsageError:
     return UsageError(f"no checkpoint can be written to {out}: {(failure.strerror or str(failure)).lower()}")
 
 
-def _read(files: EventFiles) -> "History":
+def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) -> "History":
     from model.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
+    from model.storage import Storage  # noqa: PLC0415
 
-    with progress_bar("read", files.total_bytes) as advance:
-        return read_history(files.rows(lambda done_bytes: advance(done_bytes, "")))
-
-
-def _train(history: "History", settings: "TrainingSettings", hidden_size: int) -> "Trained":
-    from model.lstm import LSTMConfig  # noqa: PLC0415 - torch is slow to import
-    from model.train import train as train_model  # noqa: PLC0415
-
+    half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
+    storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
+    with progress_bar("read", source.total) as advance:
+        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals)
+    for line in source.said_of_bad_rows():
+        print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
+    if late := history.out_of_order:
+        print(f"{late:,} events come after a later one of their user: they count as simultaneous", file=sys.stderr)
+    return history
+
+
+def _kept(
+    out: Path, history: "History", settings: "TrainingSettings", config: "LSTMConfig", *, resume: bool
+) -> "KeptInDirectory":
+    """Return what this training goes on from: nothing, unless it is to be resumed."""
+    from model.resume import KeptInDirectory, fingerprint  # noqa: PLC0415 - torch is slow to import
+
+    kept = KeptInDirectory(out.parent / f".{out.name}.training", fingerprint(history, settings, config))
+    if resume and not kept.exists():
+        print("there is no training to resume: starting from the beginning", file=sys.stderr)
+    if not resume and kept.exists():
+        print("starting from the beginning; --resume would have gone on with an interrupted training", file=sys.stderr)
+        kept.forget()
+    return kept
+
+
+def _train(
+    history: "History", settings: "TrainingSettings", config: "LSTMConfig", device: str, kept: "KeptInDirectory"
+) -> "Trained":
+    from model.train import train as train_model  # noqa: PLC0415 - torch is slow to import
+    from model.worker import select_device  # noqa: PLC0415
+
     with progress_bar("train", 1.0) as advance:
-        return train_model(history, settings, LSTMConfig(hidden_size=hidden_size), advance)
+        return train_model(history, settings, config, advance, device=select_device(device), kept=kept)
+
+
+def _save(out: Path, trained: "Trained") -> str:
+    from model.checkpoint import save_checkpoint  # noqa: PLC0415 - torch is slow to import
+
+    try:
+        return save_checkpoint(
+            out,
+            trained.model,
+            calibration=trained.calibration,
+            metrics=trained.metrics,
+            training=trained.training,
+        )
+    except OSError as failure:
+        raise _unwritable(out, failure) from None
+
+
+def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"checkpoint": str(out), "version": version, **trained.training, "metrics": trained.metrics}))
+        return
+    Console().print(_table(trained.metrics["test"]))
+    print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
 
 
 def _table(metrics: dict[str, Any]) -> Table:

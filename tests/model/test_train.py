@@ -68,6 +68,34 @@ def test_the_same_seed_gives_the_same_bytes(history, trained, tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+@pytest.fixture(scope="module")
+def refitted(history):
+    return train(history, dataclasses.replace(QUICK, refit=True), SMALL, ignore)
+
+
+def test_a_refit_changes_the_weights_but_nothing_that_was_measured(trained, refitted):
+    assert not torch.equal(refitted.model.heads.weight, trained.model.heads.weight)
+    assert refitted.metrics == trained.metrics
+    assert refitted.calibration == trained.calibration
+    assert refitted.training["thresholds"] == trained.training["thresholds"]
+
+
+def test_a_refit_learns_from_the_newest_events(history, refitted):
+    split = TimeSplit.of(history.applied_ms, 86_400_000)
+    late = (history.applied_ms >= split.test_from_ms)[:, None]
+    changed = dataclasses.replace(history, numeric=np.where(late, 0, history.numeric).astype(np.float32))
+    again = train(changed, dataclasses.replace(QUICK, refit=True), SMALL, ignore)
+    assert not torch.equal(refitted.model.heads.weight, again.model.heads.weight)
+
+
+def test_the_curves_say_how_each_epoch_went(trained):
+    curves = trained.training["curves"]
+    assert [point["epoch"] for point in curves] == list(range(1, trained.training["epochs"] + 1))
+    assert all(0 < point["train_loss"] < 1 and 0 < point["validation_loss"] < 1 for point in curves)
+    best = min(curves, key=lambda point: point["validation_loss"])
+    assert best["epoch"] == trained.training["best_epoch"]
+
+
 def test_another_seed_gives_another_model(history, trained):
     other = train(history, dataclasses.replace(QUICK, seed=2, epochs=1), SMALL, ignore)
     assert not torch.equal(other.model.heads.weight, trained.model.heads.weight)
@@ -129,10 +157,23 @@ def test_too_few_purchases_are_refused_and_the_message_says_how_many_are_needed(
             train(quiet(kept), QUICK, SMALL, ignore)
 
 
-def test_one_event_is_refused():
-    one = read_history([Event("a", "u", "view", 1_500_000_000_000)])
-    with pytest.raises(TrainingError, match="too little"):
-        train(one, QUICK, SMALL, ignore)
+def test_one_user_is_refused_however_much_there_is():
+    events = [Event(f"{n}", "u", ("view", "purchase")[n % 2], 1_500_000_000_000 + n * 3_600_000) for n in range(2000)]
+    for many in (1, 2000):
+        with pytest.raises(TrainingError, match="one user"):
+            train(read_history(events[:many]), QUICK, SMALL, ignore)
+
+
+def test_a_history_too_short_for_its_horizons_is_refused_and_told_how_long_it_should_be(history):
+    with pytest.raises(TrainingError, match="want 180 or more"):
+        train(history, QUICK, LSTMConfig(hidden_size=8, horizons=("session", "30d")), ignore)
+
+
+def test_any_horizons_can_be_learnt(history):
+    config = LSTMConfig(hidden_size=8, horizons=("30m", "session", "3d"))
+    trained = train(history, dataclasses.replace(QUICK, epochs=1), config, ignore)
+    assert list(trained.metrics["test"]) == ["30m", "session", "3d"]
+    assert trained.training["purge_gap_hours"] == 72
 
 
 def test_the_padded_run_is_the_packed_run():
