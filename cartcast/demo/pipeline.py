@@ -92,6 +92,7 @@ def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) ->
         "CARTCAST_KAFKA__PARTITIONS": str(settings.kafka.partitions),
         "CARTCAST_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
         "CARTCAST_CLICKHOUSE__DATABASE": settings.clickhouse.database,
+        "CARTCAST_WORKER__INPUT_FORMAT": "cartcast",  # what its shoppers send, whatever the own topic carries
         "CARTCAST_LOG__LEVEL": "info",  # readiness is a line at this level
         "CARTCAST_LOG__FORMAT": "json",
     }
