@@ -24,8 +24,12 @@ class JsonFormat:
     to_event: Callable[[Fields], Event]
 
     def read_rows(self, lines: Iterator[Line]) -> Iterator[Event | BadRow]:
-        """Yield each line's events, and a bad row in the place of each that is none."""
+        """Yield each line's events, and in the place of what is none a bad row, one for each reason of a line.
+
+        (Whoever keeps bad rows keeps whole lines: one for each bad event of a long line would be a flood.)
+        """
         for line in lines:
+            reasons = set[str]()
             try:
                 parts = self._parts(line[1])
             except InvalidRow as invalid:
@@ -35,7 +39,9 @@ class JsonFormat:
                 try:
                     event = self.to_event(part)
                 except InvalidRow as invalid:
-                    yield invalid.at(line)
+                    if invalid.reason not in reasons:
+                        reasons.add(invalid.reason)
+                        yield invalid.at(line)
                 else:
                     yield event
 
