@@ -1,89 +1,65 @@
-"""What the simulated shop sells, and the words its shoppers write."""
+"""What the simulated shop sells."""
 
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from model.simulator.process import Floats, Symbol
+from model.simulator.process import PRICE_SHARES, Floats, Integers, Price
+from model.simulator.vocabulary import category_names
 
 ITEMS: Final = 10_000
-LANGUAGES: Final = ("en", "de", "es")
-LANGUAGE_SHARES: Final = (0.6, 0.2, 0.2)
 
-# fmt: off
-_CATEGORIES: Final = (
-    "shoes", "boots", "jackets", "dresses", "jeans", "shirts", "bags", "watches", "phones", "laptops", "headphones",
-    "cameras", "books", "toys", "games", "puzzles", "lamps", "chairs", "tables", "sofas", "carpets", "curtains",
-    "pans", "knives", "kettles", "toasters", "tents", "bicycles", "skates", "skis", "gloves", "hats", "perfume",
-    "makeup", "shampoo", "vitamins", "coffee", "tea", "chocolate", "wine",
-)
-# fmt: on
+PRICE_RANGES: Final = {Price.ORDINARY: (6.0, 45.0), Price.PREMIUM: (60.0, 400.0)}
+"""Log-uniform. Between them costs nothing, so a price tells which it is."""
 _POPULARITY: Final = 1.6
-"""Exponent: an item's rank within its category is count * uniform ** _POPULARITY."""
-
-_PHRASES: Final[dict[Symbol, tuple[tuple[str, ...], ...]]] = {
-    Symbol.SEARCH_IDLE: (
-        ("{} ideas", "what are {} made of", "{} trends", "{}"),
-        ("{} Ideen", "woraus sind {}", "{} Trends", "{}"),
-        ("ideas de {}", "de qué son {}", "tendencias {}", "{}"),
-    ),
-    Symbol.SEARCH_EAGER: (
-        ("buy {} today", "{} in stock", "{} free delivery", "best price {}"),
-        ("{} heute kaufen", "{} sofort lieferbar", "{} Versand gratis", "{} bester Preis"),
-        ("comprar {} hoy", "{} en stock", "{} envío gratis", "{} mejor precio"),
-    ),
-    Symbol.REVIEW_GOOD: (
-        ("love it, will order again", "great quality, arrived fast", "exactly as described"),
-        ("super, bestelle ich wieder", "tolle Qualität, schnell da", "genau wie beschrieben"),
-        ("me encanta, volveré a comprar", "gran calidad, llegó rápido", "tal como se describe"),
-    ),
-    Symbol.REVIEW_BAD: (
-        ("broke after a day, never again", "too small and late", "not worth the money"),
-        ("nach einem Tag kaputt, nie wieder", "zu klein und zu spät", "sein Geld nicht wert"),
-        ("se rompió en un día, nunca más", "pequeño y tarde", "no vale lo que cuesta"),
-    ),
-}
+"""Exponent: an item's rank on its shelf is count * uniform ** _POPULARITY."""
+_SEED: Final = 20260105
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Items by number, sorted by category."""
+    """Items by number, sorted by category and price; those of one category and one price lie on one shelf."""
 
     item_ids: list[str]
-    category_of: npt.NDArray[np.int64]
+    shelf_of: Integers
     """`(items,)`"""
-    category_names: tuple[str, ...]
-    first_item: npt.NDArray[np.int64]
-    """`(categories + 1,)`: category c has the items first_item[c] to first_item[c + 1] - 1, the most popular first."""
+    category_names: list[str]
+    first_item: Integers
+    """`(shelves + 1,)`: shelf s has the items first_item[s] to first_item[s + 1] - 1, the most popular first."""
     prices: Floats
 
     @classmethod
-    def drawn(cls, random: np.random.Generator) -> Self:
-        """Draw how many items each category has, and what they cost."""
-        shares = random.dirichlet(np.full(len(_CATEGORIES), 4.0))
-        counts = 1 + random.multinomial(ITEMS - len(_CATEGORIES), shares)
-        category_of = np.repeat(np.arange(len(_CATEGORIES)), counts)
-        level = random.uniform(np.log(8), np.log(250), len(_CATEGORIES))
-        prices: Floats = np.exp(random.normal(level[category_of], 0.5))
+    def drawn(cls) -> Self:
+        """Draw how many items each shelf has and what they cost: whoever the shoppers are, the shop is the same."""
+        random = np.random.default_rng(_SEED)
+        names = category_names(language=0)
+        shares = random.dirichlet(np.full(len(names), 4.0))[:, None] * PRICE_SHARES
+        counts = 2 + random.multinomial(ITEMS - 2 * shares.size, shares.ravel())
+        shelf_of = np.repeat(np.arange(shares.size), counts)
+        low, high = np.log([PRICE_RANGES[price] for price in Price]).T[:, shelf_of % len(Price)]
         return cls(
             item_ids=[f"item-{number:05d}" for number in range(ITEMS)],
-            category_of=category_of,
-            category_names=tuple(_CATEGORIES),
+            shelf_of=shelf_of,
+            category_names=names,
             first_item=np.concatenate(([0], np.cumsum(counts))),
-            prices=prices.round(2),
+            prices=np.exp(random.uniform(low, high)).round(2),
         )
 
-    def draw_items(self, categories: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draw an item of each category, popular ones more often."""
-        first, stop = self.first_item[categories], self.first_item[categories + 1]
-        rank = (stop - first) * random.random(len(categories)) ** _POPULARITY
-        return first + rank.astype(np.int64)
+    def categories_of(self, items: Integers) -> Integers:
+        """Return the numbers of items' categories."""
+        return np.asarray(self.shelf_of[items] // len(Price))
 
-    def words(self, symbol: Symbol, category: int, language: int, variant: int) -> str | None:
-        """Return what a shopper writes with an event, if anything."""
-        if symbol not in _PHRASES:
-            return None
-        phrases = _PHRASES[symbol][language]
-        return phrases[variant % len(phrases)].format(self.category_names[category])
+    def prices_of(self, items: Integers) -> Integers:
+        """Return what items cost, as `Price`."""
+        return np.asarray(self.shelf_of[items] % len(Price))
+
+    def draw_items(
+        self, categories: Integers, prices: Integers, not_items: Integers, random: np.random.Generator
+    ) -> Integers:
+        """Draw an item for each category and `Price`, popular ones more often, but not `not_items`."""
+        shelves = categories * len(Price) + prices
+        first, stop = self.first_item[shelves], self.first_item[shelves + 1]
+        items = first + ((stop - first) * random.random(len(shelves)) ** _POPULARITY).astype(np.int64)
+        next_on_shelf = np.where(items + 1 == stop, first, items + 1)
+        return np.asarray(np.where(items == not_items, next_on_shelf, items))

@@ -1,26 +1,27 @@
 """All shoppers at once: each round draws the next event of everybody who is due."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from model.simulator import process, rhythm
 from model.simulator.catalogue import Catalogue
-from model.simulator.process import Floats, Memory, Mood, Symbol
-
-Integers = npt.NDArray[np.int64]
+from model.simulator.draws import draw_indices
+from model.simulator.gaps import draw_gaps_s
+from model.simulator.process import Floats, Integers, Memory, Mood, Symbol
+from model.simulator.seen import Observer, Seen
+from model.simulator.wording import MOST_PLACES, draw_stars, draw_words
 
 _KEEPS_TO_FOCUS = 0.75
-_OF_THE_CART = [Symbol.REMOVE, Symbol.CHECKOUT, Symbol.PURCHASE, Symbol.REVIEW_GOOD, Symbol.REVIEW_BAD, Symbol.REFUND]
-_ITEMLESS = [Symbol.SEARCH_IDLE, Symbol.SEARCH_EAGER, Symbol.OTHER]
+_OF_THE_CART = [Symbol.REMOVE, Symbol.CHECKOUT, Symbol.PURCHASE, Symbol.REVIEW, Symbol.REFUND]
+_LOOKED_BACK_ON = [Symbol.REVIEW, Symbol.REFUND]
+_ITEMLESS = [Symbol.SEARCH, Symbol.OTHER]
 NO_ITEM = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Events as columns, one element an event; one round holds at most one event of a shopper."""
+    """Events as columns, one element an event."""
 
     shoppers: Integers
     time_ms: Integers
@@ -28,29 +29,11 @@ class Happened:
     items: Integers
     """NO_ITEM for none."""
     categories: Integers
+    words: Integers
+    """`(events, MOST_PLACES)`"""
+    stars: Integers
     truth: Floats
     """`(events, horizons)` true propensities, or `(events, 0)`."""
-
-
-class Observer(Protocol):
-    """Watches every event of every shopper in order and says what it means for the future."""
-
-    def observe(self, shoppers: Integers, time_ms: Integers, symbols: Integers, is_first_of_visit: Integers) -> Floats:
-        """Return `(events, horizons)`."""
-        ...
-
-
-class Blind:
-    """The observer that computes nothing."""
-
-    def observe(
-        self,
-        shoppers: Integers,
-        time_ms: Integers,  # noqa: ARG002 - it looks at nothing
-        symbols: Integers,  # noqa: ARG002
-        is_first_of_visit: Integers,  # noqa: ARG002
-    ) -> Floats:
-        return np.empty((len(shoppers), 0))
 
 
 class Population:
@@ -65,8 +48,9 @@ class Population:
         self.segments = random.choice(len(process.Segment), users, p=process.SEGMENT_SHARES)
         self._favourites = random.integers(0, len(catalogue.category_names), (users, 3))
         self._focus = self._favourites[:, 0].copy()
-        self._item = catalogue.draw_items(self._focus, random)  # seen before we began to look
-        self._cart_item = self._item.copy()
+        self._is_known = np.zeros(users, np.bool_)
+        self._item = np.full(users, NO_ITEM)  # that they looked at last
+        self._cart_item = np.full(users, NO_ITEM)
         # What comes next for each shopper is always drawn already:
         self._next_ms = np.full(users, start_ms)
         self._next_mood = np.zeros(users, np.int64)
@@ -87,48 +71,63 @@ class Population:
 
     def _round(self, due: Integers) -> Happened:
         time_ms, moods, is_first = self._next_ms[due], self._next_mood[due], self._next_is_first[due]
-        self._choose_focus(due[is_first == 1])
-        symbols = _draw(process.SHOWS[self.segments[due], moods], self._random)
-        items, categories = self._items_of(due, symbols)
-        truth = self._observer.observe(due, time_ms, symbols, is_first)
-        self._draw_next(due, moods)
-        return Happened(due, time_ms, symbols, items, categories, truth)
+        self._begin_visits(due[is_first == 1], moods[is_first == 1])
+        symbols = self._symbols_of(due, moods)
+        items, categories = self._items_of(due, moods, symbols)
+        words = draw_words(symbols, moods, self._random)
+        stars = draw_stars(symbols, moods, self._random)
+        prices = self._catalogue.prices_of(self._item[due])
+        truth = self._observer.observe(Seen(due, time_ms, symbols, prices, words, stars, is_first))
+        self._draw_next(due, moods, prices)
+        return Happened(due, time_ms, symbols, items, categories, words, stars, truth)
 
-    def _choose_focus(self, shoppers: Integers) -> None:
+    def _begin_visits(self, shoppers: Integers, moods: Integers) -> None:
         choice = self._random.integers(0, self._favourites.shape[1], len(shoppers))
         self._focus[shoppers] = self._favourites[shoppers, choice]
+        undecided = shoppers[moods == Mood.UNDECIDED]
+        self._cart_item[undecided] = self._item[undecided]  # it is this that they are undecided about
 
-    def _items_of(self, shoppers: Integers, symbols: Integers) -> tuple[Integers, Integers]:
+    def _symbols_of(self, shoppers: Integers, moods: Integers) -> Integers:
+        """Draw what shows; a shopper's very first event is a view, so that it is seen what they look at."""
+        symbols = draw_indices(process.SHOWS[self.segments[shoppers], moods], self._random)
+        symbols[~self._is_known[shoppers]] = Symbol.VIEW_NEW
+        self._is_known[shoppers] = True
+        return symbols
+
+    def _items_of(self, shoppers: Integers, moods: Integers, symbols: Integers) -> tuple[Integers, Integers]:
         """Return each event's item and category, and remember what is looked at and what lies in the cart."""
         looks_at_new = symbols == Symbol.VIEW_NEW
-        self._item[shoppers[looks_at_new]] = self._new_items(shoppers[looks_at_new])
+        self._look_at_new(shoppers[looks_at_new], moods[looks_at_new])
         carts = shoppers[symbols == Symbol.CART]
         self._cart_item[carts] = self._item[carts]
         items = np.where(np.isin(symbols, _OF_THE_CART), self._cart_item[shoppers], self._item[shoppers])
-        self._item[shoppers] = items
+        looks = ~np.isin(symbols, _LOOKED_BACK_ON)
+        self._item[shoppers[looks]] = items[looks]
         itemless = np.isin(symbols, _ITEMLESS)
-        categories = np.where(itemless, self._focus[shoppers], self._catalogue.category_of[items])
+        categories = np.where(itemless, self._focus[shoppers], self._catalogue.categories_of(items))
         return np.where(itemless, NO_ITEM, items), categories
 
-    def _new_items(self, shoppers: Integers) -> Integers:
+    def _look_at_new(self, shoppers: Integers, moods: Integers) -> None:
+        """Choose an item; who has something in the cart keeps to its price."""
         keeps = self._random.random(len(shoppers)) < _KEEPS_TO_FOCUS
         anything = self._random.integers(0, len(self._catalogue.category_names), len(shoppers))
-        items = self._catalogue.draw_items(np.where(keeps, self._focus[shoppers], anything), self._random)
-        return np.where(items == self._item[shoppers], (items + 1) % len(self._catalogue.item_ids), items)
+        prices = draw_indices(np.broadcast_to(process.PRICE_SHARES, (len(shoppers), 2)), self._random)
+        before = self._item[shoppers]
+        prices = np.where(moods == Mood.UNDECIDED, self._catalogue.prices_of(before), prices)
+        categories = np.where(keeps, self._focus[shoppers], anything)
+        self._item[shoppers] = self._catalogue.draw_items(categories, prices, before, self._random)
 
-    def _draw_next(self, shoppers: Integers, moods: Integers) -> None:
-        segments = self.segments[shoppers]
-        following = _draw(process.STEPS[segments, moods], self._random)
+    def _draw_next(self, shoppers: Integers, moods: Integers, prices: Integers) -> None:
+        following = draw_indices(process.STEPS[self.segments[shoppers], prices, moods], self._random)
         leaves = following == len(Mood)
         stays = ~leaves
         self._stay(shoppers[stays], following[stays])
-        warm = self._random.random(int(leaves.sum())) < process.WARM_AFTER[moods[leaves]]
         self._next_ms[shoppers[leaves]] += int(process.ABSENCE_S * 1000)
-        self._return(shoppers[leaves], np.where(warm, Memory.WARM, Memory.COLD))
+        self._return(shoppers[leaves], draw_indices(process.MEMORY_AFTER[moods[leaves]], self._random))
 
     def _stay(self, shoppers: Integers, moods: Integers) -> None:
         segments = self.segments[shoppers]
-        gaps_s = process.draw_gaps_s(
+        gaps_s = draw_gaps_s(
             self._random.random(len(shoppers)), process.GAP_MEDIAN_S[segments, moods], process.GAP_SHAPE[segments]
         )
         self._next_ms[shoppers] += np.round(gaps_s * 1000).astype(np.int64)
@@ -147,17 +146,11 @@ class Population:
         wait_s = self._random.exponential(rhythm.DAY_S / process.VISITS_A_DAY[segments, memories])
         begin_s = rhythm.when(rhythm.elapsed(self._next_ms[shoppers] / 1000) + wait_s)
         self._next_ms[shoppers] = np.maximum(np.round(begin_s * 1000).astype(np.int64), self._next_ms[shoppers])
-        self._next_mood[shoppers] = _draw(process.FIRST_MOOD[segments, memories], self._random)
+        self._next_mood[shoppers] = draw_indices(process.FIRST_MOOD[segments, memories], self._random)
         self._next_is_first[shoppers] = 1
 
 
-def _draw(distributions: Floats, random: np.random.Generator) -> Integers:
-    """Draw an index from each row `(n, outcomes)`."""
-    uniform = random.random(len(distributions))[:, None]
-    drawn = (uniform > np.cumsum(distributions, axis=1)[:, :-1]).sum(axis=1)
-    return np.asarray(drawn, np.int64)
-
-
 def _nothing(observer: Observer) -> Happened:
-    none = np.empty(0, np.int64)
-    return Happened(none, none, none, none, none, observer.observe(none, none, none, none))
+    none, no_words = np.empty(0, np.int64), np.empty((0, MOST_PLACES), np.int64)
+    truth = observer.observe(Seen(none, none, none, none, no_words, none, none))
+    return Happened(none, none, none, none, none, no_words, none, truth)

@@ -1,9 +1,10 @@
 """How simulated shoppers behave: the numbers of the generative process (docs/simulator.md has the formulas).
 
 A shopper belongs to a segment for good, and is either absent or on a visit. On a visit a hidden mood moves along a
-Markov chain, one step an event; each arrival in a mood takes time and shows as a symbol. Leaving leaves a memory that
-decides how soon the shopper comes back and in which mood. Everything is finite or has a closed form, so that the true
-propensities can be computed (`model.simulator.truth`).
+Markov chain, one step an event; each arrival in a mood takes time and shows as a symbol. The price of what the shopper
+looks at decides with the mood what comes next. Leaving leaves a memory that decides how soon the shopper comes back and
+in which mood. Everything is finite or has a closed form, so that the true propensities can be computed
+(`model.simulator.truth`). What shoppers write is in `model.simulator.wording`.
 """
 
 from enum import IntEnum
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 class Segment(IntEnum):
@@ -38,33 +40,43 @@ class Mood(IntEnum):
     UNHAPPY = 8
 
 
+class Price(IntEnum):
+    """What the item that the shopper looks at costs; anybody can tell from the price (`model.simulator.catalogue`)."""
+
+    ORDINARY = 0
+    PREMIUM = 1
+
+
 class Memory(IntEnum):
     """What remains of a visit."""
 
     COLD = 0
-    WARM = 1
+    WARM = 1  # of something that the shopper may still want
+    PLEASED = 2  # by a purchase
+    SORE = 3  # disappointed by a purchase
 
 
 class Symbol(IntEnum):
-    """What can be seen of an event."""
+    """What can be seen of an event, but for its price and its words."""
 
     VIEW_NEW = 0
-    VIEW_AGAIN = 1  # the item of the shopper's last event
-    SEARCH_IDLE = 2
-    SEARCH_EAGER = 3  # words of somebody who wants to buy
-    FAVORITE = 4
-    CART = 5
-    REMOVE = 6
-    CHECKOUT = 7
-    PURCHASE = 8
-    REVIEW_GOOD = 9
-    REVIEW_BAD = 10
-    REFUND = 11
-    OTHER = 12
+    VIEW_AGAIN = 1  # the item that the shopper looked at last
+    SEARCH = 2
+    FAVORITE = 3
+    CART = 4
+    REMOVE = 5
+    CHECKOUT = 6
+    PURCHASE = 7
+    REVIEW = 8
+    REFUND = 9
+    OTHER = 10
 
 
 SEGMENT_SHARES: Final = np.array([0.42, 0.44, 0.13, 0.01])
-VISITS_A_DAY: Final = np.array([[0.35, 0.8], [0.55, 1.5], [1.0, 2.5], [1.0, 1.0]])
+VISITS_A_DAY: Final = np.array(
+    # COLD, WARM, PLEASED, SORE
+    [[0.35, 0.8, 0.5, 0.15], [0.55, 1.5, 0.8, 0.2], [1.0, 2.5, 1.4, 0.4], [1.0, 1.0, 1.0, 1.0]]
+)
 """`(segment, memory)`, averaged over the week."""
 
 NEWCOMER_SHARE: Final = 0.3
@@ -78,7 +90,7 @@ SHORTEST_GAP_S: Final = 1.0
 ABSENCE_S: Final = 35 * 60.0
 """Nobody comes back sooner; longer than the 30 minutes that end a session."""
 
-_GAP_MEDIAN_S: Final = np.array([22.0, 34.0, 48.0, 40.0, 45.0, 45.0, 60.0, 60.0, 60.0])
+_GAP_MEDIAN_S: Final = np.array([28.0, 32.0, 42.0, 40.0, 45.0, 45.0, 60.0, 60.0, 60.0])
 _BOT_GAP_MEDIAN_S: Final = 3.0
 _GAP_SHAPE: Final = 1.9
 _BOT_GAP_SHAPE: Final = 4.0
@@ -86,74 +98,97 @@ _BOT_GAP_SHAPE: Final = 4.0
 _STEPS: Final = np.array(
     # IDLE INTERESTED COMPARING CARTED UNDECIDED CHECKOUT BOUGHT HAPPY UNHAPPY, leaving
     [
-        [0.76, 0.06, 0.01, 0.005, 0.00, 0.00, 0.00, 0.00, 0.00, 0.165],
-        [0.11, 0.55, 0.16, 0.06, 0.00, 0.00, 0.00, 0.00, 0.00, 0.12],
-        [0.03, 0.13, 0.52, 0.18, 0.00, 0.00, 0.00, 0.00, 0.00, 0.14],
+        [0.80, 0.03, 0.00, 0.003, 0.00, 0.00, 0.00, 0.00, 0.00, 0.167],
+        [0.05, 0.62, 0.15, 0.06, 0.00, 0.00, 0.00, 0.00, 0.00, 0.12],
+        [0.02, 0.12, 0.54, 0.18, 0.00, 0.00, 0.00, 0.00, 0.00, 0.14],
         [0.00, 0.04, 0.08, 0.08, 0.38, 0.27, 0.00, 0.00, 0.00, 0.15],
         [0.00, 0.05, 0.10, 0.08, 0.46, 0.16, 0.00, 0.00, 0.00, 0.15],
         [0.00, 0.00, 0.00, 0.00, 0.13, 0.10, 0.63, 0.00, 0.00, 0.14],
-        [0.05, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.36, 0.09, 0.50],
+        [0.05, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.36, 0.14, 0.45],
         [0.00, 0.10, 0.00, 0.00, 0.00, 0.00, 0.00, 0.50, 0.00, 0.40],
         [0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.50, 0.50],
     ]
 )
 """Of a regular shopper. The others are more or less eager to get nearer to a purchase."""
 _EAGERNESS: Final = {Segment.WINDOW: 0.4, Segment.REGULAR: 1.0, Segment.LOYAL: 1.5}
+_APPEAL: Final = {Price.ORDINARY: 1.25, Price.PREMIUM: 0.55}
+"""What a price does to the odds of a step to the cart, the checkout and the purchase."""
+_DECISIONS: Final = [Mood.CARTED, Mood.CHECKOUT, Mood.BOUGHT]
+
+PRICE_SHARES: Final = np.array([0.6, 0.4])
+"""`(price,)`: what a newly viewed item costs. Who has something in the cart looks only at what costs about the same."""
 
 _FIRST_MOOD: Final = np.array(
+    # IDLE INTERESTED COMPARING CARTED UNDECIDED CHECKOUT BOUGHT HAPPY UNHAPPY
     [
-        [0.82, 0.14, 0.04, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00],
+        [0.76, 0.20, 0.04, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00],
         [0.22, 0.24, 0.30, 0.00, 0.24, 0.00, 0.00, 0.00, 0.00],
+        [0.45, 0.22, 0.05, 0.00, 0.00, 0.00, 0.00, 0.28, 0.00],
+        [0.66, 0.08, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.26],
     ]
 )
 """`(memory, mood)` of a visit's first event."""
-WARM_AFTER: Final = np.array([0.05, 0.30, 0.60, 0.75, 0.75, 0.80, 0.10, 0.30, 0.02])
-"""Probability of a warm memory when a visit ends in the mood."""
+
+MEMORY_AFTER: Final = np.array(
+    # COLD, WARM, PLEASED, SORE
+    [
+        [0.95, 0.05, 0.00, 0.00],
+        [0.70, 0.30, 0.00, 0.00],
+        [0.40, 0.60, 0.00, 0.00],
+        [0.25, 0.75, 0.00, 0.00],
+        [0.25, 0.75, 0.00, 0.00],
+        [0.20, 0.80, 0.00, 0.00],
+        [0.35, 0.05, 0.40, 0.20],
+        [0.15, 0.15, 0.70, 0.00],
+        [0.10, 0.00, 0.00, 0.90],
+    ]
+)
+"""`(mood, memory)`: what a visit leaves behind that ends in the mood."""
 
 _SHOWS: Final[dict[Mood, dict[Symbol, float]]] = {
     Mood.IDLE: {
-        Symbol.VIEW_NEW: 0.84,
-        Symbol.VIEW_AGAIN: 0.03,
-        Symbol.SEARCH_IDLE: 0.11,
-        Symbol.SEARCH_EAGER: 0.005,
-        Symbol.FAVORITE: 0.005,
-        Symbol.OTHER: 0.01,
+        Symbol.VIEW_NEW: 0.68,
+        Symbol.VIEW_AGAIN: 0.06,
+        Symbol.SEARCH: 0.22,
+        Symbol.FAVORITE: 0.02,
+        Symbol.OTHER: 0.02,
     },
     Mood.INTERESTED: {
-        Symbol.VIEW_NEW: 0.58,
-        Symbol.VIEW_AGAIN: 0.13,
-        Symbol.SEARCH_IDLE: 0.05,
-        Symbol.SEARCH_EAGER: 0.16,
-        Symbol.FAVORITE: 0.08,
+        Symbol.VIEW_NEW: 0.60,
+        Symbol.VIEW_AGAIN: 0.10,
+        Symbol.SEARCH: 0.25,
+        Symbol.FAVORITE: 0.05,
     },
     Mood.COMPARING: {
-        Symbol.VIEW_NEW: 0.20,
-        Symbol.VIEW_AGAIN: 0.58,
-        Symbol.SEARCH_EAGER: 0.12,
-        Symbol.FAVORITE: 0.10,
+        Symbol.VIEW_NEW: 0.34,
+        Symbol.VIEW_AGAIN: 0.36,
+        Symbol.SEARCH: 0.22,
+        Symbol.FAVORITE: 0.08,
     },
     Mood.CARTED: {Symbol.CART: 1.0},
     Mood.UNDECIDED: {
-        Symbol.VIEW_NEW: 0.35,
-        Symbol.VIEW_AGAIN: 0.33,
-        Symbol.SEARCH_EAGER: 0.07,
+        Symbol.VIEW_NEW: 0.34,
+        Symbol.VIEW_AGAIN: 0.31,
+        Symbol.SEARCH: 0.10,
         Symbol.FAVORITE: 0.05,
         Symbol.CART: 0.05,
         Symbol.REMOVE: 0.15,
     },
     Mood.CHECKOUT: {Symbol.CHECKOUT: 1.0},
     Mood.BOUGHT: {Symbol.PURCHASE: 1.0},
-    Mood.HAPPY: {Symbol.VIEW_NEW: 0.55, Symbol.VIEW_AGAIN: 0.10, Symbol.REVIEW_GOOD: 0.30, Symbol.OTHER: 0.05},
-    Mood.UNHAPPY: {Symbol.VIEW_NEW: 0.35, Symbol.VIEW_AGAIN: 0.20, Symbol.REVIEW_BAD: 0.30, Symbol.REFUND: 0.15},
+    Mood.HAPPY: {Symbol.VIEW_NEW: 0.45, Symbol.VIEW_AGAIN: 0.10, Symbol.REVIEW: 0.40, Symbol.OTHER: 0.05},
+    Mood.UNHAPPY: {Symbol.VIEW_NEW: 0.30, Symbol.VIEW_AGAIN: 0.15, Symbol.REVIEW: 0.40, Symbol.REFUND: 0.15},
 }
 
 
-def _eager(steps: Floats, eagerness: float) -> Floats:
+def _steps_of(eagerness: float, appeal: float) -> Floats:
     """Multiply the odds of every step nearer to a purchase, and keep each row a distribution."""
     moods = np.arange(len(Mood))
     nearer = (moods[None, :] > moods[:, None]) & (moods[None, :] <= Mood.BOUGHT)
-    weighted = steps.copy()
-    weighted[:, :-1] = np.where(nearer, steps[:, :-1] * eagerness, steps[:, :-1])
+    odds = np.where(nearer, eagerness, 1.0)
+    odds[:, _DECISIONS] *= appeal
+    weighted = _STEPS.copy()
+    weighted[:, :-1] *= odds
     return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
 
 
@@ -164,22 +199,24 @@ def _bot_steps() -> Floats:
     return steps
 
 
-STEPS: Final[Floats] = np.stack([*(_eager(_STEPS, eagerness) for eagerness in _EAGERNESS.values()), _bot_steps()])
-"""`(segment, mood, next mood or leaving)`"""
-
-FIRST_MOOD: Final[Floats] = np.stack([_FIRST_MOOD] * 3 + [np.eye(len(Mood))[[Mood.IDLE, Mood.IDLE]]])
-"""`(segment, memory, mood)`"""
-
-
 def _shows() -> Floats:
     table = np.zeros((len(Segment), len(Mood), len(Symbol)))
     for mood, shares in _SHOWS.items():
         for symbol, share in shares.items():
             table[:, mood, symbol] = share
     table[Segment.BOT] = 0.0
-    table[Segment.BOT, :, [Symbol.VIEW_NEW, Symbol.SEARCH_IDLE]] = np.array([[0.97], [0.03]])
+    table[Segment.BOT, :, [Symbol.VIEW_NEW, Symbol.SEARCH]] = np.array([[0.97], [0.03]])
     return table
 
+
+STEPS: Final[Floats] = np.stack(
+    [np.stack([_steps_of(eagerness, appeal) for appeal in _APPEAL.values()]) for eagerness in _EAGERNESS.values()]
+    + [np.stack([_bot_steps()] * len(Price))]
+)
+"""`(segment, price, mood, next mood or leaving)`"""
+
+FIRST_MOOD: Final[Floats] = np.stack([_FIRST_MOOD] * 3 + [np.eye(len(Mood))[[Mood.IDLE] * len(Memory)]])
+"""`(segment, memory, mood)`"""
 
 SHOWS: Final[Floats] = _shows()
 """`(segment, mood, symbol)`"""
@@ -190,26 +227,9 @@ GAP_SHAPE: Final[Floats] = np.array([_GAP_SHAPE] * 3 + [_BOT_GAP_SHAPE])
 """`(segment,)`"""
 
 
-def gap_cdf(seconds: Floats, median_s: Floats, shape: Floats) -> Floats:
-    """Return the distribution function of gaps: log-logistic, cut to [SHORTEST_GAP_S, LONGEST_GAP_S]."""
-    low, high = (_log_logistic_cdf(np.float64(end), median_s, shape) for end in (SHORTEST_GAP_S, LONGEST_GAP_S))
-    return np.asarray(np.clip((_log_logistic_cdf(seconds, median_s, shape) - low) / (high - low), 0.0, 1.0))
-
-
-def draw_gaps_s(uniform: Floats, median_s: Floats, shape: Floats) -> Floats:
-    """Turn uniform numbers into gaps (the inverse of `gap_cdf`)."""
-    low, high = (_log_logistic_cdf(np.float64(end), median_s, shape) for end in (SHORTEST_GAP_S, LONGEST_GAP_S))
-    share = low + uniform * (high - low)
-    return np.asarray(median_s * (share / (1.0 - share)) ** (1.0 / shape))
-
-
-def gap_density(seconds: Floats, median_s: Floats, shape: Floats) -> Floats:
-    """Return the density of `gap_cdf`."""
-    low, high = (_log_logistic_cdf(np.float64(end), median_s, shape) for end in (SHORTEST_GAP_S, LONGEST_GAP_S))
-    power = (seconds / median_s) ** shape
-    return np.asarray(shape * power / (seconds * (1.0 + power) ** 2) / (high - low))
-
-
-def _log_logistic_cdf(seconds: Floats | np.float64, median_s: Floats, shape: Floats) -> Floats:
-    power = (seconds / median_s) ** shape
-    return np.asarray(power / (1.0 + power))
+def price_moves() -> Floats:
+    """Return P(price of the item looked at after an event | before it) `(segment, mood of the event, price, price)`."""
+    is_new = SHOWS[:, :, Symbol.VIEW_NEW].copy()
+    is_new[:, Mood.UNDECIDED] = 0.0
+    is_new = is_new[:, :, None, None]
+    return np.asarray((1 - is_new) * np.eye(len(Price)) + is_new * PRICE_SHARES)

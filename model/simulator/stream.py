@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
-from model.simulator.catalogue import LANGUAGE_SHARES, LANGUAGES, Catalogue
-from model.simulator.population import NO_ITEM, Blind, Happened, Population
+from model.simulator.catalogue import Catalogue
+from model.simulator.population import NO_ITEM, Happened, Population
 from model.simulator.process import Symbol
+from model.simulator.seen import Blind
 from model.simulator.truth import Oracle
+from model.simulator.vocabulary import LANGUAGE_SHARES, LANGUAGES
+from model.simulator.wording import Phrasebook
 
 LATE_SHARE: Final = 0.01
 LATE_MEAN_SECONDS: Final = 60.0
@@ -22,19 +25,16 @@ REPEATED_MEAN_SECONDS: Final = 20.0
 _TYPES: Final = {
     Symbol.VIEW_NEW: "view",
     Symbol.VIEW_AGAIN: "view",
-    Symbol.SEARCH_IDLE: "search",
-    Symbol.SEARCH_EAGER: "search",
+    Symbol.SEARCH: "search",
     Symbol.FAVORITE: "favorite",
     Symbol.CART: "cart",
     Symbol.REMOVE: "remove_from_cart",
     Symbol.CHECKOUT: "checkout",
     Symbol.PURCHASE: "purchase",
-    Symbol.REVIEW_GOOD: "review",
-    Symbol.REVIEW_BAD: "review",
+    Symbol.REVIEW: "review",
     Symbol.REFUND: "refund",
     Symbol.OTHER: "other",
 }
-_RATINGS: Final = {Symbol.REVIEW_GOOD: 5.0, Symbol.REVIEW_BAD: 1.0}
 _DEVICES: Final = ("phone", "desktop", "tablet")
 _CHANNELS: Final = ("direct", "search", "mail", "social")
 
@@ -54,6 +54,8 @@ class SimulationSettings:
     start_ms: int = 1_767_571_200_000  # Monday 2026-01-05, 0:00 UTC
     with_truth: bool = False
     """Yield EventWithTruth."""
+    truth_reads_words: bool = True
+    """False: the truth of somebody who sees everything but what shoppers write, to measure what words are worth."""
 
     def __post_init__(self) -> None:
         if self.users < 1 or (self.events is not None and self.events < 1):
@@ -73,11 +75,12 @@ class EventWithTruth(Event, frozen=True, gc=False, omit_defaults=True):
 def simulate(settings: SimulationSettings) -> Iterator[Event]:
     """Yield events in the order in which they arrive: that of their times, but for the late ones."""
     random = np.random.default_rng(settings.seed)
-    catalogue = Catalogue.drawn(random)
-    observer = Oracle(settings.users, settings.start_ms) if settings.with_truth else Blind()
-    population = Population(settings.users, settings.start_ms, catalogue, random, observer)
+    catalogue = Catalogue.drawn()
+    users, start_ms = settings.users, settings.start_ms
+    observer = Oracle(users, start_ms, reads_words=settings.truth_reads_words) if settings.with_truth else Blind()
+    population = Population(users, start_ms, catalogue, random, observer)
     writer = _Writer(settings, catalogue, np.random.default_rng([settings.seed, 1]))
-    return islice(_arrivals(population, writer, settings.start_ms), settings.events)
+    return islice(_arrivals(population, writer, start_ms), settings.events)
 
 
 def _arrivals(population: Population, writer: "_Writer", start_ms: int) -> Iterator[Event]:
@@ -102,6 +105,7 @@ class _Writer:
         self._written = 0
         self._kind = EventWithTruth if settings.with_truth else Event
         self._user_ids = [f"shopper-{number:06d}" for number in range(settings.users)]
+        self._phrasebooks = [Phrasebook(language) for language in range(len(LANGUAGES))]
         self._languages = random.choice(len(LANGUAGES), settings.users, p=LANGUAGE_SHARES)
         self._contexts = [
             {"device": device, "channel": channel, "language": language}
@@ -146,17 +150,26 @@ class _Writer:
             happened.symbols.tolist(),
             happened.items.tolist(),
             happened.categories.tolist(),
+            happened.words.tolist(),
+            happened.stars.tolist(),
             happened.truth.tolist(),
             strict=True,
         )
         return [self._event(*row) for row in columns]
 
     def _event(  # noqa: PLR0913, PLR0917 - one column each
-        self, shopper: int, time_ms: int, symbol: int, item: int, category: int, truth: list[float]
+        self,
+        shopper: int,
+        time_ms: int,
+        symbol: int,
+        item: int,
+        category: int,
+        words: list[int],
+        stars: int,
+        truth: list[float],
     ) -> Event:
         self._written += 1
         catalogue = self._catalogue
-        bought = symbol == Symbol.PURCHASE
         return self._kind(
             f"{self._id_prefix}{self._written:x}",
             self._user_ids[shopper],
@@ -165,9 +178,9 @@ class _Writer:
             None if item == NO_ITEM else catalogue.item_ids[item],
             catalogue.category_names[category],
             None if item == NO_ITEM else float(catalogue.prices[item]),
-            1.0 if bought else None,
-            _RATINGS.get(symbol),  # type: ignore[call-overload]
-            catalogue.words(Symbol(symbol), category, int(self._languages[shopper]), self._written),
+            1.0 if symbol == Symbol.PURCHASE else None,
+            float(stars) if stars else None,
+            self._phrasebooks[self._languages[shopper]].text(symbol, category, words),
             self._contexts[self._context_of[shopper]],
             *truth,
         )

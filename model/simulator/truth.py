@@ -1,8 +1,8 @@
 """The oracle: what can be known of a shopper's future from what could be seen, and from the process's own numbers.
 
 Two steps. A Bayes filter keeps each shopper's probabilities of segment and mood given all events so far (the forward
-algorithm of a hidden Markov model, Rabiner 1989). Tables say for each segment, mood and time of the week how likely a
-purchase is within each horizon (`model.simulator.future`). The true propensity is their product, summed.
+algorithm of a hidden Markov model, Rabiner 1989). Tables say for each segment, price, mood and time of the week how
+likely a purchase is within each horizon (`model.simulator.future`). The true propensity is their product, summed.
 """
 
 import numpy as np
@@ -10,57 +10,86 @@ import numpy.typing as npt
 
 from model.simulator import process, rhythm
 from model.simulator.future import TABLE_STEP_S, purchase_tables
-from model.simulator.population import Integers
-from model.simulator.process import Floats, Memory, Mood, Segment
+from model.simulator.gaps import gap_density
+from model.simulator.process import Floats, Integers, Memory, Mood, Price, Segment, Symbol
+from model.simulator.seen import Seen
+from model.simulator.wording import likelihood_of_stars, likelihood_of_words
 
-_STAY = process.STEPS[:, :, : len(Mood)]  # (segment, mood, next mood)
-_LEAVE_WITH = process.STEPS[:, :, len(Mood), None] * np.stack(
-    [1 - process.WARM_AFTER, process.WARM_AFTER], axis=1
-)  # (segment, mood, memory)
+_STAY = process.STEPS[..., : len(Mood)]  # (segment, price, mood, next mood)
+_LEAVE = process.STEPS[..., len(Mood)]  # (segment, price, mood)
 _RETURN_RATE = process.VISITS_A_DAY / rhythm.DAY_S  # (segment, memory), per second of the rhythm's time
 
 
 class Oracle:
     """An `Observer` that knows the process but sees only the events."""
 
-    def __init__(self, users: int, start_ms: int) -> None:
+    def __init__(self, users: int, start_ms: int, *, reads_words: bool = True) -> None:
+        """Without `reads_words` it sees everything but what shoppers write: the difference is what words are worth."""
+        self._reads_words = reads_words
         self._beliefs = np.zeros((users, len(Segment), len(Mood)))  # all zero: nothing seen yet
+        self._prices = np.zeros(users, np.int64)
         self._last_s = np.full(users, start_ms / 1000 - process.ABSENCE_S)
-        self._tables = purchase_tables()  # (horizon, segment, mood, step of the week)
+        self._tables = np.moveaxis(purchase_tables(), -1, 0).copy()  # (step of the week, horizon, segment, price, mood)
 
-    def observe(self, shoppers: Integers, time_ms: Integers, symbols: Integers, is_first_of_visit: Integers) -> Floats:
+    def observe(self, seen: Seen) -> Floats:
         """Return the true propensities `(events, horizons)`: session, 1 h, 24 h."""
-        time_s, first = time_ms / 1000, is_first_of_visit == 1
-        predicted = np.empty((len(shoppers), len(Segment), len(Mood)))
-        predicted[~first] = self._stayed(shoppers[~first], time_s[~first])
-        predicted[first] = self._returned(shoppers[first], time_s[first])
-        beliefs = predicted * process.SHOWS[:, :, symbols].transpose(2, 0, 1)
+        time_s, first = seen.time_ms / 1000, seen.is_first_of_visit == 1
+        beliefs = np.empty((len(seen), len(Segment), len(Mood)))
+        beliefs[~first] = self._stayed(seen.shoppers[~first], time_s[~first])
+        beliefs[first] = self._returned(seen.shoppers[first], time_s[first])
+        beliefs *= self._likelihood(seen)
         beliefs /= beliefs.sum(axis=(1, 2), keepdims=True)
-        self._beliefs[shoppers] = beliefs
-        self._last_s[shoppers] = time_s
-        return np.asarray(np.einsum("nsm,hsmn->nh", beliefs, self._at(time_s)))
+        self._beliefs[seen.shoppers] = beliefs
+        self._prices[seen.shoppers] = seen.prices
+        self._last_s[seen.shoppers] = time_s
+        return np.asarray(np.einsum("nsm,nhsm->nh", beliefs, self._future(time_s, seen.prices)))
 
     def _stayed(self, shoppers: Integers, time_s: Floats) -> Floats:
         gaps_s = (time_s - self._last_s[shoppers])[:, None, None]
-        density = process.gap_density(gaps_s, process.GAP_MEDIAN_S, process.GAP_SHAPE[:, None])
-        return np.asarray(np.einsum("nsm,smk->nsk", self._beliefs[shoppers], _STAY) * density)
+        stayed = gap_density(gaps_s, process.GAP_MEDIAN_S, process.GAP_SHAPE[:, None])
+        for price in Price:
+            rows = np.flatnonzero(self._prices[shoppers] == price)
+            beliefs = self._beliefs[shoppers[rows]].transpose(1, 0, 2)  # (segment, n, mood)
+            stayed[rows] *= (beliefs @ _STAY[:, price]).transpose(1, 0, 2)
+        return stayed
 
     def _returned(self, shoppers: Integers, time_s: Floats) -> Floats:
         """Weigh how every segment and memory would come back now; the rhythm's rate, the same for all, is left out."""
-        left_with = np.einsum("nsm,smw->nsw", self._beliefs[shoppers], _LEAVE_WITH)
+        leaves = self._beliefs[shoppers] * _LEAVE[:, self._prices[shoppers]].transpose(1, 0, 2)
         free_s = (rhythm.elapsed(time_s) - rhythm.elapsed(self._last_s[shoppers] + process.ABSENCE_S))[:, None, None]
-        comes_now = left_with * _RETURN_RATE * np.exp(-_RETURN_RATE * free_s)
-        never_seen = self._beliefs[shoppers].sum(axis=(1, 2)) == 0
+        comes_now = (leaves @ process.MEMORY_AFTER) * _RETURN_RATE * np.exp(-_RETURN_RATE * free_s)
+        never_seen = self._never_seen(shoppers)
         comes_now[never_seen] = _first_visit(free_s[never_seen])
         return np.asarray(np.einsum("nsw,swm->nsm", comes_now, process.FIRST_MOOD))
 
-    def _at(self, time_s: Floats) -> Floats:
-        """Return the tables at times of the week `(horizon, segment, mood, events)`, interpolated."""
+    def _never_seen(self, shoppers: Integers) -> npt.NDArray[np.bool_]:
+        return np.asarray(self._beliefs[shoppers].sum(axis=(1, 2)) == 0)
+
+    def _likelihood(self, seen: Seen) -> Floats:
+        """Return P(what the event shows | segment and mood) `(n, segment, mood)`, up to a factor the same for all."""
+        shows = process.SHOWS[:, :, seen.symbols].transpose(2, 0, 1).copy()
+        shows[self._never_seen(seen.shoppers)] = 1.0  # the very first event is a view, whatever the mood
+        by_mood = self._likelihood_of_prices(seen) * likelihood_of_stars(seen.stars)
+        if self._reads_words:
+            by_mood *= likelihood_of_words(seen.symbols, seen.words)
+        return np.asarray(shows * by_mood[:, None, :])
+
+    def _likelihood_of_prices(self, seen: Seen) -> Floats:
+        """Return P(price of a newly viewed item | mood) `(n, mood)`; who has a cart keeps to its price."""
+        likelihood = np.ones((len(seen), len(Mood)))
+        new = np.flatnonzero(seen.symbols == Symbol.VIEW_NEW)
+        likelihood[new] = process.PRICE_SHARES[seen.prices[new], None]
+        likelihood[new, Mood.UNDECIDED] = seen.prices[new] == self._prices[seen.shoppers[new]]
+        return likelihood
+
+    def _future(self, time_s: Floats, prices: Integers) -> Floats:
+        """Return the tables at times of the week `(n, horizon, segment, mood)`, interpolated."""
         step = rhythm.since_monday(time_s) / TABLE_STEP_S
-        lower: npt.NDArray[np.int64] = step.astype(np.int64)
-        share = step - lower
-        steps = self._tables.shape[-1]
-        before, after = self._tables[..., lower % steps], self._tables[..., (lower + 1) % steps]
+        lower: Integers = step.astype(np.int64)
+        share = (step - lower)[:, None, None, None]
+        steps = len(self._tables)
+        before = self._tables[lower % steps, :, :, prices]
+        after = self._tables[(lower + 1) % steps, :, :, prices]
         return np.asarray(before * (1 - share) + after * share)
 
 
