@@ -3,6 +3,7 @@
 checkpoint.json     version, layout of the sequence state, network shape, calibration, how it was trained
 weights.safetensors
 metrics.json        what the evaluation measured
+card.md             all of it for a person
 """
 
 import hashlib
@@ -17,8 +18,10 @@ import safetensors.torch
 import torch
 import xxhash
 
+from model.card import model_card
 from model.errors import CheckpointError
 from model.features import NUMERIC_FEATURES
+from model.labels import check_horizons
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
 
@@ -28,6 +31,7 @@ DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 _DESCRIPTION: Final = "checkpoint.json"
 _WEIGHTS: Final = "weights.safetensors"
 _METRICS: Final = "metrics.json"
+_CARD: Final = "card.md"
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +87,14 @@ def save_checkpoint(
     fingerprint = hashlib.sha256(weights + msgspec.json.encode(calibration)).hexdigest()[:8]
     version = f"lstm{model.config.hidden_size}-{fingerprint}"
     description = _Description(version, LAYOUT, model.config, calibration, training)
-    files = {_WEIGHTS: weights, _DESCRIPTION: _pretty(description), _METRICS: _pretty(metrics)}
+    platt = zip(calibration.slopes, calibration.intercepts, strict=True)
+    card = model_card(version, model.config, platt, training, metrics)
+    files = {
+        _WEIGHTS: weights,
+        _DESCRIPTION: _pretty(description),
+        _METRICS: _pretty(metrics),
+        _CARD: card.encode(),
+    }
     try:
         _put_in_place(directory, files)
     except OSError as failure:
@@ -126,6 +137,10 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {directory} was trained on other features than this version computes: train it again"
         )
+    try:
+        check_horizons(description.lstm.horizons)
+    except ValueError as failure:
+        raise CheckpointError(f"checkpoint {directory} is damaged: {failure}") from None
     calibration = description.calibration
     if {len(calibration.slopes), len(calibration.intercepts)} != {len(description.lstm.horizons)}:
         raise CheckpointError(f"checkpoint {directory} is not calibrated for each of its horizons: train it again")

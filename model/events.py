@@ -1,8 +1,11 @@
 """What a shopper did, and what the model says about it: the two message types of the pipeline."""
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast, get_type_hints
 
 import msgspec
+
+from model.propensities import propensity_field
 
 EVENT_TYPES: Final = (
     "view",
@@ -48,7 +51,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
-    """One accepted event with its propensities, as the scores topic and ClickHouse hold it.
+    """One accepted event with its propensities at the standard horizons, as the scores topic and ClickHouse hold it.
 
     `propensity_*` is the probability of at least one purchase by this user after this event: in the rest of
     the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds.
@@ -69,3 +72,23 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     source_partition: int
     source_offset: int
     scored_at: int
+
+
+MakeScore = Callable[..., msgspec.Struct]
+"""Takes the fields of a score in their order."""
+
+
+def score_type(horizons: Sequence[str]) -> MakeScore:
+    """Return the message type of a model with these horizons: Score, with its propensities replaced by theirs."""
+    names, standard = [propensity_field(horizon) for horizon in horizons], _propensities(Score.__struct_fields__)
+    if names == standard:
+        return Score
+    kinds: dict[str, Any] = get_type_hints(Score)
+    place = Score.__struct_fields__.index(standard[0])
+    others = [name for name in Score.__struct_fields__ if name not in standard]
+    fields = [(name, kinds.get(name, float)) for name in (*others[:place], *names, *others[place:])]
+    return cast("MakeScore", msgspec.defstruct("Score", fields, frozen=True, gc=False))
+
+
+def _propensities(fields: Sequence[str]) -> list[str]:
+    return [name for name in fields if name.startswith(propensity_field(""))]

@@ -10,6 +10,8 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
+from model.checkpoint import Checkpoint
+from model.events import score_type
 from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
@@ -31,10 +33,11 @@ def create_app(
     *,
     publisher: Publisher,
     inference: InferenceWorker,
-    codec: StateCodec,
-    model_version: str,
+    checkpoint: Checkpoint,
 ) -> BatchApp:
-    """Return the application that scores the events topic; `inference` serves the model that `codec` belongs to."""
+    """Return the application that scores the events topic; `inference` serves the model of `checkpoint`."""
+    horizons = checkpoint.model.config.horizons
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings))
     table = _sequences_table(app, settings)
     app.counts = Counts()
@@ -42,10 +45,11 @@ def create_app(
         topics=settings.topics,
         publisher=publisher,
         scoring=JointScoring(inference, codec, source_code(settings.source_identity), app.counts),
-        model_version=model_version,
+        model_version=checkpoint.version,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         counts=app.counts,
         decode=decoder_of(settings.worker.input_format),
+        make_score=score_type(horizons),
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms

@@ -154,6 +154,7 @@ class Lane:
             scored.propensities[fresh],
             model=self._pipeline.model_version,
             scored_at_ms=self._pipeline.clock_ms(),
+            make=self._pipeline.make_score,
         )
         return scores, dead_letter_records(fetch, rejects)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.events import EVENT_TYPES, Score
+from model.events import EVENT_TYPES, MakeScore, Score
 from model.propensities import published
 from model.verdict import Reject
 from streams.fetch import Fetch
@@ -34,10 +34,12 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     *,
     model: str,
     scored_at_ms: int,
+    make: MakeScore = Score,
 ) -> list[Record]:
     """Return one record an accepted event, in source order.
 
-    `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), 3)` belong to them.
+    `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), horizons)` belong to them;
+    `make` is the `score_type` of these horizons.
     """
     order = np.argsort(rows)
     rows = rows[order]
@@ -58,27 +60,25 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         Record(
             fetch.keys[position],
             _encode(
-                Score(
-                    user_id=batch.user_ids[row],
-                    event_id=batch.event_ids[row],
-                    event_type=EVENT_TYPES[type_code],
-                    item_id=batch.item_ids[row],
-                    category=batch.categories[row],
-                    price=None if math.isnan(price) else price,
-                    event_time=event_time_ms,
-                    propensity_session=in_session,
-                    propensity_1h=within_1h,
-                    propensity_24h=within_24h,
-                    model=model,
-                    source_topic=fetch.topic,
-                    source_partition=fetch.partition,
-                    source_offset=offset,
-                    scored_at=scored_at_ms,
+                make(
+                    batch.user_ids[row],
+                    batch.event_ids[row],
+                    EVENT_TYPES[type_code],
+                    batch.item_ids[row],
+                    batch.categories[row],
+                    None if math.isnan(price) else price,
+                    event_time_ms,
+                    *numbers,
+                    model,
+                    fetch.topic,
+                    fetch.partition,
+                    offset,
+                    scored_at_ms,
                 )
             ),
             [topic, partition, ("offset", b"%d" % offset)],
         )
-        for row, position, offset, type_code, price, event_time_ms, (in_session, within_1h, within_24h) in columns
+        for row, position, offset, type_code, price, event_time_ms, numbers in columns
     ]
 
 

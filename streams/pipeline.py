@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from model.decode import decode_events
+from model.events import MakeScore, Score
 from model.input_formats import Decode
 from streams.counts import Counts
 from streams.joint_scoring import JointScoring
@@ -23,3 +24,5 @@ class Pipeline:
     counts: Counts
     decode: Decode = decode_events
     """From the events topic's records to events and rejects."""
+    make_score: MakeScore = Score
+    """The score type of the model's horizons."""

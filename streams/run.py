@@ -13,9 +13,8 @@ import torch
 from model.append import Source
 from model.batch import batch_of
 from model.checkpoint import Checkpoint
-from model.errors import CartcastError, CheckpointError
+from model.errors import CartcastError
 from model.events import MIN_EVENT_TIME_MS, Event
-from model.lstm import HORIZONS
 from model.scoring import begin
 from model.states import StateCodec
 from model.worker import InferenceWorker, Scorer
@@ -35,8 +34,6 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
 
     Raises CartcastError if the stream failed for a reason that a user can act on; other failures keep their traceback.
     """
-    if checkpoint.model.config.horizons != HORIZONS:
-        raise CheckpointError(f"checkpoint {checkpoint.version} scores other horizons than {', '.join(HORIZONS)}")
     torch.set_num_threads(1)  # a worker is one process a core
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     carried_floats = checkpoint.model.config.carried_floats
@@ -44,13 +41,7 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     inference.start(carried_floats)
     publisher = Publisher(settings.client_config, linger_ms=settings.worker.linger_ms)
     publisher.start()
-    app = create_app(
-        settings,
-        publisher=publisher,
-        inference=inference,
-        codec=StateCodec(carried_floats, checkpoint.code),
-        model_version=checkpoint.version,
-    )
+    app = create_app(settings, publisher=publisher, inference=inference, checkpoint=checkpoint)
     _warm_up(StateCodec(carried_floats, checkpoint.code))
     _log.info("starting", model=checkpoint.version, device=str(device), events_topic=settings.topics.events)
     try:

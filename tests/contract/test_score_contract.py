@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.decode import decode_events
-from model.events import EVENT_TYPES, Score
+from model.events import EVENT_TYPES, Score, score_type
 from streams.fetch import Fetch
 from streams.messages import score_records
 
@@ -81,6 +81,25 @@ def test_the_headers_name_the_source_record_and_the_key_is_the_events(records):
 
 def test_the_declared_message_type_is_this_contract():
     assert Score.__struct_fields__ == tuple(FIELDS)
+
+
+@pytest.mark.parametrize("horizons", [("30m",), ("session", "7d"), ("24h", "1h", "session"), ("1h", "2h", "3h", "4h")])
+def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
+    batch, _ = decode_events([json.dumps(LEAST).encode()])
+    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]))
+    numbers = np.linspace(0.25, 0.5, len(horizons), dtype=np.float32)
+    (record,) = score_records(
+        fetch, batch, np.arange(1), numbers[None], model="m", scored_at_ms=1, make=score_type(horizons)
+    )
+    body = json.loads(record.value)
+    fields = list(FIELDS)
+    assert list(body) == [*fields[:7], *(f"propensity_{horizon}" for horizon in horizons), *fields[10:]]
+    assert [body[f"propensity_{horizon}"] for horizon in horizons] == numbers.astype(float).round(6).tolist()
+    assert (body["event_time"], body["source_offset"], body["scored_at"]) == (LEAST["ts"], 7, 1)
+
+
+def test_the_standard_horizons_have_the_declared_type():
+    assert score_type(("session", "1h", "24h")) is Score
 
 
 def test_event_types_are_the_promised_ones():

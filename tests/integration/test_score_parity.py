@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from pipeline_harness import PROPENSITIES, Pipeline, pipelines, shoppers
+from pipeline_harness import Pipeline, pipelines, shoppers
 
 from model.checkpoint import Calibration, save_checkpoint
-from model.lstm import LSTMConfig, PropensityLSTM
+from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.propensities import propensity_field
 from model.simulator import SimulationSettings, simulate
 from sinks.clickhouse import connect
 from sinks.migrate import migrate
@@ -31,14 +32,13 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
     yield from pipelines(kafka, topic_prefix, tmp_path)
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
+def random_checkpoint(directory: Path, horizons: tuple[str, str, str]) -> Path:
     """Random weights: their scores move with every input, which those of a trained model need not."""
     torch.manual_seed(5)
-    model = PropensityLSTM(LSTMConfig(hidden_size=16))
+    model = PropensityLSTM(LSTMConfig(hidden_size=16, horizons=horizons))
     calibration = Calibration((0.5, 1.5, 2.0), (-1.0, 0.0, 1.0))
-    save_checkpoint(tmp_path / "checkpoint", model, calibration=calibration, metrics={}, training={})
-    return tmp_path / "checkpoint"
+    save_checkpoint(directory / "checkpoint", model, calibration=calibration, metrics={}, training={})
+    return directory / "checkpoint"
 
 
 @pytest.fixture
@@ -65,8 +65,9 @@ def cartcast(*arguments: object) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def by_event(lines: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
-    return {(line["user_id"], line["event_id"]): [line[name] for name in PROPENSITIES] for line in lines}
+def by_event(lines: list[dict[str, Any]], horizons: tuple[str, ...]) -> dict[tuple[str, str], list[float]]:
+    names = [propensity_field(horizon) for horizon in horizons]
+    return {(line["user_id"], line["event_id"]): [line[name] for name in names] for line in lines}
 
 
 def assert_equal(found: dict[tuple[str, str], list[float]], expected: dict[tuple[str, str], list[float]]) -> None:
@@ -75,7 +76,9 @@ def assert_equal(found: dict[tuple[str, str], list[float]], expected: dict[tuple
         np.testing.assert_allclose(found[event], numbers, atol=1e-4, err_msg=str(event))
 
 
-def test_offline_scores_are_the_live_ones(pipeline: Pipeline, shop: Path, checkpoint: Path) -> None:
+def test_offline_scores_are_the_live_ones_whatever_the_models_horizons(pipeline: Pipeline, shop: Path) -> None:
+    horizons = ("1h", "session", "7d")
+    checkpoint = random_checkpoint(pipeline.directory, horizons)
     out = pipeline.directory / "scores.jsonl"
     offline = cartcast("score", "--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--out", out)
     servers = ("--bootstrap-servers", pipeline.kafka, "--topic-prefix", pipeline.topics.prefix)
@@ -84,16 +87,17 @@ def test_offline_scores_are_the_live_ones(pipeline: Pipeline, shop: Path, checkp
     pipeline.wait_for_scores(offline["scored"])
 
     scores = list(pipeline.scores().values())
-    found = by_event([json.loads(line) for line in out.read_bytes().splitlines()])
+    found = by_event([json.loads(line) for line in out.read_bytes().splitlines()], horizons)
     assert len(found) == offline["scored"] == EVENTS - offline["duplicates"]
-    assert_equal(found, by_event(scores))
+    assert_equal(found, by_event(scores, horizons))
     assert np.std(list(found.values()), axis=0).min() > 1e-3, "a model that ignores its input proves nothing"
 
 
 def test_scores_of_the_history_in_clickhouse_are_the_live_ones(
-    pipeline: Pipeline, checkpoint: Path, database: ClickHouseSettings
+    pipeline: Pipeline, database: ClickHouseSettings
 ) -> None:
     """Of events without words, which the table does not keep; late and repeated ones are among them."""
+    checkpoint = random_checkpoint(pipeline.directory, HORIZONS)
     events = shoppers(3000, users=100, seed=6)
     events[100], events[900] = events[900], events[100]
     pipeline.produce(events)
@@ -107,4 +111,5 @@ def test_scores_of_the_history_in_clickhouse_are_the_live_ones(
     config, out = pipeline.directory / "cartcast.yaml", pipeline.directory / "scores.jsonl"
     config.write_text(f"clickhouse:\n  url: {database.url}\n  database: {database.database}\n")
     cartcast("--config", config, "score", "--from-clickhouse", "--checkpoint", checkpoint, "--out", out)
-    assert_equal(by_event([json.loads(line) for line in out.read_bytes().splitlines()]), by_event(scores))
+    found = by_event([json.loads(line) for line in out.read_bytes().splitlines()], HORIZONS)
+    assert_equal(found, by_event(scores, HORIZONS))

@@ -72,6 +72,7 @@ def test_a_checkpoint_replaces_the_one_before_it_and_leaves_nothing_behind(direc
     assert load_checkpoint(directory).version == version
     assert [path.name for path in directory.parent.iterdir()] == ["checkpoint"]
     assert sorted(path.name for path in directory.iterdir()) == [
+        "card.md",
         "checkpoint.json",
         "metrics.json",
         "weights.safetensors",
@@ -145,6 +146,12 @@ BROKEN = {
     "another shape": lambda d: edit(d / "checkpoint.json", lstm=description(d)["lstm"] | {"hidden_size": 16}),
     "no hidden units": lambda d: edit(d / "checkpoint.json", lstm=description(d)["lstm"] | {"hidden_size": 0}),
     "one bucket": lambda d: edit(d / "checkpoint.json", lstm=description(d)["lstm"] | {"item_buckets": 1}),
+    "an unknown horizon": lambda d: edit(
+        d / "checkpoint.json", lstm=description(d)["lstm"] | {"horizons": ["session", "1h", "soon"]}
+    ),
+    "a horizon twice": lambda d: edit(
+        d / "checkpoint.json", lstm=description(d)["lstm"] | {"horizons": ["session", "1h", "1h"]}
+    ),
     "a calibration of two horizons": lambda d: edit(
         d / "checkpoint.json", calibration={"slopes": [1, 1], "intercepts": [0, 0, 0]}
     ),

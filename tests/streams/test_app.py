@@ -6,7 +6,6 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from fetches import TOPICS
 from memory_publisher import MemoryPublisher
 
-from model.states import StateCodec
 from streams.app import create_app, store
 from streams.settings import StreamSettings, WorkerSettings
 from streams.tables import SequenceStore
@@ -32,8 +31,7 @@ def make(checkpoint, inference):
             stream_settings,
             publisher=MemoryPublisher(),
             inference=inference,
-            codec=StateCodec(checkpoint.model.config.carried_floats, checkpoint.code),
-            model_version=checkpoint.version,
+            checkpoint=checkpoint,
         )
 
     return make
