@@ -1,10 +1,13 @@
 """Training: fit, calibrate, evaluate, and fit once more on all data."""
 
+import importlib.metadata
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from model.checkpoint import Calibration
@@ -165,7 +168,16 @@ def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
         "last_event": _rfc3339(split.end_ms),
         "learnt_until": _rfc3339(split.end_ms if settings.refit else split.learnt_until_ms),
         "purge_gap_hours": split.purge_ms / 3_600_000,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "cartcast": importlib.metadata.version("cartcast"),
+        "python": platform.python_version(),
         "torch": str(torch.__version__),
+        "numpy": np.__version__,
     }
 
 

@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_bytes(history, trained, tmp_path):
             metrics=result.metrics,
             training=result.training,
         )
-    for file in ("checkpoint.json", "weights.safetensors", "metrics.json"):
+    for file in ("checkpoint.json", "weights.safetensors", "metrics.json", "card.md"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 

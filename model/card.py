@@ -1,0 +1,126 @@
+"""The model card: what a checkpoint is, for a person, made of the same numbers as its JSON files.
+
+After Mitchell et al., "Model Cards for Model Reporting" (2019).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from model.lstm import LSTMConfig
+
+_PARTS: Final = {
+    "validation": "Validation (chose the epoch, fitted calibration and thresholds)",
+    "test": "Test (reported here and used for nothing else)",
+    "test_unseen_users": "Test, users of whom nothing was learnt",
+}
+_METRICS: Final = ("events", "positives", "base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
+
+_USE: Final = """\
+## Intended use
+
+To rank a shop's visitors, and to act on the probability that they buy soon: what to show, whom to help, what to
+prepare. Each event is scored from itself and its user's earlier events, by `cartcast worker` live and by
+`cartcast score` offline, with the same numbers.
+
+## Limits
+
+- It is as good as the test part says on shoppers like those of the data, and not beyond: another shop, season, price
+  level or event format needs training of its own.
+- Probabilities are calibrated on the validation part. Watch them live (the views of `cartcast migrate` compare scores
+  with what happened) and train again when they drift.
+- It learns what goes with buying, not what causes it: it does not say whom a discount would change.
+- It must not decide what a person may have: price, credit, access.
+"""
+
+
+def model_card(
+    version: str,
+    config: LSTMConfig,
+    calibration: Iterable[tuple[float, float]],
+    training: dict[str, Any],
+    metrics: dict[str, Any],
+) -> str:
+    """Return the card as Markdown; what `training` and `metrics` do not hold is left out."""
+    sections = [f"# {version}", _USE, _data(training), _split(training), _quality(config, metrics)]
+    sections += [_decisions(config, calibration, training), _network(config), _making(training)]
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def _data(training: dict[str, Any]) -> str:
+    names = ("events", "users", "purchases", "duplicates", "bad_rows", "out_of_order")
+    counts = [f"- {name.replace('_', ' ')}: {training[name]:,}" for name in names if name in training]
+    span = [f"- from {training['first_event']} to {training['last_event']}"] if "first_event" in training else []
+    return "\n".join(["## Data", "", *span, *counts]) if counts else ""
+
+
+def _split(training: dict[str, Any]) -> str:
+    if "test_from" not in training:
+        return ""
+    refit = f"""\
+The model in this checkpoint was then trained once more, from the start, on all data up to the last event, over
+{training["best_epoch"]} epochs with the same learning rates. The measured model is the one before that, which had seen
+neither validation nor test; the served one cannot be measured on data that it has learnt from."""
+    served = refit if training["settings"]["refit"] else "The measured model is the one in this checkpoint."
+    return f"""\
+## How it was measured
+
+Split by time. Learnt from events before {training["train_until"]}; then a gap of {training["purge_gap_hours"]:g} hours,
+the longest horizon; validation from {training["validation_from"]}; test from {training["test_from"]} to the end.
+A label counts in a part only if it is settled within that part, and labels that reach past the end of the data are
+unknown.
+
+{served}"""
+
+
+def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
+    tables = [
+        f"### {title}\n\n{_table(config.horizons, metrics[part])}" for part, title in _PARTS.items() if part in metrics
+    ]
+    return "\n\n".join(["## Quality", *tables]) if tables else ""
+
+
+def _table(horizons: Sequence[str], measured: dict[str, Any]) -> str:
+    rows = [f"| | {' | '.join(horizons)} |", "|---" * (len(horizons) + 1) + "|"]
+    for name in _METRICS:
+        cells = " | ".join(_number(measured[horizon].get(name)) for horizon in horizons)
+        rows.append(f"| {name.replace('_', ' ')} | {cells} |")
+    return "\n".join(rows)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _decisions(config: LSTMConfig, calibration: Iterable[tuple[float, float]], training: dict[str, Any]) -> str:
+    rows = [
+        "## Calibration and thresholds",
+        "",
+        "Both were fitted on the validation part. A threshold has the best F1 there.",
+        "",
+    ]
+    rows += ["| horizon | slope | intercept | threshold |", "|---|---|---|---|"]
+    for horizon, (slope, intercept) in zip(config.horizons, calibration, strict=True):
+        threshold = _number(training.get("thresholds", {}).get(horizon))
+        rows.append(f"| {horizon} | {slope:.4f} | {intercept:.4f} | {threshold} |")
+    return "\n".join(rows)
+
+
+def _network(config: LSTMConfig) -> str:
+    return f"""\
+## Network and features
+
+One LSTM of {config.hidden_size} units that carries its state from event to event, with the numbers of the event beside
+it (wide and deep). It sees the event's type, hashed codes of item ({config.item_buckets} buckets), category
+({config.category_buckets}) and words ({config.token_buckets}), and {len(config.numeric_features)} numbers:
+{", ".join(config.numeric_features)}."""
+
+
+def _making(training: dict[str, Any]) -> str:
+    rows = ["## Settings, versions, course", ""]
+    for group in ("settings", "versions"):
+        rows += [f"- {name}: {value}" for name, value in training.get(group, {}).items()]
+    course = {"device": "device", "epochs": "epochs until nothing improved", "best_epoch": "best epoch"}
+    rows += [f"- {words}: {training[name]}" for name, words in course.items() if name in training]
+    return "\n".join(rows) if len(rows) > 2 else ""
