@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from cartcast.commands import demo, doctor, inspect, migrate, replay, score, simulate, sink, topics, train, up, worker
+from cartcast.commands import (
+    demo,
+    doctor,
+    evaluate,
+    inspect,
+    migrate,
+    replay,
+    score,
+    simulate,
+    sink,
+    topics,
+    train,
+    up,
+    worker,
+)
 from cartcast.errors import UsageError
 from model.errors import CartcastError
 
@@ -38,6 +52,7 @@ app.command(name="sink")(sink.sink)
 app.command(name="replay")(replay.replay)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="train")(train.train)
+app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="score")(score.score)
 app.command(name="inspect")(inspect.inspect)
 app.command(name="doctor")(doctor.doctor)

@@ -1,0 +1,164 @@
+"""`cartcast evaluate`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cartcast.errors import UsageError
+from cartcast.history_source import (
+    EventsOption,
+    FromClickHouse,
+    HistorySource,
+    OptionalFormat,
+    Since,
+    Until,
+    history_source,
+    moment_ms,
+)
+from cartcast.local.signals import StopRequested, stop_signals_raise
+from cartcast.progress import progress_bar
+
+if TYPE_CHECKING:
+    from model.evaluate import EvaluationSettings
+    from model.history import History
+
+EXIT_INTERRUPTED = 130
+
+
+def evaluate(
+    context: typer.Context,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")],
+    events: EventsOption = None,
+    format_name: OptionalFormat = None,
+    from_clickhouse: FromClickHouse = False,
+    since: Since = None,
+    until: Until = None,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            parser=moment_ms,
+            metavar="TIME",
+            help="Evaluate the events from this time on; the test part of the checkpoint's split if not given.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory to write report.html and report.json to.")] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Train simpler models on the same split to compare with.")
+    ] = True,
+    replicas: Annotated[int, typer.Option(min=0, help="Draws of users behind the 95 % intervals.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same report.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON object.")] = False,
+) -> None:
+    """Say how good a checkpoint is, beside simpler models trained on the same split.
+
+    Give the history that it was trained on, to evaluate the time that training kept back; or that history and what
+    came later, with --after. Metrics come per horizon and as their mean, for all users, for users never seen in
+    training, and by the number of earlier events, with intervals over users (docs/evaluation.md).
+
+    Example: cartcast evaluate --events history.csv.gz --format taobao --checkpoint checkpoints/shop --out report
+    """
+    from model.evaluate import EvaluationSettings  # noqa: PLC0415 - torch is slow to import
+
+    _check_destination(out)
+    source = history_source(
+        context.obj,
+        events=events,
+        format_name=format_name,
+        from_clickhouse=from_clickhouse,
+        since_ms=since,
+        until_ms=until,
+        strict=strict,
+    )
+    settings = EvaluationSettings(after_ms=after, baselines=baselines, replicas=replicas, seed=seed, threads=threads)
+    try:
+        with stop_signals_raise():
+            report = _evaluate(source, checkpoint, settings)
+            if out is not None:
+                _write(report, out)
+    except StopRequested:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    _print(report, out, as_json=as_json)
+
+
+def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSettings") -> dict[str, Any]:
+    import torch  # noqa: PLC0415 - slow to import
+
+    from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next one does
+    from model.evaluate import evaluate_checkpoint  # noqa: PLC0415
+
+    torch.set_num_threads(settings.threads)
+    checkpoint = load_checkpoint(directory)
+    history = _read(source)
+    with progress_bar("evaluate", 1.0) as advance:
+        return evaluate_checkpoint(history, checkpoint, settings, advance)
+
+
+def _read(source: HistorySource) -> "History":
+    from model.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
+
+    with progress_bar("read", source.total) as advance:
+        history = read_history(source.rows(lambda done: advance(done, "")))
+    for line in source.said_of_bad_rows():
+        print(line, file=sys.stderr)
+    return history
+
+
+def _check_destination(out: Path | None) -> None:
+    """Find out before the work, not after it, that its result cannot be written."""
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise _unwritable(out, failure) from None
+
+
+def _write(report: dict[str, Any], out: Path) -> None:
+    from model.report import write_report  # noqa: PLC0415 - its pictures are slow to import
+
+    try:
+        write_report(report, out)
+    except OSError as failure:
+        raise _unwritable(out, failure) from None
+
+
+def _unwritable(out: Path, failure: OSError) -> UsageError:
+    return UsageError(f"no report can be written to {out}: {(failure.strerror or str(failure)).lower()}")
+
+
+def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({name: value for name, value in report.items() if name != "curves"}, allow_nan=False))
+        return
+    console = Console()
+    for note in report["notes"]:
+        console.print(f"note: {note}", highlight=False)
+    for horizon in (*report["horizons"], "total"):
+        console.print(_table(report, horizon))
+    if out is not None:
+        print(f"the report is in {out / 'report.html'}")
+
+
+def _table(report: dict[str, Any], horizon: str) -> Table:
+    """Show a horizon's metrics over all users, a line a model."""
+    from model.report.words import METRIC_TITLES, horizon_title, number, short_title  # noqa: PLC0415 - as numpy, slow
+
+    names = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
+    measured = report["slices"]["all"]["models"]
+    base_rate = number("base_rate", measured["cartcast"][horizon]["base_rate"])
+    table = Table(title=f"{horizon_title(horizon)}, base rate {base_rate}", title_justify="left", box=box.SIMPLE)
+    table.add_column("", no_wrap=True)
+    for name in names:
+        table.add_column(METRIC_TITLES[name], justify="right")
+    for model in report["models"]:
+        values = measured[model["name"]][horizon]
+        table.add_row(short_title(model), *(number(name, values[name]) for name in names))
+    return table

@@ -1,0 +1,99 @@
+"""Colours that follow the reader's light or dark page, and turning a figure into SVG that stands inside it.
+
+Matplotlib knows no CSS variables, so figures are drawn in stand-in colours that nothing else uses, and the SVG's text
+is rewritten. Letters stay letters: the page's own font is used, and a reader can select them.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK: Final = "#010101"
+MUTED: Final = "#020202"
+GRID: Final = "#030303"
+SERIES: Final = {
+    "cartcast": "#0a0101",
+    "base_rate": "#0a0202",
+    "logistic_regression": "#0a0303",
+    "gradient_boosting": "#0a0404",
+    "textbook_lstm": "#0a0505",
+}
+"""A colour a model; the template gives each its light and its dark shade."""
+
+_VARIABLES: Final = {INK: "ink", MUTED: "muted", GRID: "line"} | {
+    color: name.replace("_", "-") for name, color in SERIES.items()
+}
+_STYLE: Final[Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cartcast",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+_HEAD: Final = re.compile(r"^.*?<svg ", re.DOTALL)
+_SIZE: Final = re.compile(r'(<svg [^>]*?) width="[^"]*"|(<svg [^>]*?) height="[^"]*"')
+
+
+@contextmanager
+def panels(count: int, *, height: float = 2.9, width: float = 9.6, columns: int | None = None) -> Iterator["Panels"]:
+    """Lend a figure with `count` panels in rows of `columns` (all in one row if not given)."""
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import, and only reports need it
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    columns = columns or max(count, 1)
+    rows = -(-count // columns)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for one in axes:
+            one.patch.set_alpha(0)
+        for unused in axes[count:]:
+            unused.set_visible(False)
+        yield Panels(figure, axes[:count])
+
+
+class Panels:
+    """A figure and its panels; `svg` is asked for while the figure is still lent."""
+
+    def __init__(self, figure: "Figure", axes: "list[Axes]") -> None:
+        self.figure = figure
+        self.axes = axes
+
+    def svg(self, description: str) -> str:
+        """Return an `<svg>` element as wide as its place, in the page's colours."""
+        target = io.StringIO()
+        self.figure.savefig(
+            target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
+        text = _HEAD.sub(f'<svg role="img" aria-label="{description}" ', target.getvalue(), count=1)
+        for _ in range(2):
+            text = _SIZE.sub(lambda found: found[1] or found[2], text, count=1)
+        for color, variable in _VARIABLES.items():
+            text = text.replace(color, f"var(--{variable})")
+        return text
