@@ -33,7 +33,8 @@ class Lessons:
 class Examples:
     """Labels `(events, horizons)` in the history's order, and masks that tell which are known in which part.
 
-    An event belongs to the part in which it was applied: one that arrived late has seen what arrived before it.
+    An event belongs to the part in which it was applied, because it has seen what arrived before it. One that happened
+    in an earlier part than it was applied in (a file read twice is full of them) is no measure of anything.
     """
 
     history: History
@@ -56,8 +57,9 @@ class Examples:
             labels = label_events(history.users[part], history.time_ms[part], is_purchase, horizons)
             bought[part] = labels.bought
             learnt[part] = split.train(applied_ms, labels)
-            validation[part] = split.validation(applied_ms, labels)
-            test[part] = split.test(applied_ms, labels)
+            happened_ms = history.time_ms[part, None]
+            validation[part] = split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms)
+            test[part] = split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms)
             settled[part] = labels.known_by(split.end_ms)
         return cls(history, split, bought, learnt, validation, test, settled)
 
