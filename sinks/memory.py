@@ -1,5 +1,6 @@
 """The scores table without ClickHouse: the same promises, kept under the same contract tests."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from sinks.errors import RowsRefusedError
 
 _Text = Annotated[str, Meta(min_length=1)]
 _TimeMs = Annotated[int, Meta(ge=MIN_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
-_Probability = Annotated[float, Meta(ge=0, le=1)]
+_Probability = Annotated[float, Meta(ge=0, le=1)] | None
 _Number = Annotated[int, Meta(ge=0)]
 
 
@@ -21,14 +22,14 @@ class _Row(msgspec.Struct):
     event_id: _Text
     event_type: _Text
     event_time: _TimeMs
-    propensity_session: _Probability
-    propensity_1h: _Probability
-    propensity_24h: _Probability
     model: _Text
     source_topic: _Text
     source_partition: _Number
     source_offset: _Number
     scored_at: _TimeMs
+    propensity_session: _Probability = None
+    propensity_1h: _Probability = None
+    propensity_24h: _Probability = None
     item_id: str | None = None
     category: str | None = None
     price: float | None = None
@@ -66,4 +67,5 @@ def _row(value: bytes) -> dict[str, Any]:
         row = msgspec.structs.asdict(_decode(value))
     except msgspec.DecodeError as failure:  # its text names field and types, never a value
         raise RowsRefusedError(f"column: {failure}") from None
-    return row | {"item_id": row["item_id"] or "", "category": row["category"] or ""}
+    absent = {name: math.nan for name in row if name.startswith("propensity_") and row[name] is None}
+    return row | absent | {"item_id": row["item_id"] or "", "category": row["category"] or ""}

@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+import msgspec
+import structlog
 from clickhouse_connect.driver.client import Client
 
+from model.propensities import propensity_field
 from sinks.bookmark import Source
 from sinks.clickhouse import connect, failures
 from sinks.settings import ClickHouseSettings
+
+log = structlog.get_logger()
 
 TABLE: Final = "scores"
 
@@ -52,6 +57,7 @@ class ClickHouseTable:
         self._name = f"`{settings.database}`.{TABLE}"
         self._client: Client | None = None
         self._column_types: dict[str, str] = {}
+        self._warned_of: set[str] = set()
         self._engine = ""
 
     def check(self) -> None:
@@ -59,6 +65,7 @@ class ClickHouseTable:
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         client = self._connected()
+        self._warn_of_fields_without_a_column(rows)
         settings = {**_INSERT_SETTINGS, "insert_deduplication_token": token}
         with failures(self._settings, self._column_types):
             client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
@@ -81,6 +88,18 @@ class ClickHouseTable:
         if self._client is not None:
             self._client.close_connections()
             self._client = None
+
+    def _warn_of_fields_without_a_column(self, rows: Sequence[bytes]) -> None:
+        """Say once which propensities of a block's first row the table leaves out."""
+        try:
+            fields = msgspec.json.decode(rows[0], type=dict[str, msgspec.Raw]) if rows else {}
+        except msgspec.DecodeError:
+            return  # the insert says what is wrong with it
+        named = {name for name in fields if name.startswith(propensity_field(""))}
+        if unknown := named - self._column_types.keys() - self._warned_of:
+            self._warned_of |= unknown
+            horizons = ",".join(sorted(name.removeprefix(propensity_field("")) for name in unknown))
+            log.warning("the table leaves propensities out", remedy=f"cartcast migrate --horizons {horizons}")
 
     def _connected(self) -> Client:
         if self._client is None:

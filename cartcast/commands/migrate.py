@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cartcast.horizon_names import horizon_names
 from cartcast.logging import configure_logging
 from cartcast.settings import load_settings
 
@@ -13,18 +14,26 @@ def migrate(
     context: typer.Context,
     url: Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")] = None,
     database: Annotated[str | None, typer.Option(help="Database of the table and views; made if missing.")] = None,
+    horizons: Annotated[
+        str | None, typer.Option(help="Columns for a model's horizons, by commas, such as session,30m,7d.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
 ) -> None:
     """Create or update the ClickHouse table and views; safe to repeat.
 
+    The table has columns for the horizons session, 1h and 24h; of others it keeps what --horizons has named.
+
     Example: cartcast migrate --url http://127.0.0.1:8123
     """
+    from sinks.horizons import add_columns  # noqa: PLC0415 - loads the ClickHouse client
     from sinks.migrate import migrate as apply_migrations  # noqa: PLC0415 - loads the ClickHouse client
 
+    names = horizon_names(horizons) if horizons is not None else ()
     flags = {"url": url, "database": database}
     settings = load_settings(context.obj, clickhouse={name: flag for name, flag in flags.items() if flag is not None})
     configure_logging(settings.log)
     applied = apply_migrations(settings.clickhouse)
+    applied += [f"column {column}" for column in add_columns(settings.clickhouse, names)]
     for name in applied:
         print(f"applied {name}")
     print(f"database {settings.clickhouse.database} at {settings.clickhouse.url} is up to date")

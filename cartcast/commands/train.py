@@ -19,6 +19,7 @@ from cartcast.history_source import (
     Until,
     history_source,
 )
+from cartcast.horizon_names import horizon_names
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.progress import progress_bar
 
@@ -67,7 +68,7 @@ def train(
 
     Example: cartcast train --events history.csv.gz --format taobao --out checkpoints/shop --seed 1
     """
-    names = _horizons(horizons)
+    names = horizon_names(horizons)
     _check_destination(out)
     source = history_source(
         context.obj,
@@ -94,18 +95,6 @@ def train(
         print("\nstopped; the same command with --resume goes on after the last finished epoch", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _report(out, version, trained, as_json=as_json)
-
-
-def _horizons(text: str) -> tuple[str, ...]:
-    """Return the horizons of an option, or raise UsageError."""
-    from model.labels import check_horizons  # noqa: PLC0415 - numpy is slow to import
-
-    names = tuple(name.strip() for name in text.split(","))
-    try:
-        check_horizons(names)
-    except ValueError as failure:
-        raise UsageError(f"--horizons {text}: {failure}") from None
-    return names
 
 
 def _check_destination(out: Path) -> None:

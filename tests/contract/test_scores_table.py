@@ -1,6 +1,7 @@
 """What the sink relies on, of the table in ClickHouse and of the one in memory alike."""
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from sinks.memory import MemoryTable
 from sinks.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable, ScoresTable
+
+PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}
 
 
 def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
@@ -75,6 +78,15 @@ def test_absent_item_and_category_are_empty(table):
     assert (table.rows[0]["item_id"], table.rows[0]["category"]) == ("", "")
 
 
+@pytest.mark.parametrize("column", sorted(PROPENSITIES))
+def test_a_propensity_that_the_model_has_no_horizon_for_is_not_a_number(table, column):
+    without = score(1)
+    del without[column]
+    table.insert([as_json(without), as_json(score(2, **{column: None}))], "t")
+    assert all(math.isnan(row[column]) for row in table.rows)
+    assert [row["source_offset"] for row in table.rows] == [1, 2]
+
+
 def test_fields_that_the_table_does_not_know_are_left_out(table):
     table.insert([as_json(score(propensity_7d=0.9, nested={"a": [1, 2]}))], "t")
     assert len(table.rows) == 1
@@ -120,7 +132,7 @@ def test_a_refused_block_may_come_again_without_its_bad_row(table):
         ("event_time", "secret"),
         ("event_time", 0),
         ("propensity_session", 1.5),
-        ("propensity_1h", None),
+        ("propensity_1h", -0.1),
         ("propensity_24h", "secret"),
         ("source_partition", -1),
         ("source_offset", "secret"),
@@ -134,7 +146,7 @@ def test_a_refusal_names_the_column_and_never_the_value(table, column, value):
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("column", sorted(score().keys() - {"item_id", "category", "price"}))
+@pytest.mark.parametrize("column", sorted(score().keys() - {"item_id", "category", "price", *PROPENSITIES}))
 def test_a_row_without_a_required_field_is_refused(table, column):
     row = score()
     del row[column]
