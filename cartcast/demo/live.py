@@ -1,6 +1,7 @@
 """What the live view shows beyond counts: a stock consumer of events and scores, in a thread of its own."""
 
 import heapq
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,19 +14,34 @@ from confluent_kafka import Consumer, Message
 from cartcast.demo.delays import Delays, DelaySummary
 from cartcast.demo.readback import BATCH_MESSAGES, position, source_position, stock_consumer
 from cartcast.demo.view import Buyer
-from model.events import Score
 from streams.settings import Topics
 
 RECENT_DELAYS: Final = 5000
 ACTIVE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
 
-_decode_score = msgspec.json.Decoder(Score).decode
+
+class _SeenScore(msgspec.Struct, gc=False):
+    """What the view shows of a score; a model without one of these horizons leaves its propensity out."""
+
+    user_id: str
+    event_type: str
+    item_id: str | None
+    propensity_session: float = math.nan
+    propensity_1h: float = math.nan
+    propensity_24h: float = math.nan
+
+    @property
+    def likelihood(self) -> float:
+        return 0.0 if math.isnan(self.propensity_24h) else self.propensity_24h
+
+
+_decode_score = msgspec.json.Decoder(_SeenScore).decode
 
 
 @dataclass(slots=True)
 class _Shopper:
-    score: Score
+    score: _SeenScore
     change_24h: float
     seen_seconds: float
 
@@ -63,7 +79,7 @@ class LiveReader:
         since = self._clock() - ACTIVE_SECONDS
         with self._lock:
             active = [shopper for shopper in self._shoppers.values() if shopper.seen_seconds >= since]
-        likeliest = heapq.nlargest(count, active, key=lambda shopper: shopper.score.propensity_24h)
+        likeliest = heapq.nlargest(count, active, key=lambda shopper: shopper.score.likelihood)
         return [_buyer(shopper) for shopper in likeliest]
 
     def _run(self) -> None:
@@ -89,7 +105,7 @@ class LiveReader:
         self._delays.add_score(source_position(message), record_ms)
         score = _decode_score(message.value() or b"")
         before = self._shoppers.get(score.user_id)
-        change = score.propensity_24h - before.score.propensity_24h if before else 0.0
+        change = score.likelihood - before.score.likelihood if before else 0.0
         self._shoppers[score.user_id] = _Shopper(score, change, self._clock())
 
 

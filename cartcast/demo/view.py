@@ -1,5 +1,6 @@
 """The demo in a terminal: one picture of the pipeline, drawn from a snapshot."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -150,6 +151,8 @@ def _buyers(buyers: Sequence[Buyer]) -> RenderableType:
 
 
 def _chance(probability: float) -> Text:
+    if math.isnan(probability):
+        return Text("-", "dim")
     style = "bold green" if probability >= 0.5 else "yellow" if probability >= 0.2 else "blue"
     filled, rest = bar(probability, BAR_CELLS)
     return Text.assemble((filled, style), (rest, TRACK_STYLE), f" {probability:4.0%}")

@@ -1,3 +1,6 @@
+import math
+import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -74,3 +77,8 @@ def test_a_sparkline_shows_the_latest_values_against_the_highest() -> None:
     assert sparkline([9, 1, 0, 4, 8], 4) == "▁ ▄█"
     assert sparkline([], 2) == "  "
     assert sparkline([0.0], 2) == "  "
+
+
+def test_a_model_without_a_horizon_of_the_view_leaves_its_place_empty():
+    buyer = Buyer("ada", math.nan, math.nan, 0.31, 0.0, "cart", "item-7")
+    assert re.search(r"ada\s+-\s+-\s+\S+ +31%\s+cart item-7", shown(replace(SNAPSHOT, buyers=(buyer,))))
