@@ -9,6 +9,8 @@ from model.ranking import Floats, Ranking
 POINTS: Final = 150
 CALIBRATION_BINS: Final = 12
 HISTOGRAM_BINS: Final = 40
+_FIRST_SHARE: Final = 0.005
+"""Of the buyers; the precision of the first few events jumps between 0 and 1 and says nothing."""
 
 
 def curves_of(ranking: Ranking) -> dict[str, Any]:
@@ -17,10 +19,10 @@ def curves_of(ranking: Ranking) -> dict[str, Any]:
     if not 0 < buyers[-1] < events[-1]:
         return {}
     others = events - buyers
-    precision = buyers[1:] / events[1:]
+    told = slice(max(1, int(np.searchsorted(buyers, _FIRST_SHARE * buyers[-1]))), None)
     return {
         "roc": _line(others / others[-1], buyers / buyers[-1]),
-        "pr": _line(buyers[1:] / buyers[-1], precision),
+        "pr": _line(buyers[told] / buyers[-1], buyers[told] / events[told]),
         "gain": _line(events / events[-1], buyers / buyers[-1]),
         "calibration": _calibration(ranking),
         "histogram": _histogram(ranking),

@@ -129,7 +129,7 @@ def _table(report: Report, horizon: str) -> dict[str, Any]:
                 "name": model["name"],
                 "title": short_title(model),
                 "cells": [_cell(name, measured[model["name"]], best[name]) for name in metrics],
-                "difference": _paired(group["differences"].get(model["name"], {}).get(horizon)),
+                "differences": _paired(group["differences"].get(model["name"], {}).get(horizon)),
             }
             for model in models
         ],
@@ -153,10 +153,18 @@ def _best(name: str, values: list[float | None]) -> float | None:
     return min(known) if name in LOWER_IS_BETTER else max(known)
 
 
-def _paired(found: dict[str, Any] | None) -> dict[str, str] | None:
+def _paired(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return cells of how PR AUC and log loss differ; empty ones where a model would be compared with itself."""
     if found is None:
-        return None
-    return {name: difference(found[name]["value"]) + _ends(found[name]["interval"]) for name in ("pr_auc", "log_loss")}
+        return [{"value": "", "interval": "", "best": False}] * 2
+    return [
+        {
+            "value": difference(found[name]["value"]),
+            "interval": _ends(found[name]["interval"]).strip(" ()"),
+            "best": False,
+        }
+        for name in ("pr_auc", "log_loss")
+    ]
 
 
 def _group_table(report: Report, horizon: str) -> dict[str, Any]:
@@ -189,7 +197,7 @@ def _words(report: Report) -> dict[str, Any]:
             {
                 "title": horizon_title(horizon),
                 "cells": [(number(name, ours[name]), number(name, hidden[name])) for name in ("pr_auc", "log_loss")],
-                "difference": _paired(group["differences"][_SILENT][horizon]),
+                "differences": _paired(group["differences"][_SILENT][horizon]),
                 "trained_without": [number(name, (apart or {}).get(name)) for name in ("pr_auc", "log_loss")],
             }
         )

@@ -123,6 +123,9 @@ def groups(report: Report) -> str | None:
             axes.axvline(0.5, color=MUTED, lw=1, ls=(0, (4, 3)))
             _names_at_the_left(axes, [group["title"] for group in shown.values()], first=axes is drawn.axes[0])
             axes.margins(x=0.08, y=0.08)
+        low, high = (limit(axes.get_xlim()[end] for axes in drawn.axes) for end, limit in ((0, min), (1, max)))
+        for axes in drawn.axes:
+            axes.set_xlim(max(low, 0), min(high, 1))
         return drawn.svg("ROC AUC by group of shoppers")
 
 

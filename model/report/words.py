@@ -51,7 +51,10 @@ def number(metric: str, value: float | None) -> str:
 
 def interval(metric: str, ends: Any) -> str:  # noqa: ANN401 - two numbers or nothing, as JSON has it
     """Write an interval; nothing where there is none."""
-    return "" if ends is None else f"{number(metric, ends[0])}\u2013{number(metric, ends[1])}"
+    if ends is None:
+        return ""
+    low, high = number(metric, ends[0]).rstrip(" %\u00d7"), number(metric, ends[1])
+    return f"{low}\u2013{high}"
 
 
 def difference(value: float | None) -> str:
