@@ -3,13 +3,13 @@
 import gzip
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
 
 import msgspec
 
-from cartcast.errors import UsageError
+from cartcast.errors import OutputError, UsageError
 from model.propensities import propensity_field
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ class ScoreWriter(Protocol):
 
     def close(self) -> None:
         """Write what is left; the file below stays open."""
+
+    def abandon(self) -> None:
+        """Give up: what has been written is of no use."""
 
 
 class JsonLines:
@@ -53,6 +56,9 @@ class JsonLines:
     def close(self) -> None:
         """Return: nothing waits."""
 
+    def abandon(self) -> None:
+        """Return: nothing waits."""
+
 
 class GzippedJsonLines(JsonLines):
     """The same, packed."""
@@ -63,6 +69,10 @@ class GzippedJsonLines(JsonLines):
 
     def close(self) -> None:
         self._packed.close()
+
+    def abandon(self) -> None:
+        with suppress(OSError):
+            self._packed.close()
 
 
 class Parquet:
@@ -91,6 +101,9 @@ class Parquet:
             self._write_group()
         self._writer.close()
 
+    def abandon(self) -> None:
+        self._writer.is_open = False  # else its finalizer writes the file's end, to a file that is closed by then
+
     def _write_group(self) -> None:
         self._writer.write_table(self._joined(self._waiting))
         self._waiting.clear()
@@ -109,7 +122,7 @@ def check_score_file(out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
-        raise _unwritable(out, failure) from None
+        raise UsageError(f"--out {out} cannot be written: {_reason(failure)}") from None
     if out.is_dir():
         raise UsageError(f"--out {out} is a directory: name a file in it")
     if not os.access(out.parent, os.W_OK | os.X_OK):
@@ -120,17 +133,26 @@ def check_score_file(out: Path) -> None:
 def score_file(out: Path, horizons: Sequence[str]) -> Iterator[ScoreWriter]:
     """Open the writer that the suffix of `out` asks for; without a failure inside, the file is there afterwards.
 
-    Raises UsageError for another suffix or a file that cannot be written.
+    Raises UsageError for another suffix, OutputError if the file cannot be written.
     """
     make, unfinished = _writer_of(out), out.with_name(f".{out.name}.unfinished")
     try:
-        with unfinished.open("wb") as file, closing(make(file, horizons)) as writer:
-            yield writer
+        with unfinished.open("wb") as file:
+            yield from _written(make(file, horizons))
         unfinished.replace(out)
     except OSError as failure:
-        raise _unwritable(out, failure) from None
+        raise OutputError(f"{out} cannot be written: {_reason(failure)}; make room or name another --out") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _written(writer: JsonLines | Parquet) -> Iterator[ScoreWriter]:
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 def _writer_of(out: Path) -> type[JsonLines] | type[Parquet]:
@@ -140,5 +162,5 @@ def _writer_of(out: Path) -> type[JsonLines] | type[Parquet]:
     raise UsageError(f"--out {out}: the name must end with one of {', '.join(_WRITERS)}")
 
 
-def _unwritable(out: Path, failure: OSError) -> UsageError:
-    return UsageError(f"{out} cannot be written: {(failure.strerror or str(failure)).lower()}")
+def _reason(failure: OSError) -> str:
+    return (failure.strerror or str(failure)).lower()

@@ -7,6 +7,7 @@ CartcastError
  +-- model.EvaluationError     data on which nothing can be measured
  +-- streams.StreamError       Kafka refuses, or its topics do not fit together
  +-- sinks.SinkError           ClickHouse refuses
+ +-- cartcast.OutputError      a result cannot be written
  +-- cartcast.UsageError       options or settings that make no sense (exit code 2)
  +-- cartcast.LocalStackError  the local Kafka or ClickHouse does not start
 

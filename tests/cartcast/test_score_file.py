@@ -1,12 +1,14 @@
 import gzip
 import json
+import resource
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cartcast.errors import UsageError
+from cartcast.errors import OutputError, UsageError
 from cartcast.score_file import check_score_file, score_file
 from model.offline import ScoredEvents
 
@@ -28,6 +30,15 @@ def some_scores(first: int, count: int) -> ScoredEvents:
         1_700_000_000_000 + rows,
         np.stack([rows / 1e6, np.full(count, 0.5), np.full(count, 0.999999)], axis=1),
     )
+
+
+@pytest.fixture
+def small_files():
+    """No file may grow beyond a megabyte: as near to a full disk as a test comes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(params=READERS)
@@ -61,6 +72,21 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path, suffix):
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
     assert out.read_text() == "earlier"
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, suffix):
+    out = tmp_path / f"scores{suffix}"
+    with pytest.raises(OutputError, match=r"cannot be written: .*; make room"), score_file(out, HORIZONS) as file:
+        _write_until_it_fails(file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _write_until_it_fails(file) -> None:
+    rng = np.random.default_rng(1)
+    for number in range(20):
+        scores = some_scores(number * 50_000, 50_000)
+        file.write(replace(scores, propensities=rng.random((50_000, 3))))
 
 
 def test_parquet_has_few_large_row_groups(tmp_path):
