@@ -2,6 +2,7 @@
 
 checkpoint.json     version, layout of the sequence state, network shape, calibration, how it was trained
 weights.safetensors
+before_refit.safetensors   if the weights were fitted once more on all data: those that were evaluated
 metrics.json        what the evaluation measured
 card.md             all of it for a person
 """
@@ -30,6 +31,7 @@ DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 
 _DESCRIPTION: Final = "checkpoint.json"
 _WEIGHTS: Final = "weights.safetensors"
+_WEIGHTS_BEFORE_REFIT: Final = "before_refit.safetensors"
 _METRICS: Final = "metrics.json"
 _CARD: Final = "card.md"
 
@@ -62,6 +64,8 @@ class Checkpoint:
     calibration: Calibration
     metrics: dict[str, Any]
     training: dict[str, Any]
+    before_refit: PropensityLSTM | None = None
+    """The model that had not yet seen the test part, to be evaluated on it; None if `model` is that."""
 
     @property
     def code(self) -> int:
@@ -69,13 +73,14 @@ class Checkpoint:
         return xxhash.xxh32_intdigest(self.version.encode()) or 1
 
 
-def save_checkpoint(
+def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     directory: Path,
     model: PropensityLSTM,
     *,
     calibration: Calibration,
     metrics: dict[str, Any],
     training: dict[str, Any],
+    before_refit: PropensityLSTM | None = None,
 ) -> str:
     """Write a checkpoint, whole or not at all, and return its version: the network's size and the weights' hash.
 
@@ -83,7 +88,7 @@ def save_checkpoint(
     """
     if directory.exists() and not _is_ours_or_empty(directory):
         raise CheckpointError(f"{directory} exists and is no checkpoint: name another directory")
-    weights = safetensors.torch.save({name: weight.contiguous() for name, weight in model.state_dict().items()})
+    weights = _weights_of(model)
     fingerprint = hashlib.sha256(weights + msgspec.json.encode(calibration)).hexdigest()[:8]
     version = f"lstm{model.config.hidden_size}-{fingerprint}"
     description = _Description(version, LAYOUT, model.config, calibration, training)
@@ -95,11 +100,17 @@ def save_checkpoint(
         _METRICS: _pretty(metrics),
         _CARD: card.encode(),
     }
+    if before_refit is not None:
+        files[_WEIGHTS_BEFORE_REFIT] = _weights_of(before_refit)
     try:
         _put_in_place(directory, files)
     except OSError as failure:
         raise CheckpointError(f"checkpoint {directory} cannot be written: {failure.strerror}") from None
     return version
+
+
+def _weights_of(model: PropensityLSTM) -> bytes:
+    return safetensors.torch.save({name: weight.contiguous() for name, weight in model.state_dict().items()})
 
 
 def _is_ours_or_empty(directory: Path) -> bool:
@@ -144,12 +155,14 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     calibration = description.calibration
     if {len(calibration.slopes), len(calibration.intercepts)} != {len(description.lstm.horizons)}:
         raise CheckpointError(f"checkpoint {directory} is not calibrated for each of its horizons: train it again")
+    before_refit = directory / _WEIGHTS_BEFORE_REFIT
     return Checkpoint(
         version=description.version,
         model=_load_model(directory / _WEIGHTS, description.lstm),
         calibration=calibration,
         metrics=_read(directory / _METRICS, dict[str, Any]),
         training=description.training,
+        before_refit=_load_model(before_refit, description.lstm) if before_refit.exists() else None,
     )
 
 

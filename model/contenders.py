@@ -25,14 +25,33 @@ Progress = Callable[[float, str], None]
 """Takes the share that is done, and a few words."""
 
 
-def the_model(checkpoint: Checkpoint, evaluated: Evaluated, notes: list[str]) -> Predictions:
-    """Score with the checkpoint; notes say what a reader must know of it."""
-    learnt_until = _learnt_until(checkpoint)
-    if learnt_until and epoch_ms(learnt_until) > evaluated.examples.split.test_from_ms:
+def with_unseeing_weights(checkpoint: Checkpoint, from_ms: int, notes: list[str]) -> Checkpoint:
+    """Return the checkpoint with the weights that have not seen what happens from a time on, if it has such.
+
+    What has been seen all the same is noted.
+    """
+    training = checkpoint.training
+    refitted = training.get("settings", {}).get("refit", False)
+    learnt_until = training.get("last_event" if refitted else "test_from")
+    if refitted and checkpoint.before_refit is not None and _is_later(learnt_until, from_ms):
+        notes.append(
+            "Measured with the weights from before the last fit on all data, which had seen less than those served."
+        )
+        checkpoint, learnt_until = replace(checkpoint, model=checkpoint.before_refit), training.get("test_from")
+    if _is_later(learnt_until, from_ms):
         notes.append(
             f"This model has learnt from events until {learnt_until}, and the evaluated time begins earlier: what is "
-            "said of it here flatters it. Evaluate later events, or train with --no-refit."
+            "said of it here flatters it. Evaluate later events."
         )
+    return checkpoint
+
+
+def _is_later(time: str | None, than_ms: int) -> bool:
+    return time is not None and epoch_ms(time) > than_ms
+
+
+def the_model(checkpoint: Checkpoint, evaluated: Evaluated, notes: list[str]) -> Predictions:
+    """Score with the checkpoint; a note says if it cannot decide."""
     return Predictions(
         MODEL,
         f"Cartcast {checkpoint.version}",
@@ -83,13 +102,6 @@ def _fit(baseline: Baseline, evaluated: Evaluated, train: Sample, validation: Sa
     predict = calibrated_on(baseline.fit(evaluated.history, train, validation), validation)
     thresholds = _best_thresholds(predict(validation.rows), validation.bought, validation.known)
     return Predictions(baseline.name, baseline.title, baseline.about, predict(evaluated.rows), thresholds)
-
-
-def _learnt_until(checkpoint: Checkpoint) -> str | None:
-    """Return the end of the time that has shaped the weights or their choice, if the checkpoint says."""
-    training = checkpoint.training
-    refitted = training.get("settings", {}).get("refit", False)
-    return training.get("last_event" if refitted else "test_from")
 
 
 def _propensities(checkpoint: Checkpoint, history: History, rows: Integers) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 
 from model.checkpoint import Checkpoint
 from model.comparison import Answers, Predictions, compare, rank
-from model.contenders import Progress, fitted_baselines, the_model, without_text
+from model.contenders import Progress, fitted_baselines, the_model, with_unseeing_weights, without_text
 from model.curves import curves_of
 from model.evaluated import ALL_USERS, Evaluated, rfc3339, split_of
 from model.history import History
@@ -44,8 +44,9 @@ def evaluate_checkpoint(
     evaluated, notes = Evaluated.of(history, split, checkpoint.model.config.horizons), list[str]()
     with threadpool_limits(settings.threads):
         progress(0.02, "the model")
-        ours = the_model(checkpoint, evaluated, notes)
-        silent = without_text(checkpoint, evaluated, ours)
+        judged = with_unseeing_weights(checkpoint, split.test_from_ms, notes)
+        ours = the_model(judged, evaluated, notes)
+        silent = without_text(judged, evaluated, ours)
         baselines = _baselines(evaluated, settings, notes, progress) if settings.baselines else []
         slices = _slices([ours, *baselines], silent, evaluated, settings, progress)
     progress(1.0, "done")

@@ -48,6 +48,8 @@ class Trained:
     calibration: Calibration
     metrics: dict[str, Any]
     training: dict[str, Any]
+    before_refit: PropensityLSTM | None = None
+    """What calibration, thresholds and metrics were measured with, if that is another model."""
 
 
 def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaults
@@ -75,6 +77,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     calibration = judged.calibration()
     thresholds = judged.thresholds(calibration)
     metrics = judged.metrics(calibration, thresholds, config.horizons)
+    before_refit = model.cpu() if settings.refit else None
     if settings.refit:
         model = trainer.refit(course.rates[: course.best_epoch], _part_of(progress, 0.5, 1.0))
     description = _describe(examples, settings) | {
@@ -84,7 +87,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
         "thresholds": dict(zip(config.horizons, thresholds, strict=True)),
         "device": device.type,
     }
-    return Trained(model.cpu(), calibration, metrics, description)
+    return Trained(model.cpu(), calibration, metrics, description, before_refit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ def _save(out: Path, trained: "Trained") -> str:
             calibration=trained.calibration,
             metrics=trained.metrics,
             training=trained.training,
+            before_refit=trained.before_refit,
         )
     except OSError as failure:
         raise _unwritable(out, failure) from None

@@ -48,6 +48,15 @@ def test_what_was_saved_is_loaded(tmp_path):
         assert torch.equal(loaded.model.state_dict()[name], weight)
 
 
+def test_the_weights_from_before_the_refit_are_kept_beside_those_that_serve(tmp_path):
+    version = save(tmp_path / "one", before_refit=network(seed=2))
+    loaded = load_checkpoint(tmp_path / "one")
+    assert version == save(tmp_path / "two")
+    for name, weight in network(seed=2).state_dict().items():
+        assert torch.equal(loaded.before_refit.state_dict()[name], weight)
+    assert load_checkpoint(tmp_path / "two").before_refit is None
+
+
 def test_the_version_names_the_size_and_changes_with_weights_and_calibration(tmp_path):
     versions = [
         save(tmp_path / "a"),

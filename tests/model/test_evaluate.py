@@ -158,6 +158,25 @@ def test_a_model_that_has_seen_the_evaluated_time_is_noted(history, checkpoint):
     assert "flatters" in evaluate_checkpoint(history, refitted, QUICK, ignore)["notes"][0]
 
 
+def test_a_refitted_model_is_measured_with_the_weights_that_have_not_seen_the_test_part(history, checkpoint, report):
+    refitted = dataclasses.replace(
+        checkpoint,
+        model=an_untrained().model,
+        before_refit=checkpoint.model,
+        training=checkpoint.training | {"settings": {"refit": True}},
+    )
+    found = evaluate_checkpoint(history, refitted, QUICK, ignore)
+    assert "before the last fit" in found["notes"][0]
+    assert len(found["notes"]) == 1
+    assert measured(found)["1h"]["pr_auc"] == measured(report)["1h"]["pr_auc"]
+
+
+def test_what_comes_after_all_that_was_learnt_is_scored_with_the_weights_that_serve(history, checkpoint):
+    earlier = checkpoint.training | {"settings": {"refit": True}, "last_event": checkpoint.training["test_from"]}
+    refitted = dataclasses.replace(checkpoint, before_refit=an_untrained().model, training=earlier)
+    assert evaluate_checkpoint(history, refitted, QUICK, ignore)["notes"] == []
+
+
 def test_stored_thresholds_decide(history, checkpoint):
     stored = dict.fromkeys(SMALL.horizons, 0.0)
     everybody = dataclasses.replace(checkpoint, training=checkpoint.training | {"thresholds": stored})
