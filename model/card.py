@@ -56,10 +56,10 @@ def _data(training: dict[str, Any]) -> str:
 def _split(training: dict[str, Any]) -> str:
     if "test_from" not in training:
         return ""
-    refit = f"""\
-The model in this checkpoint was then trained once more, from the start, on all data up to the last event, over
-{training["best_epoch"]} epochs with the same learning rates. The measured model is the one before that, which had seen
-neither validation nor test; the served one cannot be measured on data that it has learnt from."""
+    refit = """\
+The model in this checkpoint was then trained once more, from the start, with the same settings, on all data up to the
+last event. The measured model is the one before that, which had seen neither validation nor test; the served one cannot
+be measured on data that it has learnt from."""
     served = refit if training["settings"]["refit"] else "The measured model is the one in this checkpoint."
     return f"""\
 ## How it was measured

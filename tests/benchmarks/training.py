@@ -1,0 +1,61 @@
+"""How fast training is: events a second of reading, labelling, one epoch of learning and one of validation.
+
+Run by `make bench`, on the CPU with one thread, as `cartcast train` runs, and on the GPU where there is one. Compare
+figures of one run only: the machine's speed is part of them.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from model.examples import Examples
+from model.fitting import Fitting, TrainingSettings
+from model.history import read_history
+from model.labels import longest_horizon_ms
+from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.simulator import SimulationSettings, simulate
+from model.split import TimeSplit
+from model.validation import validation_loss
+
+EVENTS, USERS = 100_000, 1000
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - began
+
+
+def measure(examples: Examples, device: torch.device) -> str:
+    """Return what one epoch costs, the second one: the first warms up."""
+    torch.manual_seed(1)
+    model = PropensityLSTM(LSTMConfig())
+    lessons = examples.of_training()
+    fitting = Fitting(model, lessons, TrainingSettings(), device)
+    for _ in range(2):
+        _, learning_seconds = timed(lambda: list(fitting.epoch()))
+    _, validation_seconds = timed(lambda: validation_loss(model, examples))
+    validated = examples.until(examples.split.test_from_ms).events
+    learning, validation = lessons.stretches.events / learning_seconds, validated / validation_seconds
+    return f"an epoch {learning:,.0f} events/s  validation at most {validation:,.0f} events/s"
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    events = list(simulate(SimulationSettings(events=EVENTS, users=USERS, seed=1)))
+    history, reading_seconds = timed(lambda: read_history(events))
+    split = TimeSplit.of(history.applied_ms, longest_horizon_ms(HORIZONS))
+    examples, labelling_seconds = timed(lambda: Examples.of(history, split, HORIZONS))
+    print(f"training, {EVENTS:,} events of {USERS:,} users")
+    print(
+        f"append and features {EVENTS / reading_seconds:,.0f} events/s  labels {EVENTS / labelling_seconds:,.0f} events/s"
+    )
+    print(f"cpu, 1 thread: {measure(examples, torch.device('cpu'))}")
+    if torch.cuda.is_available():
+        print(f"{torch.cuda.get_device_name()}: {measure(examples, torch.device('cuda'))}")
+
+
+if __name__ == "__main__":
+    main()
