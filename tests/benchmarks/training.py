@@ -49,9 +49,8 @@ def main() -> None:
     split = TimeSplit.of(history.applied_ms, longest_horizon_ms(HORIZONS))
     examples, labelling_seconds = timed(lambda: Examples.of(history, split, HORIZONS))
     print(f"training, {EVENTS:,} events of {USERS:,} users")
-    print(
-        f"append and features {EVENTS / reading_seconds:,.0f} events/s  labels {EVENTS / labelling_seconds:,.0f} events/s"
-    )
+    reading, labelling = EVENTS / reading_seconds, EVENTS / labelling_seconds
+    print(f"append and features {reading:,.0f} events/s  labels {labelling:,.0f} events/s")
     print(f"cpu, 1 thread: {measure(examples, torch.device('cpu'))}")
     if torch.cuda.is_available():
         print(f"{torch.cuda.get_device_name()}: {measure(examples, torch.device('cuda'))}")
