@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
 import msgspec
 
 from cartcast.errors import OutputError, UsageError
-from model.propensities import propensity_field
+from model.events import propensity_field
 
 if TYPE_CHECKING:
     from model.offline import ScoredEvents

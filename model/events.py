@@ -5,8 +5,6 @@ from typing import Any, Final, cast, get_type_hints
 
 import msgspec
 
-from model.propensities import propensity_field
-
 EVENT_TYPES: Final = (
     "view",
     "search",
@@ -72,6 +70,11 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     source_partition: int
     source_offset: int
     scored_at: int
+
+
+def propensity_field(horizon: str) -> str:
+    """Return the name under which a horizon's propensity is published, on the topic and in files."""
+    return f"propensity_{horizon}"
 
 
 MakeScore = Callable[..., msgspec.Struct]

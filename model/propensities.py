@@ -1,4 +1,4 @@
-"""How a propensity leaves Cartcast: its field's name and its rounding, the same on the topic and in files."""
+"""How a propensity leaves Cartcast: rounded, the same on the topic and in files."""
 
 from typing import Final
 
@@ -8,11 +8,6 @@ import numpy.typing as npt
 _DECIMALS: Final = 6
 _LEAST: Final = 1e-6
 """A propensity is never given as exactly 0 or 1, whose log loss would be infinite."""
-
-
-def propensity_field(horizon: str) -> str:
-    """Return the name under which a horizon's propensity is published."""
-    return f"propensity_{horizon}"
 
 
 def published(propensities: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

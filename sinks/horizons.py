@@ -5,7 +5,7 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from model.propensities import propensity_field
+from model.events import propensity_field
 from sinks.clickhouse import connect, failures
 from sinks.errors import RowsRefusedError, SinkError, UnavailableError
 from sinks.settings import ClickHouseSettings

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from model.propensities import propensity_field
+from model.events import propensity_field
 from sinks.bookmark import Source
 from sinks.clickhouse import connect, failures
 from sinks.settings import ClickHouseSettings

@@ -14,8 +14,8 @@ import torch
 from pipeline_harness import Pipeline, pipelines, shoppers
 
 from model.checkpoint import Calibration, save_checkpoint
+from model.events import propensity_field
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
-from model.propensities import propensity_field
 from model.simulator import SimulationSettings, simulate
 from sinks.clickhouse import connect
 from sinks.migrate import migrate
