@@ -57,7 +57,7 @@ def select_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise CheckpointError(f"device {name!r} is not usable here: set worker.device to auto or cpu") from None
+        raise CheckpointError(f"device {name!r} is not usable here: choose auto or cpu (--device, worker.device)") from None
     return device
 
 
