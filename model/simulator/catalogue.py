@@ -10,7 +10,7 @@ from model.simulator.vocabulary import category_names
 
 ITEMS: Final = 10_000
 
-PRICE_RANGES: Final = {Price.ORDINARY: (6.0, 45.0), Price.PREMIUM: (60.0, 400.0)}
+PRICE_RANGES: Final = {Price.ORDINARY: (4.0, 30.0), Price.PREMIUM: (120.0, 900.0)}
 """Log-uniform. Between them costs nothing, so a price tells which it is."""
 _POPULARITY: Final = 1.6
 """Exponent: an item's rank on its shelf is count * uniform ** _POPULARITY."""

@@ -75,7 +75,7 @@ class Symbol(IntEnum):
 SEGMENT_SHARES: Final = np.array([0.42, 0.44, 0.13, 0.01])
 VISITS_A_DAY: Final = np.array(
     # COLD, WARM, PLEASED, SORE
-    [[0.35, 0.8, 0.5, 0.15], [0.55, 1.5, 0.8, 0.2], [1.0, 2.5, 1.4, 0.4], [1.0, 1.0, 1.0, 1.0]]
+    [[0.5, 1.3, 0.7, 0.15], [0.6, 1.6, 0.8, 0.2], [0.8, 2.0, 1.1, 0.25], [1.0, 1.0, 1.0, 1.0]]
 )
 """`(segment, memory)`, averaged over the week."""
 
@@ -110,7 +110,7 @@ _STEPS: Final = np.array(
     ]
 )
 """Of a regular shopper. The others are more or less eager to get nearer to a purchase."""
-_EAGERNESS: Final = {Segment.WINDOW: 0.4, Segment.REGULAR: 1.0, Segment.LOYAL: 1.5}
+_EAGERNESS: Final = {Segment.WINDOW: 0.6, Segment.REGULAR: 1.0, Segment.LOYAL: 1.4}
 _APPEAL: Final = {Price.ORDINARY: 1.25, Price.PREMIUM: 0.55}
 """What a price does to the odds of a step to the cart, the checkout and the purchase."""
 _DECISIONS: Final = [Mood.CARTED, Mood.CHECKOUT, Mood.BOUGHT]
@@ -122,7 +122,7 @@ _FIRST_MOOD: Final = np.array(
     # IDLE INTERESTED COMPARING CARTED UNDECIDED CHECKOUT BOUGHT HAPPY UNHAPPY
     [
         [0.76, 0.20, 0.04, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00],
-        [0.22, 0.24, 0.30, 0.00, 0.24, 0.00, 0.00, 0.00, 0.00],
+        [0.16, 0.20, 0.26, 0.00, 0.38, 0.00, 0.00, 0.00, 0.00],
         [0.45, 0.22, 0.05, 0.00, 0.00, 0.00, 0.00, 0.28, 0.00],
         [0.66, 0.08, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.26],
     ]
@@ -132,12 +132,12 @@ _FIRST_MOOD: Final = np.array(
 MEMORY_AFTER: Final = np.array(
     # COLD, WARM, PLEASED, SORE
     [
-        [0.95, 0.05, 0.00, 0.00],
-        [0.70, 0.30, 0.00, 0.00],
-        [0.40, 0.60, 0.00, 0.00],
-        [0.25, 0.75, 0.00, 0.00],
-        [0.25, 0.75, 0.00, 0.00],
+        [0.97, 0.03, 0.00, 0.00],
+        [0.85, 0.15, 0.00, 0.00],
+        [0.65, 0.35, 0.00, 0.00],
         [0.20, 0.80, 0.00, 0.00],
+        [0.20, 0.80, 0.00, 0.00],
+        [0.15, 0.85, 0.00, 0.00],
         [0.35, 0.05, 0.40, 0.20],
         [0.15, 0.15, 0.70, 0.00],
         [0.10, 0.00, 0.00, 0.90],

@@ -29,7 +29,7 @@ def ignore(_share, _words):
 
 @pytest.fixture(scope="module")
 def history():
-    return read_history(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+    return read_history(simulate(SimulationSettings(events=30_000, users=300, seed=4)))
 
 
 @pytest.fixture(scope="module")
