@@ -35,15 +35,18 @@ _GROUP_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss")
 def write_report(report: Report, directory: Path) -> None:
     """Write both files, each whole or not at all; raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in ((PAGE, page_of(report)), (NUMBERS, json.dumps(report, indent=1, allow_nan=False) + "\n")):
+    for name, text in (
+        (PAGE, page_of(report, pictures_of(report))),
+        (NUMBERS, json.dumps(report, indent=1, allow_nan=False) + "\n"),
+    ):
         with tempfile.TemporaryDirectory(prefix=".report-", dir=directory) as workplace:
             unfinished = Path(workplace) / name
             unfinished.write_text(text, encoding="utf-8")
             os.replace(unfinished, directory / name)  # noqa: PTH105 - as its documentation names what it promises
 
 
-def page_of(report: Report) -> str:
-    """Return the HTML: one file, no script, nothing to be fetched."""
+def page_of(report: Report, pictures: dict[str, str]) -> str:
+    """Return the HTML around pictures by name: one file, no script, nothing to be fetched."""
     import jinja2  # noqa: PLC0415 - only reports need it
 
     environment = jinja2.Environment(
@@ -51,7 +54,7 @@ def page_of(report: Report) -> str:
     )
     return environment.get_template("report.html").render(
         report=report,
-        pictures=pictures_of(report),
+        pictures=pictures,
         headlines=[_headline(report, horizon) for horizon in report["horizons"]],
         tables=[_table(report, horizon) for horizon in (*report["horizons"], _TOTAL)],
         group_tables=[_group_table(report, horizon) for horizon in report["horizons"]],
