@@ -53,6 +53,11 @@ class Appended:
     gap_ms: npt.NDArray[np.int64]
     """Time since the user's previous event; -1 for the first."""
     events: npt.NDArray[np.int64]
+    sessions: npt.NDArray[np.int64]
+    age_ms: npt.NDArray[np.int64]
+    """Time since the user's first event, to the second before it."""
+    totals: npt.NDArray[np.int64]
+    """Events of each group so far `(accepted, groups)`."""
     session_events: npt.NDArray[np.int64]
     session_age_ms: npt.NDArray[np.int64]
     recent: npt.NDArray[np.float32]
@@ -157,8 +162,13 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
     time_s = time_ms // 1000
     gap_ms = time_ms - runs.shifted(time_ms, before["last_time_ms"])
     gap_ms[first_ever] = -1
-    session_events, session_start_s = _sessions(time_s, (gap_ms > SESSION_GAP_MS) | first_ever, before, runs)
+    begins_session = (gap_ms > SESSION_GAP_MS) | first_ever
+    session_events, session_start_s = _sessions(time_s, begins_session, before, runs)
+    sessions = before["sessions"][runs.index] + runs.running_sum(begins_session.astype(np.int64))
+    first_time_s = np.where(before["events"] == 0, time_s[runs.starts], before["first_time_s"])
     groups = _GROUP_OF_TYPE[batch.type_codes[rows]]
+    is_of_group = groups[:, None] == np.arange(len(RECENT_GROUPS))
+    totals = before["totals"][runs.index] + runs.running_sum(is_of_group.astype(np.int64))
     recent = _decayed_counts(groups, gap_ms, before["recent"], runs)
     last_seen_s = _last_seen(groups, time_s, before["last_seen_s"], runs)
     previous_seen_s = runs.shifted(last_seen_s, before["last_seen_s"])
@@ -169,6 +179,9 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
 
     after = before
     after["events"] = events[runs.ends]
+    after["sessions"] = sessions[runs.ends]
+    after["first_time_s"] = first_time_s
+    after["totals"] = totals[runs.ends]
     after["session_events"] = session_events[runs.ends]
     after["session_start_s"] = session_start_s[runs.ends]
     after["last_time_ms"] = time_ms[runs.ends]
@@ -184,6 +197,9 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
         time_ms=time_ms,
         gap_ms=gap_ms,
         events=events,
+        sessions=sessions,
+        age_ms=time_ms - first_time_s[runs.index] * 1000,
+        totals=totals,
         session_events=session_events,
         session_age_ms=time_ms - session_start_s * 1000,
         recent=recent,

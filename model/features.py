@@ -42,6 +42,14 @@ NUMERIC_FEATURES: Final = (
     "log_since_same_item",
     "log_same_category",
     "log_distinct_items",
+    "log_purchases",
+    "purchases_a_session",
+    "carts_a_session",
+    "log_sessions",
+    "sessions_a_day",
+    "log_age",
+    "purchases_a_day",
+    "events_a_session",
 )
 """Names of the numeric features, in the order of the columns of `Features.numeric`."""
 
@@ -66,7 +74,13 @@ class Features:
 def features_of(appended: Appended) -> Features:
     """Compute the inputs of every accepted event."""
     columns = [*_clock(appended), *_calendar_and_price(appended)]
-    parts = [np.stack(columns, axis=1), _recent(appended), *_since(appended), np.stack(_familiarity(appended), axis=1)]
+    parts = [
+        np.stack(columns, axis=1),
+        _recent(appended),
+        *_since(appended),
+        np.stack(_familiarity(appended), axis=1),
+        np.stack(_habits(appended), axis=1),
+    ]
     return Features(
         numeric=np.concatenate(parts, axis=1).astype(np.float32),
         types=appended.type_codes.astype(np.int64),
@@ -144,4 +158,21 @@ def _familiarity(appended: Appended) -> list[npt.NDArray[np.float64]]:
         _log_time(since_same),
         _log_count(same_category.sum(axis=1)),
         _log_count(distinct),
+    ]
+
+
+def _habits(appended: Appended) -> list[npt.NDArray[np.float64]]:
+    """Say what sort of shopper this has been so far; a rate over a short past is held back by what is added to it."""
+    purchases = appended.totals[:, RECENT_GROUPS.index("purchase")]
+    carts = appended.totals[:, RECENT_GROUPS.index("cart")]
+    sessions, days = appended.sessions, appended.age_ms / _DAY_MS
+    return [
+        _log_count(purchases),
+        purchases / (sessions + 2.0),
+        carts / (sessions + 2.0),
+        np.log1p(sessions) / 5.0,
+        np.minimum(sessions / (days + 2.0), 5.0),
+        np.log1p(days) / 4.0,
+        np.minimum(purchases / (days + 7.0), 5.0),
+        np.minimum(appended.events / (10.0 * sessions), 3.0),
     ]

@@ -8,7 +8,8 @@ which calibration would have to take back. The heads begin at the base rates ins
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from model.resume import Progressed
 from model.runs import Runs
 
 _LARGEST_GRADIENT: Final = 1.0
+_RISE: Final = 0.05
+"""Share of the training over which the learning rate rises to its highest."""
 
 Progress = Callable[[float, str], None]
 """Takes the share of the longest possible training that is done, and a few words."""
@@ -36,14 +39,20 @@ class TrainingSettings:
     """What may be varied; the rest is the network's shape."""
 
     seed: int = 1
-    epochs: int = 15
-    patience: int = 3
+    epochs: int = 12
+    patience: int = 4
     """Epochs without a better validation log loss, after which training stops."""
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    batch_events: int = 4096
-    piece_events: int = 64
-    forgotten_items: float = 0.5
+    learning_rate: float = 5e-3
+    """At its highest; after a short rise it falls along a cosine to nothing (Loshchilov and Hutter, "SGDR", 2017)."""
+    remembered_epochs: float = 2.0
+    """How long AdamW's weights remember a gradient: its weight decay follows from it, the learning rate and the steps
+    of an epoch, so that little data is decayed much and much data little (Wang and Aitchison, "How to set AdamW's
+    weight decay as you scale model and dataset size", 2024)."""
+    input_dropout: float = 0.1
+    output_dropout: float = 0.3
+    batch_events: int = 2048
+    piece_events: int = 128
+    forgotten_items: float = 0.9
     """Share of events whose item is hidden while training: the shop will have items that it did not have then."""
     refit: bool = True
     """Whether to train once more, on all data up to their end, for as many epochs as were best."""
@@ -57,22 +66,19 @@ class Course:
 
     best_epoch: int = 0
     best_loss: float = np.inf
-    rates: list[float] = field(default_factory=list)
-    """The learning rate of each epoch."""
     curves: list[dict[str, float]] = field(default_factory=list)
     """`epoch`, `train_loss` and `validation_loss`, the log losses averaged over the horizons."""
 
     @property
     def epochs(self) -> int:
-        return len(self.rates)
+        return len(self.curves)
 
     def has_ended(self, settings: TrainingSettings) -> bool:
         return self.epochs >= settings.epochs or self.epochs - self.best_epoch >= settings.patience
 
-    def add(self, rate: float, train_loss: float, validation_loss: float) -> bool:
+    def add(self, train_loss: float, validation_loss: float) -> bool:
         """Note an epoch; tells whether it was the best so far."""
-        self.rates.append(rate)
-        self.curves.append({"epoch": self.epochs, "train_loss": train_loss, "validation_loss": validation_loss})
+        self.curves.append({"epoch": self.epochs + 1, "train_loss": train_loss, "validation_loss": validation_loss})
         is_best = validation_loss < self.best_loss
         if is_best:
             self.best_epoch, self.best_loss = self.epochs, validation_loss
@@ -92,30 +98,31 @@ def fit(fitting: "Fitting", validation_loss: Callable[[], float], kept: Progress
     while not course.has_ended(fitting.settings):
         for share in fitting.epoch():
             progress((course.epochs + share) / longest, course.in_words())
-        loss, rate = validation_loss(), fitting.learning_rate
+        loss = validation_loss()
         if not np.isfinite(loss):
             raise TrainingError(
                 f"the validation log loss of epoch {course.epochs + 1} is no number: tell us, it is a bug"
             )
-        if course.add(rate, fitting.loss, loss):
+        if course.add(fitting.loss, loss):
             best = {name: weight.clone() for name, weight in fitting.model.state_dict().items()}
-        fitting.judge(loss)
         kept.save("fit", {"course": asdict(course), "best": best, "fitting": fitting.state()})
     fitting.model.load_state_dict(best)
     progress(1.0, course.in_words())
     return course
 
 
-def repeat(fitting: "Fitting", rates: Sequence[float], kept: Progressed, progress: Progress) -> None:
-    """Train for one epoch a learning rate, whatever comes of it."""
-    done = 0
+def repeat(fitting: "Fitting", kept: Progressed, progress: Progress) -> None:
+    """Train to the end of the course, whatever comes of it.
+
+    Not only up to the epoch that was best before: that was found on a shorter past, which is learnt by heart sooner.
+    """
+    done, epochs = 0, fitting.settings.epochs
     if (state := kept.load("refit")) is not None:
         done = state["done"]
         fitting.restore(state["fitting"])
-    for number, rate in enumerate(rates[done:], start=done):
-        fitting.learning_rate = rate
+    for number in range(done, epochs):
         for share in fitting.epoch():
-            progress((number + share) / len(rates), f"on all data: epoch {number + 1} of {len(rates)}")
+            progress((number + share) / epochs, f"on all data: epoch {number + 1} of {epochs}")
         kept.save("refit", {"done": number + 1, "fitting": fitting.state()})
     progress(1.0, "on all data: done")
 
@@ -127,31 +134,35 @@ class Fitting:
     """The mean log loss over the last epoch's pieces, each as it was before it was learnt from."""
 
     def __init__(
-        self, model: PropensityLSTM, lessons: Lessons, settings: TrainingSettings, device: torch.device
+        self,
+        model: PropensityLSTM,
+        lessons: Lessons,
+        settings: TrainingSettings,
+        device: torch.device,
     ) -> None:
         self.model = model.to(device)
         self.settings = settings
         self._lessons = lessons
         self._device = device
         self._random = np.random.default_rng(settings.seed)
+        self._epochs_done = 0
         self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=1 / (settings.learning_rate * self._steps_of_an_epoch() * settings.remembered_epochs),
         )
-        self._scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(self._optimizer, factor=0.4, patience=0)
         self._precision = Precision(device)
         self._start_at_the_base_rates()
 
-    @property
-    def learning_rate(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
+    def _steps_of_an_epoch(self) -> int:
+        lengths, random = self._lessons.stretches.lengths, np.random.default_rng(self.settings.seed)
+        batches = shuffled_batches(lengths, self.settings.batch_events, self.settings.piece_events, random)
+        return sum(-(-int(lengths[batch].max()) // self.settings.piece_events) for batch in batches)
 
-    @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
-        self._optimizer.param_groups[0]["lr"] = rate
-
-    def judge(self, loss: float) -> None:
-        """Lower the learning rate if the validation loss has not fallen."""
-        self._scheduler.step(loss)
+    def _set_learning_rate(self, share_of_epoch: float) -> None:
+        done = (self._epochs_done + share_of_epoch) / self.settings.epochs
+        rise = min(1.0, (done + 0.001) / _RISE)
+        self._optimizer.param_groups[0]["lr"] = self.settings.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
 
     def epoch(self) -> Iterator[float]:
         """Go once through the training events; yields the share that is done."""
@@ -163,11 +174,13 @@ class Fitting:
         for batch in batches:
             h = c = torch.zeros(len(batch), self.model.config.hidden_size, device=self._device)
             for piece in pieces(self._lessons.stretches, batch, length):
+                self._set_learning_rate(done / self._lessons.stretches.events)
                 h, c, piece_losses = self._step(piece, h, c)
                 losses += piece_losses
                 counts += self._lessons.known[piece.rows].sum(axis=0)
                 done += len(piece.rows)
             yield done / self._lessons.stretches.events
+        self._epochs_done += 1
         self.loss = float((losses / np.maximum(counts, 1)).mean())
 
     def state(self) -> dict[str, Any]:
@@ -175,7 +188,7 @@ class Fitting:
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "scheduler": self._scheduler.state_dict(),
+            "epochs_done": self._epochs_done,
             "scaler": self._precision.scaler.state_dict(),
             "order": json.dumps(self._random.bit_generator.state),
             "random": torch.get_rng_state(),
@@ -185,7 +198,7 @@ class Fitting:
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._scheduler.load_state_dict(state["scheduler"])
+        self._epochs_done = state["epochs_done"]
         self._precision.scaler.load_state_dict(state["scaler"])
         self._random.bit_generator.state = json.loads(state["order"])
         torch.set_rng_state(state["random"])
@@ -200,7 +213,8 @@ class Fitting:
         packed = self._with_hidden_items(packing.pack(features, self._device))
         rows = piece.rows[packing.rows]
         with self._precision.autocast():
-            logits, (h_after, c_after) = run_padded(self.model, packed, (h[users], c[users]))
+            dropouts = self.settings.input_dropout, self.settings.output_dropout
+            logits, (h_after, c_after) = run_padded(self.model, packed, (h[users], c[users]), dropouts)
         losses = masked_losses(logits.float(), self._lessons.bought[rows], self._lessons.known[rows])
         self._precision.learn(losses.mean() / self.settings.batch_events, self.model, self._optimizer)
         h = h.index_put((users,), h_after.detach().float())
@@ -239,21 +253,26 @@ class Precision:
 
 
 def run_padded(
-    model: PropensityLSTM, inputs: PackedFeatures, carried: tuple[Tensor, Tensor]
+    model: PropensityLSTM,
+    inputs: PackedFeatures,
+    carried: tuple[Tensor, Tensor],
+    dropouts: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Do what `PropensityLSTM.forward` does, but for the carried numbers of sequences that end before the longest.
 
     Those are wrong, and of no use: nothing follows a sequence that has ended. On the CPU, torch's backward pass takes
-    several times as long through a packed sequence as through a padded one.
+    several times as long through a packed sequence as through a padded one. `dropouts` are the shares of the LSTM's
+    inputs and outputs that are left out.
     """
     h, c = carried
-    embedded, sizes = model.embedded(inputs), inputs.batch_sizes
+    embedded, sizes = nn.functional.dropout(model.embedded(inputs), dropouts[0]), inputs.batch_sizes
     step = torch.repeat_interleave(sizes)
     place = torch.arange(len(step)) - (torch.cumsum(sizes, 0) - sizes)[step]
     at = step.to(embedded.device), place.to(embedded.device)
     padded = embedded.new_zeros(len(sizes), len(h), embedded.shape[1]).index_put(at, embedded)
     output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))  # (steps, sequences, hidden)
-    return model.logits(output[at], inputs), (h.squeeze(0), c.squeeze(0))
+    output = nn.functional.dropout(output[at], dropouts[1])
+    return model.logits(output, inputs), (h.squeeze(0), c.squeeze(0))
 
 
 def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:

@@ -46,6 +46,12 @@ class Runs:
     def longest(self) -> int:
         return int(self.lengths.max(initial=0))
 
+    def running_sum(self, values: Column) -> Column:
+        """Return each row's sum over its run up to itself; `values` has a row a row, of numbers that add exactly."""
+        total = np.cumsum(values, axis=0)
+        starts = self.starts[self.index]
+        return cast("Column", total - total[starts] + values[starts])
+
     def shifted(self, values: Column, initial: Column) -> Column:
         """Return each row's predecessor in its run; `initial[run]` for the first."""
         previous = np.empty_like(values)

@@ -36,6 +36,9 @@ SEQUENCE: Final = np.dtype(
         ("source", "<u4"),  # hash of the source that `offset` counts in
         ("offset", "<i8"),  # the last source offset applied, -1 for none
         ("events", "<u4"),  # accepted so far
+        ("sessions", "<u4"),
+        ("first_time_s", "<u4"),  # when the first event happened
+        ("totals", "<u4", (len(RECENT_GROUPS),)),  # accepted so far, by group
         ("session_events", "<u4"),
         ("session_start_s", "<u4"),
         ("last_time_ms", "<i8"),  # the latest event time so far

@@ -79,7 +79,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     metrics = judged.metrics(calibration, thresholds, config.horizons)
     before_refit = model.cpu() if settings.refit else None
     if settings.refit:
-        model = trainer.refit(course.rates[: course.best_epoch], _part_of(progress, 0.5, 1.0))
+        model = trainer.refit(_part_of(progress, 0.5, 1.0))
     description = _describe(examples, settings) | {
         "epochs": course.epochs,
         "best_epoch": course.best_epoch,
@@ -106,10 +106,11 @@ class _Trainer:
         fitting = Fitting(model, self.examples.of_training(), self.settings, self.device)
         return model, fit(fitting, lambda: validation_loss(model, self.examples), self.kept, progress)
 
-    def refit(self, rates: Sequence[float], progress: Progress) -> PropensityLSTM:
+    def refit(self, progress: Progress) -> PropensityLSTM:
         """Learn from everything, the newest days included: they are the nearest to those that the model will serve."""
         model = self._new_model()
-        repeat(Fitting(model, self.examples.of_all_time(), self.settings, self.device), rates, self.kept, progress)
+        fitting = Fitting(model, self.examples.of_all_time(), self.settings, self.device)
+        repeat(fitting, self.kept, progress)
         return model
 
     def _new_model(self) -> PropensityLSTM:

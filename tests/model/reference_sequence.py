@@ -22,6 +22,9 @@ class Happened(NamedTuple):
     time_ms: int
     gap_ms: int
     events: int
+    sessions: int
+    age_ms: int
+    totals: list[int]
     session_events: int
     session_age_ms: int
     recent: list[list[float]]
@@ -39,6 +42,9 @@ class Shopper:
     last_time_ms: int = 0
     session_events: int = 0
     session_start_s: int = 0
+    sessions: int = 0
+    first_time_s: int = 0
+    totals: dict[str, int] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
     ring: list[Event] = field(default_factory=list)
     last_seen_s: dict[str, int] = field(default_factory=dict)
@@ -58,6 +64,8 @@ class Shopper:
         group = {"checkout": "cart"}.get(event.type, event.type)
         since = [time_ms // 1000 - self.last_seen_s[g] if g in self.last_seen_s else math.nan for g in RECENT_GROUPS]
         self._count(group, time_ms, gap_ms)
+        self.totals[group] = self.totals.get(group, 0) + 1
+        self.first_time_s = self.first_time_s if self.events else time_ms // 1000
         self.events += 1
         self.last_time_ms = time_ms
         previous = self.ring
@@ -65,11 +73,24 @@ class Shopper:
         self.ring = [*self.ring, as_stored][-RING:]
         recent = [[self.recent[g, decay] for decay in RECENT_DECAY_SECONDS] for g in RECENT_GROUPS]
         age_ms = time_ms - self.session_start_s * 1000
-        return Happened(time_ms, gap_ms, self.events, self.session_events, age_ms, recent, since, previous)
+        return Happened(
+            time_ms=time_ms,
+            gap_ms=gap_ms,
+            events=self.events,
+            sessions=self.sessions,
+            age_ms=time_ms - self.first_time_s * 1000,
+            totals=[self.totals.get(g, 0) for g in RECENT_GROUPS],
+            session_events=self.session_events,
+            session_age_ms=age_ms,
+            recent=recent,
+            since_group_s=since,
+            previous=previous,
+        )
 
     def _continue_session(self, time_ms: int, gap_ms: int) -> None:
         if gap_ms == -1 or gap_ms > HALF_HOUR_MS:
             self.session_events, self.session_start_s = 0, time_ms // 1000
+            self.sessions += 1
         self.session_events += 1
 
     def _count(self, group: str, time_ms: int, gap_ms: int) -> None:

@@ -61,8 +61,9 @@ def cut(events, sizes):
 
 
 def assert_row(appended, row: int, happened: Happened) -> None:
-    for name in ("time_ms", "gap_ms", "events", "session_events", "session_age_ms"):
+    for name in ("time_ms", "gap_ms", "events", "sessions", "age_ms", "session_events", "session_age_ms"):
         assert getattr(appended, name)[row] == getattr(happened, name), name
+    assert appended.totals[row].tolist() == happened.totals
     np.testing.assert_allclose(appended.recent[row], happened.recent, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(appended.since_group_s[row], np.float32(happened.since_group_s))
     ring = ring_columns(happened.previous)
@@ -73,7 +74,16 @@ def assert_row(appended, row: int, happened: Happened) -> None:
 
 
 def assert_state(state, shopper: Shopper) -> None:
-    for name in ("source", "offset", "events", "session_events", "session_start_s", "last_time_ms"):
+    for name in (
+        "source",
+        "offset",
+        "events",
+        "sessions",
+        "first_time_s",
+        "session_events",
+        "session_start_s",
+        "last_time_ms",
+    ):
         assert state[name] == getattr(shopper, name), name
     assert state["event_hashes"].tolist() == hashes(shopper.ids)
     for name, column in ring_columns(shopper.ring).items():

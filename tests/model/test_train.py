@@ -19,7 +19,7 @@ from model.text import TOKENS
 from model.train import TrainingSettings, calibrated, predict_logits, run_padded, train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
-QUICK = TrainingSettings(epochs=2, batch_events=1024, refit=False)
+QUICK = TrainingSettings(epochs=4, batch_events=1024, refit=False)
 TAOBAO = Path(__file__).parents[3] / "shared" / "data" / "taobao_ship.csv.gz"
 
 
