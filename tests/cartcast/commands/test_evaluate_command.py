@@ -1,0 +1,91 @@
+import json
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from model.checkpoint import save_checkpoint
+from model.history import read_history
+from model.lstm import LSTMConfig
+from model.simulator import SimulationSettings, simulate
+from model.train import TrainingSettings, train
+
+
+@pytest.fixture(scope="module")
+def events():
+    return list(simulate(SimulationSettings(events=15_000, users=300, seed=4)))
+
+
+@pytest.fixture(scope="module")
+def shop(events, tmp_path_factory):
+    path = tmp_path_factory.mktemp("shop") / "shop.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events) + b"damaged\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(events, tmp_path_factory):
+    """What `cartcast train` writes, from a quick training."""
+    trained = train(read_history(events), TrainingSettings(epochs=2), LSTMConfig(hidden_size=8), lambda *_: None)
+    directory = tmp_path_factory.mktemp("checkpoints") / "shop"
+    save_checkpoint(
+        directory,
+        trained.model,
+        calibration=trained.calibration,
+        metrics=trained.metrics,
+        training=trained.training,
+        before_refit=trained.before_refit,
+    )
+    return directory
+
+
+def cartcast(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cartcast", "evaluate", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_checkpoint_is_measured_beside_its_baselines_and_reported(shop, checkpoint, tmp_path):
+    out = tmp_path / "deep" / "report"
+    files = ("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint)
+    done = cartcast(*files, "--out", out, "--replicas", 25, "--json")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout.splitlines()[-1])
+    written = json.loads((out / "report.json").read_bytes())
+    assert printed == {name: value for name, value in written.items() if name != "curves"}
+    assert [model["name"] for model in printed["models"]][:2] == ["cartcast", "base_rate"]
+    assert len(printed["slices"]["all"]["differences"]) >= 4
+    assert printed["data"]["bad_rows"] == 1
+    assert "damaged" not in done.stderr
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+    expected = json.loads((checkpoint / "metrics.json").read_bytes())["test"]["1h"]["pr_auc"]
+    assert printed["slices"]["all"]["models"]["cartcast"]["1h"]["pr_auc"] == pytest.approx(expected)
+
+
+def test_without_a_directory_the_tables_are_printed_and_nothing_is_written(shop, checkpoint, tmp_path):
+    done = cartcast(
+        "--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--no-baselines", "--replicas", 0,
+        "--after", "2026-01-12",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for words in ("Rest of the session", "Within 1 hour", "Mean of the horizons", "PR AUC", "Cartcast"):
+        assert words in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "words"),
+    [
+        (["--after", "2099-01-01"], 1, "nothing to evaluate"),
+        (["--after", "some day"], 2, "is no time"),
+        (["--checkpoint", "nowhere"], 1, "cannot be read"),
+        (["--out", __file__], 2, "no report can be written"),
+        (["--format", "taobao"], 1, "does not look like format taobao"),
+        (["--format", "excel"], 2, "unknown"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(shop, checkpoint, options, exit_code, words):
+    done = cartcast("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, *options)
+    assert done.returncode == exit_code
+    assert words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
