@@ -39,7 +39,7 @@ def beside(report: Report, metric: str) -> str | None:
     """Draw every model's metric with its interval, a panel a horizon; the base rate's PR AUC is a line."""
     models = [model for model in report["models"] if model["name"] in SERIES]
     measured = report["slices"]["all"]["models"]
-    if len(models) == 1 or measured[_OURS]["total"][metric] is None:
+    if len(models) == 1 or not _is_told(measured[_OURS], metric):
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.12 * len(models)) as drawn:
         for axes, horizon in zip(drawn.axes, report["horizons"], strict=True):
@@ -64,7 +64,7 @@ def curves(report: Report, name: str) -> str | None:
                 ours = model == _OURS
                 axes.plot(found["x"], found["y"], color=SERIES[model], lw=2.4 if ours else 1.3, zorder=3 if ours else 2)
             _show_chance(axes, name, report["slices"]["all"]["models"][_OURS][horizon]["base_rate"])
-            axes.set(xlim=(0, 1), ylim=(0, 1.02))
+            axes.set(xlim=(0, 1), ylim=(0, _top(report, horizon, name)))
         return drawn.svg(f"{name} curves")
 
 
@@ -101,16 +101,16 @@ def histogram(report: Report) -> str | None:
             )
             axes.stairs(found["buyers"], found["edges"], fill=True, color=SERIES[_OURS], alpha=0.75, label="bought")
             axes.set_yscale("log")
-            axes.set_ylim(bottom=0.7)
+            axes.set_ylim(0.7, 8 * max(*found["others"], *found["buyers"]))  # room for the legend
             axes.grid(visible=False, axis="x")
+            axes.legend(frameon=False, fontsize=9, loc="upper right")
         drawn.axes[0].set_ylabel("events")
-        drawn.axes[-1].legend(frameon=False, fontsize=9, loc="upper right")
         return drawn.svg("how many events have which propensity")
 
 
 def groups(report: Report) -> str | None:
     """Draw the ROC AUC in each group of events, ours beside logistic regression; groups without one are left out."""
-    shown = {name: group for name, group in report["slices"].items() if group["models"][_OURS]["total"]["roc_auc"]}
+    shown = {name: group for name, group in report["slices"].items() if _is_told(group["models"][_OURS], "roc_auc")}
     if not shown:
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.14 * len(shown)) as drawn:
@@ -163,6 +163,12 @@ def _names_at_the_left(axes: "Axes", names: list[str], *, first: bool) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def _top(report: Report, horizon: str, name: str) -> float:
+    """Return where a curve's panel ends: precision seldom comes near 1."""
+    highest = [max(found["y"]) for _, found in _lines(report, horizon, name)]
+    return min(1.02, 1.1 * max(highest)) if name == "pr" and highest else 1.02
+
+
 def _show_chance(axes: "Axes", name: str, base_rate: float | None) -> None:
     if name != "pr":
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
@@ -175,6 +181,11 @@ def _lines(report: Report, horizon: str, name: str) -> Iterator[tuple[str, dict[
     for model, found in report["curves"].items():
         if model in SERIES and model != "base_rate" and name in found[horizon]:
             yield model, found[horizon][name]
+
+
+def _is_told(measured: dict[str, Any], metric: str) -> bool:
+    """Tell whether a metric could be measured at one horizon at least."""
+    return any(found[metric] is not None for found in measured.values())
 
 
 def _have_curves(report: Report) -> bool:

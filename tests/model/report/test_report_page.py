@@ -152,6 +152,17 @@ def test_one_class_leaves_blanks_and_no_curves(history, settings, checkpoint):
     assert pictures_of(report) == {}
 
 
+def test_a_horizon_without_answers_leaves_its_panels_empty(report):
+    for group in report["slices"].values():
+        for measured in group["models"].values():
+            for horizon in ("24h", "total"):
+                measured[horizon] = dict.fromkeys(measured[horizon]) | {"intervals": dict.fromkeys(measured["1h"])}
+    for curves in report["curves"].values():
+        curves["24h"] = {}
+    assert pictures_of(report).keys() >= {"beside_pr_auc", "pr", "calibration", "histogram", "groups"}
+    assert "Within 24 hours" in page_of(report, {})
+
+
 def test_both_files_are_written_whole_and_the_same_again(report, tmp_path):
     write_report(report, tmp_path / "deep" / "one")
     write_report(report, tmp_path / "two")
