@@ -69,7 +69,7 @@ def closed_port() -> int:
 
 def test_the_promised_commands_exist():
     assert COMMANDS.keys() >= {
-        "demo", "up", "topics create", "migrate", "worker", "sink", "replay", "simulate", "train", "doctor",
+        "demo", "up", "topics create", "migrate", "worker", "sink", "replay", "simulate", "train", "evaluate", "doctor",
     }  # fmt: skip
 
 
