@@ -36,6 +36,7 @@ _COLUMNS: Final = (
     "categories",
     "tokens",
 )
+_COLUMNS_OF_FEATURES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class History:
             categories=self.categories[rows].astype(np.int64),
             tokens=self.tokens[rows].astype(np.int64),
         )
-        self.storage.used(found.numeric.nbytes)
+        self.storage.used(found.numeric.nbytes, places=int((np.diff(rows) != 1).sum()) * _COLUMNS_OF_FEATURES)
         return found
 
 
@@ -113,7 +114,7 @@ class _Appending:
         self.duplicates = 0
         self.read = 0
         self.chunks: list[dict[str, npt.NDArray[Any]]] = []
-        self._storage = storage
+        self.storage = storage
         self._states = new_sequences(1024)
 
     @property
@@ -139,8 +140,8 @@ class _Appending:
             "categories": appended.category_codes,
             "tokens": appended.token_codes,
         }
-        self.chunks.append({name: self._storage.keep(columns[name]) for name in _COLUMNS})
-        self._storage.used(len(batch) * SEQUENCE.itemsize)
+        self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
+        self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
         self.read += len(batch)
         self.duplicates += appended.duplicates
 
@@ -148,12 +149,12 @@ class _Appending:
         size = len(self._states)
         while size < len(self.numbers):
             size *= 2
-        states = self._storage.empty((size,), SEQUENCE)
+        states = self.storage.empty((size,), SEQUENCE)
         states[: len(self._states)] = self._states
         for first in range(len(self._states), size, _EVENTS_AT_ONCE):
             some = states[first : first + _EVENTS_AT_ONCE]
             some[...] = new_sequences(len(some))
-            self._storage.used(some.nbytes)
+            self.storage.used(some.nbytes)
         self._states = states
 
 
@@ -194,7 +195,8 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         for name in _COLUMNS:
             values = chunk.pop(name)
             columns[name][place] = values
-            storage.used(values.nbytes)
+            storage.used(values.nbytes, places=len(runs.users))
+            appending.storage.used(values.nbytes)
     return History(
         **columns,
         starts=starts,

@@ -20,7 +20,8 @@ DEFAULT_LIMIT_BYTES: Final = 2048 * 2**20
 
 _SEGMENT_BYTES: Final = 16 * 2**20  # a multiple of every system's allocation granularity
 _ALIGNMENT_BYTES: Final = 64
-_HELD_BYTES: Final = 64 * 2**20
+_MAPPED_AROUND_BYTES: Final = 64 * 2**10  # what Linux maps when one byte is read
+_HELD_BYTES: Final = 128 * 2**20
 """Mapped pages that may stay resident after use; more are given back at once, not when the system is short."""
 
 
@@ -57,9 +58,12 @@ class Storage:
         self.used(array.nbytes)
         return kept
 
-    def used(self, size_bytes: int) -> None:
-        """Count bytes read from or written to the arrays; now and then the pages that held them are given back."""
-        self._touched_bytes += size_bytes
+    def used(self, size_bytes: int, places: int = 0) -> None:
+        """Count bytes read from or written to the arrays, in so many places that do not lie together.
+
+        Now and then the pages that held them are given back.
+        """
+        self._touched_bytes += size_bytes + places * _MAPPED_AROUND_BYTES
         if self._touched_bytes > _HELD_BYTES:
             self._touched_bytes = 0
             for segment in self._segments:
