@@ -1,11 +1,15 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
 
 from model.checkpoint import load_checkpoint
+from model.resume import KeptInDirectory
 from model.simulator import SimulationSettings, simulate
 
 
@@ -34,6 +38,37 @@ def test_a_checkpoint_is_written_that_can_be_served(shop, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
+def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(shop, tmp_path):
+    options = ["--events", shop, "--format", "cartcast", "--epochs", 10, "--hidden-size", 8, "--memory-limit-mb", 0]
+    options += ["--work-dir", tmp_path / "work"]
+    (tmp_path / "work").mkdir()
+    command = [sys.executable, "-m", "cartcast", "train", *map(str, options), "--out", str(tmp_path / "stopped")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / ".stopped.training").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "--resume" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert not (tmp_path / "stopped").exists()
+    resumed = cartcast(*options, "--out", tmp_path / "stopped", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert cartcast(*options, "--out", tmp_path / "whole").returncode == 0
+    for name in ("weights.safetensors", "checkpoint.json", "metrics.json", "card.md"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert list((tmp_path / "work").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped", "whole", "work"]
+
+
+def test_other_settings_are_not_resumed_with(shop, tmp_path):
+    kept = KeptInDirectory(tmp_path / ".c.training", "of another training")
+    kept.save("fit", {})
+    done = cartcast("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--resume")
+    assert done.returncode == 1
+    assert "other data, settings or versions" in done.stderr.splitlines()[-1]
+
+
 def test_too_little_data_is_one_line_and_leaves_nothing(shop, tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"\n".join(shop.read_bytes().splitlines()[:50]))
@@ -57,6 +92,9 @@ def test_a_directory_of_something_else_is_refused_before_any_work(shop, tmp_path
         (["--events", "missing.jsonl", "--format", "cartcast"], 1, "cannot be read"),
         (["--events", __file__, "--format", "cartcast"], 1, "does not look like format cartcast"),
         (["--events", __file__, "--format", "excel"], 2, "unknown"),
+        (["--events", __file__, "--format", "cartcast", "--horizons", "1h,1h"], 2, "once"),
+        (["--events", __file__, "--format", "cartcast", "--horizons", "soon"], 2, "neither"),
+        (["--events", os.devnull, "--format", "cartcast"], 1, "is empty"),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, options, exit_code, words):
