@@ -76,7 +76,17 @@ def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
     tables = [
         f"### {title}\n\n{_table(config.horizons, metrics[part])}" for part, title in _PARTS.items() if part in metrics
     ]
-    return "\n\n".join(["## Quality", *tables]) if tables else ""
+    return "\n\n".join(["## Quality", *tables, *_heads(metrics)]) if tables else ""
+
+
+def _heads(metrics: dict[str, Any]) -> list[str]:
+    """Say how often the further heads are right in the test part, beside always naming the most frequent classes."""
+    heads = metrics.get("test", {}).get("heads", {})
+    rows = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name in ("events", "top1", "most_frequent_top1", "top5", "most_frequent_top5"):
+        cells = " | ".join(_number(found.get(name)) for found in heads.values())
+        rows.append(f"| {name.replace('_', ' ')} | {cells} |")
+    return ["\n".join(["### Further heads, test", "", *rows])] if heads else []
 
 
 def _table(horizons: Sequence[str], measured: dict[str, Any]) -> str:

@@ -3,13 +3,15 @@
 checkpoint.json     version, layout of the sequence state, network shape, calibration, how it was trained
 weights.safetensors
 before_refit.safetensors   if the weights were fitted once more on all data: those that were evaluated
+categories.json     if the category of the next purchase is predicted: the names of the buckets
 metrics.json        what the evaluation measured
 card.md             all of it for a person
 """
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ import xxhash
 from model.card import model_card
 from model.errors import CheckpointError
 from model.features import NUMERIC_FEATURES
+from model.heads import PURCHASE_CATEGORY
 from model.labels import check_horizons
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
@@ -33,6 +36,7 @@ _DESCRIPTION: Final = "checkpoint.json"
 _WEIGHTS: Final = "weights.safetensors"
 _WEIGHTS_BEFORE_REFIT: Final = "before_refit.safetensors"
 _METRICS: Final = "metrics.json"
+_CATEGORIES: Final = "categories.json"
 _CARD: Final = "card.md"
 
 
@@ -66,6 +70,8 @@ class Checkpoint:
     training: dict[str, Any]
     before_refit: PropensityLSTM | None = None
     """The model that had not yet seen the test part, to be evaluated on it; None if `model` is that."""
+    category_names: Mapping[int, str] = field(default_factory=dict)
+    """By bucket, for the head that predicts a category; a bucket of which no category is known has none."""
 
     @property
     def code(self) -> int:
@@ -81,6 +87,7 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     metrics: dict[str, Any],
     training: dict[str, Any],
     before_refit: PropensityLSTM | None = None,
+    category_names: Mapping[int, str] | None = None,
 ) -> str:
     """Write a checkpoint, whole or not at all, and return its version: the network's size and the weights' hash.
 
@@ -102,6 +109,8 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     }
     if before_refit is not None:
         files[_WEIGHTS_BEFORE_REFIT] = _weights_of(before_refit)
+    if PURCHASE_CATEGORY in model.config.heads:
+        files[_CATEGORIES] = _pretty(dict(category_names or {}))
     try:
         _put_in_place(directory, files)
     except OSError as failure:
@@ -156,6 +165,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     if {len(calibration.slopes), len(calibration.intercepts)} != {len(description.lstm.horizons)}:
         raise CheckpointError(f"checkpoint {directory} is not calibrated for each of its horizons: train it again")
     before_refit = directory / _WEIGHTS_BEFORE_REFIT
+    has_categories = PURCHASE_CATEGORY in description.lstm.heads
     return Checkpoint(
         version=description.version,
         model=_load_model(directory / _WEIGHTS, description.lstm),
@@ -163,6 +173,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         metrics=_read(directory / _METRICS, dict[str, Any]),
         training=description.training,
         before_refit=_load_model(before_refit, description.lstm) if before_refit.exists() else None,
+        category_names=_read(directory / _CATEGORIES, dict[int, str]) if has_categories else {},
     )
 
 

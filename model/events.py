@@ -81,15 +81,19 @@ MakeScore = Callable[..., msgspec.Struct]
 """Takes the fields of a score in their order."""
 
 
-def score_type(horizons: Sequence[str]) -> MakeScore:
-    """Return the message type of a model with these horizons: Score, with its propensities replaced by theirs."""
+def score_type(horizons: Sequence[str], further: Sequence[tuple[str, Any]] = ()) -> MakeScore:
+    """Return the message type of a model with these horizons: Score, with its propensities replaced by theirs.
+
+    After them come the fields, names with their types, in which its further heads answer.
+    """
     names, standard = [propensity_field(horizon) for horizon in horizons], _propensities(Score.__struct_fields__)
-    if names == standard:
+    if names == standard and not further:
         return Score
     kinds: dict[str, Any] = get_type_hints(Score)
     place = Score.__struct_fields__.index(standard[0])
     others = [name for name in Score.__struct_fields__ if name not in standard]
-    fields = [(name, kinds.get(name, float)) for name in (*others[:place], *names, *others[place:])]
+    fields: list[tuple[str, Any]] = [(name, kinds.get(name, float)) for name in (*others[:place], *names)]
+    fields += [*further, *((name, kinds[name]) for name in others[place:])]
     return cast("MakeScore", msgspec.defstruct("Score", fields, frozen=True, gc=False))
 
 

@@ -6,8 +6,10 @@ from typing import Self
 
 import numpy as np
 
+from model.further import Classes, Targets, answers_of
+from model.heads import Head
 from model.history import History
-from model.labels import Booleans, Integers, label_events
+from model.labels import Booleans, Integers, Labels, label_events, longest_horizon_ms
 from model.pieces import Stretches
 from model.ranking import Floats
 from model.split import TimeSplit
@@ -21,6 +23,8 @@ class Lessons:
     stretches: Stretches
     bought: Booleans
     known: Booleans
+    targets: Classes
+    """What the further heads are to answer `(events, heads)`."""
 
     @property
     def base_rates(self) -> Floats:
@@ -45,23 +49,30 @@ class Examples:
     test: Booleans
     settled: Booleans
     """Known by the end of the data, in whatever part: what the last fit learns from."""
+    targets: Targets
+    """The same for the further heads, if there are any."""
 
     @classmethod
-    def of(cls, history: History, split: TimeSplit, horizons: Sequence[str]) -> Self:
+    def of(
+        cls,
+        history: History,
+        split: TimeSplit,
+        horizons: Sequence[str],
+        heads: Sequence[Head] = (),
+        category_buckets: int = 2,
+    ) -> Self:
         """Label part after part of the history, so that memory holds only one of them."""
         shape = (len(history), len(horizons))
         bought, learnt, validation, test, settled = (history.storage.empty(shape, np.bool_) for _ in range(5))
+        targets = Targets.empty(history.storage, len(history), len(heads))
         for part in history.parts():
-            applied_ms = history.applied_ms[part]
             is_purchase = history.is_purchase[part]
             labels = label_events(history.users[part], history.time_ms[part], is_purchase, horizons)
             bought[part] = labels.bought
-            learnt[part] = split.train(applied_ms, labels)
-            happened_ms = history.time_ms[part, None]
-            validation[part] = split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms)
-            test[part] = split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms)
-            settled[part] = labels.known_by(split.end_ms)
-        return cls(history, split, bought, learnt, validation, test, settled)
+            learnt[part], validation[part], test[part], settled[part] = _known(history, part, split, labels)
+            answers = answers_of(history, part, heads, category_buckets, longest_horizon_ms(horizons))
+            targets.fill(part, answers, _known(history, part, split, answers.as_labels))
+        return cls(history, split, bought, learnt, validation, test, settled, targets)
 
     def until(self, time_ms: int | None) -> Stretches:
         """Return what each user had done before a time; without one, everything."""
@@ -73,11 +84,12 @@ class Examples:
 
     def of_training(self) -> Lessons:
         """Return what happened before the gap that precedes validation."""
-        return Lessons(self.history, self.until(self.split.learnt_until_ms), self.bought, self.learnt)
+        past = self.until(self.split.learnt_until_ms)
+        return Lessons(self.history, past, self.bought, self.learnt, self.targets.learnt)
 
     def of_all_time(self) -> Lessons:
         """Return everything, with the labels that the end of the data settles."""
-        return Lessons(self.history, self.until(None), self.bought, self.settled)
+        return Lessons(self.history, self.until(None), self.bought, self.settled, self.targets.settled)
 
     def unseen(self) -> Booleans:
         """Tell which users have no event that was learnt from `(users,)`."""
@@ -87,3 +99,14 @@ class Examples:
     def shares(self, part: Booleans) -> tuple[Integers, Integers]:
         """Return how many labels of a part are known and how many of those are purchases, per horizon."""
         return part.sum(axis=0), (self.bought & part).sum(axis=0)
+
+
+def _known(history: History, part: slice, split: TimeSplit, labels: Labels) -> tuple[Booleans, ...]:
+    """Return which labels are known in the training, validation and test part, and which at the end."""
+    applied_ms, happened_ms = history.applied_ms[part], history.time_ms[part, None]
+    return (
+        split.train(applied_ms, labels),
+        split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms),
+        split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms),
+        labels.known_by(split.end_ms),
+    )

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from model.errors import TrainingError
 from model.examples import Lessons
+from model.further import Classes, class_shares
+from model.heads import UNKNOWN, class_count
 from model.labels import Booleans
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
 from model.pieces import Piece, pieces, shuffled_batches
@@ -58,6 +60,8 @@ class TrainingSettings:
     """Whether to train once more, on all data up to their end, for as many epochs as were best."""
     threads: int = 1
     """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
+    further_weight: float = 0.1
+    """What the cross entropy of a further head counts beside the horizons' mean log loss."""
 
 
 @dataclass(slots=True)
@@ -214,9 +218,13 @@ class Fitting:
         rows = piece.rows[packing.rows]
         with self._precision.autocast():
             dropouts = self.settings.input_dropout, self.settings.output_dropout
-            logits, (h_after, c_after) = run_padded(self.model, packed, (h[users], c[users]), dropouts)
+            output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
+            logits, further = self.model.logits(output, packed), self.model.further_logits(output, packed)
         losses = masked_losses(logits.float(), self._lessons.bought[rows], self._lessons.known[rows])
-        self._precision.learn(losses.mean() / self.settings.batch_events, self.model, self._optimizer)
+        loss = losses.mean()
+        for answers, right in zip(further.values(), self._lessons.targets[rows].T, strict=True):
+            loss = loss + self.settings.further_weight * summed_cross_entropy(answers.float(), right)
+        self._precision.learn(loss / self.settings.batch_events, self.model, self._optimizer)
         h = h.index_put((users,), h_after.detach().float())
         return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
 
@@ -228,6 +236,9 @@ class Fitting:
         rate = self._lessons.base_rates
         with torch.no_grad():
             self.model.heads.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+            for head, targets in zip(self.model.config.heads, self._lessons.targets.T, strict=True):
+                shares = class_shares(targets, class_count(head, self.model.config.category_buckets))
+                self.model.get_parameter(f"further.{head}.bias").copy_(torch.from_numpy(np.log(shares)))
 
 
 class Precision:
@@ -258,7 +269,18 @@ def run_padded(
     carried: tuple[Tensor, Tensor],
     dropouts: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Do what `PropensityLSTM.forward` does, but for the carried numbers of sequences that end before the longest.
+    """Do what `PropensityLSTM.forward` does, as far as `padded_outputs` does."""
+    output, carried = padded_outputs(model, inputs, carried, dropouts)
+    return model.logits(output, inputs), carried
+
+
+def padded_outputs(
+    model: PropensityLSTM,
+    inputs: PackedFeatures,
+    carried: tuple[Tensor, Tensor],
+    dropouts: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Do what `PropensityLSTM.outputs` does, but for the carried numbers of sequences that end before the longest.
 
     Those are wrong, and of no use: nothing follows a sequence that has ended. On the CPU, torch's backward pass takes
     several times as long through a packed sequence as through a padded one. `dropouts` are the shares of the LSTM's
@@ -271,8 +293,7 @@ def run_padded(
     at = step.to(embedded.device), place.to(embedded.device)
     padded = embedded.new_zeros(len(sizes), len(h), embedded.shape[1]).index_put(at, embedded)
     output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))  # (steps, sequences, hidden)
-    output = nn.functional.dropout(output[at], dropouts[1])
-    return model.logits(output, inputs), (h.squeeze(0), c.squeeze(0))
+    return nn.functional.dropout(output[at], dropouts[1]), (h.squeeze(0), c.squeeze(0))
 
 
 def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:
@@ -281,3 +302,9 @@ def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:
     weights = torch.from_numpy(known).to(logits.device).float()
     losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="none")
     return losses.sum(dim=0)
+
+
+def summed_cross_entropy(logits: Tensor, right: Classes) -> Tensor:
+    """Return the sum of the known answers' losses; `logits` are `(events, classes)`, `right` is `(events,)`."""
+    classes = torch.from_numpy(right.astype(np.int64)).to(logits.device)
+    return nn.functional.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")

@@ -15,6 +15,7 @@ import xxhash
 
 from model.append import Source, append_events
 from model.batch import EventBatch, batch_of
+from model.category_names import CODES, CategoryNames
 from model.errors import TrainingError
 from model.events import PURCHASE, Event
 from model.features import Features, features_of
@@ -64,6 +65,8 @@ class History:
     bad_rows: int
     storage: Storage = field(repr=False)
     """Where the columns are, and where more of their length belong."""
+    category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
+    """What the codes of `categories` stand for."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -83,6 +86,13 @@ class History:
         while first < len(self):
             user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
             yield slice(first, first := int(self.starts[user]))
+
+    def names_of_categories(self, buckets: int) -> dict[int, str]:
+        """Return the name of the most frequent category of each bucket that has one."""
+        counts = np.zeros(CODES, np.int64)
+        for part in self.parts():
+            counts += np.bincount(self.categories[part], minlength=CODES)
+        return self.category_names.by_bucket(counts, buckets)
 
     def digest(self) -> str:
         """Return a text that changes with any event."""
@@ -114,6 +124,7 @@ class _Appending:
         self.duplicates = 0
         self.read = 0
         self.chunks: list[dict[str, npt.NDArray[Any]]] = []
+        self.category_names = CategoryNames()
         self.storage = storage
         self._states = new_sequences(1024)
 
@@ -142,6 +153,7 @@ class _Appending:
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
+        self.category_names.count(batch.categories)
         self.read += len(batch)
         self.duplicates += appended.duplicates
 
@@ -204,4 +216,5 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         duplicates=appending.duplicates,
         bad_rows=bad_rows,
         storage=storage,
+        category_names=appending.category_names,
     )

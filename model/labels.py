@@ -80,9 +80,24 @@ def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, hori
 _NEVER: Final = np.iinfo(np.int64).max
 
 
+def next_purchase_rows(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:
+    """Return the row of the user's first strictly later purchase, or -1, for events in any order."""
+    order = np.lexsort((time_ms, users))
+    following = _next_purchases(users[order], time_ms[order], is_purchase[order])
+    rows = np.empty_like(following)
+    rows[order] = np.where(following < 0, -1, order[following])
+    return rows
+
+
 def _next_purchase_ms(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:
     """Return the time of the user's first strictly later purchase, or _NEVER, for events sorted by user and time."""
-    next_ms = np.full(len(users), _NEVER)
+    following = _next_purchases(users, time_ms, is_purchase)
+    return np.where(following < 0, _NEVER, time_ms[following])
+
+
+def _next_purchases(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:
+    """Return the row of the user's first strictly later purchase, or -1, for events sorted by user and time."""
+    rows = np.full(len(users), -1)
     purchases = np.flatnonzero(is_purchase)
     if len(purchases):
         # Purchases are looked for from the end of a run of equal times, so that they are strictly later.
@@ -90,8 +105,8 @@ def _next_purchase_ms(users: Integers, time_ms: Integers, is_purchase: Booleans)
         exists = following < len(purchases)
         candidate = purchases[np.minimum(following, len(purchases) - 1)]
         exists &= users[candidate] == users
-        next_ms[exists] = time_ms[candidate[exists]]
-    return next_ms
+        rows[exists] = candidate[exists]
+    return rows
 
 
 def _ends_of_ties(users: Integers, time_ms: Integers) -> Integers:

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
+from model.heads import Head, class_count
 from model.runs import Runs
 
 HORIZONS: Final = ("session", "1h", "24h")
@@ -37,6 +38,8 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_embedding: Size = 12
     horizons: tuple[str, ...] = HORIZONS
     numeric_features: tuple[str, ...] = NUMERIC_FEATURES
+    heads: tuple[Head, ...] = ()
+    """What else is predicted, beside the horizons' propensities."""
 
     @property
     def carried_floats(self) -> int:
@@ -60,7 +63,11 @@ class PropensityLSTM(nn.Module):
         self.token_embedding = nn.EmbeddingBag(config.token_buckets, config.token_embedding, mode="mean", padding_idx=0)
         embedded = config.type_embedding + config.item_embedding + config.category_embedding + config.token_embedding
         self.lstm = nn.LSTM(embedded + len(config.numeric_features), config.hidden_size)
-        self.heads = nn.Linear(config.hidden_size + len(config.numeric_features), len(config.horizons))
+        seen_by_heads = config.hidden_size + len(config.numeric_features)
+        self.heads = nn.Linear(seen_by_heads, len(config.horizons))
+        self.further = nn.ModuleDict(
+            {head: nn.Linear(seen_by_heads, class_count(head, config.category_buckets)) for head in config.heads}
+        )  # made last: a network without them begins with the same weights
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run packed sequences on from their carried states.
@@ -68,10 +75,15 @@ class PropensityLSTM(nn.Module):
         `carried` is (h, c), each `(sequences, hidden)`, in the packed order of the sequences. Returns the logits
         `(events, horizons)` in packed order, and (h, c) after each sequence's last event.
         """
+        output, carried = self.outputs(inputs, carried)
+        return self.logits(output, inputs), carried
+
+    def outputs(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Do what `forward` does, short of the heads: returns the LSTM's output `(events, hidden)`, and (h, c)."""
         h, c = carried
         packed = PackedSequence(self.embedded(inputs), inputs.batch_sizes)
         output, (h, c) = self.lstm(packed, (h.unsqueeze(0), c.unsqueeze(0)))
-        return self.logits(output.data, inputs), (h.squeeze(0), c.squeeze(0))
+        return output.data, (h.squeeze(0), c.squeeze(0))
 
     def embedded(self, inputs: "PackedFeatures") -> Tensor:
         """Return what the LSTM is fed `(events, inputs)`."""
@@ -90,6 +102,13 @@ class PropensityLSTM(nn.Module):
         """Return the heads' logits `(events, horizons)` for the LSTM's output `(events, hidden)`."""
         logits: Tensor = self.heads(torch.cat((output, inputs.numeric), dim=1))
         return logits
+
+    def further_logits(self, output: Tensor, inputs: "PackedFeatures") -> dict[Head, Tensor]:
+        """Return the logits `(events, classes)` of each further head, for the LSTM's output `(events, hidden)`."""
+        if not self.config.heads:
+            return {}
+        seen = torch.cat((output, inputs.numeric), dim=1)
+        return {head: self.further[head](seen) for head in self.config.heads}
 
 
 def _bucket(codes: Tensor, buckets: int) -> Tensor:

@@ -1,9 +1,9 @@
 """Scoring a history without Kafka: the worker's own code, batch after batch, with every user's state in memory."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from model.append import Source
 from model.batch import EventBatch, batch_of
 from model.events import Event
 from model.formats import BadRow
+from model.heads import NO_HEADS, HeadNames
 from model.propensities import published
 from model.scoring import begin, finish
 from model.states import StateCodec
@@ -32,6 +33,8 @@ class ScoredEvents:
     event_time_ms: npt.NDArray[np.int64]
     propensities: npt.NDArray[np.float64]
     """`(events, horizons)`, rounded as the worker publishes them."""
+    further: list[list[Any]] = field(default_factory=list)
+    """A column for each field of the further heads."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,11 +57,14 @@ class OfflineCounts:
 class OfflineScoring:
     """Scores a history whose rows arrive in order; holds one state a user, of about two kilobytes, and no events."""
 
-    def __init__(self, scorer: Scorer, codec: StateCodec, *, rows_at_once: int = 20_000) -> None:
-        """Make one of a scorer and the codec of the same checkpoint."""
+    def __init__(
+        self, scorer: Scorer, codec: StateCodec, *, head_names: HeadNames = NO_HEADS, rows_at_once: int = 20_000
+    ) -> None:
+        """Make one of a scorer, the codec and the names of the further heads' classes of the same checkpoint."""
         self.counts = OfflineCounts()
         self._scorer = scorer
         self._codec = codec
+        self.head_names = head_names
         self._rows_at_once = rows_at_once
         self._states: dict[str, bytes] = {}
 
@@ -84,23 +90,28 @@ class OfflineScoring:
         users = np.array([index.setdefault(user, len(index)) for user in batch.user_ids], np.int64)
         states = self._codec.gather([self._states.get(user) for user in index])
         begun = begin(states, users, batch, Source(_FILE_SOURCE, batch.positions))
-        propensities = finish(states, begun, self._scorer.score(begun.steps))
+        scored = self._scorer.score(begun.steps)
+        propensities = finish(states, begun, scored)
         self._states.update(zip(index, self._codec.scatter(states), strict=True))
         self.counts.duplicates += begun.appended.duplicates
         self.counts.scored += len(begun.appended)
-        return _in_input_order(batch, begun.appended.rows, propensities)
+        order = np.argsort(begun.appended.rows)
+        further = self.head_names.columns(scored.further[order])
+        return _scored_events(batch, begun.appended.rows[order], propensities[order], further)
 
 
-def _in_input_order(
-    batch: EventBatch, accepted: npt.NDArray[np.int64], propensities: npt.NDArray[np.float32]
+def _scored_events(
+    batch: EventBatch,
+    rows: npt.NDArray[np.int64],
+    propensities: npt.NDArray[np.float32],
+    further: list[list[Any]],
 ) -> ScoredEvents:
-    order = np.argsort(accepted)
-    rows = accepted[order]
     indices = rows.tolist()
     return ScoredEvents(
         rows=batch.positions[rows],
         user_ids=[batch.user_ids[row] for row in indices],
         event_ids=[batch.event_ids[row] for row in indices],
         event_time_ms=batch.event_time_ms[rows],
-        propensities=published(propensities[order]),
+        propensities=published(propensities),
+        further=further,
     )

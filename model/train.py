@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from model.checkpoint import Calibration
 from model.errors import TrainingError
 from model.examples import Examples
 from model.fitting import Course, Fitting, Progress, TrainingSettings, fit, repeat, run_padded
+from model.further import measure_heads
+from model.heads import PURCHASE_CATEGORY
 from model.history import History
 from model.labels import longest_horizon_ms
 from model.lstm import LSTMConfig, PropensityLSTM
@@ -50,6 +52,8 @@ class Trained:
     training: dict[str, Any]
     before_refit: PropensityLSTM | None = None
     """What calibration, thresholds and metrics were measured with, if that is another model."""
+    category_names: dict[int, str] = field(default_factory=dict)
+    """By bucket, if a head predicts categories."""
 
 
 def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaults
@@ -69,14 +73,18 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     """
     torch.set_num_threads(settings.threads)
     split = TimeSplit.of(history.applied_ms, longest_horizon_ms(config.horizons))
-    examples = Examples.of(history, split, config.horizons)
+    examples = Examples.of(history, split, config.horizons, config.heads, config.category_buckets)
     _check(examples, config.horizons)
+    examples.targets.check(config.heads)
     trainer = _Trainer(examples, settings, config, device, kept)
     model, course = trainer.fit(_part_of(progress, 0.0, 0.5 if settings.refit else 1.0))
     judged = KeptBack.of(model, examples, examples.until(None), examples.validation | examples.test)
     calibration = judged.calibration()
     thresholds = judged.thresholds(calibration)
     metrics = judged.metrics(calibration, thresholds, config.horizons)
+    if config.heads:
+        found = measure_heads(model, history, examples.until(None), examples.targets, examples.unseen())
+        metrics = {part: measured | {"heads": found[part]} for part, measured in metrics.items()}
     before_refit = model.cpu() if settings.refit else None
     if settings.refit:
         model = trainer.refit(_part_of(progress, 0.5, 1.0))
@@ -87,7 +95,8 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
         "thresholds": dict(zip(config.horizons, thresholds, strict=True)),
         "device": device.type,
     }
-    return Trained(model.cpu(), calibration, metrics, description, before_refit)
+    names = history.names_of_categories(config.category_buckets) if PURCHASE_CATEGORY in config.heads else {}
+    return Trained(model.cpu(), calibration, metrics, description, before_refit, names)
 
 
 @dataclass(frozen=True, slots=True)

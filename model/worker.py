@@ -17,6 +17,7 @@ import torch
 from model.checkpoint import Checkpoint
 from model.errors import CartcastError, CheckpointError
 from model.features import NUMERIC_FEATURES, Features
+from model.heads import TOP, Ranked, may_be_named, ranked_dtype
 from model.lstm import PackedFeatures, Packing
 from model.runs import Runs
 from model.text import TOKENS
@@ -47,6 +48,8 @@ class Scored:
     """`(events, horizons)` calibrated probabilities"""
     carried: npt.NDArray[np.float32]
     """`(distinct users, carried_floats)` after each user's last event"""
+    further: Ranked
+    """What the further heads answer `(events,)`; records without fields if there is none."""
 
 
 def select_device(name: str) -> torch.device:
@@ -57,7 +60,9 @@ def select_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise CheckpointError(f"device {name!r} is not usable here: choose auto or cpu (--device, worker.device)") from None
+        raise CheckpointError(
+            f"device {name!r} is not usable here: choose auto or cpu (--device, worker.device)"
+        ) from None
     return device
 
 
@@ -70,26 +75,44 @@ class Scorer:
         self._hidden = checkpoint.model.config.hidden_size
         self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
         self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
+        config = checkpoint.model.config
+        self._ranked_dtype = ranked_dtype(config.heads)
+        self._nameless = {
+            head: torch.from_numpy(~may_be_named(head, config.category_buckets, checkpoint.category_names)).to(device)
+            for head in config.heads
+        }
 
     @torch.inference_mode()
     def score(self, steps: Steps) -> Scored:
         """Score every event; raises InferenceError if the numbers that come out are not finite."""
         if not len(steps.features):
-            return Scored(np.empty((0, len(self._slopes)), np.float32), steps.carried)
+            return Scored(np.empty((0, len(self._slopes)), np.float32), steps.carried, np.empty(0, self._ranked_dtype))
         packing = Packing.of(Runs.of(steps.users))
         carried = torch.from_numpy(steps.carried[packing.sequences]).to(self.device, non_blocking=True)
         packed: PackedFeatures = packing.pack(steps.features, self.device)
-        logits, (h, c) = self._model(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
+        output, (h, c) = self._model.outputs(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
+        logits = self._model.logits(output, packed)
         propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
         after = torch.cat((h, c), dim=1).cpu().numpy()
-        return self._unpacked(packing, propensities, after)
+        return self._unpacked(packing, Scored(propensities, after, self._ranked(output, packed)))
 
-    def _unpacked(
-        self, packing: Packing, propensities: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
-    ) -> Scored:
-        scored = Scored(np.empty_like(propensities), np.empty_like(after))
-        scored.propensities[packing.rows] = propensities
-        scored.carried[packing.sequences] = after
+    def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
+        """Return each head's most likely classes among those that have a name; missing ones have propensity 0."""
+        ranked = np.zeros(len(output), self._ranked_dtype)
+        for head, logits in self._model.further_logits(output, packed).items():
+            shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
+            found = shares.topk(min(TOP, shares.shape[1]))
+            ranked[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
+            ranked[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
+        return ranked
+
+    def _unpacked(self, packing: Packing, packed: Scored) -> Scored:
+        scored = Scored(
+            np.empty_like(packed.propensities), np.empty_like(packed.carried), np.empty_like(packed.further)
+        )
+        scored.propensities[packing.rows] = packed.propensities
+        scored.carried[packing.sequences] = packed.carried
+        scored.further[packing.rows] = packed.further
         if not (np.isfinite(scored.propensities).all() and np.isfinite(scored.carried).all()):
             raise InferenceError("the model returned numbers that are not finite: the checkpoint is unusable")
         return scored
@@ -183,9 +206,12 @@ def split(scored: Scored, requests: list[Steps]) -> list[Scored]:
     events = np.cumsum([len(request.features) for request in requests])[:-1]
     users = np.cumsum([len(request.carried) for request in requests])[:-1]
     return [
-        Scored(propensities, carried)
-        for propensities, carried in zip(
-            np.split(scored.propensities, events), np.split(scored.carried, users), strict=True
+        Scored(*parts)
+        for parts in zip(
+            np.split(scored.propensities, events),
+            np.split(scored.carried, users),
+            np.split(scored.further, events),
+            strict=True,
         )
     ]
 

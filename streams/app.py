@@ -12,6 +12,7 @@ from faust.types import TP
 
 from model.checkpoint import Checkpoint
 from model.events import score_type
+from model.heads import HeadNames
 from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
@@ -36,8 +37,9 @@ def create_app(
     checkpoint: Checkpoint,
 ) -> BatchApp:
     """Return the application that scores the events topic; `inference` serves the model of `checkpoint`."""
-    horizons = checkpoint.model.config.horizons
-    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+    config = checkpoint.model.config
+    head_names = HeadNames(config.heads, checkpoint.category_names)
+    codec = StateCodec(config.carried_floats, checkpoint.code)
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings))
     table = _sequences_table(app, settings)
     app.counts = Counts()
@@ -49,7 +51,8 @@ def create_app(
         clock_ms=lambda: time.time_ns() // 1_000_000,
         counts=app.counts,
         decode=decoder_of(settings.worker.input_format),
-        make_score=score_type(horizons),
+        make_score=score_type(config.horizons, head_names.fields),
+        head_names=head_names,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from model.append import Source
 from model.batch import EventBatch, concatenated
+from model.heads import Ranked
 from model.scoring import begin, finish, finish_rebuild, rebuild_steps
 from model.states import StateCodec
 from model.worker import InferenceWorker
@@ -45,6 +46,8 @@ class Answer:
     """The accepted rows of the batch, sorted by user."""
     propensities: npt.NDArray[np.float32]
     """`(accepted, horizons)`"""
+    further: Ranked
+    """What the further heads answer `(accepted,)`."""
 
 
 class JointScoring:
@@ -101,7 +104,7 @@ class JointScoring:
         self._counts.duplicates += begun.appended.duplicates
         self._counts.already_applied += begun.appended.already_applied
         scored = await asyncio.wrap_future(self._inference.submit(begun.steps))
-        return Answer(states, begun.appended.rows, finish(states, begun, scored))
+        return Answer(states, begun.appended.rows, finish(states, begun, scored), scored.further)
 
 
 def _joined(requests: Sequence[Request]) -> Request:
@@ -124,6 +127,11 @@ def _parted(answer: Answer, requests: Sequence[Request]) -> list[Answer]:
     request_of_row = np.searchsorted(events, answer.rows, side="right") - 1
     cuts = np.searchsorted(request_of_row, np.arange(len(requests) + 1))
     return [
-        Answer(answer.states[first:last], answer.rows[start:stop] - event, answer.propensities[start:stop])
+        Answer(
+            answer.states[first:last],
+            answer.rows[start:stop] - event,
+            answer.propensities[start:stop],
+            answer.further[start:stop],
+        )
         for (first, last), event, (start, stop) in zip(pairwise(users), events, pairwise(cuts), strict=False)
     ]

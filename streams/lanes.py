@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from model.batch import EventBatch
 from model.events import OTHER
+from model.heads import Ranked
 from model.verdict import Reject
 from streams.errors import StreamError
 from streams.fetch import Fetch
@@ -38,6 +39,7 @@ class _Scored:
     rows: npt.NDArray[np.int64]
     """The accepted rows of the batch."""
     propensities: npt.NDArray[np.float32]
+    further: Ranked
     rejects: list[Reject]
 
 
@@ -140,7 +142,7 @@ class Lane:
         states = codec.gather(self._states.gather(users))
         answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))
         self._states.scatter(users, codec.scatter(answer.states), fetch.next_offset)
-        return _Scored(batch, answer.rows, answer.propensities, rejects)
+        return _Scored(batch, answer.rows, answer.propensities, answer.further, rejects)
 
     def _unpublished(self, fetch: Fetch, scored: _Scored) -> tuple[list[Record], list[Record]]:
         """Encode the results that no predecessor has published."""
@@ -155,6 +157,7 @@ class Lane:
             model=self._pipeline.model_version,
             scored_at_ms=self._pipeline.clock_ms(),
             make=self._pipeline.make_score,
+            further=self._pipeline.head_names.columns(scored.further[fresh]),
         )
         return scores, dead_letter_records(fetch, rejects)
 

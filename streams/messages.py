@@ -1,7 +1,8 @@
 """From arrays to the bytes of output records."""
 
 import math
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -35,14 +36,16 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     model: str,
     scored_at_ms: int,
     make: MakeScore = Score,
+    further: Sequence[Sequence[Any]] = (),
 ) -> list[Record]:
     """Return one record an accepted event, in source order.
 
-    `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), horizons)` belong to them;
-    `make` is the `score_type` of these horizons.
+    `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), horizons)` and the columns of
+    `further` belong to them; `make` is the `score_type` of these horizons and columns.
     """
     order = np.argsort(rows)
     rows = rows[order]
+    answers = list(zip(*further, strict=True)) or [()] * len(rows)
     rounded = published(propensities[order])
     positions = batch.positions[rows]
     topic, partition, _ = coordinates(fetch, 0)
@@ -54,6 +57,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         batch.prices[rows].tolist(),
         batch.event_time_ms[rows].tolist(),
         rounded.tolist(),
+        [answers[place] for place in order.tolist()],
         strict=True,
     )
     return [
@@ -69,6 +73,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
                     None if math.isnan(price) else price,
                     event_time_ms,
                     *numbers,
+                    *answer,
                     model,
                     fetch.topic,
                     fetch.partition,
@@ -78,7 +83,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
             ),
             [topic, partition, ("offset", b"%d" % offset)],
         )
-        for row, position, offset, type_code, price, event_time_ms, numbers in columns
+        for row, position, offset, type_code, price, event_time_ms, numbers, answer in columns
     ]
 
 

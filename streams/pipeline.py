@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from model.decode import decode_events
 from model.events import MakeScore, Score
+from model.heads import NO_HEADS, HeadNames
 from model.input_formats import Decode
 from streams.counts import Counts
 from streams.joint_scoring import JointScoring
@@ -25,4 +26,6 @@ class Pipeline:
     decode: Decode = decode_events
     """From the events topic's records to events and rejects."""
     make_score: MakeScore = Score
-    """The score type of the model's horizons."""
+    """The score type of the model's horizons and further heads."""
+    head_names: HeadNames = NO_HEADS
+    """What the classes of the further heads are called; there are none by default."""

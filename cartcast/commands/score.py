@@ -47,7 +47,8 @@ def score(
     """Score a history as the worker would have, one row an accepted event, in the order of the input.
 
     Columns: row (number of the event's row in the input from 0, bad rows included), user_id, event_id, event_time
-    (epoch milliseconds) and a propensity for each of the checkpoint's horizons. The file appears whole or not at all.
+    (epoch milliseconds), a propensity for each of the checkpoint's horizons, and what its further heads say. The file
+    appears whole or not at all.
 
     Example: cartcast score --events later.csv.gz --format taobao --checkpoint checkpoints/shop --out scores.parquet
     """
@@ -77,6 +78,7 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     import torch  # noqa: PLC0415 - slow to import
 
     from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next ones do
+    from model.heads import HeadNames  # noqa: PLC0415
     from model.offline import OfflineScoring  # noqa: PLC0415
     from model.states import StateCodec  # noqa: PLC0415
     from model.worker import Scorer, select_device  # noqa: PLC0415
@@ -84,12 +86,13 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-    return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec)
+    head_names = HeadNames(checkpoint.model.config.heads, checkpoint.category_names)
+    return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec, head_names=head_names)
 
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:
     counts = scoring.counts
-    with score_file(out, horizons) as file, progress_bar("score", source.total) as advance:
+    with score_file(out, horizons, scoring.head_names.fields) as file, progress_bar("score", source.total) as advance:
         rows = source.rows(lambda done: advance(done, f"{counts.scored:,} events"))
         for scored in scoring.score(rows):
             file.write(scored)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cartcast.errors import UsageError
+from cartcast.head_names import head_names
 from cartcast.history_source import (
     EventsOption,
     FromClickHouse,
@@ -43,6 +44,9 @@ def train(
     horizons: Annotated[
         str, typer.Option(help="`session` and durations such as 30m, 24h or 7d, by commas.")
     ] = "session,1h,24h",
+    head: Annotated[
+        list[str] | None, typer.Option(help="Predict more: next_type, purchase_category; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same model.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the data; training stops when done.")] = 15,
     hidden_size: Annotated[int, typer.Option(min=1, max=1024, help="Size of the LSTM's state.")] = 64,
@@ -68,7 +72,7 @@ def train(
 
     Example: cartcast train --events history.csv.gz --format taobao --out checkpoints/shop --seed 1
     """
-    names = horizon_names(horizons)
+    names, heads = horizon_names(horizons), head_names(head or [])
     _check_destination(out)
     source = history_source(
         context.obj,
@@ -83,7 +87,7 @@ def train(
     from model.train import TrainingSettings  # noqa: PLC0415
 
     settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads, refit=refit)
-    config = LSTMConfig(hidden_size=hidden_size, horizons=names)
+    config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
     try:
         with stop_signals_raise():
             history = _read(source, memory_limit_mb, work_dir)
@@ -163,6 +167,7 @@ def _save(out: Path, trained: "Trained") -> str:
             metrics=trained.metrics,
             training=trained.training,
             before_refit=trained.before_refit,
+            category_names=trained.category_names,
         )
     except OSError as failure:
         raise _unwritable(out, failure) from None
@@ -173,6 +178,8 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
         print(json.dumps({"checkpoint": str(out), "version": version, **trained.training, "metrics": trained.metrics}))
         return
     Console().print(_table(trained.metrics["test"]))
+    if "heads" in trained.metrics["test"]:
+        Console().print(_heads_table(trained.metrics["test"]["heads"]))
     print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
 
 
@@ -181,6 +188,18 @@ def _table(metrics: dict[str, Any]) -> Table:
     names = ("base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
     table = Table("horizon", "events", *(name.replace("_", " ") for name in names), title="test part")
     for horizon, found in metrics.items():
+        if horizon == "heads":
+            continue
         cells = ("-" if found.get(name) is None else f"{found[name]:.4f}" for name in names)
         table.add_row(horizon, f"{found['events']:,}", *cells)
+    return table
+
+
+def _heads_table(heads: dict[str, Any]) -> Table:
+    """Show how often the further heads are right in the test part, a line a head."""
+    names = ("top1", "most_frequent_top1", "top5", "most_frequent_top5")
+    table = Table("head", "events", *(name.replace("_", " ") for name in names), title="further heads, test part")
+    for head, found in heads.items():
+        cells = ("-" if found[name] is None else f"{found[name]:.4f}" for name in names)
+        table.add_row(head, f"{found['events']:,}", *cells)
     return table

@@ -1,0 +1,89 @@
+"""Further heads: what a shopper does next, and of which category the next purchase is.
+
+A head's answer is one of its classes. Classes are numbers until a score is published; categories are hashed into
+buckets, and a checkpoint keeps the name that each bucket goes by.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from model.events import EVENT_TYPES
+from model.propensities import published
+
+Head = Literal["next_type", "purchase_category"]
+
+NEXT_TYPE: Final = "next_type"
+"""The type of the user's next accepted event."""
+PURCHASE_CATEGORY: Final = "purchase_category"
+"""The category of the user's next purchase within the longest horizon."""
+HEADS: Final[tuple[Head, ...]] = (NEXT_TYPE, PURCHASE_CATEGORY)
+
+TOP: Final = 3
+"""How many classes of each head a score may name."""
+UNKNOWN: Final = -1
+"""The class of an answer that is not known; also what torch's cross entropy is told to leave out."""
+
+Ranked = npt.NDArray[np.void]
+"""`(events,)` of `ranked_dtype`: the most likely classes of each head, the likeliest first."""
+
+_FIELDS: Final[dict[Head, tuple[tuple[str, Any], ...]]] = {
+    NEXT_TYPE: (("next_type", str), ("next_type_propensity", float)),
+    PURCHASE_CATEGORY: (("next_purchase_categories", list[str]),),
+}
+
+
+def class_count(head: Head, category_buckets: int) -> int:
+    """Return how many classes a head tells apart; those of categories are the buckets, of which 0 is never right."""
+    return len(EVENT_TYPES) if head == NEXT_TYPE else category_buckets
+
+
+def bucket_of(codes: npt.NDArray[np.uint16], buckets: int) -> npt.NDArray[np.int32]:
+    """Fold codes 1..65535 into buckets 1..buckets-1, as the network does; 0 (none) stays 0."""
+    wide = codes.astype(np.int32)
+    return np.where(wide > 0, (wide - 1) % (buckets - 1) + 1, 0).astype(np.int32)
+
+
+def ranked_dtype(heads: Sequence[Head]) -> np.dtype[np.void]:
+    """Return the record of one event's answers; without heads it has no fields and no bytes."""
+    answer = [("classes", "<u2", (TOP,)), ("propensities", "<f4", (TOP,))]
+    return np.dtype([(head, answer) for head in heads])
+
+
+def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int, str]) -> npt.NDArray[np.bool_]:
+    """Tell which classes of a head have a name `(classes,)`; the others are not published."""
+    named = np.ones(class_count(head, category_buckets), np.bool_)
+    if head == PURCHASE_CATEGORY:
+        named[:] = [bucket in category_names for bucket in range(category_buckets)]
+    return named
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNames:
+    """Says in words what the further heads of one model answer."""
+
+    heads: tuple[Head, ...] = ()
+    category_names: Mapping[int, str] | None = None
+
+    @property
+    def fields(self) -> list[tuple[str, Any]]:
+        """Names and types of what a score and a file of scores have for these heads."""
+        return [field for head in self.heads for field in _FIELDS[head]]
+
+    def columns(self, ranked: Ranked) -> list[list[Any]]:
+        """Return one column a field."""
+        return [column for head in self.heads for column in self._columns_of(head, ranked[head])]
+
+    def _columns_of(self, head: Head, answers: Ranked) -> list[list[Any]]:
+        classes, propensities = answers["classes"], answers["propensities"]
+        if head == NEXT_TYPE:
+            return [[EVENT_TYPES[code] for code in classes[:, 0].tolist()], published(propensities[:, 0]).tolist()]
+        names = self.category_names or {}
+        events = zip(classes.tolist(), (propensities > 0).tolist(), strict=True)
+        return [[[names[code] for code, likely in zip(*event, strict=True) if likely] for event in events]]
+
+
+NO_HEADS: Final = HeadNames()
