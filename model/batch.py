@@ -32,6 +32,8 @@ class EventLike(Protocol):
     def price(self) -> float | None: ...
     @property
     def text(self) -> str | None: ...
+    @property
+    def rating(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +111,5 @@ def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | Non
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=np.array(list(map(id_code, items)), np.uint16),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
-        token_codes=token_codes([event.text for event in events]),
+        token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
     )

@@ -17,6 +17,7 @@ _DAY_MS: Final = 86_400_000
 _TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3
 _COUNT_SCALE: Final = 1.0 / 3.0
 _RECENT_COUNTS: Final = len(RECENT_GROUPS) * len(RECENT_DECAY_SECONDS)
+_USUAL_LOG_PRICE: Final = 3.5  # 32 of whatever the currency is; a shop of others learns another level
 _CART: Final = (TYPE_CODES["cart"], TYPE_CODES["checkout"])
 
 NUMERIC_FEATURES: Final = (
@@ -118,7 +119,7 @@ def _calendar_and_price(appended: Appended) -> list[npt.NDArray[np.float64]]:
     no_price = np.isnan(appended.log_prices)
     return [
         (~no_price).astype(np.float64),
-        np.where(no_price, 0.0, appended.log_prices / 10.0),
+        np.where(no_price, 0.0, np.clip((appended.log_prices - _USUAL_LOG_PRICE) / 1.5, -3.0, 6.0)),
         np.sin(day),
         np.cos(day),
         np.sin(week),

@@ -46,18 +46,19 @@ class TrainingSettings:
     """Epochs without a better validation log loss, after which training stops."""
     learning_rate: float = 5e-3
     """At its highest; after a short rise it falls along a cosine to nothing (Loshchilov and Hutter, "SGDR", 2017)."""
-    remembered_epochs: float = 2.0
+    remembered_epochs: float = 4.0
     """How long AdamW's weights remember a gradient: its weight decay follows from it, the learning rate and the steps
     of an epoch, so that little data is decayed much and much data little (Wang and Aitchison, "How to set AdamW's
     weight decay as you scale model and dataset size", 2024)."""
-    input_dropout: float = 0.1
-    output_dropout: float = 0.3
+    input_dropout: float = 0.2
+    output_dropout: float = 0.5
     batch_events: int = 2048
     piece_events: int = 128
-    forgotten_items: float = 0.9
-    """Share of events whose item is hidden while training: the shop will have items that it did not have then."""
+    forgotten_items: float = 0.95
+    forgotten_categories: float = 0.6
+    """Shares of events whose item or category is hidden while training: the shop will have others than it had then."""
     refit: bool = True
-    """Whether to train once more, on all data up to their end, for as many epochs as were best."""
+    """Whether to train once more, on all data up to their end."""
     threads: int = 1
     """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
     further_weight: float = 0.1
@@ -116,11 +117,8 @@ def fit(fitting: "Fitting", validation_loss: Callable[[], float], kept: Progress
 
 
 def repeat(fitting: "Fitting", kept: Progressed, progress: Progress) -> None:
-    """Train to the end of the course, whatever comes of it.
-
-    Not only up to the epoch that was best before: that was found on a shorter past, which is learnt by heart sooner.
-    """
-    done, epochs = 0, fitting.settings.epochs
+    """Train to the end of the course, whatever comes of it."""
+    done, epochs = 0, fitting.epochs
     if (state := kept.load("refit")) is not None:
         done = state["done"]
         fitting.restore(state["fitting"])
@@ -143,12 +141,15 @@ class Fitting:
         lessons: Lessons,
         settings: TrainingSettings,
         device: torch.device,
+        epochs: int | None = None,
     ) -> None:
+        """Begin a training of `epochs`, of the settings' if not given, at whose end the learning rate is nothing."""
         self.model = model.to(device)
         self.settings = settings
         self._lessons = lessons
         self._device = device
         self._random = np.random.default_rng(settings.seed)
+        self.epochs = settings.epochs if epochs is None else epochs
         self._epochs_done = 0
         self._optimizer = torch.optim.AdamW(
             model.parameters(),
@@ -164,7 +165,7 @@ class Fitting:
         return sum(-(-int(lengths[batch].max()) // self.settings.piece_events) for batch in batches)
 
     def _set_learning_rate(self, share_of_epoch: float) -> None:
-        done = (self._epochs_done + share_of_epoch) / self.settings.epochs
+        done = (self._epochs_done + share_of_epoch) / self.epochs
         rise = min(1.0, (done + 0.001) / _RISE)
         self._optimizer.param_groups[0]["lr"] = self.settings.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
 
@@ -214,7 +215,7 @@ class Fitting:
         packing = Packing.of(Runs.of(piece.sequences))
         users = torch.from_numpy(piece.users[packing.sequences]).to(self._device)
         features = self._lessons.history.features(piece.rows)
-        packed = self._with_hidden_items(packing.pack(features, self._device))
+        packed = self._with_hidden_codes(packing.pack(features, self._device))
         rows = piece.rows[packing.rows]
         with self._precision.autocast():
             dropouts = self.settings.input_dropout, self.settings.output_dropout
@@ -228,9 +229,15 @@ class Fitting:
         h = h.index_put((users,), h_after.detach().float())
         return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
 
-    def _with_hidden_items(self, inputs: PackedFeatures) -> PackedFeatures:
-        hidden = torch.from_numpy(self._random.random(len(inputs.items)) < self.settings.forgotten_items)
-        return replace(inputs, items=inputs.items.masked_fill(hidden.to(self._device), 0))
+    def _with_hidden_codes(self, inputs: PackedFeatures) -> PackedFeatures:
+        settings, count = self.settings, len(inputs.items)
+        items = torch.from_numpy(self._random.random(count) < settings.forgotten_items).to(self._device)
+        categories = torch.from_numpy(self._random.random(count) < settings.forgotten_categories).to(self._device)
+        return replace(
+            inputs,
+            items=inputs.items.masked_fill(items, 0),
+            categories=inputs.categories.masked_fill(categories, 0),
+        )
 
     def _start_at_the_base_rates(self) -> None:
         rate = self._lessons.base_rates

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ import xxhash
 TOKENS: Final = 4
 """Most tokens kept of one event: a search has rarely more, and a sequence state holds those of a ring of events."""
 
+_STAR: Final = "\u2605"  # no letter, so no word that somebody writes is taken for a rating
 _CHARACTERS_READ: Final = 2000
 _WORDS_REMEMBERED: Final = 65_536
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -39,20 +41,24 @@ def tokens(text: str) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def token_codes(texts: Sequence[str | None]) -> npt.NDArray[np.uint16]:
-    """Return `(texts, TOKENS)` codes 1..65535, 0 for none; a longer text is represented by words from all over it."""
+def token_codes(texts: Sequence[str | None], ratings: Sequence[float | None] | None = None) -> npt.NDArray[np.uint16]:
+    """Return `(texts, TOKENS)` codes 1..65535, 0 for none; a longer text is represented by words from all over it.
+
+    A rating is a word too: the first.
+    """
     codes = np.zeros((len(texts), TOKENS), np.uint16)
-    for row, text in enumerate(texts):
-        if text:
-            kept = _spread(tokens(text))
+    for row, (text, rating) in enumerate(zip(texts, repeat(None) if ratings is None else ratings, strict=False)):
+        if text or rating is not None:
+            stars = [] if rating is None else [f"{_STAR}{round(rating)}"]
+            kept = [*stars, *_spread(tokens(text or ""), TOKENS - len(stars))]
             codes[row, : len(kept)] = [_code(token) for token in kept]
     return codes
 
 
-def _spread(words: list[str]) -> list[str]:
-    if len(words) <= TOKENS:
+def _spread(words: list[str], places: int) -> list[str]:
+    if len(words) <= places:
         return words
-    return [words[len(words) * place // TOKENS] for place in range(TOKENS)]
+    return [words[len(words) * place // places] for place in range(places)]
 
 
 @lru_cache(_WORDS_REMEMBERED)

@@ -87,7 +87,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
         metrics = {part: measured | {"heads": found[part]} for part, measured in metrics.items()}
     before_refit = model.cpu() if settings.refit else None
     if settings.refit:
-        model = trainer.refit(_part_of(progress, 0.5, 1.0))
+        model = trainer.refit(course.best_epoch, _part_of(progress, 0.5, 1.0))
     description = _describe(examples, settings) | {
         "epochs": course.epochs,
         "best_epoch": course.best_epoch,
@@ -115,12 +115,23 @@ class _Trainer:
         fitting = Fitting(model, self.examples.of_training(), self.settings, self.device)
         return model, fit(fitting, lambda: validation_loss(model, self.examples), self.kept, progress)
 
-    def refit(self, progress: Progress) -> PropensityLSTM:
-        """Learn from everything, the newest days included: they are the nearest to those that the model will serve."""
+    def refit(self, best_epoch: int, progress: Progress) -> PropensityLSTM:
+        """Learn from everything, the newest days included: they are the nearest to those that the model will serve.
+
+        It takes as many epochs as were best before; or all, if those were found on less than half of the time, for a
+        short past is learnt by heart sooner.
+        """
         model = self._new_model()
-        fitting = Fitting(model, self.examples.of_all_time(), self.settings, self.device)
+        epochs = best_epoch if 2 * self._learnt_ms() >= self._span_ms() else self.settings.epochs
+        fitting = Fitting(model, self.examples.of_all_time(), self.settings, self.device, epochs)
         repeat(fitting, self.kept, progress)
         return model
+
+    def _learnt_ms(self) -> int:
+        return self.examples.split.learnt_until_ms - int(self.examples.history.applied_ms.min())
+
+    def _span_ms(self) -> int:
+        return self.examples.split.end_ms - int(self.examples.history.applied_ms.min())
 
     def _new_model(self) -> PropensityLSTM:
         torch.manual_seed(self.settings.seed)

@@ -52,7 +52,7 @@ STORY = [
     [
         (0, {"is_first_event": 1, "is_first_of_session": 1, "log_gap": 0}),
         (0, {"log_session_age": 0, "log_events": log_count(1)}),
-        (0, {"has_price": 1, "log_price": 0.1, "log_same_item": 0}),
+        (0, {"has_price": 1, "log_price": -2.5 / 1.5, "log_same_item": 0}),
         (0, {"log_distinct_items": 0, "never_view": 1, "since_view": 0}),
         (0, {"recent_view_900s": log_count(1), "recent_cart_900s": 0, "hour_sin": 0, "hour_cos": 1}),
         (1, {"is_first_event": 0, "is_first_of_session": 0}),
@@ -60,7 +60,7 @@ STORY = [
         (1, {"log_session_events": log_count(2), "log_events": log_count(2), "has_price": 0, "log_price": 0}),
         (1, {"log_same_item": log_count(1), "log_since_same_item": log_time(60), "same_item_favorited": 0}),
         (1, {"never_view": 0, "since_view": log_time(60), "never_favorite": 1, "log_same_category": 0}),
-        (2, {"has_price": 1, "log_price": 0, "log_same_item": 0}),
+        (2, {"has_price": 1, "log_price": -3.5 / 1.5, "log_same_item": 0}),
         (2, {"log_distinct_items": log_count(1), "since_view": log_time(90)}),
         (2, {"recent_view_900s": log_count(1 + math.exp(-90 / 900))}),
         (2, {"recent_favorite_900s": log_count(math.exp(-30 / 900))}),

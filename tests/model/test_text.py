@@ -60,3 +60,11 @@ def test_whatever_is_written_has_codes_of_its_own_only(texts):
     for row, text in enumerate(texts):
         np.testing.assert_array_equal(codes[row], token_codes([text])[0])
         assert (codes[row] > 0).sum() == min(len(tokens(text or "")), TOKENS)
+
+
+def test_a_rating_is_a_word_that_nobody_writes():
+    rated, unrated, written = token_codes(["a b c d e", "a b c d", "5"], [5.0, None, None])
+    assert rated[0] == token_codes([None], [4.9])[0, 0] != 0
+    assert rated[0] not in {*unrated, *written}
+    assert (rated > 0).all()
+    assert (token_codes([None, None], [None, 0.0])[:, 0] > 0).tolist() == [False, True]
