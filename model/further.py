@@ -55,7 +55,7 @@ def _next_types(history: History, part: slice) -> tuple[Classes, Integers]:
     users, applied_ms = history.users[part], history.applied_ms[part]
     goes_on = users[1:] == users[:-1]
     classes, settled_at_ms = np.full(len(users), UNKNOWN, np.int32), np.full(len(users), _NEVER)
-    classes[:-1] = np.where(goes_on, history.type_codes[part][1:], UNKNOWN)
+    classes[:-1] = np.where(goes_on, history.type_codes[part][1:].astype(np.int32), UNKNOWN)
     settled_at_ms[:-1] = np.where(goes_on, applied_ms[1:], _NEVER)
     return classes, settled_at_ms
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
-from model.heads import Head, class_count
+from model.heads import PURCHASE_CATEGORY, Head, class_count
 from model.runs import Runs
 
 HORIZONS: Final = ("session", "1h", "24h")
@@ -66,7 +66,12 @@ class PropensityLSTM(nn.Module):
         seen_by_heads = config.hidden_size + len(config.numeric_features)
         self.heads = nn.Linear(seen_by_heads, len(config.horizons))
         self.further = nn.ModuleDict(
-            {head: nn.Linear(seen_by_heads, class_count(head, config.category_buckets)) for head in config.heads}
+            {
+                head: (CategoryHead if head == PURCHASE_CATEGORY else nn.Linear)(
+                    seen_by_heads, class_count(head, config.category_buckets)
+                )
+                for head in config.heads
+            }
         )  # made last: a network without them begins with the same weights
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -108,7 +113,29 @@ class PropensityLSTM(nn.Module):
         if not self.config.heads:
             return {}
         seen = torch.cat((output, inputs.numeric), dim=1)
-        return {head: self.further[head](seen) for head in self.config.heads}
+        at_hand = _bucket(inputs.categories, self.config.category_buckets)
+        layers = zip(self.config.heads, self.further.values(), strict=True)
+        return {
+            head: layer(seen, at_hand) if isinstance(layer, CategoryHead) else layer(seen) for head, layer in layers
+        }
+
+
+class CategoryHead(nn.Linear):
+    """One logit a category, and how much likelier the one at hand is, whichever that is.
+
+    What is bought is mostly of the category that is looked at; to copy it need not be learnt category by category
+    (Gu et al., "Incorporating copying mechanism in sequence-to-sequence learning", 2016).
+    """
+
+    def __init__(self, seen: int, categories: int) -> None:
+        super().__init__(seen, categories)
+        self.again = nn.Linear(seen, 1)
+
+    def forward(self, seen: Tensor, at_hand: Tensor) -> Tensor:  # type: ignore[override] # it takes one input more
+        """Return the logits `(events, categories)`; `at_hand` is the bucket of each event's own category."""
+        copied = self.again(seen).masked_fill(at_hand[:, None] == 0, 0.0)
+        logits: Tensor = super().forward(seen)
+        return logits.scatter_add(1, at_hand[:, None], copied.to(logits.dtype))
 
 
 def _bucket(codes: Tensor, buckets: int) -> Tensor:
