@@ -38,8 +38,9 @@ check: setup ## lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure: cost of each stage, throughput of the whole pipeline, delay at 2,000 events a second
+bench: setup ## measure: cost of each stage, speed of training, throughput of the whole pipeline, delay at 2,000 events a second
 	@PYTHONPATH=. $(BIN)/python tests/benchmarks/stages.py
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/training.py
 	@echo "==> full speed" && $(BIN)/cartcast demo --events 200000 --users 20000 --no-dashboard --json 2>/dev/null
 	@echo "==> 2,000 events a second" && $(BIN)/cartcast demo --events 60000 --users 20000 --rate 2000 --no-dashboard --json 2>/dev/null
 
