@@ -10,6 +10,7 @@ import pytest
 
 from cartcast.errors import OutputError, UsageError
 from cartcast.score_file import check_score_file, score_file
+from model.heads import HeadNames
 from model.offline import ScoredEvents
 
 HORIZONS = ("session", "30m", "7d")
@@ -55,6 +56,17 @@ def test_what_was_written_can_be_read_back_in_order(tmp_path, suffix):
     assert [row["row"] for row in rows] == [0, 1, 2, 3]
     assert list(rows[3]) == COLUMNS
     assert list(rows[3].values()) == [3, "ü3\n", "e3", 1_700_000_000_003, 3e-6, 0.5, 0.999999]
+
+
+def test_answers_of_further_heads_follow_the_propensities(tmp_path, suffix):
+    out = tmp_path / f"scores{suffix}"
+    further = HeadNames(("next_type", "purchase_category")).fields
+    with score_file(out, HORIZONS, further) as file:
+        file.write(replace(some_scores(0, 2), further=[["cart", "view"], [0.41, 0.5], [["shoes", "ü"], []]]))
+    rows = READERS[suffix](out)
+    assert list(rows[0]) == [*COLUMNS, "next_type", "next_type_propensity", "next_purchase_categories"]
+    assert list(rows[0].values())[-3:] == ["cart", 0.41, ["shoes", "ü"]]
+    assert list(rows[1].values())[-3:] == ["view", 0.5, []]
 
 
 def test_a_file_without_an_accepted_event_is_a_file_without_rows(tmp_path, suffix):

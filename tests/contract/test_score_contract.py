@@ -7,6 +7,7 @@ import pytest
 
 from model.decode import decode_events
 from model.events import EVENT_TYPES, Score, score_type
+from model.heads import HeadNames
 from streams.fetch import Fetch
 from streams.messages import score_records
 
@@ -100,6 +101,27 @@ def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
 
 def test_the_standard_horizons_have_the_declared_type():
     assert score_type(("session", "1h", "24h")) is Score
+
+
+def test_further_heads_answer_in_fields_of_their_own_after_the_propensities():
+    batch, _ = decode_events([json.dumps(LEAST).encode()])
+    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]))
+    names = HeadNames(("next_type", "purchase_category"))
+    (record,) = score_records(
+        fetch,
+        batch,
+        np.arange(1),
+        np.full((1, 3), 0.5, np.float32),
+        model="m",
+        scored_at_ms=1,
+        make=score_type(("session", "1h", "24h"), names.fields),
+        further=[["cart"], [0.41], [["shoes", "bags", "hats"]]],
+    )
+    body = json.loads(record.value)
+    fields = list(FIELDS)
+    further = {"next_type": "cart", "next_type_propensity": 0.41, "next_purchase_categories": ["shoes", "bags", "hats"]}
+    assert list(body) == [*fields[:10], *further, *fields[10:]]
+    assert {name: body[name] for name in further} == further
 
 
 def test_event_types_are_the_promised_ones():

@@ -38,6 +38,21 @@ def test_a_checkpoint_is_written_that_can_be_served(shop, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
+def test_further_heads_are_in_the_checkpoint_the_table_and_the_card(shop, tmp_path):
+    out = tmp_path / "checkpoint"
+    heads = ["--head", "purchase_category", "--head", "next_type"]
+    quick = ["--epochs", 1, "--hidden-size", 8, "--no-refit"]
+    done = cartcast("--events", shop, "--format", "cartcast", "--out", out, *quick, *heads)
+    assert done.returncode == 0, done.stderr
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.model.config.heads == ("next_type", "purchase_category")
+    assert "shoes" in checkpoint.category_names.values()
+    assert set(checkpoint.metrics["test"]["heads"]) == {"next_type", "purchase_category"}
+    for head in ("next_type", "purchase_category"):
+        assert head in done.stdout
+        assert head in (out / "card.md").read_text()
+
+
 def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(shop, tmp_path):
     options = ["--events", shop, "--format", "cartcast", "--epochs", 10, "--hidden-size", 8, "--memory-limit-mb", 0]
     options += ["--work-dir", tmp_path / "work"]
@@ -95,6 +110,7 @@ def test_a_directory_of_something_else_is_refused_before_any_work(shop, tmp_path
         (["--events", __file__, "--format", "cartcast", "--horizons", "1h,1h"], 2, "once"),
         (["--events", __file__, "--format", "cartcast", "--horizons", "soon"], 2, "neither"),
         (["--events", os.devnull, "--format", "cartcast"], 1, "is empty"),
+        (["--events", __file__, "--format", "cartcast", "--head", "mood"], 2, "next_type, purchase_category"),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, options, exit_code, words):

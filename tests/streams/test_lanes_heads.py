@@ -1,0 +1,139 @@
+"""Models with further heads: what lanes publish is what offline scoring writes."""
+
+import asyncio
+import json
+from dataclasses import replace
+from random import Random
+
+import msgspec
+import pytest
+import torch
+from fetches import SOURCE_CODE, START_MS, TOPICS, Acks, fetch, put
+
+from model.checkpoint import Calibration, Checkpoint
+from model.events import Event, score_type
+from model.heads import HEADS, HeadNames
+from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.offline import OfflineScoring
+from model.states import StateCodec
+from model.worker import Scorer
+from streams.counts import Counts
+from streams.joint_scoring import JointScoring
+from streams.lanes import Lane
+from streams.tables import PartitionStates
+
+PARTITIONS = (3, 4, 5)
+FIELDS = ["next_type", "next_type_propensity", "next_purchase_categories"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    """Random weights; every third category has a name."""
+    torch.manual_seed(7)
+    model = PropensityLSTM(LSTMConfig(hidden_size=8, category_buckets=16, heads=HEADS)).eval()
+    for head in model.further.values():
+        torch.nn.init.normal_(head.weight, std=2.0)  # far from ties
+    names = {bucket: f"category {bucket}" for bucket in range(1, 16, 3)}
+    return Checkpoint("lstm8-heads", model, Calibration.identity(len(HORIZONS)), {}, {}, category_names=names)
+
+
+@pytest.fixture
+def pipeline(pipeline, checkpoint):
+    names = HeadNames(HEADS, checkpoint.category_names)
+    return replace(pipeline, make_score=score_type(HORIZONS, names.fields), head_names=names)
+
+
+def events_of(partition: int, count: int = 60) -> list[Event]:
+    random, kinds = Random(partition), ("view", "search", "cart", "purchase")
+    events = [
+        Event(
+            event_id=f"e{number}",
+            user_id=f"{partition}-{random.randrange(4)}",
+            type=random.choice(kinds),
+            ts=START_MS + 60_000 * number,
+            category=random.choice([None, "shoes", "bags", "hats"]),
+        )
+        for number in range(count)
+    ]
+    return [*events[:30], events[20], *events[30:]]
+
+
+def offline(checkpoint: Checkpoint, events: list[Event]) -> list[list]:
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+    names = HeadNames(HEADS, checkpoint.category_names)
+    (scored,) = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, head_names=names).score(events)
+    return [list(row) for row in zip(*scored.further, strict=True)]
+
+
+async def published(pipeline, restored, partitions=PARTITIONS, size: int = 7) -> dict[int, list[dict]]:
+    """Put all partitions' events through their lanes at the same time, `size` a fetch."""
+    failures: list[Exception] = []
+    lanes = {one: Lane(pipeline, PartitionStates(one, restored), failures.append) for one in partitions}
+
+    async def feed(partition: int) -> None:
+        values = [msgspec.json.encode(event) for event in events_of(partition)]
+        for first in range(0, len(values), size):
+            some = fetch(*values[first : first + size], first_offset=first, partition=partition)
+            await put(lanes[partition], Acks(), some)
+
+    await asyncio.gather(*map(feed, partitions))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 60 * len(partitions))
+    await asyncio.gather(*(lane.close() for lane in lanes.values()))
+    assert failures == []
+    scores = pipeline.publisher.on(TOPICS.scores)
+    return {part: [json.loads(one.record.value) for one in scores if one.partition == part] for part in partitions}
+
+
+def answers(scores: list[dict]) -> list[list]:
+    return [[score[name] for name in FIELDS] for score in scores]
+
+
+def assert_equal_answers(live: list[list], expected: list[list]) -> None:
+    assert [[kind, categories] for kind, _, categories in live] == [[kind, names] for kind, _, names in expected]
+    assert all(abs(one[1] - other[1]) < 1e-5 for one, other in zip(live, expected, strict=True))
+
+
+async def test_lanes_publish_what_offline_scoring_writes(pipeline, checkpoint, states):
+    live = await published(pipeline, states.restored)
+    for partition in PARTITIONS:
+        expected = offline(checkpoint, events_of(partition))
+        assert_equal_answers(answers(live[partition]), expected)
+        assert len({kind for kind, _, _ in expected}) > 1
+        assert len({tuple(names) for _, _, names in expected}) > 1
+
+
+async def test_the_fields_come_after_the_propensities_and_name_at_most_three_categories(pipeline, states):
+    (score, *_), *_ = (await published(pipeline, states.restored, partitions=(3,))).values()
+    fields = list(score)
+    assert fields[fields.index("propensity_24h") + 1 : fields.index("model")] == FIELDS
+    assert len(score["next_purchase_categories"]) == 3
+
+
+async def test_a_bucket_without_a_name_is_not_published(pipeline, checkpoint, states):
+    known = set(checkpoint.category_names.values())
+    scores = (await published(pipeline, states.restored, partitions=(3,)))[3]
+    assert {name for score in scores for name in score["next_purchase_categories"]} <= known
+
+
+def test_a_model_that_knows_fewer_names_names_fewer(checkpoint):
+    only = replace(checkpoint, category_names={4: "bags"})
+    assert {tuple(names) for _, _, names in offline(only, events_of(3))} == {("bags",)}
+    none = replace(checkpoint, category_names={})
+    assert {tuple(names) for _, _, names in offline(none, events_of(3))} == {()}
+
+
+async def test_states_that_another_model_wrote_are_rebuilt_for_the_heads_too(pipeline, inference, checkpoint, states):
+    """Rings hold all events so far, so the model goes on as if it had seen them itself."""
+    events = events_of(3)[:20]
+    values = [msgspec.json.encode(event) for event in events]
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code + 1)
+    before = replace(pipeline, scoring=JointScoring(inference, codec, SOURCE_CODE, Counts()))
+    failures: list[Exception] = []
+    for stage, first, end in ((before, 0, 15), (pipeline, 15, 20)):
+        lane = Lane(stage, states, failures.append)
+        await put(lane, Acks(), fetch(*values[first:end], first_offset=first))
+        await pipeline.publisher.until(lambda end=end: len(pipeline.publisher.on(TOPICS.scores)) == end)
+        await lane.close()
+    assert failures == []
+    live = [json.loads(one.record.value) for one in pipeline.publisher.on(TOPICS.scores)]
+    assert_equal_answers(answers(live), offline(checkpoint, events))
