@@ -99,6 +99,8 @@ class Scorer:
     def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
         """Return each head's most likely classes among those that have a name; missing ones have propensity 0."""
         ranked = np.zeros(len(output), self._ranked_dtype)
+        if not self._nameless:  # no heads
+            return ranked
         for head, logits in self._model.further_logits(output, packed).items():
             shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
             found = shares.topk(min(TOP, shares.shape[1]))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +46,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     """
     order = np.argsort(rows)
     rows = rows[order]
-    answers = list(zip(*further, strict=True)) or [()] * len(rows)
+    answers = list(zip(*further, strict=True))
     rounded = published(propensities[order])
     positions = batch.positions[rows]
     topic, partition, _ = coordinates(fetch, 0)
@@ -57,7 +58,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         batch.prices[rows].tolist(),
         batch.event_time_ms[rows].tolist(),
         rounded.tolist(),
-        [answers[place] for place in order.tolist()],
+        [answers[place] for place in order.tolist()] if further else repeat((), len(rows)),
         strict=True,
     )
     return [
