@@ -108,7 +108,8 @@ def measure_heads(
 ) -> dict[str, dict[str, Any]]:
     """Return, by part of the time and by head, how often the right class is the first, or among the first five.
 
-    Beside it, how often the classes that are most frequent in the training part are. `unseen` tells which users are.
+    Beside it, how often the classes that are most frequent in the training part are, and how often the event's own
+    type or category is. `unseen` tells which users are.
     """
     config = model.config
     test_unseen = np.where(unseen[history.users][:, None], targets.test, UNKNOWN)
@@ -118,10 +119,11 @@ def measure_heads(
     ranks = np.full(wanted.shape, np.iinfo(np.int32).max, np.int32)
     for rows, found in _ranks(model, history, stretches.where(is_measured), wanted):
         ranks[rows] = found
-    frequent = _ranks_by_frequency(targets.learnt, wanted, config)
+    frequent, at_hand = _ranks_by_frequency(targets.learnt, wanted, config), _at_hand(history, config)
     return {
         part: {
             head: _shares(ranks[known, place], frequent[known, place])
+            | {"at_hand_top1": _share(at_hand[known, place] == right[known, place])}
             for place, head in enumerate(config.heads)
             for known in (right[:, place] != UNKNOWN,)
         }
@@ -152,9 +154,22 @@ def _ranks_by_frequency(learnt: Classes, wanted: Classes, config: LSTMConfig) ->
     return ranks
 
 
+def _at_hand(history: History, config: LSTMConfig) -> Classes:
+    """Return each event's own type and category `(events, heads)`: what one would name who knows nothing else."""
+    own = [
+        history.type_codes if head == NEXT_TYPE else bucket_of(history.categories, config.category_buckets)
+        for head in config.heads
+    ]
+    return np.column_stack(own).astype(np.int32)
+
+
 def _shares(ranks: Classes, frequent: Classes) -> dict[str, Any]:
     measured: dict[str, Any] = {"events": len(ranks)}
     for name, found in (("", ranks), ("most_frequent_", frequent)):
         for most in (1, 5):
-            measured[f"{name}top{most}"] = float((found < most).mean()) if len(found) else None
+            measured[f"{name}top{most}"] = _share(found < most)
     return measured
+
+
+def _share(right: Booleans) -> float | None:
+    return float(right.mean()) if len(right) else None

@@ -198,7 +198,7 @@ def _table(metrics: dict[str, Any]) -> Table:
 def _heads_table(heads: dict[str, Any]) -> Table:
     """Show how often the further heads are right in the test part, a column a head."""
     table = Table("", *heads, title="further heads, test part")
-    for name in ("events", "top1", "most_frequent_top1", "top5", "most_frequent_top5"):
+    for name in ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5"):
         values = [found[name] for found in heads.values()]
         cells = ("-" if value is None else f"{value:,}" if name == "events" else f"{value:.4f}" for value in values)
         table.add_row(name.replace("_", " "), *cells)

@@ -48,16 +48,17 @@ def trained(history):
     return train(history, QUICK, WITH_HEADS, ignore)
 
 
-def test_every_part_says_how_often_each_head_is_right_beside_the_most_frequent_classes(trained):
+def test_every_part_says_how_often_each_head_is_right_beside_what_needs_no_model(trained):
     assert list(trained.metrics) == ["validation", "test", "test_unseen_users"]
     for part in trained.metrics.values():
         assert list(part) == [*WITH_HEADS.horizons, "heads"]
         assert list(part["heads"]) == list(HEADS)
         for found in part["heads"].values():
-            assert list(found) == ["events", "top1", "top5", "most_frequent_top1", "most_frequent_top5"]
+            assert list(found) == ["events", "top1", "top5", "most_frequent_top1", "most_frequent_top5", "at_hand_top1"]
     heads = trained.metrics["test"]["heads"]
     assert heads["next_type"]["top1"] >= heads["next_type"]["most_frequent_top1"] - 0.01
     assert heads["purchase_category"]["top1"] > 2 * heads["purchase_category"]["most_frequent_top1"]
+    assert heads["purchase_category"]["at_hand_top1"] > 2 * heads["purchase_category"]["most_frequent_top1"]
     assert all(found["top5"] >= found["top1"] for found in heads.values())
 
 
