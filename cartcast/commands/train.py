@@ -48,7 +48,7 @@ def train(
         list[str] | None, typer.Option(help="Predict more: next_type, purchase_category; may be repeated.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same model.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the data; training stops when done.")] = 15,
+    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the data; training stops when done.")] = 12,
     hidden_size: Annotated[int, typer.Option(min=1, max=1024, help="Size of the LSTM's state.")] = 64,
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Train once more at the end, on all data up to the last event.")
