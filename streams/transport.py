@@ -42,11 +42,19 @@ class BatchConsumer(driver.Consumer):
 
         Also replaces: a sleep of a second while every partition is paused. Why: they are paused until the tables are
         recovered, so the first events after each rebalance would wait for the end of that second.
+
+        Adds to: waiting for records. Why: what aiokafka hands out while a rebalance goes on or a seek is made may
+        begin after records that were fetched before and dropped, and the seek that brings those back comes too early
+        for it: it would be taken for the next in order, and they for repeats. So it is dropped as well.
         """
         if self.flow_active and not self._get_active_partitions():
             await asyncio.sleep(_ALL_PAUSED_SECONDS)
             return {}, set()
+        before = self._position_changes()
         records, active = await super()._wait_next_records(timeout)
+        if records and before != self._position_changes():
+            await self.perform_seek()
+            return {}, set()
         if records:
             records = {
                 tp: [Fetch.of(batch)] if tp.topic == self.app.source_topic and batch else batch
@@ -116,13 +124,18 @@ class BatchConsumer(driver.Consumer):
         Why: aiokafka leaves a partition without a commit where it is, and what was fetched and dropped while the
         flow was suspended is lost. It starts at the beginning instead.
         """
+        self._seeks += 1
         committed = await super().seek_to_committed()
         uncommitted = [tp for tp in self.assignment() if tp.topic == self.app.source_topic and not committed.get(tp)]
         if uncommitted:
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, uncommitted))
         return committed
 
+    def _position_changes(self) -> tuple[int, int]:
+        return self.app.consumer_generation_id, self._seeks
+
     _secured: Mapping[TP, int] = {}
+    _seeks = 0
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):

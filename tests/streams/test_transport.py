@@ -125,6 +125,27 @@ async def test_a_fetch_of_the_source_topic_is_one_message_and_of_a_changelog_one
     assert {message.generation_id for message in messages} == {consumer.app.consumer_generation_id}
 
 
+@pytest.mark.parametrize("meanwhile", ["a rebalance", "a seek"])
+async def test_what_was_fetched_across_a_rebalance_or_a_seek_is_dropped_and_sought_again(consumer, meanwhile):
+    """It may begin after records that were dropped: the next fetch in order begins where the last commit was."""
+    consumer._thread.committed[EVENTS] = 5
+    handed_out = consumer._thread.getmany
+
+    async def getmany(*arguments):
+        if meanwhile == "a seek":
+            await consumer.seek_to_committed()
+        else:
+            consumer.app.consumer_generation_id += 1
+        return await handed_out(*arguments)
+
+    consumer._thread.getmany = getmany
+    assert await messages_of(consumer, {EVENTS: [record(EVENTS, 9)]}) == []
+    assert consumer._read_offset[EVENTS] == 5
+    consumer._thread.getmany = handed_out
+    (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
+    assert message.offset == 5
+
+
 async def test_a_fetch_reaches_the_agents_as_it_is(app, consumer):
     (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
     topic = app.topic(TOPICS.events, schema=FetchSchema())
@@ -229,6 +250,7 @@ def calls(function) -> str:
     [
         (Consumer, "getmany", "await self._wait_next_records(timeout)"),
         (Consumer, "getmany", "to_message(tp, record)"),
+        (Consumer, "perform_seek", "self._read_offset"),
         (Consumer, "_drain_messages", "self._add_gap(tp, "),
         (Consumer, "commit", "self.force_commit("),
         (Consumer, "force_commit", "self._filter_tps_with_pending_acks(topics)"),

