@@ -270,17 +270,6 @@ class Precision:
         self.scaler.update()
 
 
-def run_padded(
-    model: PropensityLSTM,
-    inputs: PackedFeatures,
-    carried: tuple[Tensor, Tensor],
-    dropouts: tuple[float, float] = (0.0, 0.0),
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Do what `PropensityLSTM.forward` does, as far as `padded_outputs` does."""
-    output, carried = padded_outputs(model, inputs, carried, dropouts)
-    return model.logits(output, inputs), carried
-
-
 def padded_outputs(
     model: PropensityLSTM,
     inputs: PackedFeatures,

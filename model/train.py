@@ -13,7 +13,7 @@ import torch
 from model.checkpoint import Calibration
 from model.errors import TrainingError
 from model.examples import Examples
-from model.fitting import Course, Fitting, Progress, TrainingSettings, fit, repeat, run_padded
+from model.fitting import Course, Fitting, Progress, TrainingSettings, fit, repeat
 from model.further import measure_heads
 from model.heads import PURCHASE_CATEGORY
 from model.history import History
@@ -31,7 +31,6 @@ __all__ = [
     "TrainingSettings",
     "calibrated",
     "predict_logits",
-    "run_padded",
     "train",
 ]
 

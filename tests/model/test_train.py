@@ -9,6 +9,7 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.errors import TrainingError
 from model.events import Event
 from model.features import NUMERIC_FEATURES, Features
+from model.fitting import padded_outputs
 from model.formats import read_events
 from model.history import read_history
 from model.lstm import HORIZONS, LSTMConfig, Packing, PropensityLSTM
@@ -16,7 +17,7 @@ from model.runs import Runs
 from model.simulator import SimulationSettings, simulate
 from model.split import TimeSplit
 from model.text import TOKENS
-from model.train import TrainingSettings, calibrated, predict_logits, run_padded, train
+from model.train import TrainingSettings, calibrated, predict_logits, train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
 QUICK = TrainingSettings(epochs=4, batch_events=1024, refit=False)
@@ -165,8 +166,8 @@ def test_the_padded_run_is_the_packed_run():
     packing = Packing.of(runs)
     model, packed = PropensityLSTM(SMALL), packing.pack(features, torch.device("cpu"))
     carried = torch.randn(len(runs.users), 8), torch.randn(len(runs.users), 8)
-    expected, (h, c) = model(packed, carried)
-    found, (h_padded, c_padded) = run_padded(model, packed, carried)
+    expected, (h, c) = model.outputs(packed, carried)
+    found, (h_padded, c_padded) = padded_outputs(model, packed, carried)
     torch.testing.assert_close(found, expected)
     longest = runs.lengths[packing.sequences] == runs.longest
     torch.testing.assert_close(h_padded[longest], h[longest])
