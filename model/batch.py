@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import xxhash
 
 from model.events import OTHER, TYPE_CODES
 from model.text import token_codes
+
+MAX_CHANNEL_CHARACTERS: Final = 200
+"""A context never makes an event bad: a channel of more characters is left out."""
 
 
 class EventLike(Protocol):
@@ -34,6 +37,8 @@ class EventLike(Protocol):
     def text(self) -> str | None: ...
     @property
     def rating(self) -> float | None: ...
+    @property
+    def channel(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class EventBatch:
     event_ids: list[str]
     item_ids: list[str | None]
     categories: list[str | None]
+    channels: list[str | None]
     type_codes: npt.NDArray[np.uint8]
     event_time_ms: npt.NDArray[np.int64]
     prices: npt.NDArray[np.float64]
@@ -72,6 +78,7 @@ def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
         event_ids=[one for batch in batches for one in batch.event_ids],
         item_ids=[one for batch in batches for one in batch.item_ids],
         categories=[one for batch in batches for one in batch.categories],
+        channels=[one for batch in batches for one in batch.channels],
         type_codes=np.concatenate([batch.type_codes for batch in batches]),
         event_time_ms=np.concatenate([batch.event_time_ms for batch in batches]),
         prices=np.concatenate([batch.prices for batch in batches]),
@@ -94,6 +101,11 @@ def id_code(identifier: str | None) -> int:
     return xxhash.xxh3_64_intdigest(identifier.encode()) % 65535 + 1
 
 
+def _channel(given: str | None) -> str | None:
+    """Return a channel's name; what is too long for a name, or empty, is none."""
+    return given if given and len(given) <= MAX_CHANNEL_CHARACTERS else None
+
+
 def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | None = None) -> EventBatch:
     """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given."""
     items = [event.item_id for event in events]
@@ -105,6 +117,7 @@ def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | Non
         event_ids=event_ids,
         item_ids=items,
         categories=categories,
+        channels=[_channel(event.channel) for event in events],
         type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if event.price is None else event.price for event in events], np.float64),

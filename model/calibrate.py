@@ -42,6 +42,18 @@ def fit_calibration(
     )
 
 
+def without_level(calibration: Calibration, logits: npt.NDArray[np.float64]) -> Calibration:
+    """Return the slopes alone, around the mean of `logits` `(events, horizons)`: the level is left as it is.
+
+    For a model that has learnt the time on which the calibration was fitted, and so its level, but may be as sure of
+    itself as its predecessor.
+    """
+    pairs = zip(calibration.slopes, logits.mean(axis=0).tolist(), strict=True)
+    return Calibration(
+        slopes=calibration.slopes, intercepts=tuple(float(mean * (1.0 - slope)) for slope, mean in pairs)
+    )
+
+
 def _fit(logits: npt.NDArray[np.float64], bought: Booleans, independent: int) -> tuple[float, float]:
     """Return slope and intercept; the mean logit is kept apart, so that the slope does not move the level."""
     if not 0 < bought.sum() < len(bought):

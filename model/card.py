@@ -107,7 +107,8 @@ def _decisions(config: LSTMConfig, calibration: Iterable[tuple[float, float]], t
     rows = [
         "## Calibration and thresholds",
         "",
-        "Both were fitted on the validation part. A threshold has the best F1 there.",
+        "Both were fitted on the validation part; of a model that was trained once more, the slope.",
+        "A threshold has the best F1 there.",
         "",
     ]
     rows += ["| horizon | slope | intercept | threshold |", "|---|---|---|---|"]

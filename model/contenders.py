@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from model.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
-from model.checkpoint import Checkpoint
+from model.checkpoint import Calibration, Checkpoint
 from model.comparison import Predictions
 from model.errors import EvaluationError
 from model.evaluated import Evaluated, epoch_ms
@@ -37,13 +38,21 @@ def with_unseeing_weights(checkpoint: Checkpoint, from_ms: int, notes: list[str]
         notes.append(
             "Measured with the weights from before the last fit on all data, which had seen less than those served."
         )
-        checkpoint, learnt_until = replace(checkpoint, model=checkpoint.before_refit), training.get("test_from")
+        checkpoint = replace(
+            checkpoint, model=checkpoint.before_refit, calibration=_calibration_before_refit(checkpoint)
+        )
+        learnt_until = training.get("test_from")
     if _is_later(learnt_until, from_ms):
         notes.append(
             f"This model has learnt from events until {learnt_until}, and the evaluated time begins earlier: what is "
             "said of it here flatters it. Evaluate later events."
         )
     return checkpoint
+
+
+def _calibration_before_refit(checkpoint: Checkpoint) -> Calibration:
+    found = checkpoint.training.get("calibration")
+    return checkpoint.calibration if found is None else msgspec.convert(found, Calibration)
 
 
 def _is_later(time: str | None, than_ms: int) -> bool:

@@ -47,12 +47,18 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     text: str | None = None
     context: dict[str, str] | None = None
 
+    @property
+    def channel(self) -> str | None:
+        """Where the shopper came from, as the context says."""
+        return None if self.context is None else self.context.get("channel")
+
 
 class Score(msgspec.Struct, frozen=True, gc=False):
     """One accepted event with its propensities at the standard horizons, as the scores topic and ClickHouse hold it.
 
     `propensity_*` is the probability of at least one purchase by this user after this event: in the rest of
-    the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds.
+    the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds. `channel` is what the
+    event's context says; `source_timestamp` is the Kafka timestamp of the event's record, from which delays count.
     """
 
     user_id: str
@@ -70,6 +76,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     source_partition: int
     source_offset: int
     scored_at: int
+    channel: str | None
+    source_timestamp: int
 
 
 def propensity_field(horizon: str) -> str:

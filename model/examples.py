@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from model.auxiliary import Answers, auxiliary_answers
 from model.further import Classes, Targets, answers_of
 from model.heads import Head
 from model.history import History
@@ -25,6 +26,8 @@ class Lessons:
     known: Booleans
     targets: Classes
     """What the further heads are to answer `(events, heads)`."""
+    auxiliary: Answers
+    """What the auxiliary tasks are to answer `(events, TASKS)`."""
 
     @property
     def base_rates(self) -> Floats:
@@ -85,11 +88,13 @@ class Examples:
     def of_training(self) -> Lessons:
         """Return what happened before the gap that precedes validation."""
         past = self.until(self.split.learnt_until_ms)
-        return Lessons(self.history, past, self.bought, self.learnt, self.targets.learnt)
+        auxiliary = auxiliary_answers(self.history, self.split.learnt_until_ms)
+        return Lessons(self.history, past, self.bought, self.learnt, self.targets.learnt, auxiliary)
 
     def of_all_time(self) -> Lessons:
         """Return everything, with the labels that the end of the data settles."""
-        return Lessons(self.history, self.until(None), self.bought, self.settled, self.targets.settled)
+        auxiliary = auxiliary_answers(self.history, self.split.end_ms + 1)
+        return Lessons(self.history, self.until(None), self.bought, self.settled, self.targets.settled, auxiliary)
 
     def unseen(self) -> Booleans:
         """Tell which users have no event that was learnt from `(users,)`."""

@@ -9,7 +9,7 @@ which calibration would have to take back. The heads begin at the base rates ins
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.auxiliary import AuxiliaryHeads
 from model.errors import TrainingError
 from model.examples import Lessons
 from model.further import Classes, class_shares
@@ -63,6 +64,10 @@ class TrainingSettings:
     """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
     further_weight: float = 0.1
     """What the cross entropy of a further head counts beside the horizons' mean log loss."""
+    auxiliary_weight: float = 1.0
+    """The same of an auxiliary task (`model.auxiliary`)."""
+    auxiliary_from_events: int = 100_000
+    """So many must a history have for auxiliary tasks to be asked: from less, the LSTM learns little beside them."""
 
 
 @dataclass(slots=True)
@@ -145,14 +150,18 @@ class Fitting:
     ) -> None:
         """Begin a training of `epochs`, of the settings' if not given, at whose end the learning rate is nothing."""
         self.model = model.to(device)
+        self._auxiliary = AuxiliaryHeads(model.config).to(device)
+        self._parameters = [*model.parameters(), *self._auxiliary.parameters()]
         self.settings = settings
         self._lessons = lessons
         self._device = device
         self._random = np.random.default_rng(settings.seed)
+        is_enough = len(lessons.history) >= settings.auxiliary_from_events
+        self._auxiliary_weight = settings.auxiliary_weight if is_enough else 0.0
         self.epochs = settings.epochs if epochs is None else epochs
         self._epochs_done = 0
         self._optimizer = torch.optim.AdamW(
-            model.parameters(),
+            self._parameters,
             lr=settings.learning_rate,
             weight_decay=1 / (settings.learning_rate * self._steps_of_an_epoch() * settings.remembered_epochs),
         )
@@ -192,6 +201,7 @@ class Fitting:
         """Return what `restore` needs to go on as if nothing had happened."""
         return {
             "model": self.model.state_dict(),
+            "auxiliary": self._auxiliary.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "epochs_done": self._epochs_done,
             "scaler": self._precision.scaler.state_dict(),
@@ -202,6 +212,7 @@ class Fitting:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        self._auxiliary.load_state_dict(state["auxiliary"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._epochs_done = state["epochs_done"]
         self._precision.scaler.load_state_dict(state["scaler"])
@@ -225,7 +236,12 @@ class Fitting:
         loss = losses.mean()
         for answers, right in zip(further.values(), self._lessons.targets[rows].T, strict=True):
             loss = loss + self.settings.further_weight * summed_cross_entropy(answers.float(), right)
-        self._precision.learn(loss / self.settings.batch_events, self.model, self._optimizer)
+        if self._auxiliary_weight:
+            with self._precision.autocast():
+                loss = loss + self._auxiliary_weight * self._auxiliary.loss(
+                    output, packed, self._lessons.auxiliary[rows]
+                )
+        self._precision.learn(loss / self.settings.batch_events, self._parameters, self._optimizer)
         h = h.index_put((users,), h_after.detach().float())
         return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
 
@@ -260,12 +276,12 @@ class Precision:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, self._dtype, enabled=self._device.type == "cuda")
 
-    def learn(self, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def learn(self, loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
         """Take one step down the loss, with gradients of bounded length."""
         optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own stub has no types here
         self.scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
         self.scaler.step(optimizer)
         self.scaler.update()
 

@@ -16,7 +16,7 @@ import xxhash
 from model.append import Source, append_events
 from model.batch import EventBatch, batch_of
 from model.category_names import CODES, CategoryNames
-from model.errors import TrainingError
+from model.errors import FormatError, TrainingError
 from model.events import PURCHASE, Event
 from model.features import Features, features_of
 from model.formats import BadRow
@@ -38,6 +38,7 @@ _COLUMNS: Final = (
     "tokens",
 )
 _COLUMNS_OF_FEATURES: Final = 5
+_MOST_OUT_OF_ORDER: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,16 @@ class History:
     def out_of_order(self) -> int:
         """How many events arrived after a later one of their user."""
         return sum(int((self.time_ms[part] < self.applied_ms[part]).sum()) for part in self.parts())
+
+    def require_order(self) -> int:
+        """Return `out_of_order`; raises FormatError if that is no longer lateness but a history without order."""
+        late = self.out_of_order
+        if late > _MOST_OUT_OF_ORDER * len(self):
+            raise FormatError(
+                f"{late:,} of {len(self):,} events come after a later one of their user: "
+                "the history is not sorted by time; sort it, oldest first"
+            )
+        return late
 
     def parts(self) -> Iterator[slice]:
         """Cut the rows between users into parts that memory can hold: an end is the first user's beyond the size."""

@@ -29,6 +29,7 @@ def rebuild_steps(codec: StateCodec, states: npt.NDArray[np.void]) -> Steps | No
     stale = codec.stale(states)
     states["sequence"]["model"][stale] = codec.model_code
     states["carried"][stale] = 0.0
+    states["latest"][stale] = np.nan  # another model's
     stale = stale[states["sequence"]["events"][stale] > 0]
     if not len(stale):
         return None
@@ -43,12 +44,21 @@ def finish_rebuild(states: npt.NDArray[np.void], steps: Steps, scored: Scored) -
 
 def begin(states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source) -> Begun:
     """Append a batch to the states in place and prepare what the model is asked; `users[i]` is event i's state."""
-    appended = append_events(states["sequence"], users, batch, source)
+    return prepare(states, append_events(states["sequence"], users, batch, source))
+
+
+def prepare(states: npt.NDArray[np.void], appended: Appended) -> Begun:
+    """Compute what the model is asked about events that have been appended to these states."""
     carried = states["carried"][Runs.of(appended.users).users]
     return Begun(appended, Steps(features_of(appended), appended.users, carried))
 
 
 def finish(states: npt.NDArray[np.void], begun: Begun, scored: Scored) -> npt.NDArray[np.float32]:
-    """Store the carried numbers; return the propensities `(accepted, horizons)` of `begun.appended.rows`."""
-    states["carried"][Runs.of(begun.steps.users).users] = scored.carried
+    """Store the carried numbers and each user's latest propensities.
+
+    Returns the propensities `(accepted, horizons)` of `begun.appended.rows`.
+    """
+    runs = Runs.of(begun.steps.users)
+    states["carried"][runs.users] = scored.carried
+    states["latest"][runs.users] = scored.propensities[runs.ends]
     return scored.propensities

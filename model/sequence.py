@@ -50,9 +50,12 @@ SEQUENCE: Final = np.dtype(
 )
 
 
-def state_dtype(carried_floats: int) -> np.dtype[np.void]:
-    """Return the table value's dtype for a model that carries `carried_floats` numbers from event to event."""
-    return np.dtype([("sequence", SEQUENCE), ("carried", "<f4", (carried_floats,))])
+def state_dtype(carried_floats: int, horizons: int) -> np.dtype[np.void]:
+    """Return the table value's dtype for a model that carries `carried_floats` numbers from event to event.
+
+    `latest` are the propensities after the last event, one a horizon, NaN if they are not known: look-ups read them.
+    """
+    return np.dtype([("sequence", SEQUENCE), ("carried", "<f4", (carried_floats,)), ("latest", "<f4", (horizons,))])
 
 
 def new_sequences(users: int) -> npt.NDArray[np.void]:

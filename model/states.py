@@ -11,6 +11,8 @@ from model.batch import EventBatch
 from model.errors import CartcastError
 from model.sequence import LAYOUT, SEQUENCE, new_sequences, state_dtype
 
+STANDARD_HORIZONS: Final = 3
+"""Session, 1 h, 24 h."""
 _LARGEST_LOG_PRICE: Final = 709.5
 """The ring's half precision rounds the logarithm of the largest floats up to one that has no price."""
 
@@ -20,18 +22,20 @@ class StateLayoutError(CartcastError):
 
 
 class StateCodec:
-    """Turns table values into `(users,)` arrays of `state_dtype(carried_floats)` and back.
+    """Turns table values into `(users,)` arrays of `state_dtype(carried_floats, horizons)` and back.
 
     `model_code` names the model whose numbers are carried; a state that another model wrote is stale.
     """
 
-    def __init__(self, carried_floats: int, model_code: int) -> None:
-        self.dtype = state_dtype(carried_floats)
+    def __init__(self, carried_floats: int, model_code: int, horizons: int = STANDARD_HORIZONS) -> None:
+        self.dtype = state_dtype(carried_floats, horizons)
         self.model_code = model_code
         blank = np.zeros(1, self.dtype)
         blank["sequence"] = new_sequences(1)
         blank["sequence"]["model"] = model_code
+        blank["latest"] = np.nan
         self._blank = blank.tobytes()
+        self._latest_bytes = blank["latest"].nbytes
 
     def gather(self, values: Sequence[bytes | None]) -> npt.NDArray[np.void]:
         """Return a writable array of the values' records, fresh ones for users without a value.
@@ -56,14 +60,21 @@ class StateCodec:
         return np.flatnonzero(states["sequence"]["model"] != self.model_code)
 
     def _resized(self, record: bytes) -> bytes:
-        """Fit the value of a model that carries more or fewer numbers: keep the sequence, mark it stale."""
+        """Fit a value of another size: keep the sequence, and what this model carries, if it wrote the value.
+
+        The value of a model that carries more or fewer numbers is stale. Values from before there was `latest` lack it.
+        """
         if len(record) == self.dtype.itemsize:
             return record
         if len(record) < SEQUENCE.itemsize:
             raise _layout_error(f"{len(record)} bytes")
-        sequence = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE).copy()
-        sequence["model"] = 0
-        return sequence.tobytes() + bytes(self.dtype.itemsize - SEQUENCE.itemsize)
+        fitted = np.frombuffer(self._blank, self.dtype).copy()
+        fitted["sequence"] = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE)
+        without_latest = self.dtype.itemsize - self._latest_bytes
+        if len(record) == without_latest and fitted["sequence"]["model"][0] == self.model_code:
+            return record + fitted.tobytes()[without_latest:]
+        fitted["sequence"]["model"] = 0
+        return fitted.tobytes()
 
 
 def _layout_error(what: str) -> StateLayoutError:
@@ -88,6 +99,7 @@ def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
         event_ids=[""] * count,
         item_ids=[None] * count,
         categories=[None] * count,
+        channels=[None] * count,
         type_codes=ring["type"],
         event_time_ms=ring["time_s"].astype(np.int64) * 1000,
         prices=np.expm1(np.minimum(ring["price"].astype(np.float64), _LARGEST_LOG_PRICE)),

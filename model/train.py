@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import torch
 
@@ -50,7 +51,7 @@ class Trained:
     metrics: dict[str, Any]
     training: dict[str, Any]
     before_refit: PropensityLSTM | None = None
-    """What calibration, thresholds and metrics were measured with, if that is another model."""
+    """What thresholds and metrics were measured with, if that is another model."""
     category_names: dict[int, str] = field(default_factory=dict)
     """By bucket, if a head predicts categories."""
 
@@ -66,9 +67,9 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
 ) -> Trained:
     """Train, calibrate and evaluate; the same inputs give the same result on the same machine and thread count.
 
-    With `settings.refit` the model is then trained once more, on all data; calibration, thresholds and metrics stay
-    those of the first model, which had not seen the time that they were measured on. `kept` is told the state after
-    each epoch, and asked for it first. Raises TrainingError if the data cannot train a model.
+    With `settings.refit` the model is then trained once more, on all data; thresholds and metrics stay those of the
+    first model, which had not seen the time that they were measured on, and of its calibration the slopes. `kept` is
+    told the state after each epoch, and asked for it first. Raises TrainingError if the data cannot train a model.
     """
     torch.set_num_threads(settings.threads)
     split = TimeSplit.of(history.applied_ms, longest_horizon_ms(config.horizons))
@@ -84,10 +85,12 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     if config.heads:
         found = measure_heads(model, history, examples.until(None), examples.targets, examples.unseen())
         metrics = {part: measured | {"heads": found[part]} for part, measured in metrics.items()}
-    before_refit = model.cpu() if settings.refit else None
+    before_refit, served = None, calibration
     if settings.refit:
+        before_refit, served = model.cpu(), judged.calibration_of_successor(calibration)
         model = trainer.refit(course.best_epoch, _part_of(progress, 0.5, 1.0))
     description = _describe(examples, settings) | {
+        "calibration": msgspec.structs.asdict(calibration),
         "epochs": course.epochs,
         "best_epoch": course.best_epoch,
         "curves": course.curves,
@@ -95,7 +98,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
         "device": device.type,
     }
     names = history.names_of_categories(config.category_buckets) if PURCHASE_CATEGORY in config.heads else {}
-    return Trained(model.cpu(), calibration, metrics, description, before_refit, names)
+    return Trained(model.cpu(), served, metrics, description, before_refit, names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from model.calibrate import fit_calibration
+from model.calibrate import fit_calibration, without_level
 from model.checkpoint import Calibration
 from model.examples import Examples
 from model.labels import Booleans, Integers
@@ -54,6 +54,10 @@ class KeptBack:
         examples, rows = self.examples, self.rows
         users = examples.history.users[rows]
         return fit_calibration(self.logits, examples.bought[rows], examples.validation[rows], users)
+
+    def calibration_of_successor(self, calibration: Calibration) -> Calibration:
+        """Return what of this model's calibration holds for one that has learnt the kept-back time too."""
+        return without_level(calibration, self.logits[self.examples.validation[self.rows].any(axis=1)])
 
     def thresholds(self, calibration: Calibration) -> list[float]:
         """Return the propensities, one a horizon, whose decisions have the best F1 in the validation part."""

@@ -36,6 +36,12 @@ class InvalidEvent(Exception):  # noqa: N818 - exceptions here are named as fact
         self.error = error
 
 
+class WireContext(msgspec.Struct, gc=False):
+    """What is read of an event's context."""
+
+    channel: str | None = None
+
+
 class WireEvent(msgspec.Struct, gc=False):
     """The fields of an event that scoring reads, in the types that nearly every producer sends."""
 
@@ -50,6 +56,11 @@ class WireEvent(msgspec.Struct, gc=False):
     quantity: float | None = None
     rating: float | None = None
     text: str | None = None
+    context: WireContext | None = None
+
+    @property
+    def channel(self) -> str | None:
+        return None if self.context is None else self.context.channel
 
 
 class _Number(str):
@@ -76,6 +87,7 @@ def judge(value: bytes | None) -> WireEvent:
         quantity=_optional_number(fields, "quantity"),
         rating=_optional_number(fields, "rating"),
         text=_optional_text(fields, "text"),
+        context=_context(fields.get("context")),
     )
     if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
@@ -169,6 +181,15 @@ def _optional_id(fields: dict[str, Any], field: str) -> str | None:
 def _optional_text(fields: dict[str, Any], field: str) -> str | None:
     given = fields.get(field)
     return None if given is None else _text_of(field, given)
+
+
+def _context(given: object) -> WireContext | None:
+    """Return what can be read of a context; it is for people, and no context makes an event bad."""
+    channel = given.get("channel") if isinstance(given, dict) else None
+    try:
+        return WireContext(_text_of("channel", channel)) if type(channel) is str else None
+    except InvalidEvent:
+        return None
 
 
 def _type(given: object) -> str:

@@ -5,7 +5,9 @@ under light load a request never waits for company, under heavy load company has
 """
 
 import queue
+import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
@@ -52,10 +54,17 @@ class Scored:
     """What the further heads answer `(events,)`; records without fields if there is none."""
 
 
-def select_device(name: str) -> torch.device:
-    """Return the device that a setting names; `auto` is CUDA if there is one, else the CPU."""
+def select_device(
+    name: str, *, instance_id: str | None = None, count_gpus: Callable[[], int] = torch.cuda.device_count
+) -> torch.device:
+    """Return the device that a setting names; `auto` is a GPU if there is one, else the CPU.
+
+    Of several GPUs `auto` takes the one whose number the instance id ends with, counted round: so `worker-0` to
+    `worker-7` share four GPUs in pairs. An id without a number, or none, is the first. Raises CheckpointError.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        gpus = count_gpus()
+        return torch.device("cuda", instance_number(instance_id) % gpus) if gpus else torch.device("cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -64,6 +73,12 @@ def select_device(name: str) -> torch.device:
             f"device {name!r} is not usable here: choose auto or cpu (--device, worker.device)"
         ) from None
     return device
+
+
+def instance_number(instance_id: str | None) -> int:
+    """Return the number at the end of an instance id, as Kubernetes' StatefulSets give it; 0 if there is none."""
+    digits = re.search(r"([0-9]{1,9})$", instance_id or "")
+    return int(digits.group(1)) if digits else 0
 
 
 class Scorer:

@@ -35,17 +35,22 @@ _ROWS_TO_GUESS_FROM: Final = 20
 
 
 def read_events(
-    path: Path, format_name: str, *, strict: bool = False, on_bytes: Callable[[int], None] | None = None
+    path: Path,
+    format_name: str,
+    *,
+    strict: bool = False,
+    on_bytes: Callable[[int], None] | None = None,
+    on_blank: Callable[[], None] | None = None,
 ) -> Iterator[Event | BadRow]:
     """Yield the events of a file in file order, and in their place the rows that are none.
 
     Memory does not grow with the file. `.gz` is unpacked on the way. `on_bytes` is told now and then how many bytes
-    of the (packed) file have been read. Raises FormatError for an unknown format, a file that is missing, empty, cut
-    short or of another format, and with `strict` for the first bad row.
+    of the (packed) file have been read, `on_blank` of every blank line: it is no row. Raises FormatError for an unknown
+    format, a file that is missing, empty, cut short or of another format, and with `strict` for the first bad row.
     """
     if format_name not in FORMATS:
         raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
-    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](read_lines(path, on_bytes)))
+    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](read_lines(path, on_bytes, on_blank)))
     return _strictly(path, rows) if strict else rows
 
 

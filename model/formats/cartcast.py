@@ -31,4 +31,5 @@ def _event(raw: bytes) -> Event:
         return _DECODER.decode(raw)
     except msgspec.ValidationError:  # a number as an id, a time as text, a context that is not flat
         wire = judge(raw)
-        return Event(**{name: getattr(wire, name) for name in wire.__struct_fields__})
+        fields = {name: getattr(wire, name) for name in wire.__struct_fields__}
+        return Event(**fields | {"context": {"channel": wire.channel} if wire.channel else None})

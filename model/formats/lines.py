@@ -16,8 +16,10 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _LINES_BETWEEN_REPORTS: Final = 1000
 
 
-def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Iterator[Line]:
-    """Yield a file's lines without their ends; lines with nothing in them are counted but not yielded.
+def read_lines(
+    path: Path, on_bytes: Callable[[int], None] | None = None, on_blank: Callable[[], None] | None = None
+) -> Iterator[Line]:
+    """Yield a file's lines without their ends; of lines with nothing but spaces in them `on_blank` is told instead.
 
     A line longer than MAX_LINE_BYTES is cut one byte above it, so that a file without line ends fits in memory.
     Raises FormatError if the file cannot be read to its end.
@@ -25,11 +27,14 @@ def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Ite
     number = 0
     try:
         with path.open("rb") as file:
+            report = on_bytes if file.seekable() else None  # a pipe does not know how far it has been read
             for number, content in enumerate(_contents(_unpacked(file)), start=1):
-                if on_bytes is not None and number % _LINES_BETWEEN_REPORTS == 0:
-                    on_bytes(file.tell())
-                if content:
+                if report is not None and number % _LINES_BETWEEN_REPORTS == 0:
+                    report(file.tell())
+                if content and not content.isspace():
                     yield number, content
+                elif on_blank is not None:
+                    on_blank()
     except (EOFError, zlib.error, gzip.BadGzipFile) as failure:
         raise FormatError(f"{path} is damaged after line {number}: {_lower_first(failure)}; fetch it again") from None
     except OSError as failure:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from model.calibrate import fit_calibration
+from model.calibrate import fit_calibration, without_level
+from model.checkpoint import Calibration
 
 
 def labels_of(logits, random):
@@ -15,6 +16,14 @@ def test_a_known_distortion_is_found():
     calibration = fit_calibration(distorted, labels_of(honest, random), np.ones(honest.shape, np.bool_))
     assert calibration.slopes == pytest.approx([2.0, 0.5], rel=0.03)
     assert calibration.intercepts == pytest.approx([0.5, -1.0], abs=0.05)
+
+
+def test_without_its_level_a_calibration_turns_around_the_mean_logit():
+    logits = np.array([[-3.0, 0.0], [-1.0, 4.0]])
+    kept = without_level(Calibration(slopes=(2.0, 0.5), intercepts=(9.0, -9.0)), logits)
+    calibrated = logits * kept.slopes + kept.intercepts
+    assert calibrated.mean(axis=0) == pytest.approx(logits.mean(axis=0))
+    assert np.diff(calibrated, axis=0)[0] == pytest.approx([4.0, 2.0])
 
 
 def test_unknown_labels_play_no_part():

@@ -43,6 +43,7 @@ def assert_same_batch(batch, expected):
     assert batch.event_ids == expected.event_ids
     assert batch.item_ids == expected.item_ids
     assert batch.categories == expected.categories
+    assert batch.channels == expected.channels
 
 
 @given(values)

@@ -1,5 +1,7 @@
 import gzip
 import json
+import os
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -139,3 +141,14 @@ def test_an_unknown_format_names_the_known_ones(tmp_path):
 def test_a_content_id_is_that_of_its_fields_alone(left, right):
     if all("\x1f" not in field for field in left + right) and left and right:
         assert (content_id(*left) == content_id(*right)) == (left == right)
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    line = b'{"event_id":"e","user_id":"u","type":"view","ts":1767571200000}\n'
+    writer = Thread(target=lambda: pipe.write_bytes(line * 3000))
+    writer.start()
+    rows = list(read_events(pipe, "cartcast", on_bytes=lambda _: None))
+    writer.join()
+    assert len(rows) == 3000

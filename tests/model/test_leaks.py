@@ -16,7 +16,7 @@ from model.split import TimeSplit
 from model.train import TrainingSettings, train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
-QUICK = TrainingSettings(epochs=2, batch_events=1024, refit=False)
+QUICK = TrainingSettings(epochs=2, batch_events=1024, refit=False, auxiliary_from_events=0)
 DAY_MS = 86_400_000
 FEATURES = ("numeric", "items", "categories", "tokens")
 

@@ -11,7 +11,7 @@ from model.simulator import SimulationSettings, simulate
 from model.train import TrainingSettings, train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
-QUICK = TrainingSettings(epochs=3, batch_events=1024)
+QUICK = TrainingSettings(epochs=3, batch_events=1024, auxiliary_from_events=0)
 
 
 class PowerFailureError(Exception):

@@ -116,3 +116,25 @@ def test_a_stale_state_without_events_needs_no_rebuild(checkpoint):
     states["sequence"]["model"] = 99
     assert rebuild_steps(codec, states) is None
     assert states["sequence"]["model"].tolist() == [checkpoint.code]
+
+
+def test_a_state_keeps_the_propensities_after_its_last_event(checkpoint):
+    events = shoppers_events(150, users=USERS - 1)
+    propensities, states = score_in_batches(checkpoint, events, 40)
+    for user in range(USERS - 1):
+        last = max(row for row, event in enumerate(events) if event.user_id == str(user))
+        np.testing.assert_array_equal(states["latest"][user], propensities[last])
+    assert np.isnan(states["latest"][USERS - 1]).all()
+    begin_again = begin(states, *columns(events[-5:], 150))
+    before = states["latest"].copy()
+    finish(states, begin_again, Scorer(checkpoint, CPU).score(begin_again.steps))
+    np.testing.assert_array_equal(states["latest"], before)  # duplicates change nothing
+
+
+def test_propensities_of_another_model_are_forgotten_with_what_it_carried(checkpoint):
+    codec = codec_of(checkpoint)
+    _, states = score_in_batches(checkpoint, shoppers_events(60), 60)
+    states["sequence"]["model"][2] = 99
+    rebuild_steps(codec, states)
+    assert np.isnan(states["latest"][2]).all()
+    assert np.isfinite(np.delete(states["latest"], 2, axis=0)).all()

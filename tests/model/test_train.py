@@ -1,6 +1,7 @@
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -76,8 +77,13 @@ def refitted(history):
 def test_a_refit_changes_the_weights_but_nothing_that_was_measured(trained, refitted):
     assert not torch.equal(refitted.model.heads.weight, trained.model.heads.weight)
     assert refitted.metrics == trained.metrics
-    assert refitted.calibration == trained.calibration
+    assert refitted.training["calibration"] == msgspec.structs.asdict(trained.calibration)
     assert refitted.training["thresholds"] == trained.training["thresholds"]
+
+
+def test_a_refit_keeps_the_calibrations_slopes_but_not_its_level(trained, refitted):
+    assert refitted.calibration.slopes == trained.calibration.slopes
+    assert refitted.calibration.intercepts != trained.calibration.intercepts
 
 
 def test_a_refit_learns_from_the_newest_events(history, refitted):

@@ -59,7 +59,7 @@ _plausible = {
     "price": st.floats(0, 1e9).map(repr) | st.integers(0, 10**6).map(str),
     "quantity": st.integers(1, 9).map(str),
     "text": strings | _unescaped,
-    "context": st.just('{"device":"phone"}'),
+    "context": st.just('{"device":"phone"}') | strings.map(lambda text: f'{{"channel":{text}}}') | _others,
     "ts": st.integers(946684800000, 4102444799999).map(str) | st.just('"2017-11-24T16:00:17Z"'),
     "event_id": _unescaped,
     "type": _unescaped,

@@ -1,0 +1,128 @@
+"""Which of a shopper's stored events moved a propensity: each is left out in turn, and the model is asked again.
+
+Exact leave-one-out over the ring (Li, Monroe and Jurafsky, "Understanding neural networks through representation
+erasure", 2016): no gradient, no approximation, and every feature that an event has a part in - counts, gaps, the first
+view of what is carted later - is computed anew without it. What lies before the ring is forgotten, so the propensity
+that is explained is the one that the ring alone gives; `Explanation.from_ring` is to be shown beside the published one.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model.checkpoint import Checkpoint
+from model.features import features_of
+from model.runs import Runs
+from model.sequence import REMEMBERED_IDS, RING_EVENTS
+from model.states import replay_rings
+from model.worker import Scorer, Steps
+
+Floats = npt.NDArray[np.float64]
+
+_LEAST: Final = 1e-6
+"""Log-odds are taken of propensities as they are published: never exactly 0 or 1."""
+
+
+def log_odds(propensities: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Return log(p / (1 - p)); NaN stays NaN."""
+    clipped = np.clip(propensities.astype(np.float64), _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why the propensities after one event are what they are."""
+
+    events: npt.NDArray[np.void]
+    """The stored events up to the one that is explained, which is the last `(events,)`; records of the ring."""
+    hashes: npt.NDArray[np.uint64]
+    """Their ids' hashes (`model.batch.event_hash`)."""
+    earlier: int
+    """How many accepted events lie before the first of them, forgotten but for what the LSTM carries."""
+    from_ring: Floats
+    """What the stored events alone give `(horizons,)`."""
+    without: Floats
+    """What they give without event i `(events, horizons)`; NaN if nothing is left."""
+
+    @property
+    def contributions(self) -> Floats:
+        """How much higher event i makes the propensities `(events, horizons)`."""
+        return self.from_ring - self.without
+
+    @property
+    def log_odds(self) -> Floats:
+        """The same in log-odds, where a step from .01 to .02 counts as much as one from .5 to .67."""
+        return log_odds(self.from_ring) - log_odds(self.without)
+
+
+class Explainer:
+    """Explains sequence states with a checkpoint of its own on the CPU, beside whatever device scores the stream."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        own = replace(checkpoint, model=copy.deepcopy(checkpoint.model))  # a Scorer moves its model to its device
+        self._scorer = Scorer(own, torch.device("cpu"))
+        self._carried_floats = checkpoint.model.config.carried_floats
+        self.horizons = checkpoint.model.config.horizons
+
+    def explain(self, sequence: npt.NDArray[np.void], place: int = -1) -> Explanation:
+        """Explain the propensities after a stored event; `sequence` is one SEQUENCE record `(1,)`.
+
+        `place` counts the stored events from the oldest, or from the end if negative. Raises IndexError if there is no
+        such event.
+        """
+        slots = stored_slots(sequence)
+        shown = slots[: range(len(slots))[place] + 1]
+        kept = np.zeros((len(shown) + 1, RING_EVENTS), np.bool_)
+        kept[:, shown] = True
+        kept[1 + np.arange(len(shown)), shown] = False
+        propensities = self.propensities(sequence, kept)
+        return Explanation(
+            events=sequence["ring"][0, shown],
+            hashes=ring_hashes(sequence)[shown],
+            earlier=int(sequence["events"][0]) - len(slots),
+            from_ring=propensities[0],
+            without=propensities[1:],
+        )
+
+    def from_ring(self, sequence: npt.NDArray[np.void]) -> Floats:
+        """Return the propensities after the last event that the stored events alone give `(horizons,)`."""
+        kept = np.ones((1, RING_EVENTS), np.bool_)
+        return np.asarray(self.propensities(sequence, kept)[0])
+
+    def propensities(self, sequence: npt.NDArray[np.void], kept: npt.NDArray[np.bool_]) -> Floats:
+        """Return the propensities after the last of the events that each row of `kept` keeps `(variants, horizons)`.
+
+        `kept` is `(variants, RING_EVENTS)`; a variant without events has none: NaN.
+        """
+        variants = np.repeat(sequence, len(kept))
+        variants["ring"]["time_s"][~kept] = 0  # an empty slot
+        replayed = replay_rings(variants)
+        runs = Runs.of(replayed.users)
+        steps = Steps(
+            features_of(replayed), replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float32)
+        )
+        found = np.full((len(kept), len(self.horizons)), np.nan)
+        found[runs.users] = self._scorer.score(steps).propensities[runs.ends]
+        return found
+
+
+def stored_slots(sequence: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """Return the ring slots of one `(1,)` record that hold an event, oldest first."""
+    return np.flatnonzero(sequence["ring"]["time_s"][0])
+
+
+def place_of(sequence: npt.NDArray[np.void], event_hash: int) -> int | None:
+    """Return the place among the stored events of the one whose id has this hash; None if it is not stored."""
+    slots = stored_slots(sequence)
+    found = np.flatnonzero(ring_hashes(sequence)[slots] == np.uint64(event_hash))
+    return int(found[-1]) if len(found) else None
+
+
+def ring_hashes(sequence: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+    """Return the id hash of each ring slot's event; more ids are remembered than events, both end with the latest."""
+    hashes: npt.NDArray[np.uint64] = sequence["event_hashes"][0, REMEMBERED_IDS - RING_EVENTS :]
+    return hashes
