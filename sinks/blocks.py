@@ -17,6 +17,8 @@ from sinks.errors import RowsRefusedError
 from sinks.table import ScoresTable
 
 MAX_OFFSET: Final = 2**63 - 1
+MAX_REPEATS: Final = 20
+"""More often than this no server dies between a token and its rows; then the rows are not what they seem."""
 NO_COORDINATES: Final = "headers: no source topic, partition and offset"
 NO_OBJECT: Final = "value: not one JSON object"
 
@@ -62,6 +64,13 @@ class _AnyObject(msgspec.Struct):
     """No fields: the decoder checks that the bytes are one JSON object and builds nothing of what is in it."""
 
 
+class _Coordinates(msgspec.Struct):
+    source_topic: str
+    source_partition: int
+    source_offset: int
+
+
+_decode_coordinates = msgspec.json.Decoder(_Coordinates).decode
 _check_object = msgspec.json.Decoder(_AnyObject).decode
 
 
@@ -79,7 +88,7 @@ def make_block(first: int, records: Sequence[Record], stored: Mapping[Source, in
             if not last < offset <= MAX_OFFSET:
                 repeats += _is_repeat(offset)
                 continue
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, SystemError):  # the last: the name of a header is not UTF-8
             rejected.append(Rejected(record, NO_COORDINATES))
             continue
         highest.pop(source, None)  # the most recently raised is the last
@@ -158,17 +167,29 @@ def _insert(table: ScoresTable, rows: list[Record], token: str, *, tried_before:
     """
     values = [row.value() or b"" for row in rows]
     table.insert(values, token)
-    while tried_before and _are_missing(table, rows):
+    for _ in range(MAX_REPEATS):
+        if not (tried_before and _are_missing(table, rows)):
+            return
         log.warning("the table knows the token of rows that it lacks", token=token)
         token += "/again"
         table.insert(values, token)
+    raise RowsRefusedError("columns source_topic, source_partition, source_offset: not found as they were inserted")
 
 
 def _are_missing(table: ScoresTable, rows: list[Record]) -> bool:
-    offsets: dict[Source, list[int]] = {}
+    offsets: dict[Source, set[int]] = {}
     for row in rows:
+        source, offset = _stored_under(row)
+        offsets.setdefault(source, set()).add(offset)  # rows of the same coordinates may be one row by now
+    counts = [table.count(source, min(each), max(each)) for source, each in offsets.items()]
+    return None not in counts and sum(count or 0 for count in counts) < sum(map(len, offsets.values()))
+
+
+def _stored_under(row: Record) -> tuple[Source, int]:
+    """Return the coordinates that the table finds the row under: the value's, should they contradict the headers'."""
+    try:
+        value = _decode_coordinates(row.value() or b"")
+    except msgspec.DecodeError:  # as text, for example, which the table reads as well
         headers = dict(row.headers() or ())
-        source = headers["topic"].decode(), int(headers["partition"])
-        offsets.setdefault(source, []).append(int(headers["offset"]))
-    counts = [table.count(source, each[0], each[-1]) for source, each in offsets.items()]
-    return None not in counts and sum(count or 0 for count in counts) < len(rows)
+        return (headers["topic"].decode(), int(headers["partition"])), int(headers["offset"])
+    return (value.source_topic, value.source_partition), value.source_offset

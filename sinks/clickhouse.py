@@ -11,14 +11,20 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httputil import get_pool_manager
 
+from model.tls_failures import tls_failure
+from model.tls_probe import client_context, why_tls_fails
 from sinks.errors import RowsRefusedError, SinkError, UnavailableError
 from sinks.settings import ClickHouseSettings
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
 ANSWER_TIMEOUT_SECONDS: Final = 60
+TLS_PORT: Final = 8443
 
-_ACCESS_CODES: Final = frozenset({192, 193, 194, 497, 516})
-"""UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED."""
+VARIABLES: Final = "CARTCAST_CLICKHOUSE__"
+_ACCESS_CODES: Final = frozenset({192, 193, 194, 516})
+"""UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED."""
+_DENIED: Final = 497
+"""ACCESS_DENIED: the user is known, but lacks a grant."""
 _SCHEMA_CODES: Final = frozenset({16, 47, 60, 81})
 """NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE."""
 _ROW_CODES: Final = frozenset(
@@ -29,6 +35,7 @@ _ROW_CODES: Final = frozenset(
 _READING_COLUMN: Final = re.compile(r"while reading the value of key (\w+)")
 _BROKEN_RULE: Final = re.compile(r"Constraint `(\w+)`")
 _SYSTEM_ERROR: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
+_MISSING_GRANT: Final = re.compile(r"necessary to have the grant ([^.]+(?:\.[^\s.]+)?)")
 _FOREIGN_SERVER: Final = re.compile(r"HTTP status 4\d\d")
 
 
@@ -45,7 +52,7 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Cli
         return clickhouse_connect.get_client(
             interface=url.scheme,
             host=url.hostname,
-            port=url.port or (8443 if url.scheme == "https" else 8123),
+            port=url.port or (TLS_PORT if url.scheme == "https" else 8123),
             proxy_path=url.path,
             username=settings.user,
             password=settings.password.get_secret_value(),
@@ -54,7 +61,8 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Cli
             send_receive_timeout=ANSWER_TIMEOUT_SECONDS,
             autogenerate_session_id=False,
             client_name="cartcast",
-            pool_mgr=get_pool_manager(),
+            client_cert=settings.authenticating_certificate,
+            pool_mgr=get_pool_manager(**settings.pool_options()),
         )
 
 
@@ -71,15 +79,38 @@ def failures(settings: ClickHouseSettings, column_types: Mapping[str, str] | Non
                 f"{where} refuses user {settings.user}: "
                 "correct CARTCAST_CLICKHOUSE__USER and CARTCAST_CLICKHOUSE__PASSWORD"
             ) from None
+        if code == _DENIED:
+            raise SinkError(
+                f"{where} does not let user {settings.user} do this: {_what_to_grant(failure, settings)}"
+            ) from None
         if code in _SCHEMA_CODES:
             raise SinkError(
                 f"{where} lacks the table or a column of it in database {settings.database}: run `cartcast migrate`"
             ) from None
         if code in _ROW_CODES:
             raise RowsRefusedError(_what_is_wrong(failure, column_types or {})) from None
+        if code is None and (words := _what_tls_says(failure, settings)) is not None:
+            raise SinkError(f"{where} {words}") from None
         if code is None and _FOREIGN_SERVER.search(str(failure)):
             raise SinkError(f"{settings.url} is answered by no ClickHouse: correct CARTCAST_CLICKHOUSE__URL") from None
         raise UnavailableError(f"{where} {_why_not_now(failure)}") from None
+
+
+def _what_tls_says(failure: ClickHouseError, settings: ClickHouseSettings) -> str | None:
+    """Return what is wrong with TLS; a client that was only cut off does not know, so the server is asked again."""
+    url = urlsplit(settings.url)
+    if url.scheme != "https" or not url.hostname:
+        return None
+    if (words := tls_failure(failure, VARIABLES)) is not None:
+        return words
+    return why_tls_fails(url.hostname, url.port or TLS_PORT, client_context(**settings.pool_options()), VARIABLES)
+
+
+def _what_to_grant(failure: ClickHouseError, settings: ClickHouseSettings) -> str:
+    missing = _MISSING_GRANT.search(str(failure))
+    if missing is None:
+        return "grant it what it lacks"
+    return f"run `GRANT {missing.group(1)} TO {settings.user}` as an administrator"
 
 
 def _what_is_wrong(failure: ClickHouseError, column_types: Mapping[str, str]) -> str:

@@ -6,11 +6,12 @@ that has gone to another sink, and whoever gets the partition makes the same blo
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from operator import methodcaller
 from threading import Event
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -22,13 +23,18 @@ from sinks.kafka import commit, committed_bookmarks, raise_if_refused, records_o
 from sinks.partition import BlockLimits, Partition
 from sinks.patience import Patience
 from sinks.progress import Counts, Progress
+from sinks.pulse import Pulse
 from sinks.table import ScoresTable
+from sinks.timed import TimedTable
 
-MAX_FETCH_RECORDS: Final = 10_000
 DRAIN_SECONDS: Final = 10.0
 
 _partition_of = methodcaller("partition")
 log = structlog.get_logger()
+
+
+def _nothing_beside(_stop: Event) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Sink:
@@ -43,16 +49,26 @@ class Sink:
         *,
         topic_id: Callable[[], str],
         limits: BlockLimits,
+        read: Callable[[Sequence[Any]], Sequence[Any]] = records_of,
+        beside: Callable[[Event], AbstractContextManager[None]] = _nothing_beside,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`topic_id` tells this topic from an earlier one of its name; asked for at every assignment."""
+        """Take the parts.
+
+        `topic_id` tells this topic from an earlier one of its name; asked for at every assignment. `read` makes records
+        with a partition, in order, of the consumer's messages. `beside(stop)` is entered while the sink consumes.
+        """
         self.counts = Counts()
+        self.pulse = Pulse(clock)
+        self.in_group = False
         self._consumer = consumer
         self._topic = topic
-        self._table = table
+        self._table = TimedTable(table, self.counts.insert_seconds, self.pulse, clock)
         self._dead_letters = dead_letters
         self._topic_id = topic_id
         self._limits = limits
+        self._read_messages = read
+        self._beside = beside
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
         self._stop = Event()
@@ -60,13 +76,19 @@ class Sink:
         self._patience = Patience(clock)
         self._progress = Progress(self.counts, clock)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the world is away, and the sink holds still until it comes back."""
+        return self._patience.waiting
+
     def run(self, stop: Event) -> None:
         """Store scores until `stop` is set, then what has been read; raises SinkError if waiting will not help."""
         self._stop = stop
         try:
             if self._ask_topic_id() is not None:
                 self._look_at_table()
-                self._consume()
+                with self._beside(stop):
+                    self._consume()
         finally:
             self._consumer.close()
             self._table.close()
@@ -76,14 +98,21 @@ class Sink:
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not self._stop.is_set():
             self._read(self._longest_wait())
+            self._turned()  # before an insert that may take long, and after it
             self._store_patiently()
+            self._turned()
             self._progress.report()
         self._drain()
+
+    def _turned(self) -> None:
+        held = any(partition.holds_records for partition in self._partitions.values())
+        self.pulse.turned(records_wait=held or self._patience.waiting)
 
     def _ask_topic_id(self) -> str | None:
         """Wait for a Kafka that is away; None if the end came first."""
         patience = Patience(self._clock)
         while not self._stop.wait(patience.seconds_left()):
+            self.pulse.turned()
             try:
                 return self._topic_id()
             except UnavailableError as failure:
@@ -100,13 +129,13 @@ class Sink:
     def _read(self, timeout_seconds: float) -> None:
         since = self._clock()
         try:
-            messages = self._consumer.consume(MAX_FETCH_RECORDS, timeout_seconds)
+            messages = self._consumer.consume(self._limits.fetch_records, timeout_seconds)
         except KafkaException as failure:
             raise_if_refused(failure.args[0])
             log.warning("Kafka complains", reason=failure.args[0].str())
             return
         fresh = self._let_fresh_partitions_flow()
-        for number, run in groupby(records_of(messages), _partition_of):
+        for number, run in groupby(self._read_messages(messages), _partition_of):
             if number in self._partitions and number not in fresh:
                 self._partitions[number].add(cast("list[Record]", list(run)), since)
 
@@ -155,6 +184,8 @@ class Sink:
             if (bookmark := partition.to_commit()) is not None
         }
         commit(self._consumer, self._topic, due)
+        if due:
+            self.pulse.committed()
         for number, bookmark in due.items():
             self._partitions[number].committed(bookmark)
 
@@ -178,9 +209,7 @@ class Sink:
         self._count(partition, len(block.rows) + len(block.rejected) - len(rejected), block.repeats, len(rejected))
 
     def _count(self, partition: Partition, stored: int, repeats: int, dead_letters: int) -> None:
-        self.counts.stored += stored
-        self.counts.repeats += repeats
-        self.counts.dead_letters += dead_letters
+        self.counts.settled(stored, repeats, dead_letters)
         if dead_letters:
             log.warning("records are no rows", partition=partition.number, dead_letters=dead_letters)
         log.debug("block stored", partition=partition.number, rows=stored, repeats=repeats)
@@ -189,6 +218,7 @@ class Sink:
         """Stop fetching but stay in the group: frozen blocks wait, and Kafka keeps the rest."""
         if not self._patience.waiting:
             self._consumer.pause(self._consumer.assignment())
+        self.counts.retries += 1
         log.warning("waiting", reason=str(failure), pause_seconds=self._patience.failed())
 
     def _go_on(self) -> None:
@@ -216,6 +246,7 @@ class Sink:
         consumer.assign(starts)
         consumer.pause(starts)
         self._fresh += starts
+        self.in_group = True
         log.info("ready", partitions=sorted(self._partitions))
 
     def _start(self, number: int) -> TopicPartition:
@@ -223,6 +254,7 @@ class Sink:
         return TopicPartition(self._topic, number, OFFSET_BEGINNING if offset is None else offset)
 
     def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self.in_group = False
         gone = {each.partition: self._partitions.pop(each.partition, None) for each in revoked}
         last_words = {
             number: bookmark
@@ -236,6 +268,7 @@ class Sink:
         log.info("partitions given back", partitions=sorted(gone))
 
     def _lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
+        self.in_group = False
         for each in lost:
             self._partitions.pop(each.partition, None)
         log.warning("partitions lost", partitions=sorted(each.partition for each in lost))

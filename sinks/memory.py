@@ -33,6 +33,8 @@ class _Row(msgspec.Struct):
     item_id: str | None = None
     category: str | None = None
     price: float | None = None
+    channel: str | None = None
+    source_timestamp: int = 0
 
 
 _decode = msgspec.json.Decoder(_Row).decode
@@ -68,4 +70,4 @@ def _row(value: bytes) -> dict[str, Any]:
     except msgspec.DecodeError as failure:  # its text names field and types, never a value
         raise RowsRefusedError(f"column: {failure}") from None
     absent = {name: math.nan for name in row if name.startswith("propensity_") and row[name] is None}
-    return row | absent | {"item_id": row["item_id"] or "", "category": row["category"] or ""}
+    return row | absent | {name: row[name] or "" for name in ("item_id", "category", "channel")}

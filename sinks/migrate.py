@@ -6,7 +6,7 @@ One statement a file, because ClickHouse has no transaction around several; ever
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -14,22 +14,29 @@ from typing import Final
 import structlog
 from clickhouse_connect.driver.client import Client
 
+from model.events import propensity_field
 from sinks.clickhouse import connect, failures
 from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from sinks.grants import require_grants
+from sinks.horizons import add_column
+from sinks.layout import Layout, layout_of, run
+from sinks.layout_check import check_layout
+from sinks.retention import set_retention
 from sinks.settings import ClickHouseSettings
+from sinks.view_settings import write_view_settings
 
 log = structlog.get_logger()
 
 PATIENCE_SECONDS: Final = 10.0
 """How long `migrate` waits for a ClickHouse that does not answer yet."""
 
-_CREATE_LEDGER: Final = """
+LEDGER: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
-    version UInt32,
-    name String,
+    version UInt32 COMMENT 'number of the migration',
+    name String COMMENT 'name of its file',
     checksum String COMMENT 'SHA-256 of the file that was applied',
-    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when'
 )
 ENGINE = ReplacingMergeTree ORDER BY version
 COMMENT 'Which of Cartcast''s migrations this database has'
@@ -65,25 +72,30 @@ def migrate(
     patience_seconds: float = PATIENCE_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Bring the database up to date and return the names of the migrations that were applied now; safe to repeat.
+    """Bring the database up to date and return what was applied now: migrations, settings of the views, retention.
+
+    Safe to repeat. Settings are applied with the migrations that are shipped, not with `migrations` of another list.
 
     Raises SinkError if ClickHouse does not answer within `patience_seconds` or refuses, or if a migration was changed
     after it had been applied. Migrations that only a newer Cartcast knows are left alone.
     """
-    client = _connect_patiently(settings, patience_seconds, sleep)
+    client, layout = _connect_patiently(settings, patience_seconds, sleep), layout_of(settings)
     try:
         with failures(settings):
-            client.command(f"CREATE DATABASE IF NOT EXISTS `{settings.database}`", use_database=False)
+            require_grants(client, settings)
+            check_layout(client, settings)
+            client.command(layout.create_database(), use_database=False)
             client.database = settings.database
-            client.command(_CREATE_LEDGER)
+            run(client, layout, LEDGER)
             pending = _pending(client, shipped_migrations() if migrations is None else migrations)
             for migration in pending:
-                _apply(client, migration)
+                _apply(client, layout, migration)
+            changed = _apply_settings(client, layout, settings) if migrations is None else []
     except (UnavailableError, RowsRefusedError) as failure:
         raise SinkError(f"cannot migrate: {failure}; run `cartcast migrate` again, it is safe to repeat") from None
     finally:
         client.close_connections()
-    return [migration.name for migration in pending]
+    return [*(migration.name for migration in pending), *changed]
 
 
 def _connect_patiently(settings: ClickHouseSettings, patience_seconds: float, sleep: Callable[[float], None]) -> Client:
@@ -112,7 +124,29 @@ def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
     return [migration for migration in migrations if migration.version not in applied]
 
 
-def _apply(client: Client, migration: Migration) -> None:
-    client.command(migration.sql)
+def _apply(client: Client, layout: Layout, migration: Migration) -> None:
+    run(client, layout, migration.sql)
     row = [migration.version, migration.name, migration.checksum]
     client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])
+
+
+def _apply_settings(client: Client, layout: Layout, settings: ClickHouseSettings) -> list[str]:
+    return write_view_settings(client, settings) + set_retention(client, layout, settings.retention_days)
+
+
+def script(settings: ClickHouseSettings, horizons: Iterable[str] = ()) -> str:
+    """Return the SQL of every migration as these settings would have it run, for somebody else to read or run.
+
+    Columns for `horizons` come last.
+
+    It leaves the database as `migrate` would, but for settings of the views and retention, which `migrate` compares.
+    """
+    layout = layout_of(settings)
+    parts = [layout.create_database(), f"USE `{settings.database}`", *layout.statements(LEDGER)]
+    for migration in shipped_migrations():
+        parts += layout.statements(migration.sql)
+        row = f"({migration.version}, '{migration.name}', '{migration.checksum}')"
+        parts.append(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {row}")  # noqa: S608 - our own
+    for horizon in horizons:
+        parts += layout.statements(add_column(propensity_field(horizon), horizon))
+    return "".join(f"{part.strip()};\n\n" for part in parts)

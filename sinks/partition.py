@@ -17,10 +17,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class BlockLimits:
-    """When a block is full: so many rows, or so many seconds after its first record may have come in."""
+    """When a block is full: so many rows, or so many seconds after its first record may have come in.
+
+    `fetch_records`: most records that are taken from Kafka's client at once.
+    """
 
     rows: int
     seconds: float
+    fetch_records: int = 10_000
 
 
 class Partition:
@@ -132,6 +136,11 @@ class Partition:
     def block_is_named(self) -> bool:
         """Whether the block may be stored: Kafka holds its name."""
         return self.block is not None and self.to_commit() is None
+
+    @property
+    def holds_records(self) -> bool:
+        """Whether records were read that are not stored yet."""
+        return self.block is not None or bool(self._pending)
 
     @property
     def unfinished(self) -> bool:

@@ -26,6 +26,18 @@ _INSERT_SETTINGS: Final = {
 }
 
 
+def _on_a_cluster(settings: ClickHouseSettings) -> dict[str, int]:
+    """Return what an insert into a distributed table needs, for its token to do on every shard what it does on one.
+
+    The answer comes when each shard has its rows, not when the asked server has a copy to send on. The block is parsed
+    as one, so that a bad row is found before any shard has a row, and a shard's rows are the same at every attempt.
+    """
+    if not settings.cluster:
+        return {}
+    quorum = {"insert_quorum": settings.insert_quorum} if settings.insert_quorum else {}
+    return {"distributed_foreground_insert": 1, "input_format_parallel_parsing": 0, **quorum}
+
+
 class ScoresTable(Protocol):
     """Takes blocks of scores; one implementation is ClickHouse, the other a list."""
 
@@ -50,11 +62,12 @@ class ScoresTable(Protocol):
 
 
 class ClickHouseTable:
-    """The table `scores`; connects when first used and again after a failure. Not for several threads at once."""
+    """One table; connects when first used and again after a failure. Not for several threads at once."""
 
-    def __init__(self, settings: ClickHouseSettings) -> None:
+    def __init__(self, settings: ClickHouseSettings, table: str = TABLE) -> None:
         self._settings = settings
-        self._name = f"`{settings.database}`.{TABLE}"
+        self._table = table
+        self._name = f"`{settings.database}`.{table}"
         self._client: Client | None = None
         self._column_types: dict[str, str] = {}
         self._warned_of: set[str] = set()
@@ -66,12 +79,15 @@ class ClickHouseTable:
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         client = self._connected()
         self._warn_of_fields_without_a_column(rows)
-        settings = {**_INSERT_SETTINGS, "insert_deduplication_token": token}
+        settings = {**_INSERT_SETTINGS, **_on_a_cluster(self._settings), "insert_deduplication_token": token}
         with failures(self._settings, self._column_types):
             client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
 
     def count(self, source: Source, first: int, last: int) -> int | None:
-        """Ask the table; a replica may not know yet what another one has taken (and needs no asking: see Keeper)."""
+        """Ask the table; a replica may not know yet what another one has taken (and needs no asking: see Keeper).
+
+        Nor does a distributed table: some shards may have the block and others not. Its token makes it whole.
+        """
         client = self._connected()
         if not self._engine.startswith("Replacing"):
             return None
@@ -108,7 +124,7 @@ class ClickHouseTable:
                 described = client.query(f"DESCRIBE TABLE {self._name}").result_rows
                 engine = client.command(
                     "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {name:String}",
-                    parameters={"database": self._settings.database, "name": TABLE},
+                    parameters={"database": self._settings.database, "name": self._table},
                 )
             self._column_types = {str(name): str(column_type) for name, column_type, *_ in described}
             self._engine = str(engine)

@@ -150,3 +150,19 @@ def test_a_block_whose_token_is_known_without_its_rows_is_stored_after_all():
     for _ in range(2):
         insert_whole(table, make_block(0, [row(0), row(1)], {}), "t", tried_before=True)
     assert stored_offsets(table) == [0, 1]
+
+
+def test_a_value_that_contradicts_its_headers_is_stored_once_and_holds_nothing_up():
+    contradicting = MemoryRecord(0, 1, row(7).value(), coordinates("events", 0, 8))
+    table = MemoryTable()
+    insert_whole(table, make_block(0, [row(0), contradicting], {}), "t", tried_before=True)
+    assert [each["source_offset"] for each in table.rows] == [0, 7]
+
+
+def test_a_table_that_never_shows_what_it_took_ends_in_a_refusal():
+    class Hiding(MemoryTable):
+        def count(self, *_):
+            return 0
+
+    with pytest.raises(RowsRefusedError, match="not found as they were inserted"):
+        insert_whole(Hiding(), make_block(0, [row(0)], {}), "t", tried_before=True)

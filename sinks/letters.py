@@ -1,0 +1,153 @@
+"""Dead letters as rows: the sink's own way of reading, storing and committing, applied to the dead-letter topic.
+
+A letter becomes a record whose value is its row and whose coordinates are its own, which only rise; so each is new.
+Two letters about one refused record (a worker that was cut off may repeat one) are one row by the table's key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import msgspec
+import structlog
+from confluent_kafka import Message
+
+from sinks.blocks import MAX_OFFSET, Headers, Record, Rejected
+from sinks.bookmark import MAX_TOPIC_BYTES, Source
+from sinks.clickhouse import failures
+from sinks.kafka import records_of
+from sinks.partition import BlockLimits
+from sinks.settings import ClickHouseSettings
+from sinks.table import ClickHouseTable
+
+TABLE: Final = "dead_letters"
+LIMITS: Final = BlockLimits(rows=5_000, seconds=1.0, fetch_records=200)
+"""Few a fetch: a refused value may be a megabyte, and its bytes live until its row is made."""
+NO_COORDINATES: Final = "headers"
+"""The reason of a letter that does not say which record it is about."""
+NO_REASON: Final = "unknown"
+MAX_REASON_CHARACTERS: Final = 64
+MAX_ERROR_CHARACTERS: Final = 1_000
+MAX_PARTITION: Final = 2**31 - 1
+MAX_TIME_MS: Final = 4_102_444_800_000
+
+_encode: Final = msgspec.json.Encoder().encode
+log = structlog.get_logger()
+
+
+class _Row(msgspec.Struct):
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    reason: str
+    error: str
+    value_bytes: int
+    dead_at: str
+    letter_partition: int
+    letter_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record whose value is a row of the table, in the place of a dead letter."""
+
+    number: int
+    place: int
+    row: bytes
+    coordinates: Headers
+
+    def partition(self) -> int:
+        return self.number
+
+    def offset(self) -> int:
+        return self.place
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self.row
+
+    def headers(self) -> Headers | None:
+        return self.coordinates
+
+
+def letters_of(messages: Sequence[Message]) -> Sequence[Letter]:
+    """Make a letter of each message that is a record; raises what `records_of` raises."""
+    return [_letter(message) for message in records_of(messages)]
+
+
+def _letter(message: Message) -> Letter:
+    topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+    headers = _headers(message)
+    reason, error = _text(headers, "reason")[:MAX_REASON_CHARACTERS], _text(headers, "error")[:MAX_ERROR_CHARACTERS]
+    refused = _coordinates(headers)
+    if refused is None:
+        refused, reason = (topic, partition, offset), NO_COORDINATES
+        error = "the dead letter's headers name no topic, partition and offset"
+    row = _Row(
+        *refused,
+        reason=reason or NO_REASON,
+        error=error,
+        value_bytes=len(message.value() or b""),
+        dead_at=_seconds(message.timestamp()[1]),
+        letter_partition=partition,
+        letter_offset=offset,
+    )
+    own: Headers = [("topic", topic.encode()), ("partition", b"%d" % partition), ("offset", b"%d" % offset)]
+    return Letter(partition, offset, _encode(row), own)
+
+
+def _headers(message: Message) -> Mapping[str, bytes | None]:
+    """Return the headers by name: none if one's name is not UTF-8, which the client does not hand out."""
+    try:
+        return dict(cast("Headers", message.headers() or ()))
+    except SystemError:
+        return {}
+
+
+def _coordinates(headers: Mapping[str, bytes | None]) -> tuple[str, int, int] | None:
+    """Return topic, partition and offset of the refused record; None if the headers do not name one."""
+    try:
+        topic = (headers["topic"] or b"").decode()
+        partition, offset = int(headers["partition"] or b""), int(headers["offset"] or b"")
+    except (KeyError, ValueError):  # a UnicodeDecodeError is one
+        return None
+    fits = 0 < len(topic.encode()) <= MAX_TOPIC_BYTES and 0 <= partition <= MAX_PARTITION and 0 <= offset <= MAX_OFFSET
+    return (topic, partition, offset) if fits else None
+
+
+def _text(headers: Mapping[str, bytes | None], name: str) -> str:
+    return (headers.get(name) or b"").decode(errors="replace")
+
+
+def _seconds(time_ms: int) -> str:
+    """Return what ClickHouse reads as a DateTime64(3): seconds with decimals (a bare integer would be seconds)."""
+    seconds, rest = divmod(min(max(time_ms, 0), MAX_TIME_MS), 1000)
+    return f"{seconds}.{rest:03d}"
+
+
+class DeadLettersTable(ClickHouseTable):
+    """The table `dead_letters`: takes a row again and again, for its key tells that it is one."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        super().__init__(settings, TABLE)
+
+    def insert(self, rows: Sequence[bytes], token: str) -> None:  # noqa: ARG002 - the key does what a token would
+        client = self._connected()
+        with failures(self._settings, self._column_types):
+            settings = {"async_insert": 0, "insert_deduplicate": 0}
+            client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
+
+    def count(self, source: Source, first: int, last: int) -> int | None:  # noqa: ARG002
+        """Not known: rows are counted by what was refused, not by letters. Nothing depends on it without tokens."""
+        return None
+
+
+class Unstorable:
+    """Where a letter goes whose row the table refuses: into the log. A dead letter about it would come here again."""
+
+    def send(self, rejected: Sequence[Rejected], partition: int) -> None:
+        for each in rejected:
+            record: Record = each.record
+            log.error("a dead letter is no row", partition=partition, offset=record.offset(), error=each.error)

@@ -1,0 +1,55 @@
+CREATE OR REPLACE VIEW latest_scores
+(
+    user_id String COMMENT 'the shopper',
+    event_at DateTime64(3, 'UTC') COMMENT 'time of the latest event',
+    event_id String COMMENT 'the latest event',
+    event_type LowCardinality(String) COMMENT 'kind of the latest event',
+    item_id String COMMENT 'item of the latest event; empty if it has none',
+    category LowCardinality(String) COMMENT 'category of the latest event; empty if it has none',
+    channel LowCardinality(String) COMMENT 'channel of the latest event; empty if it does not say',
+    price Nullable(Float64) COMMENT 'price of the latest event that has one; NULL if none has',
+    propensity_session Float32 COMMENT 'probability of a purchase later in this session; NaN if the model has no such horizon',
+    propensity_1h Float32 COMMENT 'probability of a purchase within 1 hour after the latest event',
+    propensity_24h Float32 COMMENT 'probability of a purchase within 24 hours after the latest event',
+    model LowCardinality(String) COMMENT 'version of the model that scored it',
+    value_at_stake Nullable(Float64) COMMENT 'propensity_24h x price; NULL without a price or a propensity',
+    segment LowCardinality(String) COMMENT 'high, medium or low by propensity_24h (bounds: view bounds); unknown if the model has no such horizon',
+    events UInt64 COMMENT 'how many events of the shopper are kept'
+) AS
+WITH (SELECT (segment_high, segment_medium) FROM bounds) AS segment_bounds
+SELECT
+    user_id,
+    fromUnixTimestamp64Milli(latest, 'UTC') AS event_at,
+    latest_event_id AS event_id,
+    latest_event_type AS event_type,
+    latest_item_id AS item_id,
+    latest_category AS category,
+    latest_channel AS channel,
+    latest_price AS price,
+    latest_propensity_session AS propensity_session,
+    latest_propensity_1h AS propensity_1h,
+    latest_propensity_24h AS propensity_24h,
+    latest_model AS model,
+    if(isNaN(propensity_24h), NULL, propensity_24h * price) AS value_at_stake,
+    multiIf(isNaN(propensity_24h), 'unknown', propensity_24h >= segment_bounds.1, 'high', propensity_24h >= segment_bounds.2, 'medium', 'low') AS segment,
+    events
+FROM
+(
+    SELECT
+        user_id,
+        max(event_time) AS latest,
+        argMax(event_id, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_event_id,
+        argMax(event_type, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_event_type,
+        argMax(item_id, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_item_id,
+        argMax(category, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_category,
+        argMax(channel, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_channel,
+        argMax(price, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_price,
+        argMax(propensity_session, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_propensity_session,
+        argMax(propensity_1h, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_propensity_1h,
+        argMax(propensity_24h, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_propensity_24h,
+        argMax(model, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_model,
+        count() AS events
+    FROM scores
+    GROUP BY user_id
+)
+COMMENT 'One row per shopper: the latest score, what is at stake, and the segment; order by a propensity for the likeliest buyers'

@@ -1,0 +1,37 @@
+CREATE OR REPLACE VIEW online_evaluation
+(
+    hour DateTime('UTC') COMMENT 'hour of event time',
+    model LowCardinality(String) COMMENT 'version of the model',
+    horizon LowCardinality(String) COMMENT 'session, 1h or 24h',
+    scores UInt64 COMMENT 'scores whose horizon has passed',
+    purchases UInt64 COMMENT 'those of them that a purchase followed within the horizon',
+    base_rate Float64 COMMENT 'purchases / scores',
+    mean_propensity Float64 COMMENT 'mean of the scores'' propensities; equal to base_rate if they are right on average',
+    roc_auc Nullable(Float64) COMMENT 'area under the ROC curve; NULL without both outcomes',
+    pr_auc Nullable(Float64) COMMENT 'area under precision over recall (average precision); NULL without both outcomes',
+    log_loss Float64 COMMENT 'mean negative log likelihood, propensities clipped at 1e-7',
+    brier Float64 COMMENT 'mean squared error of the propensities',
+    ece Float64 COMMENT 'expected calibration error: mean distance of mean propensity and purchase rate over 20 bins of about equal counts',
+    lift_1 Nullable(Float64) COMMENT 'purchase rate of the 1 % of scores with the highest propensities, over base_rate; NULL without a purchase',
+    lift_5 Nullable(Float64) COMMENT 'the same of the highest 5 %',
+    lift_10 Nullable(Float64) COMMENT 'the same of the highest 10 %'
+) AS
+SELECT
+    toDateTime(hour_number * 3600, 'UTC') AS hour,
+    tupleElement(each, 'model') AS model,
+    horizon,
+    tupleElement(each, 'scores') AS scores,
+    tupleElement(each, 'purchases') AS purchases,
+    tupleElement(each, 'base_rate') AS base_rate,
+    tupleElement(each, 'mean_propensity') AS mean_propensity,
+    tupleElement(each, 'roc_auc') AS roc_auc,
+    tupleElement(each, 'pr_auc') AS pr_auc,
+    tupleElement(each, 'log_loss') AS log_loss,
+    tupleElement(each, 'brier') AS brier,
+    tupleElement(each, 'ece') AS ece,
+    tupleElement(each, 'lift_1') AS lift_1,
+    tupleElement(each, 'lift_5') AS lift_5,
+    tupleElement(each, 'lift_10') AS lift_10
+FROM (SELECT hour_number, horizon, evaluations FROM outcome_hours FINAL)
+ARRAY JOIN evaluations AS each
+COMMENT 'How good the propensities of an hour (event time, UTC) turned out, per model version and horizon, over the scores whose horizon has passed: for session, that the session is over. A purchase counts if it is strictly later than the event. Definitions as in cartcast evaluate; made every 10 seconds by list_stale_outcomes and make_outcomes'
