@@ -1,70 +1,156 @@
 """The Faust application, put together."""
 
 import asyncio
-import ssl
+import socket
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
-import faust
+import torch
 from faust.types import TP
 
 from model.checkpoint import Checkpoint
 from model.events import score_type
+from model.explain import Explainer
 from model.heads import HeadNames
 from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
 from model.worker import InferenceWorker
+from streams.access import Access
 from streams.agents import score_events
 from streams.counts import Counts
+from streams.device_use import device_use
 from streams.fetch import Fetch
+from streams.health import Health
 from streams.joint_scoring import JointScoring
 from streams.lanes import Acknowledge, Lanes
+from streams.listener import advertised_url
+from streams.lookup import Lookup
+from streams.metrics import Readings, exposition, worker_metrics
 from streams.pipeline import Pipeline
 from streams.publisher import Publisher
+from streams.restore import Restore
+from streams.security import faust_credentials
 from streams.settings import StreamSettings, Topics
+from streams.spans import NO_SPANS, Spans
 from streams.tables import TABLE_NAME, SequenceStore
-from streams.transport import BatchApp, FetchSchema, StoreTable
+from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSchema, KeyRouter, StoreTable
+from streams.web import Pages, application_options, refuse
+
+_CPU: Final = torch.device("cpu")
+_BEAT_SECONDS: Final = 1.0
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - what an application is put together from
     settings: StreamSettings,
     *,
     publisher: Publisher,
     inference: InferenceWorker,
     checkpoint: Checkpoint,
+    device: torch.device = _CPU,
+    listener: socket.socket | None = None,
+    spans: Spans = NO_SPANS,
+    kafka_answers: Callable[[], bool] = lambda: True,
 ) -> BatchApp:
-    """Return the application that scores the events topic; `inference` serves the model of `checkpoint`."""
+    """Return the application that scores the events topic; `inference` serves the model of `checkpoint`.
+
+    Look-ups, metrics and health are served on the socket `listener`, if there is one.
+    """
     config = checkpoint.model.config
     head_names = HeadNames(config.heads, checkpoint.category_names)
-    codec = StateCodec(config.carried_floats, checkpoint.code)
-    app = BatchApp(settings.topics.prefix, **_faust_settings(settings))
+    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
+    app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings)
     app.counts = Counts()
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
-        scoring=JointScoring(inference, codec, source_code(settings.source_identity), app.counts),
+        scoring=JointScoring(inference, codec, source_code(settings.source_identity), app.counts, app.timings),
         model_version=checkpoint.version,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         counts=app.counts,
+        timings=app.timings,
+        spans=spans,
         decode=decoder_of(settings.worker.input_format),
         make_score=score_type(config.horizons, head_names.fields),
         head_names=head_names,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
+    app.client_rack = settings.client_config.get("client.rack")
     _connect(app, table, pipeline, settings.topics)
+    if listener is not None:
+        health = _health(app, table, settings, kafka_answers)
+        readings = _readings(app, table, settings.topics.events, publisher, health, device)
+        metrics = partial(exposition, worker_metrics(app.counts, model=checkpoint.version, readings=readings))
+        look_up = _look_up(table, codec, checkpoint, settings)
+        _serve(app, listener, Pages(app, look_up, settings.partitions, metrics, health))
     return app
+
+
+def _look_up(table: StoreTable, codec: StateCodec, checkpoint: Checkpoint, settings: StreamSettings) -> Lookup:
+    return Lookup(
+        lambda: store(table),
+        codec,
+        Explainer(checkpoint),
+        model=checkpoint.version,
+        topic=settings.topics.events,
+        source_code=source_code(settings.source_identity),
+    )
+
+
+def _health(app: BatchApp, table: StoreTable, settings: StreamSettings, kafka_answers: Callable[[], bool]) -> Health:
+    return Health(
+        app.pulse,
+        restored=lambda: store(table).restored,
+        kafka_answers=kafka_answers,
+        stopping=lambda: app.should_stop,
+        stalled_seconds=settings.worker.stalled_seconds,
+    )
+
+
+def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
+    app: BatchApp, table: StoreTable, topic: str, publisher: Publisher, health: Health, device: torch.device
+) -> Readings:
+    return Readings(
+        topic=topic,
+        timings=app.timings,
+        pulse=app.pulse,
+        restore=store(table).restore,
+        lags=lambda: cast("BatchConsumer", app.consumer).lags(),
+        queue=lambda: (publisher.queue_bytes, publisher.queue_messages),
+        device=device_use(device).read,
+        shoppers=lambda: [len(states.values) for states in store(table).partitions.values()],
+        ready=lambda: health.ready().ok,
+    )
+
+
+def _web_settings(settings: StreamSettings, listener: socket.socket | None) -> dict[str, Any]:
+    if listener is None:
+        # Workers know each other's partitions by their URLs: one without look-ups must not pass for another.
+        return {"web_enabled": False, "canonical_url": f"http://{uuid.uuid4().hex}.invalid"}
+    return {
+        "web_enabled": True,
+        "web_port": listener.getsockname()[1],
+        "canonical_url": advertised_url(settings.worker, listener),
+        "web_application_options": application_options(Access(settings.worker.web_token.get_secret_value())),
+        "Router": KeyRouter,
+    }
+
+
+def _serve(app: BatchApp, listener: socket.socket, pages: Pages) -> None:
+    app.listener, app.refuse = listener, refuse
+    pages.serve()
 
 
 def _faust_settings(settings: StreamSettings) -> dict[str, Any]:
     worker = settings.worker
     return {
         "broker": [f"kafka://{server}" for server in settings.client_config["bootstrap.servers"].split(",")],
-        "broker_credentials": _credentials(settings.client_config),
+        "broker_credentials": faust_credentials(settings.client_config),
         "broker_max_poll_records": worker.max_batch_events,
         "broker_commit_interval": worker.commit_interval_seconds,
         "broker_session_timeout": worker.session_timeout_seconds,
@@ -72,6 +158,7 @@ def _faust_settings(settings: StreamSettings) -> dict[str, Any]:
         "broker_rebalance_timeout": max(worker.session_timeout_seconds, 30.0),
         "broker_request_timeout": max(worker.session_timeout_seconds * 2, 40.0),
         "consumer_group_instance_id": worker.instance_id,
+        "PartitionAssignor": AddressAssignor,
         "consumer_auto_offset_reset": "earliest",
         "stream_buffer_maxsize": 8,  # fetches, not events
         "stream_wait_empty": True,  # a rebalance waits until started fetches are dealt with
@@ -80,7 +167,6 @@ def _faust_settings(settings: StreamSettings) -> dict[str, Any]:
         "topic_partitions": settings.partitions,
         "topic_allow_declare": False,  # `cartcast topics create` does
         "topic_disable_leader": True,
-        "web_enabled": False,
     }
 
 
@@ -88,7 +174,12 @@ def _sequences_table(app: BatchApp, settings: StreamSettings) -> StoreTable:
     table = StoreTable(
         app,
         name=TABLE_NAME,
-        new_store=partial(SequenceStore, client_config=settings.client_config, topics=settings.topics),
+        new_store=partial(
+            SequenceStore,
+            client_config=settings.client_config,
+            topics=settings.topics,
+            restore=Restore(got_on=app.pulse.got_on),
+        ),
         key_type=bytes,
         value_type=bytes,
         partitions=settings.partitions,
@@ -120,25 +211,20 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
 
     async def reopen(*_: object, **__: object) -> None:
         lanes.reopen()
+        app.pulse.rebalanced(assigned=True)
+        app.pulse.turned()  # the timer below begins later
+
+    async def revoked(*_: object, **__: object) -> None:
+        app.pulse.rebalanced(assigned=False)
+
+    async def beat() -> None:
+        app.pulse.turned()
+        if pipeline.publisher.waits_for_kafka:
+            app.pulse.got_on()
+
+    app.timer(interval=_BEAT_SECONDS)(beat)
 
     app.source_topic, app.secure, app.drain = topics.events, secure, lanes.close
     app.on_partitions_assigned.connect(reopen, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
     app.agent(app.topic(topics.events, schema=FetchSchema()), name="score-events")(score_events(take))
-
-
-def _credentials(client_config: Mapping[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    """Translate librdkafka's security properties into Faust's."""
-    protocol = client_config.get("security.protocol", "PLAINTEXT")
-    context = (
-        ssl.create_default_context(cafile=client_config.get("ssl.ca.location")) if protocol.endswith("SSL") else None
-    )
-    if protocol == "SSL":
-        return faust.SSLCredentials(context=context)
-    if protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=client_config["sasl.username"],
-            password=client_config["sasl.password"],
-            mechanism=client_config["sasl.mechanism"],
-            ssl_context=context,
-        )
-    return None

@@ -2,12 +2,13 @@
 
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from model.sequence import SEQUENCE
+from streams.client_log import LIBRDKAFKA
 from streams.errors import StreamError
 
 _MESSAGES_PER_CALL: Final = 10_000
@@ -32,30 +33,33 @@ class PartitionReader:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 10,  # else each partition's end costs half a second
                 "fetch.queue.backoff.ms": 10,
-            }
+            },
+            logger=LIBRDKAFKA,
         )
 
     def close(self) -> None:
         self._consumer.close()
 
-    def restore(self, topic: str, partition: int, on_progress: Callable[[int], None]) -> dict[bytes, bytes]:
-        """Return the newest value of every key of a changelog partition.
+    def restore(self, topic: str, partition: int, on_progress: Callable[[int, int], None]) -> dict[bytes, bytes]:
+        """Return the newest value of every key of a changelog partition; reports records read, and offsets left.
 
         Newest is the value that knows the higher source offset, not the later one: a worker that had lost the
         partition without knowing may have written an old state after its successor's new one.
         """
         states: dict[bytes, bytes] = {}
-        records = 0
+        records, (first, end) = 0, self.bounds(topic, partition)
+        remaining = end - first
         for messages in self._until_end(TopicPartition(topic, partition, OFFSET_BEGINNING)):
             for message in messages:
                 _keep_newest(states, message.key(), message.value())
             records += len(messages)
-            on_progress(records)
+            remaining = max(end - messages[-1].offset() - 1, 0) if messages else remaining
+            on_progress(records, remaining)
         return states
 
     def tail(self, topic: str, partition: int) -> list[Message]:
         """Return the last records of a partition, at most 1,000, oldest first."""
-        low, high = self._watermarks(topic, partition)
+        low, high = self.bounds(topic, partition)
         start = max(low, high - _TAIL_RECORDS)
         if start >= high:
             return []
@@ -63,9 +67,20 @@ class PartitionReader:
             message for messages in self._until_end(TopicPartition(topic, partition, start)) for message in messages
         ]
 
+    def records(self, topic: str, partition: int) -> Iterator[Message]:
+        """Yield a partition's records from the first one up to the end that it has now."""
+        low, end = self.bounds(topic, partition)
+        if low >= end:
+            return
+        for messages in self._until_end(TopicPartition(topic, partition, OFFSET_BEGINNING)):
+            for message in messages:
+                if message.offset() >= end:
+                    return
+                yield message
+
     def record_at(self, topic: str, partition: int, offset: int) -> Message | None:
         """Return the record at an offset, None if there is none (any more)."""
-        low, high = self._watermarks(topic, partition)
+        low, high = self.bounds(topic, partition)
         if not low <= offset < high:
             return None
         self._consumer.assign([TopicPartition(topic, partition, offset)])
@@ -77,9 +92,9 @@ class PartitionReader:
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the partition's next record will get."""
-        return self._watermarks(topic, partition)[1]
+        return self.bounds(topic, partition)[1]
 
-    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return the first and the next offset; a partition without a leader (new, or moving) is asked again."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:

@@ -1,10 +1,13 @@
 """One fetch of one partition: the unit that flows through the stream application."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from streams.trace_context import TraceHeaders, trace_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +16,26 @@ class Fetch:
 
     topic: str
     partition: int
-    keys: list[bytes | None]
-    values: list[bytes | None]
+    keys: list[bytes | None] = field(repr=False)  # what a log may hold ends here
+    values: list[bytes | None] = field(repr=False)
     offsets: npt.NDArray[np.int64]
+    timestamps_ms: npt.NDArray[np.int64]
+    """Kafka's timestamps of the records, 0 where a record has none."""
+    traces: Mapping[int, TraceHeaders] = field(default_factory=dict)
+    """By offset, of those records that are part of a trace."""
 
     @classmethod
     def of(cls, records: list[Any]) -> "Fetch":
         """Make a fetch of aiokafka's records."""
+        headers = [record.headers for record in records]
         return cls(
             topic=records[0].topic,
             partition=records[0].partition,
             keys=[record.key for record in records],
             values=[record.value for record in records],
             offsets=np.array([record.offset for record in records], np.int64),
+            timestamps_ms=np.array([max(record.timestamp or 0, 0) for record in records], np.int64),
+            traces=_traces(records) if any(headers) else {},
         )
 
     @property
@@ -44,4 +54,17 @@ class Fetch:
             return self
         if start == len(self.offsets):
             return None
-        return Fetch(self.topic, self.partition, self.keys[start:], self.values[start:], self.offsets[start:])
+        return Fetch(
+            self.topic,
+            self.partition,
+            self.keys[start:],
+            self.values[start:],
+            self.offsets[start:],
+            self.timestamps_ms[start:],
+            self.traces,
+        )
+
+
+def _traces(records: list[Any]) -> dict[int, TraceHeaders]:
+    found = ((record.offset, trace_headers(record.headers)) for record in records if record.headers)
+    return {offset: headers for offset, headers in found if headers}

@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Source
+from model.append import Source, append_events
 from model.batch import EventBatch, concatenated
 from model.heads import Ranked
-from model.scoring import begin, finish, finish_rebuild, rebuild_steps
+from model.scoring import finish, finish_rebuild, prepare, rebuild_steps
 from model.states import StateCodec
 from model.worker import InferenceWorker
 from streams.counts import Counts
+from streams.timings import Timings
 
 _GATHER_SECONDS: Final = 0.001
 _ENOUGH_EVENTS: Final = 512
@@ -53,12 +54,20 @@ class Answer:
 class JointScoring:
     """Scores the requests of many partitions, few at a time; users of different requests are different users."""
 
-    def __init__(self, inference: InferenceWorker, codec: StateCodec, source_code: int, counts: Counts) -> None:
+    def __init__(
+        self,
+        inference: InferenceWorker,
+        codec: StateCodec,
+        source_code: int,
+        counts: Counts,
+        timings: Timings | None = None,
+    ) -> None:
         """Make one of `source_code`, the hash by which sequence states know the events topic."""
         self._inference = inference
         self.codec = codec
         self._source_code = source_code
         self._counts = counts
+        self._timings = timings or Timings()
         self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -97,13 +106,19 @@ class JointScoring:
                     answer.set_result(part)
 
     async def _score(self, request: Request) -> Answer:
-        states = request.states
+        states, timings = request.states, self._timings
+        timings.batch_events.add(len(request.batch))
         if (rebuild := rebuild_steps(self.codec, states)) is not None:
             finish_rebuild(states, rebuild, await asyncio.wrap_future(self._inference.submit(rebuild)))
-        begun = begin(states, request.users, request.batch, Source(self._source_code, request.offsets))
+        began, source = timings.clock(), Source(self._source_code, request.offsets)
+        appended = append_events(states["sequence"], request.users, request.batch, source)
+        prepared = timings.lap("append", began)
+        begun = prepare(states, appended)
+        asked = timings.lap("features", prepared)
         self._counts.duplicates += begun.appended.duplicates
         self._counts.already_applied += begun.appended.already_applied
         scored = await asyncio.wrap_future(self._inference.submit(begun.steps))
+        timings.lap("inference", asked)
         return Answer(states, begun.appended.rows, finish(states, begun, scored), scored.further)
 
 

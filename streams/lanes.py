@@ -121,15 +121,21 @@ class Lane:
 
     async def _process(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
         """Decode, append, score, publish; acknowledge when the results are confirmed."""
+        timings, span = self._pipeline.timings, self._pipeline.spans.begin(fetch)
         scored = await self._score(fetch)
         self._count(fetch, scored)
+        began = timings.clock()
         scores, dead_letters = self._unpublished(fetch, scored)
+        encoded = timings.lap("encode", began)
         topics, expect = self._pipeline.topics, self._pipeline.publisher.expect
         delivery = expect(len(scores) + len(dead_letters))
         self._unconfirmed.append(delivery)
         delivery.on_success(acknowledge)
         await self._pipeline.publisher.produce(topics.scores, fetch.partition, scores, delivery)
         await self._pipeline.publisher.produce(topics.dead_letters, fetch.partition, dead_letters, delivery)
+        produced = timings.lap("produce", encoded)
+        delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
+        delivery.on_end(span.end)
         while len(self._unconfirmed) > _UNCONFIRMED_DELIVERIES or (self._unconfirmed and self._unconfirmed[0].done()):
             await self._unconfirmed[0]  # stays in sight of `secure` until it is confirmed
             self._unconfirmed.popleft()
@@ -137,12 +143,22 @@ class Lane:
     async def _score(self, fetch: Fetch) -> _Scored:
         """Score a fetch against its users' states and store the states."""
         codec = self._pipeline.scoring.codec
+        began = self._pipeline.timings.clock()
         batch, rejects = self._pipeline.decode(fetch.values, fetch.keys)
+        self._pipeline.timings.lap("decode", began)
         users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions])
         states = codec.gather(self._states.gather(users))
         answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))
         self._states.scatter(users, codec.scatter(answer.states), fetch.next_offset)
         return _Scored(batch, answer.rows, answer.propensities, answer.further, rejects)
+
+    def _confirmed_since(self, produced: float, fetch: Fetch, scored: _Scored) -> None:
+        """Note how long Kafka took, and how old events were when their scores were confirmed."""
+        timings = self._pipeline.timings
+        timings.lap("acknowledge", produced)
+        sent_ms = fetch.timestamps_ms[scored.batch.positions[scored.rows]]
+        delays_ms = self._pipeline.clock_ms() - sent_ms[sent_ms > 0]
+        timings.event_to_score.add_all(np.maximum(delays_ms, 0) / 1000)
 
     def _unpublished(self, fetch: Fetch, scored: _Scored) -> tuple[list[Record], list[Record]]:
         """Encode the results that no predecessor has published."""

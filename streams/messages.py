@@ -59,9 +59,10 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         batch.event_time_ms[rows].tolist(),
         rounded.tolist(),
         [answers[place] for place in order.tolist()] if further else repeat((), len(rows)),
+        fetch.timestamps_ms[positions].tolist(),
         strict=True,
     )
-    return [
+    records = [
         Record(
             fetch.keys[position],
             _encode(
@@ -80,12 +81,18 @@ def score_records(  # noqa: PLR0913 - a score says all of this
                     fetch.partition,
                     offset,
                     scored_at_ms,
+                    batch.channels[row],
+                    source_timestamp_ms,
                 )
             ),
             [topic, partition, ("offset", b"%d" % offset)],
         )
-        for row, position, offset, type_code, price, event_time_ms, numbers, answer in columns
+        for row, position, offset, type_code, price, event_time_ms, numbers, answer, source_timestamp_ms in columns
     ]
+    if fetch.traces:
+        for record, offset in zip(records, fetch.offsets[positions].tolist(), strict=True):
+            record.headers.extend(fetch.traces.get(offset, ()))  # type: ignore[union-attr] # made above
+    return records
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[Record]:

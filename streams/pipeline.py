@@ -1,7 +1,7 @@
 """What every lane shares: the scoring, the producer, the clock, the counts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from model.decode import decode_events
 from model.events import MakeScore, Score
@@ -11,6 +11,8 @@ from streams.counts import Counts
 from streams.joint_scoring import JointScoring
 from streams.publisher import Publisher
 from streams.settings import Topics
+from streams.spans import NO_SPANS, Spans
+from streams.timings import Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Pipeline:
     model_version: str
     clock_ms: Callable[[], int]
     counts: Counts
+    timings: Timings = field(default_factory=Timings)
+    spans: Spans = NO_SPANS
     decode: Decode = decode_events
     """From the events topic's records to events and rejects."""
     make_score: MakeScore = Score

@@ -2,31 +2,45 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakSet
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streams.client_log import LIBRDKAFKA
 from streams.errors import StreamError
 
 Headers = list[tuple[str, str | bytes | None]]
 _QUEUE_FULL_PAUSE_SECONDS: Final = 0.005
+_STATISTICS_MS: Final = 5000
+_ANSWER_SECONDS: Final = 5.0
+_LATE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is to be produced."""
 
-    key: bytes | None
-    value: bytes | None
+    key: bytes | None = field(repr=False)  # what a log may hold ends here
+    value: bytes | None = field(repr=False)
     headers: Headers | None = None
+
+
+class _Statistics(msgspec.Struct):
+    """What is read of librdkafka's statistics."""
+
+    msg_size: int = 0
 
 
 class Delivery:
     """Counts the confirmations of one batch; awaiting it returns when all are in, or raises StreamError."""
 
     def __init__(self, records: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.began_at = time.monotonic()
         self._missing = records
         self._loop = loop
         self._failure: KafkaError | None = None
@@ -44,6 +58,10 @@ class Delivery:
     def on_success(self, callback: Callable[[], object]) -> None:
         """Call back when every record is confirmed, and never if one fails."""
         self._done.add_done_callback(lambda done: None if done.exception() else callback())
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Call back when every record is confirmed, or one fails."""
+        self._done.add_done_callback(lambda _: callback())
 
     def confirm(self, error: KafkaError | None, _: object) -> None:
         """Take one delivery report; called by librdkafka in the poll thread, and by nobody else."""
@@ -75,6 +93,8 @@ class Publisher:
     """
 
     def __init__(self, client_config: Mapping[str, Any], *, linger_ms: float) -> None:
+        self._statistics = _Statistics()
+        self._expected = WeakSet[Delivery]()
         self._producer = Producer(
             {
                 **client_config,
@@ -84,7 +104,10 @@ class Publisher:
                 "linger.ms": linger_ms,
                 "compression.type": "lz4",
                 "queue.buffering.max.kbytes": 256 * 1024,
-            }
+                "statistics.interval.ms": _STATISTICS_MS,
+                "stats_cb": self._take_statistics,
+            },
+            logger=LIBRDKAFKA,
         )
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="delivery-reports", daemon=True)
@@ -100,7 +123,9 @@ class Publisher:
 
     def expect(self, records: int) -> Delivery:
         """Return the confirmation of `records` records that are about to be produced."""
-        return Delivery(records, asyncio.get_running_loop())
+        delivery = Delivery(records, asyncio.get_running_loop())
+        self._expected.add(delivery)
+        return delivery
 
     async def produce(self, topic: str, partition: int, records: Iterable[Record], delivery: Delivery) -> None:
         """Hand records to librdkafka, waiting while its queue is full."""
@@ -121,6 +146,33 @@ class Publisher:
                     await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)
                 except KafkaException as failure:
                     raise StreamError(f"Kafka did not take a record for {topic}: {failure.args[0].str()}") from None
+
+    @property
+    def queue_messages(self) -> int:
+        """Records that wait for their confirmation."""
+        return len(self._producer)
+
+    @property
+    def queue_bytes(self) -> int:
+        """Their bytes, at most five seconds ago."""
+        return self._statistics.msg_size
+
+    @property
+    def waits_for_kafka(self) -> bool:
+        """Whether Kafka owes a confirmation for more than five seconds, and who would take it lives."""
+        late = time.monotonic() - _LATE_SECONDS
+        return self._poller.is_alive() and any(each.began_at <= late and not each.done() for each in self._expected)
+
+    def reaches(self, topic: str) -> bool:
+        """Tell whether a broker answers a question about a topic, within five seconds; for any thread."""
+        try:
+            self._producer.list_topics(topic, timeout=_ANSWER_SECONDS)
+        except KafkaException:
+            return False
+        return True
+
+    def _take_statistics(self, text: str) -> None:
+        self._statistics = msgspec.json.decode(text, type=_Statistics)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():

@@ -57,11 +57,16 @@ class EventProducer:
     @property
     def confirmed(self) -> int:
         """Messages that the brokers have; complete after `flush`."""
-        return self.sent - self._failed - len(self._producer)
+        waiting = len(self._producer)  # a failed message may still be among them when its failure is known
+        return max(self.sent - self._failed - waiting, 0)
 
     def send(self, event: Event) -> None:
         """Queue one event, keyed by its shopper."""
         self._produce(self._topics.events, self._encode(event), event.user_id.encode())
+
+    def send_bytes(self, key: bytes, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
+        """Queue a record of the events topic as it is."""
+        self._produce(self._topics.events, value, key, headers)
 
     def send_dead_letter(self, file_name: str, row: BadRow) -> None:
         """Queue a damaged row of a file: its bytes as they are, and where they stood."""
@@ -141,9 +146,12 @@ def at_rate(events_per_second: float) -> Schedule:
     return due
 
 
-def at_speed(times: float) -> Schedule:
-    """Make events due as far apart as they happened, divided by `times`; one out of order is due at once."""
-    first_ms: int | None = None
+def at_speed(times: float, since_ms: int | None = None) -> Schedule:
+    """Make events due as far apart as they happened, divided by `times`; one out of order is due at once.
+
+    The first event's time is the start, or `since_ms`: then what happened before is due at once.
+    """
+    first_ms = since_ms
 
     def due(event: Event) -> float:
         nonlocal first_ms

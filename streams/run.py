@@ -1,5 +1,6 @@
 """Running one worker: from a checkpoint and settings to a process that scores until it is told to stop."""
 
+import gc
 import io
 import logging
 import sys
@@ -19,9 +20,13 @@ from model.scoring import begin
 from model.states import StateCodec
 from model.worker import InferenceWorker, Scorer
 from streams.app import create_app
+from streams.listener import listen
+from streams.probe import Probe
 from streams.publisher import Publisher
 from streams.settings import StreamSettings
+from streams.spans import open_spans
 from streams.transport import BatchApp
+from streams.watchdog import Watchdog
 
 _SWITCH_INTERVAL_SECONDS: Final = 0.0005
 """How long a thread may keep the interpreter from others that wait; a score passes through four threads."""
@@ -36,19 +41,51 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     """
     torch.set_num_threads(1)  # a worker is one process a core
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    carried_floats = checkpoint.model.config.carried_floats
+    listener = listen(settings.worker)
+    config = checkpoint.model.config
     inference = InferenceWorker(Scorer(checkpoint, device), max_events=4 * settings.worker.max_batch_events)
-    inference.start(carried_floats)
+    inference.start(config.carried_floats)
+    spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config, linger_ms=settings.worker.linger_ms)
     publisher.start()
-    app = create_app(settings, publisher=publisher, inference=inference, checkpoint=checkpoint)
-    _warm_up(StateCodec(carried_floats, checkpoint.code))
-    _log.info("starting", model=checkpoint.version, device=str(device), events_topic=settings.topics.events)
+    probe = Probe(lambda: publisher.reaches(settings.topics.scores))
+    app = create_app(
+        settings,
+        publisher=publisher,
+        inference=inference,
+        checkpoint=checkpoint,
+        device=device,
+        listener=listener,
+        spans=spans,
+        kafka_answers=lambda: probe.answers,
+    )
+    _warm_up(StateCodec(config.carried_floats, checkpoint.code, len(config.horizons)))
+    _log.info(
+        "starting",
+        model=checkpoint.version,
+        device=str(device),
+        events_topic=settings.topics.events,
+        look_ups=None if listener is None else str(app.conf.canonical_url),
+    )
+    watchdog = Watchdog(
+        app.pulse,
+        stalled_seconds=settings.worker.stalled_seconds,
+        drain_seconds=settings.worker.drain_seconds,
+        kafka_answers=lambda: probe.answers,
+        kafka_answered_since=probe.answered_since,
+        stopping=lambda: app.should_stop,
+    )
+    probe.start()
+    watchdog.start()
+    _keep_what_is_loaded()
     try:
         _run_until_stopped(app)
     finally:
+        probe.stop()
         publisher.stop()
         inference.stop()
+        spans.close()
+        watchdog.stop()
         _log.info("stopped", **app.counts.as_dict())
 
 
@@ -57,6 +94,12 @@ def _warm_up(codec: StateCodec) -> None:
     states = codec.gather([None])
     batch = batch_of([Event(event_id="e", user_id="u", type="view", ts=MIN_EVENT_TIME_MS)] * 2)
     begin(states, np.zeros(len(batch), np.int64), batch, Source(0, np.arange(len(batch))))
+
+
+def _keep_what_is_loaded() -> None:
+    """Leave what is loaded, and stays, out of the look for garbage: one look over all of it halts scores for 0.1 s."""
+    gc.collect()
+    gc.freeze()
 
 
 def _run_until_stopped(app: BatchApp) -> None:

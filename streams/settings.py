@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from model.input_formats import InputFormat
+
+DEFAULT_WEB_PORT: Final = 6066
+"""Faust's own default."""
 
 
 class Topics(BaseModel):
@@ -46,7 +49,11 @@ class WorkerSettings(BaseModel):
         default="cartcast",
         description="what the events topic carries: `cartcast`, `segment` or `ga4`, one event a record, keyed by user",
     )
-    device: str = Field(default="auto", description="`auto` (CUDA, else the CPU), `cpu`, `cuda`, `cuda:1`")
+    device: str = Field(
+        default="auto",
+        description="`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1`; with several GPUs `auto` "
+        "takes the one that the number at the end of `instance_id` says, counted round",
+    )
     commit_interval_seconds: float = Field(
         default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
     )
@@ -66,6 +73,60 @@ class WorkerSettings(BaseModel):
     session_timeout_seconds: float = Field(
         default=10.0, gt=0, description="silence after which Kafka gives a worker's partitions to others"
     )
+    web_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port of the look-up API, 0 for none; if it is not set, 6066 or the next one that is free",
+    )
+    web_bind: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="address on which look-ups, metrics and health pages are served; `0.0.0.0`, for every one, needs "
+        "`web_token`",
+    )
+    web_host: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name or address by which other workers reach this one; if it is not set, `web_bind`, or this "
+        "machine's name if that is every address",
+    )
+    web_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="what look-ups and metrics ask for as `Authorization: Bearer`, the same for all workers of a "
+        "group; empty: nothing",
+    )
+    stalled_seconds: float = Field(
+        default=120.0,
+        ge=0,
+        description="how long no commit may advance while records wait and Kafka answers, or the event loop may stand "
+        "still, before the worker ends itself with status 1; 0: for ever",
+    )
+    drain_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="how long SIGTERM may take to finish and commit what was begun before the worker ends without it; "
+        "allow ten seconds more before you kill it",
+    )
+
+
+class TraceSettings(BaseModel):
+    """OpenTelemetry; trace headers of an event go on to its score whatever is set here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="URL to which the worker sends spans with OTLP over HTTP, e.g. `http://collector:4318/v1/traces`; "
+        "empty: no spans; needs the extra `trace`",
+    )
+    sample_ratio: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="share of the fetches that get a span, 0 to 1; one with an event of a sampled trace always does",
+    )
 
 
 class StreamSettings(BaseModel):
@@ -73,10 +134,11 @@ class StreamSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    client_config: Mapping[str, Any]
+    client_config: Mapping[str, Any] = Field(repr=False)  # holds passwords
     """The librdkafka properties that reach the cluster; the Faust consumer's are derived from them."""
     topics: Topics
     partitions: int
     source_identity: str
     """What tells the events topic from an earlier one of its name, whose offsets mean nothing in this one."""
     worker: WorkerSettings
+    trace: TraceSettings = TraceSettings()

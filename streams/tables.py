@@ -15,6 +15,7 @@ from faust.types import TP
 
 from streams.changelog import PartitionReader
 from streams.positions import Published, published_positions
+from streams.restore import Restore
 from streams.settings import Topics
 
 TABLE_NAME: Final = "sequences"
@@ -58,13 +59,26 @@ class PartitionStates:
 class SequenceStore(Store[bytes, bytes]):
     """Storage of the sequences table; a mapping from user id to state over all partitions that this worker owns."""
 
-    def __init__(self, *args: Any, client_config: Mapping[str, Any], topics: Topics, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own arguments
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - Faust's own arguments
+        client_config: Mapping[str, Any],
+        topics: Topics,
+        restore: Restore | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
         self._topics = topics
         self._generation = -1
         self._restoring: asyncio.Task[None] | None = None
+
+    @property
+    def restored(self) -> bool:
+        """Whether every state of every partition that this worker owns is here."""
+        return all(states.restored.done() for states in list(self.partitions.values()))
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Tell Faust's recovery that there is nothing left for it to read."""
@@ -87,12 +101,15 @@ class SequenceStore(Store[bytes, bytes]):
         for partition, states in list(self.partitions.items()):
             if partition not in owned or missed_a_generation or not states.restored.done():
                 del self.partitions[partition]
-        ends = await asyncio.to_thread(self._changelog_ends, sorted(owned))
+        bounds = await asyncio.to_thread(self._changelog_bounds, sorted(owned))
         loop = asyncio.get_running_loop()
         new = [PartitionStates(partition, loop.create_future()) for partition in owned - set(self.partitions)]
         self.partitions.update((states.partition, states) for states in new)
-        for partition, end in ends.items():
+        for partition, (_, end) in bounds.items():
             self.partitions[partition].changelog_end_offset = end
+        self.restore.begin(
+            {states.partition: bounds[states.partition][1] - bounds[states.partition][0] for states in new}
+        )
         self._restoring = loop.create_task(self._restore(new))
 
     async def on_stop(self) -> None:
@@ -111,6 +128,7 @@ class SequenceStore(Store[bytes, bytes]):
         except Exception as failure:  # noqa: BLE001 - without its states this worker must not go on, whatever it is
             await self.app.crash(failure)
             return
+        self.restore.end()
         _log.info(
             "ready",
             partitions=sorted(self.partitions),
@@ -118,18 +136,17 @@ class SequenceStore(Store[bytes, bytes]):
             generation=self._generation,
         )
 
-    def _changelog_ends(self, partitions: list[int]) -> dict[int, int]:
+    def _changelog_bounds(self, partitions: list[int]) -> dict[int, tuple[int, int]]:
         reader = PartitionReader(self._client_config)
         try:
-            return {partition: reader.end_offset(self._topics.changelog, partition) for partition in partitions}
+            return {partition: reader.bounds(self._topics.changelog, partition) for partition in partitions}
         finally:
             reader.close()
 
     def _read(self, partition: int) -> tuple[dict[bytes, bytes], Published]:
         reader = PartitionReader(self._client_config)
-        progress = _Progress(partition)
         try:
-            values = reader.restore(self._topics.changelog, partition, progress)
+            values = reader.restore(self._topics.changelog, partition, self.restore.progress(partition))
             return values, published_positions(reader, self._topics, partition)
         finally:
             reader.close()
@@ -173,16 +190,3 @@ class SequenceStore(Store[bytes, bytes]):
 
     def __contains__(self, user: object) -> bool:
         return any(user in states.values for states in self.partitions.values())
-
-
-class _Progress:
-    """Logs how far a long restore has come, every 100,000 records."""
-
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
-        self._logged = 0
-
-    def __call__(self, records: int) -> None:
-        if records - self._logged >= 100_000:
-            self._logged = records
-            _log.info("restoring", partition=self._partition, records=records)

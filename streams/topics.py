@@ -14,65 +14,74 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streams.admin import TIMEOUT_SECONDS, Administrator, metadata, open_admin, reason, where
 from streams.errors import StreamError
 from streams.settings import Topics
+from streams.topic_configs import BROKERS_OWN, Keeping, topic_configs
 
-TIMEOUT_SECONDS = 8.0
 APPEAR_SECONDS = 10.0
 CREATE = "run `cartcast topics create`"
 ELSEWHERE = "or use another CARTCAST_KAFKA__TOPIC_PREFIX"
 
 
-def topic_configs(topics: Topics) -> dict[str, dict[str, str]]:
-    """Return what each topic needs beyond the broker's defaults, by topic name.
-
-    Scores carry the broker's time of arrival, so that anybody can measure the delay from event to score with the
-    times of the records alone.
-    """
-    return {
-        topics.events: {},
-        topics.scores: {"message.timestamp.type": "LogAppendTime"},
-        topics.dead_letters: {},
-        topics.changelog: {"cleanup.policy": "compact"},
-    }
-
-
 def create_topics(
-    client_config: Mapping[str, Any], topics: Topics, *, partitions: int, replication_factor: int
+    client_config: Mapping[str, Any],
+    topics: Topics,
+    *,
+    partitions: int,
+    replication_factor: int,
+    keeping: Keeping = BROKERS_OWN,
 ) -> list[str]:
     """Create the topics that are missing and return their names; safe to repeat.
 
-    Raises StreamError if Kafka does not answer or refuses, or if a topic exists with another number of partitions.
+    Everything is asked before anything is made: the brokers judge all missing topics first. Raises StreamError if
+    Kafka does not answer or refuses, has fewer brokers than replicas, or has a topic with another number of partitions.
     """
-    admin = _admin(client_config)
+    admin = open_admin(client_config)
     present = _partition_counts(admin, client_config, topics)
+    _refuse_other_counts(present, partitions)
+    missing = [
+        NewTopic(name, partitions, replication_factor, config=config)
+        for name, config in topic_configs(topics, keeping).items()
+        if name not in present
+    ]
+    if not missing:
+        return []
+    _refuse_too_few_brokers(len(metadata(admin, client_config).brokers), replication_factor, client_config)
+    _create(admin, missing, validate_only=True)
+    created = _create(admin, missing)
+    _wait_until_listed(admin, client_config, topics)
+    return created
+
+
+def _refuse_other_counts(present: Mapping[str, int], partitions: int) -> None:
     for name, count in present.items():
         if count != partitions:
             raise StreamError(
                 f"topic {name} has {count} partitions, but kafka.partitions is {partitions}: "
                 f"set CARTCAST_KAFKA__PARTITIONS={count}, {ELSEWHERE}"
             )
-    missing = [
-        NewTopic(name, partitions, replication_factor, config=config)
-        for name, config in topic_configs(topics).items()
-        if name not in present
-    ]
-    if missing:
-        created = _create(admin, missing)
-        _wait_until_listed(admin, client_config, topics)
-        return created
-    return []
 
 
-def check_topics(client_config: Mapping[str, Any], topics: Topics) -> int:
+def _refuse_too_few_brokers(brokers: int, replication_factor: int, client_config: Mapping[str, Any]) -> None:
+    if brokers < replication_factor:
+        raise StreamError(
+            f"Kafka at {where(client_config)} has {brokers} broker{'s' if brokers > 1 else ''}, but "
+            f"kafka.replication_factor is {replication_factor}: start more brokers, "
+            f"or set CARTCAST_KAFKA__REPLICATION_FACTOR={brokers}"
+        )
+
+
+def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int | None = None) -> int:
     """Return the number of partitions that all topics have.
 
-    Raises StreamError if Kafka does not answer, a topic does not exist, or the numbers differ.
+    Raises StreamError if Kafka does not answer, a topic does not exist, or the numbers differ: from each other, or from
+    the number that somebody has set, `wanted`.
     """
-    counts = _partition_counts(_admin(client_config), client_config, topics)
+    counts = _partition_counts(open_admin(client_config), client_config, topics)
     for name in topic_configs(topics):
         if name not in counts:
-            raise StreamError(f"topic {name} does not exist at {_where(client_config)}: {CREATE}")
+            raise StreamError(f"topic {name} does not exist at {where(client_config)}: {CREATE}")
     expected = counts[topics.events]
     for name, count in counts.items():
         if count != expected:
@@ -80,6 +89,8 @@ def check_topics(client_config: Mapping[str, Any], topics: Topics) -> int:
                 f"topic {name} has {count} partitions, but {topics.events} has {expected}: delete {name} and {CREATE} "
                 f"with CARTCAST_KAFKA__PARTITIONS={expected}, {ELSEWHERE}"
             )
+    if wanted is not None:
+        _refuse_other_counts(counts, wanted)
     return expected
 
 
@@ -88,17 +99,17 @@ def topic_identity(client_config: Mapping[str, Any], topic: str) -> str:
 
     Raises StreamError.
     """
-    admin = _admin(client_config)  # must outlive the answer
+    admin = open_admin(client_config)  # must outlive the answer
     asked = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
     try:
         return str(asked[topic].result().topic_id)
     except KafkaException as failure:
-        raise StreamError(f"Kafka does not describe topic {topic}: {_reason(failure)}") from None
+        raise StreamError(f"Kafka does not describe topic {topic}: {reason(failure)}") from None
 
 
 def count_brokers(client_config: Mapping[str, Any]) -> int:
     """Return how many brokers the cluster has; raises StreamError if it does not answer."""
-    return len(_metadata(_admin(client_config), client_config).brokers)
+    return len(metadata(open_admin(client_config), client_config).brokers)
 
 
 def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
@@ -106,42 +117,23 @@ def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
 
     Raises StreamError if Kafka does not answer.
     """
-    admin = _admin(client_config)
+    admin = open_admin(client_config)
     for candidate in itertools.chain([prefix], (f"{prefix}-{number}" for number in itertools.count(2))):
         if not _partition_counts(admin, client_config, Topics(prefix=candidate)):
             return candidate
     raise AssertionError("count() does not end")
 
 
-def _admin(client_config: Mapping[str, Any]) -> AdminClient:
-    """`log_level` 0: what librdkafka would write to stderr arrives as one StreamError."""
-    try:
-        return AdminClient({**client_config, "log_level": 0})
-    except KafkaException as failure:
-        raise StreamError(
-            f"Kafka's client refuses its settings ({_reason(failure)}): correct the kafka settings"
-        ) from None
-
-
-def _partition_counts(admin: AdminClient, client_config: Mapping[str, Any], topics: Topics) -> dict[str, int]:
+def _partition_counts(admin: Administrator, client_config: Mapping[str, Any], topics: Topics) -> dict[str, int]:
     """Partitions by name of those of the pipeline's topics that exist."""
-    listed = _metadata(admin, client_config).topics
+    listed = metadata(admin, client_config).topics
     return {name: len(listed[name].partitions) for name in topic_configs(topics) if name in listed}
 
 
-def _metadata(admin: AdminClient, client_config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the client exports no type
-    try:
-        # All topics, because asking for one by name creates it on a cluster with auto.create.topics.enable.
-        return admin.list_topics(timeout=TIMEOUT_SECONDS)
-    except KafkaException as failure:
-        raise StreamError(
-            f"Kafka at {_where(client_config)} does not answer ({_reason(failure)}): start it (`cartcast up`), "
-            "or correct CARTCAST_KAFKA__BOOTSTRAP_SERVERS"
-        ) from None
-
-
-def _create(admin: AdminClient, missing: list[NewTopic]) -> list[str]:
-    outcomes: dict[str, Future[None]] = admin.create_topics(missing, operation_timeout=TIMEOUT_SECONDS)
+def _create(admin: AdminClient, missing: list[NewTopic], *, validate_only: bool = False) -> list[str]:
+    outcomes: dict[str, Future[None]] = admin.create_topics(
+        missing, operation_timeout=TIMEOUT_SECONDS, validate_only=validate_only
+    )
     return [name for name, outcome in outcomes.items() if _created(name, outcome)]
 
 
@@ -151,12 +143,12 @@ def _created(name: str, outcome: "Future[None]") -> bool:
     except KafkaException as failure:
         if failure.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was quicker
             return False
-        raise StreamError(f"Kafka does not create topic {name}: {_reason(failure)}") from None
+        raise StreamError(f"Kafka does not create topic {name}: {reason(failure)}") from None
     return True
 
 
 def _wait_until_listed(
-    admin: AdminClient,
+    admin: Administrator,
     client_config: Mapping[str, Any],
     topics: Topics,
     clock: Callable[[], float] = time.monotonic,
@@ -167,11 +159,3 @@ def _wait_until_listed(
         if clock() > deadline:
             raise StreamError(f"the topics of {topics.prefix} were created but are not listed: run the command again")
         time.sleep(0.02)
-
-
-def _reason(failure: KafkaException) -> str:
-    return str(failure.args[0].str()).rstrip(".")
-
-
-def _where(client_config: Mapping[str, Any]) -> str:
-    return str(client_config["bootstrap.servers"])

@@ -5,21 +5,35 @@ fails when a new Faust no longer has what an override relies on.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final
+from functools import cached_property, partial
+from typing import Any, Final, cast
 
 import faust
+from aiohttp import web
 from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.partitioner import murmur2
 from faust.app.base import App
+from faust.app.router import Router
+from faust.assignor.client_assignment import ClientMetadata
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.table import Table
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from faust.types.tuples import ConsumerMessage
+from faust.web.drivers.aiohttp import Web
+from yarl import URL
 
 from streams.counts import Counts
 from streams.fetch import Fetch
+from streams.order import FetchOrder
+from streams.pulse import Pulse
+from streams.timings import Timings
 
 _ALL_PAUSED_SECONDS: Final = 0.02
+_WEB_SHUTDOWN_SECONDS: Final = 1.0
 
 
 class BatchConsumer(driver.Consumer):
@@ -50,7 +64,7 @@ class BatchConsumer(driver.Consumer):
         if self.flow_active and not self._get_active_partitions():
             await asyncio.sleep(_ALL_PAUSED_SECONDS)
             return {}, set()
-        before = self._position_changes()
+        before, began = self._position_changes(), self.app.timings.clock()
         records, active = await super()._wait_next_records(timeout)
         if records and before != self._position_changes():
             await self.perform_seek()
@@ -59,13 +73,25 @@ class BatchConsumer(driver.Consumer):
             records = {
                 tp: [Fetch.of(batch)] if tp.topic == self.app.source_topic and batch else batch
                 for tp, batch in records.items()
+                if await self._is_in_order(tp, batch)
             }
+            self.app.timings.lap("fetch", began)
         return records, active
+
+    async def _is_in_order(self, tp: TP, batch: list[Any]) -> bool:
+        """Tell whether a source partition's records are the next ones; if not, fetch again from where those are."""
+        if tp.topic != self.app.source_topic or not batch:
+            return True
+        place = self._order.take(tp, batch[0].offset, batch[-1].offset + 1)
+        if place is not None:
+            await self._thread.seek_wait({driver.ensure_aiokafka_TP(tp): place})
+        return place is None
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401 - Faust's signature
         """Replaces: one message a record. Why: see `_wait_next_records`; the offset is the fetch's last."""
         if not isinstance(record, Fetch):
             return super()._to_message(tp, record)
+        self.app.pulse.taken(tp, record.next_offset)
         return ConsumerMessage(
             record.topic,
             record.partition,
@@ -94,7 +120,10 @@ class BatchConsumer(driver.Consumer):
         one and can commit past messages in flight: faust-streaming#606.)
         """
         self._secured = await self.app.secure()
-        return bool(await super().force_commit(topics, start_new_transaction=start_new_transaction))
+        did_commit = bool(await super().force_commit(topics, start_new_transaction=start_new_transaction))
+        reached = {tp: min(offset, self._committed_offset[tp] or 0) for tp, offset in self._secured.items()}
+        self.app.pulse.committed(reached, counts=did_commit)
+        return did_commit
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ANN401
         """Replaces: the partitions with acknowledged messages. Why: see `force_commit`."""
@@ -129,10 +158,21 @@ class BatchConsumer(driver.Consumer):
         uncommitted = [tp for tp in self.assignment() if tp.topic == self.app.source_topic and not committed.get(tp)]
         if uncommitted:
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, uncommitted))
+        source = {tp for tp in self.assignment() if tp.topic == self.app.source_topic}
+        self._order.sought({tp: max(committed.get(tp) or 0, 0) for tp in source})
         return committed
+
+    def lags(self) -> dict[int, int]:
+        """Return the records from each source partition's position to its end, as of its last fetch."""
+        thread = cast("BatchConsumerThread", self._thread)
+        return {tp.partition: lag for tp, lag in thread.lags().items() if tp.topic == self.app.source_topic}
 
     def _position_changes(self) -> tuple[int, int]:
         return self.app.consumer_generation_id, self._seeks
+
+    @cached_property
+    def _order(self) -> FetchOrder:
+        return FetchOrder()
 
     _secured: Mapping[TP, int] = {}
     _seeks = 0
@@ -144,7 +184,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     app: "BatchApp"
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:  # noqa: ANN401 - Faust's signature
-        """Adds to: making the aiokafka consumer; Faust passes neither setting on, and aiokafka reads both at its start.
+        """Adds to: making the aiokafka consumer; Faust passes no such setting on, and aiokafka reads them at its start.
 
         Why: a fetch costs milliseconds whatever it holds, and with the default of one byte the broker answers with
         the first record of one partition, while aiokafka asks for nothing more until that is consumed.
@@ -152,7 +192,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = self.app.fetch_min_bytes
         consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms
+        consumer._client_rack = self.app.client_rack
         return consumer
+
+    def lags(self) -> dict[Any, int]:
+        """Reads: aiokafka's positions and high-water marks. Why: asking for them costs a turn in its thread."""
+        subscription = None if self._consumer is None else self._consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return {}
+        states = {tp: subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
+        return {
+            tp: max(state.highwater - state._position, 0)
+            for tp, state in states.items()
+            if state is not None and state.highwater is not None and state._position is not None
+        }
 
 
 class BatchTransport(driver.Transport):
@@ -172,18 +225,141 @@ class BatchApp(App):
     fetch_min_bytes: int = 1
     fetch_max_wait_ms: int = 500
     """Kafka's `fetch.min.bytes` and `fetch.max.wait.ms`, with Kafka's defaults."""
+    client_rack: str | None = None
+    """Kafka's `client.rack`: fetches go to the copy of a partition that is nearest to it (KIP-392)."""
     counts: Counts
+    listener: socket.socket
+    """The socket on which the web server listens, if it is enabled."""
+    refuse: Callable[[int, BaseException | None], web.Response]
+    """What answers a request that cannot even be read; takes aiohttp's status and exception."""
     failure: Exception | None = None
     """What a lane failed with, if the application crashes because of one."""
     secure: Callable[[], Awaitable[Mapping[TP, int]]]
     drain: Callable[[], Awaitable[None]]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own arguments
+        """Adds to: making the application. Why: its consumer notes durations and what it took and committed."""
+        super().__init__(*args, **kwargs)
+        self.timings = Timings()
+        self.pulse = Pulse()
+
     def _new_transport(self) -> BatchTransport:
         """Replaces: the transport that the broker URL's scheme names. Why: that is how ours gets in."""
         return BatchTransport(self.conf.broker_consumer, self)
 
+    def _new_web(self) -> "ListeningWeb":
+        """Replaces: the web server that a URL names. Why: that is how ours gets in."""
+        return ListeningWeb(self)
+
     def _create_directories(self) -> None:
         """Replaces: making `<application>-data` in the current directory. Why: nothing would ever be stored there."""
+
+
+class KeyRouter(Router):
+    """Finds the worker that has a key's partition."""
+
+    def key_store(self, table_name: str, key: bytes) -> URL:  # type: ignore[override] # keys are bytes here
+        """Replaces: asking Faust's producer for the partition of a key; raises KeyError if nobody has it.
+
+        Why: the producer knows the partitions of topics that it has sent to, and ours sends to none.
+        """
+        table = self._get_table(table_name)
+        partition = TP(self._get_table_topic(table), key_partition(key, table.partitions or 1))
+        return URL(cast("PartitionAssignor", self._assignor)._tps_url[partition])
+
+
+class AddressAssignor(PartitionAssignor):
+    """Takes the assignment of a static member that has come back at another address."""
+
+    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
+        """Adds to: taking an assignment.
+
+        Why: who comes back under its `group.instance.id` gets the assignment that it had, without a rebalance, and
+        Faust asserts that the address in it is its own: a worker that had to take another port would never begin.
+        (Other workers look for it at the old address until the next rebalance.)
+        """
+        known = cast("ClientMetadata", ClientMetadata.loads(self._decompress(assignment.user_data)))
+        if known.url != (own := str(self._url)):
+            for distribution in (known.changelog_distribution, known.external_topic_distribution):
+                if known.url in distribution:
+                    distribution[own] = distribution.pop(known.url)
+            known.url = own
+            assignment.user_data = self._compress(known.dumps())
+        super().on_assignment(assignment)
+
+
+def key_partition(key: bytes, partitions: int) -> int:
+    """Return the partition to which Java clients, and those that partition as they do, send records of a key."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class ListeningWeb(Web):
+    """Faust's aiohttp server on a socket that listens already, with none of the pages that tell of Faust's insides."""
+
+    app: "BatchApp"
+    default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
+
+    def __init__(self, app: "BatchApp", **kwargs: Any) -> None:  # noqa: ANN401 - Faust's signature
+        """Adds to: making the server. Why: by default a slow client keeps a worker from ending for a minute."""
+        super().__init__(app, **kwargs)
+        self._runner = web.AppRunner(self.web_app, access_log=None, shutdown_timeout=_WEB_SHUTDOWN_SECONDS)
+
+    def _create_site(self) -> web.BaseSite:
+        """Replaces: binding a host and a port. Why: which port is free is found out before Kafka's group is joined."""
+        return ListeningSite(self._runner, self.app.listener, self.app.refuse)
+
+
+class ListeningSite(web.BaseSite):
+    """Serves a socket; what is not even HTTP is answered as the application answers everything else."""
+
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        listener: socket.socket,
+        refuse: Callable[[int, BaseException | None], web.Response],
+    ) -> None:
+        super().__init__(runner)
+        self._listener = listener
+        self._refuse = refuse
+
+    @property
+    def name(self) -> str:
+        return str(self._listener.getsockname())
+
+    async def start(self) -> None:
+        """Replaces: serving with aiohttp's own handler. Why: that one answers bad requests in plain text."""
+        await super().start()
+        loop, server = asyncio.get_running_loop(), cast("web.Server", self._runner.server)
+        handler = partial(RefusingHandler, server, self._refuse, loop=loop, **server._kwargs)
+        self._server = await loop.create_server(handler, sock=self._listener)
+
+
+class RefusingHandler(web.RequestHandler):
+    """aiohttp's handler of one connection."""
+
+    __slots__ = ("_refuse",)
+
+    def __init__(
+        self,
+        server: web.Server,
+        refuse: Callable[[int, BaseException | None], web.Response],
+        **kwargs: Any,  # noqa: ANN401 - aiohttp's own arguments
+    ) -> None:
+        super().__init__(server, **kwargs)
+        self._refuse = refuse
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Replaces: an answer in plain text or HTML, and a traceback in the log for whatever a client sends."""
+        del request, message
+        response = self._refuse(status, exc)
+        response.force_close()
+        return response
 
 
 class FetchSchema(faust.Schema):  # type: ignore[type-arg]

@@ -32,6 +32,14 @@ def checkpoint() -> Checkpoint:
     return Checkpoint("lstm8-test", model, Calibration.identity(len(HORIZONS)), metrics={}, training={})
 
 
+@pytest.fixture(scope="session")
+def other_checkpoint() -> Checkpoint:
+    """Other weights than `checkpoint`."""
+    torch.manual_seed(8)
+    model = PropensityLSTM(LSTMConfig(hidden_size=8)).eval()
+    return Checkpoint("lstm8-other", model, Calibration.identity(len(HORIZONS)), metrics={}, training={})
+
+
 @pytest.fixture
 def inference(checkpoint: Checkpoint) -> Iterator[InferenceWorker]:
     worker = InferenceWorker(Scorer(checkpoint, torch.device("cpu")), max_events=10_000)

@@ -29,6 +29,18 @@ class MemoryPublisher:
         self._unconfirmed: list[tuple[str, Delivery]] = []
         self._changed = asyncio.Condition()
 
+    @property
+    def queue_messages(self) -> int:
+        return len(self._unconfirmed)
+
+    @property
+    def queue_bytes(self) -> int:
+        return 0
+
+    @property
+    def waits_for_kafka(self) -> bool:
+        return False
+
     def expect(self, records: int) -> Delivery:
         return Delivery(records, asyncio.get_running_loop())
 

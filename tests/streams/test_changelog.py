@@ -32,7 +32,7 @@ def put(mock_kafka, topic_prefix):
 
 
 def restored(reader: PartitionReader, topic: str) -> dict[bytes, bytes]:
-    return reader.restore(topic, PARTITION, lambda _: None)
+    return reader.restore(topic, PARTITION, lambda *_: None)
 
 
 def test_every_users_newest_state_is_restored(reader, put, topic_prefix):
@@ -71,9 +71,10 @@ def test_an_empty_partition_restores_nothing(reader, put, topic_prefix):
 def test_a_restore_tells_how_far_it_is(reader, put, topic_prefix):
     put(*((b"%d" % user, state(user)) for user in range(2500)))
     told = []
-    assert len(reader.restore(topic_prefix, PARTITION, told.append)) == 2500
-    assert told == sorted(told)
-    assert told[-1] == 2500
+    assert len(reader.restore(topic_prefix, PARTITION, lambda *both: told.append(both))) == 2500
+    assert [records for records, _ in told] == sorted(records for records, _ in told)
+    assert {records + remaining for records, remaining in told} == {2500}
+    assert told[-1] == (2500, 0)
 
 
 def test_one_reader_reads_one_partition_after_the_other(reader, put, topic_prefix):

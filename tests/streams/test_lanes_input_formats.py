@@ -28,7 +28,8 @@ def call(number: int, event: str = "Product Viewed", user: str = "u") -> bytes:
 
 
 def fetch(*values: bytes, key: bytes = b"u") -> Fetch:
-    return Fetch(TOPICS.events, PARTITION, [key] * len(values), list(values), np.arange(len(values)))
+    offsets = np.arange(len(values))
+    return Fetch(TOPICS.events, PARTITION, [key] * len(values), list(values), offsets, START_MS + offsets)
 
 
 async def test_segment_calls_are_scored_as_the_same_events_in_canonical_form(pipeline, states, failures):

@@ -16,9 +16,8 @@ MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
 
 def fetch_of(*values: bytes | None, offsets: list[int] | None = None) -> Fetch:
     offsets = list(range(len(values))) if offsets is None else offsets
-    return Fetch(
-        "shop.events", 3, [b"key %d" % offset for offset in offsets], list(values), np.array(offsets, np.int64)
-    )
+    numbers = np.array(offsets, np.int64)
+    return Fetch("shop.events", 3, [b"key %d" % offset for offset in offsets], list(values), numbers, numbers)
 
 
 def written(**fields) -> bytes:

@@ -15,7 +15,7 @@ from streams.messages import dead_letter_records, score_records
 from streams.positions import Published, published_positions
 from streams.publisher import Record
 from streams.settings import Topics
-from streams.topics import topic_configs
+from streams.topic_configs import topic_configs
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def published(mock_kafka, topics):
 def fetch_of(topics: Topics, *values: bytes, first_offset: int = 0) -> Fetch:
     offsets = first_offset + np.arange(len(values))
     keys = [json.loads(value)["user_id"].encode() if value.startswith(b"{") else b"?" for value in values]
-    return Fetch(topics.events, PARTITION, keys, list(values), offsets)
+    return Fetch(topics.events, PARTITION, keys, list(values), offsets, offsets)
 
 
 def results(fetch: Fetch, decode=decode_events) -> tuple[list[Record], list[Record]]:
@@ -97,7 +97,7 @@ def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topic
 def test_scores_of_another_input_format_are_known_as_well(mock_kafka, topics, published):
     """The setting may have changed since: that is no topic made anew."""
     call = {"type": "track", "event": "Order Completed", "userId": "u", "timestamp": "2017-11-24T16:00:17Z"}
-    source = Fetch(topics.events, PARTITION, [b"u"], [json.dumps(call).encode()], np.arange(1))
+    source = Fetch(topics.events, PARTITION, [b"u"], [json.dumps(call).encode()], np.arange(1), np.arange(1))
     scores, _ = results(source, decoder_of("segment"))
     write(mock_kafka, topics.events, PARTITION, [Record(b"u", source.values[0])])
     write(mock_kafka, topics.scores, PARTITION, scores)

@@ -1,10 +1,12 @@
 import asyncio
+import logging
 
 import pytest
 from confluent_kafka import KafkaError
 from memory_publisher import let_others_run
 from mock_topics import read
 
+from streams.client_log import Repeats
 from streams.errors import StreamError
 from streams.publisher import Delivery, Publisher, Record
 
@@ -139,3 +141,45 @@ def test_a_report_that_comes_after_the_end_is_ignored():
     delivery = asyncio.run(expect())
     delivery.confirm(None, None)
     assert not delivery.done()
+
+
+async def test_a_publisher_tells_what_waits(publisher, topic_prefix):
+    assert publisher.queue_messages == 0
+    assert publisher.reaches(topic_prefix)
+    await asyncio.wait_for(await publish(publisher, topic_prefix, [Record(b"k", b"v")]), 30)
+    while publisher.queue_messages:  # noqa: ASYNC110 - librdkafka counts a confirmation until its call-back has returned
+        await asyncio.sleep(0.01)
+
+
+async def test_kafka_is_waited_for_when_a_confirmation_is_late(monkeypatch):
+    monkeypatch.setattr("streams.publisher._ANSWER_SECONDS", 0.2)
+    publisher = Publisher({"bootstrap.servers": "127.0.0.1:9", "log_level": 0}, linger_ms=0)
+    publisher.start()
+    delivery = await publish(publisher, "shop.scores", [Record(b"k", b"v" * 100)])
+    assert not publisher.reaches("shop.scores")
+    assert not publisher.waits_for_kafka  # it has been under way for a moment only
+    delivery.began_at -= 6
+    assert publisher.waits_for_kafka
+    publisher._take_statistics('{"name": "x", "msg_cnt": 1, "msg_size": 101, "brokers": {}}')
+    assert (publisher.queue_messages, publisher.queue_bytes) == (1, 101)
+    publisher.stop()
+    assert not publisher.waits_for_kafka  # nobody would take the confirmation
+
+
+async def test_what_is_confirmed_is_waited_for_no_more(publisher, topic_prefix):
+    delivery = await publish(publisher, topic_prefix, [Record(b"k", b"v")])
+    delivery.began_at -= 6
+    await asyncio.wait_for(delivery, 30)
+    assert not publisher.waits_for_kafka
+
+
+def test_the_client_tells_nothing_twice_within_a_minute():
+    now = 0.0
+    repeats = Repeats(lambda: now)
+
+    def told(text: str) -> bool:
+        return repeats.filter(logging.makeLogRecord({"msg": text}))
+
+    assert [told("broker 1 is away"), told("broker 1 is away"), told("broker 2 is away")] == [True, False, True]
+    now = 60.0
+    assert told("broker 1 is away")

@@ -76,6 +76,11 @@ def test_at_speed_sends_an_event_out_of_order_at_once():
     assert producer.sent_at == pytest.approx([0, 1.0, 1.0, 2.0], abs=0.002)
 
 
+def test_at_speed_since_a_moment_sends_what_happened_before_at_once():
+    producer, _ = replay([event_at(ts) for ts in (0, 10_000, 20_000, 60_000)], at_speed(10, since_ms=20_000))
+    assert producer.sent_at == pytest.approx([0, 0, 0, 4.0], abs=0.002)
+
+
 NOBODY_LISTENS = {
     "bootstrap.servers": "127.0.0.1:1",
     "message.timeout.ms": 200,

@@ -10,7 +10,7 @@ from streams.errors import StreamError
 from streams.publisher import Record
 from streams.settings import Topics
 from streams.tables import PartitionStates, SequenceStore
-from streams.topics import topic_configs
+from streams.topic_configs import topic_configs
 
 
 def state(offset: int) -> bytes:
@@ -99,7 +99,11 @@ async def test_an_assigned_partition_is_restored_from_its_changelog(store, topic
     put(1, c=state(3))
     await assign(store, topics, 0, 1, generation=1)
     assert set(store.partitions) == {0, 1}
+    restore = store.restore
+    assert (store.restored, restore.under_way, restore.records, restore.remaining) == (False, True, 0, 3)
     await restored(store)
+    assert (store.restored, restore.under_way, restore.records, restore.remaining) == (True, False, 3, 0)
+    assert restore.seconds > 0
     assert store.partitions[0].values == {b"a": state(1), b"b": state(2)}
     assert store.partitions[1].values == {b"c": state(3)}
     assert store.partitions[0].take_dirty() == {}

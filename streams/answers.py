@@ -1,0 +1,100 @@
+"""What the look-up API answers: its messages. Whoever asks can import them without PyTorch."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+ByHorizon = Annotated[
+    dict[str, float], Meta(description="By the model's horizons, `session`, `1h` and `24h` if it has the standard ones")
+]
+ChangeByHorizon = Annotated[
+    dict[str, float | None],
+    Meta(description="By horizon; null if the event is the only stored one"),
+]
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """Up to which record the answer knows the shopper."""
+
+    topic: str
+    partition: int
+    offset: Annotated[
+        int | None,
+        Meta(description="Offset of the shopper's last event; null if an earlier topic of this name had it"),
+    ]
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """One of the shopper's last events, as the table keeps it."""
+
+    event_time: Annotated[int, Meta(description="Epoch milliseconds, to the second; not earlier than the event before")]
+    type: str
+    event_hash: Annotated[
+        str,
+        Meta(
+            description="XXH3 (64 bits) of the event id, 16 hexadecimal digits; ClickHouse: lower(hex(xxh3(event_id)))"
+        ),
+    ]
+
+
+class Shopper(msgspec.Struct, frozen=True):
+    """A shopper's latest propensities and last events."""
+
+    user_id: str
+    propensities: ByHorizon
+    model: str
+    rebuilt: Annotated[
+        bool,
+        Meta(
+            description="False: as published after the last event. True: another model, or an earlier version, scored "
+            "that; computed now from the stored events alone"
+        ),
+    ]
+    last_event_time: Annotated[int, Meta(description="Epoch milliseconds")]
+    events: Annotated[int, Meta(description="Accepted so far")]
+    last_events: Annotated[list[StoredEvent], Meta(description="The stored ones, newest last; at most 32")]
+    as_of: AsOf
+
+
+class Attribution(StoredEvent, frozen=True):
+    """A stored event, and by how much it moved the propensities: what the stored events give, less without it."""
+
+    position: Annotated[int, Meta(description="How many events lie between it and the explained one, which is 0")]
+    contribution: ChangeByHorizon
+    log_odds: ChangeByHorizon
+
+
+class ShopperExplanation(msgspec.Struct, frozen=True):
+    """Which of the stored events moved the propensities after one of them: each is left out in turn."""
+
+    user_id: str
+    model: str
+    event: Annotated[StoredEvent, Meta(description="The one that is explained")]
+    propensity: Annotated[
+        dict[str, float] | None,
+        Meta(description="As published; null if the table does not know: it keeps those after the last event only"),
+    ]
+    from_ring: Annotated[
+        dict[str, float],
+        Meta(
+            description="What the stored events alone give: this is what is explained. It differs from the published "
+            "propensity by what older events say"
+        ),
+    ]
+    earlier_events: Annotated[int, Meta(description="How many accepted events lie before the stored ones")]
+    events: Annotated[list[Attribution], Meta(description="Newest last; the last one is the event that is explained")]
+    as_of: AsOf
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Every answer that is not 200 has this form."""
+
+    error: Problem

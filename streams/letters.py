@@ -1,0 +1,92 @@
+"""Dead letters, read back: what they say, and which of them are events after all.
+
+A letter is sent again only if it is an event by the rules and the input format of now, under its shopper's key. What
+still is none would only come back. An event that was scored meanwhile is a duplicate by its id, as long as its shopper
+remembers it (the last 64 events).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from confluent_kafka import Message
+
+from model.input_formats import Decode
+from streams.publisher import Headers
+
+Send = Callable[[bytes, bytes, Headers], object]
+"""Queue a record of the events topic: key, value, headers."""
+CARRIED_HEADERS: Final = ("traceparent", "tracestate")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One record of the dead-letter topic."""
+
+    value: bytes | None
+    source_topic: str
+    """The topic, or the file, that the refused record came from."""
+    reason: str
+    error: str
+    time_ms: int
+    carried: Headers
+
+
+@dataclass
+class Resent:
+    """What became of the letters that were looked at."""
+
+    sent: int = 0
+    elsewhere: int = 0
+    """Letters about other records than those of the events topic: rows of files, scores that are no rows."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Letters that still are no event, by the reason of now."""
+
+
+def letters_of(messages: Iterable[Message], *, reasons: Collection[str] = (), since_ms: int = 0) -> Iterator[Letter]:
+    """Yield the letters of these reasons (all if none is named) that were written at `since_ms` or later."""
+    for message in messages:
+        letter = _letter(message)
+        if letter.time_ms >= since_ms and (not reasons or letter.reason in reasons):
+            yield letter
+
+
+def resend(letters: Iterable[Letter], events_topic: str, decode: Decode, send: Send) -> Resent:
+    """Send those letters about `events_topic` that `decode` accepts now."""
+    resent = Resent()
+    for letter in letters:
+        if letter.source_topic != events_topic:
+            resent.elsewhere += 1
+            continue
+        batch, rejects = decode([letter.value], None)
+        resent.rejected.update(reject.reason for reject in rejects)
+        for user_id in batch.user_ids:
+            send(user_id.encode(), letter.value or b"", letter.carried)
+            resent.sent += 1
+    return resent
+
+
+def _letter(message: Message) -> Letter:
+    headers = _headers(message)
+    carried: Headers = [(name, headers[name]) for name in CARRIED_HEADERS if name in headers]
+    return Letter(
+        message.value(),
+        _text(headers, "topic"),
+        _text(headers, "reason"),
+        _text(headers, "error"),
+        int(message.timestamp()[1]),
+        carried,
+    )
+
+
+def _headers(message: Message) -> dict[str, bytes | None]:
+    """Return the headers by name: none if one's name is not UTF-8, which the client does not hand out."""
+    try:
+        return dict(cast("Iterable[tuple[str, bytes | None]]", message.headers() or ()))
+    except SystemError:
+        return {}
+
+
+def _text(headers: dict[str, bytes | None], name: str) -> str:
+    return (headers.get(name) or b"").decode(errors="replace")

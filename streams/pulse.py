@@ -1,0 +1,81 @@
+"""Whether a worker gets on: what its event loop notes, and what other threads read from it."""
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class _Partition:
+    """How far one partition is, and since when its commit has not moved while records wait."""
+
+    taken: int = 0
+    committed: int = 0
+    since: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        return self.taken > self.committed
+
+
+class Pulse:
+    """Turns of the event loop, offsets that were taken and committed; one thread notes, any thread reads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.commits = 0
+        self.assigned = False
+        """Whether the group has given this worker its partitions, be it none."""
+        self._clock = clock
+        self._turned_at: float | None = None
+        self._got_on_at = 0.0
+        self._partitions: dict[Hashable, _Partition] = {}
+
+    def turned(self) -> None:
+        """Note that the event loop turns."""
+        self._turned_at = self._clock()
+
+    def got_on(self) -> None:
+        """Note progress that is no commit: restored states, or that nobody but Kafka keeps this worker waiting."""
+        self._got_on_at = self._clock()
+
+    def taken(self, partition: Hashable, next_offset: int) -> None:
+        """Note that the records before this offset were fetched and wait for their commit."""
+        known = self._partitions.setdefault(partition, _Partition())
+        if not known.waits:
+            known.since = self._clock()
+        known.taken = next_offset
+
+    def committed(self, offsets: Mapping[Any, int], *, counts: bool) -> None:
+        """Note up to where offsets are committed; `counts` tells whether Kafka was asked."""
+        self.commits += counts
+        now = self._clock()
+        for partition, offset in offsets.items():
+            known = self._partitions.setdefault(partition, _Partition())
+            if offset > known.committed:
+                known.committed, known.since = offset, now
+
+    def rebalanced(self, *, assigned: bool) -> None:
+        """Forget all offsets: what was fetched before a rebalance is fetched again by whoever owns it now."""
+        self.assigned = assigned
+        self._partitions = {}
+
+    @property
+    def commit_age_seconds(self) -> float:
+        """Seconds for which some partition's records have waited for a commit; 0 if none waits."""
+        return self._age(0.0)
+
+    @property
+    def stalled_seconds(self) -> float:
+        """The same, but at most the seconds since the last progress of any kind."""
+        return self._age(self._got_on_at)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the event loop last turned; 0 before its first turn."""
+        since = self._turned_at
+        return 0.0 if since is None else max(self._clock() - since, 0.0)
+
+    def _age(self, not_before: float) -> float:
+        waiting = [each.since for each in list(self._partitions.values()) if each.waits]
+        return max(self._clock() - max(min(waiting), not_before), 0.0) if waiting else 0.0
