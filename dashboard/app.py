@@ -1,0 +1,48 @@
+"""The pages and what stands around them: navigation, and what a reader is told when something is missing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from dashboard.bar import Asked
+from dashboard.cards import STYLE, escaped
+from dashboard.missing import said_in_words
+from dashboard.pages import model, overview, pipeline, shoppers
+
+ICON: Final = Path(__file__).with_name("entry") / "icon.svg"
+"""Of our own: Streamlit loads its icons for tabs from elsewhere."""
+
+
+def show() -> None:
+    """Show the page that the URL names."""
+    st.set_page_config(page_title="Cartcast", page_icon=str(ICON), layout="wide")
+    st.html(STYLE)
+    bodies: dict[str, Callable[[], None]] = {
+        "": overview.page,
+        "shoppers": shoppers.page,
+        "model": model.page,
+        "pipeline": pipeline.page,
+    }
+    pages = [
+        st.Page(overview.page, title="Overview", icon=":material/monitoring:", default=True),
+        st.Page(shoppers.page, title="Shoppers", icon=":material/groups:", url_path="shoppers"),
+        st.Page(model.page, title="Model", icon=":material/target:", url_path="model"),
+        st.Page(pipeline.page, title="Pipeline", icon=":material/conversion_path:", url_path="pipeline"),
+    ]
+    chosen = st.navigation(pages, position="top")
+    framed(bodies[chosen.url_path])
+
+
+def framed(page: Callable[[], None]) -> None:
+    """Show a page; what it lacks is said in its place.
+
+    The page is called from here and not by Streamlit's `Page.run`, so that its filters keep their values on the next.
+    """
+    asked = Asked()
+    with said_in_words():
+        page()
+    if refused := asked.refused():
+        names = ", ".join(escaped(name[:40]) for name in refused[:5])
+        st.toast(f"The address asks for something that this page does not know ({names}): shown without it.")

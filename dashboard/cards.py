@@ -1,0 +1,107 @@
+"""Blocks that pages are made of: a card with a finding over it, a row of numbers, a table with its download."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard.clickhouse import Row
+from dashboard.csv_export import as_csv
+
+_ADDRESS: Final = re.compile(r"(://|www|@|:)(?=\S)", re.IGNORECASE)
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&@/=^])")
+
+STYLE: Final = """
+<style>
+[data-testid="stMainBlockContainer"] { padding-top: 4.2rem; max-width: 1400px; }
+[class*="st-key-numbers-"] > * { flex: 1 1 8.2rem !important; min-width: 8.2rem !important; width: auto !important; }
+[data-testid="stMetric"] { padding: .6rem .8rem !important; }
+.st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem !important; padding-bottom: 0 !important; }
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] { padding-left: .9rem; padding-right: .9rem; }
+  .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+h1 { font-size: 1.35rem !important; }
+}
+</style>
+"""
+"""Ours alone: no data comes near it."""
+
+
+@contextmanager
+def card(finding: str, explanation: str = "") -> Iterator[None]:
+    """Frame a block. `finding` and `explanation` are our own words and numbers; data goes through `escaped`."""
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"**{finding}**")
+        yield
+        if explanation:
+            st.caption(explanation)
+
+
+@contextmanager
+def numbers(name: str) -> Iterator[None]:
+    """Lay numbers side by side, as many in a row as there is place for."""
+    with st.container(horizontal=True, gap="small", key=f"numbers-{name}"):
+        yield
+
+
+def number(label: str, value: str, explanation: str, change: str | None = None) -> None:
+    """Show one number of a row."""
+    st.metric(label, value, delta=change, delta_color="off", help=explanation, border=True, height="stretch")
+
+
+def escaped(text: str) -> str:
+    """Return data as Markdown that shows it letter by letter; a joiner of no width keeps addresses from being links."""
+    return _MARKUP.sub(r"\\\1", _ADDRESS.sub("\\1\u2060", " ".join(text.split())))
+
+
+def table(  # noqa: PLR0913 - what, what of it, and how
+    rows: Sequence[Row],
+    name: str,
+    columns: dict[str, Any],
+    *,
+    description: str,
+    height: int | None = None,
+    on_select: Callable[[], None] | None = None,
+) -> None:
+    """Show rows and a button that saves them as CSV.
+
+    `columns` maps the shown columns to their configuration; the file has all of them, under the same names. With
+    `on_select` one row can be chosen: `chosen_row` says which.
+    """
+    shown = [{column: row[column] for column in columns} for row in rows]
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_config=columns,
+        column_order=list(columns),
+        height=height or "auto",
+        alt=description,
+        key=f"table-{name}",
+        on_select=on_select or "ignore",
+        selection_mode="single-row",
+    )
+    download(shown, name)
+
+
+def chosen_row(name: str) -> int | None:
+    """Return the place of the chosen row of a table, for its `on_select`."""
+    rows: list[int] = st.session_state[f"table-{name}"].selection.rows
+    return rows[0] if rows else None
+
+
+def download(rows: Sequence[Row], name: str) -> None:
+    """Show the button that saves rows as CSV."""
+    st.download_button(
+        "CSV",
+        lambda: as_csv(rows),
+        file_name=f"cartcast-{name}.csv",
+        mime="text/csv",
+        key=f"csv-{name}",
+        on_click="ignore",
+        icon=":material/download:",
+        type="tertiary",
+        help="Save what the table shows. Texts that a spreadsheet would take for formulas get an apostrophe.",
+    )

@@ -1,0 +1,118 @@
+"""What all charts share: colours, axes in UTC, how rows become data."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+import altair as alt
+
+from dashboard.clickhouse import Row
+
+AnyChart: TypeAlias = Any
+"""`alt.Chart` or `alt.LayerChart`; Altair's own methods say no more than Any."""
+
+EVENT_TYPES: Final = {
+    "view": "#8aa0b8",
+    "search": "#5b9bd5",
+    "favorite": "#e87ab0",
+    "cart": "#f0a020",
+    "remove_from_cart": "#b0703a",
+    "checkout": "#9b7fe6",
+    "purchase": "#12a87b",
+    "review": "#3fb8c9",
+    "refund": "#e05252",
+    "other": "#a5a5a5",
+}
+HORIZONS: Final = {"session": "#5b9bd5", "1h": "#9b7fe6", "24h": "#12a08c"}
+SEGMENTS: Final = {"high": "#12a87b", "medium": "#f0a020", "low": "#8aa0b8"}
+SERIES: Final = ("#12a08c", "#9b7fe6", "#f0a020", "#5b9bd5", "#e87ab0", "#b0703a", "#3fb8c9", "#a5a5a5")
+ACCENT: Final = "#12a08c"
+MUTED: Final = "#8aa0b8"
+WARNING: Final = "#f0a020"
+ALARM: Final = "#e05252"
+
+HEIGHT: Final = 260
+LEGEND_COLUMNS: Final = 3
+LEGEND: Final[Any] = {
+    "orient": "bottom",
+    "title": None,
+    "columns": LEGEND_COLUMNS,
+    "symbolType": "circle",
+    "labelLimit": 105,
+    "offset": 6,
+    "rowPadding": 2,
+}
+_TIME_FORMAT: Final[Any] = {
+    "seconds": "%H:%M:%S",
+    "minutes": "%H:%M",
+    "hours": "%H:%M",
+    "day": "%a %d %b",
+    "date": "%a %d %b",
+    "week": "%d %b",
+    "month": "%b %Y",
+    "year": "%Y",
+}
+PERCENT: Final = ".1~%"
+
+
+def data(rows: Sequence[Row]) -> alt.InlineData:
+    """Return rows as Vega takes them: times as epoch milliseconds, texts as texts."""
+    return alt.InlineData(values=[{name: _plain(value) for name, value in row.items()} for row in rows])
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return int(value.timestamp() * 1000)
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+
+
+def time_axis(name: str = "time", domain: tuple[datetime, datetime] | None = None) -> alt.X:
+    """Return the x axis of a time in UTC."""
+    scale: dict[str, Any] = {"type": "utc"}
+    if domain:
+        scale["domain"] = [int(end.timestamp() * 1000) for end in domain]
+    axis = alt.Axis(labelOverlap=True, grid=False, tickCount=6, format=_TIME_FORMAT)
+    return alt.X(f"{name}:T", title=None, scale=alt.Scale(**scale), axis=axis)
+
+
+def height(present: Iterable[str] = ()) -> int:
+    """Return the height of a chart whose legend names these: its picture is as high as its neighbour's."""
+    rows = -(-len(set(present)) // LEGEND_COLUMNS)
+    return HEIGHT + 18 * max(0, rows - 1)
+
+
+def time_bars(name: str = "time") -> dict[str, Any]:
+    """Return the x channels of bars as wide as their step; see `with_ends`."""
+    return {"x": time_axis(name), "x2": alt.X2("end:T")}
+
+
+def with_ends(rows: Sequence[Row], step: timedelta, name: str = "time") -> list[Row]:
+    """Add where each step ends, a little early, so that bars stand apart."""
+    return [{**row, "end": row[name] + step * 0.9} for row in rows]
+
+
+def time_tip(name: str = "time", title: str = "Time (UTC)") -> alt.Tooltip:
+    """Return a time's line of a tooltip, in UTC."""
+    return alt.Tooltip(f"{name}:T", title=title, timeUnit="utcyearmonthdatehoursminutes")
+
+
+def colors(palette: dict[str, str], field: str, present: Sequence[str]) -> alt.Color:
+    """Colour by a field whose values have fixed colours; the legend names only those that are there."""
+    named = [name for name in palette if name in present]
+    others = sorted(set(present) - set(palette))
+    domain = [*named, *others]
+    return alt.Color(
+        f"{field}:N",
+        scale=alt.Scale(domain=domain, range=[palette.get(name, palette.get("other", MUTED)) for name in domain]),
+        legend=alt.Legend(**LEGEND),
+    )
+
+
+def series(field: str, present: Sequence[str]) -> alt.Color:
+    """Colour by a field whose values nobody knows beforehand."""
+    domain = list(dict.fromkeys(present))
+    return alt.Color(
+        f"{field}:N",
+        scale=alt.Scale(domain=domain, range=[SERIES[number % len(SERIES)] for number in range(len(domain))]),
+        legend=alt.Legend(**{**LEGEND, "columns": 2, "labelLimit": 150}),
+    )

@@ -1,0 +1,206 @@
+"""Overview: what happens in the shop, and what will."""
+
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from dashboard import bar, missing, told
+from dashboard.cards import card, escaped, number, numbers, table
+from dashboard.charts import overview as charts
+from dashboard.clickhouse import Row
+from dashboard.queries import overview as queries
+from dashboard.queries import pipeline as pipeline_queries
+from dashboard.queries import shoppers as shopper_queries
+from dashboard.queries.range import Asks, Range, stored_span
+from dashboard.remembered import RememberedDatabase
+from dashboard.words import amount, count, moment, percent
+
+SLOWER = 3
+"""Charts ask again so many times more seldom than the counters."""
+
+
+def page() -> None:
+    """Show the page."""
+    asks = RememberedDatabase()
+    st.title("Overview", anchor=False)
+    stored = stored_span(asks)
+    if stored is None:
+        missing.no_events()
+        return
+    with st.container(horizontal=True, vertical_alignment="top"):
+        bar.time_range(stored)
+        horizon = bar.horizon()
+        channel = bar.one_of("Channel", "channel", queries.channels(asks))
+    seconds = told.settings().refresh_seconds
+    st.fragment(run_every=seconds)(_counters)(channel)
+    st.fragment(run_every=seconds * SLOWER)(_charts)(horizon, channel)
+
+
+def _counters(channel: str) -> None:
+    """Show the numbers that move."""
+    with missing.calmly():
+        asks = RememberedDatabase()
+        stored = stored_span(asks)
+        if stored is None:
+            return
+        span = bar.chosen_range(stored)
+        totals = {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
+        if not totals:
+            missing.nothing_in_range(span, stored)
+            return
+        _numbers(asks, span, channel, totals)
+        st.caption(
+            f"{moment(span.since)} to {moment(span.until)} UTC · latest event {moment(stored.last)} · "
+            f"updates every {told.settings().refresh_seconds:g} s"
+        )
+
+
+def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> None:
+    of = {name: (row["events"], row["shoppers"]) for name, row in totals.items()}
+    purchases, buyers = of.get("purchase", (0, 0))
+    viewers = of.get("view", (0, 0))[1]
+    latest = pipeline_queries.latest_minute(asks)
+    with numbers("overview"):
+        number("Events", count(sum(events for events, _ in of.values())), "Events in the time range.")
+        number(
+            "Shoppers", count(queries.shoppers(asks, span, channel)), "Distinct shoppers with any event in the range."
+        )
+        number("Purchases", count(purchases), "Purchase events in the range.")
+        number("Buyers", count(buyers), "Distinct shoppers with a purchase in the range.")
+        number(
+            "Conversion",
+            percent(buyers / viewers if viewers else None),
+            "Distinct shoppers who bought, of those who viewed something, in the range.",
+        )
+        number(
+            "Rows a minute",
+            count(latest["stored"] if latest else None),
+            "Rows scored in the latest minute of scoring, of all channels.",
+        )
+
+
+def _charts(horizon: str, channel: str) -> None:
+    """Show what changed over time and where the propensity is."""
+    with missing.calmly():
+        asks = RememberedDatabase()
+        stored = stored_span(asks)
+        if stored is None:
+            return
+        span = bar.chosen_range(stored)
+        by_minute = span.hours <= 2 and not channel
+        step = timedelta(minutes=span.step_minutes) if by_minute else timedelta(hours=span.step_hours)
+        rows = queries.events_by_minute(asks, span) if by_minute else queries.events_over_time(asks, span, channel)
+        if not rows:
+            return
+        left, right = st.columns(2)
+        with left:
+            _events(rows, step)
+        with right:
+            _purchases([row for row in rows if row["event_type"] == "purchase"], step)
+        left, right = st.columns(2)
+        with left:
+            _propensity(asks, span, channel, horizon)
+        with right:
+            _funnel(asks, span, channel)
+        _segments(asks)
+        _where(asks, span, channel, horizon)
+
+
+def _events(rows: list[Row], step: timedelta) -> None:
+    by_time: dict[datetime, int] = {}
+    for row in rows:
+        by_time[row["time"]] = by_time.get(row["time"], 0) + row["events"]
+    busiest = max(by_time, key=lambda time: by_time[time])
+    finding = f"Most events, {count(by_time[busiest])}, from {moment(busiest)} on"
+    with card(finding, f"A bar is {_words(step)} of event time (UTC)."):
+        st.altair_chart(charts.events(rows, step), alt="Events of each type over time")
+
+
+def _purchases(rows: list[Row], step: timedelta) -> None:
+    most = max(rows, key=lambda row: row["events"], default=None)
+    finding = f"Most purchases, {count(most['events'])}, from {moment(most['time'])} on" if most else "No purchase"
+    with card(finding, f"A bar is {_words(step)} of event time (UTC)."):
+        if rows:
+            st.altair_chart(charts.purchases(rows, step), alt="Purchases over time")
+        else:
+            missing.nothing_here("No purchase in this range.")
+
+
+def _propensity(asks: Asks, span: Range, channel: str, horizon: str) -> None:
+    rows = queries.propensity_over_time(asks, span, channel)
+    known = [row[f"propensity_{horizon}"] for row in rows if row[f"propensity_{horizon}"] is not None]
+    finding = f"Propensity {bar.HORIZON_WORDS[horizon]} is {percent(known[-1]) if known else 'not known'} at the end"
+    with card(finding, "Mean over all events of the probability of a purchase after the event, by horizon."):
+        st.altair_chart(charts.propensity(rows), alt="Mean propensity of each horizon over time")
+
+
+def _funnel(asks: Asks, span: Range, channel: str) -> None:
+    shoppers = {row["event_type"]: row["shoppers"] for row in queries.totals_by_type(asks, span, channel)}
+    viewers, buyers = shoppers.get("view", 0), shoppers.get("purchase", 0)
+    with card(
+        f"{percent(buyers / viewers if viewers else None)} of those who viewed bought",
+        "Distinct shoppers with at least one such event in the range, and their share of those who viewed.",
+    ):
+        st.altair_chart(charts.funnel(shoppers), alt="Funnel: shoppers who viewed, carted, checked out, bought")
+
+
+def _segments(asks: Asks) -> None:
+    rows = shopper_queries.segments(asks)
+    high = next((row for row in rows if row["segment"] == "high"), None)
+    finding = (
+        f"{count(high['shoppers'])} shoppers will likely buy within 24 hours, {amount(high['value_at_stake'])} at stake"
+        if high
+        else "Nobody will likely buy within 24 hours"
+    )
+    with card(
+        finding,
+        "All shoppers by their latest score; value at stake is propensity within 24 hours times the price last looked "
+        "at, in the shop's currency. The page Shoppers names them.",
+    ):
+        table(
+            rows,
+            "segments",
+            {
+                "segment": "Segment",
+                "shoppers": st.column_config.NumberColumn("Shoppers", format="localized"),
+                "mean_propensity_24h": st.column_config.NumberColumn("Mean propensity", format="percent"),
+                "value_at_stake": st.column_config.NumberColumn("Value at stake", format="%.0f"),
+            },
+            description="Segments of shoppers with their value at stake",
+        )
+
+
+def _where(asks: Asks, span: Range, channel: str, horizon: str) -> None:
+    """Propensity by event type, channel, category."""
+    parts = {
+        "event type": queries.propensity_by(asks, "event_type", span, channel),
+        "category": queries.propensity_by_category(asks, span),
+    }
+    if not channel:
+        by_channel = queries.propensity_by(asks, "channel", span, channel)
+        parts["channel"] = [row for row in by_channel if row["name"]]
+    for column, (name, rows) in zip(st.columns(len(parts)), parts.items(), strict=True):
+        with column:
+            _propensity_by(name, rows, horizon)
+
+
+def _propensity_by(name: str, rows: list[Row], horizon: str) -> None:
+    field = f"propensity_{horizon}"
+    known = [row for row in rows if row[field] is not None]
+    if not known:
+        with card(f"By {name}"):
+            missing.nothing_here(f"No event of this range has a {name} and this horizon.")
+        return
+    top = max(known, key=lambda row: row[field])
+    notes = {"category": "The ten with most events, whole days, all channels; new events count within seconds."}
+    with card(
+        f"By {name}: most with {escaped(str(top['name'])[:40])}", notes.get(name, "Mean over the range's events.")
+    ):
+        st.altair_chart(charts.propensity_by(known, horizon, name.capitalize()), alt=f"Mean propensity by {name}")
+
+
+def _words(step: timedelta) -> str:
+    minutes = int(step.total_seconds() // 60)
+    if minutes < 60:
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return "1 hour" if minutes == 60 else f"{minutes // 60} hours"

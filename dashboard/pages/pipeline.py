@@ -1,0 +1,210 @@
+"""Pipeline: whether it keeps up, and what it refuses."""
+
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+
+from dashboard import bar, missing, told
+from dashboard.cards import card, number, numbers, table
+from dashboard.charts import pipeline as charts
+from dashboard.clickhouse import Row
+from dashboard.queries import pipeline as queries
+from dashboard.queries.range import Asks, Range
+from dashboard.remembered import RememberedDatabase
+from dashboard.words import count, milliseconds, moment, plural
+
+SLOWER = 3
+"""Charts ask again so many times more seldom than the counters."""
+
+
+def page() -> None:
+    """Show the page."""
+    asks = RememberedDatabase()
+    st.title("Pipeline", anchor=False)
+    active = queries.active_span(asks)
+    if active is None:
+        missing.no_events()
+        return
+    with st.container(horizontal=True, vertical_alignment="top"):
+        bar.time_range(active, "activity")
+    seconds = told.settings().refresh_seconds
+    st.fragment(run_every=seconds)(_counters)()
+    st.fragment(run_every=seconds * SLOWER)(_charts)()
+    _tables(asks)
+
+
+def _span(asks: Asks) -> Range | None:
+    active = queries.active_span(asks)
+    return None if active is None else bar.chosen_range(active)
+
+
+def _counters() -> None:
+    with missing.calmly():
+        asks = RememberedDatabase()
+        latest, progress, lags = queries.latest_minute(asks), queries.progress_totals(asks), queries.lag_now(asks)
+        now: Row = latest or {}
+        with numbers("pipeline"):
+            number("Rows / min", count(now.get("stored")), "Rows scored in the latest minute with any.")
+            number(
+                "Score p50",
+                milliseconds(now.get("event_to_score_p50_ms")),
+                "From the event's Kafka time to its scoring, median of the latest minute.",
+            )
+            number("Score p99", milliseconds(now.get("event_to_score_p99_ms")), "99 % are faster.")
+            number(
+                "Row p99",
+                milliseconds(now.get("event_to_row_p99_ms")),
+                "From the event's Kafka time to its row in ClickHouse; 99 % are faster.",
+            )
+            behind = sum(row["lag"] for row in lags) if lags else None
+            number("Behind", count(behind), "Consumer lag, all groups and partitions, as last sampled.")
+            number(
+                "Duplicates", count(progress["duplicates"]), "Events sent twice: counted once. Over everything stored."
+            )
+            number(
+                "Dead letters", count(progress["dead_letters"]), "Records that were refused. Over everything stored."
+            )
+        if latest:
+            seconds = told.settings().refresh_seconds
+            st.caption(f"Latest row scored at {moment(now['minute'])} UTC · updates every {seconds:g} s")
+
+
+def _charts() -> None:
+    with missing.calmly():
+        asks = RememberedDatabase()
+        span = _span(asks)
+        if span is None:
+            return
+        rows = queries.by_minute(asks, span)
+        step = timedelta(minutes=span.step_minutes)
+        left, right = st.columns(2)
+        with left:
+            _throughput(rows, step)
+        with right:
+            _delays(rows, step)
+        left, right = st.columns(2)
+        with left:
+            _lag(asks, span)
+        with right:
+            _dead_letters(asks, span)
+
+
+def _throughput(rows: list[Row], step: timedelta) -> None:
+    if not rows:
+        with card("Throughput"):
+            missing.nothing_here("No row was scored in this range.")
+        return
+    most = max(row["most_a_minute"] for row in rows)
+    total = sum(row["stored"] for row in rows)
+    with card(
+        f"{plural(total, 'row')}, at most {count(most)} a minute", f"By time of scoring (UTC); a bar is {_words(step)}."
+    ):
+        st.altair_chart(charts.throughput(rows, step), alt="Rows a minute over time", key="throughput")
+
+
+def _delays(rows: list[Row], step: timedelta) -> None:
+    known = [row for row in rows if row["event_to_row_p99_ms"] is not None]
+    if not known:
+        with card("Delays"):
+            missing.nothing_here("No row of this range says when its event came to Kafka.")
+        return
+    worst = max(row["event_to_row_p99_ms"] for row in known)
+    note = "" if step <= timedelta(minutes=1) else f" Of {_words(step)} the worst."
+    with card(
+        f"In the worst minute 99 % of the rows are in place within {milliseconds(worst)}",
+        f"From the event's Kafka time.{note}",
+    ):
+        st.altair_chart(charts.delays(known), alt="Delay percentiles over time", key="delays")
+
+
+def _lag(asks: Asks, span: Range) -> None:
+    rows = queries.lag_over_time(asks, span)
+    if not rows:
+        with card("Consumer lag"):
+            missing.nothing_here("No sample in this range: a running sink takes one every few seconds.")
+        return
+    worst = max(rows, key=lambda row: row["lag"])
+    with card(
+        f"At most {plural(worst['lag'], 'record')} behind, at {moment(worst['time'])}",
+        "Records on a topic that its consumer group has not done, all partitions together.",
+    ):
+        st.altair_chart(charts.lag(rows), alt="Consumer lag over time", key="lag")
+        lags = queries.lag_now(asks)
+        table(lags, "lag", _LAG, description="Consumer lag of each group and partition, as last sampled", height=180)
+
+
+def _dead_letters(asks: Asks, span: Range) -> None:
+    rows = queries.dead_letters_over_time(asks, span)
+    total = sum(row["dead_letters"] for row in rows)
+    with card(
+        f"{plural(total, 'dead letter')} in this range",
+        "Refused records by reason; they stay on the dead-letter topic.",
+    ):
+        if rows:
+            step = timedelta(hours=span.step_hours)
+            st.altair_chart(charts.dead_letters(rows, step), alt="Dead letters over time", key="dead-letters")
+            reasons = queries.dead_letters_by_reason(asks, span)
+            table(reasons, "reasons", _REASONS, description="Dead letters by reason with an example")
+        else:
+            missing.nothing_here("No record was refused in this range.")
+
+
+def _tables(asks: Asks) -> None:
+    progress = queries.progress(asks)
+    with card(
+        f"{plural(len(progress), 'partition')} of the events topic",
+        "Each offset is a row, a dead letter, or an event that came twice; what is not stored yet counts as the last.",
+    ):
+        table(progress, "progress", _PROGRESS, description="Offsets of each partition and what became of them")
+    _recent(asks)
+
+
+def _recent(asks: Asks) -> None:
+    recent = queries.recent_dead_letters(asks)
+    if recent:
+        with card(
+            f"The last {plural(len(recent), 'dead letter')}",
+            "Values stay in Kafka: read the dead-letter topic there. Correct the producer, then send them again.",
+        ):
+            table(recent, "dead-letters", _RECENT, description="The last refused records", height=300)
+
+
+def _words(step: timedelta) -> str:
+    minutes = int(step.total_seconds() // 60)
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+
+
+_NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
+_WHEN = "YYYY-MM-DD HH:mm:ss"
+_REASONS: dict[str, Any] = {
+    "reason": _TEXT("Reason", width="small"),
+    "dead_letters": _NUMBER("Dead letters", format="localized", width="small"),
+    "example_error": _TEXT("For example"),
+}
+_PROGRESS: dict[str, Any] = {
+    "source_topic": _TEXT("Topic"),
+    "source_partition": _NUMBER("Partition"),
+    "first_offset": _NUMBER("First offset", format="localized"),
+    "last_offset": _NUMBER("Last offset", format="localized"),
+    "stored": _NUMBER("Rows", format="localized"),
+    "dead_letters": _NUMBER("Dead letters", format="localized"),
+    "duplicates": _NUMBER("Duplicates", format="localized"),
+}
+_LAG: dict[str, Any] = {
+    "consumer_group": _TEXT("Consumer group"),
+    "topic": _TEXT("Topic"),
+    "partition": _NUMBER("Partition"),
+    "committed": _NUMBER("Committed", format="localized"),
+    "end_offset": _NUMBER("End", format="localized"),
+    "lag": _NUMBER("Behind", format="localized"),
+}
+_RECENT: dict[str, Any] = {
+    "dead_at": st.column_config.DatetimeColumn("Refused (UTC)", format=_WHEN, timezone="UTC"),
+    "reason": _TEXT("Reason", width="small"),
+    "error": _TEXT("What is wrong", width="large"),
+    "source_topic": _TEXT("Topic"),
+    "source_partition": _NUMBER("Partition"),
+    "source_offset": _NUMBER("Offset"),
+    "value_bytes": _NUMBER("Bytes", format="localized"),
+}

@@ -1,0 +1,163 @@
+"""Shoppers: who is about to buy, and why."""
+
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard import bar, missing
+from dashboard.cards import card, chosen_row, number, numbers, table
+from dashboard.clickhouse import Row
+from dashboard.pages import timeline
+from dashboard.queries import overview as overview_queries
+from dashboard.queries import shoppers as queries
+from dashboard.queries.range import Asks, Range, stored_span
+from dashboard.queries.shoppers import Filters
+from dashboard.remembered import RememberedDatabase
+from dashboard.words import amount, count, percent, plural
+
+ROWS: Final = ("25", "100", "500", "1000")
+TABLE_HEIGHT: Final = 400
+_CLEARED: Final = {"segment": bar.ALL, "category": None, "channel": bar.ALL, "last": bar.ALL, "q": ""}
+
+
+def page() -> None:
+    """Show the page."""
+    asks = RememberedDatabase()
+    st.title("Shoppers", anchor=False)
+    stored = stored_span(asks)
+    if stored is None:
+        missing.no_events()
+        return
+    with st.container(horizontal=True, vertical_alignment="top"):
+        span = bar.time_range(stored)
+        horizon = bar.horizon()
+        filters = _filters(asks, span)
+        order = bar.one_of_fixed("Rank by", "sort", list(queries.ORDERS), width=150)
+        rows = int(bar.one_of_fixed("Rows", "rows", ROWS, width=90))
+        user_id = bar.text("Shopper", "user", "user id, exactly", width=220)
+    segments = {row["segment"]: row for row in queries.segments_within(asks, filters)}
+    found = [row for name, row in segments.items() if filters.segment in ("", name)]
+    if found:
+        _summary(segments, found)
+        shoppers = sum(row["shoppers"] for row in found)
+        _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, order, horizon)
+    elif span.until <= stored.first or span.since > stored.last:
+        missing.nothing_in_range(span, stored)
+    else:
+        missing.nothing_here("No shopper passes these filters: the latest event of each counts.")
+        st.button("Clear the filters", on_click=_clear)
+    if user_id:
+        timeline.show(asks, user_id, horizon)
+    elif found:
+        missing.nothing_here("Choose a shopper in the table, or type an id above, to see what they did and why.")
+
+
+def _filters(asks: Asks, span: Range) -> Filters:
+    segment = bar.one_of("Segment", "segment", queries.SEGMENTS, width=120)
+    category = bar.search_one(
+        "Category", "category", queries.matching_categories(asks, ""), "type to search", width=170
+    )
+    channel = bar.one_of("Channel", "channel", overview_queries.channels(asks), width=130)
+    event_type = bar.one_of("Last event", "last", queries.event_types(asks), width=150)
+    search = bar.text("Search", "q", "part of a user id", width=170)
+    exact = category if category and category in queries.matching_categories(asks, category) else ""
+    if category and not exact:
+        _say_matches(queries.matching_categories(asks, category))
+    return Filters(
+        span,
+        segment=segment,
+        category=exact,
+        category_contains="" if exact else category,
+        channel=channel,
+        event_type=event_type,
+        search=search,
+    )
+
+
+def _say_matches(names: list[str]) -> None:
+    """Say which categories a part of a name stands for; their names are data, hence plain text."""
+    if names:
+        st.text("No category is called that. Shown are those that contain it: " + ", ".join(names[:8]), width=420)
+    else:
+        st.text("No category contains that.", width=200)
+
+
+def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
+    with numbers("shoppers"):
+        number(
+            "Shoppers", count(sum(row["shoppers"] for row in found)), "Shoppers whose latest event passes the filters."
+        )
+        number(
+            "Expected buyers",
+            count(sum(row["expected_buyers"] for row in found)),
+            "Sum of their propensities within 24 hours: so many should buy.",
+        )
+        number(
+            "Value at stake",
+            amount(sum(row["value_at_stake"] or 0 for row in found)),
+            "Sum of propensity within 24 hours times the price last looked at, in the shop's currency.",
+        )
+        for name in queries.SEGMENTS:
+            row = by_segment.get(name, {"shoppers": 0, "value_at_stake": 0})
+            number(
+                f"Segment {name}",
+                count(row["shoppers"]),
+                f"At stake: {amount(row['value_at_stake'])}. Segments go by the propensity within 24 hours.",
+            )
+
+
+def _ranking(rows: list[Row], shoppers: int, order: str, horizon: str) -> None:
+    best = rows[0][f"propensity_{horizon}"]
+    finding = (
+        f"The likeliest buys {bar.HORIZON_WORDS[horizon]} with {percent(best)}"
+        if order == "Propensity"
+        else f"{plural(shoppers, 'shopper')} by {order.lower()}"
+    )
+    with card(
+        finding, f"The first {count(len(rows))} of {plural(shoppers, 'shopper')}. Choose a row for its timeline."
+    ):
+        table(
+            rows,
+            "shoppers",
+            _columns(horizon),
+            description="Shoppers by propensity with their latest event",
+            height=TABLE_HEIGHT if len(rows) > 10 else None,
+            on_select=lambda: _choose(rows),
+        )
+
+
+def _choose(rows: list[Row]) -> None:
+    """Take the chosen row's shopper over into the box and the URL."""
+    chosen = chosen_row("shoppers")
+    if chosen is not None and chosen < len(rows):
+        st.session_state["user"] = rows[chosen]["user_id"]
+
+
+def _columns(horizon: str) -> dict[str, Any]:
+    config = st.column_config
+    propensities = {
+        f"propensity_{name}": config.ProgressColumn(
+            {"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent", min_value=0, max_value=1
+        )
+        if name == horizon
+        else config.NumberColumn({"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent")
+        for name in bar.HORIZONS
+    }
+    return {
+        "user_id": config.TextColumn("Shopper", pinned=True, width="medium"),
+        **propensities,
+        "value_at_stake": config.NumberColumn("At stake", format="%.2f", help="Propensity within 24 hours x price"),
+        "segment": config.TextColumn("Segment", width="small"),
+        "event_type": config.TextColumn("Last event", width="small"),
+        "event_at": config.DatetimeColumn("When (UTC)", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+        "category": config.TextColumn("Category"),
+        "channel": config.TextColumn("Channel", width="small"),
+        "price": config.NumberColumn("Price", format="%.2f"),
+        "events": config.NumberColumn("Events", format="localized"),
+        "model": config.TextColumn("Model"),
+    }
+
+
+def _clear() -> None:
+    """Set filters to what lets everybody pass; taken away they would come back from the URL."""
+    st.session_state.update(_CLEARED)

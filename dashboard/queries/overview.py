@@ -1,0 +1,121 @@
+"""How the shop does: events, shoppers, propensities, the funnel."""
+
+from typing import Final
+
+from dashboard.clickhouse import Row
+from dashboard.queries.range import HORIZONS, Asks, Range, within, within_days
+
+TOP_CATEGORIES: Final = 10
+FUNNEL: Final = ("view", "cart", "checkout", "purchase")
+"""Event types that are the steps to a purchase."""
+
+
+def totals_by_type(asks: Asks, span: Range, channel: str = "") -> list[Row]:
+    """Events of each type, and distinct shoppers of FUNNEL's types (0 of others, which nobody shows).
+
+    Views events_by_hour and shoppers_by_hour. An empty channel is all.
+    """
+    return asks.rows(
+        f"""
+        SELECT event_type, sum(v.events) AS events, any(w.shoppers) AS shoppers
+        FROM events_by_hour AS v
+        LEFT JOIN (
+            SELECT event_type, uniqExactArray(shopper_hashes) AS shoppers
+            FROM shoppers_by_hour
+            WHERE {within("hour")} {_of(channel)} AND event_type IN {FUNNEL} GROUP BY event_type
+        ) AS w USING event_type
+        WHERE {within("hour")} {_of(channel)}
+        GROUP BY event_type ORDER BY events DESC LIMIT 20
+        """,  # noqa: S608 - the parts are constants, values are bound
+        {**span.bound(), "channel": channel},
+    )
+
+
+def shoppers(asks: Asks, span: Range, channel: str = "") -> int:
+    """Distinct shoppers with any event; view shoppers_by_hour."""
+    rows = asks.rows(
+        "SELECT uniqExactArray(shopper_hashes) AS shoppers FROM shoppers_by_hour "  # noqa: S608
+        f"WHERE {within('hour')} {_of(channel)}",
+        {**span.bound(), "channel": channel},
+    )
+    return int(rows[0]["shoppers"])
+
+
+def events_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row]:
+    """Events of each type a step of the range; view events_by_hour."""
+    return asks.rows(
+        f"""
+        SELECT toStartOfInterval(hour, toIntervalHour({{step:UInt32}})) AS time, event_type, sum(v.events) AS events
+        FROM events_by_hour AS v WHERE {within("hour")} {_of(channel)}
+        GROUP BY time, event_type ORDER BY time, event_type
+        """,  # noqa: S608
+        {**span.bound(), "channel": channel, "step": span.step_hours},
+    )
+
+
+def events_by_minute(asks: Asks, span: Range) -> list[Row]:
+    """Events of each type a minute of event time, or a few; view events_by_minute."""
+    return asks.rows(
+        f"""
+        SELECT toStartOfInterval(minute, toIntervalMinute({{step:UInt32}})) AS time, event_type, sum(v.events) AS events
+        FROM events_by_minute AS v WHERE {within("minute")}
+        GROUP BY time, event_type ORDER BY time, event_type
+        """,  # noqa: S608
+        {**span.bound(), "step": span.step_minutes},
+    )
+
+
+def propensity_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row]:
+    """Mean propensity of each horizon a step of the range; view propensity_by_hour."""
+    return asks.rows(
+        f"""
+        SELECT toStartOfInterval(hour, toIntervalHour({{step:UInt32}})) AS time, {_MEANS}
+        FROM propensity_by_hour AS v WHERE {within("hour")} {_of(channel)}
+        GROUP BY time ORDER BY time
+        """,  # noqa: S608
+        {**span.bound(), "channel": channel, "step": span.step_hours},
+    )
+
+
+def propensity_by(asks: Asks, column: str, span: Range, channel: str = "") -> list[Row]:
+    """Events and mean propensities by `event_type` or `channel`; view propensity_by_hour."""
+    if column not in ("event_type", "channel"):
+        raise ValueError(column)
+    return asks.rows(
+        f"""
+        SELECT {column} AS name, sum(v.events) AS events, {_MEANS}
+        FROM propensity_by_hour AS v WHERE {within("hour")} {_of(channel)}
+        GROUP BY name ORDER BY events DESC LIMIT 20
+        """,  # noqa: S608
+        {**span.bound(), "channel": channel},
+    )
+
+
+def propensity_by_category(asks: Asks, span: Range) -> list[Row]:
+    """Events and mean propensities of the categories with most events, whole days; view propensity_by_category."""
+    return asks.rows(
+        f"""
+        SELECT category AS name, sum(v.events) AS events, {_MEANS}
+        FROM propensity_by_category AS v WHERE {within_days("day")} AND category NOT IN ('', '(others)')
+        GROUP BY name ORDER BY events DESC LIMIT {{top:UInt32}}
+        """,  # noqa: S608
+        {**span.bound(), "top": TOP_CATEGORIES},
+    )
+
+
+def channels(asks: Asks) -> list[str]:
+    """Return the channels with most events; view events_by_hour."""
+    rows = asks.rows(
+        "SELECT channel, sum(events) AS n FROM events_by_hour WHERE channel != '' "
+        "GROUP BY channel ORDER BY n DESC LIMIT 50"
+    )
+    return [row["channel"] for row in rows]
+
+
+_MEANS: Final = ", ".join(
+    f"sum(v.sum_propensity_{name}) / nullIf(sum(v.scores_{name}), 0) AS propensity_{name}" for name in HORIZONS
+)
+
+
+def _of(channel: str) -> str:
+    return "AND channel = {channel:String}" if channel else ""

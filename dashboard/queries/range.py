@@ -1,0 +1,106 @@
+"""From when until when: relative to what is stored, because a replayed history is not of today."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from dashboard.clickhouse import Parameters, Row
+
+HORIZONS: Final = ("session", "1h", "24h")
+HOUR_SECONDS: Final = 3600
+_STEPS_HOURS: Final = (1, 3, 6, 12, 24, 168)
+MAX_POINTS: Final = 200
+"""Points of one line of a chart over time."""
+
+
+class Asks(Protocol):
+    """Answers questions in SQL: the database, or something that remembers its answers."""
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """Return one dict a row."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is stored: time of the first and of the last event, and how many there are."""
+
+    first: datetime
+    last: datetime
+    events: int
+
+
+@dataclass(frozen=True)
+class Range:
+    """Whole hours in UTC: `since` included, `until` not."""
+
+    since: datetime
+    until: datetime
+
+    @classmethod
+    def last_hours(cls, hours: int, end: datetime) -> "Range":
+        """Return the hour that `end` lies in and those before it, `hours` together."""
+        until = _hour(end) + timedelta(hours=1)
+        return cls(until - timedelta(hours=hours), until)
+
+    @classmethod
+    def covering(cls, first: datetime, last: datetime) -> "Range":
+        """Return the whole hours that hold both; they may come in either order."""
+        first, last = sorted((first, last))
+        return cls(_hour(first), _hour(last) + timedelta(hours=1))
+
+    def within(self, span: Span) -> "Range":
+        """Return what of it lies in the hours of `span`; itself if nothing does."""
+        stored = Range.covering(span.first, span.last)
+        since, until = max(self.since, stored.since), min(self.until, stored.until)
+        return Range(since, until) if since < until else self
+
+    @property
+    def hours(self) -> int:
+        return round((self.until - self.since).total_seconds() / HOUR_SECONDS)
+
+    @property
+    def step_hours(self) -> int:
+        """Hours of one point of a chart, so that a line has at most MAX_POINTS."""
+        fitting = (step for step in _STEPS_HOURS if self.hours / step <= MAX_POINTS)
+        return next(fitting, -(-self.hours // MAX_POINTS))
+
+    @property
+    def step_minutes(self) -> int:
+        """Minutes of one point of a chart of minutes."""
+        return max(1, -(-self.hours * 60 // MAX_POINTS))
+
+    def bound(self) -> dict[str, str | int | float]:
+        """Return the range as the parameters `since` and `until`, epoch seconds."""
+        return {"since": int(self.since.timestamp()), "until": int(self.until.timestamp())}
+
+
+def within(column: str) -> str:
+    """Return the condition that a time column lies in the range whose `bound()` are the parameters."""
+    return f"{column} >= toDateTime({{since:Int64}}, 'UTC') AND {column} < toDateTime({{until:Int64}}, 'UTC')"
+
+
+def within_days(column: str) -> str:
+    """Return the condition that a date is of a day that the range touches."""
+    return (
+        f"{column} >= toDate(toDateTime({{since:Int64}}, 'UTC')) "
+        f"AND {column} <= toDate(toDateTime({{until:Int64}} - 1, 'UTC'))"
+    )
+
+
+def stored_span(asks: Asks) -> Span | None:
+    """Return what is stored, by event time, or None of an empty database; view events_by_minute."""
+    rows = asks.rows(
+        "SELECT min(minute) AS first, max(minute) AS last, sum(v.events) AS events FROM events_by_minute AS v"
+    )
+    return span_of(rows)
+
+
+def span_of(rows: list[Row]) -> Span | None:
+    """Return the one row of `first`, `last` and `events`, or None if it counts nothing."""
+    if not rows or not rows[0]["events"]:
+        return None
+    return Span(rows[0]["first"], rows[0]["last"], int(rows[0]["events"]))
+
+
+def _hour(when: datetime) -> datetime:
+    return when.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,133 @@
+"""Who is about to buy, and what one shopper did."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dashboard.clickhouse import Row
+from dashboard.queries.range import HORIZONS, Asks, Range, within
+
+SEGMENTS: Final = ("high", "medium", "low")
+ORDERS: Final = {
+    "Propensity": "propensity_{horizon}",
+    "Value at stake": "value_at_stake",
+    "Latest event": "event_at",
+    "Events": "events",
+}
+"""What shoppers can be ranked by; `{horizon}` is the one that the reader chose."""
+TOP_MATCHES: Final = 20
+TIMELINE_EVENTS: Final = 200
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which shoppers to show; an empty string leaves a filter out."""
+
+    span: Range
+    """when their latest event happened"""
+    segment: str = ""
+    category: str = ""
+    """of the latest event, exactly"""
+    category_contains: str = ""
+    channel: str = ""
+    event_type: str = ""
+    search: str = ""
+    """a part of the user id, in either case"""
+
+    def conditions(self) -> str:
+        """Return a WHERE clause whose values are `bound()`."""
+        return " AND ".join(
+            [within("event_at"), *(condition for name, condition in _CONDITIONS.items() if getattr(self, name))]
+        )
+
+    def bound(self) -> dict[str, str | int | float]:
+        return {**self.span.bound(), **{name: getattr(self, name) for name in _CONDITIONS}}
+
+
+_CONDITIONS: Final = {
+    "segment": "segment = {segment:String}",
+    "category": "category = {category:String}",
+    "category_contains": "positionCaseInsensitiveUTF8(category, {category_contains:String}) > 0",
+    "channel": "channel = {channel:String}",
+    "event_type": "event_type = {event_type:String}",
+    "search": "positionCaseInsensitiveUTF8(user_id, {search:String}) > 0",
+}
+
+_COLUMNS: Final = (
+    "user_id, event_at, event_type, category, channel, item_id, price, "
+    "propensity_session, propensity_1h, propensity_24h, value_at_stake, segment, events, model"
+)
+
+
+def ranked(asks: Asks, filters: Filters, order: str, horizon: str, limit: int) -> list[Row]:
+    """Return the first shoppers by one of ORDERS, the highest first; view latest_scores."""
+    by = ORDERS[order].format(horizon=horizon if horizon in HORIZONS else "24h")
+    return asks.rows(
+        f"SELECT {_COLUMNS} FROM latest_scores WHERE {filters.conditions()} "  # noqa: S608
+        f"ORDER BY {by} DESC NULLS LAST, user_id LIMIT {{limit:UInt32}}",
+        {**filters.bound(), "limit": limit},
+    )
+
+
+def segments(asks: Asks) -> list[Row]:
+    """Shoppers, mean propensity and value at stake of each segment, of all who are stored; view segments."""
+    return asks.rows(
+        "SELECT segment, shoppers, mean_propensity_24h, value_at_stake FROM segments "
+        "ORDER BY indexOf(['high', 'medium', 'low'], segment) LIMIT 10"
+    )
+
+
+def segments_within(asks: Asks, filters: Filters) -> list[Row]:
+    """Shoppers, value at stake and expected buyers of each segment, of those who pass the filters; view latest_scores.
+
+    The filter by segment is left to the reader of the answer, who wants to see the others beside it.
+    """
+    filters = replace(filters, segment="")
+    return asks.rows(
+        "SELECT segment, count() AS shoppers, sum(l.value_at_stake) AS value_at_stake, "  # noqa: S608
+        "sumIf(l.propensity_24h, isFinite(l.propensity_24h)) AS expected_buyers "
+        f"FROM latest_scores AS l WHERE {filters.conditions()} "
+        "GROUP BY segment ORDER BY indexOf(['high', 'medium', 'low'], segment) LIMIT 10",
+        filters.bound(),
+    )
+
+
+def event_types(asks: Asks) -> list[str]:
+    """Event types that are stored; view events_by_minute."""
+    rows = asks.rows(
+        "SELECT event_type, sum(events) AS n FROM events_by_minute GROUP BY event_type ORDER BY n DESC LIMIT 20"
+    )
+    return [row["event_type"] for row in rows]
+
+
+def matching_categories(asks: Asks, part: str) -> list[str]:
+    """Return what most shoppers' latest categories are that contain `part`, an equal one first; view latest_scores."""
+    rows = asks.rows(
+        """
+        SELECT category, count() AS n FROM latest_scores
+        WHERE category != '' AND positionCaseInsensitiveUTF8(category, {part:String}) > 0
+        GROUP BY category ORDER BY category = {part:String} DESC, n DESC, category LIMIT {limit:UInt32}
+        """,
+        {"part": part, "limit": TOP_MATCHES},
+    )
+    return [row["category"] for row in rows]
+
+
+def shopper(asks: Asks, user_id: str) -> Row | None:
+    """Return the latest score of one shopper; view latest_scores."""
+    rows = asks.rows(f"SELECT {_COLUMNS} FROM latest_scores WHERE user_id = {{user:String}} LIMIT 1", {"user": user_id})  # noqa: S608
+    return rows[0] if rows else None
+
+
+def timeline(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> list[Row]:
+    """Return the last events of one shopper with their scores, oldest first; view shopper_timeline."""
+    rows = asks.rows(
+        """
+        SELECT event_at, event_type, item_id, category, channel, price,
+               propensity_session, propensity_1h, propensity_24h, model, event_id,
+               lower(hex(xxh3(event_id))) AS event_hash
+        FROM shopper_timeline WHERE user_id = {user:String}
+        ORDER BY event_at DESC, source_topic DESC, source_partition DESC, source_offset DESC LIMIT {limit:UInt32}
+        """,
+        {"user": user_id, "limit": limit},
+    )
+    return rows[::-1]

@@ -1,0 +1,95 @@
+"""Serves the pages with Streamlit in this process: no telemetry, no questions, nothing loaded from elsewhere."""
+
+import logging
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from dashboard.errors import DashboardError
+from dashboard.settings import DashboardSettings, Told
+
+SCRIPT: Final = Path(__file__).with_name("entry") / "main.py"
+
+_LIGHT: Final = {
+    "primaryColor": "#0f766e",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f4f6f8",
+    "textColor": "#1c2530",
+    "borderColor": "#dfe4ea",
+    "dataframeHeaderBackgroundColor": "#f4f6f8",
+}
+_DARK: Final = {
+    "primaryColor": "#2dd4bf",
+    "backgroundColor": "#10151c",
+    "secondaryBackgroundColor": "#1a212b",
+    "textColor": "#e6eaf0",
+    "borderColor": "#2c3642",
+    "dataframeHeaderBackgroundColor": "#1a212b",
+}
+_SHARED: Final = {"baseRadius": "0.6rem", "showWidgetBorder": True, "metricValueFontSize": "1.75rem"}
+
+
+def serve(told: Told) -> None:
+    """Serve until SIGTERM or SIGINT. Raises DashboardError if the port is taken or the host is not this machine's."""
+    check_port(told.settings)
+    from streamlit.web import bootstrap  # noqa: PLC0415 - a second to load: not for a port that is taken
+
+    from dashboard.told import tell  # noqa: PLC0415
+
+    tell(told)
+    logging.getLogger("uvicorn.error").addFilter(is_worth_a_line)
+    options = flag_options(told.settings)
+    bootstrap.load_config_options(options)
+    bootstrap.run(str(SCRIPT), is_hello=False, args=[], flag_options=options)
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Return False for the traceback of a connection that has ended: a reader who leaves is no error.
+
+    Streamlit answers a connection that ended while it waited by closing it once more, which Starlette refuses.
+    """
+    return not (record.exc_info and type(record.exc_info[1]).__name__ == "WebSocketDisconnected")
+
+
+def address(settings: DashboardSettings) -> str:
+    """Return where a browser on this machine finds the pages."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{settings.port}"
+
+
+def check_port(settings: DashboardSettings) -> None:
+    """Raise DashboardError if nothing can listen there now."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as failure:
+        raise DashboardError(
+            f"the dashboard cannot listen on {where} ({(failure.strerror or 'error').lower()}): "
+            "choose another --port or --host"
+        ) from None
+
+
+def flag_options(settings: DashboardSettings) -> dict[str, Any]:
+    """Return Streamlit's options as its command line names them; they win over files that lie around."""
+    return {
+        "server_address": settings.host,
+        "server_port": settings.port,
+        "server_headless": True,
+        "server_showEmailPrompt": False,
+        "server_fileWatcherType": "none",
+        "server_runOnSave": False,
+        "browser_gatherUsageStats": False,
+        "global_developmentMode": False,
+        "client_toolbarMode": "minimal",
+        "client_showErrorDetails": "none",
+        "client_showErrorLinks": False,
+        "client_disableDataExport": True,  # each table has a button, which guards against formulas
+        "logger_level": "warning",
+        "logger_hideWelcomeMessage": True,
+        **{f"theme_{name}": value for name, value in _SHARED.items()},
+        **{f"theme_light_{name}": value for name, value in _LIGHT.items()},
+        **{f"theme_dark_{name}": value for name, value in _DARK.items()},
+    }

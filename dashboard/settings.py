@@ -1,0 +1,51 @@
+"""What the dashboard is told: frozen values, read from the environment by nobody here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class DashboardSettings(BaseModel):
+    """Where the pages are served and how lively they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="address to listen on; the pages ask for no password, so keep others behind a proxy that does",
+    )
+    port: int = Field(default=8501, ge=1, le=65535, description="port of the pages")
+    worker_url: str = Field(
+        default="http://127.0.0.1:6066",
+        pattern=r"^https?://[^/\s@]+(/\S*)?$",
+        description="a worker's look-up API: where explanations come from",
+    )
+    worker_token: SecretStr = Field(
+        default=SecretStr(""), description="the workers' `worker.web_token`; empty: they ask for none"
+    )
+    refresh_seconds: float = Field(default=2.0, ge=0.5, le=3600, description="how often the live counters ask again")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The database whose views the pages show."""
+
+    url: str
+    database: str
+    user: str = "default"
+    password: SecretStr = field(default_factory=lambda: SecretStr(""))
+    pool_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    """What connections are made with: TLS."""
+    authenticating_certificate: str | None = None
+    """The client's certificate, if it proves who the user is, instead of a password."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Everything that a dashboard process knows of its surroundings."""
+
+    source: Source
+    settings: DashboardSettings = field(default_factory=DashboardSettings)

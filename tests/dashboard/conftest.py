@@ -1,0 +1,113 @@
+"""Databases for the pages: one filled with a simulated shop and with names that nobody should trust, one empty."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import clickhouse_connect
+import filled_shop
+import pytest
+from clickhouse_connect.driver.client import Client
+from filled_shop import Score
+
+from dashboard.clickhouse import Database
+from dashboard.settings import Source
+from sinks.migrate import migrate
+from sinks.settings import ClickHouseSettings
+
+NASTY_NAMES = [
+    "'; DROP TABLE scores; --",
+    '"><img src=x onerror="document.title=1">',
+    "<script>document.title='taken'</script>",
+    "[click](javascript:document.title='taken')",
+    "**bold** :smile: $x^2$ # https://evil.example/ www.evil.example",
+    "{user:String} %27 OR 1=1 -- {{7*7}}",
+    "back\\slash `tick` |pipe|",
+    "=HYPERLINK(1)",
+    "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}\N{WOMAN} \u202eright-to-left",
+    "x" * 500,
+]
+"""User ids, categories and channels of events that are the likeliest of all."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A filled database, and what is in it."""
+
+    source: Source
+    client: Client
+    rows: list[Score]
+
+    @property
+    def database(self) -> Database:
+        return Database(self.source)
+
+
+def new_database(url: str) -> Source:
+    """Make a database with all views."""
+    source = Source(url, f"d{secrets.token_hex(4)}")
+    migrate(ClickHouseSettings(url=url, database=source.database))
+    return source
+
+
+def client_of(source: Source) -> Client:
+    return clickhouse_connect.get_client(dsn=f"{source.url}/{source.database}")
+
+
+def nasty_rows(rows: list[Score]) -> list[Score]:
+    """Two events each for NASTY_NAMES, as the last of the shop."""
+    last = max(row["event_time"] for row in rows)
+    return [
+        {
+            **rows[-1],
+            "user_id": name,
+            "event_id": f"nasty-{number}-{turn}",
+            "event_type": ("view", "checkout")[turn],
+            "item_id": name[:40],
+            "category": name,
+            "channel": name[:60],
+            "price": 10.0 + number,
+            "event_time": last - 1000 * (2 - turn),
+            "propensity_24h": 0.97 + 0.001 * number,
+            "source_partition": 0,
+            "source_offset": 1_000_000 + 2 * number + turn,
+        }
+        for number, name in enumerate(NASTY_NAMES)
+        for turn in range(2)
+    ]
+
+
+def make_outcomes(client: Client) -> None:
+    """Have the engine do now what it does every few seconds: count categories, and find who bought."""
+    client.command("SYSTEM REFRESH VIEW make_category_days")
+    client.command("SYSTEM WAIT VIEW make_category_days")
+    before = -1
+    while (known := int(client.command("SELECT sum(v.scores) FROM outcome_bins AS v"))) != before or not known:
+        before = known
+        for view in ("list_stale_outcomes", "make_outcomes"):
+            client.command(f"SYSTEM REFRESH VIEW {view}")
+            client.command(f"SYSTEM WAIT VIEW {view}")
+
+
+@pytest.fixture(scope="session")
+def shop(clickhouse: str) -> Iterator[Shop]:
+    """A shop of some twelve thousand events in the session's engine."""
+    source = new_database(clickhouse)
+    client = client_of(source)
+    rows = list(filled_shop.scores(events=12_000, users=400))
+    letters = filled_shop.dead_letters(rows)
+    rows += nasty_rows(rows)
+    filled_shop.insert(client, "scores", rows)
+    filled_shop.insert(client, "dead_letters", letters)
+    filled_shop.insert(client, "consumer_lag", filled_shop.lags())
+    make_outcomes(client)
+    yield Shop(source, client, rows)
+    client.command(f"DROP DATABASE {source.database}")
+
+
+@pytest.fixture(scope="session")
+def empty(clickhouse: str) -> Iterator[Source]:
+    """A database with all views over nothing."""
+    source = new_database(clickhouse)
+    yield source
+    client_of(source).command(f"DROP DATABASE {source.database}")

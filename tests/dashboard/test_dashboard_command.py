@@ -1,0 +1,118 @@
+"""`cartcast dashboard` as a process, and what it must not load."""
+
+import asyncio
+import logging
+import socket
+import subprocess
+import sys
+import time
+from urllib.request import urlopen
+
+import pytest
+import uvicorn
+from starlette.websockets import WebSocket, WebSocketState
+
+from cartcast.local.ports import free_port
+from dashboard.server import address, flag_options, is_worth_a_line
+from dashboard.settings import DashboardSettings
+
+
+def test_a_port_in_use_is_one_line_and_exits_with_1(start_command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start_command("dashboard", "--port", str(port))
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (1, "", 1)
+    assert f"127.0.0.1:{port}" in err
+    assert "--port" in err
+
+
+def test_an_address_of_another_machine_is_one_line_and_exits_with_1(start_command):
+    process = start_command("dashboard", "--host", "203.0.113.9")
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n")) == (1, 1)
+    assert "203.0.113.9" in err
+
+
+@pytest.mark.parametrize("wrong", [("--worker-url", "worker:6066"), ("--port", "0"), ("--host", "")])
+def test_a_wrong_option_exits_with_2(start_command, wrong):
+    process = start_command("dashboard", *wrong)
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+
+
+def test_it_serves_until_sigterm_and_says_where(start_command):
+    port = free_port()
+    process = start_command("dashboard", "--port", str(port), "--url", "http://127.0.0.1:9")
+    assert f"http://127.0.0.1:{port}" in process.stderr.readline()
+    _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+def test_a_reader_who_leaves_is_no_error_in_the_log():
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(is_worth_a_line)
+    try:
+        uvicorn.Config(app=lambda: None)  # sets logging up its own way
+        kept = [logger.filter(_failed(close)) for close in (_close_what_has_ended, lambda: int("x"))]
+    finally:
+        logger.removeFilter(is_worth_a_line)
+    assert kept[0] is False
+    assert kept[1]
+
+
+def _close_what_has_ended() -> None:
+    """Do what Streamlit does to a connection whose reader has gone."""
+    gone = WebSocket({"type": "websocket"}, receive=None, send=None)
+    gone.application_state = WebSocketState.DISCONNECTED
+    asyncio.run(gone.close())
+
+
+def _failed(work) -> logging.LogRecord:
+    try:
+        work()
+    except (RuntimeError, ValueError) as failure:
+        traceback = (type(failure), failure, failure.__traceback__)
+    return logging.LogRecord("uvicorn.error", logging.ERROR, __file__, 1, "failed", (), traceback)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("127.0.0.1", "http://127.0.0.1:8501"), ("0.0.0.0", "http://127.0.0.1:8501"), ("::", "http://[::1]:8501")],  # noqa: S104 - nothing is bound
+)
+def test_the_address_is_one_that_a_browser_here_can_open(host, shown):
+    assert address(DashboardSettings(host=host)) == shown
+
+
+def test_nothing_is_reported_to_anybody():
+    options = flag_options(DashboardSettings())
+    assert options["browser_gatherUsageStats"] is False
+    assert options["server_headless"] is True
+    assert options["server_showEmailPrompt"] is False
+
+
+def test_the_dashboard_loads_no_torch_no_kafka_and_no_other_room():
+    code = (
+        "import pkgutil, sys, dashboard\n"
+        "for module in pkgutil.walk_packages(dashboard.__path__, 'dashboard.'):\n"
+        "    if 'entry' not in module.name: __import__(module.name)\n"
+        "print(' '.join({name.split('.')[0] for name in sys.modules}), file=sys.__stderr__)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    loaded = set(ended.stderr.splitlines()[-1].split())
+    assert "dashboard" in loaded
+    assert loaded.isdisjoint({"torch", "faust", "confluent_kafka", "chdb", "sinks", "streams", "cartcast"})
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urlopen(url, timeout=1):  # noqa: S310 - our own loopback address
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"{url} does not answer")

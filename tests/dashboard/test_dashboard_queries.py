@@ -1,0 +1,246 @@
+"""What the pages ask, compared with what is in the raw rows."""
+
+import re
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from conftest import NASTY_NAMES
+
+import dashboard.queries
+from dashboard.clickhouse import Database
+from dashboard.errors import NotMigratedError, UnavailableError
+from dashboard.queries import model, overview, pipeline, shoppers
+from dashboard.queries.range import Range, stored_span
+from dashboard.queries.shoppers import Filters
+from dashboard.settings import Source
+from sinks.migrate import shipped_migrations
+
+pytestmark = pytest.mark.integration
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def asks(shop):
+    return shop.database
+
+
+@pytest.fixture
+def everything(asks):
+    stored = stored_span(asks)
+    return Range.covering(stored.first, stored.last)
+
+
+@pytest.fixture
+def day(asks):
+    return Range.last_hours(24, stored_span(asks).last)
+
+
+def rows_of(shop, span):
+    first, last = span.since.timestamp() * 1000, span.until.timestamp() * 1000
+    return [row for row in shop.rows if first <= row["event_time"] < last]
+
+
+def latest_of(rows):
+    latest = {}
+    for row in rows:
+        moment = (row["event_time"], row["source_topic"], row["source_partition"], row["source_offset"])
+        if row["user_id"] not in latest or moment > latest[row["user_id"]][0]:
+            latest[row["user_id"]] = (moment, row)
+    return {user_id: row for user_id, (_, row) in latest.items()}
+
+
+def test_the_stored_span_is_that_of_the_events(shop, asks):
+    span = stored_span(asks)
+    times = [row["event_time"] for row in shop.rows]
+    assert span.events == len(shop.rows)
+    assert span.first == datetime.fromtimestamp(min(times) // 60_000 * 60, UTC)
+    assert span.last == datetime.fromtimestamp(max(times) // 60_000 * 60, UTC)
+
+
+@pytest.mark.parametrize("channel", ["", "mail", NASTY_NAMES[0][:60]])
+def test_events_and_shoppers_are_those_of_the_range_and_channel(shop, asks, day, channel):
+    rows = [row for row in rows_of(shop, day) if channel in ("", row["channel"])]
+    found = overview.totals_by_type(asks, day, channel)
+    users = defaultdict(set)
+    for row in rows:
+        users[row["event_type"]].add(row["user_id"])
+    assert {row["event_type"]: row["events"] for row in found} == Counter(row["event_type"] for row in rows)
+    steps = overview.FUNNEL
+    shown = {row["event_type"]: row["shoppers"] for row in found if row["event_type"] in steps}
+    assert shown == {name: len(of) for name, of in users.items() if name in steps}
+    assert overview.shoppers(asks, day, channel) == len({row["user_id"] for row in rows})
+
+
+def test_steps_of_the_charts_hold_every_event_of_the_range(shop, asks, day, everything):
+    for span in (day, everything):
+        assert sum(row["events"] for row in overview.events_over_time(asks, span)) == len(rows_of(shop, span))
+        assert sum(row["events"] for row in overview.events_by_minute(asks, span)) == len(rows_of(shop, span))
+
+
+def test_propensities_are_means_over_events_not_over_hours(shop, asks, day):
+    rows = rows_of(shop, day)
+    means = {
+        name: sum(of) / len(of)
+        for name, of in (
+            (kind, [row["propensity_24h"] for row in rows if row["event_type"] == kind])
+            for kind in {row["event_type"] for row in rows}
+        )
+    }
+    found = {row["name"]: row["propensity_24h"] for row in overview.propensity_by(asks, "event_type", day)}
+    assert found == pytest.approx(means, abs=1e-6)
+    over_time = overview.propensity_over_time(asks, day)
+    assert 0 < len(over_time) <= 24
+
+
+def test_a_column_that_is_not_offered_is_not_grouped_by(asks, day):
+    with pytest.raises(ValueError, match="user_id"):
+        overview.propensity_by(asks, "user_id", day)
+
+
+def test_the_ranking_is_that_of_the_latest_scores(shop, asks, everything):
+    latest = latest_of(shop.rows)
+    expected = sorted(latest, key=lambda user: -latest[user]["propensity_24h"])
+    found = shoppers.ranked(asks, Filters(everything), "Propensity", "24h", 25)
+    assert [row["user_id"] for row in found] == expected[:25]
+    counted = shoppers.segments_within(asks, Filters(everything))
+    assert sum(row["shoppers"] for row in counted) == len(latest)
+    expected_buyers = sum(row["propensity_24h"] for row in latest.values())
+    assert sum(row["expected_buyers"] for row in counted) == pytest.approx(expected_buyers, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        ({"segment": "high"}, lambda row: row["propensity_24h"] >= 0.3),
+        ({"channel": "mail"}, lambda row: row["channel"] == "mail"),
+        ({"event_type": "cart"}, lambda row: row["event_type"] == "cart"),
+        ({"category": "boots"}, lambda row: row["category"] == "boots"),
+        ({"category_contains": "OO"}, lambda row: "oo" in row["category"].lower()),
+        ({"search": "SHOPPER-0001"}, lambda row: "shopper-0001" in row["user_id"]),
+    ],
+)
+def test_filters_leave_the_shoppers_that_pass(shop, asks, everything, filters, passes):
+    expected = {user for user, row in latest_of(shop.rows).items() if passes(row)}
+    found = shoppers.ranked(asks, Filters(everything, **filters), "Events", "24h", 1000)
+    assert {row["user_id"] for row in found} == expected
+    counted = {
+        row["segment"]: row["shoppers"] for row in shoppers.segments_within(asks, Filters(everything, **filters))
+    }
+    wanted = filters.get("segment")
+    assert (counted[wanted] if wanted else sum(counted.values())) == len(expected)
+
+
+@pytest.mark.parametrize("name", NASTY_NAMES)
+def test_names_are_values_and_never_a_part_of_the_question(shop, asks, everything, name):
+    assert shoppers.shopper(asks, name)["user_id"] == name
+    assert [row["event_id"].rsplit("-", 1)[1] for row in shoppers.timeline(asks, name)] == ["0", "1"]
+    for filters in ({"category": name}, {"search": name}, {"category_contains": name}):
+        found = shoppers.ranked(asks, Filters(everything, **filters), "Propensity", "24h", 10)
+        assert [row["user_id"] for row in found] == [name]
+    assert shoppers.matching_categories(asks, name)[0] == name
+    assert stored_span(asks).events == len(shop.rows)
+
+
+def test_the_rows_are_all_there_after_the_injections(shop):
+    assert shop.client.command("SELECT count() FROM scores") == len(shop.rows)
+
+
+def test_a_timeline_is_the_shoppers_last_events_oldest_first(shop, asks):
+    user = Counter(row["user_id"] for row in shop.rows).most_common(1)[0][0]
+    own = sorted(
+        (row["event_time"], row["source_offset"], row["event_id"]) for row in shop.rows if row["user_id"] == user
+    )
+    assert [row["event_id"] for row in shoppers.timeline(asks, user, 20)] == [event_id for *_, event_id in own[-20:]]
+
+
+def test_calibration_bins_hold_every_score_whose_horizon_has_passed(asks, everything):
+    (evaluated,) = (row for row in model.evaluation(asks, "1h") if row["model"] == "oracle-1")
+    bins = model.calibration(asks, "oracle-1", "1h", everything)
+    assert sum(row["scores"] for row in bins) == evaluated["scores"]
+    assert sum(row["purchases"] for row in bins) == evaluated["purchases"]
+
+
+def test_true_propensities_are_found_to_be_right_and_exaggerated_ones_are_not(asks):
+    """The simulator's own propensities are the yardstick (docs/simulator.md)."""
+    by_model = {row["model"]: row for row in model.evaluation(asks, "1h")}
+    assert by_model["oracle-1"]["mean_propensity"] == pytest.approx(by_model["oracle-1"]["base_rate"], abs=0.02)
+    assert by_model["oracle-1"]["ece"] < by_model["steep-2"]["ece"]
+
+
+def test_curves_rise_from_few_scores_to_all(asks):
+    points = model.operating_points(asks, "oracle-1", "24h")
+    shares = [row["share"] for row in points]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == pytest.approx(1, abs=0.02)
+    assert points[0]["recall"] == pytest.approx(1, abs=0.02)
+
+
+def test_distribution_and_drift_count_the_scores_of_the_range(shop, asks, everything):
+    counted = Counter(row["model"] for row in shop.rows)
+    bins = model.distribution(asks, "24h", everything)
+    assert Counter({name: sum(row["scores"] for row in bins if row["model"] == name) for name in counted}) == counted
+    drift = model.drift(asks, "oracle-1", "24h", everything)
+    assert sum(row["scores"] for row in drift) == counted["oracle-1"]
+
+
+def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
+    span = Range.covering(pipeline.active_span(asks).first, pipeline.active_span(asks).last)
+    assert sum(row["stored"] for row in pipeline.by_minute(asks, span)) == len(shop.rows)
+    assert sum(row["dead_letters"] for row in pipeline.dead_letters_over_time(asks, span)) == 60
+    assert {row["reason"]: row["dead_letters"] for row in pipeline.dead_letters_by_reason(asks, span)} == {
+        "json": 24, "ts": 24, "key": 12,
+    }  # fmt: skip
+    assert pipeline.progress_totals(asks)["stored"] == len(shop.rows)
+    assert len(pipeline.recent_dead_letters(asks)) == 60
+    assert pipeline.latest_minute(asks)["stored"] > 0
+    assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
+
+
+def test_every_question_can_be_asked_of_an_empty_database(empty):
+    asks = Database(empty)
+    span = Range.last_hours(24, datetime(2026, 1, 5, tzinfo=UTC))
+    assert stored_span(asks) is None
+    assert pipeline.active_span(asks) is None
+    assert overview.totals_by_type(asks, span) == []
+    assert overview.shoppers(asks, span) == 0
+    assert overview.propensity_by_category(asks, span) == []
+    assert shoppers.segments_within(asks, Filters(span)) == []
+    assert shoppers.segments(asks) == []
+    assert shoppers.shopper(asks, "nobody") is None
+    assert model.models(asks) == []
+    assert model.evaluated_until(asks, "none", "24h") is None
+    assert pipeline.latest_minute(asks) is None
+    assert pipeline.lag_now(asks) == []
+
+
+def test_questions_read_views_and_never_a_table():
+    """Dashboards read views, so that Streamlit and Grafana show the same numbers."""
+    views = set(re.findall(r"CREATE OR REPLACE VIEW (\w+)", "\n".join(step.sql for step in shipped_migrations())))
+    sources = [path.read_text() for path in Path(dashboard.queries.__file__).parent.glob("*.py")]
+    read = set(re.findall(r"\b(?:FROM|JOIN) (\w+)", "\n".join(sources)))
+    assert read
+    assert read <= views
+
+
+def test_the_page_of_the_documentation_names_the_views_that_are_read():
+    sources = [path.read_text() for path in Path(dashboard.queries.__file__).parent.glob("*.py")]
+    read = set(re.findall(r"\b(?:FROM|JOIN) (\w+)", "\n".join(sources)))
+    page = Path("docs/dashboard.md").read_text()
+    assert {name for name in read if f"`{name}`" not in page} == set()
+
+
+def test_a_database_without_the_views_is_told_from_a_server_that_is_away(clickhouse):
+    with pytest.raises(NotMigratedError):
+        Database(Source(clickhouse, "nowhere")).rows("SELECT 1 FROM events_by_minute")
+    with pytest.raises(UnavailableError, match="does not answer"):
+        Database(Source("http://127.0.0.1:9", "cartcast")).rows("SELECT 1")
+
+
+def test_a_client_goes_on_after_a_failure(shop):
+    asks = shop.database
+    with pytest.raises(NotMigratedError):
+        asks.rows("SELECT 1 FROM nothing_of_that_name")
+    assert asks.rows("SELECT {text:String} AS text", {"text": "a'b"}) == [{"text": "a'b"}]

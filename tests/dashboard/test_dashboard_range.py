@@ -1,0 +1,37 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dashboard.queries.range import MAX_POINTS, Range, Span
+
+END = datetime(2026, 1, 15, 18, 45, 30, tzinfo=UTC)
+
+
+def test_the_last_hours_end_with_the_hour_of_the_latest_event():
+    span = Range.last_hours(24, END)
+    assert span.until == datetime(2026, 1, 15, 19, tzinfo=UTC)
+    assert span.since == datetime(2026, 1, 14, 19, tzinfo=UTC)
+    assert span.hours == 24
+
+
+def test_ends_in_the_wrong_order_are_put_in_order():
+    early = END - timedelta(days=2)
+    assert Range.covering(END, early) == Range.covering(early, END)
+
+
+def test_a_range_is_cut_to_what_is_stored_unless_nothing_of_it_is():
+    stored = Span(END - timedelta(hours=3), END, 10)
+    assert Range.last_hours(24, END).within(stored).hours == 4
+    elsewhere = Range.last_hours(2, END - timedelta(days=30))
+    assert elsewhere.within(stored) == elsewhere
+
+
+@pytest.mark.parametrize("hours", [1, 5, 24, 24 * 7, 24 * 30, 24 * 365, 24 * 365 * 20])
+def test_a_line_has_so_many_points_and_no_more(hours):
+    span = Range.last_hours(hours, END)
+    assert span.hours / span.step_hours <= MAX_POINTS
+    assert span.hours * 60 / span.step_minutes <= MAX_POINTS
+
+
+def test_a_range_is_bound_as_epoch_seconds():
+    assert Range.last_hours(1, END).bound() == {"since": 1768500000, "until": 1768503600}
