@@ -6,22 +6,29 @@ from typing import Annotated
 
 import typer
 
+import cartcast
 from cartcast.commands import (
+    config,
+    dashboard,
+    dead_letters,
     demo,
     doctor,
     evaluate,
+    explain,
     inspect,
     migrate,
     replay,
     score,
     simulate,
     sink,
+    size,
     topics,
     train,
     up,
     worker,
 )
 from cartcast.errors import UsageError
+from cartcast.extras import missing_extra
 from model.errors import CartcastError
 
 app = typer.Typer(
@@ -34,10 +41,19 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cartcast {cartcast.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings (see also CARTCAST_CONFIG).")] = None,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Keep what every command shares."""
     context.obj = config
@@ -49,13 +65,18 @@ app.add_typer(topics.app, name="topics")
 app.command(name="migrate")(migrate.migrate)
 app.command(name="worker")(worker.worker)
 app.command(name="sink")(sink.sink)
+app.command(name="dashboard")(dashboard.dashboard)
 app.command(name="replay")(replay.replay)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command(name="simulate")(simulate.simulate)
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="score")(score.score)
+app.command(name="explain")(explain.explain)
 app.command(name="inspect")(inspect.inspect)
+app.command(name="size")(size.size_command)
 app.command(name="doctor")(doctor.doctor)
+app.add_typer(config.app, name="config")
 
 
 def main() -> None:
@@ -67,6 +88,12 @@ def main() -> None:
         sys.exit(2)
     except CartcastError as failure:
         print(f"cartcast: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as missing:
+        line = missing_extra(missing, sys.argv[1:])
+        if line is None:
+            raise
+        print(f"cartcast: {line}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -13,3 +13,7 @@ class OutputError(CartcastError):
 
 class LocalStackError(CartcastError):
     """The local Kafka or ClickHouse does not start or has ended."""
+
+
+class LookUpError(CartcastError):
+    """Nobody knows the shopper or the event, or nobody can say now."""

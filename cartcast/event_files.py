@@ -13,6 +13,9 @@ Rows = Iterator[Event | BadRow]
 class EventFiles:
     """Files of one format; a missing one raises FormatError before any is read."""
 
+    blank_lines = 0
+    """How many lines that hold nothing have been skipped so far."""
+
     def __init__(self, files: Sequence[Path], format_name: str, *, strict: bool) -> None:
         self._sizes = {file: _size_bytes(file) for file in files}
         self._files = files
@@ -34,10 +37,14 @@ class EventFiles:
                     self._format_name,
                     strict=self._strict,
                     on_bytes=lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes),  # type: ignore[misc]
+                    on_blank=self._skip_blank_line,
                 ),
             )
             done_bytes += self._sizes[file]
             on_bytes(done_bytes)
+
+    def _skip_blank_line(self) -> None:
+        self.blank_lines += 1
 
     def rows(self, on_bytes: Callable[[int], None]) -> Rows:
         """Yield the rows of all files."""

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from cartcast.settings import Settings, load_settings
+from model.certificates import check_certificate
 from model.errors import CartcastError
 from streams.topics import check_topics, count_brokers
 
@@ -29,7 +31,7 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check settings, Kafka and its topics, ClickHouse and its table, the checkpoint and the device.
+    """Check settings, certificates, Kafka and its topics, ClickHouse and its table, the checkpoint and the device.
 
     Prints one line for each, with what to do; fails if any of them does.
 
@@ -52,11 +54,10 @@ def examine(config_file: Path | None) -> list[Finding]:
     except CartcastError as failure:
         return [Finding("settings", ok=False, detail=str(failure))]
     findings = [Finding("settings", ok=True, detail=_from(config_file))]
-    for chain in CHAINS:
-        for name, check in chain.items():
+    for name, check in CHECKS.items():
+        passed = {finding.check for finding in findings if finding.ok}
+        if passed.issuperset(STANDS_ON.get(name, ())):
             findings.append(_made(name, check, settings))
-            if not findings[-1].ok:
-                break
     return findings
 
 
@@ -71,6 +72,15 @@ def _from(config_file: Path | None) -> str:
     return f"from {config_file} and the environment" if config_file else "from the environment and defaults"
 
 
+def _certificates(settings: Settings) -> str:
+    files = {**settings.kafka.certificates(), **settings.clickhouse.certificates()}
+    if not files:
+        return "none is set"
+    now = datetime.now(UTC)
+    days = {path: (check_certificate(name, path) - now).days for name, path in files.items()}
+    return ", ".join(f"{path} expires in {left} day{'' if left == 1 else 's'}" for path, left in days.items())
+
+
 def _kafka(settings: Settings) -> str:
     brokers = count_brokers(settings.kafka.client_config())
     return f"{settings.kafka.bootstrap_servers} answers, {brokers} broker{'s' if brokers > 1 else ''}"
@@ -78,7 +88,7 @@ def _kafka(settings: Settings) -> str:
 
 def _topics(settings: Settings) -> str:
     topics = settings.kafka.topics
-    partitions = check_topics(settings.kafka.client_config(), topics)
+    partitions = check_topics(settings.kafka.client_config(), topics, settings.kafka.wanted_partitions)
     return f"those of {topics.prefix} exist, {partitions} partitions each"
 
 
@@ -116,16 +126,39 @@ def _checkpoint(settings: Settings) -> str:
     return f"{load_checkpoint(directory).version} in {directory}"
 
 
+def _horizons(settings: Settings) -> str:
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - loads torch
+    from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.horizons import without_column  # noqa: PLC0415 - loads the ClickHouse client
+
+    predicted = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config.horizons
+    try:
+        left_out = ",".join(without_column(settings.clickhouse, predicted))
+    except UnavailableError as failure:
+        raise SinkError(f"{failure}: try again") from None
+    if left_out:
+        raise SinkError(
+            f"the table has no column for the checkpoint's {left_out}, and leaves it out: "
+            f"run `cartcast migrate --horizons {left_out}`"
+        )
+    return f"{', '.join(predicted)}: the table has a column for each"
+
+
 def _device(settings: Settings) -> str:
     from model.worker import select_device  # noqa: PLC0415 - loads torch
 
     return f"{settings.worker.device} is {select_device(settings.worker.device)}"
 
 
-CHAINS: Final[tuple[dict[str, Check], ...]] = (
-    {"kafka": _kafka, "topics": _topics},
-    {"clickhouse": _clickhouse, "table": _table},
-    {"checkpoint": _checkpoint},
-    {"device": _device},
-)
-"""In each, a check makes sense only if the one before it passed."""
+CHECKS: Final[dict[str, Check]] = {
+    "certificates": _certificates,
+    "kafka": _kafka,
+    "topics": _topics,
+    "clickhouse": _clickhouse,
+    "table": _table,
+    "checkpoint": _checkpoint,
+    "horizons": _horizons,
+    "device": _device,
+}
+STANDS_ON: Final = {"topics": ("kafka",), "table": ("clickhouse",), "horizons": ("table", "checkpoint")}
+"""Which checks make sense only if others passed."""

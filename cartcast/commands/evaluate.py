@@ -108,6 +108,7 @@ def _read(source: HistorySource) -> "History":
         history = read_history(source.rows(lambda done: advance(done, "")))
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
+    history.require_order()
     return history
 
 
@@ -115,8 +116,11 @@ def _check_destination(out: Path | None) -> None:
     """Find out before the work, not after it, that its result cannot be written."""
     if out is None:
         return
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            out.rmdir()  # it appears with its report
     except OSError as failure:
         raise _unwritable(out, failure) from None
 

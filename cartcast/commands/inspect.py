@@ -35,20 +35,22 @@ def inspect(
 ) -> None:
     """Say what files hold before anyone trains on them: time, users, types, damage, order, sessions, base rates.
 
-    A repeated event counts once. A base rate is the share of events that a purchase follows within the horizon, among
-    the events whose horizon ends within the data.
+    A repeated event counts once; blank lines are no rows, and are counted apart. A base rate is the share of events
+    that a purchase follows within the horizon, among the events whose horizon ends within the data.
 
     Example: cartcast inspect history.csv.gz --format taobao
     """
     from model.inspection import notes_on  # noqa: PLC0415 - numpy and the labels are slow to import
 
-    found = _inspect(EventFiles(files, format_name, strict=strict), horizons.split(","))
+    event_files = EventFiles(files, format_name, strict=strict)
+    found = _inspect(event_files, horizons.split(","))
     notes = notes_on(found)
     if as_json:
-        print(json.dumps({"files": [str(file) for file in files], "format": format_name, **_as_json(found, notes)}))
+        about = {"files": [str(file) for file in files], "format": format_name, "blank_lines": event_files.blank_lines}
+        print(json.dumps({**about, **_as_json(found, notes)}))
         return
     console = Console()
-    for table in (_overview(found), _types(found), _horizons(found), _damage(found)):
+    for table in (_overview(found, event_files.blank_lines), _types(found), _horizons(found), _damage(found)):
         if table.row_count:
             console.print(table)
     for note in notes:
@@ -93,7 +95,7 @@ def _as_json(found: "Inspection", notes: list[str]) -> dict[str, Any]:
     }
 
 
-def _overview(found: "Inspection") -> Table:
+def _overview(found: "Inspection", blank_lines: int) -> Table:
     table = Table("", "", show_header=False)
     first, last = _moment(found.first_ms), _moment(found.last_ms)
     quantiles = ", ".join(f"{name} {value:,.0f}" for name, value in found.events_per_user.items())
@@ -102,6 +104,7 @@ def _overview(found: "Inspection") -> Table:
         "span": f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, {(last - first) / _DAY:.1f} days",
         "events": f"{found.events:,}, and {found.duplicates:,} repeated",
         "bad rows": f"{sum(bad.count for bad in found.bad_rows.values()):,}",
+        "blank lines": f"{blank_lines:,}",
         "users": f"{found.users:,}, of which {found.buyers:,} bought",
         "events per user": quantiles,
         "sessions": f"{found.sessions:,}, of which {found.sessions_with_purchase:,} with a purchase",

@@ -17,21 +17,27 @@ def migrate(
     horizons: Annotated[
         str | None, typer.Option(help="Columns for a model's horizons, by commas, such as session,30m,7d.")
     ] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the SQL and run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
 ) -> None:
     """Create or update the ClickHouse table and views; safe to repeat.
 
-    The table has columns for the horizons session, 1h and 24h; of others it keeps what --horizons has named.
+    The table has columns for the horizons session, 1h and 24h; of others it keeps what --horizons has named. With the
+    setting clickhouse.cluster, tables are replicated and scores sharded on every server of that cluster.
 
     Example: cartcast migrate --url http://127.0.0.1:8123
     """
     from sinks.horizons import add_columns  # noqa: PLC0415 - loads the ClickHouse client
     from sinks.migrate import migrate as apply_migrations  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.migrate import script  # noqa: PLC0415 - loads the ClickHouse client
 
     names = horizon_names(horizons) if horizons is not None else ()
     flags = {"url": url, "database": database}
     settings = load_settings(context.obj, clickhouse={name: flag for name, flag in flags.items() if flag is not None})
     configure_logging(settings.log)
+    if only_print:
+        print(script(settings.clickhouse, names), end="")
+        return
     applied = apply_migrations(settings.clickhouse)
     applied += [f"column {column}" for column in add_columns(settings.clickhouse, names)]
     for name in applied:

@@ -85,8 +85,9 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
 
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)
-    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-    head_names = HeadNames(checkpoint.model.config.heads, checkpoint.category_names)
+    config = checkpoint.model.config
+    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
+    head_names = HeadNames(config.heads, checkpoint.category_names)
     return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec, head_names=head_names)
 
 

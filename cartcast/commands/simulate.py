@@ -12,12 +12,19 @@ import msgspec
 import typer
 
 from cartcast.errors import UsageError
+from cartcast.history_source import moment_ms
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.progress import Advance, progress_bar
 from model.simulator import SimulationSettings
 from model.simulator import simulate as simulated_events
 
 EXIT_INTERRUPTED = 130
+
+
+def start_ms(text: str) -> int:
+    """Return the epoch milliseconds of --start."""
+    return time.time_ns() // 1_000_000 if text == "now" else moment_ms(text)
+
 
 _EVENTS_BETWEEN_REPORTS = 10_000
 
@@ -26,6 +33,10 @@ def simulate(
     events: Annotated[int, typer.Option(min=1, help="How many events, repeated ones included.")] = 100_000,
     users: Annotated[int, typer.Option(min=1, help="How many shoppers.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same events.")] = 1,
+    start: Annotated[
+        int | None,
+        typer.Option(parser=start_ms, metavar="TIME", help="When they begin: now, or a time. Default: 2026-01-05."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; standard output if not given.")] = None,
     with_truth: Annotated[
         bool, typer.Option("--with-truth", help="Add true_session, true_1h and true_24h to each event.")
@@ -37,11 +48,14 @@ def simulate(
     The true propensities are the probabilities that a purchase follows, given the shopper's events so far and perfect
     knowledge of the process (docs/simulator.md). About 1 % of the events arrive late and 0.5 % twice.
 
+    Piped into `cartcast replay /dev/stdin --format cartcast --speed 1`, shoppers of --start now live by the clock.
+
     Example: cartcast simulate --events 100000 --with-truth --out shop.jsonl
     """
     if as_json and out is None:
         raise UsageError("--json needs --out: without it standard output carries the events")
-    settings = SimulationSettings(events=events, users=users, seed=seed, with_truth=with_truth)
+    begin_ms = SimulationSettings.start_ms if start is None else start
+    settings = SimulationSettings(events=events, users=users, seed=seed, start_ms=begin_ms, with_truth=with_truth)
     started = time.monotonic()
     try:
         with stop_signals_raise(), _output(out) as file, progress_bar("simulate", events, visible=bool(out)) as advance:

@@ -1,11 +1,13 @@
 """`cartcast topics`: the pipeline's topics."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from cartcast.settings import load_settings
+from cartcast.settings import given, load_settings
+from streams.topic_configs import Keeping, differing_topics
 from streams.topics import create_topics
 
 app = typer.Typer(help="Kafka topics of the pipeline.", no_args_is_help=True)
@@ -22,24 +24,36 @@ def create(
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Partitions of every topic; the setting kafka.partitions if not given.")
     ] = None,
+    replication_factor: Annotated[
+        int | None, typer.Option(min=1, help="Copies of every partition; the setting kafka.replication_factor.")
+    ] = None,
+    min_insync_replicas: Annotated[
+        int | None, typer.Option(min=1, help="Copies that must have a record; the setting kafka.min_insync_replicas.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
 ) -> None:
     """Create the topics for events, scores, dead letters and states that do not exist yet. Safe to repeat.
 
-    Example: cartcast topics create --partitions 8
+    All or none: what stands against one is said before any is made. Topics that exist are left as they are; where they
+    are set up otherwise than the settings say, it says so.
+
+    Example: cartcast topics create --partitions 48 --replication-factor 3
     """
-    flags = {} if partitions is None else {"kafka": {"partitions": partitions}}
-    kafka = load_settings(context.obj, **flags).kafka
+    flags = given(partitions=partitions, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas)
+    kafka = load_settings(context.obj, kafka=flags).kafka
+    client_config, topics, replicas = kafka.client_config(), kafka.topics, kafka.replication_factor
+    keeping = Keeping(kafka.least_insync_replicas, kafka.retention_hours)
     created = create_topics(
-        kafka.client_config(),
-        kafka.topics,
-        partitions=kafka.partitions,
-        replication_factor=kafka.replication_factor,
+        client_config, topics, partitions=kafka.partitions, replication_factor=replicas, keeping=keeping
     )
+    differing = differing_topics(client_config, topics, replication_factor=replicas, keeping=keeping, new=created)
     if as_json:
-        print(json.dumps({"created": created, "partitions": kafka.partitions}))
+        found = [asdict(each) for each in differing]
+        print(json.dumps({"created": created, "partitions": kafka.partitions, "differing": found}))
         return
     for name in created:
-        print(f"created {name} with {kafka.partitions} partitions")
+        print(f"created {name} with {kafka.partitions} partitions, {replicas} of each")
+    for each in differing:
+        print(each.as_line())
     if not created:
         print(f"all topics of {kafka.topic_prefix} exist, with {kafka.partitions} partitions")

@@ -126,7 +126,7 @@ def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) ->
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
-    if late := history.out_of_order:
+    if late := history.require_order():
         print(f"{late:,} events come after a later one of their user: they count as simultaneous", file=sys.stderr)
     return history
 

@@ -35,9 +35,9 @@ def worker(
     from streams.topics import check_topics, topic_identity  # noqa: PLC0415
 
     loaded = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT)
-    selected = select_device(settings.worker.device)
+    selected = select_device(settings.worker.device, instance_id=settings.worker.instance_id)
     client_config = settings.kafka.client_config()
-    partitions = check_topics(client_config, settings.kafka.topics)
+    partitions = check_topics(client_config, settings.kafka.topics, settings.kafka.wanted_partitions)
     run_worker(
         StreamSettings(
             client_config=client_config,
@@ -45,6 +45,7 @@ def worker(
             partitions=partitions,
             source_identity=topic_identity(client_config, settings.kafka.topics.events),
             worker=settings.worker,
+            trace=settings.trace,
         ),
         loaded,
         selected,

@@ -1,12 +1,13 @@
-"""The pipeline's processes on this machine: local stack, topics, table, workers, sink."""
+"""The pipeline's processes on this machine: local stack, topics, table, workers, sink, dashboard."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cartcast.demo.pages import Ports, claimed_ports, open_pages
 from cartcast.demo.warm_up import warm_up
 from cartcast.local.processes import Child, wait_until_ready
 from cartcast.local.stack import LocalStack, Report, local_stack
@@ -25,12 +26,13 @@ class Pipeline:
     stack: LocalStack
     workers: list[Child]
     sink: Child
+    ports: Ports
 
     def wait_until_ready(self) -> None:
         """Return when the workers share all partitions and the sink reads. Raises LocalStackError."""
         partitions = set(range(self.settings.kafka.partitions))
         wait_until_ready(self.workers[0], lambda: self._assigned() == partitions, READY_TIMEOUT_SECONDS)
-        wait_until_ready(self.sink, lambda: bool(self.sink.log_events("ready")), READY_TIMEOUT_SECONDS)
+        wait_until_ready(self.sink, self._sink_reads_scores, READY_TIMEOUT_SECONDS)
 
     def request_stop(self) -> None:
         """Let workers and sink drain at the same time; the stack waits for each of them before Kafka goes."""
@@ -40,6 +42,9 @@ class Pipeline:
     def check(self) -> None:
         """Raise LocalStackError if a process has ended."""
         self.stack.children.check()
+
+    def _sink_reads_scores(self) -> bool:
+        return any("part" not in line for line in self.sink.log_events("ready"))
 
     def _assigned(self) -> set[int]:
         """Partitions of the workers' latest assignments; empty until these are of one rebalance."""
@@ -52,9 +57,11 @@ class Pipeline:
 
 
 @contextmanager
-def running_pipeline(directory: Path, config_file: Path | None, workers: int, report: Report) -> Iterator[Pipeline]:
+def running_pipeline(
+    directory: Path, config_file: Path | None, workers: int, report: Report, *, dashboard: bool
+) -> Iterator[Pipeline]:
     """Start everything; leaving the block stops it. Raises CartcastError."""
-    with local_stack(directory, report) as stack:
+    with claimed_ports(workers, dashboard=dashboard) as ports, local_stack(directory, report) as stack:
         settings = _settings(stack, config_file, workers)
         kafka = settings.kafka
         create_topics(kafka.client_config(), kafka.topics, partitions=kafka.partitions, replication_factor=1)
@@ -64,9 +71,16 @@ def running_pipeline(directory: Path, config_file: Path | None, workers: int, re
         pipeline = Pipeline(
             settings=settings,
             stack=stack,
-            workers=[start("worker", number) for number in range(1, workers + 1)],
+            workers=[
+                start("worker", number, environment=ports.worker_environment(number))
+                for number in range(1, workers + 1)
+            ],
             sink=start("sink"),
+            ports=ports,
         )
+        if ports.dashboard is not None:
+            report(f"starting the dashboard on {ports.dashboard_url}")
+            open_pages(start, ports)
         warm_up(kafka.client_config())
         try:
             yield pipeline
@@ -87,7 +101,7 @@ def _settings(stack: LocalStack, config_file: Path | None, workers: int) -> Sett
 
 
 def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) -> Callable[..., Child]:
-    environment = {
+    shared = {
         **stack.environment(),
         "CARTCAST_KAFKA__PARTITIONS": str(settings.kafka.partitions),
         "CARTCAST_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
@@ -99,8 +113,8 @@ def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) ->
 
     python = [sys.executable, "-m", "cartcast", *(["--config", str(config_file)] if config_file else [])]
 
-    def start(command: str, number: int | None = None) -> Child:
+    def start(command: str, number: int | None = None, *, environment: Mapping[str, str] | None = None) -> Child:
         name = command if number is None else f"{command} {number}"
-        return stack.children.start(name, [*python, command], environment)
+        return stack.children.start(name, [*python, command], {**shared, **(environment or {})})
 
     return start

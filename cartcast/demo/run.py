@@ -12,6 +12,7 @@ from typing import Any, Final
 from cartcast.demo.comparison import Comparison
 from cartcast.demo.delays import DelaySummary
 from cartcast.demo.live import LiveReader
+from cartcast.demo.pace import Pace
 from cartcast.demo.pipeline import Pipeline, running_pipeline
 from cartcast.demo.rows import StoredRows
 from cartcast.demo.screen import Screen
@@ -24,7 +25,6 @@ from cartcast.local.stack import Report
 from cartcast.settings import KafkaSettings
 from model.errors import CartcastError
 from model.events import Event
-from streams.replay import at_once, at_rate
 
 PREPARED_EVENTS: Final = 500_000
 """Up to so many events are simulated before the clock starts, so that it does not measure the simulator."""
@@ -39,9 +39,10 @@ class DemoOptions:
     events: int | None
     """None: until Ctrl-C"""
     users: int
-    rate: float | None
-    """events per second; None: as fast as it goes"""
+    pace: Pace
     workers: int
+    dashboard: bool
+    """serve the pages that analysts open"""
     reads_along: bool
     """follow the topics while they fill, for the live view; costs a little of the speed"""
 
@@ -73,12 +74,16 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
     with (
         stop_signals_raise(),
         _stack_directory(directory) as stack_directory,
-        running_pipeline(stack_directory, config_file, options.workers, report) as pipeline,
+        running_pipeline(
+            stack_directory, config_file, options.workers, report, dashboard=options.dashboard
+        ) as pipeline,
     ):
         shoppers = _shoppers(options, pipeline)
         events = _prepare(options, simulate, report)
         pipeline.wait_until_ready()
-        report("worker and sink are ready: letting the shoppers in")
+        report(f"worker and sink are ready: letting the shoppers in, {options.pace}")
+        if pipeline.ports.dashboard is not None:
+            report(f"open the dashboard: {pipeline.ports.dashboard_url}")
         return _let_in(shoppers, events, options, pipeline, screen)
 
 
@@ -110,8 +115,7 @@ def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], repo
 
 def _shoppers(options: DemoOptions, pipeline: Pipeline) -> Shoppers:
     kafka = pipeline.settings.kafka
-    schedule = at_once if options.rate is None else at_rate(options.rate)
-    return Shoppers(_uncompressed(kafka), kafka.topics, schedule, keep_ids=options.events is not None)
+    return Shoppers(_uncompressed(kafka), kafka.topics, options.pace.schedule(), keep_ids=options.events is not None)
 
 
 def _let_in(
@@ -176,4 +180,6 @@ def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline:
 
 
 def _where(pipeline: Pipeline) -> str:
-    return f"Kafka {pipeline.stack.bootstrap_servers} · ClickHouse {pipeline.stack.clickhouse_url}"
+    servers = f"Kafka {pipeline.stack.bootstrap_servers} · ClickHouse {pipeline.stack.clickhouse_url}"
+    pages = pipeline.ports.dashboard_url
+    return servers if pages is None else f"dashboard {pages} · {servers}"

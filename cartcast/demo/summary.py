@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cartcast.demo.pace import Pace
 from cartcast.demo.run import DemoOptions, DemoResult
 
 
@@ -28,7 +29,8 @@ def summary_json(options: DemoOptions, result: DemoResult) -> dict[str, Any]:
         "latency_ms": {"p50": result.delay.p50_ms, "p99": result.delay.p99_ms, "max": result.delay.max_ms}
         if result.delay
         else None,
-        "rate": options.rate,
+        "rate": options.pace.rate,
+        "speed": options.pace.speed,
         "users": options.users,
         "workers": options.workers,
         "complete": compared is not None,
@@ -49,7 +51,7 @@ def summary_lines(options: DemoOptions, result: DemoResult) -> list[str]:
         )
         lines.append(f"lost: {compared.lost:,}   duplicated: {compared.duplicated:,}   unknown: {compared.unknown:,}")
     if delay is not None:
-        queueing = " (at full speed, most of it in the queue)" if options.rate is None else ""
+        queueing = " (at full speed, most of it in the queue)" if options.pace == Pace() else ""
         lines.append(f"event to score: p50 {delay.p50_ms:,.0f} ms, p99 {delay.p99_ms:,.0f} ms{queueing}")
     return lines
 

@@ -64,6 +64,8 @@ class Statement:
     format: str
     query_id: str
     read_only: bool
+    protocol_version: int = 0
+    """What the client says of the format Native that it reads; 0: nothing."""
 
     @property
     def reads(self) -> bool:
@@ -121,7 +123,14 @@ def parse_statement(
         format=tail.group(1).decode() if tail else default_format,
         query_id=parameters.get("query_id") or query_id,
         read_only=read_only,
+        protocol_version=_protocol_version(parameters.get("client_protocol_version", "0")),
     )
+
+
+def _protocol_version(text: str) -> int:
+    if not text.isdecimal():
+        raise BadRequestError(72, f"Cannot parse client_protocol_version '{text}'. (CANNOT_PARSE_NUMBER)")
+    return int(text)
 
 
 def _start(sql: bytes) -> int:

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from cartcast.errors import LocalStackError
 from cartcast.local.clickhouse_engine import Engine, EngineError
+from cartcast.local.clickhouse_native import CUSTOM_SERIALIZATION_REVISION, for_protocol_version
 from cartcast.local.clickhouse_protocol import (
     AUTHENTICATION_FAILED,
     BadRequestError,
@@ -41,6 +42,12 @@ MAX_BODY_BYTES = 4 << 30
 MAX_STATEMENTS_AT_ONCE = 16
 STOP_PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
+
+
+def _names_protocol(statement: Statement) -> bool:
+    """Whether the client reads the format Native as it is since some version, which Grafana's does."""
+    named = statement.protocol_version >= CUSTOM_SERIALIZATION_REVISION
+    return named and statement.reads and statement.format == "Native"
 
 
 class ClickHouseServer:
@@ -73,6 +80,8 @@ class ClickHouseServer:
             statement = await self._read(request, query_id)
             if not statement.sql.strip():
                 return web.Response(text="Ok.\n")
+            if _names_protocol(statement):
+                return await self._execute(statement, for_protocol_version)
             if statement.streams:
                 return await self._stream(request, statement)
             return await self._execute(statement)
@@ -103,8 +112,9 @@ class ClickHouseServer:
                 "(AUTHENTICATION_FAILED)",
             )
 
-    async def _execute(self, statement: Statement) -> web.Response:
+    async def _execute(self, statement: Statement, written: Callable[[bytes], bytes] = bytes) -> web.Response:
         answer, summary = await self._in_thread(self._engine.execute, statement)
+        answer = await self._in_thread(written, answer)
         headers = self._headers(statement, summary)
         if not answer and not statement.reads:
             del headers["X-ClickHouse-Format"]  # its absence tells a client that the statement has no answer

@@ -3,7 +3,7 @@
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -19,12 +19,13 @@ JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djav
 
 @dataclass(frozen=True)
 class KafkaNode:
-    """A broker's directory, class path and ports."""
+    """A broker's directory, class path and ports; `properties` go beside its own settings, or replace them."""
 
     directory: Path
     jars: Sequence[Path]
     port: int
     controller_port: int
+    properties: dict[str, object] = field(default_factory=dict)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -38,7 +39,8 @@ class KafkaNode:
         """Start the broker; a directory that holds a cluster already is opened again with its topics."""
         data = self.directory / "data"
         data.mkdir(parents=True, exist_ok=True)
-        self._properties_path.write_text(_properties(self.port, self.controller_port, data))
+        settings = _settings(self.port, self.controller_port, data) | self.properties
+        self._properties_path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         if not (data / "meta.properties").exists():
             self._format(children)
         return children.start("Kafka", [*self._java(), "kafka.Kafka", str(self._properties_path)])
@@ -60,8 +62,8 @@ class KafkaNode:
         return [str(JAVA), *JVM_OPTIONS, "-Dlog4j2.level=WARN", "-cp", class_path]
 
 
-def _properties(port: int, controller_port: int, data: Path) -> str:
-    settings = {
+def _settings(port: int, controller_port: int, data: Path) -> dict[str, object]:
+    return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
@@ -80,7 +82,6 @@ def _properties(port: int, controller_port: int, data: Path) -> str:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def _answers(bootstrap_servers: str) -> bool:

@@ -1,7 +1,7 @@
-import os
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from hypothesis import given as generated
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -10,13 +10,6 @@ from cartcast.errors import UsageError
 from cartcast.settings import CONFIG_FILE_VARIABLE, SECRETS_DIRECTORY_VARIABLE, Settings, given, load_settings
 
 SECRET = "hunter2"  # noqa: S105 - nobody's
-
-
-@pytest.fixture(autouse=True)
-def no_settings_of_this_machine(monkeypatch):
-    for name in list(os.environ):
-        if name.upper().startswith("CARTCAST_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -144,7 +137,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path, monkeypatch):
         ("CARTCAST_KAFKA__PARTITIONS__X", "1", "kafka.partitions"),
         ("CARTCAST_KAFKA__BOOTSTRAP_SERVER", "x", "kafka.bootstrap_server"),
         ("CARTCAST_KAFAK__PARTITIONS", "8", "CARTCAST_KAFAK__PARTITIONS"),
-        ("CARTCAST_KAFKA", "not json", "kafka"),
+        ("CARTCAST_KAFKA", "not json", "variable CARTCAST_KAFKA is not JSON"),
     ],
 )
 def test_a_wrong_variable_is_one_line_that_names_it(monkeypatch, variable, value, named):
@@ -160,7 +153,8 @@ def test_variables_that_are_somebody_elses_are_left_alone(monkeypatch):
 
 
 def test_a_wrong_flag_is_one_line_that_names_the_setting_and_shows_the_value():
-    assert refusal(kafka={"partitions": -3}) == "setting kafka.partitions: input should be greater than 0 (given: -3)"
+    line = "setting kafka.partitions: must be a whole number above 0 (given: -3, from flag --partitions)"
+    assert refusal(kafka={"partitions": -3}) == line
 
 
 @pytest.mark.parametrize(
@@ -189,13 +183,14 @@ def test_settings_cannot_be_changed():
 
 
 def test_security_settings_reach_the_client(tmp_path):
+    authority = Authority(tmp_path)
     kafka = load_settings(
         kafka={
             "security_protocol": "SASL_SSL",
             "sasl_mechanism": "SCRAM-SHA-512",
             "sasl_username": "shop",
             "sasl_password": SECRET,
-            "ssl_ca_location": tmp_path / "ca.pem",
+            "ssl_ca_location": authority.ca,
         }
     ).kafka
     assert kafka.client_config() == {
@@ -204,7 +199,7 @@ def test_security_settings_reach_the_client(tmp_path):
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "shop",
         "sasl.password": SECRET,
-        "ssl.ca.location": str(tmp_path / "ca.pem"),
+        "ssl.ca.location": str(authority.ca),
     }
 
 

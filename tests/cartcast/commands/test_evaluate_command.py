@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from model.checkpoint import save_checkpoint
+from model.heads import HEADS
 from model.history import read_history
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
@@ -26,9 +27,12 @@ def shop(events, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkpoint(events, tmp_path_factory):
-    """What `cartcast train` writes, from a quick training."""
-    trained = train(read_history(events), TrainingSettings(epochs=2), LSTMConfig(hidden_size=8), lambda *_: None)
-    directory = tmp_path_factory.mktemp("checkpoints") / "shop"
+    return quickly_trained(events, LSTMConfig(hidden_size=8), tmp_path_factory.mktemp("checkpoints") / "shop")
+
+
+def quickly_trained(events, config, directory):
+    """Write what `cartcast train` writes."""
+    trained = train(read_history(events), TrainingSettings(epochs=2), config, lambda *_: None)
     save_checkpoint(
         directory,
         trained.model,
@@ -36,6 +40,7 @@ def checkpoint(events, tmp_path_factory):
         metrics=trained.metrics,
         training=trained.training,
         before_refit=trained.before_refit,
+        category_names=trained.category_names,
     )
     return directory
 
@@ -60,6 +65,19 @@ def test_a_checkpoint_is_measured_beside_its_baselines_and_reported(shop, checkp
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     expected = json.loads((checkpoint / "metrics.json").read_bytes())["test"]["1h"]["pr_auc"]
     assert printed["slices"]["all"]["models"]["cartcast"]["1h"]["pr_auc"] == pytest.approx(expected)
+
+
+def test_a_checkpoint_with_further_heads_is_measured_and_the_report_shows_them(events, shop, tmp_path):
+    config = LSTMConfig(hidden_size=8, category_buckets=64, heads=HEADS)
+    checkpoint, out = quickly_trained(events, config, tmp_path / "shop"), tmp_path / "report"
+    files = ("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint)
+    done = cartcast(*files, "--out", out, "--replicas", 0, "--no-baselines", "--json")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((checkpoint / "metrics.json").read_bytes())["test"]["heads"]
+    assert json.loads(done.stdout.splitlines()[-1])["checkpoint"]["heads"] == measured
+    page = (out / "report.html").read_text()
+    for words in ("Further heads", "next type", "purchase category", f"{measured['purchase_category']['top1']:.4f}"):
+        assert words in page
 
 
 def test_without_a_directory_the_tables_are_printed_and_nothing_is_written(shop, checkpoint, tmp_path):
@@ -89,3 +107,18 @@ def test_a_mistake_is_one_line_and_an_exit_code(shop, checkpoint, options, exit_
     assert done.returncode == exit_code
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_what_fails_leaves_no_report_behind(shop, checkpoint, tmp_path):
+    backwards = tmp_path / "backwards.jsonl"
+    backwards.write_bytes(b"".join(reversed(shop.read_bytes().splitlines(keepends=True))))
+    for events, directory, line in (
+        (backwards, checkpoint, "the history is not sorted by time"),
+        (shop, tmp_path / "nothing", "cannot be read"),
+    ):
+        done = cartcast(
+            "--events", events, "--format", "cartcast", "--checkpoint", directory, "--out", tmp_path / "report"
+        )
+        assert done.returncode == 1
+        assert line in done.stderr.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backwards.jsonl"]

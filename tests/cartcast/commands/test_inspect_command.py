@@ -38,6 +38,17 @@ def test_json_is_one_object_on_the_last_line(run, file):
     assert found["sorted_by_time"] is True
 
 
+def test_blank_lines_are_no_rows_and_are_counted_so_that_lines_add_up(run, file):
+    file.write_text(ROWS.replace("broken", "\n \t\nbroken\n"))
+    code, out, _ = run(file, "--format", "taobao", "--json")
+    assert code == 0
+    found = json.loads(out.splitlines()[-1])
+    assert (found["blank_lines"], found["bad_rows_by_reason"]["columns"]["first"]) == (3, ["history.csv:5"])
+    lines = len(file.read_text().splitlines())
+    assert found["events"] + found["duplicates"] + found["bad_rows"] + found["blank_lines"] == lines
+    assert "blank lines" in run(file, "--format", "taobao")[1]
+
+
 def test_a_person_is_shown_tables(run, file):
     code, out, _ = run(file, "--format", "taobao", "--horizons", "session,30m")
     assert code == 0

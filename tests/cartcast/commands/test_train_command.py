@@ -93,6 +93,15 @@ def test_too_little_data_is_one_line_and_leaves_nothing(shop, tmp_path):
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_a_history_without_order_is_one_line_and_nothing_is_made(shop, tmp_path):
+    backwards = tmp_path / "backwards.jsonl"
+    backwards.write_bytes(b"".join(reversed(shop.read_bytes().splitlines(keepends=True))))
+    done = cartcast("--events", backwards, "--format", "cartcast", "--out", tmp_path / "checkpoint")
+    assert done.returncode == 1
+    assert "the history is not sorted by time" in done.stderr.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backwards.jsonl"]
+
+
 def test_a_directory_of_something_else_is_refused_before_any_work(shop, tmp_path):
     (tmp_path / "thesis.tex").touch()
     done = cartcast("--events", shop, "--format", "cartcast", "--out", tmp_path)

@@ -1,0 +1,55 @@
+"""`cartcast dashboard`: the pages that analysts open."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cartcast.local.signals import StopRequested, stop_signals_raise
+from cartcast.settings import given, load_settings
+from dashboard.settings import Source, Told
+from sinks.settings import ClickHouseSettings
+
+
+def dashboard(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the pages. Default: 8501.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1; the pages ask for no password.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")] = None,
+    database: Annotated[str | None, typer.Option(help="Database of the views.")] = None,
+    worker_url: Annotated[str | None, typer.Option(help="A worker's look-up API, for explanations.")] = None,
+) -> None:
+    """Serve the pages over the views in ClickHouse until SIGTERM or Ctrl-C.
+
+    They open without ClickHouse too, say what is missing, and go on by themselves when it is there.
+
+    Example: cartcast dashboard --port 8501
+    """
+    settings = load_settings(
+        context.obj,
+        clickhouse=given(url=url, database=database),
+        dashboard=given(port=port, host=host, worker_url=worker_url),
+    )
+    from dashboard.server import address, check_port, serve  # noqa: PLC0415 - not for every command's --help
+
+    check_port(settings.dashboard)
+    print(f"dashboard on {address(settings.dashboard)}; Ctrl-C stops it", file=sys.stderr, flush=True)
+    try:
+        with stop_signals_raise():
+            serve(Told(source_of(settings.clickhouse), settings.dashboard))
+    except StopRequested:
+        pass
+
+
+def source_of(where: ClickHouseSettings) -> Source:
+    """Return the same database as the dashboard is told of it."""
+    return Source(
+        where.url,
+        where.database,
+        where.user,
+        where.password,
+        pool_options=where.pool_options(),
+        authenticating_certificate=where.authenticating_certificate,
+    )

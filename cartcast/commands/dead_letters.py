@@ -1,0 +1,119 @@
+"""`cartcast dead-letters`: what was refused, and sending it again once it can be read."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cartcast.history_source import moment_ms
+from cartcast.settings import KafkaSettings, load_settings
+from streams.topics import check_topics
+
+if TYPE_CHECKING:  # numpy and the decoders are slow to import: not for every command's --help
+    from model.input_formats import InputFormat
+    from streams.letters import Letter, Resent
+
+app = typer.Typer(help="Records that are no events, and why.", no_args_is_help=True)
+
+Reasons = Annotated[
+    list[str] | None,
+    typer.Option("--reason", metavar="REASON", help="Only letters with it; may be given several times."),
+]
+Since = Annotated[
+    int | None,
+    typer.Option(
+        parser=moment_ms, metavar="TIME", help="Only letters written since then: 2026-01-31, RFC 3339, or ms."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+_ROW: Final = "{:<12} {:>9}  {:<20} {}"
+
+
+@app.command(name="list")
+def list_(context: typer.Context, reasons: Reasons = None, since: Since = None, as_json: Json = False) -> None:
+    """Count the dead letters by reason, with the error of the first one. Shows nothing that a shopper did.
+
+    Example: cartcast dead-letters list --since 2026-01-31
+    """
+    kafka = load_settings(context.obj).kafka
+    counts, first = Counter[tuple[str, str]](), dict[tuple[str, str], str]()
+    for letter in _letters(kafka, reasons or (), since or 0):
+        kind = (letter.reason, letter.source_topic)
+        counts[kind] += 1
+        first.setdefault(kind, letter.error)
+    if as_json:
+        found = [{"reason": r, "from": t, "letters": n, "error": first[r, t]} for (r, t), n in counts.most_common()]
+        print(json.dumps({"letters": counts.total(), "reasons": found}))
+        return
+    print(_ROW.format("reason", "letters", "from", "error of the first"))
+    for (reason, topic), number in counts.most_common():
+        print(_ROW.format(reason, f"{number:,}", topic, first[reason, topic]))
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    reasons: Reasons = None,
+    since: Since = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send dead letters of the events topic to it again, if they are events by now, keyed by their shopper.
+
+    By now: under the setting worker.input_format, and with this version's rules; a wrong key is put right. The others
+    stay where they are, and so do letters about rows of files and about scores. An event that was scored already is a
+    duplicate and changes nothing while it is among its shopper's last 64: name --since, so as not to send old ones.
+
+    Example: cartcast dead-letters replay --reason key --since 2026-01-31T08:00:00Z --dry-run
+    """
+    settings = load_settings(context.obj)
+    resent = _replay(settings.kafka, settings.worker.input_format, reasons or (), since or 0, dry_run=dry_run)
+    rejected = dict(resent.rejected.most_common())
+    if as_json:
+        fields = {"sent": resent.sent, "rejected": rejected, "elsewhere": resent.elsewhere, "dry_run": dry_run}
+        print(json.dumps(fields))
+        return
+    print(f"{'would send' if dry_run else 'sent'} {resent.sent:,} events to {settings.kafka.topics.events}")
+    if rejected:
+        print(f"left {resent.rejected.total():,} that still are no events: {_in_words(rejected)}")
+    if resent.elsewhere:
+        print(f"left {resent.elsewhere:,} that are not about records of {settings.kafka.topics.events}")
+
+
+def _replay(
+    kafka: KafkaSettings,
+    input_format: "InputFormat",
+    reasons: Sequence[str],
+    since_ms: int,
+    *,
+    dry_run: bool,
+) -> "Resent":
+    from model.input_formats import decoder_of  # noqa: PLC0415 - see TYPE_CHECKING
+    from streams.letters import resend  # noqa: PLC0415
+    from streams.replay import EventProducer  # noqa: PLC0415
+
+    letters = _letters(kafka, reasons, since_ms)
+    decode = decoder_of(input_format)
+    if dry_run:
+        return resend(letters, kafka.topics.events, decode, lambda *_: None)
+    with EventProducer(kafka.client_config(), kafka.topics) as producer:
+        return resend(letters, kafka.topics.events, decode, producer.send_bytes)
+
+
+def _letters(kafka: KafkaSettings, reasons: Sequence[str], since_ms: int) -> "Iterator[Letter]":
+    """Yield the letters that are there now, partition after partition."""
+    from streams.changelog import PartitionReader  # noqa: PLC0415 - see TYPE_CHECKING
+    from streams.letters import letters_of  # noqa: PLC0415
+
+    partitions = check_topics(kafka.client_config(), kafka.topics)
+    with closing(PartitionReader({**kafka.client_config(), "log_level": 0})) as reader:
+        for partition in range(partitions):
+            records = reader.records(kafka.topics.dead_letters, partition)
+            yield from letters_of(records, reasons=reasons, since_ms=since_ms)
+
+
+def _in_words(rejected: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())

@@ -1,0 +1,36 @@
+"""Which extra of the package a command needs, for whoever installed less than that."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import cartcast
+
+EXTRAS: Final[Mapping[str, str]] = {
+    "demo": "demo",
+    "up": "local",
+    "migrate": "sink",
+    "worker": "worker",
+    "sink": "sink",
+    "dashboard": "dashboard",
+    "train": "train",
+    "evaluate": "train",
+    "score": "train",
+    "explain": "demo",
+    "doctor": "demo",
+}
+"""By command; the others need none."""
+_OURS: Final = frozenset({"cartcast", "dashboard", "model", "sinks", "streams"})
+
+
+def missing_extra(missing: ModuleNotFoundError, arguments: Sequence[str]) -> str | None:
+    """Return the line that says what to install; None if the module is one of our own, which is a bug."""
+    package = (missing.name or "").partition(".")[0]
+    if not package or package in _OURS:
+        return None
+    command = next((argument for argument in arguments if argument in EXTRAS), "")
+    extra = EXTRAS.get(command, "all")
+    wheel = f"cartcast-{cartcast.__version__}-py3-none-any.whl"
+    return (
+        f"`{' '.join(['cartcast', command]).strip()}` needs the package {package}, which is not installed: "
+        f"install Cartcast with the extra `{extra}`, as in pip install '{wheel}[{extra}]'"
+    )

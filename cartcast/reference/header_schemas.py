@@ -1,0 +1,78 @@
+"""The JSON Schemas of records' headers, each header as the text of its UTF-8 bytes; from the code that makes them."""
+
+from typing import Final
+
+import numpy as np
+
+from cartcast.reference.event_schema import DIALECT, Schema
+from model.verdict import Reject, WireEvent
+from streams.fetch import Fetch
+from streams.messages import coordinates, dead_letter_records
+from streams.trace_context import TRACEPARENT, TRACESTATE
+
+REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key")
+"""The kinds of damage that are no single field's fault."""
+_WHOLE_NUMBER: Final = r"^(0|[1-9][0-9]*)$"
+_FIELDS: Final[dict[str, Schema]] = {
+    "topic": {"description": "Topic of the event's record", "pattern": r"^[a-zA-Z0-9._-]{1,249}$"},
+    "partition": {"description": "Partition of the event's record, in decimal digits", "pattern": _WHOLE_NUMBER},
+    "offset": {"description": "Offset of the event's record, in decimal digits", "pattern": _WHOLE_NUMBER},
+    "reason": {
+        "description": "Why it is no event, in a word to group by: the field at fault, or the kind of damage. Other "
+        "input formats have fields of other names",
+        "pattern": r"^\S+$",
+        "examples": [*REASONS, *(name for name in WireEvent.__struct_fields__ if name != "context")],
+    },
+    "error": {"description": "The same in a sentence, which never quotes the shopper's data", "minLength": 1},
+}
+_TRACE: Final[dict[str, Schema]] = {
+    TRACEPARENT: {
+        "type": "string",
+        "description": "W3C trace context, word for word as the event's record had it; absent if that had none, or a "
+        "malformed one",
+        "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$",
+    },
+    TRACESTATE: {"type": "string", "description": "W3C trace state, as the event's record had it", "minLength": 1},
+}
+
+
+def score_headers_schema() -> Schema:
+    """Return the schema of the headers of a record of the scores topic."""
+    schema = _schema(
+        "Score headers",
+        "Which event's record the score belongs to, and the trace that the event's producer began. Within one "
+        "partition offsets rise, except where a record repeats one before it, equal to it.",
+        [name for name, _ in coordinates(_fetch(), 0)],
+    )
+    return {
+        **schema,
+        "properties": {**schema["properties"], **_TRACE},
+        "dependentRequired": {TRACESTATE: [TRACEPARENT]},
+    }
+
+
+def dead_letter_headers_schema() -> Schema:
+    """Return the schema of the headers of a record of the dead-letter topic."""
+    (record,) = dead_letter_records(_fetch(), [Reject(0, "json", "not JSON")])
+    return _schema(
+        "Dead-letter headers",
+        "Where the record lay that is no event, and why. Key and value of the dead letter are that record's bytes.",
+        [name for name, _ in record.headers or ()],
+    )
+
+
+def _schema(title: str, description: str, names: list[str]) -> Schema:
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        "description": description + " Each header is the UTF-8 of the text that stands here. Later versions may add "
+        "headers.",
+        "type": "object",
+        "properties": {name: {"type": "string", **_FIELDS[name]} for name in names},
+        "required": names,
+    }
+
+
+def _fetch() -> Fetch:
+    """Return a fetch of one record, to make headers of."""
+    return Fetch("cartcast.events", 0, [b"u1"], [b"{"], np.zeros(1, np.int64), np.zeros(1, np.int64))

@@ -1,0 +1,92 @@
+"""The JSON Schema of a score, from the message type that the worker encodes and the answers of its further heads."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
+
+from cartcast.reference.event_schema import DIALECT, Schema
+from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Score, propensity_field
+from model.heads import HEADS, TOP, HeadNames
+
+_PREFIX: Final = propensity_field("")
+_PROPENSITY: Final[Schema] = {"minimum": 0, "maximum": 1}
+_FILLED: Final[Schema] = {"minLength": 1}
+_COUNT: Final[Schema] = {"minimum": 0}
+_FROM_THE_EVENT: Final = "As the event had it; null if it had none"
+
+_FIELDS: Final[dict[str, tuple[Schema, str]]] = {
+    "user_id": (_FILLED, "The shopper; also the record's key"),
+    "event_id": (_FILLED, "The event that was scored"),
+    "event_type": ({"enum": list(EVENT_TYPES)}, "What the shopper did; types that Cartcast does not know are `other`"),
+    "item_id": ({}, _FROM_THE_EVENT),
+    "category": ({}, _FROM_THE_EVENT),
+    "price": (_COUNT, _FROM_THE_EVENT),
+    "event_time": (
+        {"minimum": MIN_EVENT_TIME_MS, "exclusiveMaximum": MAX_EVENT_TIME_MS},
+        "When the event happened, in epoch milliseconds",
+    ),
+    "propensity_session": (
+        _PROPENSITY,
+        (
+            "Probability of at least one purchase after this event in the rest of its session, which ends when 30 "
+            "minutes pass without an event"
+        ),
+    ),
+    "propensity_1h": (_PROPENSITY, "Probability of at least one purchase within 1 hour after this event"),
+    "propensity_24h": (_PROPENSITY, "Probability of at least one purchase within 24 hours after this event"),
+    "model": (_FILLED, "Version of the model that scored"),
+    "source_topic": (_FILLED, "Topic of the event's record"),
+    "source_partition": (
+        _COUNT,
+        "Partition of the event's record, and of the score's",
+    ),
+    "source_offset": (_COUNT, "Offset of the event's record; with topic and partition it names the score for ever"),
+    "scored_at": (_COUNT, "When the worker scored, in epoch milliseconds"),
+    "channel": ({}, "`context.channel` of the event; null if it had none"),
+    "source_timestamp": (_COUNT, "Kafka's time of the event's record in epoch milliseconds; 0 if it had none"),
+    "next_type": (
+        {"enum": list(EVENT_TYPES)},
+        "Likeliest type of the next event, if the model has this head",
+    ),
+    "next_type_propensity": (_PROPENSITY, "Probability of that type"),
+    "next_purchase_categories": (
+        {"maxItems": TOP},
+        "Likeliest categories of the shopper's next purchase, the likeliest first, if the model has this head",
+    ),
+}
+
+
+def score_schema() -> Schema:
+    """Return the schema of a value of the scores topic, for models of any horizons and heads.
+
+    Later versions may add fields. Consumers must let fields pass that they do not know.
+    """
+    standard = structs.fields(Score)
+    further = HeadNames(HEADS).fields
+    kinds: list[tuple[str, Any]] = [(field.name, field.type) for field in standard] + further
+    return {
+        "$schema": DIALECT,
+        "title": "Score",
+        "description": "One accepted event with its propensities, on one line; a value of the scores topic. The three "
+        "standard propensities are there unless the model was trained with other `--horizons`: then it has one "
+        f"`{_PREFIX}<horizon>` for each of those. Later versions may add fields.",
+        "type": "object",
+        "properties": {name: _property(name, kind) for name, kind in kinds},
+        "patternProperties": {f"^{_PREFIX}": {"type": "number", **_PROPENSITY}},
+        "required": [field.name for field in standard if not field.name.startswith(_PREFIX)],
+        "not": {"propertyNames": {"not": {"pattern": f"^{_PREFIX}"}}},
+        "dependentRequired": {"next_type": ["next_type_propensity"], "next_type_propensity": ["next_type"]},
+    }
+
+
+def _property(name: str, kind: Any) -> Schema:  # noqa: ANN401 - a type annotation
+    constraints, description = _FIELDS[name]
+    return {"description": description, **_flat(msgspec.json.schema(kind)), **constraints}
+
+
+def _flat(schema: Schema) -> Schema:
+    """Return msgspec's schema of a simple type, with `anyOf` types written as one list."""
+    if "anyOf" not in schema:
+        return schema
+    return {"type": [each["type"] for each in schema["anyOf"]]}

@@ -1,0 +1,95 @@
+"""The topics as `cartcast topics create` makes them: the page docs/reference/topics.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from streams.settings import Topics
+from streams.topic_configs import Keeping, topic_configs
+
+_INTRODUCTION: Final = """# Topics
+
+Written by `make reference`; do not edit. All names begin with `kafka.topic_prefix` (here its default), and all
+topics have the same number of partitions (`kafka.partitions`): a score and a dead letter go to the partition with their
+event's number, a state to the changelog partition of the shopper's events.
+
+`cartcast topics create` makes those that are missing and changes none that exists. Configuration that it sets:
+"""
+_MIN_INSYNC: Final = 4_321
+_RETENTION_HOURS: Final = 8_765
+"""Numbers that stand for settings in what is asked of `topic_configs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    key: str
+    value: str
+    headers: str
+    written_by: str
+    read_by: str
+
+
+_ABOUT: Final[Mapping[str, _Described]] = {
+    "events": _Described(
+        key="the event's user id, UTF-8",
+        value="one event, JSON (or what `worker.input_format` says)",
+        headers="none needed; `traceparent` and `tracestate` are carried to the score",
+        written_by="your producers, `cartcast replay`, `cartcast dead-letters replay`",
+        read_by="workers, consumer group `cartcast` (the prefix)",
+    ),
+    "scores": _Described(
+        key="user id",
+        value="one score, JSON, one per accepted event",
+        headers="`topic`, `partition`, `offset` of its event, each as text; `traceparent`, `tracestate` if the "
+        "event had them",
+        written_by="workers",
+        read_by="sinks, consumer group `cartcast-sink`, and your consumers, in groups of their own",
+    ),
+    "dead_letters": _Described(
+        key="as received",
+        value="the bytes as received",
+        headers="`topic`, `partition`, `offset` of the refused record; `reason`, to group by; `error`, a sentence "
+        "without shopper data",
+        written_by="workers (records that are no events), `cartcast replay` (rows of files), sinks (scores that are no "
+        "rows)",
+        read_by="sinks, consumer group `cartcast-sink-dead-letters`, which make rows of the table `dead_letters`; "
+        "`cartcast dead-letters`",
+    ),
+    "changelog": _Described(
+        key="user id",
+        value="the shopper's sequence state, bytes (`model/sequence.py`)",
+        headers="none",
+        written_by="workers, once a commit interval for each shopper that changed",
+        read_by="the worker that gets the partition",
+    ),
+}
+
+
+def page() -> str:
+    """Return the page."""
+    topics = Topics()
+    configs = topic_configs(topics, Keeping(_MIN_INSYNC, _RETENTION_HOURS))
+    rows = [f"| `{name}` | {_configured(configs[name])} |" for name in configs]
+    sections = [_section(getattr(topics, field), about) for field, about in _ABOUT.items()]
+    return "\n".join([_INTRODUCTION, "| topic | configuration |", "| --- | --- |", *rows, "", *sections])
+
+
+def _configured(config: Mapping[str, str]) -> str:
+    settings = {
+        str(_MIN_INSYNC): "the setting `kafka.min_insync_replicas`",
+        str(_RETENTION_HOURS * 3_600_000): "the setting `kafka.retention_hours`, if it is set",
+    }
+    return ", ".join(f"`{name}` {settings.get(value, f'`{value}`')}" for name, value in config.items())
+
+
+def _section(name: str, about: _Described) -> str:
+    lines = {
+        "key": about.key,
+        "value": about.value,
+        "headers": about.headers,
+        "written by": about.written_by,
+        "read by": about.read_by,
+    }
+    return "\n".join(
+        [f"## {name}", "", "| | |", "| --- | --- |", *(f"| {what} | {text} |" for what, text in lines.items()), ""]
+    )
