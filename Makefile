@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench docs reference screenshots wheel sbom lock images clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(INSTALLED) ## install what requirements.lock pins into .venv; the command is then .venv/bin/cartcast
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml cartcast/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make setup: $(PYTHON) is older than Python 3.11; name a newer one: make setup PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "==> creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
@@ -38,15 +38,55 @@ check: setup ## lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure: cost of each stage, speed of training, throughput of the whole pipeline, delay at 2,000 events a second
+bench: setup ## measure: cost of each stage, speed of training, speed of the views, throughput of the whole pipeline, delay at 2,000 events a second
 	@PYTHONPATH=. $(BIN)/python tests/benchmarks/stages.py
 	@PYTHONPATH=. $(BIN)/python tests/benchmarks/training.py
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/views.py
 	@echo "==> full speed" && $(BIN)/cartcast demo --events 200000 --users 20000 --no-dashboard --json 2>/dev/null
 	@echo "==> 2,000 events a second" && $(BIN)/cartcast demo --events 60000 --users 20000 --rate 2000 --no-dashboard --json 2>/dev/null
 
-lock: $(INSTALLED) ## resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header \
-	  --output-file requirements.lock pyproject.toml
+screenshots: setup ## take the pictures in docs/images: runs the demo and opens its pages in Chromium, two minutes
+	@$(BIN)/python tests/screenshots.py
+
+docs: setup ## build the documentation site into build/site, warnings are errors; `make docs ARGS=serve` shows it while you write
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build) --strict
+
+reference: setup ## write the generated files of docs/: contracts, data dictionary, pages of reference
+	@$(BIN)/python -m cartcast.reference
+
+wheel: setup ## build dist/cartcast-VERSION-py3-none-any.whl
+	@$(BIN)/python -m hatchling build --target wheel --directory dist
+	@echo "install it with what the demo needs: pip install 'dist/cartcast-$(VERSION)-py3-none-any.whl[demo]'"
+
+sbom: setup ## write the bill of materials of what runs, CycloneDX, to dist/cartcast-VERSION.cdx.json
+	@mkdir -p build dist
+	@$(COMPILE) --no-annotate --constraints requirements.lock --extra all --extra cuda --output-file build/pins.txt pyproject.toml
+	@$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-file build/environment.cdx.json
+	@$(BIN)/python -m cartcast.reference.sbom build/pins.txt < build/environment.cdx.json > build/cartcast.cdx.json
+	@mv build/cartcast.cdx.json dist/cartcast-$(VERSION).cdx.json && echo dist/cartcast-$(VERSION).cdx.json
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+PART = $(COMPILE) --no-annotate --constraints requirements.lock --output-file deploy/docker/requirements
+# What only a GPU needs; the libraries that PyTorch loads at import are not among it.
+GPU_ONLY := triton cuda-toolkit cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-nvtx
+
+lock: $(INSTALLED) ## resolve pyproject.toml again into requirements.lock, and each image's part of it
+	$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml
+	$(PART)/sink.txt --extra sink pyproject.toml
+	$(PART)/dashboard.txt --extra dashboard pyproject.toml
+	$(PART)/worker-cuda.txt --extra worker --extra trace --extra cuda pyproject.toml
+	$(PART)/worker-cpu.txt --extra worker --extra trace $(GPU_ONLY:%=--no-emit-package %) pyproject.toml
+	echo hatchling | $(PART)/build.txt -
+
+VERSION = $(shell $(BIN)/python -c 'from importlib.metadata import version; print(version("cartcast"))')
+BUILD = docker build --file deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) \
+  --build-arg REVISION=$(shell git rev-parse HEAD)
+
+images: setup ## build the images with Docker: worker (CPU, and CUDA as -cuda), sink, dashboard
+	$(BUILD) --target worker --tag cartcast-worker:$(VERSION) .
+	$(BUILD) --target worker --build-arg DEVICE=cuda --tag cartcast-worker:$(VERSION)-cuda .
+	$(BUILD) --target sink --tag cartcast-sink:$(VERSION) .
+	$(BUILD) --target dashboard --tag cartcast-dashboard:$(VERSION) .
 
 clean: ## remove .venv and what tests and builds left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from cartcast.local.stack import LocalStack, local_stack
+from sinks.clickhouse import connect
+from sinks.settings import ClickHouseSettings
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +42,18 @@ def clickhouse(stack: LocalStack) -> str:
 
 
 @pytest.fixture
-def topic_prefix() -> str:
-    """A prefix that no other test uses, for topics, consumer groups and databases."""
-    return f"t{secrets.token_hex(4)}"
+def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A prefix that no other test uses, for topics, consumer groups and databases.
+
+    The database of this name is dropped in the end: its views would go on refreshing beside all later tests.
+    """
+    engine = request.getfixturevalue("clickhouse") if "clickhouse" in request.fixturenames else None
+    prefix = f"t{secrets.token_hex(4)}"
+    yield prefix
+    if engine is not None:
+        client = connect(ClickHouseSettings(url=engine))
+        client.command(f"DROP DATABASE IF EXISTS {prefix}")
+        client.close_connections()
 
 
 StartCommand = Callable[..., "subprocess.Popen[str]"]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import msgspec
 import numpy as np
@@ -38,13 +40,20 @@ Coordinates = tuple[int, int]
 
 
 class WorkerProcess:
-    """One `cartcast worker`; its log goes to a file."""
+    """One `cartcast worker`, or a script that runs one; its log goes to a file."""
 
-    def __init__(self, kafka: str, prefix: str, log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kafka: str,
+        prefix: str,
+        log: Path,
+        environment: dict[str, str] | None = None,
+        command: Sequence[str] = ("-m", "cartcast", "worker"),
+    ) -> None:
         self.log = log
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cartcast", "worker"],
+                [sys.executable, *command],
                 env={
                     **os.environ,
                     "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": kafka,
@@ -60,6 +69,24 @@ class WorkerProcess:
         """The structured log lines of that name."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == name]
+
+    def ask(self, path: str, token: str = "") -> tuple[int, bytes]:
+        """Status and body of one of its pages; status 0 while nobody answers."""
+        if not (starting := self.events("starting")):
+            return 0, b""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            request = Request(starting[-1]["look_ups"] + path, headers=headers)  # noqa: S310 - http://
+            with urlopen(request, timeout=20) as answer:  # noqa: S310
+                return answer.status, answer.read()
+        except HTTPError as refused:
+            with refused:
+                return refused.code, refused.read()
+        except OSError:
+            return 0, b""
+
+    def is_ready(self) -> bool:
+        return self.ask("/readyz")[0] == 200
 
     def kill(self) -> None:
         self.process.kill()
@@ -81,8 +108,15 @@ class Pipeline:
 
     def start_worker(self, **environment: str) -> WorkerProcess:
         """Start a worker; does not wait for it."""
+        return self._started(environment)
+
+    def start_script(self, script: str, **environment: str) -> WorkerProcess:
+        """Start a worker that a script has tampered with; does not wait for it."""
+        return self._started(environment, ("-c", script))
+
+    def _started(self, environment: dict[str, str], *command: Sequence[str]) -> WorkerProcess:
         log = self.directory / f"worker-{len(self.workers)}.log"
-        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment))
+        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment, *command))
         return self.workers[-1]
 
     def produce(self, events: Sequence[Event]) -> None:
@@ -194,9 +228,11 @@ def pipelines(kafka: str, prefix: str, directory: Path) -> Iterator[Pipeline]:
     topics = Topics(prefix=prefix)
     create_topics({"bootstrap.servers": kafka}, topics, partitions=PARTITIONS, replication_factor=1)
     pipeline = Pipeline(kafka, topics, directory)
-    yield pipeline
-    for worker in pipeline.workers:
-        worker.kill()
+    try:
+        yield pipeline
+    finally:
+        for worker in pipeline.workers:
+            worker.kill()
 
 
 def shoppers(events: int, users: int, seed: int) -> list[Event]:

@@ -31,8 +31,15 @@ def pipeline_settings(kafka: str, clickhouse: str, prefix: str, **sink: object) 
 class SinkProcess:
     """One running sink; its log lines are read as they come."""
 
-    def __init__(self, settings: Settings, *, instance_id: str | None = None, password: str = "") -> None:
-        environment = {
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        instance_id: str | None = None,
+        password: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        environment = (environment or {}) | {
             "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
             "CARTCAST_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
             "CARTCAST_CLICKHOUSE__URL": settings.clickhouse.url,
@@ -70,15 +77,15 @@ class SinkProcess:
                 self.log.append(line.rstrip())
                 self._news.notify_all()
 
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """Return the first log line with this event, once it is there."""
+    def wait_for(self, event: str, part: str | None = None) -> dict[str, Any]:
+        """Return the first log line with this event, of the scores' or of another part, once it is there."""
         with self._news:
-            assert self._news.wait_for(lambda: self._said(event) is not None, DEADLINE_SECONDS), self.log
-        return self._said(event) or {}
+            assert self._news.wait_for(lambda: self._said(event, part) is not None, DEADLINE_SECONDS), self.log
+        return self._said(event, part) or {}
 
-    def _said(self, event: str) -> dict[str, Any] | None:
+    def _said(self, event: str, part: str | None) -> dict[str, Any] | None:
         lines = [json.loads(line) for line in self.log if line.startswith("{")]
-        return next((line for line in lines if line["event"] == event), None)
+        return next((line for line in lines if line["event"] == event and line.get("part") == part), None)
 
     def kill(self) -> None:
         """kill -9."""
@@ -147,6 +154,7 @@ def score(topic: str, partition: int, source: int) -> dict[str, Any]:
         "event_type": "purchase" if source % 50 == 0 else "view",
         "item_id": None if source % 3 else f"i{source % 11}",
         "category": None if source % 5 else "shoes",
+        "channel": None if source % 2 else "app",
         "price": None if source % 7 else source / 4,
         "event_time": 1_700_000_000_000 + source * 1000,
         "propensity_session": 0.5,
@@ -156,6 +164,7 @@ def score(topic: str, partition: int, source: int) -> dict[str, Any]:
         "source_topic": topic,
         "source_partition": partition,
         "source_offset": source,
+        "source_timestamp": 1_764_000_000_000 + source - 5,
         "scored_at": 1_764_000_000_000 + source,
     }
 
@@ -177,13 +186,15 @@ class Stored:
             time.sleep(0.02)
 
     def rows(self) -> list[dict[str, Any]]:
-        result = self._client.query("SELECT * FROM scores ORDER BY source_partition, source_offset")
+        """Everything but the time of the insert."""
+        every = "SELECT * EXCEPT stored_at FROM scores ORDER BY source_partition, source_offset"
+        result = self._client.query(every)
         return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
     def matches(self, scores: Scores) -> bool:
         """Whether every published score is one row, equal to it, and there is no other."""
         wanted = [
-            row | {"item_id": row["item_id"] or "", "category": row["category"] or ""}
+            row | {name: row[name] or "" for name in ("item_id", "category", "channel")}
             for _, row in sorted(scores.published.items())
         ]
         return self.rows() == wanted

@@ -46,7 +46,7 @@ def score_all(keys: list[bytes], values: list[bytes], size: int) -> Stages:
     scorer, stages, table = Scorer(checkpoint, torch.device("cpu")), Stages(), {}
     for start in range(0, len(keys), size):
         offsets = np.arange(start, min(start + size, len(keys)))
-        fetch = Fetch("events", 0, keys[start : start + size], values[start : start + size], offsets)
+        fetch = Fetch("events", 0, keys[start : start + size], values[start : start + size], offsets, offsets)
         batch, _ = stages.run("decode", lambda fetch=fetch: decode_events(fetch.values, fetch.keys))
         users, index = np.unique(np.array(fetch.keys, object), return_inverse=True)
         states = stages.run("gather", lambda users=users: codec.gather([table.get(user) for user in users]))

@@ -19,7 +19,7 @@ from model.simulator import SimulationSettings, simulate
 from model.split import TimeSplit
 from model.validation import validation_loss
 
-EVENTS, USERS = 100_000, 1000
+EVENTS, USERS = 150_000, 1500
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

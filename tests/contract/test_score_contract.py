@@ -27,11 +27,13 @@ FIELDS = {
     "source_partition": int,
     "source_offset": int,
     "scored_at": int,
+    "channel": (str, type(None)),
+    "source_timestamp": int,
 }
 FULL = {
     "event_id": "e-1", "user_id": "ü", "type": "cart", "ts": "2017-11-24T16:00:17.5Z", "item_id": "sku",
     "category": "c", "price": 10, "quantity": 2, "rating": 5,
-    "text": "secret", "context": {"device": "phone"}, "shoe_size": 44,
+    "text": "secret", "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
 }  # fmt: skip
 LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "item_id": None, "price": None}
 
@@ -39,7 +41,7 @@ LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "ite
 @pytest.fixture
 def records():
     values = [json.dumps(event).encode() for event in (FULL, LEAST)]
-    fetch = Fetch("shop.events", 3, ["ü".encode(), b"42"], values, np.array([100, 107]))
+    fetch = Fetch("shop.events", 3, ["ü".encode(), b"42"], values, np.array([100, 107]), np.array([1700000000007, 0]))
     batch, _ = decode_events(fetch.values, fetch.keys)
     propensities = np.array([[0.25, 0.5, 0.75], [0.125, 0.0, 1.0]], np.float32)
     return score_records(fetch, batch, np.arange(2), propensities, model="lstm8-ab", scored_at_ms=1700000000123)
@@ -66,10 +68,11 @@ def test_a_score_says_what_its_event_said_and_where_it_lay(records):
         "user_id": "ü", "event_id": "e-1", "event_type": "cart", "item_id": "sku", "category": "c", "price": 10.0,
         "event_time": 1511539217500, "propensity_session": 0.25, "propensity_1h": 0.5, "propensity_24h": 0.75,
         "model": "lstm8-ab", "source_topic": "shop.events", "source_partition": 3, "source_offset": 100,
-        "scored_at": 1700000000123,
+        "scored_at": 1700000000123, "channel": "email", "source_timestamp": 1700000000007,
     }  # fmt: skip
     assert (least["user_id"], least["event_id"], least["event_type"]) == ("42", "7", "other")
     assert (least["item_id"], least["category"], least["price"]) == (None, None, None)
+    assert (least["channel"], least["source_timestamp"]) == (None, 0)
 
 
 def test_the_headers_name_the_source_record_and_the_key_is_the_events(records):
@@ -87,7 +90,7 @@ def test_the_declared_message_type_is_this_contract():
 @pytest.mark.parametrize("horizons", [("30m",), ("session", "7d"), ("24h", "1h", "session"), ("1h", "2h", "3h", "4h")])
 def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
     batch, _ = decode_events([json.dumps(LEAST).encode()])
-    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]))
+    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]), np.array([9]))
     numbers = np.linspace(0.25, 0.5, len(horizons), dtype=np.float32)
     (record,) = score_records(
         fetch, batch, np.arange(1), numbers[None], model="m", scored_at_ms=1, make=score_type(horizons)
@@ -105,7 +108,7 @@ def test_the_standard_horizons_have_the_declared_type():
 
 def test_further_heads_answer_in_fields_of_their_own_after_the_propensities():
     batch, _ = decode_events([json.dumps(LEAST).encode()])
-    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]))
+    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]), np.array([9]))
     names = HeadNames(("next_type", "purchase_category"))
     (record,) = score_records(
         fetch,

@@ -15,6 +15,7 @@ from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable, ScoresTable
 
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}
+OPTIONAL = {"item_id", "category", "channel", "price", "source_timestamp", *PROPENSITIES}
 
 
 def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
@@ -34,6 +35,8 @@ def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
         "source_partition": 3,
         "source_offset": offset,
         "scored_at": 1_764_000_000_456,
+        "channel": "email",
+        "source_timestamp": 1_764_000_000_123,
     } | changes
 
 
@@ -45,7 +48,13 @@ class _InClickHouse(ClickHouseTable):
     @property
     def rows(self) -> list[dict[str, Any]]:
         result = self._connected().query(f"SELECT * FROM {self._name} ORDER BY source_offset")  # noqa: S608
-        return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+        found = [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+        return [{name: value for name, value in row.items() if name != "stored_at"} for row in found]
+
+    @property
+    def ages_seconds(self) -> list[float]:
+        ages = f"SELECT (now64(3) - stored_at)::Float64 FROM {self._name} ORDER BY source_offset"  # noqa: S608
+        return [age for (age,) in self._connected().query(ages).result_rows]
 
 
 @pytest.fixture(params=["memory", pytest.param("clickhouse", marks=pytest.mark.integration)])
@@ -85,6 +94,15 @@ def test_a_propensity_that_the_model_has_no_horizon_for_is_not_a_number(table, c
     table.insert([as_json(without), as_json(score(2, **{column: None}))], "t")
     assert all(math.isnan(row[column]) for row in table.rows)
     assert [row["source_offset"] for row in table.rows] == [1, 2]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("table", ["clickhouse"], indirect=True)
+def test_clickhouse_knows_when_a_row_came_unless_its_event_has_no_record_time(table):
+    table.insert([as_json(score(1)), as_json(score(2, source_timestamp=0))], "t")
+    known, unknown = table.ages_seconds
+    assert 0 <= known < 60
+    assert unknown > 1e9
 
 
 def test_fields_that_the_table_does_not_know_are_left_out(table):
@@ -154,7 +172,7 @@ def test_a_refusal_names_the_column_and_never_the_value(table, column, value):
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("column", sorted(score().keys() - {"item_id", "category", "price", *PROPENSITIES}))
+@pytest.mark.parametrize("column", sorted(score().keys() - OPTIONAL))
 def test_a_row_without_a_required_field_is_refused(table, column):
     row = score()
     del row[column]

@@ -3,6 +3,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -13,9 +14,9 @@ ProcessesOf = Callable[[Path], dict[int, str]]
 END_SECONDS = 120
 
 
-def wait_for_line(process: "subprocess.Popen[str]", words: str) -> None:
+def wait_for_line(process: "subprocess.Popen[str]", words: str) -> str:
     assert process.stderr is not None
-    assert any(words in line for line in process.stderr)
+    return next(line for line in process.stderr if words in line)
 
 
 def test_the_demo_ends_with_everything_scored_and_stored_once(
@@ -60,6 +61,20 @@ def test_an_endless_demo_ends_well_when_it_is_stopped(
     summary = json.loads(stdout.splitlines()[-1])
     assert summary["complete"] is False
     assert summary["events"] > 0
+    assert processes_of(tmp_path) == {}
+
+
+def test_the_demo_opens_with_the_dashboards_address(
+    start_command: StartCommand, processes_of: ProcessesOf, tmp_path: Path
+) -> None:
+    demo = start_command("demo", "--users", "300", "--history", "1", "--dir", str(tmp_path))
+    address = wait_for_line(demo, "open the dashboard").split()[-1]
+    with urlopen(address, timeout=10) as page:  # noqa: S310 - our own loopback address
+        assert page.status == 200
+    wait_for_line(demo, "scores")
+    demo.terminate()
+    _, stderr = demo.communicate(timeout=END_SECONDS)
+    assert demo.returncode == 0, stderr
     assert processes_of(tmp_path) == {}
 
 

@@ -8,11 +8,13 @@ import pytest
 from cartcast.commands.doctor import examine
 from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
+from model.checkpoint import Calibration, save_checkpoint
+from model.lstm import LSTMConfig, PropensityLSTM
 
 pytestmark = pytest.mark.integration
 
 StartCommand = Callable[..., "subprocess.Popen[str]"]
-CHECKS = ["settings", "kafka", "topics", "clickhouse", "table", "checkpoint", "device"]
+CHECKS = ["settings", "certificates", "kafka", "topics", "clickhouse", "table", "checkpoint", "horizons", "device"]
 
 
 def test_it_fails_before_topics_and_table_exist_and_passes_then(
@@ -31,7 +33,10 @@ def test_it_fails_before_topics_and_table_exist_and_passes_then(
         return json.loads(stdout)
 
     before = findings(status=1)
-    assert [check for check in CHECKS if not before[check]["ok"]] == ["topics", "table"]
+    assert [check for check in CHECKS if check not in before or not before[check]["ok"]] == [
+        "topics", "table", "horizons",
+    ]  # fmt: skip
+    assert "horizons" not in before
     assert "cartcast topics create" in str(before["topics"]["detail"])
     assert "cartcast migrate" in str(before["table"]["detail"])
     for command in (["topics", "create"], ["migrate"]):
@@ -62,3 +67,22 @@ def test_a_missing_checkpoint_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("CARTCAST_WORKER__CHECKPOINT", str(tmp_path / "nowhere"))
     failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
     assert "nowhere" in failed["checkpoint"]
+
+
+def test_horizons_that_the_table_would_leave_out_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: LocalStack, topic_prefix: str, start_command: StartCommand
+) -> None:
+    model = PropensityLSTM(LSTMConfig(hidden_size=4, horizons=("1h", "30m", "7d")))
+    save_checkpoint(tmp_path / "model", model, calibration=Calibration.identity(3), metrics={}, training={})
+    environment = {
+        **stack.environment(),
+        "CARTCAST_CLICKHOUSE__DATABASE": topic_prefix,
+        "CARTCAST_WORKER__CHECKPOINT": str(tmp_path / "model"),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    start_command("migrate", environment=environment).communicate(timeout=60)
+    failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
+    assert "cartcast migrate --horizons 30m,7d" in failed["horizons"]
+    start_command("migrate", "--horizons", "30m,7d", environment=environment).communicate(timeout=60)
+    assert "horizons" in {finding.check for finding in examine(None) if finding.ok}

@@ -40,6 +40,8 @@ def score(offset: int, **changes: Any) -> Score:
         "source_partition": 0,
         "source_offset": offset,
         "scored_at": START_MS + 1000 + offset,
+        "channel": None,
+        "source_timestamp": START_MS + offset,
     }
     return Score(**(fields | changes))
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from contract_schemas import check_scores_on_the_topic
 from pipeline_harness import Pipeline, pipelines, shoppers
 
 from model.checkpoint import Calibration, save_checkpoint
@@ -100,6 +101,7 @@ def test_offline_scores_are_the_live_ones_whatever_the_models_horizons(pipeline:
     pipeline.wait_for_scores(offline["scored"])
 
     scores = list(pipeline.scores().values())
+    check_scores_on_the_topic(pipeline.read(pipeline.topics.scores))
     lines = [json.loads(line) for line in out.read_bytes().splitlines()]
     found = by_event(lines, horizons)
     assert_equal_answers(lines, scores)

@@ -9,7 +9,8 @@ from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
 from streams.errors import StreamError
 from streams.settings import Topics
-from streams.topics import check_topics, create_topics, topic_configs, unused_prefix
+from streams.topic_configs import Difference, Keeping, differing_topics, topic_configs
+from streams.topics import check_topics, create_topics, unused_prefix
 
 pytestmark = pytest.mark.integration
 
@@ -65,12 +66,41 @@ def test_topics_that_disagree_are_refused(kafka: str, topic_prefix: str) -> None
 
 
 def test_kafka_says_why_it_does_not_create_a_topic(kafka: str, topic_prefix: str) -> None:
-    with pytest.raises(StreamError, match=r"does not create topic .*replication factor"):
-        create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=2)
+    with pytest.raises(StreamError, match=r"does not create topic .*Topic name is invalid"):
+        create_topics(client(kafka), Topics(prefix=f"{topic_prefix}/a"), partitions=1, replication_factor=1)
+
+
+def test_what_the_brokers_refuse_of_one_topic_makes_none(kafka: str, topic_prefix: str) -> None:
+    refused = Keeping(retention_hours=-2)
+    with pytest.raises(StreamError, match=r"does not create topic .*retention\.ms"):
+        create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=1, keeping=refused)
+    assert not [name for name in AdminClient(client(kafka)).list_topics(timeout=10).topics if topic_prefix in name]
+
+
+def test_more_replicas_than_brokers_is_one_line_that_says_what_to_set(kafka: str, topic_prefix: str) -> None:
+    with pytest.raises(StreamError, match=r"has 1 broker, but kafka\.replication_factor is 3: .*REPLICATION_FACTOR=1"):
+        create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=3)
+
+
+def test_topics_that_exist_are_compared_with_the_settings(kafka: str, topic_prefix: str) -> None:
+    topics, keeping = Topics(prefix=topic_prefix), Keeping(min_insync_replicas=1, retention_hours=48)
+    _create_topic(kafka, topics.changelog, partitions=1)
+    created = create_topics(client(kafka), topics, partitions=1, replication_factor=1, keeping=keeping)
+    assert differing_topics(client(kafka), topics, replication_factor=1, keeping=keeping) == [
+        Difference(topics.changelog, "cleanup.policy", "delete", "compact")
+    ]
+    assert differing_topics(client(kafka), topics, replication_factor=1, keeping=Keeping(), new=created) == [
+        Difference(topics.changelog, "cleanup.policy", "delete", "compact")
+    ]
+    others = differing_topics(client(kafka), topics, replication_factor=2, keeping=Keeping(2, -1))
+    assert {each.config for each in others if each.topic == topics.events} == {
+        "replication factor", "min.insync.replicas", "retention.ms",
+    }  # fmt: skip
+    assert all("kafka-" in each.as_line() and "\n" not in each.as_line() for each in others)
 
 
 def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("streams.admin.TIMEOUT_SECONDS", 0.5)
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(StreamError, match=f"Kafka at {address} does not answer.*cartcast up"):
         check_topics(client(address), Topics(prefix="t"))

@@ -50,7 +50,8 @@ def shop(clickhouse: str, topic_prefix: str, tmp_path: Path) -> Iterator[Shop]:
 
 def score(offset: int, event: Event) -> Score:
     about = (event.user_id, event.event_id, event.type, event.item_id, event.category, event.price, event.ts)
-    return Score(*about, 0.5, 0.5, 0.5, "m", "events", 0, offset, 1_800_000_000_000 + offset // 100)
+    scored_at = 1_800_000_000_000 + offset // 100
+    return Score(*about, 0.5, 0.5, 0.5, "m", "events", 0, offset, scored_at, event.channel, scored_at)
 
 
 def trained(out: Path, *options: object) -> dict[str, Any]:

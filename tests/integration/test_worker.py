@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract_schemas import check_scores_on_the_topic, validator
 from pipeline_harness import PROPENSITIES, Pipeline, pipelines, shoppers
 
 from model.events import Score
@@ -31,6 +32,7 @@ def test_every_accepted_event_is_scored_once_and_duplicates_are_skipped(pipeline
     assert worker.stop() == 0
     assert {score["event_id"] for score in scores.values()} == {event.event_id for event in events}
     assert all(set(score) == set(Score.__struct_fields__) for score in scores.values())
+    check_scores_on_the_topic(pipeline.read(pipeline.topics.scores))
     assert worker.events("stopped")[0]["duplicates"] == len(events) - distinct
 
 
@@ -70,6 +72,8 @@ def test_every_damaged_record_is_a_dead_letter_that_says_why_and_where(pipeline:
     assert [header["offset"] for header in headers] == [str(10 + number) for number in range(len(damaged))]
     assert {(header["topic"], header["partition"]) for header in headers} == {(pipeline.topics.events, "0")}
     assert all(header["error"] and "\n" not in header["error"] for header in headers)
+    for header in headers:
+        validator("dead-letter-headers").validate(header)
     pipeline.check_scores()
 
 

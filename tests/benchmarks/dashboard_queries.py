@@ -1,0 +1,158 @@
+"""Times every question that the dashboard's pages ask, over 10 million generated rows (or `--rows`).
+
+Needs a ClickHouse: `cartcast up`, then `PYTHONPATH=. python tests/benchmarks/dashboard_queries.py --fill`. The database
+is `dashboard_benchmark`; without `--fill` the rows of the last run are used. Each question is asked three times; the
+best and the worst time are printed. `--categories 1000000` makes a category for every tenth event.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import clickhouse_connect
+
+from cartcast.settings import load_settings
+from dashboard.clickhouse import Database
+from dashboard.queries import model, overview, pipeline, shoppers
+from dashboard.queries.range import Range, stored_span
+from dashboard.queries.shoppers import Filters
+from dashboard.settings import Source
+from sinks.migrate import migrate
+
+DATABASE = "dashboard_benchmark"
+BLOCK = 500_000
+DAYS = 30
+START_MS = 1_767_571_200_000
+
+_ROWS = """
+INSERT INTO scores (user_id, event_id, event_type, item_id, category, channel, price, event_time, propensity_session,
+    propensity_1h, propensity_24h, model, source_topic, source_partition, source_offset, source_timestamp,
+    scored_at, stored_at)
+SELECT
+    concat('shopper-', toString(toUInt32(pow(rand(1) / 4294967295, 2) * {users:UInt32}))),
+    concat('e', toString(number)),
+    transform(rand(2) % 100, range(100), arrayMap(i -> multiIf(i < 62, 'view', i < 79, 'search', i < 84, 'favorite',
+        i < 91, 'cart', i < 93, 'remove_from_cart', i < 96, 'checkout', i < 99, 'purchase', 'review'), range(100)), ''),
+    concat('item-', toString(rand(3) % 50000)),
+    concat('category-', toString(toUInt32(pow(rand(4) / 4294967295, 2) * {categories:UInt32}))),
+    ['direct', 'search', 'mail', 'social'][1 + rand(5) % 4],
+    5 + rand(6) % 30000 / 100,
+    {start:Int64} + toInt64(number / {total:UInt64} * {days:UInt32} * 86400000) + rand(7) % 60000,
+    least(p * .8, 1), least(p * .85, 1), p,
+    if(number < {total:UInt64} * .6, 'lstm64-a', 'lstm64-b'),
+    'cartcast.events', rand(8) % 8, number,
+    {start:Int64} + toInt64(number / {total:UInt64} * {days:UInt32} * 86400000) AS sent,
+    sent + 10 + rand(9) % 60,
+    fromUnixTimestamp64Milli(toInt64(sent + 200 + rand(10) % 900))
+FROM (SELECT number, pow(rand(11) / 4294967295, 4) * .98 + .001 AS p FROM numbers({first:UInt64}, {count:UInt64}))
+"""
+
+
+def main() -> None:
+    """Fill if asked to, then ask."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--users", type=int, default=200_000)
+    parser.add_argument("--categories", type=int, default=1000)
+    parser.add_argument("--fill", action="store_true")
+    options = parser.parse_args()
+    settings = load_settings().clickhouse.model_copy(update={"database": DATABASE})
+    source = Source(settings.url, DATABASE, settings.user, settings.password)
+    if options.fill:
+        clickhouse_connect.get_client(dsn=settings.url).command(f"DROP DATABASE IF EXISTS {DATABASE}")
+        migrate(settings)
+        _fill(source, options)
+    _ask(Database(source))
+
+
+def _fill(source: Source, options: argparse.Namespace) -> None:
+    client = clickhouse_connect.get_client(dsn=f"{source.url}/{DATABASE}", send_receive_timeout=600)
+    started = time.monotonic()
+    for first in range(0, options.rows, BLOCK):
+        bound = {
+            "users": options.users,
+            "categories": options.categories,
+            "days": DAYS,
+            "start": START_MS,
+            "total": options.rows,
+            "first": first,
+            "count": min(BLOCK, options.rows - first),
+        }
+        client.command(_ROWS, parameters=bound)
+        sys.stderr.write(f"\r{first + bound['count']:,} rows in {time.monotonic() - started:.0f} s")
+    sys.stderr.write("\n")
+
+
+def _ask(database: Database) -> None:
+    stored = stored_span(database)
+    if stored is None:
+        raise SystemExit(f"database {DATABASE} is empty: give --fill")
+    sys.stdout.write(f"{stored.events:,} rows, {stored.first:%Y-%m-%d} to {stored.last:%Y-%m-%d}\n\n")
+    sys.stdout.write(f"{'question':<52}{'best s':>8}{'worst s':>9}{'rows':>7}\n")
+    for name, question in _questions(database, Range.covering(stored.first, stored.last)):
+        times = []
+        for _ in range(3):
+            started = time.monotonic()
+            answer = question()
+            times.append(time.monotonic() - started)
+        rows = len(answer) if isinstance(answer, list) else 1
+        sys.stdout.write(f"{name:<52}{min(times):>8.3f}{max(times):>9.3f}{rows:>7}\n")
+
+
+Question = Callable[[], object]
+
+
+def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Question]]:
+    day = Range(everything.until - timedelta(days=1), everything.until)
+    top = shoppers.ranked(asks, Filters(day), "Propensity", "24h", 1)[0]["user_id"]
+    newest = model.models(asks)[0]["model"]
+    yield "stored_span", lambda: stored_span(asks)
+    yield "overview.channels", lambda: overview.channels(asks)
+    for words, span in (("a day", day), ("everything", everything)):
+        yield from _about(asks, span, words, newest)
+    yield "shoppers.event_types", lambda: shoppers.event_types(asks)
+    yield "shoppers.segments", lambda: shoppers.segments(asks)
+    yield "shoppers.matching_categories, all", lambda: shoppers.matching_categories(asks, "")
+    yield "shoppers.matching_categories, a part", lambda: shoppers.matching_categories(asks, "77")
+    yield "shoppers.shopper", lambda: shoppers.shopper(asks, top)
+    yield "shoppers.timeline", lambda: shoppers.timeline(asks, top)
+    yield "model.models", lambda: model.models(asks)
+    yield "model.evaluation", lambda: model.evaluation(asks, "24h")
+    yield "model.evaluated_until", lambda: model.evaluated_until(asks, newest, "24h")
+    yield "model.operating_points", lambda: model.operating_points(asks, newest, "24h")
+    yield "pipeline.active_span", lambda: pipeline.active_span(asks)
+    yield "pipeline.latest_minute", lambda: pipeline.latest_minute(asks)
+    yield "pipeline.progress", lambda: pipeline.progress(asks)
+    yield "pipeline.progress_totals", lambda: pipeline.progress_totals(asks)
+    yield "pipeline.lag_now", lambda: pipeline.lag_now(asks)
+    yield "pipeline.recent_dead_letters", lambda: pipeline.recent_dead_letters(asks)
+
+
+def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tuple[str, Question]]:
+    everybody = Filters(span)
+    yield f"overview.totals_by_type, {words}", lambda: overview.totals_by_type(asks, span)
+    yield f"overview.shoppers, {words}", lambda: overview.shoppers(asks, span)
+    yield f"overview.events_over_time, {words}", lambda: overview.events_over_time(asks, span)
+    yield f"overview.events_by_minute, {words}", lambda: overview.events_by_minute(asks, span)
+    yield f"overview.propensity_over_time, {words}", lambda: overview.propensity_over_time(asks, span)
+    yield f"overview.propensity_by channel, {words}", lambda: overview.propensity_by(asks, "channel", span)
+    yield f"overview.propensity_by_category, {words}", lambda: overview.propensity_by_category(asks, span)
+    yield f"shoppers.segments_within, {words}", lambda: shoppers.segments_within(asks, everybody)
+    yield f"shoppers.ranked, {words}", lambda: shoppers.ranked(asks, everybody, "Propensity", "24h", 1000)
+    yield (
+        f"shoppers.ranked, searched, {words}",
+        lambda: shoppers.ranked(asks, Filters(span, search="77"), "Value at stake", "24h", 25),
+    )
+    yield f"model.calibration, {words}", lambda: model.calibration(asks, newest, "24h", span)
+    yield f"model.evaluation_by_hour, {words}", lambda: model.evaluation_by_hour(asks, newest, "24h", span)
+    yield f"model.drift, {words}", lambda: model.drift(asks, newest, "24h", span)
+    yield f"model.distribution, {words}", lambda: model.distribution(asks, "24h", span)
+    yield f"pipeline.by_minute, {words}", lambda: pipeline.by_minute(asks, span)
+    yield f"pipeline.lag_over_time, {words}", lambda: pipeline.lag_over_time(asks, span)
+    yield f"pipeline.dead_letters_over_time, {words}", lambda: pipeline.dead_letters_over_time(asks, span)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A worker that hangs ends itself, whatever hangs in it; who takes over scores every event."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pipeline_harness import Pipeline, pipelines, shoppers
+
+pytestmark = pytest.mark.integration
+
+HANGS = """
+import threading, time
+from cartcast.__main__ import main
+{tampered}
+main()
+"""
+SCORING = """
+from model.worker import Scorer
+score, calls = Scorer.score, 0
+def hang(self, steps):
+    global calls
+    calls += 1
+    if calls > 3:
+        threading.Event().wait()
+    return score(self, steps)
+Scorer.score = hang
+"""
+EVENT_LOOP = """
+from streams.lanes import Lane
+unpublished, calls = Lane._unpublished, 0
+def hang(self, fetch, scored):
+    global calls
+    calls += 1
+    if calls > 3:
+        time.sleep(1000)
+    return unpublished(self, fetch, scored)
+Lane._unpublished = hang
+"""
+
+
+@pytest.fixture
+def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipelines(kafka, topic_prefix, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tampered", "line"),
+    [
+        (SCORING, "cartcast: nothing was committed for 4 seconds while records wait: this worker ends itself"),
+        (EVENT_LOOP, "cartcast: the event loop has not turned for 4 seconds (in hang, line "),
+    ],
+)
+def test_a_worker_that_hangs_ends_itself_and_nothing_is_lost(pipeline: Pipeline, tampered: str, line: str) -> None:
+    events = shoppers(2000, users=100, seed=12)
+    script = "import sys; sys.argv = ['cartcast', 'worker']" + HANGS.format(tampered=tampered)
+    hanging = pipeline.start_script(
+        script, CARTCAST_WORKER__STALLED_SECONDS="4", CARTCAST_WORKER__MAX_BATCH_EVENTS="50"
+    )
+    pipeline.produce(events)
+    assert hanging.process.wait(120) == 1
+    last = hanging.log.read_text().splitlines()[-1]
+    assert last.startswith(line)
+    assert "no event is lost" in last
+    pipeline.workers.remove(hanging)
+
+    successor = pipeline.start_worker()
+    pipeline.wait_for_scores(len({event.event_id for event in events}))
+    pipeline.check_scores()
+    assert successor.stop() == 0

@@ -1,0 +1,105 @@
+"""Dead letters are counted without showing what is in them, and sent again once they are events."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from model.decode import decode_events
+from tests.pipeline_harness import Pipeline, pipelines
+
+pytestmark = pytest.mark.integration
+
+EVENT = {"event_id": "e1", "user_id": "secret-shopper", "type": "view", "ts": 1_767_571_200_000}
+SEGMENT = {
+    "messageId": "m1",
+    "type": "track",
+    "event": "Product Viewed",
+    "userId": "u2",
+    "timestamp": "2026-01-05T00:00:00Z",
+    "properties": {"product_id": "p"},
+}
+TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+
+@pytest.fixture
+def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipelines(kafka, topic_prefix, tmp_path)
+
+
+@pytest.fixture
+def cartcast(pipeline: Pipeline, start_command: Callable[..., "subprocess.Popen[str]"]):
+    """Run `cartcast dead-letters ... --json` on the pipeline; return what it found."""
+
+    def run(*arguments: str, status: int = 0, **environment: str) -> dict[str, object]:
+        command = start_command(
+            "dead-letters",
+            *arguments,
+            "--json",
+            environment={
+                "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": pipeline.kafka,
+                "CARTCAST_KAFKA__TOPIC_PREFIX": pipeline.topics.prefix,
+                **environment,
+            },
+        )
+        out, err = command.communicate(timeout=60)
+        assert command.returncode == status, err
+        assert "secret-shopper" not in out + err
+        return json.loads(out) if out else {"error": err}
+
+    return run
+
+
+def bury(pipeline: Pipeline, *letters: tuple[bytes | None, bytes | None, str, str]) -> None:
+    producer = Producer({"bootstrap.servers": pipeline.kafka})
+    for number, (key, value, topic, reason) in enumerate(letters):
+        headers = [("topic", topic), ("partition", "0"), ("offset", str(number)), ("reason", reason)]
+        producer.produce(
+            pipeline.topics.dead_letters,
+            value,
+            key,
+            number % 4,
+            headers=[*headers, ("error", f"about {reason}"), TRACE],
+        )
+    assert producer.flush(30) == 0
+
+
+def test_letters_that_are_events_now_are_sent_again_under_their_shoppers_key(pipeline, cartcast):
+    events, event = pipeline.topics.events, json.dumps(EVENT).encode()
+    bury(
+        pipeline,
+        (b"another", event, events, "key"),
+        (b"u", b"{", events, "json"),
+        (b"u2", json.dumps(SEGMENT).encode(), events, "event_id"),
+        (None, event, "history.csv", "price"),
+        (b"u", None, pipeline.topics.scores, "row"),
+    )
+    dry = cartcast("replay", "--dry-run")
+    assert dry == {"sent": 1, "rejected": {"json": 1, "event_id": 1}, "elsewhere": 2, "dry_run": True}
+    assert pipeline.read(events) == []
+    assert cartcast("replay", "--reason", "json")["sent"] == 0
+    assert cartcast("replay", "--reason", "key", "--reason", "json")["sent"] == 1
+
+    (sent,) = pipeline.read(events)
+    assert (sent.key(), sent.value(), sent.headers()) == (b"secret-shopper", event, [TRACE])
+    assert decode_events([sent.value()], [sent.key()])[1] == []
+
+    assert cartcast("replay", "--reason", "event_id", CARTCAST_WORKER__INPUT_FORMAT="segment")["sent"] == 1
+    assert {record.key() for record in pipeline.read(events)} == {b"secret-shopper", b"u2"}
+    assert pipeline.count(pipeline.topics.dead_letters) == 5
+
+
+def test_letters_are_counted_by_reason_from_a_time_on(pipeline, cartcast):
+    bury(pipeline, *[(b"u", b"{", pipeline.topics.events, "json")] * 3, (b"u", b"x", "shop.jsonl", "ts"))
+    assert cartcast("list") == {
+        "letters": 4,
+        "reasons": [
+            {"reason": "json", "from": pipeline.topics.events, "letters": 3, "error": "about json"},
+            {"reason": "ts", "from": "shop.jsonl", "letters": 1, "error": "about ts"},
+        ],
+    }
+    assert cartcast("list", "--since", "2098-01-01") == {"letters": 0, "reasons": []}
+    assert "is no time" in str(cartcast("list", "--since", "yesterday", status=2)["error"])

@@ -1,0 +1,160 @@
+"""Every way to a secured Kafka, for both clients: TLS, mutual TLS, and SASL over TLS, on a real broker."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer
+from certificates import Authority
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+from pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
+from secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
+from tls_servers import tls_front, token_endpoint
+from typer.testing import CliRunner
+
+from cartcast.__main__ import app
+from cartcast.commands.doctor import examine
+from streams.errors import StreamError
+from streams.security import faust_credentials
+from streams.topics import count_brokers
+
+pytestmark = pytest.mark.integration
+
+WAYS = ("mutual TLS", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+
+Variables = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    with secure_kafka(tmp_path_factory.mktemp("secure")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tokens(broker: SecureKafka) -> Iterator[str]:
+    with token_endpoint(USER, CLIENT_SECRET, broker.authority.issue("tokens")) as url:
+        yield url
+
+
+@pytest.fixture
+def settings_of(broker: SecureKafka, tokens: str) -> SettingsOf:
+    return SettingsOf(broker, tokens)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_both_clients_get_in(settings_of: SettingsOf, way: str) -> None:
+    client_config = settings_of(way).client_config()
+    assert count_brokers(client_config) == 1
+    servers = client_config["bootstrap.servers"]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers, **credentials_to_aiokafka_auth(faust_credentials(client_config))
+    )
+    await consumer.start()
+    try:
+        assert await consumer.topics() is not None
+    finally:
+        await consumer.stop()
+
+
+@pytest.fixture
+def pipeline(broker: SecureKafka, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipelines(broker.plain, topic_prefix, tmp_path)
+
+
+def test_a_worker_scores_with_tokens(settings_of: SettingsOf, pipeline: Pipeline, tmp_path: Path) -> None:
+    """The consumer, the publisher, the changelog, the replay: all ask for tokens."""
+    variables = settings_of.variables("OAUTHBEARER") | {"CARTCAST_KAFKA__TOPIC_PREFIX": pipeline.topics.prefix}
+    history = tmp_path / "history.jsonl"
+    events = shoppers(400, users=40, seed=3)
+    history.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+    assert command(variables, "replay", str(history), "--format", "cartcast").returncode == 0
+    distinct = len({event.event_id for event in events})
+    worker = pipeline.start_worker(**variables)
+    pipeline.wait_for_scores(distinct)
+    assert worker.stop() == 0
+    pipeline.check_scores()
+
+
+def command(variables: Variables, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "cartcast", *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "others", "told"),
+    [
+        ("PLAIN", {"sasl_password": "wrong"}, f"refuses user {USER} .*CARTCAST_KAFKA__SASL_PASSWORD"),
+        ("SCRAM-SHA-512", {"sasl_password": "wrong"}, f"refuses user {USER} .*CARTCAST_KAFKA__SASL_PASSWORD"),
+        ("OAUTHBEARER", {"oauth_client_secret": "wrong"}, f"refuses user {USER} .*CARTCAST_KAFKA__OAUTH_"),
+        (
+            "mutual TLS",
+            {"ssl_certificate_location": None, "ssl_key_location": None},
+            "asks for a client's certificate: set CARTCAST_KAFKA__SSL_CERTIFICATE_LOCATION",
+        ),
+        ("mutual TLS", {"ssl_key_password": "wrong"}, "CARTCAST_KAFKA__SSL_KEY_PASSWORD"),
+        ("PLAIN", {"ssl_ca_location": None}, "no known authority has signed .*CARTCAST_KAFKA__SSL_CA_LOCATION"),
+    ],
+)
+def test_what_is_refused_is_one_line_that_says_what_to_correct(
+    settings_of: SettingsOf, way: str, others: dict[str, object], told: str
+) -> None:
+    with pytest.raises(StreamError, match=told) as refused:
+        count_brokers(settings_of(way, **others).client_config())
+    assert "\n" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
+
+
+def test_a_broker_under_another_name_is_refused_unless_names_are_not_verified(
+    broker: SecureKafka, settings_of: SettingsOf
+) -> None:
+    other_name = broker.sasl.replace("127.0.0.1", "localhost")
+    with pytest.raises(StreamError, match="certificate for another name"):
+        count_brokers(settings_of("PLAIN", bootstrap_servers=other_name).client_config())
+    unverified = settings_of("PLAIN", bootstrap_servers=other_name, ssl_verify_hostname=False)
+    assert count_brokers(unverified.client_config()) == 1
+
+
+def test_a_broker_whose_certificate_has_expired_is_named(settings_of: SettingsOf, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with tls_front("http://127.0.0.1:1", authority.issue("expired", days=-1)) as url:
+        expired = settings_of("PLAIN", bootstrap_servers=url.removeprefix("https://"), ssl_ca_location=authority.ca)
+        with pytest.raises(StreamError, match=r"127.0.0.1:\d+ shows a certificate that has expired"):
+            count_brokers(expired.client_config())
+
+
+def test_worker_and_sink_end_with_one_line_if_the_password_is_wrong(settings_of: SettingsOf) -> None:
+    variables = settings_of.variables("PLAIN") | {"CARTCAST_KAFKA__SASL_PASSWORD": "wr0ng-password"}
+    for name in ("worker", "sink"):
+        ended = command(variables, name)
+        assert ended.returncode == 1
+        assert f"refuses user {USER}" in ended.stderr
+        assert ended.stderr.count("\n") == 1, ended.stderr
+        assert "wr0ng" not in ended.stderr
+
+
+def test_topics_with_another_number_of_partitions_are_named_by_topics_worker_and_doctor(
+    pipeline: Pipeline, broker: SecureKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {
+        "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": broker.plain,
+        "CARTCAST_KAFKA__TOPIC_PREFIX": pipeline.topics.prefix,
+        "CARTCAST_KAFKA__PARTITIONS": str(PARTITIONS + 1),
+    }
+    line = f"topic {pipeline.topics.events} has {PARTITIONS} partitions, but kafka.partitions is {PARTITIONS + 1}"
+    ended = command(variables, "worker")
+    assert (ended.returncode, line in ended.stderr) == (1, True), ended.stderr
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert line in str(CliRunner().invoke(app, ["topics", "create"]).exception)
+    assert line in next(finding.detail for finding in examine(None) if finding.check == "topics")

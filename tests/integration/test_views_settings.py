@@ -1,0 +1,102 @@
+"""Settings of the views and retention, applied by the migration to the real engine."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+from pydantic import ValidationError
+from stored_scores import HOUR_MS, START_MS, Stored, random_rows
+
+from sinks.clickhouse import connect
+from sinks.migrate import migrate
+from sinks.settings import ClickHouseSettings
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def stored(clickhouse: str, topic_prefix: str) -> Iterator[Stored]:
+    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
+    migrate(settings)
+    yield Stored(settings)
+    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+
+
+def with_settings(stored: Stored, **changes: object) -> list[str]:
+    settings = stored.settings.model_dump() | {"password": stored.settings.password} | changes
+    return migrate(ClickHouseSettings(**settings))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_bounds_of_the_segments_move_with_the_settings(stored):
+    stored.add(random_rows(1, 400))
+    assert with_settings(stored, segment_high=0.5, segment_medium=0.2) == [
+        "setting segment_high = 0.5",
+        "setting segment_medium = 0.2",
+    ]
+    for row in stored.query("SELECT propensity_24h AS p, segment FROM latest_scores WHERE isFinite(propensity_24h)"):
+        assert row["segment"] == ("high" if row["p"] >= 0.5 else "medium" if row["p"] >= 0.2 else "low")
+    assert with_settings(stored, segment_high=0.5, segment_medium=0.2) == []
+    assert len(with_settings(stored)) == 2
+
+
+def test_drift_is_measured_against_the_period_of_the_settings(stored):
+    stored.add(random_rows(2, 1000))
+    since = datetime.fromtimestamp(START_MS // HOUR_MS * 3600 + 10 * 3600, tz=None).astimezone()
+    with_settings(stored, drift_reference_from=since)
+    row = stored.query("SELECT DISTINCT reference_from, reference_to FROM score_drift")[0]
+    assert row["reference_from"].timestamp() == since.timestamp()
+    assert (row["reference_to"] - row["reference_from"]).total_seconds() == 24 * 3600
+
+
+def test_old_scores_and_all_that_was_made_of_them_go_when_retention_says_so(stored):
+    now_ms = int(time.time() * 1000)
+    old, new = random_rows(3, 600), random_rows(4, 600, first=600)
+    for row in new:
+        row["scored_at"] = now_ms
+        row["event_time"] += 200 * HOUR_MS
+    stored.add(old + new)
+    stored.make_outcomes()
+    assert with_settings(stored, retention_days=30) == [
+        "retention of scores: 30 days",
+        "retention of dead_letters: 30 days",
+    ]
+    until(lambda: stored.query("SELECT count() AS rows FROM scores")[0]["rows"] == 600)
+    stored.rows = new
+    for view in ("events_by_hour", "propensity_by_hour", "latest_scores", "events_by_minute"):
+        assert stored.query(f"SELECT sum(events) AS events FROM {view}")[0]["events"] == 600  # noqa: S608
+    stored.make_outcomes()
+    assert stored.query("SELECT sum(events) AS events FROM events_by_category")[0]["events"] == 600
+    hours = {row["event_time"] // HOUR_MS for row in new}
+    found = stored.query("SELECT DISTINCT hour FROM online_evaluation")
+    assert {int(row["hour"].timestamp()) // 3600 for row in found} <= hours
+    assert found
+
+
+def test_retention_can_be_changed_and_lifted(stored):
+    assert len(with_settings(stored, retention_days=30)) == 2
+    assert with_settings(stored, retention_days=30) == []
+    assert with_settings(stored, retention_days=7)[0] == "retention of scores: 7 days"
+    assert with_settings(stored, retention_days=0)[0] == "retention of scores: for ever"
+    assert with_settings(stored, retention_days=0) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"segment_high": 0.1, "segment_medium": 0.2},
+        {"drift_reference_to": "2024-01-01"},
+        {"drift_reference_from": "2024-01-02", "drift_reference_to": "2024-01-01T00:00:00Z"},
+        {"retention_days": -1},
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        ClickHouseSettings(**wrong)
