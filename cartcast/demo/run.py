@@ -20,7 +20,7 @@ from cartcast.demo.shoppers import Shoppers
 from cartcast.demo.verify import verify
 from cartcast.demo.view import Snapshot
 from cartcast.demo.watch import Watch
-from cartcast.local.signals import StopRequested, stop_signals_raise
+from cartcast.local.signals import StopRequested, acknowledge_stop, stop_signals_raise
 from cartcast.local.stack import Report
 from cartcast.settings import KafkaSettings
 from model.errors import CartcastError
@@ -174,6 +174,7 @@ def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline:
                 time.sleep(LOOK_SECONDS)
                 watch.look()
     except StopRequested:
+        acknowledge_stop()
         shoppers.stop()
         return False
     return True
