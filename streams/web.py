@@ -6,6 +6,7 @@ that a client may see.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
@@ -26,6 +27,9 @@ from streams.lookup import Lookup
 from streams.transport import BatchApp, key_partition
 
 MAX_BODY_BYTES: Final = 1024
+_ROUTED_USER: Final = "{user_id:[^/]+}"
+"""aiohttp's own pattern takes no braces, which an id may hold."""
+_BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 MAX_PATH_BYTES: Final = 2 * 3 * MAX_ID_BYTES + 256
 """Two ids, every byte of them percent-encoded."""
 _RETRY_SECONDS: Final = "1"
@@ -91,7 +95,7 @@ class Pages:
         if self._health is not None:
             pages |= {openapi.LIVE_PATH: self.live, openapi.READY_PATH: self.ready}
         for path, page in pages.items():
-            self._app.page(path)(page)
+            self._app.page(path.replace("{user_id}", _ROUTED_USER))(page)
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
         user = _user_of(request)
@@ -141,6 +145,8 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
 
 def _user_of(request: web.Request) -> bytes:
     """Return the user id of the path, as the events topic's keys have it."""
+    if _BROKEN_ESCAPE.search(request.raw_path.partition("?")[0]):
+        raise RefusedError(400, "bad_request", "the user id is not percent-encoded: a % stands without two hex digits")
     user = unquote_to_bytes(request.rel_url.raw_path.split("/")[3])
     if len(user) > MAX_ID_BYTES:
         raise RefusedError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
