@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from model.certificates import check_certificate, check_readable
 from streams.settings import Topics
@@ -84,6 +84,13 @@ class KafkaSettings(BaseModel):
         default=None,
         description="PEM file of the authorities that sign that endpoint's certificate; if it is not set, the system's",
     )
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _holds_no_user(cls, servers: str) -> str:
+        if "@" in servers:
+            raise ValueError("holds a user or a password, which logs would show: set sasl_username and sasl_password")
+        return servers
 
     @model_validator(mode="after")
     def _records_can_be_written(self) -> Self:

@@ -12,6 +12,7 @@ from cartcast.setting_sources import Layer, origin_of
 
 SHOWN_LENGTH: Final = 80
 _USER_INFO: Final = re.compile(r"(?<=://)[^/\s@]*@")
+_QUERY: Final = re.compile(r"(?<=://)(\S+?\?)\S+")
 _DEFAULT: Final = "default"
 
 
@@ -34,8 +35,8 @@ def first_wrong_setting(failure: ValidationError, tree: type[BaseModel], layers:
 
 
 def masked(value: object) -> object:
-    """Hide user and password inside an address."""
-    return _USER_INFO.sub("***@", value) if isinstance(value, str) else value
+    """Hide user, password and query inside an address."""
+    return _QUERY.sub(r"\1***", _USER_INFO.sub("***@", value)) if isinstance(value, str) else value
 
 
 def _can_be_shown(value: object) -> bool:

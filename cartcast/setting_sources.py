@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml  # type: ignore[import-untyped]
 
 from cartcast.errors import UsageError
-from cartcast.setting_fields import PREFIX
+from cartcast.setting_fields import PREFIX, variable_of
 
 FILE_SUFFIX: Final = "_file"
 """A secret may be named by a file: `sasl_password_file`, CARTCAST_KAFKA__SASL_PASSWORD_FILE."""
@@ -122,6 +122,20 @@ def read_secret(path: Path, named_by: str) -> str:
     if not secret:
         raise UsageError(f"the secret file {path} is empty: write the secret into it, or correct {named_by}")
     return secret
+
+
+def refuse_single_underscores(environment: Mapping[str, str], settings: Collection[Place]) -> None:
+    """Raise UsageError for CARTCAST_KAFKA_PARTITIONS, which would else be taken for somebody else's variable.
+
+    Kubernetes makes CARTCAST_DASHBOARD_PORT for a service of that name; its value is an address.
+    """
+    meant = {f"{PREFIX}{'_'.join(place)}".upper(): variable_of(*place) for place in settings}
+    for variable, value in environment.items():
+        if variable.upper() in meant and not value.startswith(("tcp://", "udp://")):
+            right = meant[variable.upper()]
+            raise UsageError(
+                f"variable {variable}: there is no such setting; did you mean {right}, with two underscores?"
+            )
 
 
 def _places(names: Collection[str], branches: Collection[str], what: str) -> Iterator[tuple[str, Place]]:

@@ -18,7 +18,14 @@ from cartcast.errors import UsageError
 from cartcast.kafka_settings import KafkaSettings
 from cartcast.setting_errors import first_wrong_setting
 from cartcast.setting_fields import branches, setting_fields
-from cartcast.setting_sources import Layer, flags_layer, secrets_layer, variables_layer, yaml_layer
+from cartcast.setting_sources import (
+    Layer,
+    flags_layer,
+    refuse_single_underscores,
+    secrets_layer,
+    variables_layer,
+    yaml_layer,
+)
 from dashboard.settings import DashboardSettings
 from sinks.settings import ClickHouseSettings, SinkSettings
 from streams.settings import TraceSettings, WorkerSettings
@@ -103,7 +110,9 @@ def load(config_file: Path | None = None, **flags: object) -> Loaded:
 
 def _layers(config_file: Path | None, flags: dict[str, object]) -> list[Layer]:
     names = list(branches(Settings))
-    secrets = [tuple(field.name.split(".")) for field in setting_fields(Settings) if field.is_secret]
+    fields = list(setting_fields(Settings))
+    refuse_single_underscores(os.environ, [tuple(field.name.split(".")) for field in fields])
+    secrets = [tuple(field.name.split(".")) for field in fields if field.is_secret]
     layers = [flags_layer(flags), variables_layer(os.environ, names, secrets)]
     if directory := os.environ.get(SECRETS_DIRECTORY_VARIABLE):
         layers.append(secrets_layer(Path(directory), names))

@@ -73,6 +73,8 @@ class ClickHouseSettings(BaseModel):
     def _secrets_are_apart(self) -> Self:
         if "@" in self.url.partition("://")[2].partition("/")[0]:
             raise ValueError("url holds a user or a password, which logs would show: set user and password instead")
+        if "?" in self.url or "#" in self.url:
+            raise ValueError("url holds a query, which logs would show: end it after the port")
         if self.ssl_key_location and not self.ssl_certificate_location:
             raise ValueError("ssl_key_location is set, but not ssl_certificate_location: give both")
         return self

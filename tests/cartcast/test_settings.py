@@ -137,18 +137,23 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path, monkeypatch):
         ("CARTCAST_KAFKA__PARTITIONS__X", "1", "kafka.partitions"),
         ("CARTCAST_KAFKA__BOOTSTRAP_SERVER", "x", "kafka.bootstrap_server"),
         ("CARTCAST_KAFAK__PARTITIONS", "8", "CARTCAST_KAFAK__PARTITIONS"),
+        ("CARTCAST_KAFKA_PARTITIONS", "8", "did you mean CARTCAST_KAFKA__PARTITIONS"),
+        ("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", "u:hidden@h:9", "kafka.bootstrap_servers"),
+        ("CARTCAST_CLICKHOUSE__URL", "https://h:8443/?password=hidden", "url holds a query"),
         ("CARTCAST_KAFKA", "not json", "variable CARTCAST_KAFKA is not JSON"),
     ],
 )
 def test_a_wrong_variable_is_one_line_that_names_it(monkeypatch, variable, value, named):
     monkeypatch.setenv(variable, value)
     assert named in refusal()
+    assert "hidden" not in refusal()
 
 
 def test_variables_that_are_somebody_elses_are_left_alone(monkeypatch):
     """Kubernetes sets these in every pod of a namespace with a service named cartcast-worker."""
     monkeypatch.setenv("CARTCAST_WORKER_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("CARTCAST_WORKER_PORT_8080_TCP", "tcp://10.0.0.1:8080")
+    monkeypatch.setenv("CARTCAST_DASHBOARD_PORT", "tcp://10.0.0.1:8501")
     assert load_settings().model_dump() == Settings().model_dump()
 
 

@@ -131,7 +131,7 @@ def test_config_show_prints_each_value_with_its_source_and_no_secret(yaml, monke
     secrets = [field for field in setting_fields(Settings) if field.is_secret]
     for number, field in enumerate(secrets):
         monkeypatch.setenv(field.variable, f"{SECRET}-{number}")
-    file = yaml(f"kafka: {{partitions: 8}}\ntrace: {{endpoint: 'https://shop:{SECRET}@traces.example/v1'}}")
+    file = yaml(f"kafka: {{partitions: 8}}\ntrace: {{endpoint: 'https://shop:{SECRET}@traces.example/v1?key={SECRET}'}}")
     for arguments in (["config", "show"], ["config", "show", "--json"]):
         printed = CliRunner().invoke(app, ["--config", str(file), *arguments])
         assert printed.exit_code == 0, printed.output
@@ -139,7 +139,7 @@ def test_config_show_prints_each_value_with_its_source_and_no_secret(yaml, monke
     tree = json.loads(printed.stdout)
     assert tree["kafka"]["partitions"] == {"value": 8, "source": f"file {file}"}
     assert tree["kafka"]["topic_prefix"] == {"value": "cartcast", "source": "default"}
-    assert tree["trace"]["endpoint"]["value"] == "https://***@traces.example/v1"
+    assert tree["trace"]["endpoint"]["value"] == "https://***@traces.example/v1?***"
     masked = {"value": MASK, "source": "variable CARTCAST_SINK__METRICS_TOKEN"}
     assert tree["sink"]["metrics_token"] == masked
     assert {f"{branch}.{name}" for branch, names in tree.items() for name in names} == {
