@@ -15,12 +15,12 @@ def clickhouse_lines(demand: Demand, measured: Coefficients) -> Sequence[Line]:
     times = f"x {spare:g} x {copies:g} copies"
     return [
         Line("table_rows", rows, "rows", f"{rate:,.10g}/s x 86,400 s x {demand.horizon_days:g} days"),
-        Line("table_disk", rows * row * spare * copies, "bytes", f"{rows:,.0f} rows x {row:,.0f} B {times}"),
+        Line("table_disk", rows * row * spare * copies, "bytes", f"{rows:,.0f} rows x {row:,.10g} B {times}"),
         Line(
             "clickhouse_written",
             rate * score * copies,
             "bytes/s",
-            f"{rate:,.10g}/s x {score:,.0f} B x {copies:g} copies",
+            f"{rate:,.10g}/s x {score:,.10g} B x {copies:g} copies",
         ),
         Line("clickhouse_cores", rate * each / 1e6 * spare * copies, "cores", f"{rate:,.10g}/s x {each:g} us {times}"),
     ]

@@ -41,23 +41,23 @@ def _changelog(demand: Demand, partitions: float, writes: float, measured: Coeff
     each, copies = measured.state_disk_bytes, demand.replication_factor
     newest = min(partitions * SEGMENT_BYTES, writes * SEGMENT_SECONDS * each)
     kept = demand.users * each * COMPACTION
-    sums = f"({demand.users:,.0f} x {each:,.0f} B x {COMPACTION} + newest segments {size(newest)}) x {copies:g} copies"
+    sums = f"({demand.users:,.0f} x {each:,.10g} B x {COMPACTION} + newest segments {size(newest)}) x {copies:g} copies"
     return Line("changelog_disk", (kept + newest) * copies, "bytes", sums)
 
 
 def _topic(name: str, demand: Demand, each: float) -> Line:
     rate, hours, copies = demand.events_per_second, demand.retention_hours, demand.replication_factor
-    sums = f"{rate:,.10g}/s x {hours:g} h x {each:,.0f} B x {copies:g} copies"
+    sums = f"{rate:,.10g}/s x {hours:g} h x {each:,.10g} B x {copies:g} copies"
     return Line(name, rate * hours * 3600 * each * copies, "bytes", sums)
 
 
 def _network(demand: Demand, writes: float, measured: Coefficients) -> Sequence[Line]:
     event, score, state = measured.event_disk_bytes, measured.score_disk_bytes, measured.state_disk_bytes
     rate, further = demand.events_per_second, demand.replication_factor - 1
-    flow = f"{rate:,.10g}/s x ({event:,.0f} B event + {score:,.0f} B score)"
+    flow = f"{rate:,.10g}/s x ({event:,.10g} B event + {score:,.10g} B score)"
     written = rate * (event + score) + writes * state
     return [
-        Line("kafka_written", written, "bytes/s", f"{flow} + {writes:,.0f}/s x {state:,.0f} B state"),
+        Line("kafka_written", written, "bytes/s", f"{flow} + {writes:,.0f}/s x {state:,.10g} B state"),
         Line("kafka_copied", written * further, "bytes/s", f"{size(written)}/s x {further:g} further copies"),
         Line("kafka_read", rate * (event + score), "bytes/s", f"workers and sinks: {flow}"),
     ]

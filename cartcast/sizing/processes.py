@@ -45,7 +45,7 @@ def _cores(demand: Demand, measured: Coefficients) -> Line:
 
 def _state(demand: Demand, measured: Coefficients) -> Line:
     each = measured.bytes_a_user_in_memory
-    sums = f"{demand.users:,.0f} users x {each:,.0f} B x {demand.headroom:g}"
+    sums = f"{demand.users:,.0f} users x {each:,.10g} B x {demand.headroom:g}"
     return Line("state_memory", demand.users * each * demand.headroom, "bytes", sums)
 
 
