@@ -20,6 +20,9 @@ ALTER TABLE scores
             countResample(0, 20, 1)(toUInt8(if(isFinite(propensity_session), least(floor(toFloat64(propensity_session) * 20), 19), 255))),
             countResample(0, 20, 1)(toUInt8(if(isFinite(propensity_1h), least(floor(toFloat64(propensity_1h) * 20), 19), 255))),
             countResample(0, 20, 1)(toUInt8(if(isFinite(propensity_24h), least(floor(toFloat64(propensity_24h) * 20), 19), 255))),
+            countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_session), least(greatest(floor((log(toFloat64(propensity_session)) - log1p(-toFloat64(propensity_session))) * 4) + 28, 0), 39), 255))),
+            countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_1h), least(greatest(floor((log(toFloat64(propensity_1h)) - log1p(-toFloat64(propensity_1h))) * 4) + 28, 0), 39), 255))),
+            countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_24h), least(greatest(floor((log(toFloat64(propensity_24h)) - log1p(-toFloat64(propensity_24h))) * 4) + 28, 0), 39), 255))),
             groupUniqArray(sipHash64(user_id))
         GROUP BY toStartOfHour(fromUnixTimestamp64Milli(event_time, 'UTC')), event_type, channel, model
     ),

@@ -35,7 +35,7 @@ SELECT
     bought / total AS base_rate,
     arraySum(each_s) / total AS mean_propensity,
     if(bought = 0 OR bought = total, NULL, arraySum((own_n, own_y, upto) -> (own_n - own_y) * (upto - own_y / 2), each_n, each_y, upto_y) / bought / (total - bought)) AS roc_auc,
-    if(bought = 0 OR bought = total, NULL, arraySum((own_y, upto, all) -> own_y * upto / all, each_y, upto_y, upto_n) / bought) AS pr_auc,
+    if(bought = 0 OR bought = total, NULL, arraySum((own_n, own_y, upto, all) -> own_y * (upto - own_y / 2 + 0.5) / (all - own_n / 2 + 0.5), each_n, each_y, upto_y, upto_n) / bought) AS pr_auc,
     losses / total AS log_loss,
     squares / total AS brier,
     arraySum(d -> abs(d), arrayDifference(arrayPushFront(arrayFilter((d, last) -> last, upto_miss, bin_ends), 0))) / total AS ece,

@@ -242,19 +242,48 @@ def test_the_distribution_counts_scores_in_twenty_bins(stored):
 
 
 def test_drift_compares_each_hour_with_the_models_first_day(stored):
-    histograms: dict[Any, Any] = defaultdict(lambda: np.zeros(20))
-    for row in stored.query("SELECT * FROM score_distribution"):
-        histograms[row["model"], row["horizon"], epoch_ms(row["hour"])][row["bin"]] += row["scores"]
+    histograms: dict[Any, Any] = defaultdict(lambda: np.zeros(40))
+    for row in stored.rows:
+        for horizon in HORIZONS:
+            if (value := row.get(f"propensity_{horizon}")) is not None:
+                hour = floor(row["event_time"], HOUR_MS)
+                histograms[row["model"], horizon, hour][logit_bin(value)] += 1
     found = stored.query("SELECT * FROM score_drift")
     assert len(found) == len(histograms)
     for row in found:
         hours = {key[2]: counts for key, counts in histograms.items() if key[:2] == (row["model"], row["horizon"])}
         reference = sum(counts for hour, counts in hours.items() if hour < min(hours) + DAY_MS)
         counts = hours[epoch_ms(row["hour"])]
-        p, q = (counts + 0.5) / (counts.sum() + 10), (reference + 0.5) / (reference.sum() + 10)
+        pairs, reference_pairs = counts.reshape(20, 2).sum(1), reference.reshape(20, 2).sum(1)
+        p, q = (pairs + 0.5) / (pairs.sum() + 10), (reference_pairs + 0.5) / (reference_pairs.sum() + 10)
         assert row["psi"] == pytest.approx(((p - q) * np.log(p / q)).sum())
         distance = np.abs(counts.cumsum() / counts.sum() - reference.cumsum() / reference.sum()).max()
         assert row["ks"] == pytest.approx(distance)
+
+
+def logit_bin(propensity: float) -> int:
+    value = float(np.float32(propensity))
+    with np.errstate(divide="ignore"):
+        logit = np.log(value) - np.log1p(-value)
+    return int(np.clip(np.floor(logit * 4) + 28, 0, 39))
+
+
+def test_drift_sees_a_shift_of_small_propensities(empty):
+    """As in a shop where one event in fifty is followed by a purchase, and then one in a hundred."""
+    random = np.random.default_rng(1)
+    rows, logits = random_rows(11, 4000), random.normal(-4, 1, 4000)
+    logits[2000:] -= np.log(2)
+    start = 1_700_000_000_000 // DAY_MS * DAY_MS
+    for number, (row, logit) in enumerate(zip(rows, logits, strict=True)):
+        row |= {"model": "m", "propensity_1h": float(1 / (1 + np.exp(-logit)))}
+        row["event_time"] = start + number // 2000 * 2 * DAY_MS
+    empty.add(rows)
+    before, after = empty.query("SELECT psi, ks FROM score_drift WHERE horizon = '1h' ORDER BY hour")
+    assert (before["psi"], before["ks"]) == (0, 0)
+    assert after["psi"] > 0.25
+    both = np.sort(logits)
+    first, second = (np.searchsorted(np.sort(half), both, side="right") for half in (logits[:2000], logits[2000:]))
+    assert after["ks"] == pytest.approx(np.abs(first - second).max() / 2000, abs=0.04)
 
 
 def test_delays_are_percentiles_of_each_minute(stored):
