@@ -16,7 +16,6 @@ EXTRAS: Final[Mapping[str, str]] = {
     "evaluate": "train",
     "score": "train",
     "explain": "demo",
-    "doctor": "demo",
 }
 """By command; the others need none."""
 _OURS: Final = frozenset({"cartcast", "dashboard", "model", "sinks", "streams"})
@@ -24,8 +23,8 @@ _OURS: Final = frozenset({"cartcast", "dashboard", "model", "sinks", "streams"})
 
 def missing_extra(missing: ModuleNotFoundError, arguments: Sequence[str]) -> str | None:
     """Return the line that says what to install; None if the module is one of our own, which is a bug."""
-    package = (missing.name or "").partition(".")[0]
-    if not package or package in _OURS:
+    package = missing_package(missing)
+    if package is None:
         return None
     command = next((argument for argument in arguments if argument in EXTRAS), "")
     extra = EXTRAS.get(command, "all")
@@ -34,3 +33,9 @@ def missing_extra(missing: ModuleNotFoundError, arguments: Sequence[str]) -> str
         f"`{' '.join(['cartcast', command]).strip()}` needs the package {package}, which is not installed: "
         f"install Cartcast with the extra `{extra}`, as in pip install '{wheel}[{extra}]'"
     )
+
+
+def missing_package(missing: ModuleNotFoundError) -> str | None:
+    """Return the package that is not installed; None if the module is one of our own."""
+    package = (missing.name or "").partition(".")[0]
+    return None if not package or package in _OURS else package

@@ -1,4 +1,7 @@
-"""`cartcast doctor`: checks everything that a worker and a sink need, one line each."""
+"""`cartcast doctor`: checks everything that a worker and a sink need, one line each.
+
+Each check imports what it asks with, so that it runs in an image that holds only a part of the packages.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,10 +12,10 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from cartcast.extras import missing_package
 from cartcast.settings import Settings, load_settings
 from model.certificates import check_certificate
 from model.errors import CartcastError
-from streams.topics import check_topics, count_brokers
 
 Check: TypeAlias = Callable[[Settings], str]
 """Returns what it found, or raises CartcastError that says what to do."""
@@ -23,7 +26,8 @@ class Finding:
     """One line of the report."""
 
     check: str
-    ok: bool
+    ok: bool | None
+    """None if it was skipped: what it asks with is not installed."""
     detail: str
 
 
@@ -33,7 +37,8 @@ def doctor(
 ) -> None:
     """Check settings, certificates, Kafka and its topics, ClickHouse and its table, the checkpoint and the device.
 
-    Prints one line for each, with what to do; fails if any of them does.
+    Prints one line for each, with what to do; fails if any of them does. What this installation has no packages for is
+    skipped (in JSON: ok is null), and is no failure.
 
     Example: cartcast doctor
     """
@@ -42,13 +47,13 @@ def doctor(
         print(json.dumps({finding.check: {"ok": finding.ok, "detail": finding.detail} for finding in findings}))
     else:
         for finding in findings:
-            print(f"{'ok' if finding.ok else 'FAIL':<6}{finding.check:<12}{finding.detail}")
-    if not all(finding.ok for finding in findings):
+            print(f"{STATUS[finding.ok]:<6}{finding.check:<14}{finding.detail}")
+    if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
 
 def examine(config_file: Path | None) -> list[Finding]:
-    """Make every check, but none that stands on one that failed."""
+    """Make every check, but none that stands on one that did not pass."""
     try:
         settings = load_settings(config_file)
     except CartcastError as failure:
@@ -66,6 +71,11 @@ def _made(name: str, check: Check, settings: Settings) -> Finding:
         return Finding(name, ok=True, detail=check(settings))
     except CartcastError as failure:
         return Finding(name, ok=False, detail=str(failure))
+    except ModuleNotFoundError as missing:
+        package = missing_package(missing)
+        if package is None:
+            raise
+        return Finding(name, ok=None, detail=f"not part of this installation: needs the package {package}")
 
 
 def _from(config_file: Path | None) -> str:
@@ -82,11 +92,15 @@ def _certificates(settings: Settings) -> str:
 
 
 def _kafka(settings: Settings) -> str:
+    from streams.topics import count_brokers  # noqa: PLC0415 - loads the Kafka client
+
     brokers = count_brokers(settings.kafka.client_config())
     return f"{settings.kafka.bootstrap_servers} answers, {brokers} broker{'s' if brokers > 1 else ''}"
 
 
 def _topics(settings: Settings) -> str:
+    from streams.topics import check_topics  # noqa: PLC0415 - loads the Kafka client
+
     topics = settings.kafka.topics
     partitions = check_topics(settings.kafka.client_config(), topics, settings.kafka.wanted_partitions)
     return f"those of {topics.prefix} exist, {partitions} partitions each"
@@ -150,6 +164,7 @@ def _device(settings: Settings) -> str:
     return f"{settings.worker.device} is {select_device(settings.worker.device)}"
 
 
+STATUS: Final[dict[bool | None, str]] = {True: "ok", False: "FAIL", None: "skip"}
 CHECKS: Final[dict[str, Check]] = {
     "certificates": _certificates,
     "kafka": _kafka,

@@ -131,7 +131,9 @@ def test_config_show_prints_each_value_with_its_source_and_no_secret(yaml, monke
     secrets = [field for field in setting_fields(Settings) if field.is_secret]
     for number, field in enumerate(secrets):
         monkeypatch.setenv(field.variable, f"{SECRET}-{number}")
-    file = yaml(f"kafka: {{partitions: 8}}\ntrace: {{endpoint: 'https://shop:{SECRET}@traces.example/v1?key={SECRET}'}}")
+    file = yaml(
+        f"kafka: {{partitions: 8}}\ntrace: {{endpoint: 'https://shop:{SECRET}@traces.example/v1?key={SECRET}'}}"
+    )
     for arguments in (["config", "show"], ["config", "show", "--json"]):
         printed = CliRunner().invoke(app, ["--config", str(file), *arguments])
         assert printed.exit_code == 0, printed.output
