@@ -2,7 +2,8 @@
 
 Repeats are dropped by their headers alone. Within one scores partition the source offsets of an event partition rise,
 except where the worker repeated what it had published before a crash; so a row is new exactly if its source offset is
-above the highest one that is stored.
+above the highest one that is stored. A record raises that one only if its value says the same as its headers: anything
+else may claim any offset, and what came after it would be taken for repeats.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,13 +92,16 @@ def make_block(first: int, records: Sequence[Record], stored: Mapping[Source, in
         except (KeyError, TypeError, ValueError, SystemError):  # the last: the name of a header is not UTF-8
             rejected.append(Rejected(record, NO_COORDINATES))
             continue
-        highest.pop(source, None)  # the most recently raised is the last
-        highest[source] = offset
+        value = record.value() or b""
         try:
-            _check_object(record.value() or b"")
-            rows.append(record)
+            _check_object(value)
         except (msgspec.DecodeError, RecursionError):
             rejected.append(Rejected(record, NO_OBJECT))
+            continue
+        rows.append(record)
+        if _says(value, source, offset):
+            highest.pop(source, None)  # the most recently raised is the last
+            highest[source] = offset
     raised = {(topic.decode(), int(partition)): last for (topic, partition), last in highest.items()}
     return Block(first, records[-1].offset(), rows, rejected, repeats, trimmed(raised))
 
@@ -109,6 +113,15 @@ def _before_first(source: tuple[bytes | None, bytes | None]) -> int:
     if not 0 < len(topic) <= MAX_TOPIC_BYTES or not partition.isdigit() or b"%d" % int(partition) != partition:
         raise ValueError
     return -1
+
+
+def _says(value: bytes, source: tuple[bytes, bytes], offset: int) -> bool:
+    """Whether these are the value's coordinates too."""
+    try:
+        said = _decode_coordinates(value)
+    except ValueError:  # a DecodeError is one, and a UnicodeDecodeError
+        return False
+    return (said.source_topic.encode(), b"%d" % said.source_partition, said.source_offset) == (*source, offset)
 
 
 def _is_repeat(offset: int) -> int:

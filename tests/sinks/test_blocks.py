@@ -8,10 +8,15 @@ from sinks.errors import RowsRefusedError
 from sinks.memory import MemoryTable
 
 
-def record(offset, source_offset=None, value=b'{"a":1}', headers="coordinates"):
+def value_of(source_offset, partition=0):
+    return b'{"source_topic":"events","source_partition":%d,"source_offset":%d}' % (partition, source_offset)
+
+
+def record(offset, source_offset=None, value=None, headers="coordinates"):
+    source_offset = offset if source_offset is None else source_offset
     if headers == "coordinates":
-        headers = coordinates("events", 0, offset if source_offset is None else source_offset)
-    return MemoryRecord(0, offset, value, headers)
+        headers = coordinates("events", 0, source_offset)
+    return MemoryRecord(0, offset, value_of(source_offset) if value is None else value, headers)
 
 
 def offsets_of(records):
@@ -30,7 +35,7 @@ def test_a_repeat_inside_the_block_is_dropped():
 
 
 def test_event_partitions_are_told_apart():
-    other = record(1, headers=coordinates("events", 1, 3))
+    other = record(1, value=value_of(3, partition=1), headers=coordinates("events", 1, 3))
     block = make_block(0, [record(0, 5), other], {})
     assert block.stored == {("events", 0): 5, ("events", 1): 3}
     assert len(block.rows) == 2
@@ -69,7 +74,6 @@ def test_a_record_without_source_coordinates_is_rejected(headers):
 @pytest.mark.parametrize(
     "value",
     [
-        None,
         b"",
         b"nonsense",
         b"[]",
@@ -88,14 +92,48 @@ def test_a_value_that_is_not_one_object_is_rejected(value):
     assert offsets_of(block.rows) == [1]
 
 
+def test_a_record_without_a_value_is_rejected():
+    block = make_block(0, [MemoryRecord(0, 0, None, coordinates("events", 0, 0))], {})
+    assert [each.error for each in block.rejected] == [NO_OBJECT]
+
+
 @pytest.mark.parametrize("value", [b'{\n "a": 1\n}\n', b'{"a":"}{\\n"}', b'{"a":{"b":[{}]}}'])
 def test_one_object_may_be_written_in_any_way(value):
     assert len(make_block(0, [record(0, value=value)], {}).rows) == 1
 
 
-def test_a_rejected_row_counts_as_settled_so_its_repeat_is_dropped():
-    block = make_block(0, [record(0, 5, value=b"x"), record(1, 5, value=b"x")], {})
-    assert (len(block.rejected), block.repeats) == (1, 1)
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"x",
+        b"{}",
+        b'{"user_id":"x"}',
+        value_of(7),
+        value_of(99_999_999, partition=1),
+        value_of(99_999_999).replace(b"events", b"others"),
+        value_of(99_999_999).replace(b"events", b"\xff"),
+        value_of(99_999_999).replace(b"99999999", b'"99999999"'),
+        value_of(99_999_999).replace(b"99999999", b'[{"a":1}]'),
+    ],
+)
+def test_headers_that_the_value_does_not_confirm_make_no_repeats_of_what_follows(value):
+    block = make_block(0, [record(0, 99_999_999, value=value), record(1, 8), record(2, 8)], {("events", 0): 5})
+    assert offsets_of([*(each.record for each in block.rejected), *block.rows]) == [0, 1]
+    assert (block.repeats, block.stored) == (1, {("events", 0): 8})
+    assert make_block(3, [record(3, 9)], block.stored).repeats == 0
+
+
+def test_a_row_that_the_table_may_refuse_counts_as_settled_so_its_repeat_is_dropped():
+    block = make_block(0, [row(5, price="x"), row(5, price="x")], {})
+    assert (len(block.rows), block.repeats) == (1, 1)
+
+
+def test_the_rows_after_one_with_foreign_headers_are_stored_in_halves_too():
+    bad = record(1, 99_999_999, value=b'{"user_id":"x"}')
+    table = MemoryTable()
+    rejected = insert_in_halves(table, make_block(0, [row(0), bad, row(2), row(3)], {}), "t", tried_before=False)
+    assert offsets_of(each.record for each in rejected) == [1]
+    assert stored_offsets(table) == [0, 2, 3]
 
 
 def row(offset, **changes):

@@ -44,11 +44,20 @@ def test_a_sink_that_turns_and_has_nothing_to_do_is_alive(clock):
     assert judged.live().as_dict() == {"status": "ok", "checks": {"scores": "ok"}}
 
 
-def test_a_loop_that_stands_still_is_not_alive_whatever_else_is(clock):
-    pulse, judged = health(clock, clickhouse="does not answer")
-    pulse.turned(records_wait=False)
+@pytest.mark.parametrize("records_wait", [False, True])
+def test_a_loop_that_stands_still_while_all_outside_answers_is_not_alive(clock, records_wait):
+    pulse, judged = health(clock)
+    pulse.turned(records_wait=records_wait)
     clock.now += STALLED_SECONDS + 1
     assert judged.live().checks == {"scores": "its loop has not turned for 61 seconds"}
+
+
+@pytest.mark.parametrize("records_wait", [False, True])
+def test_a_loop_that_stands_still_in_a_call_to_a_kafka_that_hangs_is_alive(clock, records_wait):
+    pulse, judged = health(clock, kafka="has not answered for 31 seconds")
+    pulse.turned(records_wait=records_wait)
+    clock.now += STALLED_SECONDS + 1
+    assert judged.live().ok
 
 
 @pytest.mark.parametrize(("clickhouse", "kafka", "alive"), [(OK, OK, False), ("away", OK, True), (OK, "away", True)])

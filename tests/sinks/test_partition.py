@@ -6,10 +6,11 @@ from sinks.errors import SinkError
 from sinks.partition import BlockLimits, Partition
 
 NEW = Bookmark(None, "id")
+VALUE = b'{"source_topic":"events","source_partition":0,"source_offset":%d}'
 
 
 def records(*offsets):
-    return [MemoryRecord(0, offset, b"{}", coordinates("events", 0, offset)) for offset in offsets]
+    return [MemoryRecord(0, offset, VALUE % offset, coordinates("events", 0, offset)) for offset in offsets]
 
 
 def partition(committed=NEW, rows=3, seconds=1.0):
