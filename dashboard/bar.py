@@ -32,6 +32,8 @@ HORIZON_WORDS: Final = {
     "24h": "within 24 hours",
 }
 MAX_TEXT: Final = 500
+MAX_ID: Final = 1024
+"""Characters of a user id; a longer one is refused, because what is left of it may be somebody else's."""
 _EARLIEST: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - the widget knows no time zone
 _LATEST: Final = datetime(2100, 1, 1)  # noqa: DTZ001
 
@@ -50,7 +52,7 @@ def time_range(span: Span, clock: str = "event") -> Range:
     if chosen == CUSTOM:
         for label, key in (("From (UTC)", "from"), ("Until (UTC)", "until")):
             st.datetime_input(
-                label, value=None, key=key, bind="query-params", width=190, min_value=_EARLIEST, max_value=_LATEST
+                label, value=None, key=key, bind="query-params", width=230, min_value=_EARLIEST, max_value=_LATEST
             )
     return chosen_range(span)
 
@@ -59,10 +61,10 @@ def chosen_range(span: Span) -> Range:
     """Return the range that the widgets stand at, of what is stored now; for parts that update by themselves."""
     chosen = st.session_state.get("range") or DEFAULT_RANGE
     if chosen == CUSTOM:
-        until = st.session_state.get("until")
-        since = st.session_state.get("from")
-        last = until.replace(tzinfo=UTC) if until else span.last
-        return Range.covering(since.replace(tzinfo=UTC) if since else last - timedelta(hours=23), last)
+        since, until = (when and when.replace(tzinfo=UTC) for when in map(st.session_state.get, ("from", "until")))
+        if until is None:
+            return Range.covering(since or span.last - timedelta(hours=23), span.last)
+        return Range.between(since or until - timedelta(hours=24), until)
     hours = RANGES[chosen]
     return Range.covering(span.first, span.last) if hours is None else Range.last_hours(hours, span.last).within(span)
 
@@ -94,13 +96,8 @@ def one_of_fixed(label: str, key: str, options: Sequence[str], width: int = 150)
 
 
 def text(label: str, key: str, placeholder: str, width: int = 190) -> str:
-    """Show a search box and return what is in it, without spaces around."""
-    return (
-        st.text_input(
-            label, key=key, bind="query-params", max_chars=MAX_TEXT, placeholder=placeholder, width=width, type="search"
-        )
-        or ""
-    ).strip()
+    """Show a search box and return what is in it, letter by letter: ids may begin with a space, or be long."""
+    return st.text_input(label, key=key, bind="query-params", placeholder=placeholder, width=width, type="search") or ""
 
 
 def search_one(label: str, key: str, top: Sequence[str], placeholder: str, width: int = 190) -> str:

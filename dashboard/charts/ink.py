@@ -32,13 +32,13 @@ WARNING: Final = "#f0a020"
 ALARM: Final = "#e05252"
 
 HEIGHT: Final = 260
-LEGEND_COLUMNS: Final = 3
+LEGEND_COLUMNS: Final = 2
 LEGEND: Final[Any] = {
     "orient": "bottom",
     "title": None,
     "columns": LEGEND_COLUMNS,
     "symbolType": "circle",
-    "labelLimit": 105,
+    "labelLimit": 115,
     "offset": 6,
     "rowPadding": 2,
 }
@@ -114,5 +114,5 @@ def series(field: str, present: Sequence[str]) -> alt.Color:
     return alt.Color(
         f"{field}:N",
         scale=alt.Scale(domain=domain, range=[SERIES[number % len(SERIES)] for number in range(len(domain))]),
-        legend=alt.Legend(**{**LEGEND, "columns": 2, "labelLimit": 150}),
+        legend=alt.Legend(**LEGEND),
     )

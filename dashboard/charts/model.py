@@ -16,14 +16,15 @@ PSI_ALARM: Final = 0.25
 
 MANY_HOURS: Final = 60
 """From so many hours on a line needs no points."""
+_SHARE: Final = alt.Scale(domain=[0, 1])
+"""Of charts that stand under each other: their ends are those of all propensities, not of the rows."""
 _Y_AXIS: Final[dict[str, Any]] = {"minExtent": 40, "maxExtent": 40}
 
 
 def calibration(rows: Sequence[Row]) -> AnyChart:
     """Points of bins: `mean_propensity` by `purchase_rate`, as large as `scores`; on the diagonal they are right."""
-    top = _top(rows)
     diagonal = (
-        alt.Chart(ink.data([{"x": 0, "y": 0}, {"x": top, "y": top}]), height=ink.HEIGHT)
+        alt.Chart(ink.data([{"x": 0, "y": 0}, {"x": 1, "y": 1}]), height=ink.HEIGHT)
         .mark_line(strokeDash=[4, 4], color=ink.MUTED)
         .encode(x="x:Q", y="y:Q")
     )
@@ -31,7 +32,7 @@ def calibration(rows: Sequence[Row]) -> AnyChart:
         x=alt.X(
             "mean_propensity:Q",
             title="said: mean propensity of the bin",
-            scale=alt.Scale(domain=[0, top]),
+            scale=_SHARE,
             axis=alt.Axis(format=ink.PERCENT, tickCount=6),
         ),
         y=alt.Y("purchase_rate:Q", title="did buy", axis=alt.Axis(format=ink.PERCENT, **_Y_AXIS)),
@@ -56,7 +57,7 @@ def counts(rows: Sequence[Row]) -> AnyChart:
             x=alt.X(
                 "mean_propensity:Q",
                 title=None,
-                scale=alt.Scale(domain=[0, _top(rows)]),
+                scale=_SHARE,
                 axis=alt.Axis(format=ink.PERCENT, tickCount=6),
             ),
             y=alt.Y(
@@ -170,8 +171,3 @@ def distribution(rows: Sequence[Row]) -> AnyChart:
             ],
         )
     )
-
-
-def _top(rows: Sequence[Row]) -> float:
-    highest = [float(max(row["mean_propensity"], row["purchase_rate"])) for row in rows]
-    return 1.05 * max([0.05, *highest])

@@ -76,7 +76,7 @@ def propensity(rows: Sequence[Row]) -> AnyChart:
 
 
 def funnel(shoppers: dict[str, int]) -> AnyChart:
-    """Bars of distinct shoppers by event type, with the share of those who viewed."""
+    """Bars of distinct shoppers who viewed by what else they did, with the share of them."""
     first = max(shoppers.get("view", 0), 1)
     rows = [
         {

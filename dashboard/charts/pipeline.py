@@ -60,7 +60,7 @@ def delays(rows: Sequence[Row]) -> AnyChart:
             color=alt.Color(
                 "delay:N",
                 scale=alt.Scale(domain=list(palette), range=list(palette.values())),
-                legend=alt.Legend(**{**ink.LEGEND, "columns": 2, "labelLimit": 150}),
+                legend=alt.Legend(**ink.LEGEND),
             ),
             tooltip=[
                 ink.time_tip(),

@@ -16,6 +16,8 @@ from dashboard.words import count, decimal, moment, percent, plural
 
 PASSES = {"session": "30 minutes after its last event", "1h": "after 1 hour", "24h": "after 24 hours"}
 """When it is known whether the shopper bought."""
+TELLING_SCORES = 500
+"""From so many in an hour on, chance alone keeps PSI below 0.04."""
 
 
 def page() -> None:
@@ -175,13 +177,11 @@ def _drift(rows: list[Row]) -> None:
         with card("Drift"):
             missing.nothing_here("No hour of this range can be compared with this model's reference period.")
         return
-    last = rows[-1]
-    finding = "far from" if last["psi"] > charts.PSI_ALARM else "off" if last["psi"] > charts.PSI_WATCH else "close to"
-    since, until = moment(last["reference_from"]), moment(last["reference_to"])
+    since, until = moment(rows[-1]["reference_from"]), moment(rows[-1]["reference_to"])
     with card(
-        f"Latest hour {finding} the reference: PSI {decimal(last['psi'], 2)}, KS {decimal(last['ks'], 2)}",
+        _drifted(rows),
         f"Reference: {since} to {until} UTC. PSI above {charts.PSI_WATCH} is worth a look, above {charts.PSI_ALARM} a "
-        "different shop. Hours with few scores stray by chance.",
+        f"different shop. Hours of fewer than {TELLING_SCORES} scores stray by chance.",
     ):
         psi, ks = st.tabs(["PSI", "KS"])
         rules = {charts.PSI_WATCH: ink.WARNING, charts.PSI_ALARM: ink.ALARM}
@@ -193,15 +193,31 @@ def _drift(rows: list[Row]) -> None:
             table(rows[::-1], "drift", _DRIFT, description="Drift by hour, newest first")
 
 
+def _drifted(rows: list[Row]) -> str:
+    last = next((row for row in reversed(rows) if row["scores"] >= TELLING_SCORES), None)
+    if last is None:
+        return "Too few scores in every hour to tell drift from chance"
+    hour = "Latest hour" if last is rows[-1] else moment(last["hour"])
+    finding = "far from" if last["psi"] > charts.PSI_ALARM else "off" if last["psi"] > charts.PSI_WATCH else "close to"
+    return f"{hour} {finding} the reference: PSI {decimal(last['psi'], 2)}, KS {decimal(last['ks'], 2)}"
+
+
 def _versions(rows: list[Row], horizon: str) -> None:
-    best = max(rows, key=lambda row: row["roc_auc"] or 0)
-    finding = f"{escaped(best['model'])} ranks best" if len(rows) > 1 else "One model version"
     with card(
-        f"{finding}, horizon {horizon}",
+        f"{_best(rows)}, horizon {horizon}",
         "Over everything stored; versions that scored other times are not quite comparable.",
     ):
         columns = {"model": st.column_config.TextColumn("Model version", pinned=True), **_METRICS}
         table(rows, "versions", columns, description="Online evaluation of model versions")
+
+
+def _best(rows: list[Row]) -> str:
+    if len(rows) == 1:
+        return "One model version"
+    known = [row for row in rows if row["roc_auc"] is not None]
+    if not known:
+        return "Not known which version ranks best"
+    return f"{escaped(max(known, key=lambda row: row['roc_auc'])['model'])} ranks best"
 
 
 _NUMBER = st.column_config.NumberColumn

@@ -13,7 +13,7 @@ from dashboard.queries import pipeline as pipeline_queries
 from dashboard.queries import shoppers as shopper_queries
 from dashboard.queries.range import Asks, Range, stored_span
 from dashboard.remembered import RememberedDatabase
-from dashboard.words import amount, count, moment, percent
+from dashboard.words import amount, count, moment, percent, plural
 
 SLOWER = 3
 """Charts ask again so many times more seldom than the counters."""
@@ -58,7 +58,7 @@ def _counters(channel: str) -> None:
 def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> None:
     of = {name: (row["events"], row["shoppers"]) for name, row in totals.items()}
     purchases, buyers = of.get("purchase", (0, 0))
-    viewers = of.get("view", (0, 0))[1]
+    viewers = {name: row["viewers"] for name, row in totals.items()}
     latest = pipeline_queries.latest_minute(asks)
     with numbers("overview"):
         number("Events", count(sum(events for events, _ in of.values())), "Events in the time range.")
@@ -69,13 +69,13 @@ def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> N
         number("Buyers", count(buyers), "Distinct shoppers with a purchase in the range.")
         number(
             "Conversion",
-            percent(buyers / viewers if viewers else None),
-            "Distinct shoppers who bought, of those who viewed something, in the range.",
+            percent(_conversion(viewers)),
+            "Distinct shoppers who viewed something in the range: how many of them bought in it.",
         )
         number(
             "Rows a minute",
             count(latest["stored"] if latest else None),
-            "Rows scored in the latest minute of scoring, of all channels.",
+            "Rows scored in the latest whole minute of scoring, of all channels.",
         )
 
 
@@ -135,23 +135,29 @@ def _propensity(asks: Asks, span: Range, channel: str, horizon: str) -> None:
 
 
 def _funnel(asks: Asks, span: Range, channel: str) -> None:
-    shoppers = {row["event_type"]: row["shoppers"] for row in queries.totals_by_type(asks, span, channel)}
-    viewers, buyers = shoppers.get("view", 0), shoppers.get("purchase", 0)
+    viewers = {row["event_type"]: row["viewers"] for row in queries.totals_by_type(asks, span, channel)}
+    conversion = _conversion(viewers)
     with card(
-        f"{percent(buyers / viewers if viewers else None)} of those who viewed bought",
-        "Distinct shoppers with at least one such event in the range, and their share of those who viewed.",
+        "Nobody viewed anything" if conversion is None else f"{percent(conversion)} of those who viewed bought",
+        "Distinct shoppers who viewed in the range, and those of them with at least one such event in it.",
     ):
-        st.altair_chart(charts.funnel(shoppers), alt="Funnel: shoppers who viewed, carted, checked out, bought")
+        st.altair_chart(charts.funnel(viewers), alt="Funnel: shoppers who viewed, carted, checked out, bought")
+
+
+def _conversion(viewers: dict[str, int]) -> float | None:
+    """Return the share of those who viewed that bought."""
+    return viewers.get("purchase", 0) / viewers["view"] if viewers.get("view") else None
 
 
 def _segments(asks: Asks) -> None:
     rows = shopper_queries.segments(asks)
     high = next((row for row in rows if row["segment"] == "high"), None)
-    finding = (
-        f"{count(high['shoppers'])} shoppers will likely buy within 24 hours, {amount(high['value_at_stake'])} at stake"
-        if high
-        else "Nobody will likely buy within 24 hours"
-    )
+    if high:
+        finding = f"Segment high has {plural(high['shoppers'], 'shopper')}, {amount(high['value_at_stake'])} at stake"
+    elif any(row["segment"] in shopper_queries.SEGMENTS for row in rows):
+        finding = "Nobody is in segment high"
+    else:
+        finding = "No propensity within 24 hours is known"
     with card(
         finding,
         "All shoppers by their latest score; value at stake is propensity within 24 hours times the price last looked "

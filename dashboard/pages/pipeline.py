@@ -1,6 +1,6 @@
 """Pipeline: whether it keeps up, and what it refuses."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import streamlit as st
@@ -16,6 +16,8 @@ from dashboard.words import count, milliseconds, moment, plural
 
 SLOWER = 3
 """Charts ask again so many times more seldom than the counters."""
+FRESH = timedelta(minutes=3)
+"""A sample of the lag that is older is no news: a running sink takes one every few seconds."""
 
 
 def page() -> None:
@@ -45,11 +47,11 @@ def _counters() -> None:
         latest, progress, lags = queries.latest_minute(asks), queries.progress_totals(asks), queries.lag_now(asks)
         now: Row = latest or {}
         with numbers("pipeline"):
-            number("Rows / min", count(now.get("stored")), "Rows scored in the latest minute with any.")
+            number("Rows / min", count(now.get("stored")), "Rows scored in the latest whole minute with any.")
             number(
                 "Score p50",
                 milliseconds(now.get("event_to_score_p50_ms")),
-                "From the event's Kafka time to its scoring, median of the latest minute.",
+                "From the event's Kafka time to its scoring, median of that minute.",
             )
             number("Score p99", milliseconds(now.get("event_to_score_p99_ms")), "99 % are faster.")
             number(
@@ -63,11 +65,20 @@ def _counters() -> None:
                 "Duplicates", count(progress["duplicates"]), "Events sent twice: counted once. Over everything stored."
             )
             number(
-                "Dead letters", count(progress["dead_letters"]), "Records that were refused. Over everything stored."
+                "Dead letters", count(queries.dead_letters(asks)), "Records that were refused. Over everything stored."
             )
-        if latest:
-            seconds = told.settings().refresh_seconds
-            st.caption(f"Latest row scored at {moment(now['minute'])} UTC · updates every {seconds:g} s")
+        scored = [f"Latest whole minute of scoring: {moment(latest['minute'])} UTC"] if latest else []
+        updates = f"updates every {told.settings().refresh_seconds:g} s"
+        st.caption(" · ".join([*scored, _sampled(lags), updates]))
+
+
+def _sampled(lags: list[Row]) -> str:
+    """Say when the lag was sampled, or that nobody does so any more."""
+    if not lags:
+        return "no sample of the lag"
+    latest = max(row["at"] for row in lags)
+    old = datetime.now(UTC) - latest > FRESH
+    return f"no sample of the lag since {moment(latest)} UTC" if old else f"lag sampled at {moment(latest)} UTC"
 
 
 def _charts() -> None:
@@ -151,13 +162,20 @@ def _dead_letters(asks: Asks, span: Range) -> None:
 
 
 def _tables(asks: Asks) -> None:
-    progress = queries.progress(asks)
+    _progress(queries.progress(asks))
+    _recent(asks)
+
+
+def _progress(progress: list[Row]) -> None:
+    if not progress:
+        with card("Offsets"):
+            missing.nothing_here("No row is stored yet: offsets are counted from the first on.")
+        return
     with card(
         f"{plural(len(progress), 'partition')} of the events topic",
         "Each offset is a row, a dead letter, or an event that came twice; what is not stored yet counts as the last.",
     ):
         table(progress, "progress", _PROGRESS, description="Offsets of each partition and what became of them")
-    _recent(asks)
 
 
 def _recent(asks: Asks) -> None:
@@ -198,6 +216,7 @@ _LAG: dict[str, Any] = {
     "committed": _NUMBER("Committed", format="localized"),
     "end_offset": _NUMBER("End", format="localized"),
     "lag": _NUMBER("Behind", format="localized"),
+    "at": st.column_config.DatetimeColumn("Sampled (UTC)", format=_WHEN, timezone="UTC"),
 }
 _RECENT: dict[str, Any] = {
     "dead_at": st.column_config.DatetimeColumn("Refused (UTC)", format=_WHEN, timezone="UTC"),

@@ -46,7 +46,9 @@ def page() -> None:
     else:
         missing.nothing_here("No shopper passes these filters: the latest event of each counts.")
         st.button("Clear the filters", on_click=_clear)
-    if user_id:
+    if len(user_id) > bar.MAX_ID:
+        missing.nothing_here(f"No such shopper: an id has at most {count(bar.MAX_ID)} characters.")
+    elif user_id:
         timeline.show(asks, user_id, horizon)
     elif found:
         missing.nothing_here("Choose a shopper in the table, or type an id above, to see what they did and why.")
@@ -59,7 +61,7 @@ def _filters(asks: Asks, span: Range) -> Filters:
     )
     channel = bar.one_of("Channel", "channel", overview_queries.channels(asks), width=130)
     event_type = bar.one_of("Last event", "last", queries.event_types(asks), width=150)
-    search = bar.text("Search", "q", "part of a user id", width=170)
+    search = bar.text("Search", "q", "part of a user id", width=170).strip()
     exact = category if category and category in queries.matching_categories(asks, category) else ""
     if category and not exact:
         _say_matches(queries.matching_categories(asks, category))

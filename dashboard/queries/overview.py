@@ -8,21 +8,32 @@ from dashboard.queries.range import HORIZONS, Asks, Range, within, within_days
 TOP_CATEGORIES: Final = 10
 FUNNEL: Final = ("view", "cart", "checkout", "purchase")
 """Event types that are the steps to a purchase."""
+_STEP: Final = f"indexOf({list(FUNNEL)}, event_type) - 1"
 
 
 def totals_by_type(asks: Asks, span: Range, channel: str = "") -> list[Row]:
-    """Events of each type, and distinct shoppers of FUNNEL's types (0 of others, which nobody shows).
+    """Events of each type, distinct shoppers of FUNNEL's types, and those of them who viewed in the range.
 
+    Shoppers of other types, which nobody shows, are 0.
     Views events_by_hour and shoppers_by_hour. An empty channel is all.
     """
     return asks.rows(
         f"""
-        SELECT event_type, sum(v.events) AS events, any(w.shoppers) AS shoppers
+        SELECT event_type, sum(v.events) AS events, any(w.shoppers) AS shoppers, any(w.viewers) AS viewers
         FROM events_by_hour AS v
         LEFT JOIN (
-            SELECT event_type, uniqExactArray(shopper_hashes) AS shoppers
-            FROM shoppers_by_hour
-            WHERE {within("hour")} {_of(channel)} AND event_type IN {FUNNEL} GROUP BY event_type
+            SELECT event_type, countIf(bitTest(steps, {_STEP})) AS shoppers,
+                   countIf(bitTest(steps, {_STEP}) AND bitTest(steps, 0)) AS viewers
+            FROM (
+                SELECT groupBitOr(bitShiftLeft(toUInt8(1), {_STEP})) AS steps
+                FROM (
+                    SELECT event_type, arrayJoin(shopper_hashes) AS shopper FROM shoppers_by_hour
+                    WHERE {within("hour")} {_of(channel)} AND event_type IN {FUNNEL}
+                )
+                GROUP BY shopper
+            )
+            ARRAY JOIN {list(FUNNEL)} AS event_type
+            GROUP BY event_type
         ) AS w USING event_type
         WHERE {within("hour")} {_of(channel)}
         GROUP BY event_type ORDER BY events DESC LIMIT 20

@@ -41,10 +41,18 @@ def by_minute(asks: Asks, span: Range) -> list[Row]:
 
 
 def latest_minute(asks: Asks) -> Row | None:
-    """Return the last minute in which rows were scored; view pipeline_by_minute."""
+    """Return the last whole minute in which rows were scored; view pipeline_by_minute.
+
+    The newest minute is whole once its end is a minute ago: by then its rows are stored.
+    """
     rows = asks.rows(
-        f"SELECT minute, v.rows AS stored, {', '.join(DELAYS)} FROM pipeline_by_minute AS v "  # noqa: S608
-        "WHERE minute = (SELECT max(minute) FROM pipeline_by_minute)"
+        f"""
+        SELECT minute, v.rows AS stored, {", ".join(DELAYS)} FROM pipeline_by_minute AS v
+        WHERE minute = (
+            SELECT max(minute) FROM pipeline_by_minute
+            WHERE minute < (SELECT max(minute) FROM pipeline_by_minute) OR minute < now() - INTERVAL 2 MINUTE
+        )
+        """  # noqa: S608
     )
     return rows[0] if rows else None
 
@@ -82,11 +90,15 @@ def progress(asks: Asks) -> list[Row]:
 
 
 def progress_totals(asks: Asks) -> Row:
-    """Return the same of all partitions together; view source_progress."""
-    return asks.rows(
-        "SELECT sum(v.rows) AS stored, sum(v.dead_letters) AS dead_letters, sum(v.duplicates) AS duplicates "
-        "FROM source_progress AS v"
-    )[0]
+    """Return rows and duplicates of all partitions together; view source_progress."""
+    return asks.rows("SELECT sum(v.rows) AS stored, sum(v.duplicates) AS duplicates FROM source_progress AS v")[0]
+
+
+def dead_letters(asks: Asks) -> int:
+    """Refused records, over everything stored; view dead_letters_by_hour."""
+    return int(
+        asks.rows("SELECT sum(v.dead_letters) AS dead_letters FROM dead_letters_by_hour AS v")[0]["dead_letters"]
+    )
 
 
 def dead_letters_over_time(asks: Asks, span: Range) -> list[Row]:

@@ -48,6 +48,12 @@ class Range:
         first, last = sorted((first, last))
         return cls(_hour(first), _hour(last) + timedelta(hours=1))
 
+    @classmethod
+    def between(cls, since: datetime, until: datetime) -> "Range":
+        """Return the whole hours from `since` until before `until`, at least one; they may come in either order."""
+        since, until = sorted((since, until))
+        return cls.covering(since, max(since, until - timedelta(microseconds=1)))
+
     def within(self, span: Span) -> "Range":
         """Return what of it lies in the hours of `span`; itself if nothing does."""
         stored = Range.covering(span.first, span.last)

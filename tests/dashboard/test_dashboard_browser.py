@@ -189,6 +189,15 @@ def test_choices_go_to_the_address_and_on_to_the_next_page(open_page, address):
     expect(page.locator("h1").first).to_have_text("Model")
 
 
+def test_a_custom_range_is_read_whole(open_page, address):
+    page = open_page(f"{address}?range=Custom&from=2026-11-27T00:00&until=2026-11-28T00:00")
+    for label in ("From (UTC)", "Until (UTC)"):
+        box = page.get_by_test_id("stDateTimeInput").filter(has_text=label).locator("input").first
+        expect(box).to_be_visible()
+        assert box.evaluate("it => it.scrollWidth <= it.clientWidth")
+    assert "27 Nov 2026, 00:00 to 28 Nov 2026, 00:00" in page.locator("[data-testid=stMain]").inner_text()
+
+
 def test_a_chosen_row_opens_the_shoppers_timeline(open_page, address, shop):
     page = open_page(f"{address}shoppers?range=Everything&q=shopper-0000&rows=100")
     grid = page.get_by_test_id("stDataFrame").first

@@ -1,14 +1,18 @@
 """The pages in Streamlit's own test harness: over an empty and a filled database, with what a URL may ask."""
 
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import filled_shop
 import pytest
-from conftest import NASTY_NAMES, client_of, new_database
+from conftest import NASTY_NAMES, client_of, make_outcomes, new_database
 from streamlit.testing.v1 import AppTest
 
 from dashboard import told
+from dashboard.remembered import REMEMBERED_SECONDS
 from dashboard.settings import DashboardSettings, Source, Told
+from dashboard.words import moment
 
 pytestmark = [
     pytest.mark.integration,
@@ -91,6 +95,14 @@ def test_numbers_of_the_overview_are_those_of_the_rows(open_page, shop):
     assert shown["Buyers"] == f"{len(buyers):,}"
 
 
+def test_a_custom_range_ends_when_it_says(open_page, shop):
+    query = {"range": "Custom", "from": "2031-01-01T00:00", "until": "2031-01-02T00:00"}
+    page = open_page("overview", shop.source, **query)
+    assert "from 1 Jan 2031, 00:00 to 2 Jan 2031, 00:00 UTC" in texts(page)
+    page = open_page("overview", shop.source, **query | {"until": "2031-01-02T00:01"})
+    assert "from 1 Jan 2031, 00:00 to 2 Jan 2031, 01:00 UTC" in texts(page)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_time_without_data_says_so_and_offers_one_with(open_page, shop, name):
     query = {"range": "Custom", "from": "2031-01-01T00:00", "until": "2031-01-02T00:00"}
@@ -169,6 +181,76 @@ def test_one_event_of_one_shopper_and_a_model_without_a_horizon_are_enough(open_
     assert page.title[0].value == name.capitalize()
     assert "nan" not in texts(page)
     assert "nan" not in numbers(page).values()
+
+
+@pytest.fixture
+def database(clickhouse):
+    """A database with all views, to be filled."""
+    source = new_database(clickhouse)
+    yield source
+    client_of(source).command(f"DROP DATABASE {source.database}")
+
+
+def test_buyers_who_viewed_nothing_do_not_count_as_conversions(open_page, database):
+    """Seven shoppers viewed, seven others carted, six others bought; one of the viewers buys as well."""
+    rows = [{**row, "user_id": row["event_type"] + row["user_id"]} for row in filled_shop.plain_scores(20)]
+    rows.append({**rows[0], "event_type": "purchase", "event_id": "bought", "source_offset": 20})
+    filled_shop.insert(client_of(database), "scores", rows)
+    page = open_page("overview", database)
+    assert numbers(page)["Buyers"] == "7"
+    assert numbers(page)["Conversion"] == "14.3 %"
+    assert "14.3 % of those who viewed bought" in texts(page)
+
+
+@pytest.mark.parametrize("name", ["  lead", "trail ", "y" * 700, "z" * 1024])
+def test_an_id_is_taken_letter_by_letter(open_page, database, name):
+    rows = list(filled_shop.plain_scores(3))
+    users = (name, name, name.strip()[:500])
+    filled_shop.insert(
+        client_of(database), "scores", [{**row, "user_id": user} for row, user in zip(rows, users, strict=True)]
+    )
+    page = open_page("shoppers", database, user=name)
+    assert name.strip() in [text.value for text in page.text]
+    assert numbers(page)["Events"] == "2"
+
+
+def test_an_id_that_is_too_long_shows_nobody(open_page, database):
+    (row,) = filled_shop.plain_scores(1)
+    filled_shop.insert(client_of(database), "scores", [{**row, "user_id": "z" * 1024}])
+    page = open_page("shoppers", database, user="z" * 1025)
+    assert "an id has at most 1,024 characters" in texts(page)
+    assert not page.text
+
+
+def test_dead_letters_alone_are_counted(open_page, database):
+    filled_shop.insert(client_of(database), "dead_letters", filled_shop.dead_letters([]))
+    page = open_page("pipeline", database)
+    assert numbers(page)["Dead letters"] == "60"
+    assert "No row is stored yet" in texts(page)
+
+
+def test_a_lag_that_nobody_samples_any_more_says_since_when(open_page, database):
+    (*_, sample) = filled_shop.lags()
+    client, now = client_of(database), datetime.now(UTC)
+    for at, said in ((now - timedelta(minutes=10), "no sample of the lag since"), (now, "lag sampled at")):
+        filled_shop.insert(client, "consumer_lag", [{**sample, "at": f"{at.timestamp():.3f}"}])
+        assert f"{said} {moment(at)} UTC" in texts(open_page("pipeline", database, range="Everything"))
+        time.sleep(REMEMBERED_SECONDS + 1)
+
+
+def test_what_is_not_known_is_not_said(open_page, database, lonely):
+    assert "No propensity within 24 hours is known" in texts(open_page("overview", lonely))
+    rows = [{**row, "event_type": "view", "propensity_24h": 0.1} for row in filled_shop.plain_scores(3000)]
+    client = client_of(database)
+    filled_shop.insert(client, "scores", rows)
+    make_outcomes(client)
+    assert "Nobody is in segment high" in texts(open_page("overview", database))
+    assert "Not known which version ranks best" in texts(open_page("model", database))
+
+
+def test_a_segment_is_called_by_its_name(open_page, shop):
+    high = sum(row["propensity_24h"] >= 0.3 for row in {row["user_id"]: row for row in shop.rows}.values())
+    assert f"Segment high has {high} shoppers" in texts(open_page("overview", shop.source))
 
 
 def test_a_shopper_that_does_not_exist_is_said_to(open_page, shop):

@@ -1,12 +1,14 @@
 """What the pages ask, compared with what is in the raw rows."""
 
 import re
+import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import filled_shop
 import pytest
-from conftest import NASTY_NAMES
+from conftest import NASTY_NAMES, client_of, new_database
 
 import dashboard.queries
 from dashboard.clickhouse import Database
@@ -69,8 +71,8 @@ def test_events_and_shoppers_are_those_of_the_range_and_channel(shop, asks, day,
         users[row["event_type"]].add(row["user_id"])
     assert {row["event_type"]: row["events"] for row in found} == Counter(row["event_type"] for row in rows)
     steps = overview.FUNNEL
-    shown = {row["event_type"]: row["shoppers"] for row in found if row["event_type"] in steps}
-    assert shown == {name: len(of) for name, of in users.items() if name in steps}
+    shown = {row["event_type"]: (row["shoppers"], row["viewers"]) for row in found if row["event_type"] in steps}
+    assert shown == {name: (len(of), len(of & users["view"])) for name, of in users.items() if name in steps}
     assert overview.shoppers(asks, day, channel) == len({row["user_id"] for row in rows})
 
 
@@ -194,6 +196,7 @@ def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
         "json": 24, "ts": 24, "key": 12,
     }  # fmt: skip
     assert pipeline.progress_totals(asks)["stored"] == len(shop.rows)
+    assert pipeline.dead_letters(asks) == 60
     assert len(pipeline.recent_dead_letters(asks)) == 60
     assert pipeline.latest_minute(asks)["stored"] > 0
     assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
@@ -214,6 +217,23 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     assert model.evaluated_until(asks, "none", "24h") is None
     assert pipeline.latest_minute(asks) is None
     assert pipeline.lag_now(asks) == []
+    assert pipeline.dead_letters(asks) == 0
+
+
+def test_the_latest_minute_is_whole(clickhouse):
+    source = new_database(clickhouse)
+    client, asks = client_of(source), Database(source)
+    now_ms = time.time_ns() // 1_000_000
+    stored = []
+    for minutes_ago, rows in ((60, 1), (1, 2), (0, 3)):
+        scored = [
+            {**row, "event_id": f"{minutes_ago}-{row['event_id']}", "scored_at": now_ms - 60_000 * minutes_ago}
+            for row in filled_shop.plain_scores(rows)
+        ]
+        filled_shop.insert(client, "scores", scored)
+        stored.append(pipeline.latest_minute(asks)["stored"])
+    assert stored == [1, 1, 2]
+    client.command(f"DROP DATABASE {source.database}")
 
 
 def test_questions_read_views_and_never_a_table():

@@ -19,6 +19,15 @@ def test_ends_in_the_wrong_order_are_put_in_order():
     assert Range.covering(END, early) == Range.covering(early, END)
 
 
+def test_a_range_between_ends_before_the_hour_that_it_goes_until():
+    hour = datetime(2026, 1, 15, 18, tzinfo=UTC)
+    day = Range.between(hour - timedelta(days=1), hour)
+    assert day == Range(hour - timedelta(days=1), hour)
+    assert Range.between(hour, hour - timedelta(days=1)) == day
+    assert Range.between(hour, END) == Range(hour, hour + timedelta(hours=1))
+    assert Range.between(hour, hour).hours == 1
+
+
 def test_a_range_is_cut_to_what_is_stored_unless_nothing_of_it_is():
     stored = Span(END - timedelta(hours=3), END, 10)
     assert Range.last_hours(24, END).within(stored).hours == 4
