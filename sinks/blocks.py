@@ -202,7 +202,7 @@ def _stored_under(row: Record) -> tuple[Source, int]:
     """Return the coordinates that the table finds the row under: the value's, should they contradict the headers'."""
     try:
         value = _decode_coordinates(row.value() or b"")
-    except msgspec.DecodeError:  # as text, for example, which the table reads as well
+    except ValueError:  # as text, for example, which the table reads as well, or not UTF-8
         headers = dict(row.headers() or ())
         return (headers["topic"].decode(), int(headers["partition"])), int(headers["offset"])
     return (value.source_topic, value.source_partition), value.source_offset
