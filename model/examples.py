@@ -109,9 +109,23 @@ class Examples:
 def _known(history: History, part: slice, split: TimeSplit, labels: Labels) -> tuple[Booleans, ...]:
     """Return which labels are known in the training, validation and test part, and which at the end."""
     applied_ms, happened_ms = history.applied_ms[part], history.time_ms[part, None]
+    is_open = ~_foretold(history.users[part], history.time_ms[part], history.is_purchase[part])[:, None]
     return (
-        split.train(applied_ms, labels),
-        split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms),
-        split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms),
-        labels.known_by(split.end_ms),
+        split.train(applied_ms, labels) & is_open,
+        split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms) & is_open,
+        split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms) & is_open,
+        labels.known_by(split.end_ms) & is_open,
     )
+
+
+def _foretold(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Booleans:
+    """Tell which late events `(events,)` arrived after a purchase that happened after them.
+
+    The model has seen what their label asks for. It is common where the server tells of orders at once, and browsers of
+    clicks when they please.
+    """
+    first, span = time_ms.min(), np.ptp(time_ms) + 2
+    bought = (users - users[0]) * span + np.where(is_purchase, time_ms - first + 1, 0)
+    latest = np.maximum.accumulate(bought)
+    latest_before = np.concatenate([[0], latest[:-1]])
+    return np.asarray(latest_before > (users - users[0]) * span + time_ms - first + 1)

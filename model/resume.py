@@ -52,9 +52,10 @@ class KeptInDirectory:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as failure:
-            reason = str(failure).splitlines()[0]
-            raise TrainingError(f"{path} cannot be read ({reason}): start again without --resume") from None
+        except OSError as failure:
+            raise TrainingError(f"{path} cannot be read ({failure.strerror}): start again without --resume") from None
+        except (RuntimeError, EOFError, pickle.UnpicklingError):  # their text advises to load it without a check
+            raise TrainingError(f"{path} is damaged: start again without --resume") from None
         if state.pop(_FINGERPRINT, None) != self._fingerprint:
             raise TrainingError(
                 f"{self._directory} belongs to a training with other data, settings or versions: give the same ones, "

@@ -163,16 +163,16 @@ def _check(examples: Examples, horizons: Sequence[str]) -> None:
 
 
 def _remedy(examples: Examples, horizons: Sequence[str]) -> str:
+    if not examples.history.is_purchase.any():
+        return "no event at all is a purchase: is the files' --format right?"
     split = examples.split
     span_ms = split.end_ms - int(examples.history.applied_ms.min())
     if span_ms < 6 * split.purge_ms:
         days = 6 * split.purge_ms / 86_400_000
         return (
-            f"the history spans {span_ms / 86_400_000:.1f} days, and horizons {','.join(horizons)} want {days:.3g} or "
-            "more: give a longer one, or shorter --horizons"
+            f"the history spans {span_ms / 86_400_000:.1f} days, and horizons {','.join(horizons)} want {days:,.10g} "
+            "or more: give a longer one, or shorter --horizons"
         )
-    if not examples.history.is_purchase.any():
-        return "no event at all is a purchase: is the files' --format right?"
     return "give a longer history or more shoppers"
 
 

@@ -1,10 +1,12 @@
 """Segment's e-commerce calls, one a line: https://segment.com/docs/connections/spec/ecommerce/v2/.
 
 Track calls of the specification's events, also under their names of version 1 (`Viewed Product`) and in other
-spellings (`product_viewed`); every other track call, and every page and screen call, is an event of type `other`.
+spellings (`product_viewed`, `ProductViewed`); every other track call, and every page and screen call, is an event of
+type `other`.
 Calls that tell something about a shopper instead of something a shopper did (identify, group, alias) are no events.
 """
 
+import re
 from typing import Final
 
 from model.events import Event
@@ -53,6 +55,8 @@ TYPES: Final = {
     "completed order": "purchase",
     "refunded order": "refund",
 }
+_NO_LETTER: Final = re.compile(r"[^a-z]+")
+_TYPES: Final = {_NO_LETTER.sub("", name): event_type for name, event_type in TYPES.items()}
 """Canonical types by the event's name in small letters."""
 
 _OF_AN_ORDER: Final = frozenset({"checkout", "purchase", "refund"})
@@ -86,7 +90,7 @@ def _type(call: Fields) -> str:
     if kind != "track":
         return "other"
     name = required_id("event", call.get("event"))
-    return TYPES.get(name.lower().replace("_", " ").strip(), "other")
+    return _TYPES.get(_NO_LETTER.sub("", name.lower()), "other")
 
 
 def _product(event_type: str, properties: Fields) -> Fields:

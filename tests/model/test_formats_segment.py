@@ -60,6 +60,8 @@ def test_a_track_call_becomes_a_canonical_event():
         ("Video Played", "other"),
         ("Viewed Product", "view"),
         ("order_completed", "purchase"),
+        ("OrderCompleted", "purchase"),
+        ("productViewed", "view"),
         ("ORDER COMPLETED", "purchase"),
     ],
 )

@@ -165,3 +165,24 @@ def test_events_drawn_at_random_cannot_be_predicted():
     trained = train(read_history(drawn), QUICK, SMALL, ignore)
     for horizon, metrics in trained.metrics["test"].items():
         assert abs(metrics["roc_auc"] - 0.5) < 0.06, horizon
+
+
+def test_an_event_that_arrives_after_its_purchase_is_neither_learnt_nor_measured(events):
+    """A server tells of orders at once, browsers tell of clicks ten minutes late."""
+
+    def arrives(event):
+        return event.ts - 600_000 * (event.type == "purchase")
+
+    history = read_history(sorted(events, key=arrives))
+    examples = Examples.of(history, TimeSplit.of(history.applied_ms, DAY_MS), HORIZONS)
+    known = (examples.learnt | examples.validation | examples.test | examples.settled).any(axis=1)
+    foretold = 0
+    for user in range(len(history.user_ids)):
+        rows = np.flatnonzero(history.users == user)
+        for number, row in enumerate(rows):
+            before = rows[:number][history.is_purchase[rows[:number]]]
+            if (history.time_ms[before] > history.time_ms[row]).any():
+                foretold += 1
+                assert not known[row]
+    assert foretold > 50
+    assert known.mean() > 0.8

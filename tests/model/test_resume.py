@@ -94,3 +94,11 @@ def test_nothing_is_left_when_it_is_forgotten(tmp_path):
     assert kept.load("fit") == {"a": 1}
     kept.forget()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_state_is_one_line_that_says_what_to_do(tmp_path):
+    kept = KeptInDirectory(tmp_path, "same")
+    kept.save("fit", {"epoch": 1})
+    (tmp_path / "fit").write_bytes(b"garbage")
+    with pytest.raises(TrainingError, match="fit is damaged: start again without --resume$"):
+        kept.load("fit")
