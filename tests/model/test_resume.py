@@ -100,5 +100,5 @@ def test_a_damaged_state_is_one_line_that_says_what_to_do(tmp_path):
     kept = KeptInDirectory(tmp_path, "same")
     kept.save("fit", {"epoch": 1})
     (tmp_path / "fit").write_bytes(b"garbage")
-    with pytest.raises(TrainingError, match="fit is damaged: start again without --resume$"):
+    with pytest.raises(TrainingError, match=r"fit is damaged: start again without --resume$"):
         kept.load("fit")
