@@ -55,9 +55,10 @@ TYPES: Final = {
     "completed order": "purchase",
     "refunded order": "refund",
 }
+"""Canonical types by the event's name in small letters."""
 _NO_LETTER: Final = re.compile(r"[^a-z]+")
 _TYPES: Final = {_NO_LETTER.sub("", name): event_type for name, event_type in TYPES.items()}
-"""Canonical types by the event's name in small letters."""
+"""The same by the name's letters alone, however it is spelt."""
 
 _OF_AN_ORDER: Final = frozenset({"checkout", "purchase", "refund"})
 _TIMES: Final = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
