@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from model.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
+from model.calibrate import fit_calibration
 from model.checkpoint import Calibration, Checkpoint
 from model.comparison import Predictions
 from model.errors import EvaluationError
@@ -76,9 +77,15 @@ def without_text(checkpoint: Checkpoint, evaluated: Evaluated, ours: Predictions
     if not history.tokens.any():
         return []
     silent = replace(history, tokens=np.broadcast_to(np.uint16(0), history.tokens.shape))
-    about = "the same weights, the words of searches and reviews hidden from them when they score"
-    propensities = _propensities(checkpoint, silent, evaluated.rows)
-    return [Predictions(WITHOUT_TEXT, "Cartcast, words hidden", about, propensities, ours.thresholds)]
+    about = "the same weights, the words of searches and reviews hidden from them when they score, calibrated anew"
+    logits = predict_logits(checkpoint.model, silent, np.arange(len(silent)))
+    examples, calibration, thresholds = evaluated.examples, checkpoint.calibration, ours.thresholds
+    if len(rows := np.flatnonzero(examples.validation.any(axis=1))):
+        bought, known = examples.bought[rows], examples.validation[rows]
+        calibration = fit_calibration(logits[rows], bought, known, history.users[rows])
+        thresholds = _best_thresholds(calibrated(logits[rows], calibration), bought, known)
+    propensities = calibrated(logits[evaluated.rows], calibration)
+    return [Predictions(WITHOUT_TEXT, "Cartcast, words hidden", about, propensities, thresholds)]
 
 
 def fitted_baselines(

@@ -32,13 +32,22 @@ class Evaluated:
 
     @classmethod
     def of(cls, history: History, split: TimeSplit, horizons: tuple[str, ...]) -> Self:
-        """Take the split's test part. Raises EvaluationError if no label is known in it."""
+        """Take the split's test part. Raises EvaluationError if its known labels are all alike, or of one user."""
         examples = Examples.of(history, split, horizons)
         rows = np.flatnonzero(examples.test.any(axis=1))
         if not len(rows):
             raise EvaluationError(_nothing_there(history, split))
-        known = examples.test[rows]
-        return cls(examples, rows, Answers(history.users[rows], examples.bought[rows] & known, known, horizons))
+        known, users = examples.test[rows], history.users[rows]
+        bought = examples.bought[rows] & known
+        if not (bought.any(axis=0) & (known & ~bought).any(axis=0)).any():
+            some = "every one" if bought.any() else "none"
+            raise EvaluationError(
+                f"nothing to tell apart: {some} of the {len(rows):,} evaluated events is followed by a purchase, at "
+                "any horizon: give later or more events, or another time with --after"
+            )
+        if users[0] == users[-1]:
+            raise EvaluationError("all evaluated events are of one user, who says nothing of others: give more users")
+        return cls(examples, rows, Answers(users, bought, known, horizons))
 
     @property
     def history(self) -> History:

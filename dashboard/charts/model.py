@@ -16,23 +16,22 @@ PSI_ALARM: Final = 0.25
 
 MANY_HOURS: Final = 60
 """From so many hours on a line needs no points."""
-_SHARE: Final = alt.Scale(domain=[0, 1])
-"""Of charts that stand under each other: their ends are those of all propensities, not of the rows."""
 _Y_AXIS: Final[dict[str, Any]] = {"minExtent": 40, "maxExtent": 40}
 
 
 def calibration(rows: Sequence[Row]) -> AnyChart:
     """Points of bins: `mean_propensity` by `purchase_rate`, as large as `scores`; on the diagonal they are right."""
+    top = _top(rows)
     diagonal = (
-        alt.Chart(ink.data([{"x": 0, "y": 0}, {"x": 1, "y": 1}]), height=ink.HEIGHT)
+        alt.Chart(ink.data([{"x": 0, "y": 0}, {"x": top, "y": top}]), height=ink.HEIGHT)
         .mark_line(strokeDash=[4, 4], color=ink.MUTED)
-        .encode(x="x:Q", y="y:Q")
+        .encode(x=alt.X("x:Q", scale=_propensities(top)), y="y:Q")
     )
     bins = alt.Chart(ink.data(rows)).encode(
         x=alt.X(
             "mean_propensity:Q",
             title="said: mean propensity of the bin",
-            scale=_SHARE,
+            scale=_propensities(top),
             axis=alt.Axis(format=ink.PERCENT, tickCount=6),
         ),
         y=alt.Y("purchase_rate:Q", title="did buy", axis=alt.Axis(format=ink.PERCENT, **_Y_AXIS)),
@@ -57,7 +56,7 @@ def counts(rows: Sequence[Row]) -> AnyChart:
             x=alt.X(
                 "mean_propensity:Q",
                 title=None,
-                scale=_SHARE,
+                scale=_propensities(_top(rows)),
                 axis=alt.Axis(format=ink.PERCENT, tickCount=6),
             ),
             y=alt.Y(
@@ -171,3 +170,13 @@ def distribution(rows: Sequence[Row]) -> AnyChart:
             ],
         )
     )
+
+
+def _propensities(top: float) -> alt.Scale:
+    """Return the scale of charts that stand under each other: Vega must not round its end up in one of them only."""
+    return alt.Scale(domain=[0, top], nice=False)
+
+
+def _top(rows: Sequence[Row]) -> float:
+    highest = [float(max(row["mean_propensity"], row["purchase_rate"])) for row in rows]
+    return min(1.05 * max([0.05, *highest]), 1.0)
