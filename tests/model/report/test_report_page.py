@@ -1,5 +1,4 @@
 import copy
-import dataclasses
 import json
 import re
 
@@ -141,15 +140,6 @@ def test_what_is_noted_is_shown_and_harms_nobody(report):
     report["notes"] = ["<script>alert(1)</script>"]
     assert "<script" not in page_of(report, {})
     assert "&lt;script&gt;" in page_of(report, {})
-
-
-def test_one_class_leaves_blanks_and_no_curves(history, settings, checkpoint):
-    history = dataclasses.replace(history, type_codes=np.zeros_like(history.type_codes))
-    report = evaluate_checkpoint(history, checkpoint, settings, ignore)
-    page = page_of(report, {})
-    assert "<td>-</td>" in page
-    assert "nan" not in page.lower().replace("finance", "")
-    assert pictures_of(report) == {}
 
 
 def test_a_horizon_without_answers_leaves_its_panels_empty(report):
