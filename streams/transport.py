@@ -57,7 +57,7 @@ class BatchConsumer(driver.Consumer):
         Also replaces: a sleep of a second while every partition is paused. Why: they are paused until the tables are
         recovered, so the first events after each rebalance would wait for the end of that second.
 
-        Adds to: waiting for records. Why: what aiokafka hands out while a rebalance goes on or a seek is made may
+        Adds to: waiting for records. Why: what aiokafka hands out while a rebalance goes on or a seek is under way may
         begin after records that were fetched before and dropped, and the seek that brings those back comes too early
         for it: it would be taken for the next in order, and they for repeats. So it is dropped as well.
         """
@@ -66,17 +66,22 @@ class BatchConsumer(driver.Consumer):
             return {}, set()
         before, began = self._position_changes(), self.app.timings.clock()
         records, active = await super()._wait_next_records(timeout)
-        if records and before != self._position_changes():
+        if not records:
+            return records, active
+        taken = {} if self._has_moved_since(before) else await self._in_order(records)
+        if self._has_moved_since(before):
             await self.perform_seek()
             return {}, set()
-        if records:
-            records = {
-                tp: [Fetch.of(batch)] if tp.topic == self.app.source_topic and batch else batch
-                for tp, batch in records.items()
-                if await self._is_in_order(tp, batch)
-            }
-            self.app.timings.lap("fetch", began)
-        return records, active
+        self.app.timings.lap("fetch", began)
+        return taken, active
+
+    async def _in_order(self, records: Mapping[TP, list[Any]]) -> dict[TP, list[Any]]:
+        """Return the records of each partition, of a source partition as one Fetch; without those out of order."""
+        return {
+            tp: [Fetch.of(batch)] if tp.topic == self.app.source_topic and batch else batch
+            for tp, batch in records.items()
+            if await self._is_in_order(tp, batch)
+        }
 
     async def _is_in_order(self, tp: TP, batch: list[Any]) -> bool:
         """Tell whether a source partition's records are the next ones; if not, fetch again from where those are."""
@@ -153,13 +158,15 @@ class BatchConsumer(driver.Consumer):
         Why: aiokafka leaves a partition without a commit where it is, and what was fetched and dropped while the
         flow was suspended is lost. It starts at the beginning instead.
         """
-        self._seeks += 1
-        committed = await super().seek_to_committed()
-        uncommitted = [tp for tp in self.assignment() if tp.topic == self.app.source_topic and not committed.get(tp)]
-        if uncommitted:
-            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, uncommitted))
-        source = {tp for tp in self.assignment() if tp.topic == self.app.source_topic}
-        self._order.sought({tp: max(committed.get(tp) or 0, 0) for tp in source})
+        self._seeks_begun += 1
+        try:
+            committed = await super().seek_to_committed()
+            source = {tp for tp in self.assignment() if tp.topic == self.app.source_topic}
+            if uncommitted := [tp for tp in source if not committed.get(tp)]:
+                await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, uncommitted))
+            self._order.sought({tp: max(committed.get(tp) or 0, 0) for tp in source})
+        finally:
+            self._seeks_ended += 1
         return committed
 
     def lags(self) -> dict[int, int]:
@@ -167,15 +174,19 @@ class BatchConsumer(driver.Consumer):
         thread = cast("BatchConsumerThread", self._thread)
         return {tp.partition: lag for tp, lag in thread.lags().items() if tp.topic == self.app.source_topic}
 
-    def _position_changes(self) -> tuple[int, int]:
-        return self.app.consumer_generation_id, self._seeks
+    def _position_changes(self) -> tuple[int, int, int]:
+        return self.app.consumer_generation_id, self._seeks_begun, self._seeks_ended
+
+    def _has_moved_since(self, before: tuple[int, int, int]) -> bool:
+        """Tell whether positions have changed since then, or are changing now."""
+        return before != self._position_changes() or self._seeks_begun != self._seeks_ended
 
     @cached_property
     def _order(self) -> FetchOrder:
         return FetchOrder()
 
     _secured: Mapping[TP, int] = {}
-    _seeks = 0
+    _seeks_begun = _seeks_ended = 0
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):

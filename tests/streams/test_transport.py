@@ -168,6 +168,44 @@ async def test_what_was_fetched_across_a_rebalance_or_a_seek_is_dropped_and_soug
     assert message.offset == 5
 
 
+async def test_what_is_fetched_while_a_seek_is_under_way_is_dropped_even_if_it_is_next_in_order(consumer):
+    """aiokafka asks the broker for one commit after the other: a partition's position may still be the old one."""
+    consumer._thread.committed = {EVENTS: 5}
+    await consumer.perform_seek()
+    await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})  # let it be dropped, as at a rebalance
+    answers, seek = asyncio.Event(), consumer._thread.seek_to_committed
+
+    async def slow_seek():
+        await answers.wait()
+        return await seek()
+
+    consumer._thread.seek_to_committed = slow_seek
+    recovery = asyncio.create_task(consumer.perform_seek())
+    await let_others_run()
+    fetch = asyncio.create_task(messages_of(consumer, {EVENTS: [record(EVENTS, 6)]}))
+    await let_others_run()
+    answers.set()
+    assert await fetch == []
+    await recovery
+    in_order = [{EVENTS: [record(EVENTS, offset)]} for offset in (5, 6)]
+    assert [message.offset for message in await messages_of(consumer, *in_order)] == [5, 6]
+
+
+async def test_a_seek_that_begins_while_records_are_put_in_order_drops_them_too(consumer):
+    consumer._thread.committed = {EVENTS: 5, OTHER_EVENTS: 3}
+    await consumer.perform_seek()
+    seek_wait = consumer._thread.seek_wait
+
+    async def seek_meanwhile(_):
+        consumer._thread.seek_wait = seek_wait
+        await consumer.perform_seek()
+
+    consumer._thread.seek_wait = seek_meanwhile
+    behind = {EVENTS: [record(EVENTS, 9)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]}
+    assert await messages_of(consumer, behind) == []
+    assert len(await messages_of(consumer, {EVENTS: [record(EVENTS, 5)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]})) == 2
+
+
 async def test_what_begins_behind_its_place_is_dropped_and_fetched_again_from_there(consumer):
     consumer._thread.committed = {EVENTS: 5, OTHER_EVENTS: 3}
     await consumer.perform_seek()
