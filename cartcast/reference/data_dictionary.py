@@ -14,7 +14,7 @@ from sinks.migrate import LEDGER, shipped_migrations
 
 GROUPS: Final = {
     "What happens in the shop": (
-        "events_by_minute", "events_by_hour", "events_by_category", "shoppers_by_hour", "funnel_by_hour",
+        "data_span", "events_by_minute", "events_by_hour", "events_by_category", "shoppers_by_hour", "funnel_by_hour",
     ),
     "Who is about to buy": ("latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes"),
     "What the scores say": ("propensity_by_hour", "propensity_by_category", "score_distribution", "score_drift"),

@@ -51,7 +51,8 @@ def _counters(channel: str) -> None:
         _numbers(asks, span, channel, totals)
         st.caption(
             f"{moment(span.since)} to {moment(span.until)} UTC · latest event {moment(stored.last)} · "
-            f"updates every {told.settings().refresh_seconds:g} s"
+            + (f"left out: {plural(stored.beyond, 'event')} from clocks that are ahead · " if stored.beyond else "")
+            + f"updates every {told.settings().refresh_seconds:g} s"
         )
 
 

@@ -27,6 +27,8 @@ class Span:
     first: datetime
     last: datetime
     events: int
+    beyond: int = 0
+    """Events after the last, which only a wrong clock explains."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +96,23 @@ def within_days(column: str) -> str:
 
 
 def stored_span(asks: Asks) -> Span | None:
-    """Return what is stored, by event time, or None of an empty database; view events_by_minute."""
+    """Return what is stored, by event time, or None of an empty database; view data_span."""
     rows = asks.rows(
-        "SELECT min(minute) AS first, max(minute) AS last, sum(v.events) AS events FROM events_by_minute AS v"
+        """
+        SELECT fromUnixTimestamp64Milli(first_event, 'UTC') AS first,
+               fromUnixTimestamp64Milli(last_event, 'UTC') AS last,
+               events, events_beyond AS beyond
+        FROM data_span
+        """
     )
     return span_of(rows)
 
 
 def span_of(rows: list[Row]) -> Span | None:
-    """Return the one row of `first`, `last` and `events`, or None if it counts nothing."""
+    """Return the one row of a Span's fields, or None if it counts nothing."""
     if not rows or not rows[0]["events"]:
         return None
-    return Span(rows[0]["first"], rows[0]["last"], int(rows[0]["events"]))
+    return Span(**{**rows[0], "events": int(rows[0]["events"])})
 
 
 def _hour(when: datetime) -> datetime:

@@ -96,6 +96,7 @@ ALTER TABLE scores
             event_type = 'purchase',
             count(),
             sum(cityHash64(user_id, event_time, event_type, model)),
+            min(event_time),
             max(event_time)
         GROUP BY intDiv(event_time, 3600000), event_type = 'purchase'
     ),

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS outcome_work
     horizon LowCardinality(String) COMMENT 'session, 1h or 24h',
     seen Array(UInt64) COMMENT 'checksums of the rows that the outcomes depend on, see outcome_hours',
     rows UInt64 COMMENT 'rows of the hour',
-    end_of_data Int64 COMMENT 'largest event time stored when the list was made, epoch milliseconds'
+    end_of_data Int64 COMMENT 'last event of the data, see view data_span, when the list was made, epoch milliseconds'
 )
 ENGINE = MergeTree
 ORDER BY (batch, hour_number, horizon)

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS outcome_hours
     seen Array(UInt64) COMMENT 'checksums of the rows it was made from: for 1h and 24h of the hour and of the purchases that follow; for session of the hour, of it and the next, and so on, and of all that follow',
     depth UInt8 COMMENT 'which of the checksums tells whether it still holds: 5, all that follow, while a session may go on',
     rows UInt64 COMMENT 'rows of the hour',
-    end_of_data Int64 COMMENT 'largest event time stored when it was made, epoch milliseconds',
+    end_of_data Int64 COMMENT 'last event of the data, see view data_span, when it was made, epoch milliseconds',
     evaluations Array(Tuple(
         model LowCardinality(String), scores UInt64, purchases UInt64, base_rate Float64, mean_propensity Float64,
         roc_auc Nullable(Float64), pr_auc Nullable(Float64), log_loss Float64, brier Float64, ece Float64,

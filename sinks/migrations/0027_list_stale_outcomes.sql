@@ -10,6 +10,7 @@ AS
 WITH
 (SELECT max(batch) FROM outcome_work) AS last_list,
 (SELECT max(batch) FROM outcome_hours) AS last_made,
+(SELECT last_event FROM data_span) AS last_event,
 hours AS
 (
     SELECT
@@ -17,22 +18,20 @@ hours AS
         sum(counted) AS hour_rows,
         sum(checksum) AS hour_checksum,
         sumIf(counted, bought) AS purchases,
-        sumIf(checksum, bought) AS purchase_checksum,
-        max(latest) AS hour_latest
+        sumIf(checksum, bought) AS purchase_checksum
     FROM
     (
         SELECT
             intDiv(event_time, 3600000) AS hour_number,
             event_type = 'purchase' AS bought,
             count() AS counted,
-            sum(cityHash64(user_id, event_time, event_type, model)) AS checksum,
-            max(event_time) AS latest
+            sum(cityHash64(user_id, event_time, event_type, model)) AS checksum
         FROM scores
         GROUP BY hour_number, bought
     )
     GROUP BY hour_number
     UNION ALL
-    SELECT hour_number, 0, 0, 0, 0, 0
+    SELECT hour_number, 0, 0, 0, 0
     FROM outcome_hours FINAL
     WHERE notEmpty(evaluations) AND hour_number NOT IN (SELECT intDiv(event_time, 3600000) AS hour_number FROM scores GROUP BY hour_number)
     GROUP BY hour_number
@@ -41,7 +40,7 @@ bounded AS
 (
     SELECT
         *,
-        max(hour_latest) OVER () AS end_of_data,
+        last_event AS end_of_data,
         sum(hour_rows) OVER (ORDER BY hour_number ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - hour_rows AS rows_before,
         sum(hour_rows) OVER () - rows_before AS rows_from_here
     FROM hours

@@ -10,7 +10,7 @@ CREATE OR REPLACE VIEW shopper_outcomes
     known_at Int64 COMMENT 'when the horizon was over, epoch milliseconds'
 ) AS
 WITH
-    (SELECT max(event_time) FROM scores) AS end_of_data,
+    (SELECT last_event FROM data_span) AS end_of_data,
     shoppers AS
     (
         SELECT
@@ -42,4 +42,4 @@ ARRAY JOIN
         ('24h', event.6, event.1 + 86400000, event.1 + 86400000)
     ] AS each
 WHERE isFinite(each.2) AND each.4 <= end_of_data
-COMMENT 'One row per score and horizon that is over, of a shopper: did the shopper buy? Fast for WHERE user_id = ...; A purchase counts if it is strictly later than the event, and within 1h, within 24h, or in the same session (gap 30 minutes). The horizon is over when the latest stored event time is past it'
+COMMENT 'One row per score and horizon that is over, of a shopper: did the shopper buy? Fast for WHERE user_id = ...; A purchase counts if it is strictly later than the event, and within 1h, within 24h, or in the same session (gap 30 minutes). The horizon is over when the data goes on past it, see view data_span'

@@ -191,6 +191,15 @@ def database(clickhouse):
     client_of(source).command(f"DROP DATABASE {source.database}")
 
 
+def test_a_wrong_clock_moves_no_range_and_is_counted(open_page, database):
+    rows = list(filled_shop.plain_scores(20))
+    rows.append({**rows[0], "event_time": 4_080_000_000_000, "event_id": "of 2099", "source_offset": 20})
+    filled_shop.insert(client_of(database), "scores", rows)
+    page = open_page("overview", database, range="24 hours")
+    assert numbers(page)["Events"] == "20"
+    assert "left out: 1 event from clocks that are ahead" in texts(page)
+
+
 def test_buyers_who_viewed_nothing_do_not_count_as_conversions(open_page, database):
     """Seven shoppers viewed, seven others carted, six others bought; one of the viewers buys as well."""
     rows = [{**row, "user_id": row["event_type"] + row["user_id"]} for row in filled_shop.plain_scores(20)]

@@ -58,8 +58,8 @@ def test_the_stored_span_is_that_of_the_events(shop, asks):
     span = stored_span(asks)
     times = [row["event_time"] for row in shop.rows]
     assert span.events == len(shop.rows)
-    assert span.first == datetime.fromtimestamp(min(times) // 60_000 * 60, UTC)
-    assert span.last == datetime.fromtimestamp(max(times) // 60_000 * 60, UTC)
+    assert (span.first, span.last) == tuple(datetime.fromtimestamp(ms / 1000, UTC) for ms in (min(times), max(times)))
+    assert span.beyond == 0
 
 
 @pytest.mark.parametrize("channel", ["", "mail", NASTY_NAMES[0][:60]])

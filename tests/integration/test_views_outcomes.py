@@ -1,5 +1,6 @@
 """The online evaluation against model/labels.py and scikit-learn over the same rows."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -112,6 +113,35 @@ def test_a_session_that_goes_on_for_days_is_known_when_it_ends(stored):
     stored.add([bot[-1] | {"event_time": START_MS + 53 * HOUR_MS, "source_offset": 5000, "event_type": "purchase"}])
     stored.make_outcomes()
     check_by_hour(stored)
+
+
+def test_a_wrong_clock_ends_no_horizon(stored):
+    rows = random_rows(19, 800)
+    stored.add(rows)
+    year_2099 = [row | {"event_time": 4_080_000_000_000, "source_offset": 5000 + n} for n, row in enumerate(rows[:3])]
+    stored.insert(year_2099, "a wrong clock")
+    stored.make_outcomes()
+    check_by_hour(stored)
+    check_by_model(stored)
+    _, end = stored.labels()
+    times = stored.column("event_time")
+    (span,) = stored.query("SELECT * FROM data_span")
+    assert span == {"first_event": times.min(), "last_event": end, "events": 800, "events_beyond": 3}
+    assert max(row["known_at"] for row in stored.query("SELECT known_at FROM shopper_outcomes")) <= end
+
+
+@pytest.mark.parametrize(
+    ("ahead_hours", "last"),
+    [([0, 20, 40, 60], 60), ([0, 23, 45, 71], 45), ([900, 910], 910), ([-500, -100, 23], 23), ([-500, 26, 40], -500)],
+)
+def test_events_ahead_of_the_clock_count_if_those_before_them_lead_there(stored, ahead_hours, last):
+    now_hour = int(time.time() * 1000) // HOUR_MS
+    rows = random_rows(20, len(ahead_hours))
+    times = [(now_hour + hours) * HOUR_MS for hours in ahead_hours]
+    stored.add([row | {"event_time": moment} for row, moment in zip(rows, times, strict=True)])
+    (span,) = stored.query("SELECT * FROM data_span")
+    assert (span["first_event"], span["last_event"]) == (times[0], (now_hour + last) * HOUR_MS)
+    assert span["events_beyond"] == len(rows) - span["events"] == sum(hours > last for hours in ahead_hours)
 
 
 def test_an_empty_table_has_no_outcomes(stored):

@@ -1,0 +1,51 @@
+-- One shopper's wrong clock must not end every horizon and move every chart's end. Events that are more than a day ahead
+-- of the server's clock count only if they follow those before them by at most a day: a replay may run ahead of the clock.
+CREATE OR REPLACE VIEW data_span
+(
+    first_event Int64 COMMENT 'time of the first event, epoch milliseconds; 0 if there is none',
+    last_event Int64 COMMENT 'time of the last event that no wrong clock has made, epoch milliseconds',
+    events UInt64 COMMENT 'events from the first to the last',
+    events_beyond UInt64 COMMENT 'events after the last: more than a day ahead of the clock, and of all before them'
+) AS
+WITH
+hours AS
+(
+    SELECT
+        hour_number,
+        sum(counted) AS hour_events,
+        min(earliest) AS hour_first,
+        max(latest) AS hour_last
+    FROM
+    (
+        SELECT
+            intDiv(event_time, 3600000) AS hour_number,
+            event_type = 'purchase' AS bought,
+            count() AS counted,
+            min(event_time) AS earliest,
+            max(event_time) AS latest
+        FROM scores
+        GROUP BY hour_number, bought
+    )
+    GROUP BY hour_number
+),
+gaps AS
+(
+    SELECT
+        *,
+        hour_number - lagInFrame(hour_number, 1, hour_number) OVER (ORDER BY hour_number ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS gap_hours
+    FROM hours
+),
+judged AS
+(
+    SELECT
+        *,
+        max(gap_hours > 24 AND hour_number * 3600000 > toUnixTimestamp64Milli(now64(3)) + 86400000) OVER (ORDER BY hour_number) AS beyond
+    FROM gaps
+)
+SELECT
+    minIf(hour_first, NOT beyond) AS first_event,
+    maxIf(hour_last, NOT beyond) AS last_event,
+    sumIf(hour_events, NOT beyond) AS events,
+    sumIf(hour_events, beyond) AS events_beyond
+FROM judged
+COMMENT 'One row: from when until when there are events; what is known of the future ends with the last'
