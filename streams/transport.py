@@ -7,6 +7,7 @@ fails when a new Faust no longer has what an override relies on.
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Final, cast
 
@@ -14,6 +15,7 @@ import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import IllegalStateError
 from aiokafka.partitioner import murmur2
 from faust.app.base import App
 from faust.app.router import Router
@@ -34,6 +36,8 @@ from streams.timings import Timings
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0
+_NOT_ASSIGNED: Final = (IllegalStateError, AssertionError)
+"""aiokafka's refusals to seek in what a rebalance has just taken away; the rebalance ends with a seek of its own."""
 
 
 class BatchConsumer(driver.Consumer):
@@ -70,7 +74,8 @@ class BatchConsumer(driver.Consumer):
             return records, active
         taken = {} if self._has_moved_since(before) else await self._in_order(records)
         if self._has_moved_since(before):
-            await self.perform_seek()
+            with suppress(*_NOT_ASSIGNED):
+                await self.perform_seek()
             return {}, set()
         self.app.timings.lap("fetch", began)
         return taken, active
@@ -89,7 +94,8 @@ class BatchConsumer(driver.Consumer):
             return True
         place = self._order.take(tp, batch[0].offset, batch[-1].offset + 1)
         if place is not None:
-            await self._thread.seek_wait({driver.ensure_aiokafka_TP(tp): place})
+            with suppress(*_NOT_ASSIGNED):
+                await self._thread.seek_wait({driver.ensure_aiokafka_TP(tp): place})
         return place is None
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401 - Faust's signature

@@ -231,6 +231,7 @@ def pipelines(kafka: str, prefix: str, directory: Path) -> Iterator[Pipeline]:
     try:
         yield pipeline
     finally:
+        sys.stdout.write(pipeline.logs())  # seen if the test fails
         for worker in pipeline.workers:
             worker.kill()
 

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiokafka.consumer import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import IllegalStateError
 from aiokafka.producer import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from confluent_kafka import Producer
@@ -204,6 +205,30 @@ async def test_a_seek_that_begins_while_records_are_put_in_order_drops_them_too(
     behind = {EVENTS: [record(EVENTS, 9)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]}
     assert await messages_of(consumer, behind) == []
     assert len(await messages_of(consumer, {EVENTS: [record(EVENTS, 5)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]})) == 2
+
+
+@pytest.mark.parametrize("refusal", [IllegalStateError("No current assignment"), AssertionError("No partitions")])
+async def test_a_seek_that_a_rebalance_forbids_ends_no_worker(consumer, refusal):
+    async def refuse(*_):
+        raise refusal
+
+    consumer._thread.committed = {EVENTS: 5}
+    await consumer.perform_seek()
+    sought = consumer._thread.seek_to_committed
+    consumer._thread.seek_to_committed = consumer._thread.seek_wait = refuse
+    assert await messages_of(consumer, {EVENTS: [record(EVENTS, 9)]}) == []
+    handed_out = consumer._thread.getmany
+
+    async def getmany(*arguments):
+        consumer.app.consumer_generation_id += 1
+        return await handed_out(*arguments)
+
+    consumer._thread.getmany = getmany
+    assert await messages_of(consumer, {EVENTS: [record(EVENTS, 9)]}) == []
+    consumer._thread.seek_to_committed, consumer._thread.getmany = sought, handed_out
+    await consumer.perform_seek()
+    (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
+    assert message.offset == 5
 
 
 async def test_what_begins_behind_its_place_is_dropped_and_fetched_again_from_there(consumer):
