@@ -29,6 +29,7 @@ from cartcast.commands import (
 )
 from cartcast.errors import UsageError
 from cartcast.extras import missing_extra
+from cartcast.logging import leave_failures_to_us
 from model.errors import CartcastError
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def root(
     ] = False,
 ) -> None:
     """Keep what every command shares."""
+    leave_failures_to_us()
     context.obj = config
 
 

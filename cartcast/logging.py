@@ -9,7 +9,13 @@ import structlog
 from cartcast.settings import LogSettings
 
 TOLD_BY_US = ("clickhouse_connect", "urllib3")
-"""Loggers that warn of each failure which the caller gets as an exception and reports in its own words."""
+"""Loggers that tell of each failure which the caller gets as an exception and reports in its own words."""
+
+
+def leave_failures_to_us() -> None:
+    """Silence the loggers of TOLD_BY_US: a failure is one line of ours."""
+    for name in TOLD_BY_US:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
@@ -50,5 +56,4 @@ def _send_standard_library(
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for name in TOLD_BY_US:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    leave_failures_to_us()

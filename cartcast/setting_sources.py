@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml  # type: ignore[import-untyped]
 
@@ -166,12 +166,34 @@ def _listed(directory: Path) -> list[Path]:
         raise UsageError(f"{directory} is no directory that can be read: correct CARTCAST_SECRETS_DIR") from None
 
 
+class _NamedTwiceError(yaml.YAMLError):  # type: ignore[misc] # the package has no types
+    def __init__(self, name: object, line: int) -> None:
+        super().__init__()
+        self.name, self.line = name, line
+
+
+class _NamesOnce(yaml.SafeLoader):  # type: ignore[misc] # the package has no types
+    """Refuses a name that is given twice in one place, of which PyYAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names: set[str] = set()
+        for name in (name for name, _ in node.value if isinstance(name, yaml.ScalarNode)):
+            if name.value in names:
+                raise _NamedTwiceError(name.value, name.start_mark.line + 1)
+            names.add(name.value)
+        return cast("dict[Any, Any]", super().construct_mapping(node, deep))
+
+
 def _read_yaml(path: Path, named_by: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = yaml.load(path.read_bytes(), _NamesOnce)  # noqa: S506 - it is a SafeLoader
     except OSError as failure:
         reason = (failure.strerror or "").lower()
         raise UsageError(f"the settings file {path} cannot be read ({reason}): correct {named_by}") from None
+    except _NamedTwiceError as failure:
+        raise UsageError(
+            f"the settings file {path} gives {failure.name} again in line {failure.line}: keep one of the two"
+        ) from None
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         where = "" if mark is None else f", see line {mark.line + 1}"  # the text itself may hold a secret

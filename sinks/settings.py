@@ -12,7 +12,7 @@ from model.certificates import check_certificate, check_readable
 class ClickHouseSettings(BaseModel):
     """Where ClickHouse answers and as whom."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     url: str = Field(
         default="http://127.0.0.1:8123",
@@ -131,7 +131,7 @@ def as_utc(time: datetime) -> datetime:
 class SinkSettings(BaseModel):
     """Tuning of one sink process."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     block_rows: int = Field(default=20_000, gt=0, le=1_000_000, description="most rows of one insert")
     block_seconds: float = Field(default=0.5, gt=0, description="longest time a row waits for its block to fill")

@@ -40,7 +40,7 @@ class Topics(BaseModel):
 class WorkerSettings(BaseModel):
     """Tuning of one stream worker; the defaults suit a laptop and a small server alike."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     checkpoint: Path | None = Field(
         default=None, description="checkpoint directory; the one that ships with Cartcast if not given"
@@ -113,7 +113,7 @@ class WorkerSettings(BaseModel):
 class TraceSettings(BaseModel):
     """OpenTelemetry; trace headers of an event go on to its score whatever is set here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     endpoint: str = Field(
         default="",

@@ -53,6 +53,25 @@ def test_a_wrong_value_names_the_setting_what_is_allowed_and_its_source(yaml, mo
     assert refusal(file).endswith(f"(given: 'SSL2', from file {secret})")
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "line"),
+    [
+        ("worker: {linger_ms: 1}\nsink: {block_rows: 5}\nworker: {web_port: 1}", "worker", 3),
+        ("worker:\n  linger_ms: 1\n  linger_ms: 2", "linger_ms", 3),
+    ],
+)
+def test_a_setting_that_a_file_gives_twice_is_refused(yaml, text, name, line):
+    file = yaml(text)
+    assert refusal(file) == f"the settings file {file} gives {name} again in line {line}: keep one of the two"
+
+
+@pytest.mark.parametrize("setting", ["worker.drain_seconds", "sink.block_seconds", "dashboard.refresh_seconds"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_duration_is_finite(setting, value, monkeypatch):
+    monkeypatch.setenv(f"CARTCAST_{setting.replace('.', '__').upper()}", value)
+    assert f"setting {setting}: must be a number" in refusal()
+
+
 @pytest.mark.parametrize("place", [("kafka", "oauth_token_url"), ("dashboard", "worker_url")])
 def test_a_password_in_an_address_is_refused_without_showing_it(place):
     branch, name = place
