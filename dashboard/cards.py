@@ -17,13 +17,13 @@ STYLE: Final = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.2rem; max-width: 1400px; }
 [class*="st-key-numbers-"] > * { flex: 1 1 8.2rem !important; min-width: 8.2rem !important; width: auto !important; }
+[data-testid="stMetricLabel"] p { white-space: normal; }
 [data-testid="stMetric"] { padding: .6rem .8rem !important; }
 .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem !important; padding-bottom: 0 !important; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: .9rem; padding-right: .9rem; }
-  .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
-h1 { font-size: 1.35rem !important; }
+  h1 { font-size: 1.35rem !important; }
 }
 </style>
 """

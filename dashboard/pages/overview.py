@@ -161,17 +161,17 @@ def _segments(asks: Asks) -> None:
         finding = "No propensity within 24 hours is known"
     with card(
         finding,
-        "All shoppers by their latest score; value at stake is propensity within 24 hours times the price last looked "
-        "at, in the shop's currency. The page Shoppers names them.",
+        "All shoppers by their latest score: mean propensity within 24 hours, and what is at stake: it times the "
+        "price last looked at, in the shop's currency. The page Shoppers names them.",
     ):
         table(
             rows,
             "segments",
             {
-                "segment": "Segment",
-                "shoppers": st.column_config.NumberColumn("Shoppers", format="localized"),
-                "mean_propensity_24h": st.column_config.NumberColumn("Mean propensity", format="percent"),
-                "value_at_stake": st.column_config.NumberColumn("Value at stake", format="%.0f"),
+                "segment": st.column_config.TextColumn("Segment", width="small"),
+                "shoppers": st.column_config.NumberColumn("Shoppers", format="localized", width="small"),
+                "mean_propensity_24h": st.column_config.NumberColumn("Propensity", format="percent", width="small"),
+                "value_at_stake": st.column_config.NumberColumn("At stake", format="%.0f", width="small"),
             },
             description="Segments of shoppers with their value at stake",
         )

@@ -143,10 +143,10 @@ def _columns(horizon: str) -> dict[str, Any]:
         )
         if name == horizon
         else config.NumberColumn({"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent")
-        for name in bar.HORIZONS
+        for name in sorted(bar.HORIZONS, key=lambda name: name != horizon)
     }
     return {
-        "user_id": config.TextColumn("Shopper", pinned=True, width="medium"),
+        "user_id": config.TextColumn("Shopper", pinned=True, width=140),
         **propensities,
         "value_at_stake": config.NumberColumn("At stake", format="%.2f", help="Propensity within 24 hours x price"),
         "segment": config.TextColumn("Segment", width="small"),

@@ -236,7 +236,7 @@ def test_a_table_is_saved_as_csv_without_formulas(open_page, address):
     with page.expect_download() as waiting:
         page.get_by_role("button", name="CSV").first.click()
     saved = Path(waiting.value.path()).read_text("utf-8-sig").splitlines()
-    assert saved[0].startswith("user_id,propensity_session,propensity_1h,propensity_24h,value_at_stake")
+    assert saved[0].startswith("user_id,propensity_24h,propensity_session,propensity_1h,value_at_stake")
     assert saved[1].startswith("'=HYPERLINK(1),")
     assert len(saved) == 2
 
