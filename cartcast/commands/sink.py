@@ -2,7 +2,6 @@
 
 import gc
 import json
-import signal
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from cartcast.logging import configure_logging
 from cartcast.settings import Settings, load_settings
+from cartcast.stopping import stop_event
 from streams.admin import refuse_if_refused
 from streams.settings import Topics
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 LETTERS = "dead letters"
 """What the part that stores dead letters is called in the log and in metrics."""
+
+ENDING_SECONDS = 30.0
+"""How long SIGTERM may take: ten seconds to store what was read, fifteen for a commit that Kafka does not answer."""
+TOO_LATE = (
+    f"the sink was not done {ENDING_SECONDS:g} seconds after it was told to stop: ended without it; no row is lost or "
+    "doubled, what was not committed is stored by the next sink; look whether Kafka answers (`cartcast doctor`)"
+)
 
 GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for cycles: a block's records are many and in none, and each look costs as much
@@ -59,10 +66,8 @@ def sink(
     configure_logging(settings.log)
     if settings.kafka.security_protocol != "PLAINTEXT":
         refuse_if_refused(settings.kafka.client_config())
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    counts = _run(settings, stop)
+    with stop_event(ENDING_SECONDS, TOO_LATE) as stop:
+        counts = _run(settings, stop)
     if as_json:
         print(json.dumps(counts))
 
