@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+from cartcast.commands.sink import ENDING_SECONDS
 from sinks.metrics import DECLARED as SINK
 from streams.metrics import DECLARED as WORKER
 from streams.openapi import LIVE_PATH, METRICS_PATH, READY_PATH
@@ -42,6 +43,9 @@ standby: it is ready once it is in the group.
 SIGTERM makes a worker finish what it has begun, commit and exit with 0. That is over after `worker.drain_seconds`
 ({WorkerSettings().drain_seconds:g}) at the latest, also while Kafka is away: then it exits with 1. Give it
 {WorkerSettings().drain_seconds + 10:g} seconds before you kill it (Kubernetes: `terminationGracePeriodSeconds`).
+
+SIGTERM makes a sink store what it has read, commit and exit with 0; where Kafka hangs, it exits with 1 after
+{ENDING_SECONDS:g} seconds. No row is lost or stored twice.
 
 ## Traces
 An event's `traceparent` and `tracestate` headers go on to its score, word for word, whatever is set. With
