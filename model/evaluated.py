@@ -13,7 +13,7 @@ from model.errors import EvaluationError
 from model.examples import Examples
 from model.history import History
 from model.labels import Booleans, Integers, longest_horizon_ms
-from model.split import TimeSplit
+from model.split import TimeSplit, data_bounds
 
 ALL_USERS: Final = "all"
 UNSEEN_USERS: Final = "unseen"
@@ -73,9 +73,9 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
 
     Before that time lie one longest horizon with labels for validation and a sixth of what remains, as in training.
     """
-    horizon_ms, end_ms = longest_horizon_ms(checkpoint.model.config.horizons), int(history.time_ms.max())
+    horizon_ms, (first_ms, end_ms) = longest_horizon_ms(checkpoint.model.config.horizons), data_bounds(history.time_ms)
     if after_ms is not None:
-        usable_ms = max(after_ms - int(history.time_ms.min()) - 2 * horizon_ms, 0)
+        usable_ms = max(after_ms - first_ms - 2 * horizon_ms, 0)
         return TimeSplit(after_ms - horizon_ms - int(_VALIDATION_SHARE * usable_ms), after_ms, end_ms, horizon_ms)
     try:
         validation_from, test_from = (epoch_ms(checkpoint.training[name]) for name in ("validation_from", "test_from"))

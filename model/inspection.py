@@ -14,6 +14,7 @@ from model.events import EVENT_TYPES, OTHER, PURCHASE, TYPE_CODES, Event
 from model.formats import BadRow
 from model.labels import label_events
 from model.sequence import SESSION_GAP_MS
+from model.split import data_bounds
 
 QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99, "max": 1.0}
 OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "context")
@@ -187,7 +188,7 @@ def _rates(
     users: Integers, times_ms: Integers, is_purchase: npt.NDArray[np.bool_], horizons: Sequence[str]
 ) -> dict[str, HorizonRate]:
     labels = label_events(users, times_ms, is_purchase, horizons)
-    known = labels.known_by(int(times_ms.max()))
+    known = labels.known_by(data_bounds(times_ms)[1])
     rates = {}
     for number, horizon in enumerate(horizons):
         told = labels.bought[known[:, number], number]

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
 from model.labels import Labels
-from model.split import TimeSplit
+from model.split import TimeSplit, data_bounds
 
 DAY_MS = 86_400_000
 
@@ -60,3 +61,31 @@ def test_a_history_shorter_than_three_horizons_teaches_nothing():
     time_ms = np.arange(0, 3 * DAY_MS, DAY_MS // 4)
     split = TimeSplit.of(time_ms, DAY_MS)
     assert not split.train(time_ms, labels_known_after(time_ms, DAY_MS)).any()
+
+
+def times(*runs):
+    """Return so many times within one day, for each (day, count)."""
+    return np.concatenate([day * DAY_MS + np.arange(count) for day, count in runs])
+
+
+@pytest.mark.parametrize(
+    ("runs", "first", "last"),
+    [
+        ([(100, 3000)], (100, 0), (100, 2999)),
+        ([(100, 1500), (107, 1500), (30_000, 3)], (100, 0), (107, 1499)),
+        ([(2, 2), (100, 1500), (107, 1500), (30_000, 1)], (100, 0), (107, 1499)),
+        ([(100, 1500), (107, 1500), (30_000, 4)], (100, 0), (30_000, 3)),  # too many for a wrong clock
+        ([(100, 2999), (130, 1)], (100, 0), (130, 0)),  # not far enough away
+        ([(100, 1), (200, 1)], (100, 0), (200, 0)),  # too few events to tell
+        ([(100, 3000), (20_000, 1), (30_000, 2)], (100, 0), (100, 2999)),
+    ],
+)
+def test_the_data_ends_where_wrong_clocks_begin(runs, first, last):
+    shuffled = np.random.default_rng(1).permutation(times(*runs))
+    assert data_bounds(shuffled) == tuple(day * DAY_MS + number for day, number in (first, last))
+
+
+def test_one_event_of_2099_moves_no_part_of_the_history():
+    usual = np.arange(0, 20 * DAY_MS, DAY_MS // 200)
+    with_a_wrong_clock = np.append(usual, 47_000 * DAY_MS)
+    assert TimeSplit.of(with_a_wrong_clock, DAY_MS) == TimeSplit.of(usual, DAY_MS)
