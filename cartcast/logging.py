@@ -9,13 +9,13 @@ import structlog
 from cartcast.settings import LogSettings
 
 TOLD_BY_US = ("clickhouse_connect", "urllib3")
-"""Loggers that tell of each failure which the caller gets as an exception and reports in its own words."""
+"""Loggers that warn of each failure which the caller gets as an exception and reports in its own words."""
 
 
 def leave_failures_to_us() -> None:
-    """Silence the loggers of TOLD_BY_US: a failure is one line of ours."""
+    """Quieten the loggers of TOLD_BY_US: a failure is one line of ours."""
     for name in TOLD_BY_US:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:

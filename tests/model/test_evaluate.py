@@ -115,6 +115,15 @@ def test_unseen_users_have_no_event_that_was_learnt_from(history, checkpoint):
         assert history.time_ms[history.users == user].min() >= split.learnt_until_ms
 
 
+@pytest.mark.parametrize("after_days", [None, 20])
+def test_a_wrong_clock_is_not_the_end_of_what_is_evaluated(history, checkpoint, after_days):
+    after_ms = None if after_days is None else int(history.time_ms.min()) + after_days * DAY_MS
+    times = history.time_ms.copy()
+    times[len(times) // 2] = 4_080_000_000_000
+    with_wrong_clock = dataclasses.replace(history, time_ms=times)
+    assert split_of(with_wrong_clock, checkpoint, after_ms) == split_of(history, checkpoint, after_ms)
+
+
 def test_the_same_seed_gives_the_same_report(history, checkpoint, report):
     again = evaluate_checkpoint(history, checkpoint, EvaluationSettings(replicas=30, most_training_events=2000), ignore)
     assert again == report

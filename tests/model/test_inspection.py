@@ -51,6 +51,15 @@ def test_a_base_rate_leaves_out_what_the_data_cannot_tell():
     }
 
 
+def test_a_wrong_clock_makes_no_label_known():
+    rows = [event(minute / 10) for minute in range(1200)]
+    year_2099 = event((4_080_000_000_000 - START_MS) / MINUTE_MS, "v")
+    usual, with_wrong_clock = inspected(*rows).horizons, inspected(*rows, year_2099).horizons
+    assert {name: rate.known for name, rate in with_wrong_clock.items()} == {
+        name: rate.known for name, rate in usual.items()
+    }
+
+
 def test_bad_rows_are_grouped_by_reason_with_the_lines_of_the_first():
     bad = [BadRow(line, "price", f"price is wrong in {line}", b"") for line in range(10, 20)]
     found = inspected(event(0), *bad, BadRow(99, "json", "not JSON", b""))

@@ -26,6 +26,14 @@ def cartcast(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_a_clickhouse_that_is_away_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", "http://127.0.0.1:9")
+    refused = cartcast("--from-clickhouse", "--out", tmp_path / "checkpoint")
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("cartcast: the history cannot be read: ClickHouse at http://127.0.0.1:9 does not answer")
+
+
 def test_a_checkpoint_is_written_that_can_be_served(shop, tmp_path):
     out = tmp_path / "checkpoint"
     done = cartcast("--events", shop, "--format", "cartcast", "--out", out, "--epochs", 1, "--hidden-size", 8, "--json")
