@@ -29,8 +29,8 @@ from cartcast.commands import (
 )
 from cartcast.errors import UsageError
 from cartcast.extras import missing_extra
-from cartcast.logging import leave_failures_to_us
-from model.errors import CartcastError
+from service.errors import CartcastError
+from service.logging import leave_failures_to_us
 
 app = typer.Typer(
     name="cartcast",

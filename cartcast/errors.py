@@ -1,6 +1,6 @@
 """Failures of the command itself."""
 
-from model.errors import CartcastError
+from service.errors import CartcastError
 
 
 class UsageError(CartcastError):

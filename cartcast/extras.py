@@ -18,7 +18,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "explain": "demo",
 }
 """By command; the others need none."""
-_OURS: Final = frozenset({"cartcast", "dashboard", "model", "sinks", "streams"})
+_OURS: Final = frozenset({"cartcast", "dashboard", "model", "service", "sinks", "streams"})
 
 
 def missing_extra(missing: ModuleNotFoundError, arguments: Sequence[str]) -> str | None:

@@ -13,8 +13,8 @@ from clickhouse_connect.driver.httputil import get_pool_manager
 
 from dashboard.errors import DashboardError, NotMigratedError, TooSlowError, UnavailableError
 from dashboard.settings import Source
-from model.tls_failures import tls_failure
-from model.tls_probe import client_context, why_tls_fails
+from service.tls_failures import tls_failure
+from service.tls_probe import client_context, why_tls_fails
 
 CONNECT_TIMEOUT_SECONDS: Final = 3
 ANSWER_TIMEOUT_SECONDS: Final = 15

@@ -1,6 +1,6 @@
 """Why a page cannot show what it should."""
 
-from model.errors import CartcastError
+from service.errors import CartcastError
 
 
 class DashboardError(CartcastError):

@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.cards import escaped
 from dashboard.errors import DashboardError, NotMigratedError, TooSlowError, UnavailableError
+from dashboard.formatting import moment, plural
 from dashboard.queries.range import Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
-from dashboard.words import moment, plural
 
 RETRY_SECONDS: Final = 2.0
 START: Final = """

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from dashboard import told
+from dashboard import config
 from dashboard.clickhouse import Database, Parameters, Row
 from dashboard.settings import Source
 
@@ -40,7 +40,7 @@ class RememberedDatabase:
 
         The rows are shared: they are not to be changed.
         """
-        question = (told.source(), sql, tuple(sorted((parameters or {}).items())))
+        question = (config.source(), sql, tuple(sorted((parameters or {}).items())))
         database, answer = _place_of(question)
         with answer.fetching:
             asked_at = time.monotonic()

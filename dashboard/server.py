@@ -34,7 +34,7 @@ def serve(told: Told) -> None:
     check_port(told.settings)
     from streamlit.web import bootstrap  # noqa: PLC0415 - a second to load: not for a port that is taken
 
-    from dashboard.told import tell  # noqa: PLC0415
+    from dashboard.config import tell  # noqa: PLC0415
 
     tell(told)
     logging.getLogger("uvicorn.error").addFilter(is_worth_a_line)

@@ -22,12 +22,12 @@ import torch
 import xxhash
 
 from model.card import model_card
-from model.errors import CheckpointError
 from model.features import NUMERIC_FEATURES
 from model.heads import PURCHASE_CATEGORY
-from model.labels import check_horizons
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
+from model.training.labels import check_horizons
+from service.errors import CheckpointError
 
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 """The small model that ships with Cartcast, trained on simulated shoppers."""

@@ -1,7 +1,8 @@
 """From JSON bytes to columns and rejects: the acceptance rules of the event contract live here, once.
 
 A batch is decoded in one pass over its joined bytes. Only when that fails, or something in it looks odd, is each
-record looked at by itself (`model.verdict`); both ways accept the same records, which a test checks on generated input.
+record looked at by itself (`model.validate`); both ways accept the same records, which a test checks on generated
+input.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from model.batch import EventBatch, EventLike, batch_of
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
-from model.verdict import InvalidEvent, Reject, WireEvent, judge, parse_time_ms
+from model.validate import InvalidEvent, Reject, WireEvent, judge, parse_time_ms
 
 _DECODER: Final = msgspec.json.Decoder(WireEvent)
 _MAX_ID_CHARACTERS: Final = MAX_ID_BYTES // 4

@@ -16,10 +16,10 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.features import features_of
+from model.inference import Scorer, Steps
 from model.runs import Runs
 from model.sequence import REMEMBERED_IDS, RING_EVENTS
 from model.states import replay_rings
-from model.worker import Scorer, Steps
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from model.batch import EventBatch
 from model.decode import decode_each, decode_events
 from model.formats import ga4, segment
-from model.verdict import Reject
+from model.validate import Reject
 
 InputFormat = Literal["cartcast", "segment", "ga4"]
 INPUT_FORMATS: Final[tuple[InputFormat, ...]] = get_args(InputFormat)

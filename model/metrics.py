@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from model.labels import Booleans
 from model.ranking import DECISION_METRICS, METRICS, Floats, Ranking, losses_of
+from model.training.labels import Booleans
 
 UNDECIDED: Final = 0.5
 """The threshold where no event is followed by a purchase, and any is as good."""

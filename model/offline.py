@@ -13,10 +13,10 @@ from model.batch import EventBatch, batch_of
 from model.events import Event
 from model.formats import BadRow
 from model.heads import NO_HEADS, HeadNames
+from model.inference import Scorer
 from model.propensities import published
 from model.scoring import begin, finish
 from model.states import StateCodec
-from model.worker import Scorer
 
 _FILE_SOURCE: Final = 0
 """The source by which states know a history's rows; no topic's hash is expected to be 0."""

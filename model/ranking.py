@@ -11,7 +11,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.labels import Booleans, Integers
+from model.training.labels import Booleans, Integers
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from model.append import Appended, Source, append_events
 from model.batch import EventBatch
 from model.features import features_of
+from model.inference import Scored, Steps
 from model.runs import Runs
 from model.states import StateCodec, replay_rings
-from model.worker import Scored, Steps
 
 
 @dataclass(frozen=True, slots=True)

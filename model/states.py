@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from model.append import Appended, Source, append_events
 from model.batch import EventBatch
-from model.errors import CartcastError
 from model.sequence import LAYOUT, SEQUENCE, new_sequences, state_dtype
+from service.errors import CartcastError
 
 STANDARD_HORIZONS: Final = 3
 """Session, 1 h, 24 h."""

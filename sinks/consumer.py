@@ -16,13 +16,13 @@ from typing import Any, Final, cast
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from service.backoff import Patience
 from sinks.blocks import Record, insert_in_halves, insert_whole
 from sinks.dead_letters import DeadLetters
 from sinks.errors import CommitRefusedError, RowsRefusedError, UnavailableError
 from sinks.kafka import commit, committed_bookmarks, raise_if_refused, records_of
+from sinks.observe.progress import Counts, Progress
 from sinks.partition import BlockLimits, Partition
-from sinks.patience import Patience
-from sinks.progress import Counts, Progress
 from sinks.pulse import Pulse
 from sinks.table import ScoresTable
 from sinks.timed import TimedTable

@@ -6,7 +6,7 @@ UnavailableError          the world may come back: wait, then do the same again
 RowsRefusedError          at least one row of an insert cannot be stored, so none was
 """
 
-from model.errors import CartcastError
+from service.errors import CartcastError
 
 
 class SinkError(CartcastError):

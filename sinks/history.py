@@ -11,7 +11,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
-from sinks.clickhouse import connect, failures
+from service.clickhouse import connect, failures
 from sinks.errors import RowsRefusedError, SinkError, UnavailableError
 from sinks.settings import ClickHouseSettings
 from sinks.table import TABLE

@@ -12,9 +12,9 @@ import msgspec
 import structlog
 from confluent_kafka import Message
 
+from service.clickhouse import failures
 from sinks.blocks import MAX_OFFSET, Headers, Record, Rejected
 from sinks.bookmark import MAX_TOPIC_BYTES, Source
-from sinks.clickhouse import failures
 from sinks.kafka import records_of
 from sinks.partition import BlockLimits
 from sinks.settings import ClickHouseSettings

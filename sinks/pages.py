@@ -19,9 +19,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from model.health import Verdict
+from service.health import Verdict
 from sinks.errors import SinkError
-from sinks.health import Health
+from sinks.observe.health import Health
 from sinks.settings import SinkSettings
 
 METRICS_PATH: Final = "/metrics"

@@ -10,8 +10,8 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from model.health import OK
-from sinks.clickhouse import connect, failures
+from service.clickhouse import connect, failures
+from service.health import OK
 from sinks.errors import RowsRefusedError, SinkError, UnavailableError
 from sinks.settings import ClickHouseSettings
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from model.certificates import check_certificate, check_readable
+from service.certificates import check_certificate, check_readable
 
 
 class ClickHouseSettings(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 
 from model.events import Event, propensity_field
-from sinks.clickhouse import connect, failures
+from service.clickhouse import connect, failures
 from sinks.errors import RowsRefusedError, SinkError, UnavailableError
 from sinks.settings import ClickHouseSettings
 from sinks.table import TABLE

@@ -8,8 +8,8 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from model.events import propensity_field
+from service.clickhouse import connect, failures
 from sinks.bookmark import Source
-from sinks.clickhouse import connect, failures
 from sinks.settings import ClickHouseSettings
 
 log = structlog.get_logger()

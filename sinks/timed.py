@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from model.distribution import Distribution
+from service.metrics import Distribution
 from sinks.bookmark import Source
 from sinks.errors import RowsRefusedError
 from sinks.pulse import Pulse

@@ -15,30 +15,30 @@ from model.checkpoint import Checkpoint
 from model.events import score_type
 from model.explain import Explainer
 from model.heads import HeadNames
+from model.inference import InferenceWorker
 from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
-from model.worker import InferenceWorker
-from streams.access import Access
+from service.http import Access
 from streams.agents import score_events
-from streams.counts import Counts
-from streams.device_use import device_use
 from streams.fetch import Fetch
-from streams.health import Health
 from streams.joint_scoring import JointScoring
 from streams.lanes import Acknowledge, Lanes
-from streams.listener import advertised_url
-from streams.lookup import Lookup
-from streams.metrics import Readings, exposition, worker_metrics
+from streams.lookups.listener import advertised_url
+from streams.lookups.lookup import Lookup
+from streams.lookups.web import Pages, application_options, refuse
+from streams.observe.counts import Counts
+from streams.observe.device_use import device_use
+from streams.observe.health import Health
+from streams.observe.metrics import Readings, exposition, worker_metrics
+from streams.observe.restore import Restore
+from streams.observe.spans import NO_SPANS, Spans
 from streams.pipeline import Pipeline
 from streams.publisher import Publisher
-from streams.restore import Restore
 from streams.security import faust_credentials
 from streams.settings import StreamSettings, Topics
-from streams.spans import NO_SPANS, Spans
 from streams.tables import TABLE_NAME, SequenceStore
 from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSchema, KeyRouter, StoreTable
-from streams.web import Pages, application_options, refuse
 
 _CPU: Final = torch.device("cpu")
 _BEAT_SECONDS: Final = 1.0

@@ -8,7 +8,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from model.sequence import SEQUENCE
-from streams.client_log import LIBRDKAFKA
+from service.client_log import LIBRDKAFKA
 from streams.errors import StreamError
 
 _MESSAGES_PER_CALL: Final = 10_000

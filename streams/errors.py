@@ -1,6 +1,6 @@
 """Failures of the stream side that a user can act on."""
 
-from model.errors import CartcastError
+from service.errors import CartcastError
 
 
 class StreamError(CartcastError):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streams.trace_context import TraceHeaders, trace_headers
+from streams.observe.trace_context import TraceHeaders, trace_headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from model.append import Source, append_events
 from model.batch import EventBatch, concatenated
 from model.heads import Ranked
+from model.inference import InferenceWorker
 from model.scoring import finish, finish_rebuild, prepare, rebuild_steps
 from model.states import StateCodec
-from model.worker import InferenceWorker
-from streams.counts import Counts
-from streams.timings import Timings
+from streams.observe.counts import Counts
+from streams.observe.timings import Timings
 
 _GATHER_SECONDS: Final = 0.001
 _ENOUGH_EVENTS: Final = 512

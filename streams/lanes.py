@@ -16,7 +16,7 @@ import numpy.typing as npt
 from model.batch import EventBatch
 from model.events import OTHER
 from model.heads import Ranked
-from model.verdict import Reject
+from model.validate import Reject
 from streams.errors import StreamError
 from streams.fetch import Fetch
 from streams.joint_scoring import Request

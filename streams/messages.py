@@ -12,7 +12,7 @@ import numpy.typing as npt
 from model.batch import EventBatch
 from model.events import EVENT_TYPES, MakeScore, Score
 from model.propensities import published
-from model.verdict import Reject
+from model.validate import Reject
 from streams.fetch import Fetch
 from streams.publisher import Headers, Record
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streams.client_log import LIBRDKAFKA
+from service.client_log import LIBRDKAFKA
 from streams.errors import StreamError
 
 Headers = list[tuple[str, str | bytes | None]]

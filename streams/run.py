@@ -14,19 +14,19 @@ import torch
 from model.append import Source
 from model.batch import batch_of
 from model.checkpoint import Checkpoint
-from model.errors import CartcastError
 from model.events import MIN_EVENT_TIME_MS, Event
+from model.inference import InferenceWorker, Scorer
 from model.scoring import begin
 from model.states import StateCodec
-from model.worker import InferenceWorker, Scorer
+from service.errors import CartcastError
+from service.probe import Probe
 from streams.app import create_app
-from streams.listener import listen
-from streams.probe import Probe
+from streams.lookups.listener import listen
+from streams.observe.spans import open_spans
+from streams.observe.watchdog import Watchdog
 from streams.publisher import Publisher
 from streams.settings import StreamSettings
-from streams.spans import open_spans
 from streams.transport import BatchApp
-from streams.watchdog import Watchdog
 
 _SWITCH_INTERVAL_SECONDS: Final = 0.0005
 """How long a thread may keep the interpreter from others that wait; a score passes through four threads."""

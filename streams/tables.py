@@ -14,8 +14,8 @@ from faust.stores.base import Store
 from faust.types import TP
 
 from streams.changelog import PartitionReader
+from streams.observe.restore import Restore
 from streams.positions import Published, published_positions
-from streams.restore import Restore
 from streams.settings import Topics
 
 TABLE_NAME: Final = "sequences"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
-from streams.admin import TIMEOUT_SECONDS, metadata, open_admin, reason
+from service.kafka import TIMEOUT_SECONDS, metadata, open_admin, reason
 from streams.errors import StreamError
 from streams.settings import Topics
 

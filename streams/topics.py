@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streams.admin import TIMEOUT_SECONDS, Administrator, metadata, open_admin, reason, where
+from service.kafka import TIMEOUT_SECONDS, Administrator, metadata, open_admin, reason, where
 from streams.errors import StreamError
 from streams.settings import Topics
 from streams.topic_configs import BROKERS_OWN, Keeping, topic_configs

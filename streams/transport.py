@@ -28,11 +28,11 @@ from faust.types.tuples import ConsumerMessage
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
-from streams.counts import Counts
+from service.liveness import Pulse
 from streams.fetch import Fetch
+from streams.observe.counts import Counts
+from streams.observe.timings import Timings
 from streams.order import FetchOrder
-from streams.pulse import Pulse
-from streams.timings import Timings
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0

@@ -14,13 +14,13 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import chdb
-from stored_scores import random_rows
 
 from sinks.errors import SinkError
-from sinks.layout import Cluster, Layout, OneServer
-from sinks.layout_check import check_layout
-from sinks.migrate import LEDGER, shipped_migrations
+from sinks.schema.layout import Cluster, Layout, OneServer
+from sinks.schema.layout_check import check_layout
+from sinks.schema.migrate import LEDGER, shipped_migrations
 from sinks.settings import ClickHouseSettings
+from tests.stored_scores import random_rows
 
 PORT: Final = 9000
 CONFIG: Final = """<clickhouse><tcp_port>{port}</tcp_port><macros><shard>1</shard><replica>a</replica></macros>

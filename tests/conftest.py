@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cartcast.local.stack import LocalStack, local_stack
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.settings import ClickHouseSettings
 
 

@@ -24,10 +24,10 @@ from model.append import Source
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.decode import decode_events
 from model.events import Event
+from model.inference import Scorer
 from model.scoring import begin, finish
 from model.sequence import source_code
 from model.states import StateCodec
-from model.worker import Scorer
 from streams.settings import Topics
 from streams.topics import create_topics
 

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from certificates import KEY_PASSWORD, Authority
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
 from cartcast.local.kafka import KafkaNode
@@ -13,6 +12,7 @@ from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import Children
 from cartcast.settings import KafkaSettings
+from tests.certificates import KEY_PASSWORD, Authority
 
 USER = "shop"
 PASSWORD = "s3cret-sasl-password"  # noqa: S105 - nobody's

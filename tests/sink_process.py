@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cartcast.settings import Settings, load_settings
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 
 DEADLINE_SECONDS = 60.0
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from clickhouse_connect.driver.client import Client
 
-from model.labels import Labels, label_events
-from sinks.clickhouse import connect
+from model.training.labels import Labels, label_events
+from service.clickhouse import connect
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 
@@ -87,7 +87,7 @@ class Stored:
         return self.column(f"propensity_{horizon}").astype(np.float32).astype(np.float64)
 
     def labels(self) -> tuple[Labels, int]:
-        """Return what model/labels.py says of the rows, and the end of the data."""
+        """Return what model/training/labels.py says of the rows, and the end of the data."""
         _, users = np.unique(self.column("user_id"), return_inverse=True)
         times = self.column("event_time").astype(np.int64)
         return label_events(users, times, self.column("event_type") == "purchase", HORIZONS), int(times.max())

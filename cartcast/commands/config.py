@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cartcast.setting_view import as_lines, as_tree, shown_settings
 from cartcast.settings import load
+from cartcast.settings.view import as_lines, as_tree, shown_settings
 
 app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cartcast.history_source import moment_ms
+from cartcast.commands.shared.history_source import moment_ms
 from cartcast.settings import KafkaSettings, load_settings
 from streams.topics import check_topics
 

@@ -14,8 +14,8 @@ import typer
 
 from cartcast.extras import missing_package
 from cartcast.settings import Settings, load_settings
-from model.certificates import check_certificate
-from model.errors import CartcastError
+from service.certificates import check_certificate
+from service.errors import CartcastError
 
 Check: TypeAlias = Callable[[Settings], str]
 """Returns what it found, or raises CartcastError that says what to do."""
@@ -107,7 +107,7 @@ def _topics(settings: Settings) -> str:
 
 
 def _clickhouse(settings: Settings) -> str:
-    from sinks.clickhouse import connect  # noqa: PLC0415 - loads the ClickHouse client
+    from service.clickhouse import connect  # noqa: PLC0415 - loads the ClickHouse client
     from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - with it
 
     try:
@@ -143,7 +143,7 @@ def _checkpoint(settings: Settings) -> str:
 def _horizons(settings: Settings) -> str:
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - loads torch
     from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.horizons import without_column  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.schema.horizons import without_column  # noqa: PLC0415 - loads the ClickHouse client
 
     predicted = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config.horizons
     try:
@@ -159,7 +159,7 @@ def _horizons(settings: Settings) -> str:
 
 
 def _device(settings: Settings) -> str:
-    from model.worker import select_device  # noqa: PLC0415 - loads torch
+    from model.inference import select_device  # noqa: PLC0415 - loads torch
 
     return f"{settings.worker.device} is {select_device(settings.worker.device)}"
 

@@ -10,8 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cartcast.errors import UsageError
-from cartcast.history_source import (
+from cartcast.commands.shared.history_source import (
     EventsOption,
     FromClickHouse,
     HistorySource,
@@ -21,12 +20,13 @@ from cartcast.history_source import (
     history_source,
     moment_ms,
 )
+from cartcast.commands.shared.progress import progress_bar
+from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.progress import progress_bar
 
 if TYPE_CHECKING:
-    from model.evaluate import EvaluationSettings
-    from model.history import History
+    from model.evaluation.evaluate import EvaluationSettings
+    from model.training.history import History
 
 EXIT_INTERRUPTED = 130
 
@@ -65,7 +65,7 @@ def evaluate(
 
     Example: cartcast evaluate --events history.csv.gz --format taobao --checkpoint checkpoints/shop --out report
     """
-    from model.evaluate import EvaluationSettings  # noqa: PLC0415 - torch is slow to import
+    from model.evaluation.evaluate import EvaluationSettings  # noqa: PLC0415 - torch is slow to import
 
     _check_destination(out)
     source = history_source(
@@ -92,7 +92,7 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
     import torch  # noqa: PLC0415 - slow to import
 
     from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next one does
-    from model.evaluate import evaluate_checkpoint  # noqa: PLC0415
+    from model.evaluation.evaluate import evaluate_checkpoint  # noqa: PLC0415
 
     torch.set_num_threads(settings.threads)
     checkpoint = load_checkpoint(directory)
@@ -102,7 +102,7 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
 
 
 def _read(source: HistorySource) -> "History":
-    from model.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
+    from model.training.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
 
     with progress_bar("read", source.total) as advance:
         history = read_history(source.rows(lambda done: advance(done, "")))
@@ -126,7 +126,7 @@ def _check_destination(out: Path | None) -> None:
 
 
 def _write(report: dict[str, Any], out: Path) -> None:
-    from model.report import write_report  # noqa: PLC0415 - its pictures are slow to import
+    from model.evaluation.report import write_report  # noqa: PLC0415 - its pictures are slow to import
 
     try:
         write_report(report, out)
@@ -153,7 +153,7 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
 
 def _table(report: dict[str, Any], horizon: str) -> Table:
     """Show a horizon's metrics over all users, a line a model."""
-    from model.report.words import METRIC_TITLES, horizon_title, number, short_title  # noqa: PLC0415 - as numpy, slow
+    from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, number, short_title  # noqa: PLC0415 - as numpy, slow
 
     names = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
     measured = report["slices"]["all"]["models"]

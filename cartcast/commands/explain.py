@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 
 from cartcast.errors import LookUpError, UsageError
-from cartcast.logging import configure_logging
 from cartcast.settings import LogSettings, Settings, load_settings
-from model.errors import CartcastError
+from service.errors import CartcastError
+from service.logging import configure_logging
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 if TYPE_CHECKING:
-    from cartcast.explanation_source import Explained
+    from cartcast.commands.shared.explanation_source import Explained
 
 _DEFAULT_HORIZON = "24h"
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
@@ -52,7 +52,7 @@ def explain(
     if as_json:
         print(msgspec.json.encode(_as_object(explained)).decode())
     else:
-        from cartcast.explanation_view import draw  # noqa: PLC0415 - only this command draws it
+        from cartcast.commands.shared.explanation_view import draw  # noqa: PLC0415 - only this command draws it
 
         Console(highlight=False).print(draw(explained, chosen))
 
@@ -78,7 +78,7 @@ def _explained(
     settings: Settings, user: str, event: str | None, url: str | None, checkpoint: Path | None
 ) -> "Explained":
     # It imports ClickHouse's client, which then sets the levels of loggers.
-    from cartcast.explanation_source import Explained, ask_worker, explain_rows, items_of  # noqa: PLC0415
+    from cartcast.commands.shared.explanation_source import Explained, ask_worker, explain_rows, items_of  # noqa: PLC0415
 
     configure_logging(LogSettings(level="error"))  # libraries would tell what this command says in one line
     if checkpoint is not None:

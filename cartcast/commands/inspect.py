@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from cartcast.commands.shared.event_files import EventFiles
+from cartcast.commands.shared.format_option import FormatName
+from cartcast.commands.shared.progress import progress_bar
 from cartcast.errors import UsageError
-from cartcast.event_files import EventFiles
-from cartcast.format_option import FormatName
-from cartcast.progress import progress_bar
 
 if TYPE_CHECKING:
-    from model.inspection import Inspection
+    from model.formats.inspection import Inspection
 
 _DAY_MS: Final = 86_400_000
 _DAY: Final = datetime.timedelta(days=1)
@@ -40,7 +40,7 @@ def inspect(
 
     Example: cartcast inspect history.csv.gz --format taobao
     """
-    from model.inspection import notes_on  # noqa: PLC0415 - numpy and the labels are slow to import
+    from model.formats.inspection import notes_on  # noqa: PLC0415 - numpy and the labels are slow to import
 
     event_files = EventFiles(files, format_name, strict=strict)
     found = _inspect(event_files, horizons.split(","))
@@ -58,8 +58,8 @@ def inspect(
 
 
 def _inspect(files: EventFiles, horizons: list[str]) -> "Inspection":
-    from model.inspection import inspect_rows  # noqa: PLC0415 - numpy and the labels are slow to import
-    from model.labels import SESSION, horizon_ms  # noqa: PLC0415
+    from model.formats.inspection import inspect_rows  # noqa: PLC0415 - numpy and the labels are slow to import
+    from model.training.labels import SESSION, horizon_ms  # noqa: PLC0415
 
     try:
         too_long = [one for one in horizons if one != SESSION and horizon_ms(one) > _LONGEST_HORIZON_MS]

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from cartcast.horizon_names import horizon_names
-from cartcast.logging import configure_logging
+from cartcast.commands.shared.horizon_names import horizon_names
 from cartcast.settings import load_settings
+from service.logging import configure_logging
 
 
 def migrate(
@@ -27,9 +27,9 @@ def migrate(
 
     Example: cartcast migrate --url http://127.0.0.1:8123
     """
-    from sinks.horizons import add_columns  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.migrate import migrate as apply_migrations  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.migrate import script  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.schema.horizons import add_columns  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.schema.migrate import migrate as apply_migrations  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.schema.migrate import script  # noqa: PLC0415 - loads the ClickHouse client
 
     names = horizon_names(horizons) if horizons is not None else ()
     flags = {"url": url, "database": database}

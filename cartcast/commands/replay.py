@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from cartcast.commands.shared.event_files import EventFiles
+from cartcast.commands.shared.format_option import FormatName
+from cartcast.commands.shared.progress import progress_bar
 from cartcast.errors import UsageError
-from cartcast.event_files import EventFiles
-from cartcast.format_option import FormatName
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.progress import progress_bar
 from cartcast.settings import load_settings
-from model.errors import FormatError
+from service.errors import FormatError
 from streams.replay import EventProducer, Replay, Replayed, Schedule, at_once, at_rate, at_speed
 from streams.topics import check_topics
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cartcast.errors import UsageError
-from cartcast.history_source import (
+from cartcast.commands.shared.history_source import (
     EventsOption,
     FromClickHouse,
     HistorySource,
@@ -20,9 +19,10 @@ from cartcast.history_source import (
     Until,
     history_source,
 )
+from cartcast.commands.shared.progress import progress_bar
+from cartcast.commands.shared.score_file import check_score_file, score_file
+from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.progress import progress_bar
-from cartcast.score_file import check_score_file, score_file
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
@@ -79,9 +79,9 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
 
     from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next ones do
     from model.heads import HeadNames  # noqa: PLC0415
+    from model.inference import Scorer, select_device  # noqa: PLC0415
     from model.offline import OfflineScoring  # noqa: PLC0415
     from model.states import StateCodec  # noqa: PLC0415
-    from model.worker import Scorer, select_device  # noqa: PLC0415
 
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)

@@ -11,10 +11,10 @@ from typing import Annotated, BinaryIO
 import msgspec
 import typer
 
+from cartcast.commands.shared.history_source import moment_ms
+from cartcast.commands.shared.progress import Advance, progress_bar
 from cartcast.errors import UsageError
-from cartcast.history_source import moment_ms
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.progress import Advance, progress_bar
 from model.simulator import SimulationSettings
 from model.simulator import simulate as simulated_events
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cartcast.logging import configure_logging
 from cartcast.settings import Settings, load_settings
-from cartcast.stopping import stop_event
-from streams.admin import refuse_if_refused
+from service.kafka import refuse_if_refused
+from service.logging import configure_logging
+from service.stopping import stop_event
 from streams.settings import Topics
 
 if TYPE_CHECKING:
-    from sinks.companions import Companions, Run
     from sinks.consumer import Sink
-    from sinks.lag_table import LagRecorder
+    from sinks.observe.background import Companions, Run
+    from sinks.observe.lag_table import LagRecorder
+    from sinks.observe.samples import Sampler
     from sinks.probe import Probe
-    from sinks.samples import Sampler
 
 LETTERS = "dead letters"
 """What the part that stores dead letters is called in the log and in metrics."""
@@ -78,9 +78,9 @@ def _given(**flags: object) -> dict[str, object]:
 
 def _run(settings: Settings, stop: Event) -> dict[str, int]:
     """Compose the sink of its parts and run it until `stop` is set; returns what it did."""
-    from sinks.companions import Companions  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.health import Health  # noqa: PLC0415
-    from sinks.metrics import sink_metrics  # noqa: PLC0415
+    from sinks.observe.background import Companions  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.observe.health import Health  # noqa: PLC0415
+    from sinks.observe.metrics import sink_metrics  # noqa: PLC0415
     from sinks.pages import Pages, serving  # noqa: PLC0415
 
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -134,8 +134,8 @@ def _groups(topics: Topics) -> dict[str, str]:
 
 def _lag(settings: Settings) -> "LagRecorder | None":
     """Return what samples consumer lag; None if the settings turn it off."""
-    from sinks.lag import LagSampler  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.lag_table import LagRecorder  # noqa: PLC0415
+    from sinks.observe.lag import LagSampler  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.observe.lag_table import LagRecorder  # noqa: PLC0415
 
     if not settings.sink.lag_seconds:
         return None
@@ -146,7 +146,7 @@ def _lag(settings: Settings) -> "LagRecorder | None":
 
 def _samples(settings: Settings) -> "Sampler | None":
     """Return what asks ClickHouse for what only metrics show; None if nobody sees them, or the settings turn it off."""
-    from sinks.samples import Sampler  # noqa: PLC0415 - loads the ClickHouse client
+    from sinks.observe.samples import Sampler  # noqa: PLC0415 - loads the ClickHouse client
 
     if not (settings.sink.metrics_port and settings.sink.sample_seconds):
         return None

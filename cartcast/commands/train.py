@@ -9,9 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cartcast.errors import UsageError
-from cartcast.head_names import head_names
-from cartcast.history_source import (
+from cartcast.commands.shared.head_names import head_names
+from cartcast.commands.shared.history_source import (
     EventsOption,
     FromClickHouse,
     HistorySource,
@@ -20,15 +19,16 @@ from cartcast.history_source import (
     Until,
     history_source,
 )
-from cartcast.horizon_names import horizon_names
+from cartcast.commands.shared.horizon_names import horizon_names
+from cartcast.commands.shared.progress import progress_bar
+from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.progress import progress_bar
 
 if TYPE_CHECKING:
-    from model.history import History
     from model.lstm import LSTMConfig
-    from model.resume import KeptInDirectory
-    from model.train import Trained, TrainingSettings
+    from model.training.history import History
+    from model.training.resume import KeptInDirectory
+    from model.training.train import Trained, TrainingSettings
 
 EXIT_INTERRUPTED = 130
 
@@ -84,7 +84,7 @@ def train(
         strict=strict,
     )
     from model.lstm import LSTMConfig  # noqa: PLC0415 - torch is slow to import
-    from model.train import TrainingSettings  # noqa: PLC0415
+    from model.training.train import TrainingSettings  # noqa: PLC0415
 
     settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads, refit=refit)
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
@@ -116,8 +116,8 @@ def _unwritable(out: Path, failure: OSError) -> UsageError:
 
 
 def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) -> "History":
-    from model.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
-    from model.storage import Storage  # noqa: PLC0415
+    from model.training.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
+    from model.training.storage import Storage  # noqa: PLC0415
 
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
@@ -135,7 +135,7 @@ def _kept(
     out: Path, history: "History", settings: "TrainingSettings", config: "LSTMConfig", *, resume: bool
 ) -> "KeptInDirectory":
     """Return what this training goes on from: nothing, unless it is to be resumed."""
-    from model.resume import KeptInDirectory, fingerprint  # noqa: PLC0415 - torch is slow to import
+    from model.training.resume import KeptInDirectory, fingerprint  # noqa: PLC0415 - torch is slow to import
 
     kept = KeptInDirectory(out.parent / f".{out.name}.training", fingerprint(history, settings, config))
     if resume and not kept.exists():
@@ -149,8 +149,8 @@ def _kept(
 def _train(
     history: "History", settings: "TrainingSettings", config: "LSTMConfig", device: str, kept: "KeptInDirectory"
 ) -> "Trained":
-    from model.train import train as train_model  # noqa: PLC0415 - torch is slow to import
-    from model.worker import select_device  # noqa: PLC0415
+    from model.inference import select_device  # noqa: PLC0415
+    from model.training.train import train as train_model  # noqa: PLC0415 - torch is slow to import
 
     with progress_bar("train", 1.0) as advance:
         return train_model(history, settings, config, advance, device=select_device(device), kept=kept)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cartcast.logging import configure_logging
 from cartcast.settings import given, load_settings
+from service.logging import configure_logging
 
 
 def worker(
@@ -29,7 +29,7 @@ def worker(
     configure_logging(settings.log)
     # torch and Faust take seconds to import: only this command pays for them
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415
-    from model.worker import select_device  # noqa: PLC0415
+    from model.inference import select_device  # noqa: PLC0415
     from streams.run import run_worker  # noqa: PLC0415
     from streams.settings import StreamSettings  # noqa: PLC0415
     from streams.topics import check_topics, topic_identity  # noqa: PLC0415

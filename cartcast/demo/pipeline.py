@@ -12,7 +12,7 @@ from cartcast.demo.warm_up import warm_up
 from cartcast.local.processes import Child, wait_until_ready
 from cartcast.local.stack import LocalStack, Report, local_stack
 from cartcast.settings import Settings, load_settings
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics, unused_prefix
 
 READY_TIMEOUT_SECONDS = 120.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-from sinks.clickhouse import connect, failures
+from service.clickhouse import connect, failures
 from sinks.errors import SinkError, UnavailableError
 from sinks.settings import ClickHouseSettings
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from model.errors import CartcastError
 from model.events import Event
+from service.errors import CartcastError
 from streams.replay import EventProducer, Replay, Schedule
 from streams.settings import Topics
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from sinks.migrate import LEDGER, shipped_migrations
+from sinks.schema.migrate import LEDGER, shipped_migrations
 
 GROUPS: Final = {
     "What happens in the shop": (
@@ -37,9 +37,9 @@ GROUPS: Final = {
 _INTRODUCTION: Final = """# Data dictionary
 
 What ClickHouse holds, as the tables and views themselves say it (`SHOW CREATE TABLE`, `system.columns`). Written by
-`make reference` from `sinks/migrations`; do not edit. Times are UTC. Horizons are named `session`, `1h` and `24h`;
-of further horizons (`cartcast migrate --horizons`) the table has the propensities, the views of outcomes, distribution
-and drift do not. Dashboards read views, never `scores`.
+`make reference` from `sinks/schema/migrations`; do not edit. Times are UTC. Horizons are named `session`, `1h` and
+`24h`; of further horizons (`cartcast migrate --horizons`) the table has the propensities, the views of outcomes,
+distribution and drift do not. Dashboards read views, never `scores`.
 """
 _TABLES: Final = "SELECT name, comment, engine FROM system.tables WHERE database = 'cartcast' FORMAT JSONEachRow"
 _COLUMNS: Final = (

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import NODEFAULT, structs
 
 from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
-from model.verdict import WireEvent
+from model.validate import WireEvent
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

@@ -9,7 +9,7 @@ from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
 from cartcast.reference.json_text import json_text
 from cartcast.reference.score_schema import score_schema
-from streams.openapi import openapi_document
+from streams.lookups.openapi import openapi_document
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/contracts/event.schema.json": json_text(event_schema),

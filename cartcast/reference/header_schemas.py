@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 
 from cartcast.reference.event_schema import DIALECT, Schema
-from model.verdict import Reject, WireEvent
+from model.validate import Reject, WireEvent
 from streams.fetch import Fetch
 from streams.messages import coordinates, dead_letter_records
-from streams.trace_context import TRACEPARENT, TRACESTATE
+from streams.observe.trace_context import TRACEPARENT, TRACESTATE
 
 REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key")
 """The kinds of damage that are no single field's fault."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from cartcast.commands.sink import ENDING_SECONDS
-from sinks.metrics import DECLARED as SINK
-from streams.metrics import DECLARED as WORKER
-from streams.openapi import LIVE_PATH, METRICS_PATH, READY_PATH
+from sinks.observe.metrics import DECLARED as SINK
+from streams.lookups.openapi import LIVE_PATH, METRICS_PATH, READY_PATH
+from streams.observe.metrics import DECLARED as WORKER
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 _SUFFIXES: Final = {"counter": "_total", "info": "_info"}

@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from cartcast.setting_fields import SettingField, branches, setting_fields
 from cartcast.settings import Settings
+from cartcast.settings.fields import SettingField, branches, setting_fields
 
 _INTRODUCTION: Final = """# Settings
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import altair as alt
 
-from dashboard.charts import ink
-from dashboard.charts.ink import AnyChart
+from dashboard.charts import theme
+from dashboard.charts.theme import AnyChart
 from dashboard.clickhouse import Row
 
 PSI_WATCH: Final = 0.1
@@ -23,20 +23,20 @@ def calibration(rows: Sequence[Row]) -> AnyChart:
     """Points of bins: `mean_propensity` by `purchase_rate`, as large as `scores`; on the diagonal they are right."""
     top = _top(rows)
     diagonal = (
-        alt.Chart(ink.data([{"x": 0, "y": 0}, {"x": top, "y": top}]), height=ink.HEIGHT)
-        .mark_line(strokeDash=[4, 4], color=ink.MUTED)
+        alt.Chart(theme.data([{"x": 0, "y": 0}, {"x": top, "y": top}]), height=theme.HEIGHT)
+        .mark_line(strokeDash=[4, 4], color=theme.MUTED)
         .encode(x=alt.X("x:Q", scale=_propensities(top)), y="y:Q")
     )
-    bins = alt.Chart(ink.data(rows)).encode(
+    bins = alt.Chart(theme.data(rows)).encode(
         x=alt.X(
             "mean_propensity:Q",
             title="said: mean propensity of the bin",
             scale=_propensities(top),
-            axis=alt.Axis(format=ink.PERCENT, tickCount=6),
+            axis=alt.Axis(format=theme.PERCENT, tickCount=6),
         ),
-        y=alt.Y("purchase_rate:Q", title="did buy", axis=alt.Axis(format=ink.PERCENT, **_Y_AXIS)),
+        y=alt.Y("purchase_rate:Q", title="did buy", axis=alt.Axis(format=theme.PERCENT, **_Y_AXIS)),
     )
-    points = bins.mark_circle(color=ink.ACCENT, opacity=0.85).encode(
+    points = bins.mark_circle(color=theme.ACCENT, opacity=0.85).encode(
         size=alt.Size("scores:Q", legend=None, scale=alt.Scale(range=[30, 500])),
         tooltip=[
             alt.Tooltip("mean_propensity:Q", title="Propensity", format=".2%"),
@@ -44,20 +44,20 @@ def calibration(rows: Sequence[Row]) -> AnyChart:
             alt.Tooltip("scores:Q", title="Scores", format=","),
         ],
     )
-    return diagonal + bins.mark_line(color=ink.ACCENT, opacity=0.5) + points
+    return diagonal + bins.mark_line(color=theme.ACCENT, opacity=0.5) + points
 
 
 def counts(rows: Sequence[Row]) -> AnyChart:
     """Bars of bins: `mean_propensity`, on the axis of `calibration`, by `scores`."""
     return (
-        alt.Chart(ink.data(rows), height=80)
-        .mark_bar(color=ink.MUTED, width=8)
+        alt.Chart(theme.data(rows), height=80)
+        .mark_bar(color=theme.MUTED, width=8)
         .encode(
             x=alt.X(
                 "mean_propensity:Q",
                 title=None,
                 scale=_propensities(_top(rows)),
-                axis=alt.Axis(format=ink.PERCENT, tickCount=6),
+                axis=alt.Axis(format=theme.PERCENT, tickCount=6),
             ),
             y=alt.Y(
                 "scores:Q",
@@ -76,14 +76,14 @@ def counts(rows: Sequence[Row]) -> AnyChart:
 def share_curve(rows: Sequence[Row], x: str, y: str, titles: tuple[str, str], chance: Sequence[Row]) -> AnyChart:
     """Return a curve of shares over shares (ROC, PR, gain) beside what chance gives, whose rows have `x` and `y`."""
     dashed = (
-        alt.Chart(ink.data(chance), height=ink.HEIGHT)
-        .mark_line(strokeDash=[4, 4], color=ink.MUTED)
+        alt.Chart(theme.data(chance), height=theme.HEIGHT)
+        .mark_line(strokeDash=[4, 4], color=theme.MUTED)
         .encode(x=alt.X("x:Q", scale=alt.Scale(domain=[0, 1])), y=alt.Y("y:Q", scale=alt.Scale(domain=[0, 1])))
     )
     ordered = sorted(rows, key=lambda row: row["threshold"])
     line = (
-        alt.Chart(ink.data(ordered))
-        .mark_line(color=ink.ACCENT, strokeWidth=2)
+        alt.Chart(theme.data(ordered))
+        .mark_line(color=theme.ACCENT, strokeWidth=2)
         .encode(
             x=alt.X(f"{x}:Q", title=titles[0], axis=alt.Axis(format="~%", tickCount=5)),
             y=alt.Y(f"{y}:Q", title=titles[1], axis=alt.Axis(format="~%", tickCount=5)),
@@ -103,19 +103,19 @@ def share_curve(rows: Sequence[Row], x: str, y: str, titles: tuple[str, str], ch
 def metric_over_time(rows: Sequence[Row], name: str, title: str, rules: dict[float, str] | None = None) -> AnyChart:
     """Line: `hour` by one metric, with dashed lines at some heights; hours without a value are gaps."""
     tips: list[Any] = [
-        ink.time_tip("hour", "Hour (UTC)"),
+        theme.time_tip("hour", "Hour (UTC)"),
         alt.Tooltip(f"{name}:Q", title=title, format=".3f"),
         alt.Tooltip("scores:Q", title="Scores", format=","),
     ]
     line = (
-        alt.Chart(ink.data(rows), height=ink.HEIGHT)
-        .mark_line(color=ink.ACCENT, point={"size": 25, "color": ink.ACCENT} if len(rows) < MANY_HOURS else False)
-        .encode(x=ink.time_axis("hour"), y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)), tooltip=tips)
+        alt.Chart(theme.data(rows), height=theme.HEIGHT)
+        .mark_line(color=theme.ACCENT, point={"size": 25, "color": theme.ACCENT} if len(rows) < MANY_HOURS else False)
+        .encode(x=theme.time_axis("hour"), y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)), tooltip=tips)
     )
     if not rules:
         return line
     marks = (
-        alt.Chart(ink.data([{"y": height, "color": color} for height, color in rules.items()]))
+        alt.Chart(theme.data([{"y": height, "color": color} for height, color in rules.items()]))
         .mark_rule(strokeDash=[4, 4])
         .encode(y="y:Q", color=alt.Color("color:N", scale=None))
     )
@@ -126,16 +126,16 @@ def said_and_did(rows: Sequence[Row]) -> AnyChart:
     """Lines: `hour` by `mean_propensity` and `base_rate`."""
     named = {"mean_propensity": "said", "base_rate": "did buy"}
     long = [{"hour": row["hour"], "what": words, "share": row[name]} for row in rows for name, words in named.items()]
-    palette = {"said": ink.ACCENT, "did buy": ink.MUTED}
+    palette = {"said": theme.ACCENT, "did buy": theme.MUTED}
     return (
-        alt.Chart(ink.data(long), height=ink.HEIGHT)
+        alt.Chart(theme.data(long), height=theme.HEIGHT)
         .mark_line(strokeWidth=2, point=len(rows) < 3)
         .encode(
-            x=ink.time_axis("hour"),
-            y=alt.Y("share:Q", title=None, axis=alt.Axis(format=ink.PERCENT, tickCount=4)),
-            color=ink.colors(palette, "what", list(palette)),
+            x=theme.time_axis("hour"),
+            y=alt.Y("share:Q", title=None, axis=alt.Axis(format=theme.PERCENT, tickCount=4)),
+            color=theme.colors(palette, "what", list(palette)),
             tooltip=[
-                ink.time_tip("hour", "Hour (UTC)"),
+                theme.time_tip("hour", "Hour (UTC)"),
                 alt.Tooltip("what:N", title=" "),
                 alt.Tooltip("share:Q", title="Share", format=".2%"),
             ],
@@ -150,17 +150,17 @@ def distribution(rows: Sequence[Row]) -> AnyChart:
         totals[row["model"]] = totals.get(row["model"], 0) + row["scores"]
     shares = [{**row, "share": row["scores"] / totals[row["model"]]} for row in rows]
     return (
-        alt.Chart(ink.data(shares), height=ink.HEIGHT)
+        alt.Chart(theme.data(shares), height=theme.HEIGHT)
         .mark_line(interpolate="step-after", strokeWidth=2)
         .encode(
-            x=alt.X("lower:Q", title="propensity", axis=alt.Axis(format=ink.PERCENT, tickCount=6)),
+            x=alt.X("lower:Q", title="propensity", axis=alt.Axis(format=theme.PERCENT, tickCount=6)),
             y=alt.Y(
                 "share:Q",
                 title="share of scores",
                 scale=alt.Scale(type="sqrt"),
-                axis=alt.Axis(format=ink.PERCENT, tickCount=5),
+                axis=alt.Axis(format=theme.PERCENT, tickCount=5),
             ),
-            color=ink.series("model", [row["model"] for row in rows]),
+            color=theme.series("model", [row["model"] for row in rows]),
             tooltip=[
                 alt.Tooltip("model:N", title="Model"),
                 alt.Tooltip("lower:Q", title="From", format=".0%"),

@@ -6,8 +6,8 @@ from typing import Final
 
 import altair as alt
 
-from dashboard.charts import ink
-from dashboard.charts.ink import AnyChart
+from dashboard.charts import theme
+from dashboard.charts.theme import AnyChart
 from dashboard.clickhouse import Row
 
 FUNNEL_STEPS: Final = {
@@ -23,14 +23,14 @@ def events(rows: Sequence[Row], step: timedelta) -> AnyChart:
     """Stacked bars: `time`, `event_type`, `events`."""
     present = [row["event_type"] for row in rows]
     return (
-        alt.Chart(ink.data(ink.with_ends(rows, step)), height=ink.height(present))
+        alt.Chart(theme.data(theme.with_ends(rows, step)), height=theme.height(present))
         .mark_bar(orient="vertical")
         .encode(
-            **ink.time_bars(),
+            **theme.time_bars(),
             y=alt.Y("events:Q", title="events", stack="zero"),
-            color=ink.colors(ink.EVENT_TYPES, "event_type", present),
+            color=theme.colors(theme.EVENT_TYPES, "event_type", present),
             tooltip=[
-                ink.time_tip(),
+                theme.time_tip(),
                 alt.Tooltip("event_type:N", title="Event type"),
                 alt.Tooltip("events:Q", title="Events", format=","),
             ],
@@ -41,12 +41,12 @@ def events(rows: Sequence[Row], step: timedelta) -> AnyChart:
 def purchases(rows: Sequence[Row], step: timedelta) -> AnyChart:
     """Bars: `time`, `events` of purchases alone."""
     return (
-        alt.Chart(ink.data(ink.with_ends(rows, step)), height=ink.HEIGHT)
-        .mark_bar(orient="vertical", color=ink.EVENT_TYPES["purchase"])
+        alt.Chart(theme.data(theme.with_ends(rows, step)), height=theme.HEIGHT)
+        .mark_bar(orient="vertical", color=theme.EVENT_TYPES["purchase"])
         .encode(
-            **ink.time_bars(),
+            **theme.time_bars(),
             y=alt.Y("events:Q", title="purchases"),
-            tooltip=[ink.time_tip(), alt.Tooltip("events:Q", title="Purchases", format=",")],
+            tooltip=[theme.time_tip(), alt.Tooltip("events:Q", title="Purchases", format=",")],
         )
     )
 
@@ -56,18 +56,18 @@ def propensity(rows: Sequence[Row]) -> AnyChart:
     long = [
         {"time": row["time"], "horizon": horizon, "propensity": row[f"propensity_{horizon}"]}
         for row in rows
-        for horizon in ink.HORIZONS
+        for horizon in theme.HORIZONS
         if row[f"propensity_{horizon}"] is not None
     ]
     return (
-        alt.Chart(ink.data(long), height=ink.HEIGHT)
+        alt.Chart(theme.data(long), height=theme.HEIGHT)
         .mark_line(strokeWidth=2, point=len(rows) < 3)
         .encode(
-            x=ink.time_axis(),
-            y=alt.Y("propensity:Q", title="mean propensity", axis=alt.Axis(format=ink.PERCENT)),
-            color=ink.colors(ink.HORIZONS, "horizon", list(ink.HORIZONS)),
+            x=theme.time_axis(),
+            y=alt.Y("propensity:Q", title="mean propensity", axis=alt.Axis(format=theme.PERCENT)),
+            color=theme.colors(theme.HORIZONS, "horizon", list(theme.HORIZONS)),
             tooltip=[
-                ink.time_tip(),
+                theme.time_tip(),
                 alt.Tooltip("horizon:N", title="Horizon"),
                 alt.Tooltip("propensity:Q", title="Mean propensity", format=".2%"),
             ],
@@ -87,13 +87,13 @@ def funnel(shoppers: dict[str, int]) -> AnyChart:
         for event_type, name in FUNNEL_STEPS.items()
     ]
     widest = max([1, *(int(shoppers.get(step, 0)) for step in FUNNEL_STEPS)])
-    base = alt.Chart(ink.data(rows), height=ink.HEIGHT).encode(
+    base = alt.Chart(theme.data(rows), height=theme.HEIGHT).encode(
         y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=120)),
         x=alt.X("shoppers:Q", title="shoppers", scale=alt.Scale(domain=[0, widest * 1.45]), axis=alt.Axis(tickCount=4)),
         tooltip=[alt.Tooltip("step:N", title="Step"), alt.Tooltip("shoppers:Q", title="Shoppers", format=",")],
     )
-    return base.mark_bar(color=ink.ACCENT, height=26, cornerRadiusEnd=4) + base.mark_text(
-        align="left", dx=6, color=ink.MUTED
+    return base.mark_bar(color=theme.ACCENT, height=26, cornerRadiusEnd=4) + base.mark_text(
+        align="left", dx=6, color=theme.MUTED
     ).encode(text="label:N")
 
 
@@ -101,11 +101,11 @@ def propensity_by(rows: Sequence[Row], horizon: str, title: str) -> AnyChart:
     """Bars: `name` and the mean propensity of one horizon, the highest first."""
     field = f"propensity_{horizon}"
     return (
-        alt.Chart(ink.data([row for row in rows if row[field] is not None]), height=alt.Step(ROW_HEIGHT - 8))
-        .mark_bar(color=ink.HORIZONS[horizon], cornerRadiusEnd=3)
+        alt.Chart(theme.data([row for row in rows if row[field] is not None]), height=alt.Step(ROW_HEIGHT - 8))
+        .mark_bar(color=theme.HORIZONS[horizon], cornerRadiusEnd=3)
         .encode(
             y=alt.Y("name:N", sort="-x", title=None, axis=alt.Axis(labelLimit=120)),
-            x=alt.X(f"{field}:Q", title="mean propensity", axis=alt.Axis(format=ink.PERCENT, tickCount=4)),
+            x=alt.X(f"{field}:Q", title="mean propensity", axis=alt.Axis(format=theme.PERCENT, tickCount=4)),
             tooltip=[
                 alt.Tooltip("name:N", title=title),
                 alt.Tooltip(f"{field}:Q", title="Mean propensity", format=".2%"),

@@ -6,8 +6,8 @@ from typing import Final
 
 import altair as alt
 
-from dashboard.charts import ink
-from dashboard.charts.ink import AnyChart
+from dashboard.charts import theme
+from dashboard.charts.theme import AnyChart
 from dashboard.clickhouse import Row
 
 DELAYS: Final = {
@@ -23,13 +23,13 @@ def throughput(rows: Sequence[Row], step: timedelta) -> AnyChart:
     minutes = step.total_seconds() / 60
     rates = [{**row, "rate": row["stored"] / minutes} for row in rows]
     return (
-        alt.Chart(ink.data(ink.with_ends(rates, step)), height=ink.HEIGHT)
-        .mark_bar(orient="vertical", color=ink.ACCENT)
+        alt.Chart(theme.data(theme.with_ends(rates, step)), height=theme.HEIGHT)
+        .mark_bar(orient="vertical", color=theme.ACCENT)
         .encode(
-            **ink.time_bars(),
+            **theme.time_bars(),
             y=alt.Y("rate:Q", title="rows a minute", axis=alt.Axis(format="~s")),
             tooltip=[
-                ink.time_tip(),
+                theme.time_tip(),
                 alt.Tooltip("rate:Q", title="Rows a minute", format=",.0f"),
                 alt.Tooltip("stored:Q", title="Rows", format=","),
             ],
@@ -47,10 +47,10 @@ def delays(rows: Sequence[Row]) -> AnyChart:
     ]
     palette = dict(DELAYS.values())
     return (
-        alt.Chart(ink.data(long), height=ink.HEIGHT + 18)
+        alt.Chart(theme.data(long), height=theme.HEIGHT + 18)
         .mark_line(strokeWidth=2, point=len(rows) < 3)
         .encode(
-            x=ink.time_axis(),
+            x=theme.time_axis(),
             y=alt.Y(
                 "milliseconds:Q",
                 title="milliseconds",
@@ -60,10 +60,10 @@ def delays(rows: Sequence[Row]) -> AnyChart:
             color=alt.Color(
                 "delay:N",
                 scale=alt.Scale(domain=list(palette), range=list(palette.values())),
-                legend=alt.Legend(**ink.LEGEND),
+                legend=alt.Legend(**theme.LEGEND),
             ),
             tooltip=[
-                ink.time_tip(),
+                theme.time_tip(),
                 alt.Tooltip("delay:N", title="From the event's record"),
                 alt.Tooltip("milliseconds:Q", title="Milliseconds", format=",.0f"),
             ],
@@ -74,14 +74,14 @@ def delays(rows: Sequence[Row]) -> AnyChart:
 def lag(rows: Sequence[Row]) -> AnyChart:
     """Lines: `time` and `lag` of each consumer group."""
     return (
-        alt.Chart(ink.data(rows), height=ink.HEIGHT)
+        alt.Chart(theme.data(rows), height=theme.HEIGHT)
         .mark_line(strokeWidth=2, point=len(rows) < 5)
         .encode(
-            x=ink.time_axis(),
+            x=theme.time_axis(),
             y=alt.Y("lag:Q", title="records behind", axis=alt.Axis(format="~s")),
-            color=ink.series("consumer_group", [row["consumer_group"] for row in rows]),
+            color=theme.series("consumer_group", [row["consumer_group"] for row in rows]),
             tooltip=[
-                ink.time_tip(),
+                theme.time_tip(),
                 alt.Tooltip("consumer_group:N", title="Consumer group"),
                 alt.Tooltip("lag:Q", title="Records behind", format=","),
             ],
@@ -92,14 +92,14 @@ def lag(rows: Sequence[Row]) -> AnyChart:
 def dead_letters(rows: Sequence[Row], step: timedelta) -> AnyChart:
     """Stacked bars: `time`, `reason`, `dead_letters`."""
     return (
-        alt.Chart(ink.data(ink.with_ends(rows, step)), height=ink.HEIGHT)
+        alt.Chart(theme.data(theme.with_ends(rows, step)), height=theme.HEIGHT)
         .mark_bar(orient="vertical")
         .encode(
-            **ink.time_bars(),
+            **theme.time_bars(),
             y=alt.Y("dead_letters:Q", title="dead letters", stack="zero", axis=alt.Axis(tickMinStep=1)),
-            color=ink.series("reason", sorted({row["reason"] for row in rows})),
+            color=theme.series("reason", sorted({row["reason"] for row in rows})),
             tooltip=[
-                ink.time_tip(),
+                theme.time_tip(),
                 alt.Tooltip("reason:N", title="Reason"),
                 alt.Tooltip("dead_letters:Q", title="Dead letters", format=","),
             ],

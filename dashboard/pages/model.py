@@ -6,13 +6,13 @@ import streamlit as st
 
 from dashboard import bar, missing
 from dashboard.cards import card, escaped, number, numbers, table
-from dashboard.charts import ink
 from dashboard.charts import model as charts
+from dashboard.charts import theme
 from dashboard.clickhouse import Row
+from dashboard.formatting import count, decimal, moment, percent, plural
 from dashboard.queries import model as queries
 from dashboard.queries.range import Asks, Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
-from dashboard.words import count, decimal, moment, percent, plural
 
 PASSES = {"session": "30 minutes after its last event", "1h": "after 1 hour", "24h": "after 24 hours"}
 """When it is known whether the shopper bought."""
@@ -184,7 +184,7 @@ def _drift(rows: list[Row]) -> None:
         f"different shop. Hours of fewer than {TELLING_SCORES} scores stray by chance.",
     ):
         psi, ks = st.tabs(["PSI", "KS"])
-        rules = {charts.PSI_WATCH: ink.WARNING, charts.PSI_ALARM: ink.ALARM}
+        rules = {charts.PSI_WATCH: theme.WARNING, charts.PSI_ALARM: theme.ALARM}
         with psi:
             st.altair_chart(charts.metric_over_time(rows, "psi", "PSI", rules), alt="PSI by hour", key="psi")
         with ks:

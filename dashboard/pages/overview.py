@@ -4,16 +4,16 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
-from dashboard import bar, missing, told
+from dashboard import bar, config, missing
 from dashboard.cards import card, escaped, number, numbers, table
 from dashboard.charts import overview as charts
 from dashboard.clickhouse import Row
+from dashboard.formatting import amount, count, moment, percent, plural
 from dashboard.queries import overview as queries
 from dashboard.queries import pipeline as pipeline_queries
 from dashboard.queries import shoppers as shopper_queries
 from dashboard.queries.range import Asks, Range, stored_span
 from dashboard.remembered import RememberedDatabase
-from dashboard.words import amount, count, moment, percent, plural
 
 SLOWER = 3
 """Charts ask again so many times more seldom than the counters."""
@@ -31,7 +31,7 @@ def page() -> None:
         bar.time_range(stored)
         horizon = bar.horizon()
         channel = bar.one_of("Channel", "channel", queries.channels(asks))
-    seconds = told.settings().refresh_seconds
+    seconds = config.settings().refresh_seconds
     st.fragment(run_every=seconds)(_counters)(channel)
     st.fragment(run_every=seconds * SLOWER)(_charts)(horizon, channel)
 
@@ -52,7 +52,7 @@ def _counters(channel: str) -> None:
         st.caption(
             f"{moment(span.since)} to {moment(span.until)} UTC · latest event {moment(stored.last)} · "
             + (f"left out: {plural(stored.beyond, 'event')} from clocks that are ahead · " if stored.beyond else "")
-            + f"updates every {told.settings().refresh_seconds:g} s"
+            + f"updates every {config.settings().refresh_seconds:g} s"
         )
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import bar, missing, told
+from dashboard import bar, config, missing
 from dashboard.cards import card, number, numbers, table
 from dashboard.charts import pipeline as charts
 from dashboard.clickhouse import Row
+from dashboard.formatting import count, milliseconds, moment, plural
 from dashboard.queries import pipeline as queries
 from dashboard.queries.range import Asks, Range
 from dashboard.remembered import RememberedDatabase
-from dashboard.words import count, milliseconds, moment, plural
 
 SLOWER = 3
 """Charts ask again so many times more seldom than the counters."""
@@ -30,7 +30,7 @@ def page() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="top"):
         bar.time_range(active, "activity")
-    seconds = told.settings().refresh_seconds
+    seconds = config.settings().refresh_seconds
     st.fragment(run_every=seconds)(_counters)()
     st.fragment(run_every=seconds * SLOWER)(_charts)()
     _tables(asks)
@@ -68,7 +68,7 @@ def _counters() -> None:
                 "Dead letters", count(queries.dead_letters(asks)), "Records that were refused. Over everything stored."
             )
         scored = [f"Latest whole minute of scoring: {moment(latest['minute'])} UTC"] if latest else []
-        updates = f"updates every {told.settings().refresh_seconds:g} s"
+        updates = f"updates every {config.settings().refresh_seconds:g} s"
         st.caption(" · ".join([*scored, _sampled(lags), updates]))
 
 

@@ -7,13 +7,13 @@ import streamlit as st
 from dashboard import bar, missing
 from dashboard.cards import card, chosen_row, number, numbers, table
 from dashboard.clickhouse import Row
+from dashboard.formatting import amount, count, percent, plural
 from dashboard.pages import timeline
 from dashboard.queries import overview as overview_queries
 from dashboard.queries import shoppers as queries
 from dashboard.queries.range import Asks, Range, stored_span
 from dashboard.queries.shoppers import Filters
 from dashboard.remembered import RememberedDatabase
-from dashboard.words import amount, count, percent, plural
 
 ROWS: Final = ("25", "100", "500", "1000")
 TABLE_HEIGHT: Final = 400

@@ -4,14 +4,14 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import bar, missing, told
+from dashboard import bar, config, missing
 from dashboard.cards import card, escaped, number, numbers, table
 from dashboard.charts import shopper as charts
 from dashboard.clickhouse import Row
 from dashboard.explanations import Explanation, NoExplanationError, explanation
+from dashboard.formatting import amount, count, moment, percent, plural
 from dashboard.queries import shoppers as queries
 from dashboard.queries.range import Asks
-from dashboard.words import amount, count, moment, percent, plural
 
 EXPLAINED_EVENTS: Final = 32
 """So many last events a worker has in store."""
@@ -80,7 +80,7 @@ def _explained(user_id: str, rows: list[Row], horizon: str, *, by_time: bool) ->
     )
     event = labels.get(chosen or "", last[-1])
     try:
-        answer = _asked(told.settings().worker_url, user_id, event["event_id"])
+        answer = _asked(config.settings().worker_url, user_id, event["event_id"])
     except NoExplanationError as failure:
         st.info(f"No explanation now. {escaped(str(failure))}", icon=":material/info:")
         return
@@ -98,7 +98,7 @@ def _explained(user_id: str, rows: list[Row], horizon: str, *, by_time: bool) ->
 
 @st.cache_data(ttl=10, max_entries=200, show_spinner="Asking the worker")
 def _asked(worker_url: str, user_id: str, event_id: str) -> Explanation:
-    token = told.settings().worker_token.get_secret_value()  # not an argument: Streamlit would keep those
+    token = config.settings().worker_token.get_secret_value()  # not an argument: Streamlit would keep those
     return explanation(worker_url, user_id, event_id, token=token)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from model.errors import FormatError
 from model.events import Event
 from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
 from model.formats.lines import read_lines
 from model.formats.rows import BadRow, Line
+from service.errors import FormatError
 
 __all__ = ["FORMATS", "BadRow", "read_events"]
 

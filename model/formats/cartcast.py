@@ -9,7 +9,7 @@ import msgspec
 from model.decode import decode_events
 from model.events import Event
 from model.formats.rows import BadRow, Line
-from model.verdict import judge
+from model.validate import judge
 
 _DECODER: Final = msgspec.json.Decoder(Event)
 _LINES_AT_ONCE: Final = 1000

@@ -8,8 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from model.errors import FormatError
 from model.formats.rows import MAX_LINE_BYTES, Line
+from service.errors import FormatError
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"

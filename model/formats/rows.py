@@ -6,7 +6,7 @@ from typing import Final
 import xxhash
 
 from model.events import MAX_ID_BYTES
-from model.verdict import InvalidEvent
+from model.validate import InvalidEvent
 
 MAX_LINE_BYTES: Final = 900_000
 """Longer lines are bad rows: Kafka's default largest message is one mebibyte."""

@@ -19,7 +19,7 @@ from dashboard.queries import model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.shoppers import Filters
 from dashboard.settings import Source
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 
 DATABASE = "dashboard_benchmark"
 BLOCK = 500_000

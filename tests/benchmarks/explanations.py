@@ -22,6 +22,7 @@ from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.events import Event
 from model.explain import Explainer, Explanation, log_odds, stored_slots
 from model.features import features_of
+from model.inference import Scorer
 from model.lstm import PackedFeatures, Packing
 from model.offline import OfflineScoring
 from model.runs import Runs
@@ -31,7 +32,6 @@ from model.simulator.process import Mood, Symbol
 from model.simulator.vocabulary import LANGUAGES, translations
 from model.simulator.wording import PLACES
 from model.states import StateCodec, replay_rings
-from model.worker import Scorer
 
 EVENTS, USERS, SEED = 60_000, 1500, 99
 HORIZON = 0  # the session

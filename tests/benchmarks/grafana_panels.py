@@ -12,10 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
-from grafana_queries import replaced
 
 from cartcast.settings import load_settings
-from sinks.clickhouse import connect
+from service.clickhouse import connect
+from tests.deploy.grafana_queries import replaced
 
 DASHBOARDS = Path(__file__).parents[2] / "deploy/grafana/dashboards"
 STEP_SECONDS = 3600

@@ -23,8 +23,8 @@ from cartcast.local.stack import LocalStack, local_stack
 from cartcast.settings import Settings, load_settings
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.states import StateCodec
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from streams.changelog import PartitionReader
 from streams.topics import create_topics
 

@@ -15,10 +15,10 @@ import torch
 from model.append import Source
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.decode import decode_events
+from model.inference import Scorer
 from model.scoring import begin, finish
 from model.simulator import SimulationSettings, simulate
 from model.states import StateCodec
-from model.worker import Scorer
 from streams.fetch import Fetch
 from streams.messages import score_records
 

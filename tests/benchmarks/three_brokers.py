@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
-from pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
 
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
@@ -21,6 +20,7 @@ from cartcast.local.processes import Child, Children
 from streams.settings import Topics
 from streams.topic_configs import Keeping, differing_topics
 from streams.topics import create_topics
+from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
 
 BROKERS = 3
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from model.examples import Examples
-from model.fitting import Fitting, TrainingSettings
-from model.history import read_history
-from model.labels import longest_horizon_ms
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
-from model.split import TimeSplit
-from model.validation import validation_loss
+from model.training.examples import Examples
+from model.training.fitting import Fitting, TrainingSettings
+from model.training.history import read_history
+from model.training.holdout import validation_loss
+from model.training.labels import longest_horizon_ms
+from model.training.split import TimeSplit
 
 EVENTS, USERS = 150_000, 1500
 

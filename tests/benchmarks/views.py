@@ -13,7 +13,7 @@ from typing import Any
 
 import chdb
 
-from sinks.migrate import LEDGER, shipped_migrations
+from sinks.schema.migrate import LEDGER, shipped_migrations
 
 BLOCK_ROWS = 500_000
 MADE = ("list_stale_outcomes", "make_outcomes", "make_category_days")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.openapi import openapi_document
+from streams.lookups.openapi import openapi_document
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,6 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from contract_schemas import headers_of, validator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from model.heads import HeadNames
 from model.input_formats import decoder_of
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
+from tests.contract_schemas import headers_of, validator
 
 LEAST = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1_511_539_217_000}
 FULL = LEAST | {

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.errors import RowsRefusedError
 from sinks.memory import MemoryTable
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable, ScoresTable
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import clickhouse_connect
-import filled_shop
 import pytest
 from clickhouse_connect.driver.client import Client
-from filled_shop import Score
 
 from dashboard.clickhouse import Database
 from dashboard.settings import Source
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
+from tests.dashboard import filled_shop
+from tests.dashboard.filled_shop import Score
 
 NASTY_NAMES = [
     "'; DROP TABLE scores; --",

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-import filled_shop
 import pytest
 from conftest import NASTY_NAMES, Shop, client_of
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cartcast.local.ports import free_port
 from dashboard.settings import Source
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
+from tests.dashboard import filled_shop
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESK = {"width": 1440, "height": 900}

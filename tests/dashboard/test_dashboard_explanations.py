@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from dashboard.explanations import Explanation, NoExplanationError, explanation
-from streams.answers import AsOf, Attribution, ShopperExplanation, StoredEvent
+from streams.lookups.answers import AsOf, Attribution, ShopperExplanation, StoredEvent
 
 ANSWER = ShopperExplanation(
     user_id="u",

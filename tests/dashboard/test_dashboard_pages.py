@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import filled_shop
 import pytest
 from conftest import NASTY_NAMES, client_of, make_outcomes, new_database
 from streamlit.testing.v1 import AppTest
 
-from dashboard import told
+from dashboard import config
+from dashboard.formatting import moment
 from dashboard.remembered import REMEMBERED_SECONDS
 from dashboard.settings import DashboardSettings, Source, Told
-from dashboard.words import moment
+from tests.dashboard import filled_shop
 
 pytestmark = [
     pytest.mark.integration,
@@ -27,7 +27,7 @@ def open_page() -> Open:
     """Run a page over a database, as if its URL had these parameters."""
 
     def run(name: str, source: Source, **query: str) -> AppTest:
-        told.tell(Told(source, DashboardSettings(worker_url="http://127.0.0.1:9")))
+        config.tell(Told(source, DashboardSettings(worker_url="http://127.0.0.1:9")))
         page = AppTest.from_string(
             f"from dashboard.app import framed\nfrom dashboard.pages import {name}\nframed({name}.page)",
             default_timeout=60,

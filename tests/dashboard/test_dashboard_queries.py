@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import filled_shop
 import pytest
 from conftest import NASTY_NAMES, client_of, new_database
 
@@ -17,7 +16,8 @@ from dashboard.queries import model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.shoppers import Filters
 from dashboard.settings import Source
-from sinks.migrate import shipped_migrations
+from sinks.schema.migrate import shipped_migrations
+from tests.dashboard import filled_shop
 
 pytestmark = pytest.mark.integration
 

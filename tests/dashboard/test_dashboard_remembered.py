@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from dashboard import remembered, told
+from dashboard import config, remembered
 from dashboard.errors import UnavailableError
 from dashboard.remembered import RememberedDatabase
 from dashboard.settings import Source, Told
@@ -29,7 +29,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(remembered, "_answers", {})
     monkeypatch.setitem(remembered._databases, source, asked)
     monkeypatch.setattr(remembered.time, "monotonic", lambda: asked.now)
-    told.tell(Told(source))
+    config.tell(Told(source))
     return asked
 
 

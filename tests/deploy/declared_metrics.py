@@ -2,8 +2,8 @@
 
 import re
 
-from sinks.metrics import DECLARED as SINK
-from streams.metrics import DECLARED as WORKER
+from sinks.observe.metrics import DECLARED as SINK
+from streams.observe.metrics import DECLARED as WORKER
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "info": ("_info",)}
 LABELS = {label for declared, _ in (*WORKER, *SINK) for label in declared.labels} | {"job", "instance", "le"}

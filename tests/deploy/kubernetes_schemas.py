@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from go_programs import CACHE, module
+
+from tests.deploy.go_programs import CACHE, module
 
 KUBERNETES = "k8s.io/kubernetes@v1.34.2"
 KEDA = "github.com/kedacore/keda/v2@v2.21.0"

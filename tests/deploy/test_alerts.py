@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from declared_metrics import strangers
+
+from tests.deploy.declared_metrics import strangers
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"

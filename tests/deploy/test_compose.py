@@ -17,16 +17,16 @@ from urllib.request import Request, urlopen
 
 import pytest
 import yaml
-from go_programs import run
-from image_files import HEALTHCHECK, PARTS, command, environment
 
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import claimed_port
 from cartcast.local.processes import Child, Children, wait_until_ready
 from cartcast.settings import load_settings
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.settings import ClickHouseSettings
+from tests.deploy.go_programs import run
+from tests.deploy.image_files import HEALTHCHECK, PARTS, command, environment
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from declared_metrics import samples, strangers
-from grafana_queries import replaced
 
 from cartcast.settings import load_settings
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
+from tests.deploy.declared_metrics import samples, strangers
+from tests.deploy.grafana_queries import replaced
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 GRAFANA = DEPLOY / "grafana"

@@ -10,10 +10,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from go_programs import run
-from image_files import DOCKERFILE, HEALTHCHECK, PARTS, ROOT, command, environment, instructions, stages
 
 from model.checkpoint import DEFAULT_CHECKPOINT
+from tests.deploy.go_programs import run
+from tests.deploy.image_files import DOCKERFILE, HEALTHCHECK, PARTS, ROOT, command, environment, instructions, stages
 
 REQUIREMENTS = DOCKERFILE.parent / "requirements"
 SETS = sorted(path.stem for path in REQUIREMENTS.glob("*.txt"))
@@ -139,7 +139,7 @@ def test_an_images_commands_run_with_its_packages_alone(installed, tmp_path):
         commands += [["topics", "create", "--help"], ["migrate", "--help"], ["replay", "--help"]]
         commands += [["simulate", "--events", "500", "--users", "20", "--out", str(tmp_path / "shop.jsonl")]]
     imports = {
-        "sink": "import sinks.consumer, sinks.letters, sinks.pages, sinks.migrate, streams.topics, streams.replay",
+        "sink": "import sinks.consumer, sinks.letters, sinks.schema.migrate, streams.topics, streams.replay",
         "dashboard": "import dashboard.server, dashboard.app, dashboard.pages.timeline",
     }[part]
     absent = "assert not any(map(importlib.util.find_spec, ['torch', 'faust', 'pip']))"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from go_programs import run
-from kubernetes_schemas import schema_directory
 
 from cartcast.settings import Settings, load_settings
+from tests.deploy.go_programs import run
+from tests.deploy.kubernetes_schemas import schema_directory
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("dev", "production", "gpu")

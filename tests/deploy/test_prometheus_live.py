@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from declared_metrics import samples
-from live_prometheus import Prometheus, Target
-from pipeline_harness import Pipeline, pipelines, shoppers
-from sink_process import SinkProcess, pipeline_settings
 
 from cartcast.local.ports import free_port
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
+from tests.deploy.declared_metrics import samples
+from tests.deploy.live_prometheus import Prometheus, Target
+from tests.pipeline_harness import Pipeline, pipelines, shoppers
+from tests.sink_process import SinkProcess, pipeline_settings
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]

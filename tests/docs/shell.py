@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from cartcast.__main__ import app
 from cartcast.settings import Settings
-from model.errors import CartcastError
+from service.errors import CartcastError
 from tests.docs.fences import ROOT
 
 PROGRAMS = {

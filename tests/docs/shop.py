@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cartcast.local.stack import LocalStack
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.settings import ClickHouseSettings
 
 PATIENCE_SECONDS = 120

@@ -3,14 +3,14 @@
 import random
 
 import pytest
-from sink_process import Scores, SinkProcess, Stored, lag, pipeline_settings
 
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import free_port
 from cartcast.local.processes import Children
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.sink_process import Scores, SinkProcess, Stored, lag, pipeline_settings
 
 PARTITIONS = 2
 ROWS = 4_000

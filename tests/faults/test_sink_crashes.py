@@ -9,12 +9,12 @@ from threading import Event
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
 
 from sinks.consumer import Sink
 from sinks.errors import RowsRefusedError, UnavailableError
 from sinks.memory import MemoryTable
 from sinks.partition import BlockLimits
+from tests.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
 
 Trouble = (Crash, UnavailableError)
 STEPS = ("read", "commit", "committed", "insert", "token written", "inserted", "dead letters", "dead letters sent")

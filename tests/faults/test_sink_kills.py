@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from sink_process import Engine, Scores, SinkProcess, Stored, lag, pipeline_settings
 
 from cartcast.local.ports import free_port
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.sink_process import Engine, Scores, SinkProcess, Stored, lag, pipeline_settings
 
 PARTITIONS = 4
 ROWS = 6_000

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline_harness import Pipeline, pipelines, shoppers
+
+from tests.pipeline_harness import Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pipeline_harness import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
-from sink_process import SinkProcess, Stored, pipeline_settings
 
 from cartcast.local.ports import free_port
 from cartcast.settings import Settings
 from model.events import Event
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
+from tests.pipeline_harness import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
+from tests.sink_process import SinkProcess, Stored, pipeline_settings
 
 pytestmark = pytest.mark.integration
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline_harness import Pipeline, pipelines, shoppers
+
+from tests.pipeline_harness import Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 
@@ -15,7 +16,7 @@ from cartcast.__main__ import main
 main()
 """
 SCORING = """
-from model.worker import Scorer
+from model.inference import Scorer
 score, calls = Scorer.score, 0
 def hang(self, steps):
     global calls

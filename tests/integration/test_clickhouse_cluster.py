@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.errors import SinkError
-from sinks.horizons import add_column
-from sinks.layout import Cluster, OneServer
-from sinks.migrate import LEDGER, migrate, script, shipped_migrations
-from sinks.retention import _AGES
+from sinks.schema.horizons import add_column
+from sinks.schema.layout import Cluster, OneServer
+from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
+from sinks.schema.retention import _AGES
 from sinks.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.errors import RowsRefusedError, SinkError
-from sinks.horizons import add_columns
-from sinks.migrate import migrate
+from sinks.schema.horizons import add_columns
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 

@@ -8,7 +8,7 @@ import pytest
 
 from cartcast.local.ports import free_port
 from sinks.errors import SinkError
-from sinks.migrate import Migration, migrate, shipped_migrations
+from sinks.schema.migrate import Migration, migrate, shipped_migrations
 from sinks.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration

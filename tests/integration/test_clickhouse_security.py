@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from certificates import KEY_PASSWORD, Authority
-from sink_process import Engine
-from tls_servers import Respond, tls_front
 
 from cartcast.commands.dashboard import source_of
 from cartcast.errors import UsageError
@@ -16,11 +13,14 @@ from cartcast.local.ports import free_port
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
 from dashboard.errors import DashboardError
-from model.errors import CartcastError
-from sinks.clickhouse import connect
+from service.clickhouse import connect
+from service.errors import CartcastError
 from sinks.errors import SinkError
-from sinks.migrate import Migration, migrate
+from sinks.schema.migrate import Migration, migrate
 from sinks.settings import ClickHouseSettings
+from tests.certificates import KEY_PASSWORD, Authority
+from tests.sink_process import Engine
+from tests.tls_servers import Respond, tls_front
 
 pytestmark = pytest.mark.integration
 
@@ -161,7 +161,7 @@ def test_a_cluster_needs_two_grants_more(front: Front, settings) -> None:
 
 def test_what_the_engine_says_of_a_missing_grant_is_passed_on(front: Front, settings) -> None:
     """Of a grant that no user of this engine has: the words are its own."""
-    from sinks.clickhouse import failures  # noqa: PLC0415
+    from service.clickhouse import failures  # noqa: PLC0415
 
     secured = settings(front())
     client = connect(secured)

@@ -12,9 +12,9 @@ import clickhouse_connect
 import lz4.frame
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
-from sink_process import Engine
 
 from cartcast.local.ports import free_port
+from tests.sink_process import Engine
 
 CURL = shutil.which("curl") or "curl"
 ENDLESS = "SELECT count() FROM system.numbers WHERE sleep(0.01)"

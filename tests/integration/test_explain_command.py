@@ -9,15 +9,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from pipeline_harness import Pipeline, pipelines
 
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.events import Event
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.shopper import latest_scores
 from sinks.table import ClickHouseTable
+from tests.pipeline_harness import Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

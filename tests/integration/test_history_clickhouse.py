@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from cartcast.history_source import history_source
-from model.errors import FormatError
+from cartcast.commands.shared.history_source import history_source
 from model.events import Event, Score
-from sinks.clickhouse import connect
+from service.clickhouse import connect
+from service.errors import FormatError
 from sinks.errors import SinkError
 from sinks.history import Period, StoredHistory
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 

@@ -9,11 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
-from certificates import Authority
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
-from pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
-from secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
-from tls_servers import tls_front, token_endpoint
 from typer.testing import CliRunner
 
 from cartcast.__main__ import app
@@ -21,6 +17,10 @@ from cartcast.commands.doctor import examine
 from streams.errors import StreamError
 from streams.security import faust_credentials
 from streams.topics import count_brokers
+from tests.certificates import Authority
+from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
+from tests.tls_servers import tls_front, token_endpoint
 
 pytestmark = pytest.mark.integration
 

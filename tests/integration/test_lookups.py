@@ -10,11 +10,11 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
-from pipeline_harness import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
 
 from model.batch import event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
 from model.events import Event
+from tests.pipeline_harness import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

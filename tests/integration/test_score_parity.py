@@ -11,18 +11,18 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from contract_schemas import check_scores_on_the_topic
-from pipeline_harness import Pipeline, pipelines, shoppers
 
 from model.checkpoint import Calibration, save_checkpoint
 from model.events import propensity_field
 from model.heads import HEADS
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
+from tests.contract_schemas import check_scores_on_the_topic
+from tests.pipeline_harness import Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

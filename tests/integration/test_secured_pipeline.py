@@ -11,18 +11,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from certificates import Authority
-from pipeline_harness import DEADLINE_SECONDS, shoppers
 from pydantic import SecretStr
-from secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
-from sink_process import Engine
-from tls_servers import tls_front, token_endpoint
 
 from cartcast.local.ports import free_port
-from cartcast.setting_fields import setting_fields
 from cartcast.settings import Settings
-from sinks.clickhouse import connect
+from cartcast.settings.fields import setting_fields
+from service.clickhouse import connect
 from sinks.settings import ClickHouseSettings
+from tests.certificates import Authority
+from tests.pipeline_harness import DEADLINE_SECONDS, shoppers
+from tests.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
+from tests.sink_process import Engine
+from tests.tls_servers import tls_front, token_endpoint
 
 pytestmark = pytest.mark.integration
 

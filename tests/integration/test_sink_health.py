@@ -6,12 +6,12 @@ import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings, score
 
 from cartcast.local.ports import free_port
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings, score
 
 pytestmark = pytest.mark.integration
 BEARER = "between us"

@@ -6,11 +6,11 @@ import subprocess
 import clickhouse_connect
 import pytest
 from confluent_kafka.admin import AdminClient
-from sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
 
 from cartcast.local.ports import free_port
-from sinks.migrate import migrate
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration

@@ -5,14 +5,14 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings
 
 from cartcast.local.ports import free_port
-from sinks.clickhouse import connect
+from service.clickhouse import connect
 from sinks.errors import UnavailableError
-from sinks.lag import LagSampler, PartitionLag, lag_between
-from sinks.migrate import migrate
+from sinks.observe.lag import LagSampler, PartitionLag, lag_between
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings
 
 PARTITIONS = 2
 pytestmark = pytest.mark.integration

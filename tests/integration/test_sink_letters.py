@@ -5,12 +5,12 @@ import time
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from sink_process import DEADLINE_SECONDS, Engine, Scores, SinkProcess, Stored, pipeline_settings
 
 from cartcast.local.ports import free_port
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.sink_process import DEADLINE_SECONDS, Engine, Scores, SinkProcess, Stored, pipeline_settings
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration

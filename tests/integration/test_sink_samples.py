@@ -4,14 +4,14 @@ import time
 
 import numpy as np
 import pytest
-from stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 from structlog.testing import capture_logs
 
 from cartcast.local.ports import free_port
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
-from sinks.samples import MIN_DRIFT_SCORES, Sampler
+from service.clickhouse import connect
+from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
+from tests.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 HOURS = 47

@@ -100,7 +100,7 @@ def test_topics_that_exist_are_compared_with_the_settings(kafka: str, topic_pref
 
 
 def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.admin.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.5)
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(StreamError, match=f"Kafka at {address} does not answer.*cartcast up"):
         check_topics(client(address), Topics(prefix="t"))

@@ -14,8 +14,8 @@ import pytest
 from model.checkpoint import load_checkpoint
 from model.events import Event, Score
 from model.simulator import SimulationSettings, simulate
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 

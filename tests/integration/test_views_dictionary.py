@@ -3,8 +3,8 @@
 import pytest
 
 from cartcast.reference.data_dictionary import GROUPS
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stored_scores import Stored, random_rows
 
-from sinks.clickhouse import connect
-from sinks.migrate import migrate, shipped_migrations
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate, shipped_migrations
 from sinks.settings import ClickHouseSettings
+from tests.stored_scores import Stored, random_rows
 
 pytestmark = pytest.mark.integration
 

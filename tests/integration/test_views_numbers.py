@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
 
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
+from tests.stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 

@@ -1,4 +1,4 @@
-"""The online evaluation against model/labels.py and scikit-learn over the same rows."""
+"""The online evaluation against model/training/labels.py and scikit-learn over the same rows."""
 
 import time
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
-from stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 from model.ranking import METRICS, Ranking
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
+from tests.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 

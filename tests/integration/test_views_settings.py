@@ -6,11 +6,11 @@ from datetime import datetime
 
 import pytest
 from pydantic import ValidationError
-from stored_scores import HOUR_MS, START_MS, Stored, random_rows
 
-from sinks.clickhouse import connect
-from sinks.migrate import migrate
+from service.clickhouse import connect
+from sinks.schema.migrate import migrate
 from sinks.settings import ClickHouseSettings
+from tests.stored_scores import HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract_schemas import check_scores_on_the_topic, validator
-from pipeline_harness import PROPENSITIES, Pipeline, pipelines, shoppers
 
 from model.events import Score
+from tests.contract_schemas import check_scores_on_the_topic, validator
+from tests.pipeline_harness import PROPENSITIES, Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline_harness import PROPENSITIES, Pipeline, pipelines
+
+from tests.pipeline_harness import PROPENSITIES, Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

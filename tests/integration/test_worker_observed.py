@@ -10,11 +10,11 @@ from urllib.parse import quote
 import pytest
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from pipeline_harness import PARTITIONS, Pipeline, pipelines
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.metrics import DECLARED
-from streams.timings import STAGES
+from streams.observe.metrics import DECLARED
+from streams.observe.timings import STAGES
+from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model.batch import batch_of, event_hash, id_code
 from model.events import EVENT_TYPES, Event
-from model.verdict import WireEvent
+from model.validate import WireEvent
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 events = st.builds(

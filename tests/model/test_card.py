@@ -1,8 +1,8 @@
 from model.card import model_card
-from model.history import read_history
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
-from model.train import TrainingSettings, train
+from model.training.history import read_history
+from model.training.train import TrainingSettings, train
 
 CONFIG = LSTMConfig(hidden_size=8)
 

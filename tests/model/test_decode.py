@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_values import MARK, objects, values
 
 import model.decode
 from model.batch import batch_of
 from model.decode import decode_events
-from model.verdict import InvalidEvent, judge
+from model.validate import InvalidEvent, judge
+from tests.model.wire_values import MARK, objects, values
 
 MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
 COLUMNS = ("type_codes", "event_time_ms", "prices", "event_hashes", "item_codes", "category_codes", "positions")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.errors import CheckpointError
-from model.worker import select_device
+from model.inference import select_device
+from service.errors import CheckpointError
 
 
 def taken(instance_id: str | None, gpus: int) -> str:

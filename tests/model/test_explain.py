@@ -5,18 +5,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import START_MS, shoppers_events
 
 from model.append import Source, append_events
 from model.batch import batch_of, event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.events import Event
 from model.explain import Explainer, log_odds, place_of
+from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.sequence import RING_EVENTS, new_sequences
 from model.simulator import SimulationSettings, simulate
 from model.states import StateCodec
-from model.worker import Scorer
+from tests.model.shop import START_MS, shoppers_events
 
 
 def whole_seconds(count: int, seed: int = 1) -> list[Event]:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import columns, shoppers_events
 
 from model.append import append_events
 from model.events import EVENT_TYPES, Event
 from model.features import NUMERIC_FEATURES, features_of
 from model.sequence import new_sequences
+from tests.model.shop import columns, shoppers_events
 
 MONDAY_MIDNIGHT_MS = 1_700_438_400_000  # 2023-11-20T00:00:00Z
 SECOND, HOUR, DAY = 1000, 3_600_000, 86_400_000

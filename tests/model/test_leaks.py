@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from model.events import EVENT_TYPES, Event
-from model.examples import Examples
-from model.history import read_history
 from model.lstm import HORIZONS, LSTMConfig
-from model.predict import predict_logits
 from model.simulator import SimulationSettings, simulate
-from model.split import TimeSplit
-from model.train import TrainingSettings, train
+from model.training.examples import Examples
+from model.training.history import read_history
+from model.training.predict import predict_logits
+from model.training.split import TimeSplit
+from model.training.train import TrainingSettings, train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
 QUICK = TrainingSettings(epochs=2, batch_events=1024, refit=False, auxiliary_from_events=0)

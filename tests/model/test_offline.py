@@ -3,14 +3,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from shop import USERS, columns, shoppers_events
 
 from model.events import Event
 from model.formats import BadRow
+from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.scoring import begin, finish
 from model.states import StateCodec
-from model.worker import Scorer
+from tests.model.shop import USERS, columns, shoppers_events
 
 DAMAGED = BadRow(line=1, reason="json", error="not JSON", raw=b"damaged")
 

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from shop import USERS, columns, shoppers_events
 
 from model.append import append_events
 from model.features import features_of
+from model.inference import Scorer, Steps
 from model.scoring import begin, finish, finish_rebuild, rebuild_steps
 from model.sequence import new_sequences
 from model.states import StateCodec
-from model.worker import Scorer, Steps
+from tests.model.shop import USERS, columns, shoppers_events
 
 CPU = torch.device("cpu")
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_sequence import Happened, Shopper, hashes, ring_columns
 
 from model.append import Source, append_events
 from model.batch import batch_of
 from model.events import EVENT_TYPES, Event
 from model.runs import Runs
 from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, new_sequences, source_code
+from tests.model.reference_sequence import Happened, Shopper, hashes, ring_columns
 
 START_MS = 1_700_000_000_123
 HALF_HOUR_MS = 30 * 60 * 1000

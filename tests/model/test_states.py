@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import USERS, columns, shoppers_events
 
 from model.append import append_events
-from model.errors import CartcastError
 from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
+from service.errors import CartcastError
+from tests.model.shop import USERS, columns, shoppers_events
 
 CODEC = StateCodec(carried_floats=16, model_code=7)
 

@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from memory_kafka import MemoryRecord, coordinates
 
 from sinks.blocks import NO_COORDINATES, NO_OBJECT, insert_in_halves, insert_whole, make_block
 from sinks.errors import RowsRefusedError
 from sinks.memory import MemoryTable
+from tests.memory_kafka import MemoryRecord, coordinates
 
 
 def value_of(source_offset, partition=0):

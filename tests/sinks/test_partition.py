@@ -1,9 +1,9 @@
 import pytest
-from memory_kafka import MemoryRecord, coordinates
 
 from sinks.bookmark import Bookmark
 from sinks.errors import SinkError
 from sinks.partition import BlockLimits, Partition
+from tests.memory_kafka import MemoryRecord, coordinates
 
 NEW = Bookmark(None, "id")
 VALUE = b'{"source_topic":"events","source_partition":0,"source_offset":%d}'

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import torch
 from confluent_kafka import Producer
-from fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from hypothesis import settings
-from memory_publisher import MemoryPublisher
 
 from model.checkpoint import Calibration, Checkpoint
+from model.inference import InferenceWorker, Scorer
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.states import StateCodec
-from model.worker import InferenceWorker, Scorer
-from streams.counts import Counts
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
+from streams.observe.counts import Counts
 from streams.pipeline import Pipeline
 from streams.tables import PartitionStates
+from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
+from tests.streams.memory_publisher import MemoryPublisher
 
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")

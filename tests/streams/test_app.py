@@ -3,12 +3,12 @@ import ssl
 
 import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
-from fetches import TOPICS
-from memory_publisher import MemoryPublisher
 
 from streams.app import create_app, store
 from streams.settings import StreamSettings, WorkerSettings
 from streams.tables import SequenceStore
+from tests.streams.fetches import TOPICS
+from tests.streams.memory_publisher import MemoryPublisher
 
 PLAIN = {"bootstrap.servers": "one:9092,two:9093"}
 SASL = {"sasl.username": "shop", "sasl.password": "hunter2", "sasl.mechanism": "SCRAM-SHA-512"}

@@ -1,10 +1,10 @@
 import pytest
 from confluent_kafka import KafkaException
-from mock_topics import write
 
 from model.sequence import new_sequences
 from streams.changelog import PartitionReader
 from streams.publisher import Record
+from tests.streams.mock_topics import write
 
 PARTITION = 1
 

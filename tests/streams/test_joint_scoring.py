@@ -2,12 +2,12 @@ import asyncio
 
 import numpy as np
 import pytest
-from fetches import START_MS
 
 from model.batch import batch_of
 from model.events import Event
-from model.worker import InferenceError
+from model.inference import InferenceError
 from streams.joint_scoring import JointScoring, Request
+from tests.streams.fetches import START_MS
 
 
 class CountingInference:

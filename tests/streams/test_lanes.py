@@ -3,16 +3,16 @@ import json
 from dataclasses import replace
 
 import pytest
-from fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
-from memory_publisher import MemoryPublisher, let_others_run
 
 from model.states import StateCodec
-from streams.counts import Counts
 from streams.errors import StreamError
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane, Lanes
+from streams.observe.counts import Counts
 from streams.positions import Published
 from streams.tables import PartitionStates
+from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
+from tests.streams.memory_publisher import MemoryPublisher, let_others_run
 
 
 async def test_scores_go_out_in_source_order_to_the_partition_of_their_events(lane, pipeline):

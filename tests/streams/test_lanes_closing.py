@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, fetches, put, source_offsets
-from memory_publisher import let_others_run
 
-from model.worker import InferenceWorker, Scorer
+from model.inference import InferenceWorker, Scorer
 from streams.errors import StreamError
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
 from streams.tables import PartitionStates
+from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, fetches, put, source_offsets
+from tests.streams.memory_publisher import let_others_run
 
 
 class GatedScorer(Scorer):

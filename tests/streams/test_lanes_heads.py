@@ -8,19 +8,19 @@ from random import Random
 import msgspec
 import pytest
 import torch
-from fetches import SOURCE_CODE, START_MS, TOPICS, Acks, fetch, put
 
 from model.checkpoint import Calibration, Checkpoint
 from model.events import Event, score_type
 from model.heads import HEADS, HeadNames
+from model.inference import Scorer
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.offline import OfflineScoring
 from model.states import StateCodec
-from model.worker import Scorer
-from streams.counts import Counts
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
+from streams.observe.counts import Counts
 from streams.tables import PartitionStates
+from tests.streams.fetches import SOURCE_CODE, START_MS, TOPICS, Acks, fetch, put
 
 PARTITIONS = (3, 4, 5)
 FIELDS = ["next_type", "next_type_propensity", "next_purchase_categories"]

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import numpy as np
-from fetches import PARTITION, START_MS, TOPICS, Acks, fetches, put
-from memory_publisher import MemoryPublisher
 
 from model.input_formats import decoder_of
 from streams.fetch import Fetch
 from streams.lanes import Lane
 from streams.tables import PartitionStates
+from tests.streams.fetches import PARTITION, START_MS, TOPICS, Acks, fetches, put
+from tests.streams.memory_publisher import MemoryPublisher
 
 NUMERIC = ("propensity_session", "propensity_1h", "propensity_24h")
 

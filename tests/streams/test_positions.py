@@ -3,8 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fetches import PARTITION, event
-from mock_topics import create, write
 
 from model.decode import decode_events
 from model.input_formats import decoder_of
@@ -16,6 +14,8 @@ from streams.positions import Published, published_positions
 from streams.publisher import Record
 from streams.settings import Topics
 from streams.topic_configs import topic_configs
+from tests.streams.fetches import PARTITION, event
+from tests.streams.mock_topics import create, write
 
 
 @pytest.fixture

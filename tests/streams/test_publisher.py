@@ -3,12 +3,12 @@ import logging
 
 import pytest
 from confluent_kafka import KafkaError
-from memory_publisher import let_others_run
-from mock_topics import read
 
-from streams.client_log import Repeats
+from service.client_log import Repeats
 from streams.errors import StreamError
 from streams.publisher import Delivery, Publisher, Record
+from tests.streams.memory_publisher import let_others_run
+from tests.streams.mock_topics import read
 
 PARTITION = 2
 REFUSED = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from certificates import KEY_PASSWORD, Authority
-from tls_servers import token_endpoint
 
+from service.kafka_tls import ssl_context
 from streams.errors import StreamError
 from streams.security import OidcTokens
-from streams.tls import ssl_context
+from tests.certificates import KEY_PASSWORD, Authority
+from tests.tls_servers import token_endpoint
 
 SECRET = "s3cret"  # noqa: S105 - nobody's
 

@@ -3,7 +3,6 @@ from types import SimpleNamespace
 
 import pytest
 from faust.types import TP
-from mock_topics import create, write
 
 from model.sequence import new_sequences
 from streams.errors import StreamError
@@ -11,6 +10,7 @@ from streams.publisher import Record
 from streams.settings import Topics
 from streams.tables import PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
+from tests.streams.mock_topics import create, write
 
 
 def state(offset: int) -> bytes:

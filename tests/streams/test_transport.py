@@ -21,8 +21,6 @@ from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
-from fetches import TOPICS, event
-from memory_publisher import let_others_run
 from yarl import URL
 
 from streams.fetch import Fetch
@@ -39,6 +37,8 @@ from streams.transport import (
     StoreTable,
     key_partition,
 )
+from tests.streams.fetches import TOPICS, event
+from tests.streams.memory_publisher import let_others_run
 
 EVENTS, OTHER_EVENTS = TP(TOPICS.events, 0), TP(TOPICS.events, 1)
 CHANGELOG = TP(TOPICS.changelog, 0)

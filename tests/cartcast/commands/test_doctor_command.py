@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from cartcast.__main__ import app
 from cartcast.commands.doctor import CHECKS
-from model.errors import CartcastError
+from service.errors import CartcastError
 
-ASK_MODEL = {"safetensors": "model.checkpoint", "torch": "model.worker"}
-ASK_CLICKHOUSE = {"clickhouse_connect": "sinks.clickhouse"}
+ASK_MODEL = {"safetensors": "model.checkpoint", "torch": "model.inference"}
+ASK_CLICKHOUSE = {"clickhouse_connect": "service.clickhouse"}
 """Packages, and the module of ours that imports them first."""
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from model.checkpoint import save_checkpoint
 from model.heads import HEADS
-from model.history import read_history
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
-from model.train import TrainingSettings, train
+from model.training.history import read_history
+from model.training.train import TrainingSettings, train
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from model.checkpoint import load_checkpoint
-from model.resume import KeptInDirectory
 from model.simulator import SimulationSettings, simulate
+from model.training.resume import KeptInDirectory
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from model.batch import batch_of
-from model.labels import label_events
 from model.lstm import HORIZONS
 from model.metrics import log_loss
 from model.simulator import process, rhythm, simulate, vocabulary
@@ -18,6 +17,7 @@ from model.simulator.process import Memory, Mood, Price, Segment, Symbol
 from model.simulator.seen import Seen
 from model.simulator.truth import Oracle
 from model.simulator.wording import MOST_PLACES, PLACES, RATINGS
+from model.training.labels import label_events
 
 START_MS = 1_767_571_200_000
 DAY_MS = 86_400_000

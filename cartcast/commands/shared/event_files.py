@@ -1,0 +1,59 @@
+"""Several event files read one after the other, with one measure of progress."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from model.events import Event
+from model.formats import BadRow, read_events
+from service.errors import FormatError
+
+Rows = Iterator[Event | BadRow]
+
+
+class EventFiles:
+    """Files of one format; a missing one raises FormatError before any is read."""
+
+    blank_lines = 0
+    """How many lines that hold nothing have been skipped so far."""
+
+    def __init__(self, files: Sequence[Path], format_name: str, *, strict: bool) -> None:
+        self._sizes = {file: _size_bytes(file) for file in files}
+        self._files = files
+        self._format_name = format_name
+        self._strict = strict
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self._sizes[file] for file in self._files)
+
+    def each(self, on_bytes: Callable[[int], None]) -> Iterator[tuple[str, Rows]]:
+        """Yield each file's name and rows; `on_bytes` is told how many bytes of all files have been read."""
+        done_bytes = 0
+        for file in self._files:
+            yield (
+                file.name,
+                read_events(
+                    file,
+                    self._format_name,
+                    strict=self._strict,
+                    on_bytes=lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes),  # type: ignore[misc]
+                    on_blank=self._skip_blank_line,
+                ),
+            )
+            done_bytes += self._sizes[file]
+            on_bytes(done_bytes)
+
+    def _skip_blank_line(self) -> None:
+        self.blank_lines += 1
+
+    def rows(self, on_bytes: Callable[[int], None]) -> Rows:
+        """Yield the rows of all files."""
+        for _, rows in self.each(on_bytes):
+            yield from rows
+
+
+def _size_bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as failure:
+        raise FormatError(f"{file} cannot be read: {(failure.strerror or '').lower()}") from None

@@ -1,0 +1,143 @@
+"""Where a command's history comes from: files of events, or the events that ClickHouse has the scores of."""
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cartcast.commands.shared.event_files import EventFiles, Rows
+from cartcast.errors import UsageError
+from cartcast.settings import load_settings
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
+from model.formats import FORMATS, BadRow
+from model.validate import parse_time_ms
+from service.errors import FormatError
+
+_EVENTS_BETWEEN_REPORTS: Final = 1000
+_KEPT_BAD_ROWS: Final = 10
+
+OnProgress = Callable[[float], None]
+"""Is told now and then how much of `HistorySource.total` has been read."""
+
+
+def moment_ms(text: str) -> int:
+    """Return the epoch milliseconds of an option: such a number, an RFC 3339 time, or a day (its beginning in UTC)."""
+    try:
+        moment = _epoch_ms(text)
+    except ValueError:
+        moment = -1
+    if not MIN_EVENT_TIME_MS <= moment <= MAX_EVENT_TIME_MS:
+        raise UsageError(f"{text!r} is no time: give 2017-12-01, 2017-12-01T08:00:00Z or epoch milliseconds")
+    return moment
+
+
+def _epoch_ms(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if "T" in text.upper() or " " in text:
+        return parse_time_ms(text)
+    return int(datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp() * 1000)
+
+
+EventsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--events", help="File of events, plain or .gz; may be given several times.", metavar="FILE"),
+]
+OptionalFormat = Annotated[
+    str | None, typer.Option("--format", help=f"What the files hold: {', '.join(FORMATS)}.", metavar="NAME")
+]
+FromClickHouse = Annotated[
+    bool, typer.Option("--from-clickhouse", help="Read the events that ClickHouse has the scores of, instead of files.")
+]
+Since = Annotated[
+    int | None,
+    typer.Option("--since", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: no earlier events."),
+]
+Until = Annotated[
+    int | None,
+    typer.Option("--until", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: only events before it."),
+]
+
+
+@dataclass
+class HistorySource:
+    """Events to be read once, in the order in which they arrived."""
+
+    total: float
+    """What `on_progress` counts up to."""
+    parts: Callable[[OnProgress], Iterator[tuple[str, Rows]]]
+    """Yields each file's name and rows."""
+    bad_rows: int = 0
+    first_bad_rows: list[tuple[str, BadRow]] = field(default_factory=list)
+
+    def rows(self, on_progress: OnProgress) -> Rows:
+        """Yield all rows, and remember which were bad."""
+        for name, rows in self.parts(on_progress):
+            for row in rows:
+                if isinstance(row, BadRow):
+                    self._count_bad_row(name, row)
+                yield row
+
+    def said_of_bad_rows(self) -> list[str]:
+        """Return lines for a user: the first bad rows and how many more there were."""
+        said = [f"bad row: {name}, line {row.line}: {row.error}" for name, row in self.first_bad_rows]
+        more = self.bad_rows - len(self.first_bad_rows)
+        return [*said, f"bad rows: and {more:,} more"] if more else said
+
+    def _count_bad_row(self, name: str, row: BadRow) -> None:
+        self.bad_rows += 1
+        if len(self.first_bad_rows) < _KEPT_BAD_ROWS:
+            self.first_bad_rows.append((name, row))
+
+
+def history_source(
+    config: Path | None,
+    *,
+    events: Sequence[Path] | None,
+    format_name: str | None,
+    from_clickhouse: bool,
+    since_ms: int | None,
+    until_ms: int | None,
+    strict: bool,
+) -> HistorySource:
+    """Return the source that the options name; raises UsageError if they contradict each other or name none."""
+    if from_clickhouse:
+        if events or format_name:
+            raise UsageError("--from-clickhouse excludes --events and --format: give one source of events")
+        return _in_clickhouse(config, since_ms, until_ms)
+    if since_ms is not None or until_ms is not None:
+        raise UsageError("--since and --until go with --from-clickhouse: files are read whole")
+    if not events or not format_name:
+        raise UsageError("there is nothing to read: give --events FILE --format NAME, or --from-clickhouse")
+    if format_name not in FORMATS:
+        raise UsageError(f"--format {format_name}: unknown; choose one of {', '.join(FORMATS)}")
+    files = EventFiles(events, format_name, strict=strict)
+    return HistorySource(files.total_bytes, files.each)
+
+
+def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | None) -> HistorySource:
+    from sinks.history import Period, StoredHistory  # noqa: PLC0415 - files need no ClickHouse client
+
+    since, until = since_ms or MIN_EVENT_TIME_MS, until_ms or MAX_EVENT_TIME_MS + 1
+    if since >= until:
+        raise UsageError("--since is not before --until: no event can lie between them")
+    settings = load_settings(config).clickhouse
+    stored = StoredHistory(settings, Period(since, until))
+    if not (count := stored.count()):
+        raise FormatError(
+            f"database {settings.database} at {settings.url} holds no event of that time: run `cartcast sink`, or "
+            "widen --since and --until"
+        )
+    return HistorySource(count, lambda on_progress: iter([("ClickHouse", _counted(stored.events(), on_progress))]))
+
+
+def _counted(events: Iterator[Event], on_progress: OnProgress) -> Rows:
+    number = 0
+    for number, event in enumerate(events, start=1):
+        if number % _EVENTS_BETWEEN_REPORTS == 0:
+            on_progress(number)
+        yield event
+    on_progress(number)

@@ -1,0 +1,128 @@
+"""The settings tree: the only place that reads the environment.
+
+Precedence: flag > environment (`CARTCAST_KAFKA__BOOTSTRAP_SERVERS`) > files of one value each, named like variables
+(`CARTCAST_SECRETS_DIR`: where Docker and Kubernetes mount secrets) > YAML file (`--config`) > default. A secret may
+also be named by a file: `CARTCAST_KAFKA__SASL_PASSWORD_FILE`. Each part is handed the frozen branch it uses.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cartcast.errors import UsageError
+from cartcast.settings.errors import first_wrong_setting
+from cartcast.settings.fields import branches, setting_fields
+from cartcast.settings.sources import (
+    Layer,
+    flags_layer,
+    refuse_single_underscores,
+    secrets_layer,
+    variables_layer,
+    yaml_layer,
+)
+from dashboard.settings import DashboardSettings
+from service.kafka_settings import KafkaSettings
+from sinks.settings import ClickHouseSettings, SinkSettings
+from streams.settings import TraceSettings, WorkerSettings
+
+__all__ = ["KafkaSettings", "Loaded", "LogSettings", "Settings", "given", "load", "load_settings"]
+
+CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
+SECRETS_DIRECTORY_VARIABLE = "CARTCAST_SECRETS_DIR"
+
+
+class LogSettings(BaseModel):
+    """What the long-running processes write to stderr."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least important lines that are written"
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="`auto`: console on a terminal, else JSON"
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, in one tree."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    kafka: KafkaSettings = KafkaSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    worker: WorkerSettings = WorkerSettings()
+    sink: SinkSettings = SinkSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    trace: TraceSettings = TraceSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the names are pydantic-settings's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given and nothing else: `load_settings` says from where."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The effective tree, and the sources that it was composed of, the strongest first."""
+
+    settings: Settings
+    layers: Sequence[Layer]
+
+
+def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
+    """Compose the tree; `flags` are nested dicts of values given on the command line, e.g. `kafka={"partitions": 8}`.
+
+    Raises UsageError with one line that names the first wrong setting, its source and what is allowed, never a secret.
+    """
+    return load(config_file, **flags).settings
+
+
+def load(config_file: Path | None = None, **flags: object) -> Loaded:
+    """Compose the tree as `load_settings` does, and keep where each value came from."""
+    layers = _layers(config_file, flags)
+
+    class _SettingsOfThisCall(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(InitSettingsSource(settings_cls, layer.tree) for layer in layers)
+
+    try:
+        return Loaded(_SettingsOfThisCall(), layers)
+    except ValidationError as failure:
+        raise UsageError(first_wrong_setting(failure, Settings, layers)) from None
+
+
+def _layers(config_file: Path | None, flags: dict[str, object]) -> list[Layer]:
+    names = list(branches(Settings))
+    fields = list(setting_fields(Settings))
+    refuse_single_underscores(os.environ, [tuple(field.name.split(".")) for field in fields])
+    secrets = [tuple(field.name.split(".")) for field in fields if field.is_secret]
+    layers = [flags_layer(flags), variables_layer(os.environ, names, secrets)]
+    if directory := os.environ.get(SECRETS_DIRECTORY_VARIABLE):
+        layers.append(secrets_layer(Path(directory), names))
+    if config_file is not None:
+        layers.append(yaml_layer(config_file, "--config", secrets))
+    elif name := os.environ.get(CONFIG_FILE_VARIABLE):
+        layers.append(yaml_layer(Path(name), CONFIG_FILE_VARIABLE, secrets))
+    return layers
+
+
+def given(**flags: object) -> dict[str, object]:
+    """Return the flags that were given on the command line: those that are not None."""
+    return {name: value for name, value in flags.items() if value is not None}

@@ -1,0 +1,1 @@
+"""How good a checkpoint is, beside simpler models on the same split."""

@@ -1,0 +1,137 @@
+"""Evaluation: a checkpoint beside its baselines, on events that neither should have learnt from.
+
+Without a time the test part of the checkpoint's own split is evaluated; with one, what happened from then on, and the
+baselines learn from what lies before, which ends one longest horizon earlier.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.checkpoint import Checkpoint
+from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_unseeing_weights, without_text
+from model.evaluation.comparison import Answers, Predictions, compare, rank
+from model.evaluation.curves import curves_of
+from model.evaluation.test_set import ALL_USERS, Evaluated, rfc3339, split_of
+from model.training.history import History
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What may be varied."""
+
+    after_ms: int | None = None
+    """Evaluate what happens from this time on; without it, the test part of the checkpoint's split."""
+    baselines: bool = True
+    replicas: int = 200
+    """Draws of users for the intervals."""
+    seed: int = 1
+    most_training_events: int = 200_000
+    """Baselines learn from a random choice of this many events if there are more."""
+    threads: int = 1
+
+
+def evaluate_checkpoint(
+    history: History, checkpoint: Checkpoint, settings: EvaluationSettings, progress: Progress
+) -> dict[str, Any]:
+    """Measure a checkpoint and its baselines; returns what report.json holds (docs/evaluation.md).
+
+    Raises EvaluationError if there is nothing to measure.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
+
+    split = split_of(history, checkpoint, settings.after_ms)
+    evaluated, notes = Evaluated.of(history, split, checkpoint.model.config.horizons), list[str]()
+    with threadpool_limits(settings.threads):
+        progress(0.02, "the model")
+        judged = with_unseeing_weights(checkpoint, split.test_from_ms, notes)
+        ours = the_model(judged, evaluated, notes)
+        silent = without_text(judged, evaluated, ours)
+        baselines = _baselines(evaluated, settings, notes, progress) if settings.baselines else []
+        slices = _slices([ours, *baselines], silent, evaluated, settings, progress)
+    progress(1.0, "done")
+    return {
+        "checkpoint": _described(checkpoint),
+        "data": _data(evaluated),
+        "horizons": list(evaluated.horizons),
+        "models": [_introduced(model, evaluated.horizons) for model in (ours, *baselines, *silent)],
+        "slices": slices,
+        "curves": {model.name: _curves(model, evaluated.answers) for model in (ours, *baselines)},
+        "text": _text(evaluated, checkpoint),
+        "notes": notes,
+        "settings": {"replicas": settings.replicas, "seed": settings.seed},
+    }
+
+
+def _baselines(
+    evaluated: Evaluated, settings: EvaluationSettings, notes: list[str], progress: Progress
+) -> list[Predictions]:
+    return fitted_baselines(
+        evaluated,
+        settings.seed,
+        settings.most_training_events,
+        notes,
+        lambda share, words: progress(0.1 + 0.6 * share, words),
+    )
+
+
+def _slices(
+    models: list[Predictions],
+    silent: list[Predictions],
+    evaluated: Evaluated,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Compare the models in each group of events; the one that reads no words only among all users."""
+    slices: dict[str, Any] = {}
+    for name, title, rows in evaluated.slices():
+        progress(0.7 + 0.05 * len(slices), f"intervals: {title.lower()}")
+        compared = [model.where(rows) for model in (*models, *(silent if name == ALL_USERS else ()))]
+        answers = evaluated.answers.where(rows)
+        slices[name] = {"title": title} | compare(compared, answers, settings.replicas, settings.seed)
+    return slices
+
+
+def _described(checkpoint: Checkpoint) -> dict[str, Any]:
+    training, metrics = checkpoint.training, checkpoint.metrics
+    return {
+        "version": checkpoint.version,
+        "training": {name: value for name, value in training.items() if name != "curves"},
+        "training_curves": training.get("curves", []),
+        "heads": metrics.get("heads") or metrics.get("test", {}).get("heads", {}),
+    }
+
+
+def _data(evaluated: Evaluated) -> dict[str, Any]:
+    history, split = evaluated.history, evaluated.examples.split
+    return {
+        "events": len(history),
+        "users": len(history.user_ids),
+        "purchases": int(history.is_purchase.sum()),
+        "duplicates": history.duplicates,
+        "bad_rows": history.bad_rows,
+        "first_event": rfc3339(int(history.time_ms.min())),
+        "last_event": rfc3339(split.end_ms),
+        "evaluated_from": rfc3339(split.test_from_ms),
+        "evaluated_events": len(evaluated.rows),
+    }
+
+
+def _introduced(model: Predictions, horizons: Sequence[str]) -> dict[str, Any]:
+    thresholds = None if model.thresholds is None else dict(zip(horizons, model.thresholds, strict=True))
+    return {"name": model.name, "title": model.title, "about": model.about, "thresholds": thresholds}
+
+
+def _curves(model: Predictions, answers: Answers) -> dict[str, Any]:
+    rankings = zip(answers.horizons, rank(model, answers), strict=True)
+    return {horizon: curves_of(ranking) for horizon, ranking in rankings}
+
+
+def _text(evaluated: Evaluated, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Say how many of the evaluated events have words, and what a model trained without them reached."""
+    tokens = evaluated.history.tokens
+    return {
+        "in_data": bool(tokens.any()),
+        "events_with_words": int(tokens[evaluated.rows].any(axis=1).sum()),
+        "trained_without": checkpoint.training.get("ablation_no_text", {}),
+    }

@@ -1,0 +1,229 @@
+"""The report's page: what report.json holds, as sentences, tables and pictures."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from model.evaluation.report.formatting import (
+    ABSENT,
+    LOWER_IS_BETTER,
+    METRIC_TITLES,
+    difference,
+    horizon_title,
+    interval,
+    number,
+    short_title,
+)
+from model.evaluation.report.pictures import pictures_of
+
+Report = dict[str, Any]
+
+PAGE: Final = "report.html"
+NUMBERS: Final = "report.json"
+
+_OURS: Final = "cartcast"
+_SILENT: Final = "cartcast_without_text"
+_TOTAL: Final = "total"
+_MAIN: Final = ("roc_auc", "pr_auc", "log_loss", "brier", "ece")
+_DECISIONS: Final = ("accuracy", "precision", "recall", "f1")
+_SHARES: Final = tuple(f"{name}_{share}_percent" for name in ("lift", "gain") for share in (1, 5, 10))
+_GROUP_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss")
+
+
+def write_report(report: Report, directory: Path) -> None:
+    """Write both files, each whole or not at all; raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in (
+        (PAGE, page_of(report, pictures_of(report))),
+        (NUMBERS, json.dumps(report, indent=1, allow_nan=False) + "\n"),
+    ):
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=directory) as workplace:
+            unfinished = Path(workplace) / name
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, directory / name)  # noqa: PTH105 - as its documentation names what it promises
+
+
+def page_of(report: Report, pictures: dict[str, str]) -> str:
+    """Return the HTML around pictures by name: one file, no script, nothing to be fetched."""
+    import jinja2  # noqa: PLC0415 - only reports need it
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("model.evaluation.report"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html").render(
+        report=report,
+        pictures=pictures,
+        headlines=[_headline(report, horizon) for horizon in report["horizons"]],
+        tables=[_table(report, horizon) for horizon in (*report["horizons"], _TOTAL)],
+        group_tables=[_group_table(report, horizon) for horizon in report["horizons"]],
+        words=_words(report),
+        heads=_heads(report["checkpoint"]["heads"]),
+        thresholds=[
+            (model["title"], [model["thresholds"][horizon] for horizon in report["horizons"]])
+            for model in report["models"]
+            if model["thresholds"] is not None
+        ],
+        short_title=short_title,
+    )
+
+
+def _headline(report: Report, horizon: str) -> dict[str, Any]:
+    """Say one horizon in a few numbers: how much better than chance, and than the best baseline."""
+    ours, counts = report["slices"]["all"]["models"][_OURS][horizon], report["slices"]["all"]["counts"][horizon]
+    base_rate, pr_auc = ours["base_rate"], ours["pr_auc"]
+    return {
+        "title": horizon_title(horizon),
+        "pr_auc": number("pr_auc", pr_auc),
+        "interval": interval("pr_auc", ours["intervals"]["pr_auc"]),
+        "times": f"{pr_auc / base_rate:.1f}\u00d7 the base rate of {number('base_rate', base_rate)}" if pr_auc else "",
+        "events": f"{counts['events']:,} events of {counts['users']:,} users, {counts['positives']:,} positive",
+        "facts": [(METRIC_TITLES[name], number(name, ours[name])) for name in ("roc_auc", "log_loss", "ece")]
+        + [("Lift, top 5 %", number("lift_5_percent", ours["lift_5_percent"]))],
+        "verdict": _verdict(report, horizon),
+    }
+
+
+def _verdict(report: Report, horizon: str) -> dict[str, str] | None:
+    """Compare with the baseline that is best at this horizon, by the paired interval."""
+    group = report["slices"]["all"]
+    baselines = [model for model in _baselines(report) if group["models"][model["name"]][horizon]["pr_auc"] is not None]
+    if not baselines:
+        return None
+    best = max(baselines, key=lambda model: group["models"][model["name"]][horizon]["pr_auc"])
+    found = group["differences"][best["name"]][horizon]["pr_auc"]
+    ends, title = found["interval"], best["title"].lower()
+    numbers = difference(found["value"])
+    if ends is None or ends[0] <= 0 <= ends[1]:
+        kind, words = "even", f"no clear difference from the best baseline, {title}"
+    else:
+        kind, words = ("better", "better than") if ends[0] > 0 else ("worse", "worse than")
+        words += f" the best baseline, {title}"
+    return {"kind": kind, "words": words, "numbers": f"PR AUC {numbers}{_ends(ends)}"}
+
+
+def _ends(ends: list[float] | None) -> str:
+    return "" if ends is None else f" ({difference(ends[0])} to {difference(ends[1])})"
+
+
+def _baselines(report: Report) -> list[dict[str, Any]]:
+    compared = report["slices"]["all"]["differences"]
+    return [
+        model for model in report["models"] if model["name"] in compared and "text" not in model["name"].split("_")[2:]
+    ]
+
+
+def _table(report: Report, horizon: str) -> dict[str, Any]:
+    """Return a horizon's table: a row a model, a cell a metric, the best of each column marked."""
+    group = report["slices"]["all"]
+    models = [model for model in report["models"] if model["name"] == _OURS or model in _baselines(report)]
+    metrics = (*_MAIN, *_DECISIONS, *_SHARES)
+    measured = {model["name"]: group["models"][model["name"]][horizon] for model in models}
+    best = {name: _best(name, [one[name] for one in measured.values()]) for name in metrics}
+    return {
+        "title": horizon_title(horizon),
+        "counts": group["counts"].get(horizon),
+        "base_rate": number("base_rate", measured[_OURS]["base_rate"]),
+        "columns": [METRIC_TITLES[name] for name in metrics],
+        "main": len(_MAIN),
+        "rows": [
+            {
+                "name": model["name"],
+                "title": short_title(model),
+                "cells": [_cell(name, measured[model["name"]], best[name]) for name in metrics],
+                "differences": _paired(group["differences"].get(model["name"], {}).get(horizon)),
+            }
+            for model in models
+        ],
+    }
+
+
+def _cell(name: str, measured: dict[str, Any], best: float | None) -> dict[str, Any]:
+    value = measured[name]
+    return {
+        "value": number(name, value),
+        "interval": interval(name, measured["intervals"][name]),
+        "best": value is not None and best is not None and number(name, value) == number(name, best),
+    }
+
+
+def _best(name: str, values: list[float | None]) -> float | None:
+    """Return the best of a column, if there is something to choose from."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    return min(known) if name in LOWER_IS_BETTER else max(known)
+
+
+def _paired(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return cells of how PR AUC and log loss differ; empty ones where a model would be compared with itself."""
+    if found is None:
+        return [{"value": "", "interval": "", "best": False}] * 2
+    return [
+        {
+            "value": difference(found[name]["value"]),
+            "interval": _ends(found[name]["interval"]).strip(" ()"),
+            "best": False,
+        }
+        for name in ("pr_auc", "log_loss")
+    ]
+
+
+def _group_table(report: Report, horizon: str) -> dict[str, Any]:
+    """Return a horizon's table of groups: ours with intervals, and logistic regression's PR AUC beside it."""
+    rows = []
+    for group in report["slices"].values():
+        ours = group["models"][_OURS][horizon]
+        beside = group["models"].get("logistic_regression", {}).get(horizon, {}).get("pr_auc")
+        rows.append(
+            {
+                "title": group["title"],
+                "events": group["counts"][horizon]["events"],
+                "users": group["counts"][horizon]["users"],
+                "cells": [_cell(name, ours, None) for name in _GROUP_METRICS],
+                "beside": number("pr_auc", beside),
+            }
+        )
+    return {"title": horizon_title(horizon), "columns": [METRIC_TITLES[name] for name in _GROUP_METRICS], "rows": rows}
+
+
+def _words(report: Report) -> dict[str, Any]:
+    """Say what the words of searches and reviews add, a row a horizon."""
+    group = report["slices"]["all"]
+    trained = report["text"]["trained_without"]
+    rows = []
+    for horizon in report["horizons"] if _SILENT in group["models"] else []:
+        ours, hidden = (group["models"][name][horizon] for name in (_OURS, _SILENT))
+        apart = trained.get(horizon) if isinstance(trained, dict) else None
+        rows.append(
+            {
+                "title": horizon_title(horizon),
+                "cells": [(number(name, ours[name]), number(name, hidden[name])) for name in ("pr_auc", "log_loss")],
+                "differences": _paired(group["differences"][_SILENT][horizon]),
+                "trained_without": [number(name, (apart or {}).get(name)) for name in ("pr_auc", "log_loss")],
+            }
+        )
+    return {"rows": rows, "has_trained_without": bool(trained)}
+
+
+def _heads(heads: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one table row a further head, whatever it measures."""
+    columns = sorted({name for found in heads.values() for name, value in found.items() if _is_number(value)})
+    return [
+        {"title": head.replace("_", " "), "columns": columns, "cells": [_plainly(found.get(name)) for name in columns]}
+        for head, found in heads.items()
+    ]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plainly(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

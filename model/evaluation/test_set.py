@@ -1,0 +1,104 @@
+"""What is evaluated: the time, the events in it that have an answer, and the groups that are measured apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Self
+
+import numpy as np
+
+from model.checkpoint import Checkpoint
+from model.evaluation.comparison import Answers
+from model.training.examples import Examples
+from model.training.history import History
+from model.training.labels import Booleans, Integers, longest_horizon_ms
+from model.training.split import TimeSplit, data_bounds
+from service.errors import EvaluationError
+
+ALL_USERS: Final = "all"
+UNSEEN_USERS: Final = "unseen"
+
+_EARLIER_EVENTS: Final = ((0, 0), (1, 4), (5, 19), (20, None))
+_VALIDATION_SHARE: Final = 1 / 6
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The evaluated rows of a history, and what else its time split gives."""
+
+    examples: Examples
+    rows: Integers
+    answers: Answers
+
+    @classmethod
+    def of(cls, history: History, split: TimeSplit, horizons: tuple[str, ...]) -> Self:
+        """Take the split's test part. Raises EvaluationError if its known labels are all alike, or of one user."""
+        examples = Examples.of(history, split, horizons)
+        rows = np.flatnonzero(examples.test.any(axis=1))
+        if not len(rows):
+            raise EvaluationError(_nothing_there(history, split))
+        known, users = examples.test[rows], history.users[rows]
+        bought = examples.bought[rows] & known
+        if not (bought.any(axis=0) & (known & ~bought).any(axis=0)).any():
+            some = "every one" if bought.any() else "none"
+            raise EvaluationError(
+                f"nothing to tell apart: {some} of the {len(rows):,} evaluated events is followed by a purchase, at "
+                "any horizon: give later or more events, or another time with --after"
+            )
+        if users[0] == users[-1]:
+            raise EvaluationError("all evaluated events are of one user, who says nothing of others: give more users")
+        return cls(examples, rows, Answers(users, bought, known, horizons))
+
+    @property
+    def history(self) -> History:
+        return self.examples.history
+
+    @property
+    def horizons(self) -> tuple[str, ...]:
+        return self.answers.horizons
+
+    def slices(self) -> Iterator[tuple[str, str, Booleans]]:
+        """Yield name, title and rows of each group."""
+        earlier = self.rows - self.history.starts[self.answers.users]
+        yield ALL_USERS, "All users", np.ones(len(self.rows), np.bool_)
+        yield UNSEEN_USERS, "Users never seen in training", self.examples.unseen()[self.answers.users]
+        for least, most in _EARLIER_EVENTS:
+            words = f"{least} or more" if most is None else f"{least} to {most}" if most else "no"
+            name = f"{least}+" if most is None else f"{least}-{most}" if most else f"{least}"
+            yield name, f"{words} earlier events".capitalize(), (earlier >= least) & (most is None or earlier <= most)
+
+
+def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> TimeSplit:
+    """Return the checkpoint's own split, or one whose test part begins at a time.
+
+    Before that time lie one longest horizon with labels for validation and a sixth of what remains, as in training.
+    """
+    horizon_ms, (first_ms, end_ms) = longest_horizon_ms(checkpoint.model.config.horizons), data_bounds(history.time_ms)
+    if after_ms is not None:
+        usable_ms = max(after_ms - first_ms - 2 * horizon_ms, 0)
+        return TimeSplit(after_ms - horizon_ms - int(_VALIDATION_SHARE * usable_ms), after_ms, end_ms, horizon_ms)
+    try:
+        validation_from, test_from = (epoch_ms(checkpoint.training[name]) for name in ("validation_from", "test_from"))
+    except (KeyError, TypeError, ValueError):
+        raise EvaluationError(
+            f"checkpoint {checkpoint.version} does not say which time it kept back for testing: name one with --after"
+        ) from None
+    return TimeSplit(validation_from, test_from, end_ms, horizon_ms)
+
+
+def _nothing_there(history: History, split: TimeSplit) -> str:
+    first, last, wanted = map(rfc3339, (int(history.time_ms.min()), split.end_ms, split.test_from_ms))
+    return (
+        f"nothing to evaluate: no event from {wanted} on has a horizon that ends within the data, which reach from "
+        f"{first} to {last}: give later events, or an earlier time with --after"
+    )
+
+
+def epoch_ms(time: str) -> int:
+    """Return the epoch milliseconds of an RFC 3339 time."""
+    return int(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def rfc3339(time_ms: int) -> str:
+    """Return epoch milliseconds as RFC 3339, in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

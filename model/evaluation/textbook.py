@@ -1,0 +1,117 @@
+"""The LSTM that people start with, so that a reader sees what the rest is worth.
+
+Ten numbers an event, 50 units, one linear layer on the last step, `BCEWithLogitsLoss`, Adam at 0.001. Each event is
+scored from a window of its user's last events, which is run through the network from a blank state.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from model.evaluation.baselines import Fitted, Sample
+from model.events import TYPE_CODES
+from model.features import NUMERIC_FEATURES
+from model.ranking import Floats
+from model.training.history import History
+from model.training.labels import Integers
+
+WINDOW_EVENTS: Final = 20
+TYPE_INPUTS: Final = ("view", "search", "cart", "purchase")
+NUMERIC_INPUTS: Final = ("log_gap", "log_session_events", "log_events", "log_price", "hour_sin", "hour_cos")
+UNITS: Final = 50
+
+_SCORED_AT_ONCE: Final = 20_000
+
+
+class _Network(nn.Module):
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(len(TYPE_INPUTS) + len(NUMERIC_INPUTS), UNITS, batch_first=True)
+        self.linear = nn.Linear(UNITS, outputs)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Turn windows `(events, steps, inputs)` into logits `(events, horizons)`."""
+        output, _ = self.lstm(windows)
+        logits: Tensor = self.linear(output[:, -1])
+        return logits
+
+
+@dataclass(frozen=True)
+class TextbookLSTM:
+    """One network with an output a horizon; the epoch with the best validation loss is kept."""
+
+    name = "textbook_lstm"
+    title = "Textbook LSTM"
+    about = (
+        f"ten numbers an event, the last {WINDOW_EVENTS} events, {UNITS} units, one linear layer on the last step with "
+        "an output a horizon, BCEWithLogitsLoss, Adam at 0.001; epoch chosen on validation"
+    )
+
+    seed: int
+    epochs: int = 6
+    batch_events: int = 256
+    learning_rate: float = 0.001
+
+    def fit(self, history: History, train: Sample, validation: Sample) -> Fitted:
+        """Train until the epochs are over; the same seed gives the same network."""
+        torch.manual_seed(self.seed)
+        network, random = _Network(train.bought.shape[1]), np.random.default_rng(self.seed)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        best_loss, best = np.inf, network
+        for _ in range(self.epochs):
+            self._epoch(network, optimizer, history, train, random)
+            loss = _loss(torch.from_numpy(_logits(network, history, validation.rows)), validation).item()
+            if loss < best_loss:
+                best_loss, best = loss, deepcopy(network)
+        return lambda rows: _logits(best, history, rows)
+
+    def _epoch(
+        self,
+        network: _Network,
+        optimizer: torch.optim.Optimizer,
+        history: History,
+        train: Sample,
+        random: np.random.Generator,
+    ) -> None:
+        shuffled = random.permutation(len(train.rows))
+        for first in range(0, len(shuffled), self.batch_events):
+            some = np.sort(shuffled[first : first + self.batch_events])
+            sample = Sample(train.rows[some], train.bought[some], train.known[some])
+            optimizer.zero_grad()
+            loss = _loss(network(torch.from_numpy(windows(history, sample.rows))), sample)
+            loss.backward()  # type: ignore[no-untyped-call] # torch's own stub has no types here
+            optimizer.step()
+
+
+def windows(history: History, rows: Integers) -> npt.NDArray[np.float32]:
+    """Return the inputs of each row's last events, its own last `(rows, WINDOW_EVENTS, 10)`; 0 before the first."""
+    steps = rows[:, None] + np.arange(-WINDOW_EVENTS + 1, 1)  # (rows, steps)
+    inside = (steps >= 0) & (history.users[np.maximum(steps, 0)] == history.users[rows, None])
+    needed, place = np.unique(np.where(inside, steps, rows[:, None]), return_inverse=True)
+    return np.where(inside[:, :, None], _inputs(history, needed)[place.reshape(steps.shape)], np.float32(0))
+
+
+def _inputs(history: History, rows: Integers) -> npt.NDArray[np.float32]:
+    types = history.type_codes[rows, None] == np.array([TYPE_CODES[name] for name in TYPE_INPUTS])
+    numbers = history.numeric[rows][:, [NUMERIC_FEATURES.index(name) for name in NUMERIC_INPUTS]]
+    return np.concatenate((types.astype(np.float32), numbers), axis=1).astype(np.float32)
+
+
+@torch.inference_mode()
+def _logits(network: _Network, history: History, rows: Integers) -> Floats:
+    parts = [rows[first : first + _SCORED_AT_ONCE] for first in range(0, len(rows), _SCORED_AT_ONCE)]
+    scored = [network(torch.from_numpy(windows(history, part))).double().numpy() for part in parts]
+    return np.concatenate(scored) if scored else np.empty((0, network.linear.out_features))
+
+
+def _loss(logits: Tensor, sample: Sample) -> Tensor:
+    """Return the mean loss of the known labels."""
+    known = torch.from_numpy(sample.known).to(logits.dtype)
+    losses = nn.BCEWithLogitsLoss(weight=known, reduction="sum")
+    total: Tensor = losses(logits, torch.from_numpy(sample.bought).to(logits.dtype))
+    return total / known.sum().clamp(min=1)

@@ -1,0 +1,197 @@
+"""What event files hold, before anyone trains on them; some 25 bytes of memory an event, and each user's id once."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.batch import event_hash
+from model.events import EVENT_TYPES, OTHER, PURCHASE, TYPE_CODES, Event
+from model.formats import BadRow
+from model.sequence import SESSION_GAP_MS
+from model.training.labels import label_events
+from model.training.split import data_bounds
+from service.errors import FormatError
+
+QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99, "max": 1.0}
+OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "context")
+_BITS: Final = tuple((name, 1 << number) for number, name in enumerate(OPTIONAL_FIELDS))
+LINES_NAMED: Final = 5
+"""Of each reason for bad rows so many places are named."""
+
+Integers = npt.NDArray[np.int64]
+Rows = Iterable[Event | BadRow]
+
+
+@dataclass(slots=True)
+class BadRows:
+    """The bad rows of one reason."""
+
+    error: str
+    """What is wrong with the first."""
+    count: int = 0
+    first: list[tuple[str, int]] = field(default_factory=list)
+    """File and line of the first ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonRate:
+    """How often a purchase follows within a horizon, among the events of which the data can tell."""
+
+    base_rate: float | None
+    known: int
+    unknown: int
+    """Events whose horizon reaches past the end of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All counts but `duplicates` and `out_of_order` leave repeated events out."""
+
+    events: int
+    duplicates: int
+    """Events whose id their user had sent before, anywhere in the files."""
+    bad_rows: dict[str, BadRows]
+    first_ms: int
+    last_ms: int
+    users: int
+    buyers: int
+    types: dict[str, int]
+    """Every canonical type, in its order."""
+    filled: dict[str, int]
+    """Events that have each optional field."""
+    sessions: int
+    sessions_with_purchase: int
+    events_per_user: dict[str, float]
+    out_of_order: int
+    """Events that are older than one that lies before them."""
+    users_out_of_order: int
+    """Users with an event that is older than their own one before it."""
+    horizons: dict[str, HorizonRate]
+
+
+def notes_on(found: Inspection) -> list[str]:
+    """Return what somebody who wants to train on these files should know, a sentence each."""
+    bad_rows = sum(bad.count for bad in found.bad_rows.values())
+    other = found.types[EVENT_TYPES[OTHER]]
+    notes = {
+        "there is no purchase: nothing can be learnt from these files": not found.buyers,
+        "there is one user only: a model of one shopper says nothing about others": found.users == 1,
+        "every event is a purchase: there is nothing to tell them from": found.types["purchase"] == found.events,
+        f"{bad_rows:,} rows are bad: they are left out": bad_rows > 0,
+        f"{found.users_out_of_order:,} users have events out of order: right if they arrived so, else sort by time": (
+            found.users_out_of_order > 0
+        ),
+        "most events are of type other: the format's names for events may not be those in the files": (
+            other > found.events / 2
+        ),
+    }
+    too_long = [horizon for horizon, rate in found.horizons.items() if not rate.known]
+    if too_long:
+        notes[f"the data end before any horizon of {', '.join(too_long)} does: more history is needed"] = True
+    return [note for note, applies in notes.items() if applies]
+
+
+class _Columns:
+    """One element an event, in the order of the files."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.bad_rows: dict[str, BadRows] = {}
+        self.users, self.times_ms = array("I"), array("q")
+        self.types, self.hashes = array("B"), array("Q")
+        self.filled = array("B")
+        """A bit for each of OPTIONAL_FIELDS."""
+
+    def take(self, file: str, row: Event | BadRow) -> None:
+        if isinstance(row, Event):
+            self.users.append(self.numbers.setdefault(row.user_id, len(self.numbers)))
+            self.times_ms.append(row.ts)
+            self.types.append(TYPE_CODES.get(row.type, OTHER))
+            self.hashes.append(event_hash(row.event_id))
+            self.filled.append(sum(bit for name, bit in _BITS if getattr(row, name) is not None))
+        else:
+            bad = self.bad_rows.setdefault(row.reason, BadRows(row.error))
+            bad.count += 1
+            if len(bad.first) < LINES_NAMED:
+                bad.first.append((file, row.line))
+
+
+def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str]) -> Inspection:
+    """Read files, given by name and rows, to their end.
+
+    Raises FormatError if there is not one event, and ValueError for a horizon that is none.
+    """
+    columns = _Columns()
+    for file, rows in files:
+        for row in rows:
+            columns.take(file, row)
+    if not columns.users:
+        raise FormatError("there is not one event in these files: check them and their --format")
+    return _inspection(columns, horizons)
+
+
+def _inspection(columns: _Columns, horizons: Sequence[str]) -> Inspection:
+    users, times_ms = np.asarray(columns.users, np.int64), np.asarray(columns.times_ms)
+    kept = _first_of_each(users, np.asarray(columns.hashes))
+    out_of_order, users_out_of_order = _disorder(users, times_ms)
+    types, filled = np.asarray(columns.types)[kept], np.asarray(columns.filled)[kept]
+    sessions, bought_in = _sessions(users[kept], times_ms[kept], types == PURCHASE)
+    counts = np.bincount(users[kept])
+    return Inspection(
+        events=len(kept),
+        duplicates=len(users) - len(kept),
+        bad_rows=columns.bad_rows,
+        first_ms=int(times_ms.min()),
+        last_ms=int(times_ms.max()),
+        users=len(columns.numbers),
+        buyers=len(np.unique(users[kept][types == PURCHASE])),
+        types={name: int((types == code).sum()) for code, name in enumerate(EVENT_TYPES)},
+        filled={name: int((filled & bit > 0).sum()) for name, bit in _BITS},
+        sessions=sessions,
+        sessions_with_purchase=bought_in,
+        events_per_user={name: round(float(np.quantile(counts, share)), 1) for name, share in QUANTILES.items()},
+        out_of_order=out_of_order,
+        users_out_of_order=users_out_of_order,
+        horizons=_rates(users[kept], times_ms[kept], types == PURCHASE, horizons),
+    )
+
+
+def _first_of_each(users: Integers, hashes: npt.NDArray[np.uint64]) -> Integers:
+    """Return the rows, ascending, in which a user's event id occurs for the first time."""
+    order = np.lexsort((hashes, users))  # stable: equal ones stay in their order
+    is_new = np.ones(len(order), np.bool_)
+    is_new[1:] = (np.diff(users[order]) != 0) | (hashes[order][1:] != hashes[order][:-1])
+    return np.sort(order[is_new])
+
+
+def _disorder(users: Integers, times_ms: Integers) -> tuple[int, int]:
+    """Count events that come later than they should, and users with such events among their own."""
+    late = times_ms < np.maximum.accumulate(times_ms)
+    order = np.argsort(users, kind="stable")
+    goes_back = (np.diff(users[order]) == 0) & (np.diff(times_ms[order]) < 0)
+    return int(late.sum()), len(np.unique(users[order][1:][goes_back]))
+
+
+def _sessions(users: Integers, times_ms: Integers, is_purchase: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Count sessions, and those with a purchase."""
+    order = np.lexsort((times_ms, users))
+    is_break = (np.diff(users[order]) != 0) | (np.diff(times_ms[order]) > SESSION_GAP_MS)
+    session = np.concatenate(([0], np.cumsum(is_break)))
+    return int(session[-1]) + 1, len(np.unique(session[is_purchase[order]]))
+
+
+def _rates(
+    users: Integers, times_ms: Integers, is_purchase: npt.NDArray[np.bool_], horizons: Sequence[str]
+) -> dict[str, HorizonRate]:
+    labels = label_events(users, times_ms, is_purchase, horizons)
+    known = labels.known_by(data_bounds(times_ms)[1])
+    rates = {}
+    for number, horizon in enumerate(horizons):
+        told = labels.bought[known[:, number], number]
+        base_rate = float(told.mean()) if len(told) else None
+        rates[horizon] = HorizonRate(base_rate, known=len(told), unknown=len(users) - len(told))
+    return rates

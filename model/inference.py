@@ -1,0 +1,241 @@
+"""The inference worker: a thread that owns the device. Batch in, batch out: same length, same order.
+
+It takes requests from everybody and runs whatever waits as one batch as soon as the device is free. There is no timer:
+under light load a request never waits for company, under heavy load company has gathered while the device was busy.
+"""
+
+import queue
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model.checkpoint import Checkpoint
+from model.features import NUMERIC_FEATURES, Features
+from model.heads import TOP, Ranked, may_be_named, ranked_dtype
+from model.lstm import PackedFeatures, Packing
+from model.runs import Runs
+from model.text import TOKENS
+from service.errors import CartcastError, CheckpointError
+
+_STOP: Final = None
+
+
+class InferenceError(CartcastError):
+    """The model returned something that is no probability for every event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is to be scored: events sorted by user, and each user's carried numbers before the first of them."""
+
+    features: Features
+    users: npt.NDArray[np.int64]
+    """`(events,)` ascending"""
+    carried: npt.NDArray[np.float32]
+    """`(distinct users, carried_floats)`, in the users' order"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The answer to `Steps`, in the same order."""
+
+    propensities: npt.NDArray[np.float32]
+    """`(events, horizons)` calibrated probabilities"""
+    carried: npt.NDArray[np.float32]
+    """`(distinct users, carried_floats)` after each user's last event"""
+    further: Ranked
+    """What the further heads answer `(events,)`; records without fields if there is none."""
+
+
+def select_device(
+    name: str, *, instance_id: str | None = None, count_gpus: Callable[[], int] = torch.cuda.device_count
+) -> torch.device:
+    """Return the device that a setting names; `auto` is a GPU if there is one, else the CPU.
+
+    Of several GPUs `auto` takes the one whose number the instance id ends with, counted round: so `worker-0` to
+    `worker-7` share four GPUs in pairs. An id without a number, or none, is the first. Raises CheckpointError.
+    """
+    if name == "auto":
+        gpus = count_gpus()
+        return torch.device("cuda", instance_number(instance_id) % gpus) if gpus else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise CheckpointError(
+            f"device {name!r} is not usable here: choose auto or cpu (--device, worker.device)"
+        ) from None
+    return device
+
+
+def instance_number(instance_id: str | None) -> int:
+    """Return the number at the end of an instance id, as Kubernetes' StatefulSets give it; 0 if there is none."""
+    digits = re.search(r"([0-9]{1,9})$", instance_id or "")
+    return int(digits.group(1)) if digits else 0
+
+
+class Scorer:
+    """Runs a checkpoint on a device, in the caller's thread."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.device = device
+        self._model = checkpoint.model.to(device).eval()
+        self._hidden = checkpoint.model.config.hidden_size
+        self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
+        self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
+        config = checkpoint.model.config
+        self._ranked_dtype = ranked_dtype(config.heads)
+        self._nameless = {
+            head: torch.from_numpy(~may_be_named(head, config.category_buckets, checkpoint.category_names)).to(device)
+            for head in config.heads
+        }
+
+    @torch.inference_mode()
+    def score(self, steps: Steps) -> Scored:
+        """Score every event; raises InferenceError if the numbers that come out are not finite."""
+        if not len(steps.features):
+            return Scored(np.empty((0, len(self._slopes)), np.float32), steps.carried, np.empty(0, self._ranked_dtype))
+        packing = Packing.of(Runs.of(steps.users))
+        carried = torch.from_numpy(steps.carried[packing.sequences]).to(self.device, non_blocking=True)
+        packed: PackedFeatures = packing.pack(steps.features, self.device)
+        output, (h, c) = self._model.outputs(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
+        logits = self._model.logits(output, packed)
+        propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
+        after = torch.cat((h, c), dim=1).cpu().numpy()
+        return self._unpacked(packing, Scored(propensities, after, self._ranked(output, packed)))
+
+    def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
+        """Return each head's most likely classes among those that have a name; missing ones have propensity 0."""
+        ranked = np.zeros(len(output), self._ranked_dtype)
+        if not self._nameless:  # no heads
+            return ranked
+        for head, logits in self._model.further_logits(output, packed).items():
+            shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
+            found = shares.topk(min(TOP, shares.shape[1]))
+            ranked[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
+            ranked[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
+        return ranked
+
+    def _unpacked(self, packing: Packing, packed: Scored) -> Scored:
+        scored = Scored(
+            np.empty_like(packed.propensities), np.empty_like(packed.carried), np.empty_like(packed.further)
+        )
+        scored.propensities[packing.rows] = packed.propensities
+        scored.carried[packing.sequences] = packed.carried
+        scored.further[packing.rows] = packed.further
+        if not (np.isfinite(scored.propensities).all() and np.isfinite(scored.carried).all()):
+            raise InferenceError("the model returned numbers that are not finite: the checkpoint is unusable")
+        return scored
+
+
+class InferenceWorker:
+    """Scores requests from several callers on one device; `start` returns when the model is warm."""
+
+    def __init__(self, scorer: Scorer, *, max_events: int) -> None:
+        self._scorer = scorer
+        self._max_events = max_events
+        self._requests: queue.SimpleQueue[tuple[Steps, Future[Scored]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    def start(self, carried_floats: int) -> None:
+        """Run the model once, so that the first shopper does not wait for it to warm up, and begin to serve."""
+        self._scorer.score(_warm_up_steps(carried_floats))
+        self._thread.start()
+
+    def submit(self, steps: Steps) -> Future[Scored]:
+        """Queue a request; requests are answered in the order in which they came."""
+        answer: Future[Scored] = Future()
+        self._requests.put((steps, answer))
+        return answer
+
+    def stop(self) -> None:
+        """Answer what is queued, then end the thread."""
+        self._requests.put(_STOP)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._requests.get()) is not None:
+            group, stopping = self._whatever_waits(first)
+            self._answer([request for request in group if request[1].set_running_or_notify_cancel()])
+            if stopping:
+                return
+
+    def _answer(self, group: list[tuple[Steps, Future[Scored]]]) -> None:
+        """Score the requests whose callers have not given up, as one batch."""
+        if not group:
+            return
+        try:
+            scored = self._scorer.score(merged([steps for steps, _ in group]))
+            answers = split(scored, [steps for steps, _ in group])
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the callers wait for it and must be told
+            for _, answer in group:
+                answer.set_exception(failure)
+        else:
+            for (_, answer), part in zip(group, answers, strict=True):
+                answer.set_result(part)
+
+    def _whatever_waits(self, first: tuple[Steps, Future[Scored]]) -> tuple[list[tuple[Steps, Future[Scored]]], bool]:
+        """Return the first request and those that queue behind it, up to the largest batch, and whether to stop."""
+        group, events = [first], len(first[0].features)
+        while events < self._max_events:
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                break
+            if request is _STOP:
+                return group, True
+            group.append(request)
+            events += len(request[0].features)
+        return group, False
+
+
+def merged(requests: list[Steps]) -> Steps:
+    """Join requests into one; equal user numbers of different requests are different users."""
+    if len(requests) == 1:
+        return requests[0]
+    features = [request.features for request in requests]
+    users, offset = [], 0
+    for request in requests:
+        users.append(np.unique(request.users, return_inverse=True)[1] + offset)
+        offset += len(request.carried)
+    return Steps(
+        features=Features(
+            numeric=np.concatenate([part.numeric for part in features]),
+            types=np.concatenate([part.types for part in features]),
+            items=np.concatenate([part.items for part in features]),
+            categories=np.concatenate([part.categories for part in features]),
+            tokens=np.concatenate([part.tokens for part in features]),
+        ),
+        users=np.concatenate(users),
+        carried=np.concatenate([request.carried for request in requests]),
+    )
+
+
+def split(scored: Scored, requests: list[Steps]) -> list[Scored]:
+    """Cut the answer to `merged(requests)` into one answer a request."""
+    events = np.cumsum([len(request.features) for request in requests])[:-1]
+    users = np.cumsum([len(request.carried) for request in requests])[:-1]
+    return [
+        Scored(*parts)
+        for parts in zip(
+            np.split(scored.propensities, events),
+            np.split(scored.carried, users),
+            np.split(scored.further, events),
+            strict=True,
+        )
+    ]
+
+
+def _warm_up_steps(carried_floats: int) -> Steps:
+    events = 64
+    zeros = np.zeros(events, np.int64)
+    numeric, tokens = np.zeros((events, len(NUMERIC_FEATURES)), np.float32), np.zeros((events, TOKENS), np.int64)
+    features = Features(numeric, zeros, zeros, zeros, tokens)
+    return Steps(features, np.arange(events), np.zeros((events, carried_floats), np.float32))

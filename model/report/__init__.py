@@ -1,5 +1,0 @@
-"""The report of an evaluation: one HTML file that needs nothing else, and the same numbers as JSON."""
-
-from model.report.page import NUMBERS, PAGE, page_of, write_report
-
-__all__ = ["NUMBERS", "PAGE", "page_of", "write_report"]

@@ -1,0 +1,175 @@
+"""What the further heads should have answered, and how often they do."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from model.heads import NEXT_TYPE, UNKNOWN, Head, bucket_of, class_count
+from model.lstm import LSTMConfig, PropensityLSTM
+from model.training.chunks import Stretches
+from model.training.history import History
+from model.training.labels import Booleans, Integers, Labels, next_purchase_rows
+from model.training.predict import further_outputs
+from model.training.storage import Storage
+from service.errors import TrainingError
+
+Classes = npt.NDArray[np.int32]
+
+MIN_ANSWERS: Final = 100
+_NEVER: Final = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The right classes of events `(events, heads)` and when each is settled; UNKNOWN and never where there is none."""
+
+    classes: Classes
+    settled_at_ms: Integers
+
+    @property
+    def as_labels(self) -> Labels:
+        """Return what a time split reads of labels."""
+        return Labels(self.classes != UNKNOWN, self.settled_at_ms)
+
+
+def answers_of(history: History, part: slice, heads: Sequence[Head], buckets: int, horizon_ms: int) -> Answers:
+    """Find the answers for whole users.
+
+    A next type is settled when the next event is applied; a category when the horizon is over, as the label of that
+    horizon is.
+    """
+    found = [
+        _next_types(history, part) if head == NEXT_TYPE else _purchase_categories(history, part, buckets, horizon_ms)
+        for head in heads
+    ]
+    count = len(history.users[part])
+    blank = np.empty((count, 0), np.int32), np.empty((count, 0), np.int64)
+    classes, settled_at_ms = (np.column_stack([first, *rest]) for first, *rest in zip(blank, *found, strict=True))
+    return Answers(classes.astype(np.int32), settled_at_ms.astype(np.int64))
+
+
+def _next_types(history: History, part: slice) -> tuple[Classes, Integers]:
+    users, applied_ms = history.users[part], history.applied_ms[part]
+    goes_on = users[1:] == users[:-1]
+    classes, settled_at_ms = np.full(len(users), UNKNOWN, np.int32), np.full(len(users), _NEVER)
+    classes[:-1] = np.where(goes_on, history.type_codes[part][1:].astype(np.int32), UNKNOWN)
+    settled_at_ms[:-1] = np.where(goes_on, applied_ms[1:], _NEVER)
+    return classes, settled_at_ms
+
+
+def _purchase_categories(history: History, part: slice, buckets: int, horizon_ms: int) -> tuple[Classes, Integers]:
+    users, time_ms = history.users[part], history.time_ms[part]
+    purchase = next_purchase_rows(users, time_ms, history.is_purchase[part])
+    category = bucket_of(history.categories[part], buckets)[purchase]
+    is_known = (purchase >= 0) & (time_ms[purchase] <= time_ms + horizon_ms) & (category > 0)
+    return np.where(is_known, category, UNKNOWN).astype(np.int32), np.where(is_known, time_ms + horizon_ms, _NEVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The classes `(events, heads)` that count in each part of the time; UNKNOWN where none does."""
+
+    learnt: Classes
+    validation: Classes
+    test: Classes
+    settled: Classes
+
+    @classmethod
+    def empty(cls, storage: Storage, events: int, heads: int) -> Self:
+        """Return targets that are not set yet."""
+        return cls(*(storage.empty((events, heads), np.int32) for _ in range(4)))
+
+    def fill(self, part: slice, answers: Answers, known: Sequence[Booleans]) -> None:
+        """Set a part's targets; `known` are the masks of learnt, validation, test and settled."""
+        for targets, mask in zip((self.learnt, self.validation, self.test, self.settled), known, strict=True):
+            targets[part] = np.where(mask, answers.classes, UNKNOWN)
+
+    def check(self, heads: Sequence[Head]) -> None:
+        """Raise TrainingError if some head has too little to learn from."""
+        for head, count in zip(heads, (self.learnt != UNKNOWN).sum(axis=0).tolist(), strict=True):
+            if count < MIN_ANSWERS:
+                raise TrainingError(
+                    f"too little to learn from: the training part knows {count:,} answers of --head {head}, at least "
+                    f"{MIN_ANSWERS} are needed: give a longer history, one with categories, or leave that head out"
+                )
+
+
+def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
+    """Return how often each class is right, as if each had been once more."""
+    counts = np.bincount(targets[targets != UNKNOWN], minlength=classes) + 1.0
+    return np.asarray(counts / counts.sum())
+
+
+def measure_heads(
+    model: PropensityLSTM, history: History, stretches: Stretches, targets: Targets, unseen: Booleans
+) -> dict[str, dict[str, Any]]:
+    """Return, by part of the time and by head, how often the right class is the first, or among the first five.
+
+    Beside it, how often the classes that are most frequent in the training part are, and how often the event's own
+    type or category is. `unseen` tells which users are.
+    """
+    config = model.config
+    test_unseen = np.where(unseen[history.users][:, None], targets.test, UNKNOWN)
+    parts = {"validation": targets.validation, "test": targets.test, "test_unseen_users": test_unseen}
+    wanted = np.maximum(targets.validation, targets.test)
+    is_measured = np.logical_or.reduceat((wanted != UNKNOWN).any(axis=1), stretches.starts)
+    ranks = np.full(wanted.shape, np.iinfo(np.int32).max, np.int32)
+    for rows, found in _ranks(model, history, stretches.where(is_measured), wanted):
+        ranks[rows] = found
+    frequent, at_hand = _ranks_by_frequency(targets.learnt, wanted, config), _at_hand(history, config)
+    return {
+        part: {
+            head: _shares(ranks[known, place], frequent[known, place])
+            | {"at_hand_top1": _share(at_hand[known, place] == right[known, place])}
+            for place, head in enumerate(config.heads)
+            for known in (right[:, place] != UNKNOWN,)
+        }
+        for part, right in parts.items()
+    }
+
+
+def _ranks(
+    model: PropensityLSTM, history: History, stretches: Stretches, wanted: Classes
+) -> Iterator[tuple[Integers, Classes]]:
+    """Yield rows, and at what place among the classes the model puts the right ones `(rows, heads)`, from 0."""
+    for rows, logits in further_outputs(model, history, stretches):
+        right = np.maximum(wanted[rows], 0)  # an unknown one is ranked too, for nothing
+        ranks = [
+            (found > np.take_along_axis(found, right[:, place, None], axis=1)).sum(axis=1)
+            for place, found in enumerate(logits)
+        ]
+        yield rows, np.stack(ranks, axis=1).astype(np.int32)
+
+
+def _ranks_by_frequency(learnt: Classes, wanted: Classes, config: LSTMConfig) -> Classes:
+    ranks = np.zeros(wanted.shape, np.int32)
+    for place, head in enumerate(config.heads):
+        shares = class_shares(learnt[:, place], class_count(head, config.category_buckets))
+        by_class = np.empty(len(shares), np.int32)
+        by_class[np.argsort(-shares, kind="stable")] = np.arange(len(shares))
+        ranks[:, place] = by_class[np.maximum(wanted[:, place], 0)]
+    return ranks
+
+
+def _at_hand(history: History, config: LSTMConfig) -> Classes:
+    """Return each event's own type and category `(events, heads)`: what one would name who knows nothing else."""
+    own = [
+        history.type_codes if head == NEXT_TYPE else bucket_of(history.categories, config.category_buckets)
+        for head in config.heads
+    ]
+    return np.column_stack(own).astype(np.int32)
+
+
+def _shares(ranks: Classes, frequent: Classes) -> dict[str, Any]:
+    measured: dict[str, Any] = {"events": len(ranks)}
+    for name, found in (("", ranks), ("most_frequent_", frequent)):
+        for most in (1, 5):
+            measured[f"{name}top{most}"] = _share(found < most)
+    return measured
+
+
+def _share(right: Booleans) -> float | None:
+    return float(right.mean()) if len(right) else None

@@ -1,0 +1,322 @@
+"""The loop: epochs of truncated back-propagation through each user's whole history.
+
+Sequences are cut into pieces of `piece_events`; h and c are carried from piece to piece, gradients are not (Williams
+and Peng, 1990), which is also how the worker carries them from batch to batch.
+
+Purchases are rare, and nothing is resampled or weighted for that: it would teach a base rate that is not the shop's,
+which calibration would have to take back. The heads begin at the base rates instead, so that no epoch is spent on them.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.heads import UNKNOWN, class_count
+from model.lstm import PackedFeatures, Packing, PropensityLSTM
+from model.ranking import Floats
+from model.runs import Runs
+from model.training.auxiliary import AuxiliaryHeads
+from model.training.chunks import Piece, pieces, shuffled_batches
+from model.training.examples import Lessons
+from model.training.extra_heads import Classes, class_shares
+from model.training.labels import Booleans
+from model.training.resume import Progressed
+from service.errors import TrainingError
+
+_LARGEST_GRADIENT: Final = 1.0
+_RISE: Final = 0.05
+"""Share of the training over which the learning rate rises to its highest."""
+
+Progress = Callable[[float, str], None]
+"""Takes the share of the longest possible training that is done, and a few words."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What may be varied; the rest is the network's shape."""
+
+    seed: int = 1
+    epochs: int = 12
+    patience: int = 4
+    """Epochs without a better validation log loss, after which training stops."""
+    learning_rate: float = 5e-3
+    """At its highest; after a short rise it falls along a cosine to nothing (Loshchilov and Hutter, "SGDR", 2017)."""
+    remembered_epochs: float = 4.0
+    """How long AdamW's weights remember a gradient: its weight decay follows from it, the learning rate and the steps
+    of an epoch, so that little data is decayed much and much data little (Wang and Aitchison, "How to set AdamW's
+    weight decay as you scale model and dataset size", 2024)."""
+    input_dropout: float = 0.2
+    output_dropout: float = 0.5
+    batch_events: int = 2048
+    piece_events: int = 128
+    forgotten_items: float = 0.95
+    forgotten_categories: float = 0.6
+    """Shares of events whose item or category is hidden while training: the shop will have others than it had then."""
+    refit: bool = True
+    """Whether to train once more, on all data up to their end."""
+    threads: int = 1
+    """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
+    further_weight: float = 0.1
+    """What the cross entropy of a further head counts beside the horizons' mean log loss."""
+    auxiliary_weight: float = 1.0
+    """The same of an auxiliary task (`model.training.auxiliary`)."""
+    auxiliary_from_events: int = 100_000
+    """So many must a history have for auxiliary tasks to be asked: from less, the LSTM learns little beside them."""
+
+
+@dataclass(slots=True)
+class Course:
+    """How a fit has gone so far: what decides when it ends, and what a refit repeats."""
+
+    best_epoch: int = 0
+    best_loss: float = np.inf
+    curves: list[dict[str, float]] = field(default_factory=list)
+    """`epoch`, `train_loss` and `validation_loss`, the log losses averaged over the horizons."""
+
+    @property
+    def epochs(self) -> int:
+        return len(self.curves)
+
+    def has_ended(self, settings: TrainingSettings) -> bool:
+        return self.epochs >= settings.epochs or self.epochs - self.best_epoch >= settings.patience
+
+    def add(self, train_loss: float, validation_loss: float) -> bool:
+        """Note an epoch; tells whether it was the best so far."""
+        self.curves.append({"epoch": self.epochs + 1, "train_loss": train_loss, "validation_loss": validation_loss})
+        is_best = validation_loss < self.best_loss
+        if is_best:
+            self.best_epoch, self.best_loss = self.epochs, validation_loss
+        return is_best
+
+    def in_words(self) -> str:
+        return f"best validation log loss {self.best_loss:.4f} (epoch {self.best_epoch})" if self.epochs else ""
+
+
+def fit(fitting: "Fitting", validation_loss: Callable[[], float], kept: Progressed, progress: Progress) -> Course:
+    """Train until nothing improves; the model then is that of the best epoch."""
+    course, best = Course(), dict[str, Tensor]()
+    if (state := kept.load("fit")) is not None:
+        course, best = Course(**state["course"]), state["best"]
+        fitting.restore(state["fitting"])
+    longest = fitting.settings.epochs
+    while not course.has_ended(fitting.settings):
+        for share in fitting.epoch():
+            progress((course.epochs + share) / longest, course.in_words())
+        loss = validation_loss()
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the validation log loss of epoch {course.epochs + 1} is no number: tell us, it is a bug"
+            )
+        if course.add(fitting.loss, loss):
+            best = {name: weight.clone() for name, weight in fitting.model.state_dict().items()}
+        kept.save("fit", {"course": asdict(course), "best": best, "fitting": fitting.state()})
+    fitting.model.load_state_dict(best)
+    progress(1.0, course.in_words())
+    return course
+
+
+def repeat(fitting: "Fitting", kept: Progressed, progress: Progress) -> None:
+    """Train to the end of the course, whatever comes of it."""
+    done, epochs = 0, fitting.epochs
+    if (state := kept.load("refit")) is not None:
+        done = state["done"]
+        fitting.restore(state["fitting"])
+    for number in range(done, epochs):
+        for share in fitting.epoch():
+            progress((number + share) / epochs, f"on all data: epoch {number + 1} of {epochs}")
+        kept.save("refit", {"done": number + 1, "fitting": fitting.state()})
+    progress(1.0, "on all data: done")
+
+
+class Fitting:
+    """A model in training, and all that it goes on from: optimizer, learning rate, randomness."""
+
+    loss = np.nan
+    """The mean log loss over the last epoch's pieces, each as it was before it was learnt from."""
+
+    def __init__(
+        self,
+        model: PropensityLSTM,
+        lessons: Lessons,
+        settings: TrainingSettings,
+        device: torch.device,
+        epochs: int | None = None,
+    ) -> None:
+        """Begin a training of `epochs`, of the settings' if not given, at whose end the learning rate is nothing."""
+        self.model = model.to(device)
+        self._auxiliary = AuxiliaryHeads(model.config).to(device)
+        self._parameters = [*model.parameters(), *self._auxiliary.parameters()]
+        self.settings = settings
+        self._lessons = lessons
+        self._device = device
+        self._random = np.random.default_rng(settings.seed)
+        is_enough = len(lessons.history) >= settings.auxiliary_from_events
+        self._auxiliary_weight = settings.auxiliary_weight if is_enough else 0.0
+        self.epochs = settings.epochs if epochs is None else epochs
+        self._epochs_done = 0
+        self._optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=settings.learning_rate,
+            weight_decay=1 / (settings.learning_rate * self._steps_of_an_epoch() * settings.remembered_epochs),
+        )
+        self._precision = Precision(device)
+        self._start_at_the_base_rates()
+
+    def _steps_of_an_epoch(self) -> int:
+        lengths, random = self._lessons.stretches.lengths, np.random.default_rng(self.settings.seed)
+        batches = shuffled_batches(lengths, self.settings.batch_events, self.settings.piece_events, random)
+        return sum(-(-int(lengths[batch].max()) // self.settings.piece_events) for batch in batches)
+
+    def _set_learning_rate(self, share_of_epoch: float) -> None:
+        done = (self._epochs_done + share_of_epoch) / self.epochs
+        rise = min(1.0, (done + 0.001) / _RISE)
+        self._optimizer.param_groups[0]["lr"] = self.settings.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
+
+    def epoch(self) -> Iterator[float]:
+        """Go once through the training events; yields the share that is done."""
+        self.model.train()
+        done, horizons = 0, len(self.model.config.horizons)
+        losses, counts = np.zeros(horizons), np.zeros(horizons, np.int64)
+        length = self.settings.piece_events
+        batches = shuffled_batches(self._lessons.stretches.lengths, self.settings.batch_events, length, self._random)
+        for batch in batches:
+            h = c = torch.zeros(len(batch), self.model.config.hidden_size, device=self._device)
+            for piece in pieces(self._lessons.stretches, batch, length):
+                self._set_learning_rate(done / self._lessons.stretches.events)
+                h, c, piece_losses = self._step(piece, h, c)
+                losses += piece_losses
+                counts += self._lessons.known[piece.rows].sum(axis=0)
+                done += len(piece.rows)
+            yield done / self._lessons.stretches.events
+        self._epochs_done += 1
+        self.loss = float((losses / np.maximum(counts, 1)).mean())
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs to go on as if nothing had happened."""
+        return {
+            "model": self.model.state_dict(),
+            "auxiliary": self._auxiliary.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "epochs_done": self._epochs_done,
+            "scaler": self._precision.scaler.state_dict(),
+            "order": json.dumps(self._random.bit_generator.state),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self._device.type == "cuda" else [],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self._auxiliary.load_state_dict(state["auxiliary"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._epochs_done = state["epochs_done"]
+        self._precision.scaler.load_state_dict(state["scaler"])
+        self._random.bit_generator.state = json.loads(state["order"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+    def _step(self, piece: Piece, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Floats]:
+        """Learn from one piece; returns the batch's carried numbers after it, and the horizons' summed losses."""
+        packing = Packing.of(Runs.of(piece.sequences))
+        users = torch.from_numpy(piece.users[packing.sequences]).to(self._device)
+        features = self._lessons.history.features(piece.rows)
+        packed = self._with_hidden_codes(packing.pack(features, self._device))
+        rows = piece.rows[packing.rows]
+        with self._precision.autocast():
+            dropouts = self.settings.input_dropout, self.settings.output_dropout
+            output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
+            logits, further = self.model.logits(output, packed), self.model.further_logits(output, packed)
+        losses = masked_losses(logits.float(), self._lessons.bought[rows], self._lessons.known[rows])
+        loss = losses.mean()
+        for answers, right in zip(further.values(), self._lessons.targets[rows].T, strict=True):
+            loss = loss + self.settings.further_weight * summed_cross_entropy(answers.float(), right)
+        if self._auxiliary_weight:
+            with self._precision.autocast():
+                loss = loss + self._auxiliary_weight * self._auxiliary.loss(
+                    output, packed, self._lessons.auxiliary[rows]
+                )
+        self._precision.learn(loss / self.settings.batch_events, self._parameters, self._optimizer)
+        h = h.index_put((users,), h_after.detach().float())
+        return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
+
+    def _with_hidden_codes(self, inputs: PackedFeatures) -> PackedFeatures:
+        settings, count = self.settings, len(inputs.items)
+        items = torch.from_numpy(self._random.random(count) < settings.forgotten_items).to(self._device)
+        categories = torch.from_numpy(self._random.random(count) < settings.forgotten_categories).to(self._device)
+        return replace(
+            inputs,
+            items=inputs.items.masked_fill(items, 0),
+            categories=inputs.categories.masked_fill(categories, 0),
+        )
+
+    def _start_at_the_base_rates(self) -> None:
+        rate = self._lessons.base_rates
+        with torch.no_grad():
+            self.model.heads.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+            for head, targets in zip(self.model.config.heads, self._lessons.targets.T, strict=True):
+                shares = class_shares(targets, class_count(head, self.model.config.category_buckets))
+                self.model.get_parameter(f"further.{head}.bias").copy_(torch.from_numpy(np.log(shares)))
+
+
+class Precision:
+    """Half precision on CUDA: bfloat16 where the GPU has it, else float16 with scaled losses; float32 on the CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        on_cuda = device.type == "cuda"
+        self._dtype = torch.bfloat16 if not on_cuda or torch.cuda.is_bf16_supported() else torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=on_cuda and self._dtype == torch.float16)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._device.type == "cuda")
+
+    def learn(self, loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+        """Take one step down the loss, with gradients of bounded length."""
+        optimizer.zero_grad()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own stub has no types here
+        self.scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+
+def padded_outputs(
+    model: PropensityLSTM,
+    inputs: PackedFeatures,
+    carried: tuple[Tensor, Tensor],
+    dropouts: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Do what `PropensityLSTM.outputs` does, but for the carried numbers of sequences that end before the longest.
+
+    Those are wrong, and of no use: nothing follows a sequence that has ended. On the CPU, torch's backward pass takes
+    several times as long through a packed sequence as through a padded one. `dropouts` are the shares of the LSTM's
+    inputs and outputs that are left out.
+    """
+    h, c = carried
+    embedded, sizes = nn.functional.dropout(model.embedded(inputs), dropouts[0]), inputs.batch_sizes
+    step = torch.repeat_interleave(sizes)
+    place = torch.arange(len(step)) - (torch.cumsum(sizes, 0) - sizes)[step]
+    at = step.to(embedded.device), place.to(embedded.device)
+    padded = embedded.new_zeros(len(sizes), len(h), embedded.shape[1]).index_put(at, embedded)
+    output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))  # (steps, sequences, hidden)
+    return nn.functional.dropout(output[at], dropouts[1]), (h.squeeze(0), c.squeeze(0))
+
+
+def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:
+    """Return the sum of the known labels' losses `(horizons,)`."""
+    labels = torch.from_numpy(bought).to(logits.device).float()
+    weights = torch.from_numpy(known).to(logits.device).float()
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="none")
+    return losses.sum(dim=0)
+
+
+def summed_cross_entropy(logits: Tensor, right: Classes) -> Tensor:
+    """Return the sum of the known answers' losses; `logits` are `(events, classes)`, `right` is `(events,)`."""
+    classes = torch.from_numpy(right.astype(np.int64)).to(logits.device)
+    return nn.functional.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")

@@ -1,0 +1,231 @@
+"""Whole histories as columns, made by the same append-and-features code that the worker runs.
+
+What grows with the number of events lives in a `Storage`, so in memory only up to its limit. What grows with the number
+of users only does not: about 150 bytes for each one's id.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from model.append import Source, append_events
+from model.batch import EventBatch, batch_of
+from model.events import PURCHASE, Event
+from model.features import Features, features_of
+from model.formats import BadRow
+from model.runs import Runs
+from model.sequence import SEQUENCE, new_sequences
+from model.training.category_names import CODES, CategoryNames
+from model.training.storage import Storage
+from service.errors import FormatError, TrainingError
+
+_EVENTS_AT_ONCE: Final = 20_000
+_ROWS_AT_ONCE: Final = 200_000
+_COLUMNS: Final = (
+    "users",
+    "rows",
+    "time_ms",
+    "applied_ms",
+    "type_codes",
+    "numeric",
+    "items",
+    "categories",
+    "tokens",
+)
+_COLUMNS_OF_FEATURES: Final = 5
+_MOST_OUT_OF_ORDER: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every accepted event, sorted by user and within a user in order of arrival."""
+
+    users: npt.NDArray[np.int64]
+    """Numbers of users, ascending."""
+    rows: npt.NDArray[np.int64]
+    """Which event of the input it was, from 0; bad rows are not counted."""
+    time_ms: npt.NDArray[np.int64]
+    """The event's own timestamp."""
+    applied_ms: npt.NDArray[np.int64]
+    """The time at which it was applied: its own, or that of a later event of the user that arrived before it."""
+    type_codes: npt.NDArray[np.uint8]
+    numeric: npt.NDArray[np.float32]
+    items: npt.NDArray[np.uint16]
+    categories: npt.NDArray[np.uint16]
+    tokens: npt.NDArray[np.uint16]
+    starts: npt.NDArray[np.int64]
+    """Each user's first row, and at the end the number of rows `(users + 1,)`."""
+    user_ids: list[str] = field(repr=False)
+    """By number of user."""
+    duplicates: int
+    bad_rows: int
+    storage: Storage = field(repr=False)
+    """Where the columns are, and where more of their length belong."""
+    category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
+    """What the codes of `categories` stand for."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def is_purchase(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.type_codes == PURCHASE)
+
+    @property
+    def out_of_order(self) -> int:
+        """How many events arrived after a later one of their user."""
+        return sum(int((self.time_ms[part] < self.applied_ms[part]).sum()) for part in self.parts())
+
+    def require_order(self) -> int:
+        """Return `out_of_order`; raises FormatError if that is no longer lateness but a history without order."""
+        late = self.out_of_order
+        if late > _MOST_OUT_OF_ORDER * len(self):
+            raise FormatError(
+                f"{late:,} of {len(self):,} events come after a later one of their user: "
+                "the history is not sorted by time; sort it, oldest first"
+            )
+        return late
+
+    def parts(self) -> Iterator[slice]:
+        """Cut the rows between users into parts that memory can hold: an end is the first user's beyond the size."""
+        first = 0
+        while first < len(self):
+            user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
+            yield slice(first, first := int(self.starts[user]))
+
+    def names_of_categories(self, buckets: int) -> dict[int, str]:
+        """Return the name of the most frequent category of each bucket that has one."""
+        counts = np.zeros(CODES, np.int64)
+        for part in self.parts():
+            counts += np.bincount(self.categories[part], minlength=CODES)
+        return self.category_names.by_bucket(counts, buckets)
+
+    def digest(self) -> str:
+        """Return a text that changes with any event."""
+        state = xxhash.xxh3_128()
+        for part in self.parts():
+            for name in _COLUMNS:
+                state.update(np.ascontiguousarray(getattr(self, name)[part]).data)
+            self.storage.used(self.numeric[part].nbytes)
+        return state.hexdigest()
+
+    def features(self, rows: npt.NDArray[np.int64]) -> Features:
+        """Return the model's inputs for some rows."""
+        found = Features(
+            numeric=self.numeric[rows],
+            types=self.type_codes[rows].astype(np.int64),
+            items=self.items[rows].astype(np.int64),
+            categories=self.categories[rows].astype(np.int64),
+            tokens=self.tokens[rows].astype(np.int64),
+        )
+        self.storage.used(found.numeric.nbytes, places=int((np.diff(rows) != 1).sum()) * _COLUMNS_OF_FEATURES)
+        return found
+
+
+class _Appending:
+    """Users' states while a history is read, and the columns read so far, in order of arrival."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.numbers: dict[str, int] = {}
+        self.duplicates = 0
+        self.read = 0
+        self.chunks: list[dict[str, npt.NDArray[Any]]] = []
+        self.category_names = CategoryNames()
+        self.storage = storage
+        self._states = new_sequences(1024)
+
+    @property
+    def events_by_user(self) -> npt.NDArray[np.int64]:
+        """How many events were accepted of each user."""
+        return self._states["events"][: len(self.numbers)].astype(np.int64)
+
+    def append(self, batch: EventBatch) -> None:
+        users = np.array([self.numbers.setdefault(user, len(self.numbers)) for user in batch.user_ids], np.int64)
+        if len(self.numbers) > len(self._states):
+            self._make_room()
+        rows = self.read + np.arange(len(batch))
+        appended = append_events(self._states, users, batch, Source(0, rows))
+        features = features_of(appended)
+        columns: dict[str, npt.NDArray[Any]] = {
+            "users": appended.users,
+            "rows": rows[appended.rows],
+            "time_ms": batch.event_time_ms[appended.rows],
+            "applied_ms": appended.time_ms,
+            "type_codes": appended.type_codes,
+            "numeric": features.numeric,
+            "items": appended.item_codes,
+            "categories": appended.category_codes,
+            "tokens": appended.token_codes,
+        }
+        self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
+        self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
+        self.category_names.count(batch.categories)
+        self.read += len(batch)
+        self.duplicates += appended.duplicates
+
+    def _make_room(self) -> None:
+        size = len(self._states)
+        while size < len(self.numbers):
+            size *= 2
+        states = self.storage.empty((size,), SEQUENCE)
+        states[: len(self._states)] = self._states
+        for first in range(len(self._states), size, _EVENTS_AT_ONCE):
+            some = states[first : first + _EVENTS_AT_ONCE]
+            some[...] = new_sequences(len(some))
+            self.storage.used(some.nbytes)
+        self._states = states
+
+
+def read_history(
+    rows: Iterable[Event | BadRow], storage: Storage | None = None, arrivals: Storage | None = None
+) -> History:
+    """Read events in order of arrival into `storage`; `arrivals` holds them until all are read.
+
+    Raises TrainingError if there is none.
+    """
+    appending, bad_rows = _Appending(arrivals or Storage()), 0
+    source = iter(rows)
+    while chunk := list(islice(source, _EVENTS_AT_ONCE)):
+        events = [row for row in chunk if isinstance(row, Event)]
+        bad_rows += len(chunk) - len(events)
+        if events:
+            appending.append(batch_of(events))
+    if not appending.read:
+        raise TrainingError("there is not one event to learn from: check the files and their --format")
+    return _sorted_by_user(appending, bad_rows, storage or Storage())
+
+
+def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> History:
+    """Put each chunk's rows where their users' are; chunks are in order of arrival, and so are a user's rows in each.
+
+    A counting sort, because it needs memory for the users only, and each row is written once.
+    """
+    starts = np.concatenate(([0], np.cumsum(appending.events_by_user)))
+    columns = {
+        name: storage.empty((int(starts[-1]), *column.shape[1:]), column.dtype)
+        for name, column in appending.chunks[0].items()
+    }
+    free = starts[:-1].copy()  # the place of each user's next row
+    for chunk in appending.chunks:
+        runs = Runs.of(chunk["users"])
+        place = free[chunk["users"]] + runs.rank
+        free[runs.users] += runs.lengths
+        for name in _COLUMNS:
+            values = chunk.pop(name)
+            columns[name][place] = values
+            storage.used(values.nbytes, places=len(runs.users))
+            appending.storage.used(values.nbytes)
+    return History(
+        **columns,
+        starts=starts,
+        user_ids=list(appending.numbers),
+        duplicates=appending.duplicates,
+        bad_rows=bad_rows,
+        storage=storage,
+        category_names=appending.category_names,
+    )

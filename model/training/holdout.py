@@ -1,0 +1,75 @@
+"""What the parts that were kept back say of a model: when to stop, how to calibrate it, how good it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from model.checkpoint import Calibration
+from model.lstm import PropensityLSTM
+from model.metrics import best_threshold, evaluate, log_loss
+from model.ranking import Floats
+from model.training.calibrate import fit_calibration, without_level
+from model.training.chunks import Stretches
+from model.training.examples import Examples
+from model.training.labels import Booleans, Integers
+from model.training.predict import calibrated, predicted
+
+
+def validation_loss(model: PropensityLSTM, examples: Examples) -> float:
+    """Return the log loss over the validation part, averaged over the horizons."""
+    judged = KeptBack.of(model, examples, examples.until(examples.split.test_from_ms), examples.validation)
+    propensities, bought, known = judged.propensities(), examples.bought[judged.rows], examples.validation[judged.rows]
+    return float(np.mean([log_loss(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """The logits `(rows, horizons)` of a model for rows of a history that it has not learnt from."""
+
+    examples: Examples
+    rows: Integers
+    logits: Floats
+
+    @classmethod
+    def of(cls, model: PropensityLSTM, examples: Examples, stretches: Stretches, known: Booleans) -> Self:
+        """Run the histories of users with a known label, and keep the rows that have one; there must be some."""
+        has_label = np.asarray(known.any(axis=1))
+        stretches = stretches.where(np.logical_or.reduceat(has_label, stretches.starts))
+        parts = [
+            (rows[chosen], logits[chosen])
+            for rows, logits in predicted(model, examples.history, stretches)
+            for chosen in (np.flatnonzero(has_label[rows]),)
+        ]
+        rows, logits = (np.concatenate(found) for found in zip(*parts, strict=True))
+        return cls(examples, rows, logits)
+
+    def propensities(self, calibration: Calibration | None = None) -> Floats:
+        """Return the probabilities `(rows, horizons)`."""
+        return calibrated(self.logits, calibration or Calibration.identity(self.logits.shape[1]))
+
+    def calibration(self) -> Calibration:
+        """Fit on the validation part."""
+        examples, rows = self.examples, self.rows
+        users = examples.history.users[rows]
+        return fit_calibration(self.logits, examples.bought[rows], examples.validation[rows], users)
+
+    def calibration_of_successor(self, calibration: Calibration) -> Calibration:
+        """Return what of this model's calibration holds for one that has learnt the kept-back time too."""
+        return without_level(calibration, self.logits[self.examples.validation[self.rows].any(axis=1)])
+
+    def thresholds(self, calibration: Calibration) -> list[float]:
+        """Return the propensities, one a horizon, whose decisions have the best F1 in the validation part."""
+        propensities, bought = self.propensities(calibration), self.examples.bought[self.rows]
+        known = self.examples.validation[self.rows]
+        return [best_threshold(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]
+
+    def metrics(self, calibration: Calibration, thresholds: Sequence[float], horizons: Sequence[str]) -> dict[str, Any]:
+        """Evaluate both parts, and the test part of users of whom nothing was learnt."""
+        examples, rows = self.examples, self.rows
+        validation, test = examples.validation[rows], examples.test[rows]
+        unseen = test & examples.unseen()[examples.history.users[rows]][:, None]
+        propensities, bought = self.propensities(calibration), examples.bought[rows]
+        parts = {"validation": validation, "test": test, "test_unseen_users": unseen}
+        return {name: evaluate(propensities, bought, part, horizons, thresholds) for name, part in parts.items()}

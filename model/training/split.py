@@ -1,0 +1,82 @@
+"""Past, middle and end of a history: what is learnt from, what is chosen with, and what is reported on."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from model.training.labels import Booleans, Integers, Labels
+
+_SHARE: Final = 1 / 6
+_DAY_MS: Final = 86_400_000
+_APART_DAYS: Final = 30
+_APART_SHARE: Final = 0.001
+_CHUNK: Final = 1_000_000
+
+
+def data_bounds(time_ms: Integers) -> tuple[int, int]:
+    """Return the first and the last of some times in epoch ms, but for those that only a wrong clock explains.
+
+    Those are at most one in a thousand, and lie more than 30 days before or after all others: with one event of 2099
+    every label would be known, and the end of the history, which models are tested on, would be empty.
+    """
+    first_ms = int(time_ms.min())
+    chunks = [time_ms[start : start + _CHUNK] for start in range(0, len(time_ms), _CHUNK)]  # views, also of a file
+    counts = np.zeros((int(time_ms.max()) - first_ms) // _DAY_MS + 1, np.int64)
+    for chunk in chunks:
+        counts += np.bincount((chunk - first_ms) // _DAY_MS, minlength=len(counts))
+    days = np.flatnonzero(counts)
+    runs = np.split(days, np.flatnonzero(np.diff(days) > _APART_DAYS) + 1)
+    to_spare = _APART_SHARE * len(time_ms)
+    for end in (0, -1):
+        while len(runs) > 1 and counts[runs[end]].sum() <= to_spare:
+            to_spare -= counts[runs.pop(end)].sum()
+    since_ms, until_ms = first_ms + runs[0][0] * _DAY_MS, first_ms + (runs[-1][-1] + 1) * _DAY_MS
+    inside = (chunk[(chunk >= since_ms) & (chunk < until_ms)] for chunk in chunks)
+    bounds = [(int(part.min()), int(part.max())) for part in inside if len(part)]
+    return min(first for first, _ in bounds), max(last for _, last in bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSplit:
+    """Training before `validation_from_ms`, validation before `test_from_ms`, test before `end_ms` and at it.
+
+    A label belongs to a part only if it is settled within it, so a purchase in one part never labels an event of an
+    earlier part. Moreover nothing is learnt from the last `purge_ms`, the longest horizon, before validation, whatever
+    the label's own horizon, and so from nothing within that time before the test either.
+    """
+
+    validation_from_ms: int
+    test_from_ms: int
+    end_ms: int
+    purge_ms: int = 0
+
+    @classmethod
+    def of(cls, time_ms: Integers, longest_horizon_ms: int) -> Self:
+        """Give validation and test one longest horizon each, and a sixth each of the time that three horizons leave.
+
+        The third horizon is the gap that ends training. So two thirds of the time with labels are learnt from: 6 days
+        and 24 hours make 3, 1.5 and 1.5 days, and of these 2, .5 and .5 have labels of the longest horizon.
+        """
+        first_ms, end_ms = data_bounds(time_ms)
+        usable_ms = max(end_ms - first_ms - 3 * longest_horizon_ms, 0)
+        part_ms = longest_horizon_ms + int(_SHARE * usable_ms)
+        return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms, longest_horizon_ms)
+
+    @property
+    def learnt_until_ms(self) -> int:
+        """Nothing that happens from this time on is learnt from."""
+        return self.validation_from_ms - self.purge_ms
+
+    def train(self, time_ms: Integers, labels: Labels) -> Booleans:
+        """Return which labels are learnt from `(events, horizons)`."""
+        return (time_ms < self.learnt_until_ms)[:, None] & labels.known_by(self.validation_from_ms)
+
+    def validation(self, time_ms: Integers, labels: Labels) -> Booleans:
+        """Return which labels decide when to stop, and calibrate."""
+        inside = (time_ms >= self.validation_from_ms) & (time_ms < self.test_from_ms)
+        return inside[:, None] & labels.known_by(self.test_from_ms)
+
+    def test(self, time_ms: Integers, labels: Labels) -> Booleans:
+        """Return which labels are reported on and used for nothing else."""
+        return (time_ms >= self.test_from_ms)[:, None] & labels.known_by(self.end_ms)

@@ -1,0 +1,211 @@
+"""Training: fit, calibrate, evaluate, and fit once more on all data."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import torch
+
+from model.checkpoint import Calibration
+from model.heads import PURCHASE_CATEGORY
+from model.lstm import LSTMConfig, PropensityLSTM
+from model.training.examples import Examples
+from model.training.extra_heads import measure_heads
+from model.training.fitting import Course, Fitting, Progress, TrainingSettings, fit, repeat
+from model.training.history import History
+from model.training.holdout import KeptBack, validation_loss
+from model.training.labels import longest_horizon_ms
+from model.training.predict import calibrated, predict_logits
+from model.training.resume import NotKept, Progressed
+from model.training.split import TimeSplit
+from service.errors import TrainingError
+
+__all__ = [
+    "MIN_TRAIN_BUYERS",
+    "MIN_VALIDATION_BUYERS",
+    "Trained",
+    "TrainingSettings",
+    "calibrated",
+    "predict_logits",
+    "train",
+]
+
+MIN_TRAIN_BUYERS: Final = 100
+MIN_VALIDATION_BUYERS: Final = 20
+
+_CPU: Final = torch.device("cpu")
+_NOT_KEPT: Final = NotKept()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training hands to the checkpoint."""
+
+    model: PropensityLSTM
+    calibration: Calibration
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+    before_refit: PropensityLSTM | None = None
+    """What thresholds and metrics were measured with, if that is another model."""
+    category_names: dict[int, str] = field(default_factory=dict)
+    """By bucket, if a head predicts categories."""
+
+
+def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaults
+    history: History,
+    settings: TrainingSettings,
+    config: LSTMConfig,
+    progress: Progress,
+    *,
+    device: torch.device = _CPU,
+    kept: Progressed = _NOT_KEPT,
+) -> Trained:
+    """Train, calibrate and evaluate; the same inputs give the same result on the same machine and thread count.
+
+    With `settings.refit` the model is then trained once more, on all data; thresholds and metrics stay those of the
+    first model, which had not seen the time that they were measured on, and of its calibration the slopes. `kept` is
+    told the state after each epoch, and asked for it first. Raises TrainingError if the data cannot train a model.
+    """
+    torch.set_num_threads(settings.threads)
+    split = TimeSplit.of(history.applied_ms, longest_horizon_ms(config.horizons))
+    examples = Examples.of(history, split, config.horizons, config.heads, config.category_buckets)
+    _check(examples, config.horizons)
+    examples.targets.check(config.heads)
+    trainer = _Trainer(examples, settings, config, device, kept)
+    model, course = trainer.fit(_part_of(progress, 0.0, 0.5 if settings.refit else 1.0))
+    judged = KeptBack.of(model, examples, examples.until(None), examples.validation | examples.test)
+    calibration = judged.calibration()
+    thresholds = judged.thresholds(calibration)
+    metrics = judged.metrics(calibration, thresholds, config.horizons)
+    if config.heads:
+        found = measure_heads(model, history, examples.until(None), examples.targets, examples.unseen())
+        metrics = {part: measured | {"heads": found[part]} for part, measured in metrics.items()}
+    before_refit, served = None, calibration
+    if settings.refit:
+        before_refit, served = model.cpu(), judged.calibration_of_successor(calibration)
+        model = trainer.refit(course.best_epoch, _part_of(progress, 0.5, 1.0))
+    description = _describe(examples, settings) | {
+        "calibration": msgspec.structs.asdict(calibration),
+        "epochs": course.epochs,
+        "best_epoch": course.best_epoch,
+        "curves": course.curves,
+        "thresholds": dict(zip(config.horizons, thresholds, strict=True)),
+        "device": device.type,
+    }
+    names = history.names_of_categories(config.category_buckets) if PURCHASE_CATEGORY in config.heads else {}
+    return Trained(model.cpu(), served, metrics, description, before_refit, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trainer:
+    """Makes models of the same settings; both fits begin with the same weights."""
+
+    examples: Examples
+    settings: TrainingSettings
+    config: LSTMConfig
+    device: torch.device
+    kept: Progressed
+
+    def fit(self, progress: Progress) -> tuple[PropensityLSTM, Course]:
+        """Learn from the training part until the validation part says that it is enough."""
+        model = self._new_model()
+        fitting = Fitting(model, self.examples.of_training(), self.settings, self.device)
+        return model, fit(fitting, lambda: validation_loss(model, self.examples), self.kept, progress)
+
+    def refit(self, best_epoch: int, progress: Progress) -> PropensityLSTM:
+        """Learn from everything, the newest days included: they are the nearest to those that the model will serve.
+
+        It takes as many epochs as were best before; or all, if those were found on less than half of the time, for a
+        short past is learnt by heart sooner.
+        """
+        model = self._new_model()
+        epochs = best_epoch if 2 * self._learnt_ms() >= self._span_ms() else self.settings.epochs
+        fitting = Fitting(model, self.examples.of_all_time(), self.settings, self.device, epochs)
+        repeat(fitting, self.kept, progress)
+        return model
+
+    def _learnt_ms(self) -> int:
+        return self.examples.split.learnt_until_ms - int(self.examples.history.applied_ms.min())
+
+    def _span_ms(self) -> int:
+        return self.examples.split.end_ms - int(self.examples.history.applied_ms.min())
+
+    def _new_model(self) -> PropensityLSTM:
+        torch.manual_seed(self.settings.seed)
+        return PropensityLSTM(self.config)
+
+
+def _part_of(progress: Progress, start: float, end: float) -> Progress:
+    return lambda share, words: progress(start + share * (end - start), words)
+
+
+def _check(examples: Examples, horizons: Sequence[str]) -> None:
+    """Refuse data from which nothing can be learnt, and say what they lack."""
+    if len(examples.history.user_ids) < 2:
+        raise TrainingError("too little to learn from: all events are of one user; are the files' user ids right?")
+    parts = (
+        ("training", examples.learnt, MIN_TRAIN_BUYERS),
+        ("validation", examples.validation, MIN_VALIDATION_BUYERS),
+    )
+    for part, mask, least in parts:
+        for horizon, known, bought in zip(horizons, *examples.shares(mask), strict=True):
+            if not least <= bought <= known - least:
+                raise TrainingError(
+                    f"too little to learn from: in the {part} part ({known:,} events whose label is known) {bought:,} "
+                    f"are followed by a purchase (horizon {horizon}); at least {least} must be, and {least} must not: "
+                    f"{_remedy(examples, horizons)}"
+                )
+
+
+def _remedy(examples: Examples, horizons: Sequence[str]) -> str:
+    if not examples.history.is_purchase.any():
+        return "no event at all is a purchase: is the files' --format right?"
+    split = examples.split
+    span_ms = split.end_ms - int(examples.history.applied_ms.min())
+    if span_ms < 6 * split.purge_ms:
+        days = 6 * split.purge_ms / 86_400_000
+        return (
+            f"the history spans {span_ms / 86_400_000:.1f} days, and horizons {','.join(horizons)} want {days:,.10g} "
+            "or more: give a longer one, or shorter --horizons"
+        )
+    return "give a longer history or more shoppers"
+
+
+def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
+    """Return what the checkpoint says about its making; nothing in it depends on the time of day."""
+    history, split = examples.history, examples.split
+    return {
+        "settings": asdict(settings),
+        "events": len(history),
+        "users": len(history.user_ids),
+        "purchases": int(history.is_purchase.sum()),
+        "duplicates": history.duplicates,
+        "bad_rows": history.bad_rows,
+        "out_of_order": history.out_of_order,
+        "first_event": _rfc3339(int(history.time_ms.min())),
+        "train_until": _rfc3339(split.learnt_until_ms),
+        "validation_from": _rfc3339(split.validation_from_ms),
+        "test_from": _rfc3339(split.test_from_ms),
+        "last_event": _rfc3339(split.end_ms),
+        "learnt_until": _rfc3339(split.end_ms if settings.refit else split.learnt_until_ms),
+        "purge_gap_hours": split.purge_ms / 3_600_000,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "cartcast": importlib.metadata.version("cartcast"),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def _rfc3339(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

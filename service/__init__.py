@@ -1,0 +1,1 @@
+"""What every process of Cartcast is made with: errors, TLS, Kafka and ClickHouse clients, health, metrics, logging."""

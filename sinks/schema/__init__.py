@@ -1,0 +1,1 @@
+"""The tables and views in ClickHouse, and how they get there."""

@@ -1,0 +1,152 @@
+"""The database, its table and views: numbered SQL files, each applied once, in order, never back.
+
+One statement a file, because ClickHouse has no transaction around several; every statement may be repeated
+(`IF NOT EXISTS`, `OR REPLACE`), so that two migrations at once, or one that was killed, do no harm.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+import structlog
+from clickhouse_connect.driver.client import Client
+
+from model.events import propensity_field
+from service.clickhouse import connect, failures
+from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from sinks.schema.grants import require_grants
+from sinks.schema.horizons import add_column
+from sinks.schema.layout import Layout, layout_of, run
+from sinks.schema.layout_check import check_layout
+from sinks.schema.retention import set_retention
+from sinks.schema.view_settings import write_view_settings
+from sinks.settings import ClickHouseSettings
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long `migrate` waits for a ClickHouse that does not answer yet."""
+
+LEDGER: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version UInt32 COMMENT 'number of the migration',
+    name String COMMENT 'name of its file',
+    checksum String COMMENT 'SHA-256 of the file that was applied',
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when'
+)
+ENGINE = ReplacingMergeTree ORDER BY version
+COMMENT 'Which of Cartcast''s migrations this database has'
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered SQL file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def shipped_migrations() -> list[Migration]:
+    """Return the migrations that this version of Cartcast brings, in order."""
+    found = [entry for entry in (files("sinks.schema") / "migrations").iterdir() if entry.name.endswith(".sql")]
+    return [
+        Migration(int(entry.name.split("_", 1)[0]), entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
+        for entry in sorted(found, key=lambda entry: entry.name)
+    ]
+
+
+def migrate(
+    settings: ClickHouseSettings,
+    *,
+    migrations: list[Migration] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Bring the database up to date and return what was applied now: migrations, settings of the views, retention.
+
+    Safe to repeat. Settings are applied with the migrations that are shipped, not with `migrations` of another list.
+
+    Raises SinkError if ClickHouse does not answer within `patience_seconds` or refuses, or if a migration was changed
+    after it had been applied. Migrations that only a newer Cartcast knows are left alone.
+    """
+    client, layout = _connect_patiently(settings, patience_seconds, sleep), layout_of(settings)
+    try:
+        with failures(settings):
+            require_grants(client, settings)
+            check_layout(client, settings)
+            client.command(layout.create_database(), use_database=False)
+            client.database = settings.database
+            run(client, layout, LEDGER)
+            pending = _pending(client, shipped_migrations() if migrations is None else migrations)
+            for migration in pending:
+                _apply(client, layout, migration)
+            changed = _apply_settings(client, layout, settings) if migrations is None else []
+    except (UnavailableError, RowsRefusedError) as failure:
+        raise SinkError(f"cannot migrate: {failure}; run `cartcast migrate` again, it is safe to repeat") from None
+    finally:
+        client.close_connections()
+    return [*(migration.name for migration in pending), *changed]
+
+
+def _connect_patiently(settings: ClickHouseSettings, patience_seconds: float, sleep: Callable[[float], None]) -> Client:
+    waited, pause = 0.0, 0.2
+    while True:
+        try:
+            return connect(settings)
+        except UnavailableError as failure:
+            if waited >= patience_seconds:
+                raise SinkError(f"{failure}: start it (`cartcast up`), or correct CARTCAST_CLICKHOUSE__URL") from None
+            reason = str(failure)
+        log.warning("waiting for ClickHouse", reason=reason, pause_seconds=pause)
+        sleep(pause)
+        waited, pause = waited + pause, min(2 * pause, 2.0)
+
+
+def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
+    rows = client.query("SELECT version, checksum FROM schema_migrations").result_rows
+    applied = {int(version): str(checksum) for version, checksum in rows}
+    for migration in migrations:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise SinkError(
+                f"migration {migration.name} was changed after database {client.database} had it: "
+                "restore its file and put the change into a new migration"
+            )
+    return [migration for migration in migrations if migration.version not in applied]
+
+
+def _apply(client: Client, layout: Layout, migration: Migration) -> None:
+    run(client, layout, migration.sql)
+    row = [migration.version, migration.name, migration.checksum]
+    client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])
+
+
+def _apply_settings(client: Client, layout: Layout, settings: ClickHouseSettings) -> list[str]:
+    return write_view_settings(client, settings) + set_retention(client, layout, settings.retention_days)
+
+
+def script(settings: ClickHouseSettings, horizons: Iterable[str] = ()) -> str:
+    """Return the SQL of every migration as these settings would have it run, for somebody else to read or run.
+
+    Columns for `horizons` come last.
+
+    It leaves the database as `migrate` would, but for settings of the views and retention, which `migrate` compares.
+    """
+    layout = layout_of(settings)
+    parts = [layout.create_database(), f"USE `{settings.database}`", *layout.statements(LEDGER)]
+    for migration in shipped_migrations():
+        parts += layout.statements(migration.sql)
+        row = f"({migration.version}, '{migration.name}', '{migration.checksum}')"
+        parts.append(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {row}")  # noqa: S608 - our own
+    for horizon in horizons:
+        parts += layout.statements(add_column(propensity_field(horizon), horizon))
+    return "".join(f"{part.strip()};\n\n" for part in parts)

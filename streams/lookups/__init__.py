@@ -1,0 +1,1 @@
+"""The look-up API of a worker: one shopper's propensities, and why they are what they are."""

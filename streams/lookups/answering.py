@@ -1,0 +1,87 @@
+"""How the look-up API's messages are made of a sequence state and an explanation."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.events import EVENT_TYPES
+from model.explain import Explanation, ring_hashes, stored_slots
+from model.propensities import published
+from streams.lookups.answers import AsOf, Attribution, Shopper, ShopperExplanation, StoredEvent
+
+Numbers = npt.NDArray[np.floating[Any]]
+"""One a horizon `(horizons,)`."""
+
+
+def shopper_answer(  # noqa: PLR0913 - an answer says all of this
+    user_id: str,
+    sequence: npt.NDArray[np.void],
+    propensities: Numbers,
+    horizons: Sequence[str],
+    *,
+    model: str,
+    rebuilt: bool,
+    as_of: AsOf,
+) -> Shopper:
+    """Make the answer of one SEQUENCE record `(1,)`."""
+    slots = stored_slots(sequence)
+    return Shopper(
+        user_id=user_id,
+        propensities=_by_horizon(propensities, horizons),
+        model=model,
+        rebuilt=rebuilt,
+        last_event_time=int(sequence["last_time_ms"][0]),
+        events=int(sequence["events"][0]),
+        last_events=_stored_events(sequence["ring"][0, slots], ring_hashes(sequence)[slots]),
+        as_of=as_of,
+    )
+
+
+def explanation_answer(  # noqa: PLR0913 - an answer says all of this
+    user_id: str,
+    explanation: Explanation,
+    propensities: Numbers | None,
+    horizons: Sequence[str],
+    *,
+    model: str,
+    as_of: AsOf,
+) -> ShopperExplanation:
+    """Make the answer of an explanation and of the published propensities, None if they are not known."""
+    events = _stored_events(explanation.events, explanation.hashes)
+    return ShopperExplanation(
+        user_id=user_id,
+        model=model,
+        event=events[-1],
+        propensity=None if propensities is None else _by_horizon(propensities, horizons),
+        from_ring=_by_horizon(explanation.from_ring, horizons),
+        earlier_events=explanation.earlier,
+        events=[
+            Attribution(
+                event_time=event.event_time,
+                type=event.type,
+                event_hash=event.event_hash,
+                position=len(events) - 1 - place,
+                contribution=_changes(explanation.contributions[place], horizons, 6),
+                log_odds=_changes(explanation.log_odds[place], horizons, 4),
+            )
+            for place, event in enumerate(events)
+        ],
+        as_of=as_of,
+    )
+
+
+def _stored_events(ring: npt.NDArray[np.void], hashes: npt.NDArray[np.uint64]) -> list[StoredEvent]:
+    columns = zip(ring["time_s"].tolist(), ring["type"].tolist(), hashes.tolist(), strict=True)
+    return [StoredEvent(time_s * 1000, EVENT_TYPES[code], f"{id_hash:016x}") for time_s, code, id_hash in columns]
+
+
+def _by_horizon(propensities: Numbers, horizons: Sequence[str]) -> dict[str, float]:
+    return dict(zip(horizons, published(propensities).tolist(), strict=True))
+
+
+def _changes(numbers: Numbers, horizons: Sequence[str], decimals: int) -> dict[str, float | None]:
+    rounded: list[float] = numbers.round(decimals).tolist()
+    return {horizon: None if math.isnan(number) else number for horizon, number in zip(horizons, rounded, strict=True)}

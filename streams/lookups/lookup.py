@@ -1,0 +1,135 @@
+"""Looking up one shopper in the sequences table, and explaining a propensity of theirs.
+
+A table value is bytes that nobody changes, so that what is read here stays whole while scoring goes on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from model.batch import event_hash
+from model.explain import Explainer, place_of, stored_slots
+from model.states import StateCodec
+from streams.lookups.answering import explanation_answer, shopper_answer
+from streams.lookups.answers import AsOf, Shopper, ShopperExplanation
+from streams.tables import PartitionStates, SequenceStore
+
+_MOST_WAITING: Final = 4
+"""Explanations that run or wait; each takes some ten milliseconds of a core that scoring needs too."""
+
+Result = TypeVar("Result")
+State = npt.NDArray[np.void]
+"""One table value `(1,)`."""
+
+
+class NotHereError(Exception):
+    """This worker does not own the shopper's partition."""
+
+
+class RestoringError(Exception):
+    """This worker owns the shopper's partition and is still reading its states from the changelog."""
+
+
+class UnknownShopperError(Exception):
+    """No event of this shopper has been accepted."""
+
+
+class NotStoredError(Exception):
+    """The event is not among the shopper's stored ones."""
+
+
+class BusyError(Exception):
+    """More explanations are asked for at the same time than this worker makes."""
+
+
+class Lookup:
+    """Answers for the shoppers of the partitions that this worker owns."""
+
+    def __init__(  # noqa: PLR0913 - what an answer is made from
+        self,
+        store: Callable[[], SequenceStore],
+        codec: StateCodec,
+        explainer: Explainer,
+        *,
+        model: str,
+        topic: str,
+        source_code: int,
+    ) -> None:
+        """Make one of the table's storage, and of a codec and an explainer of the model whose version is `model`."""
+        self._store = store
+        self._codec = codec
+        self._explainer = explainer
+        self._model = model
+        self._topic = topic
+        self._source_code = source_code
+        self._thread = ThreadPoolExecutor(1, "explain")
+        self._waiting = 0
+
+    async def shopper(self, user: bytes, partition: int) -> Shopper:
+        """Return what is known of a shopper of this partition; raises this module's errors."""
+        state = self._state(user, partition)
+        known = self._published(state)
+        propensities: npt.NDArray[np.floating[Any]] = (
+            await self._computed(lambda: self._explainer.from_ring(state["sequence"])) if known is None else known
+        )
+        return shopper_answer(
+            user.decode(),
+            state["sequence"],
+            propensities,
+            self._explainer.horizons,
+            model=self._model,
+            rebuilt=known is None,
+            as_of=self._as_of(state, partition),
+        )
+
+    async def explanation(self, user: bytes, partition: int, event_id: str | None) -> ShopperExplanation:
+        """Explain the propensities after an event, the last one if None; raises this module's errors."""
+        state = self._state(user, partition)
+        sequence, last = state["sequence"], len(stored_slots(state["sequence"])) - 1
+        place = last if event_id is None else place_of(sequence, event_hash(event_id))
+        if place is None:
+            raise NotStoredError
+        explanation = await self._computed(lambda: self._explainer.explain(sequence, place))
+        return explanation_answer(
+            user.decode(),
+            explanation,
+            self._published(state) if place == last else None,
+            self._explainer.horizons,
+            model=self._model,
+            as_of=self._as_of(state, partition),
+        )
+
+    def _state(self, user: bytes, partition: int) -> State:
+        states: PartitionStates | None = self._store().partitions.get(partition)
+        if states is None:
+            raise NotHereError
+        if not states.restored.done():
+            raise RestoringError
+        if (value := states.values.get(user)) is None:
+            raise UnknownShopperError
+        return self._codec.gather([value])
+
+    def _published(self, state: State) -> npt.NDArray[np.float32] | None:
+        """Return the propensities that this model published after the shopper's last event, if it did."""
+        latest: npt.NDArray[np.float32] = state["latest"][0]
+        is_stale = len(self._codec.stale(state)) > 0
+        return None if is_stale or not np.isfinite(latest).all() else latest
+
+    async def _computed(self, work: Callable[[], Result]) -> Result:
+        """Run work in the thread for explanations, away from the event loop and from the device that scores."""
+        if self._waiting >= _MOST_WAITING:
+            raise BusyError
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1
+
+    def _as_of(self, state: State, partition: int) -> AsOf:
+        sequence = state["sequence"][0]
+        offset = int(sequence["offset"]) if int(sequence["source"]) == self._source_code else None
+        return AsOf(self._topic, partition, offset)

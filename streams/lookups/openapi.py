@@ -1,0 +1,89 @@
+"""The OpenAPI document of the look-up API, generated from its messages; docs/contracts/openapi.json is a copy."""
+
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from streams.lookups.answers import Refusal, Shopper, ShopperExplanation
+
+SHOPPER_PATH: Final = "/v1/users/{user_id}"
+EXPLANATION_PATH: Final = "/v1/users/{user_id}/explanation"
+OPENAPI_PATH: Final = "/v1/openapi.json"
+METRICS_PATH: Final = "/metrics"
+LIVE_PATH: Final = "/livez"
+READY_PATH: Final = "/readyz"
+OPEN_PATHS: Final = frozenset({LIVE_PATH, READY_PATH})
+"""What asks for no token."""
+_TOKEN: Final = "token"  # noqa: S105 - the scheme's name
+
+_USER: Final = {
+    "name": "user_id",
+    "in": "path",
+    "required": True,
+    "description": "The shopper's id, percent-encoded UTF-8; at most 1,024 bytes",
+    "schema": {"type": "string", "minLength": 1},
+}
+_EVENT: Final = {
+    "name": "event_id",
+    "in": "query",
+    "required": False,
+    "description": "The event to explain, one of the shopper's last 32; the last one if not given",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
+}
+_REFUSALS: Final = {
+    "400": "The id is not percent-encoded UTF-8, or the query makes no sense",
+    "401": "The worker has a token (`worker.web_token`), and the request does not show it",
+    "404": "No event of this shopper was accepted, or the event is not among the shopper's last 32",
+    "405": "Only GET and HEAD are served",
+    "413": "The request has a body of more than 1,024 bytes, or of unknown size",
+    "414": "The id, or the whole path, is too long",
+    "503": "The worker that has the shopper is starting, moving or busy: ask again after `Retry-After` seconds",
+}
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the API."""
+    _, schemas = msgspec.json.schema_components(
+        [Shopper, ShopperExplanation, Refusal], ref_template="#/components/schemas/{name}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Cartcast look-ups",
+            "version": version("cartcast"),
+            "description": "What a worker knows of one shopper. Ask any worker: it forwards to the one that has it.",
+        },
+        "paths": {
+            SHOPPER_PATH: {"get": _operation("shopper", Shopper, [_USER])},
+            EXPLANATION_PATH: {"get": _operation("explanation", ShopperExplanation, [_USER, _EVENT])},
+        },
+        "security": [{_TOKEN: []}, {}],
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                _TOKEN: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The setting `worker.web_token`; nothing is asked for where it is empty",
+                }
+            },
+        },
+    }
+
+
+def _operation(name: str, answer: type[msgspec.Struct], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    refusals = {status: _response(meaning, Refusal) for status, meaning in _REFUSALS.items()}
+    refusals["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`"}}
+    refusals["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
+    return {
+        "operationId": name,
+        "summary": (answer.__doc__ or "").splitlines()[0],
+        "parameters": parameters,
+        "responses": {"200": _response("The answer", answer), **refusals},
+    }
+
+
+def _response(meaning: str, message: type[msgspec.Struct]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{message.__name__}"}
+    return {"description": meaning, "content": {"application/json": {"schema": schema}}}

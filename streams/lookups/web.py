@@ -1,0 +1,218 @@
+"""The look-up API on a worker: `GET /v1/users/{id}` and what explains it, answered by the worker that has the shopper.
+
+It runs on the event loop that scores: a page copies a table value, or has a thread explain it, and nothing else. A
+request for a shopper of another worker is forwarded to it, once. Whatever goes wrong is answered in JSON, in a sentence
+that a client may see.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from model.events import MAX_ID_BYTES
+from service.health import Verdict
+from service.http import CHALLENGE, Access
+from streams.lookups import lookup, openapi
+from streams.lookups.answers import Problem, Refusal
+from streams.lookups.forwarding import RefusedError, forward
+from streams.lookups.lookup import Lookup
+from streams.observe.health import Health
+from streams.transport import BatchApp, key_partition
+
+MAX_BODY_BYTES: Final = 1024
+_ROUTED_USER: Final = "{user_id:[^/]+}"
+"""aiohttp's own pattern takes no braces, which an id may hold."""
+_BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
+MAX_PATH_BYTES: Final = 2 * 3 * MAX_ID_BYTES + 256
+"""Two ids, every byte of them percent-encoded."""
+_RETRY_SECONDS: Final = "1"
+_HEADERS: Final = {"Server": "cartcast", "Cache-Control": "no-store"}
+"""Of every answer: it is about a person, and out of date a moment later."""
+
+_log: Final = structlog.get_logger()
+_encode: Final = msgspec.json.Encoder().encode
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Render = Callable[[], tuple[bytes, str]]
+"""Returns a page's content and its type."""
+
+
+def application_options(access: Access) -> dict[str, Any]:
+    """Return what aiohttp's application is made with."""
+
+    @web.middleware
+    async def answer_in_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        response = await _answer(request, handler, access)
+        response.headers.update(_HEADERS)
+        return response
+
+    return {"middlewares": [answer_in_json], "client_max_size": MAX_BODY_BYTES}
+
+
+def refuse(status: int, failure: BaseException | None) -> web.Response:
+    """Answer a request that could not be read, or whose handler failed beyond what the middleware sees."""
+    if isinstance(failure, LineTooLong):
+        return _refusal(414, Problem("too_long", f"the path or a header is longer than {MAX_PATH_BYTES} bytes"))
+    if status < 500:
+        return _refusal(status, Problem("bad_request", "this is not HTTP as it should be"))
+    return _failed(failure)
+
+
+class Pages:
+    """The API's pages."""
+
+    def __init__(
+        self,
+        app: BatchApp,
+        look_up: Lookup,
+        partitions: int,
+        metrics: Render | None = None,
+        health: Health | None = None,
+    ) -> None:
+        self._app = app
+        self._look_up = look_up
+        self._partitions = partitions
+        self._metrics = metrics
+        self._health = health
+        self._openapi = _encode(openapi.openapi_document())
+
+    def serve(self) -> None:
+        """Put the pages on the application's web server, before it starts."""
+        pages: dict[str, Any] = {
+            openapi.SHOPPER_PATH: self.shopper,
+            openapi.EXPLANATION_PATH: self.explanation,
+            openapi.OPENAPI_PATH: self.openapi,
+        }
+        if self._metrics is not None:
+            pages[openapi.METRICS_PATH] = self.metrics
+        if self._health is not None:
+            pages |= {openapi.LIVE_PATH: self.live, openapi.READY_PATH: self.ready}
+        for path, page in pages.items():
+            self._app.page(path.replace("{user_id}", _ROUTED_USER))(page)
+
+    async def shopper(self, request: web.Request, **_: str) -> web.Response:
+        user = _user_of(request)
+        return await self._answered(request, user, self._look_up.shopper(user, self._partition(user)))
+
+    async def explanation(self, request: web.Request, **_: str) -> web.Response:
+        user, event_id = _user_of(request), _event_of(request)
+        return await self._answered(request, user, self._look_up.explanation(user, self._partition(user), event_id))
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        body, content_type = cast("Render", self._metrics)()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def live(self, _: web.Request) -> web.Response:
+        return _judged(cast("Health", self._health).live())
+
+    async def ready(self, _: web.Request) -> web.Response:
+        return _judged(cast("Health", self._health).ready())
+
+    def _partition(self, user: bytes) -> int:
+        return key_partition(user, self._partitions)
+
+    async def _answered(self, request: web.Request, user: bytes, answer: Awaitable[msgspec.Struct]) -> web.Response:
+        try:
+            return _json(200, await answer)
+        except lookup.NotHereError:
+            return await forward(self._app, request, user)
+        except tuple(_REFUSALS) as refused:
+            raise RefusedError(*_REFUSALS[type(refused)]) from None
+
+
+def _judged(verdict: Verdict) -> web.Response:
+    body = _encode(verdict.as_dict())
+    return web.Response(status=200 if verdict.ok else 503, body=body, content_type="application/json")
+
+
+_REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
+    lookup.UnknownShopperError: (404, "unknown_user", "no event of this user has been accepted"),
+    lookup.NotStoredError: (404, "event_not_stored", "the event is not among this user's last 32"),
+    lookup.RestoringError: (503, "restoring", "the worker is reading its states from the changelog: ask again"),
+    lookup.BusyError: (503, "busy", "too many explanations are asked for at the same time: ask again"),
+}
+
+
+def _user_of(request: web.Request) -> bytes:
+    """Return the user id of the path, as the events topic's keys have it."""
+    if _BROKEN_ESCAPE.search(request.raw_path.partition("?")[0]):
+        raise RefusedError(400, "bad_request", "the user id is not percent-encoded: a % stands without two hex digits")
+    user = unquote_to_bytes(request.rel_url.raw_path.split("/")[3])
+    if len(user) > MAX_ID_BYTES:
+        raise RefusedError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
+    try:
+        user.decode()
+    except UnicodeDecodeError:
+        raise RefusedError(400, "bad_request", "the user id is not percent-encoded UTF-8") from None
+    return user
+
+
+def _event_of(request: web.Request) -> str | None:
+    given = request.rel_url.query.getall("event_id", [])
+    if not given:
+        return None
+    if len(given) > 1 or not 0 < len(given[0].encode(errors="replace")) <= MAX_ID_BYTES:
+        raise RefusedError(400, "bad_request", f"give event_id once, with 1 to {MAX_ID_BYTES} bytes")
+    return given[0]
+
+
+async def _answer(request: web.Request, handler: _Handler, access: Access) -> web.StreamResponse:
+    try:
+        _check_size(request)
+        if request.path not in openapi.OPEN_PATHS and not access.admits(request.headers.get("Authorization", "")):
+            raise RefusedError(401, "unauthorized", "give the worker's web_token: Authorization: Bearer TOKEN")
+        return await handler(request)
+    except RefusedError as refused:
+        return _refusal(refused.status, refused.problem)
+    except web.HTTPException as failure:
+        return _refusal(failure.status, _problem(failure), failure.headers.get("Allow"))
+    except asyncio.CancelledError:
+        raise
+    except Exception as failure:  # noqa: BLE001 - a page that fails must not end the worker, nor tell why
+        return _failed(failure)
+
+
+def _check_size(request: web.Request) -> None:
+    if len(request.raw_path) > MAX_PATH_BYTES:
+        raise RefusedError(414, "too_long", f"the path has more than {MAX_PATH_BYTES} bytes")
+    if request.can_read_body and not (request.content_length or MAX_BODY_BYTES + 1) <= MAX_BODY_BYTES:
+        raise RefusedError(413, "body", f"no body of more than {MAX_BODY_BYTES} bytes, or of unknown size, is read")
+
+
+def _problem(failure: web.HTTPException) -> Problem:
+    match failure.status:
+        case 404:
+            return Problem("no_such_path", f"there is nothing here; {openapi.OPENAPI_PATH} says what there is")
+        case 405:
+            return Problem("method", "only GET and HEAD are served")
+    return Problem("bad_request", failure.reason)
+
+
+def _failed(failure: BaseException | None) -> web.Response:
+    _log.error("a look-up failed", exc_info=failure)
+    return _refusal(500, Problem("internal", "the look-up failed; the worker's log says why"))
+
+
+def _refusal(status: int, problem: Problem, allow: str | None = None) -> web.Response:
+    response = _json(status, Refusal(problem))
+    if status == 503:
+        response.headers["Retry-After"] = _RETRY_SECONDS
+    if status == 401:
+        response.headers["WWW-Authenticate"] = CHALLENGE
+    if allow is not None:
+        response.headers["Allow"] = allow
+    return response
+
+
+def _json(status: int, message: msgspec.Struct) -> web.Response:
+    return web.Response(status=status, body=_encode(message), content_type="application/json", headers=_HEADERS)

@@ -1,0 +1,56 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from dashboard import formatting as words
+from dashboard.cards import escaped
+from dashboard.csv_export import as_csv
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (words.count(1234567), "1,234,567"),
+        (words.count(None), "-"),
+        (words.amount(12.345), "12.35"),
+        (words.amount(12345.6), "12,346"),
+        (words.amount(1_234_567), "1.23 M"),
+        (words.percent(0.0423), "4.2 %"),
+        (words.percent(None), "-"),
+        (words.percent(float("nan")), "-"),
+        (words.decimal(0.74321), "0.743"),
+        (words.milliseconds(25.4), "25 ms"),
+        (words.milliseconds(1234), "1.2 s"),
+        (words.milliseconds(600_000), "10 min"),
+        (words.moment(datetime(2026, 1, 5, 7, 4, tzinfo=UTC)), "5 Jan 2026, 07:04"),
+        (words.plural(1, "shopper"), "1 shopper"),
+        (words.plural(2000, "shopper"), "2,000 shoppers"),
+    ],
+)
+def test_numbers_are_shown_as_a_reader_wants_them(shown, expected):
+    assert shown == expected
+
+
+@pytest.mark.parametrize("text", ["[x](javascript:alert(1))", "**b**", "<b>", "`c`", "$x$", ":smile:", "# h", "a_b_c"])
+def test_markup_in_data_is_escaped(text):
+    assert "".join(escaped(text).replace("\\", "").split("\u2060")) == text
+    for sign in "[]()*<>`$:#_":
+        assert escaped(text).count(f"\\{sign}") == text.count(sign)
+
+
+@pytest.mark.parametrize("text", ["https://evil.example", "www.evil.example", "a@evil.example"])
+def test_addresses_in_data_do_not_become_links(text):
+    assert "\u2060" in escaped(text)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_text_that_a_spreadsheet_takes_for_a_formula_gets_an_apostrophe(text):
+    assert f"'{text}".encode() in as_csv([{"name": text}])
+
+
+def test_a_table_is_saved_with_header_times_and_numbers_as_they_are():
+    rows = [{"when": datetime(2026, 1, 5, tzinfo=UTC), "n": -1.5, "name": 'say "x", y', "none": None}]
+    assert as_csv(rows).decode("utf-8-sig") == (
+        'when,n,name,none\r\n2026-01-05T00:00:00+00:00,-1.5,"say ""x"", y",\r\n'
+    )
+    assert as_csv([]) == b"\xef\xbb\xbf"

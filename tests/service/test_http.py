@@ -1,0 +1,131 @@
+"""The sink's port: who may read what, and which address it may have."""
+
+import http.client
+import json
+import socket
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from cartcast.local.ports import free_port
+from sinks.errors import SinkError
+from sinks.observe.health import Health
+from sinks.observe.metrics import sink_metrics
+from sinks.pages import Pages, serving
+from sinks.settings import SinkSettings
+
+
+@contextmanager
+def served(*, bearer="", outside="ok", bind="127.0.0.1"):
+    """Yield a function that asks for a path."""
+    settings = SinkSettings(metrics_port=free_port(0), metrics_bind=bind, metrics_token=bearer)
+    health = Health({}, {"clickhouse": SimpleNamespace(answer=lambda: outside)}, stalled_seconds=60)
+
+    def ask(path, *, method="GET", **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", settings.metrics_port, timeout=10)
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        found = answer.status, answer.headers, answer.read()
+        connection.close()
+        return found
+
+    ask.port = settings.metrics_port
+    with serving(Pages(sink_metrics({}), health, bearer), settings):
+        yield ask
+
+
+def test_metrics_are_there_during_the_block_and_not_after_it():
+    with served() as ask:
+        status, headers, body = ask("/metrics")
+        assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/plain")
+        assert b"cartcast_sink_waiting" in body
+        assert ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")[2].endswith(b"# EOF\n")
+    with pytest.raises(OSError, match="refused"):
+        ask("/metrics")
+
+
+def test_health_is_a_status_and_the_checks_and_needs_no_token():
+    with served(bearer="t0k3n", outside="does not answer") as ask:
+        status, headers, body = ask("/readyz")
+        assert (status, headers["Content-Type"]) == (503, "application/json")
+        assert json.loads(body) == {"status": "failing", "checks": {"clickhouse": "does not answer"}}
+        assert (ask("/livez")[0], json.loads(ask("/livez?verbose")[2])) == (200, {"status": "ok", "checks": {}})
+        assert ask("/livez", method="HEAD")[::2] == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Bearer t0k3", "Bearer t0k3n0", "Basic t0k3n", "t0k3n", "Bearer t\u00f6ken"]
+)
+def test_metrics_are_not_for_those_without_the_token(header):
+    with served(bearer="t0k3n") as ask:
+        status, headers, body = ask("/metrics", **({"Authorization": header.encode("latin-1")} if header else {}))
+    assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert b"cartcast_sink" not in body
+
+
+@pytest.mark.parametrize("token", ["t0k3n", "t\u00f6ken-\u20ac"])
+def test_metrics_are_for_those_with_the_token(token):
+    with served(bearer=token) as ask:
+        for scheme in (b"Bearer ", b"bearer "):
+            assert ask("/metrics", Authorization=scheme + token.encode())[0] == 200
+
+
+def test_other_paths_and_methods_are_refused():
+    with served() as ask:
+        assert ask("/")[0] == 404
+        assert ask("/metrics/x")[0] == 404
+        assert ask("/metrics", method="POST")[0] == 501
+
+
+def test_a_client_that_says_nothing_keeps_nobody_from_asking():
+    with served() as ask, socket.create_connection(("127.0.0.1", ask.port)):
+        assert ask("/livez")[0] == 200
+
+
+def open_to(bind, bearer=""):
+    settings = SinkSettings(metrics_port=free_port(0), metrics_bind=bind, metrics_token=bearer)
+    return serving(Pages(sink_metrics({}), Health({}, {}, stalled_seconds=60)), settings)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "", "::", "192.0.2.7"])  # noqa: S104 - refused
+def test_an_address_that_lets_others_in_needs_a_token(bind):
+    both = "set CARTCAST_SINK__METRICS_TOKEN, or CARTCAST_SINK__METRICS_BIND"
+    with pytest.raises(SinkError, match=both), open_to(bind):
+        pass
+
+
+def test_with_a_token_it_may_have_any_address():
+    with served(bearer="t", bind="0.0.0.0") as ask:  # noqa: S104 - for a moment
+        assert ask("/livez")[0] == 200
+
+
+def test_loopback_by_name_needs_none():
+    with served(bind="localhost"):
+        pass
+
+
+def test_no_page_is_served_if_the_port_is_0():
+    with serving(Pages(sink_metrics({}), Health({}, {}, stalled_seconds=60)), SinkSettings(metrics_bind="no such")):
+        pass
+
+
+def test_a_port_in_use_is_told_in_one_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = SinkSettings(metrics_port=port)
+        told = rf"port {port} of 127.0.0.1 \(address already in use\): set CARTCAST_SINK__METRICS_PORT"
+        with (
+            pytest.raises(SinkError, match=told),
+            serving(Pages(sink_metrics({}), Health({}, {}, stalled_seconds=60)), settings),
+        ):
+            pass
+
+
+def test_an_address_of_another_machine_is_told_in_one_line():
+    with pytest.raises(SinkError, match=r"cannot be served on port \d+ of host.invalid \(no such address\)"):
+        open_to("host.invalid").__enter__()
+    with pytest.raises(SinkError, match="cannot assign requested address"):
+        open_to("192.0.2.7", bearer="t").__enter__()

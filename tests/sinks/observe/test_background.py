@@ -1,0 +1,44 @@
+"""What runs beside the scores' part: begins and ends with it, and ends it by failing."""
+
+from threading import Event
+
+import pytest
+
+from sinks.errors import SinkError
+from sinks.observe.background import Companions
+
+
+def until_told(stop):
+    stop.wait()
+
+
+def test_they_run_during_the_block_and_end_with_it():
+    begun, ended = Event(), Event()
+
+    def run(stop):
+        begun.set()
+        stop.wait()
+        ended.set()
+
+    with Companions({"one": run, "two": until_told})(Event()):
+        assert begun.wait(10)
+        assert not ended.is_set()
+    assert ended.is_set()
+
+
+def test_the_failure_of_one_ends_all_and_is_raised():
+    def fail(_stop):
+        raise SinkError("the table is missing")
+
+    stop = Event()
+    with pytest.raises(SinkError, match="the table is missing"), Companions({"bad": fail, "good": until_told})(stop):
+        assert stop.wait(10)
+
+
+def test_the_blocks_own_failure_is_the_one_that_is_raised():
+    def fail_at_the_end(stop):
+        stop.wait()
+        raise SinkError("later")
+
+    with pytest.raises(SinkError, match="first"), Companions({"bad": fail_at_the_end})(Event()):
+        raise SinkError("first")

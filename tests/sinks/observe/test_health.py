@@ -1,0 +1,120 @@
+"""When the sink should be started again, and when it can store what comes."""
+
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+
+from service.health import OK
+from sinks.errors import SinkError, UnavailableError
+from sinks.observe.health import Health
+from sinks.probe import NOT_ASKED, STALE_SECONDS, Probe
+from sinks.pulse import Pulse
+
+STALLED_SECONDS = 60
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def answering(text):
+    return SimpleNamespace(answer=lambda: text)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def health(clock, *, in_group=True, clickhouse=OK, kafka=OK):
+    part = SimpleNamespace(pulse=Pulse(clock), in_group=in_group)
+    outside = {"kafka": answering(kafka), "clickhouse": answering(clickhouse)}
+    return part.pulse, Health({"scores": part}, outside, stalled_seconds=STALLED_SECONDS)
+
+
+def test_a_sink_that_turns_and_has_nothing_to_do_is_alive(clock):
+    pulse, judged = health(clock)
+    pulse.turned(records_wait=False)
+    clock.now += STALLED_SECONDS
+    assert judged.live().as_dict() == {"status": "ok", "checks": {"scores": "ok"}}
+
+
+@pytest.mark.parametrize("records_wait", [False, True])
+def test_a_loop_that_stands_still_while_all_outside_answers_is_not_alive(clock, records_wait):
+    pulse, judged = health(clock)
+    pulse.turned(records_wait=records_wait)
+    clock.now += STALLED_SECONDS + 1
+    assert judged.live().checks == {"scores": "its loop has not turned for 61 seconds"}
+
+
+@pytest.mark.parametrize("records_wait", [False, True])
+def test_a_loop_that_stands_still_in_a_call_to_a_kafka_that_hangs_is_alive(clock, records_wait):
+    pulse, judged = health(clock, kafka="has not answered for 31 seconds")
+    pulse.turned(records_wait=records_wait)
+    clock.now += STALLED_SECONDS + 1
+    assert judged.live().ok
+
+
+@pytest.mark.parametrize(("clickhouse", "kafka", "alive"), [(OK, OK, False), ("away", OK, True), (OK, "away", True)])
+def test_commits_that_do_not_advance_are_an_end_only_if_nothing_outside_explains_it(clock, clickhouse, kafka, alive):
+    pulse, judged = health(clock, clickhouse=clickhouse, kafka=kafka)
+    pulse.turned(records_wait=True)
+    clock.now += STALLED_SECONDS + 1
+    pulse.turned(records_wait=True)
+    verdict = judged.live()
+    assert verdict.ok is alive
+    assert alive or "nothing was committed for 61 seconds" in verdict.checks["scores"]
+
+
+def test_ready_is_in_the_group_with_everything_answering(clock):
+    assert health(clock)[1].ready().as_dict() == {
+        "status": "ok",
+        "checks": {"scores": "ok", "kafka": "ok", "clickhouse": "ok"},
+    }
+
+
+def test_the_check_that_fails_is_named(clock):
+    assert health(clock, in_group=False)[1].ready().checks["scores"] == "not in its consumer group"
+    verdict = health(clock, clickhouse="does not answer")[1].ready()
+    assert verdict.as_dict()["status"] == "failing"
+    assert [name for name, result in verdict.checks.items() if result != OK] == ["clickhouse"]
+
+
+def asked(probe):
+    """Let it ask once."""
+    stop = Event()
+    inner = probe._ask
+
+    def ask_once():
+        stop.set()
+        inner()
+
+    probe._ask = ask_once
+    probe.run(stop)
+    return probe.answer()
+
+
+def failing(failure):
+    def ask():
+        raise failure
+
+    return ask
+
+
+def test_a_probe_tells_what_happened_without_an_address():
+    assert Probe(lambda: None).answer() == NOT_ASKED
+    assert asked(Probe(lambda: None)) == OK
+    assert asked(Probe(failing(UnavailableError("ClickHouse at http://secret")))) == "does not answer"
+    assert "secret" not in asked(Probe(failing(SinkError("ClickHouse at http://secret refuses user x"))))
+
+
+def test_an_answer_that_is_old_is_none(clock):
+    probe = Probe(lambda: None, clock=clock)
+    assert asked(probe) == OK
+    clock.now += STALE_SECONDS + 1
+    assert probe.answer() == "has not answered for 31 seconds"

@@ -1,0 +1,59 @@
+"""Shoppers in the table of an application that has not been started, as look-ups find them."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from model.append import Source
+from model.batch import batch_of
+from model.events import Event
+from model.inference import Scorer
+from model.scoring import begin, finish
+from model.sequence import source_code
+from model.states import StateCodec
+from streams.app import store
+from streams.tables import PartitionStates
+from streams.transport import BatchApp, key_partition
+
+PARTITIONS = 4
+IDENTITY = "shop.events/1"
+START_MS = 1_700_000_000_000
+
+
+def codec_of(checkpoint) -> StateCodec:
+    config = checkpoint.model.config
+    return StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
+
+
+def events_of(user: str, count: int = 5) -> list[Event]:
+    types = ["view", "search", "cart", "view", "purchase"]
+    return [
+        Event(f"{user}-{number}", user, types[number % 5], START_MS + 60_000 * number, item_id="i", price=10.0)
+        for number in range(count)
+    ]
+
+
+def state_of(checkpoint, events: Sequence[Event], *, first_offset: int = 0) -> tuple[bytes, np.ndarray]:
+    """The table value after one shopper's events, and the propensities after the last."""
+    codec = codec_of(checkpoint)
+    states = codec.gather([None])
+    source = Source(source_code(IDENTITY), first_offset + np.arange(len(events)))
+    begun = begin(states, np.zeros(len(events), np.int64), batch_of(events), source)
+    propensities = finish(states, begun, Scorer(checkpoint, torch.device("cpu")).score(begun.steps))
+    return codec.scatter(states)[0], propensities[-1]
+
+
+def own(app: BatchApp, partitions: Sequence[int], *, restored: bool = True) -> None:
+    """Give an application partitions without shoppers."""
+    for partition in partitions:
+        done = asyncio.get_running_loop().create_future()
+        if restored:
+            done.set_result(None)
+        store(app.tables["sequences"]).partitions[partition] = PartitionStates(partition, done)
+
+
+def put_state(app: BatchApp, user: str, value: bytes) -> None:
+    partition = key_partition(user.encode(), PARTITIONS)
+    store(app.tables["sequences"]).partitions[partition].values[user.encode()] = value
