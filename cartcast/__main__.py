@@ -27,10 +27,9 @@ from cartcast.commands import (
     up,
     worker,
 )
-from cartcast.errors import UsageError
 from cartcast.extras import missing_extra
-from service.errors import CartcastError
-from service.logging import leave_failures_to_us
+from service.errors import CartcastError, UsageError
+from service.logging import leave_failures_to_callers
 
 app = typer.Typer(
     name="cartcast",
@@ -57,7 +56,7 @@ def root(
     ] = False,
 ) -> None:
     """Keep what every command shares."""
-    leave_failures_to_us()
+    leave_failures_to_callers()
     context.obj = config
 
 

@@ -1,20 +1,21 @@
-"""What this process was told when it started, for the script that Streamlit runs anew for every reader."""
+"""The configuration of this process, for the script that Streamlit runs anew for every reader."""
 
-from dashboard.settings import DashboardSettings, Source, Told
+from dashboard.settings import Config, DashboardSettings
+from service.clickhouse_settings import ClickHouseSettings
 
-_told: list[Told] = []
+_configured: list[Config] = []
 
 
-def tell(told: Told) -> None:
-    """Say where the pages of this process get their numbers; called once, before the first page is served."""
-    _told[:] = [told]
+def configure(config: Config) -> None:
+    """Set where the pages of this process get their numbers; called once, before the first page is served."""
+    _configured[:] = [config]
 
 
 def settings() -> DashboardSettings:
     """Return this process's settings."""
-    return _told[-1].settings
+    return _configured[-1].settings
 
 
-def source() -> Source:
-    """Return the database that this process was told."""
-    return _told[-1].source
+def clickhouse() -> ClickHouseSettings:
+    """Return the database of this process."""
+    return _configured[-1].clickhouse

@@ -1,23 +1,13 @@
 """Why a propensity is what it is, asked of a worker's look-up API (docs/api.md)."""
 
 from typing import Final
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 
-from dashboard.errors import DashboardError
+from service.errors import LookUpError, UnavailableError
+from service.worker_client import WorkerRefusedError, ask_explanation
 
 TIMEOUT_SECONDS: Final = 5.0
-MAX_ANSWER_BYTES: Final = 1_000_000
-
-_direct: Final = build_opener(ProxyHandler({}))
-"""A proxy that the machine's environment names for the web is not for the worker."""
-
-
-class NoExplanationError(DashboardError):
-    """There is none now; the message says why and what to do."""
 
 
 class Contribution(msgspec.Struct, frozen=True):
@@ -38,35 +28,13 @@ class Explanation(msgspec.Struct, frozen=True):
     events: list[Contribution]
 
 
-class _Problem(msgspec.Struct):
-    message: str
-
-
-class _Refusal(msgspec.Struct):
-    error: _Problem
-
-
 def explanation(worker_url: str, user_id: str, event_id: str, *, token: str = "") -> Explanation:
-    """Return what moved the propensities after an event. Raises NoExplanationError."""
-    user, event = (quote(text.encode("utf-8", "replace"), safe="") for text in (user_id, event_id))
-    url = f"{worker_url.rstrip('/')}/v1/users/{user}/explanation?event_id={event}"
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = Request(url, headers=headers)  # noqa: S310 - the scheme is checked where it is set
+    """Return what moved the propensities after an event. Raises LookUpError with a sentence for the page."""
     try:
-        with _direct.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            return msgspec.json.decode(answer.read(MAX_ANSWER_BYTES), type=Explanation)
-    except HTTPError as refused:
-        raise NoExplanationError(f"The worker gives none: {_reason(refused)}.") from None
-    except (URLError, OSError):
-        raise NoExplanationError(
+        return ask_explanation(worker_url, user_id, event_id, Explanation, token=token, timeout_seconds=TIMEOUT_SECONDS)
+    except UnavailableError:
+        raise LookUpError(
             f"No worker answers at {worker_url}: start cartcast worker, or correct CARTCAST_DASHBOARD__WORKER_URL."
         ) from None
-    except msgspec.MsgspecError:
-        raise NoExplanationError(f"What answers at {worker_url} is no worker of this version.") from None
-
-
-def _reason(refused: HTTPError) -> str:
-    try:
-        return msgspec.json.decode(refused.read(MAX_ANSWER_BYTES), type=_Refusal).error.message
-    except (msgspec.MsgspecError, OSError):
-        return f"status {refused.code}"
+    except WorkerRefusedError as refused:
+        raise LookUpError(f"The worker gives none: {refused.message}.") from None

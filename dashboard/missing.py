@@ -7,10 +7,10 @@ from typing import Final
 import streamlit as st
 
 from dashboard.cards import escaped
-from dashboard.errors import DashboardError, NotMigratedError, TooSlowError, UnavailableError
 from dashboard.formatting import moment, plural
 from dashboard.queries.range import Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
+from service.errors import CartcastError, NotMigratedError, TooSlowError, UnavailableError
 
 RETRY_SECONDS: Final = 2.0
 START: Final = """
@@ -27,18 +27,18 @@ def said_in_words() -> Iterator[None]:
     """Show what a page lacks in its place, and the page by itself once it is there."""
     try:
         yield
-    except UnavailableError as failure:
-        st.subheader("Waiting for ClickHouse", anchor=False)
-        st.info(_sentence(failure, "Locally, `cartcast up` starts it."), icon=":material/cloud_off:")
-        _until(lambda: not isinstance(_failure(), UnavailableError))
-    except NotMigratedError as failure:
-        st.subheader("The views are missing", anchor=False)
-        st.info(_sentence(failure, "Run `cartcast migrate`; it is safe to repeat."), icon=":material/table_view:")
-        _until(lambda: not isinstance(_failure(), NotMigratedError))
     except TooSlowError as failure:
         st.subheader("That took too long", anchor=False)
         st.info(_sentence(failure, "Choose a shorter time range."), icon=":material/hourglass_top:")
-    except DashboardError as failure:
+    except UnavailableError as failure:
+        st.subheader("Waiting for ClickHouse", anchor=False)
+        st.info(_sentence(failure, ""), icon=":material/cloud_off:")
+        _until(lambda: not isinstance(_failure(), UnavailableError))
+    except NotMigratedError as failure:
+        st.subheader("The views are missing", anchor=False)
+        st.info(_sentence(failure, "It is safe to repeat."), icon=":material/table_view:")
+        _until(lambda: not isinstance(_failure(), NotMigratedError))
+    except CartcastError as failure:
         st.subheader("ClickHouse refuses", anchor=False)
         st.error(_sentence(failure, ""), icon=":material/lock:")
 
@@ -48,7 +48,7 @@ def calmly() -> Iterator[None]:
     """Inside a part that updates by itself: say that it waits, and let its next turn try again."""
     try:
         yield
-    except DashboardError as failure:
+    except CartcastError as failure:
         st.info(_sentence(failure, "Trying again."), icon=":material/cloud_off:")
 
 
@@ -78,15 +78,15 @@ def _show_latest() -> None:
     st.session_state["range"] = "24 hours"
 
 
-def _sentence(failure: DashboardError, remedy: str) -> str:
+def _sentence(failure: CartcastError, remedy: str) -> str:
     text = str(failure)
     return f"{escaped(text[:1].upper() + text[1:])}. {remedy}".strip()
 
 
-def _failure() -> DashboardError | None:
+def _failure() -> CartcastError | None:
     try:
         RememberedDatabase().rows("SELECT 1 FROM events_by_minute LIMIT 1")
-    except DashboardError as failure:
+    except CartcastError as failure:
         return failure
     return None
 
@@ -101,7 +101,7 @@ def _until(is_there: Callable[[], bool]) -> None:
             return  # the page has just looked
         try:
             there = is_there()
-        except DashboardError:
+        except CartcastError:
             return
         if there:
             st.rerun()

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from dashboard import config
 from dashboard.clickhouse import Database, Parameters, Row
-from dashboard.settings import Source
+from service.clickhouse_settings import ClickHouseSettings
 
 REMEMBERED_SECONDS: Final = 1.5
 REMEMBERED_TIMES: Final = 4
@@ -15,7 +15,7 @@ REMEMBERED_TIMES: Final = 4
 ClickHouse busy for a part of the time only, however large the table is."""
 MAX_ANSWERS: Final = 500
 
-_Question: TypeAlias = tuple[Source, str, tuple[tuple[str, str | int | float], ...]]
+_Question: TypeAlias = tuple[ClickHouseSettings, str, tuple[tuple[str, str | int | float], ...]]
 
 
 @dataclass
@@ -27,7 +27,7 @@ class _Answer:
     holds_until: float = 0.0
 
 
-_databases: dict[Source, Database] = {}
+_databases: dict[ClickHouseSettings, Database] = {}
 _answers: dict[_Question, _Answer] = {}
 _changing = threading.Lock()
 
@@ -40,7 +40,7 @@ class RememberedDatabase:
 
         The rows are shared: they are not to be changed.
         """
-        question = (config.source(), sql, tuple(sorted((parameters or {}).items())))
+        question = (config.clickhouse(), sql, tuple(sorted((parameters or {}).items())))
         database, answer = _place_of(question)
         with answer.fetching:
             asked_at = time.monotonic()
@@ -58,5 +58,5 @@ def _place_of(question: _Question) -> tuple[Database, _Answer]:
         _answers[question] = answer
         while len(_answers) > MAX_ANSWERS:
             del _answers[next(iter(_answers))]
-        source = question[0]
-        return _databases.setdefault(source, Database(source)), answer
+        settings = question[0]
+        return _databases.setdefault(settings, Database(settings)), answer

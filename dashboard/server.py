@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from dashboard.errors import DashboardError
-from dashboard.settings import DashboardSettings, Told
+from dashboard.settings import Config, DashboardSettings
+from service.errors import ListenError
 
 SCRIPT: Final = Path(__file__).with_name("entry") / "main.py"
 
@@ -29,16 +29,16 @@ _DARK: Final = {
 _SHARED: Final = {"baseRadius": "0.6rem", "showWidgetBorder": True, "metricValueFontSize": "1.75rem"}
 
 
-def serve(told: Told) -> None:
-    """Serve until SIGTERM or SIGINT. Raises DashboardError if the port is taken or the host is not this machine's."""
-    check_port(told.settings)
+def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ListenError if the port is taken or the host is not this machine's."""
+    check_port(config.settings)
     from streamlit.web import bootstrap  # noqa: PLC0415 - a second to load: not for a port that is taken
 
-    from dashboard.config import tell  # noqa: PLC0415
+    from dashboard.config import configure  # noqa: PLC0415
 
-    tell(told)
+    configure(config)
     logging.getLogger("uvicorn.error").addFilter(is_worth_a_line)
-    options = flag_options(told.settings)
+    options = flag_options(config.settings)
     bootstrap.load_config_options(options)
     bootstrap.run(str(SCRIPT), is_hello=False, args=[], flag_options=options)
 
@@ -58,7 +58,7 @@ def address(settings: DashboardSettings) -> str:
 
 
 def check_port(settings: DashboardSettings) -> None:
-    """Raise DashboardError if nothing can listen there now."""
+    """Raise ListenError if nothing can listen there now."""
     where = f"{settings.host}:{settings.port}"
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
@@ -66,7 +66,7 @@ def check_port(settings: DashboardSettings) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))
     except OSError as failure:
-        raise DashboardError(
+        raise ListenError(
             f"the dashboard cannot listen on {where} ({(failure.strerror or 'error').lower()}): "
             "choose another --port or --host"
         ) from None

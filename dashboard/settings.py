@@ -1,10 +1,10 @@
-"""What the dashboard is told: frozen values, read from the environment by nobody here."""
+"""The settings of the dashboard: frozen values, read from the environment by nobody here."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from service.clickhouse_settings import ClickHouseSettings
 
 
 class DashboardSettings(BaseModel):
@@ -30,22 +30,9 @@ class DashboardSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
-    """The database whose views the pages show."""
-
-    url: str
-    database: str
-    user: str = "default"
-    password: SecretStr = field(default_factory=lambda: SecretStr(""))
-    pool_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    """What connections are made with: TLS."""
-    authenticating_certificate: str | None = None
-    """The client's certificate, if it proves who the user is, instead of a password."""
-
-
-@dataclass(frozen=True)
-class Told:
+class Config:
     """Everything that a dashboard process knows of its surroundings."""
 
-    source: Source
+    clickhouse: ClickHouseSettings
+    """The database whose views the pages show."""
     settings: DashboardSettings = field(default_factory=DashboardSettings)

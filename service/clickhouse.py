@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,22 +12,28 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httputil import get_pool_manager
 
-from service.tls_failures import tls_failure
-from service.tls_probe import client_context, why_tls_fails
-from sinks.errors import RowsRefusedError, SinkError, UnavailableError
-from sinks.settings import ClickHouseSettings
-
-CONNECT_TIMEOUT_SECONDS: Final = 5
-ANSWER_TIMEOUT_SECONDS: Final = 60
-TLS_PORT: Final = 8443
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import (
+    CartcastError,
+    NotMigratedError,
+    RefusedError,
+    RowsRefusedError,
+    TooSlowError,
+    UnavailableError,
+)
+from service.tls import client_context, tls_failure, why_tls_fails
 
 VARIABLES: Final = "CARTCAST_CLICKHOUSE__"
+HTTP_PORT: Final = 8123
+TLS_PORT: Final = 8443
 _ACCESS_CODES: Final = frozenset({192, 193, 194, 516})
 """UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED."""
 _DENIED: Final = 497
 """ACCESS_DENIED: the user is known, but lacks a grant."""
 _SCHEMA_CODES: Final = frozenset({16, 47, 60, 81})
 """NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE."""
+_TOO_SLOW_CODES: Final = frozenset({159, 160})
+"""TIMEOUT_EXCEEDED, TOO_SLOW."""
 _ROW_CODES: Final = frozenset(
     {6, 25, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 467, 469, 632, 691}
 )
@@ -39,61 +46,103 @@ _MISSING_GRANT: Final = re.compile(r"necessary to have the grant ([^.]+(?:\.[^\s
 _FOREIGN_SERVER: Final = re.compile(r"HTTP status 4\d\d")
 
 
-def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Client:
-    """Return a client for one thread; raises UnavailableError or SinkError.
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for a connection, and for an answer."""
 
-    Every request stands alone (no session), so a request that timed out does not block the next. Connections are
-    direct: a proxy that the machine's environment names for the web is not for the database.
+    connect_seconds: int = 5
+    answer_seconds: int = 60
+
+
+PATIENT: Final = Timeouts()
+"""For inserts and migrations."""
+INTERACTIVE: Final = Timeouts(connect_seconds=3, answer_seconds=15)
+"""For a reader who waits."""
+
+
+def connect(
+    settings: ClickHouseSettings, *, database: str | None = None, timeouts: Timeouts = PATIENT, name: str = "cartcast"
+) -> Client:
+    """Return a client; raises UnavailableError, RefusedError or CertificateError.
+
+    Every request stands alone (no session), so that one that timed out does not block the next, and threads that only
+    read may share a client. Connections are direct: a proxy that the machine's environment names for the web is not
+    for the database. `name` is how the server's logs call this client.
     """
     url = urlsplit(settings.url)
     if url.scheme not in ("http", "https") or not url.hostname:
-        raise SinkError(f"{settings.url} is no ClickHouse address: set CARTCAST_CLICKHOUSE__URL to http://HOST:PORT")
+        raise RefusedError(f"{settings.url} is no ClickHouse address: set {VARIABLES}URL to http://HOST:PORT")
     with failures(settings):
         return clickhouse_connect.get_client(
             interface=url.scheme,
             host=url.hostname,
-            port=url.port or (TLS_PORT if url.scheme == "https" else 8123),
+            port=url.port or (TLS_PORT if url.scheme == "https" else HTTP_PORT),
             proxy_path=url.path,
             username=settings.user,
             password=settings.password.get_secret_value(),
             database=database,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            send_receive_timeout=ANSWER_TIMEOUT_SECONDS,
+            connect_timeout=timeouts.connect_seconds,
+            send_receive_timeout=timeouts.answer_seconds,
             autogenerate_session_id=False,
-            client_name="cartcast",
+            client_name=name,
             client_cert=settings.authenticating_certificate,
             pool_mgr=get_pool_manager(**settings.pool_options()),
         )
 
 
 @contextmanager
+def connected(settings: ClickHouseSettings, *, database: str | None = None) -> Iterator[Client]:
+    """Connect for the length of the block, in which failures are those of `failures`."""
+    client = connect(settings, database=database)
+    try:
+        with failures(settings):
+            yield client
+    finally:
+        client.close_connections()
+
+
+@contextmanager
 def failures(settings: ClickHouseSettings, column_types: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Turn the client's exceptions into UnavailableError, RowsRefusedError (its text without values) or SinkError."""
+    """Turn the client's exceptions into UnavailableError or RefusedError, or one of their kinds; no text has values."""
     try:
         yield
     except ClickHouseError as failure:
-        code = getattr(failure, "code", None)
-        where = f"ClickHouse at {settings.url}"
-        if code in _ACCESS_CODES:
-            raise SinkError(
-                f"{where} refuses user {settings.user}: "
-                "correct CARTCAST_CLICKHOUSE__USER and CARTCAST_CLICKHOUSE__PASSWORD"
-            ) from None
-        if code == _DENIED:
-            raise SinkError(
-                f"{where} does not let user {settings.user} do this: {_what_to_grant(failure, settings)}"
-            ) from None
-        if code in _SCHEMA_CODES:
-            raise SinkError(
-                f"{where} lacks the table or a column of it in database {settings.database}: run `cartcast migrate`"
-            ) from None
-        if code in _ROW_CODES:
-            raise RowsRefusedError(_what_is_wrong(failure, column_types or {})) from None
-        if code is None and (words := _what_tls_says(failure, settings)) is not None:
-            raise SinkError(f"{where} {words}") from None
-        if code is None and _FOREIGN_SERVER.search(str(failure)):
-            raise SinkError(f"{settings.url} is answered by no ClickHouse: correct CARTCAST_CLICKHOUSE__URL") from None
-        raise UnavailableError(f"{where} {_why_not_now(failure)}") from None
+        raise _meaning(failure, settings, column_types or {}) from None
+
+
+def _meaning(failure: ClickHouseError, settings: ClickHouseSettings, column_types: Mapping[str, str]) -> CartcastError:
+    code, name = getattr(failure, "code", None), getattr(failure, "name", None) or "error"
+    if code is None:
+        return _meaning_without_a_code(failure, settings)
+    if code in _ROW_CODES:
+        return RowsRefusedError(_what_is_wrong(failure, column_types))
+    kind: type[CartcastError] = UnavailableError
+    words = f"cannot do it now: {name} (code {code})"
+    if code in _ACCESS_CODES:
+        kind, words = RefusedError, f"refuses user {settings.user}: correct {VARIABLES}USER and {VARIABLES}PASSWORD"
+    elif code == _DENIED:
+        kind, words = RefusedError, f"does not let user {settings.user} do this: {_what_to_grant(failure, settings)}"
+    elif code in _SCHEMA_CODES:
+        lacking = f"lacks a table, a view or a column in database {settings.database}"
+        kind, words = NotMigratedError, f"{lacking}: run `cartcast migrate`"
+    elif code in _TOO_SLOW_CODES:
+        kind, words = TooSlowError, f"gave up on a query that took too long: {name} (code {code})"
+    return kind(f"ClickHouse at {settings.url} {words}")
+
+
+def _meaning_without_a_code(failure: ClickHouseError, settings: ClickHouseSettings) -> CartcastError:
+    """Say why there was no answer of ClickHouse's own."""
+    where = f"ClickHouse at {settings.url}"
+    if (words := _what_tls_says(failure, settings)) is not None:
+        return RefusedError(f"{where} {words}")
+    if _FOREIGN_SERVER.search(str(failure)):
+        return RefusedError(f"{settings.url} is answered by no ClickHouse: correct {VARIABLES}URL")
+    cause = getattr(failure.__cause__, "reason", None) or failure.__cause__ or failure
+    system = _SYSTEM_ERROR.search(str(cause))
+    return UnavailableError(
+        f"{where} does not answer ({system.group(1) if system else type(cause).__name__}): "
+        f"start it (`cartcast up`), or correct {VARIABLES}URL"
+    )
 
 
 def _what_tls_says(failure: ClickHouseError, settings: ClickHouseSettings) -> str | None:
@@ -122,12 +171,3 @@ def _what_is_wrong(failure: ClickHouseError, column_types: Mapping[str, str]) ->
         name = column.group(1)
         return f"column {name}: not a value of type {column_types.get(name, 'unknown')} ({kind})"
     return f"not a row of this table ({kind})"
-
-
-def _why_not_now(failure: ClickHouseError) -> str:
-    code, name = getattr(failure, "code", None), getattr(failure, "name", None)
-    if code is not None:
-        return f"cannot do it now: {name or 'error'} (code {code})"
-    cause = getattr(failure.__cause__, "reason", None) or failure.__cause__ or failure
-    system = _SYSTEM_ERROR.search(str(cause))
-    return f"does not answer ({system.group(1) if system else type(cause).__name__})"

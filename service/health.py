@@ -1,15 +1,18 @@
-"""What a process says of its health: checks by name."""
+"""What `/livez` and `/readyz` say: named checks, each judged in memory, at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 OK: Final = "ok"
 
+Check = Callable[[], str]
+"""Returns `ok`, or what is wrong, in words that anybody may read."""
+
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of each check by its name: `ok`, or what is wrong, in words that anybody may read."""
+class HealthReport:
+    """The result of each check by its name."""
 
     checks: Mapping[str, str]
 
@@ -20,3 +23,21 @@ class Verdict:
     def as_dict(self) -> dict[str, object]:
         """Return the body of `/livez` and `/readyz`."""
         return {"status": OK if self.ok else "failing", "checks": dict(self.checks)}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The checks of a process, by name."""
+
+    live_checks: Mapping[str, Check]
+    """Whether a new process would do no better."""
+    ready_checks: Mapping[str, Check]
+    """Whether this process does its work now."""
+
+    def live(self) -> HealthReport:
+        """Judge for `/livez`."""
+        return HealthReport({name: check() for name, check in self.live_checks.items()})
+
+    def ready(self) -> HealthReport:
+        """Judge for `/readyz`."""
+        return HealthReport({name: check() for name, check in self.ready_checks.items()})

@@ -1,116 +1,75 @@
-"""The administrator's side of Kafka: one client a task, and its failures in words."""
+"""What every client of Kafka shares: where librdkafka logs, failures in words, topic identity, and record headers."""
 
+import logging
 import re
+import socket
+import ssl
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol, cast
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from service.kafka_tls import listens, ssl_context, why_tls_fails
-from streams.errors import StreamError
+from service.errors import RefusedError, UnavailableError
+from service.tls import CONNECT_SECONDS, client_context, tls_failure
+from service.tls import why_tls_fails as why_tls_fails_at
 
+VARIABLES: Final = "CARTCAST_KAFKA__"
 TIMEOUT_SECONDS = 8.0
 _LOOK_SECONDS: Final = 1.0
 """How long to wait for an answer before looking whether one can still come."""
+_REPEAT_SECONDS: Final = 60.0
+_MOST_LINES: Final = 1000
 _PREFIX: Final = re.compile(r"^\w+://[^ ]+: ")
 _SUFFIX: Final = re.compile(r" \(after .*$", re.DOTALL)
-_REFUSALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_BAD_CREDENTIALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_REFUSALS: Final = _BAD_CREDENTIALS | {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError._FATAL,
+}
 
 
-class Administrator(AdminClient):
-    """An administrator that remembers what librdkafka complained of while it tried to connect."""
-
-    def __init__(self, client_config: Mapping[str, Any]) -> None:
-        self.refusal = ""
-        self.fails_in_tls = False
-        config: dict[str, Any] = {**client_config, "log_level": 0, "error_cb": self._hear}
-        super().__init__(config)
-
-    def _hear(self, error: KafkaError) -> None:
-        if error.code() in _REFUSALS and not self.refusal:
-            self.refusal = _SUFFIX.sub("", _PREFIX.sub("", error.str())).rstrip(". ")
-        if error.code() == KafkaError._SSL or "SSL" in _PREFIX.sub("", error.str()):
-            self.fails_in_tls = True
+# Logging
 
 
-def open_admin(client_config: Mapping[str, Any]) -> Administrator:
-    """Return a client; raises StreamError if it refuses its settings.
+class Repeats(logging.Filter):
+    """Drops a line that was logged within the last minute: a broker that is away is tried ten times a second."""
 
-    `log_level` 0: what librdkafka would write to stderr arrives as one StreamError.
-    """
-    if str(client_config.get("security.protocol", "")).endswith("SSL"):
-        ssl_context(client_config)  # says better than librdkafka what is wrong with a file
-    try:
-        return Administrator(client_config)
-    except KafkaException as failure:
-        raise StreamError(
-            f"Kafka's client refuses its settings ({reason(failure)}): correct the kafka settings"
-        ) from None
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._logged_at: dict[str, float] = {}
 
-
-def metadata(admin: Administrator, client_config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the client exports no type
-    """Return brokers and all topics; raises StreamError if Kafka does not answer, or as soon as it refuses."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-        try:
-            # All topics, because asking for one by name creates it on a cluster with auto.create.topics.enable.
-            return admin.list_topics(timeout=min(_LOOK_SECONDS, TIMEOUT_SECONDS))
-        except KafkaException as failure:
-            admin.poll(0)
-            _raise_if_refused(admin, client_config)
-            if time.monotonic() >= deadline:
-                raise StreamError(_no_answer(client_config, reason(failure))) from None
+    def filter(self, record: logging.LogRecord) -> bool:
+        line, now = record.getMessage(), self._clock()
+        if now - self._logged_at.get(line, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
+            return False
+        if len(self._logged_at) >= _MOST_LINES:
+            self._logged_at.clear()
+        self._logged_at[line] = now
+        return True
 
 
-def refuse_if_refused(client_config: Mapping[str, Any]) -> None:
-    """Raise StreamError if the brokers refuse this client; one that does not answer yet is no reason."""
-    admin, deadline = open_admin(client_config), time.monotonic() + TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            admin.list_topics(timeout=_LOOK_SECONDS)
-        except KafkaException:
-            admin.poll(0)
-            _raise_if_refused(admin, client_config)
-            if not listens(client_config):
-                return
-        else:
-            return
+_librdkafka: Final = logging.getLogger("librdkafka")
+_librdkafka.addFilter(Repeats())
 
 
-def _raise_if_refused(admin: Administrator, client_config: Mapping[str, Any]) -> None:
-    if admin.refusal:
-        raise StreamError(
-            f"Kafka at {where(client_config)} refuses {_who(client_config)} ({admin.refusal}): correct "
-            f"{_credentials(client_config)}"
-        )
-    if admin.fails_in_tls and (words := why_tls_fails(client_config)) is not None:
-        raise StreamError(f"Kafka {words}")
+def logged(client_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of a long-lived client: librdkafka logs with everything else, each line once a minute."""
+    return {**client_config, "logger": _librdkafka}
 
 
-def _who(client_config: Mapping[str, Any]) -> str:
-    name = client_config.get("sasl.username") or client_config.get("sasl.oauthbearer.client.id")
-    return f"user {name}" if name else "this client"
+def silent(client_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of a client whose caller reports every failure itself."""
+    return {**client_config, "log_level": 0, "error_cb": lambda _error: None}
 
 
-def _credentials(client_config: Mapping[str, Any]) -> str:
-    if client_config.get("sasl.mechanism") == "OAUTHBEARER":
-        return "the CARTCAST_KAFKA__OAUTH_ settings"
-    return "CARTCAST_KAFKA__SASL_USERNAME, CARTCAST_KAFKA__SASL_PASSWORD and CARTCAST_KAFKA__SASL_MECHANISM"
-
-
-def _no_answer(client_config: Mapping[str, Any], why: str) -> str:
-    protocol = client_config.get("security.protocol", "PLAINTEXT")
-    if listens(client_config):
-        return (
-            f"Kafka at {where(client_config)} does not answer ({why}), but something listens there: correct "
-            f"CARTCAST_KAFKA__BOOTSTRAP_SERVERS, or CARTCAST_KAFKA__SECURITY_PROTOCOL ({protocol})"
-        )
-    return (
-        f"Kafka at {where(client_config)} does not answer ({why}): start it (`cartcast up`), "
-        "or correct CARTCAST_KAFKA__BOOTSTRAP_SERVERS"
-    )
+# Failures
 
 
 def reason(failure: KafkaException) -> str:
@@ -119,5 +78,207 @@ def reason(failure: KafkaException) -> str:
 
 
 def where(client_config: Mapping[str, Any]) -> str:
-    """Return the cluster's address as it was given."""
+    """Return the cluster's address as it was configured."""
     return str(client_config["bootstrap.servers"])
+
+
+@contextmanager
+def settings_accepted() -> Iterator[None]:
+    """Turn a client's refusal of its properties into RefusedError."""
+    try:
+        yield
+    except KafkaException as failure:
+        raise RefusedError(
+            f"Kafka's client refuses its settings ({reason(failure)}): correct the kafka settings"
+        ) from None
+
+
+def raise_if_refused(error: KafkaError) -> None:
+    """Raise RefusedError if waiting will not change `error`."""
+    if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced" in error.str():
+        raise RefusedError("another process runs under this one's sink.instance_id: give each its own")
+    if error.code() in _REFUSALS or error.fatal():
+        raise RefusedError(f"Kafka refuses ({error.str()}): correct the {VARIABLES} settings, or the broker's ACLs")
+
+
+# Administration
+
+
+class Administrator(AdminClient):
+    """An administrator that remembers what librdkafka reported while it tried to connect."""
+
+    def __init__(self, client_config: Mapping[str, Any]) -> None:
+        self.refusal = ""
+        self.fails_in_tls = False
+        super().__init__(silent(client_config) | {"error_cb": self._remember})
+
+    def _remember(self, error: KafkaError) -> None:
+        if error.code() in _BAD_CREDENTIALS and not self.refusal:
+            self.refusal = _SUFFIX.sub("", _PREFIX.sub("", error.str())).rstrip(". ")
+        if error.code() == KafkaError._SSL or "SSL" in _PREFIX.sub("", error.str()):
+            self.fails_in_tls = True
+
+
+def open_admin(client_config: Mapping[str, Any]) -> Administrator:
+    """Return a client; raises RefusedError if it refuses its settings."""
+    if str(client_config.get("security.protocol", "")).endswith("SSL"):
+        ssl_context(client_config)  # says better than librdkafka what is wrong with a file
+    with settings_accepted():
+        return Administrator(client_config)
+
+
+def metadata(admin: Administrator, client_config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the client exports no type
+    """Return brokers and all topics; raises UnavailableError if Kafka does not answer, RefusedError if it refuses."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            # All topics, because asking for one by name creates it on a cluster with auto.create.topics.enable.
+            return admin.list_topics(timeout=min(_LOOK_SECONDS, TIMEOUT_SECONDS))
+        except KafkaException as failure:
+            admin.poll(0)
+            _raise_if_it_refused(admin, client_config)
+            if time.monotonic() >= deadline:
+                raise UnavailableError(_no_answer(client_config, reason(failure))) from None
+
+
+def require_access(client_config: Mapping[str, Any]) -> None:
+    """Raise RefusedError if the brokers refuse this client; that one does not answer yet is no refusal."""
+    admin, deadline = open_admin(client_config), time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            admin.list_topics(timeout=_LOOK_SECONDS)
+        except KafkaException:
+            admin.poll(0)
+            _raise_if_it_refused(admin, client_config)
+            if not listens(client_config):
+                return
+        else:
+            return
+
+
+class TopicIdentity:
+    """The id that Kafka gave a topic when it was created: one that is deleted and created again has another."""
+
+    def __init__(self, client_config: Mapping[str, Any], topic: str) -> None:
+        self._admin = AdminClient(silent(client_config))
+        self._topic = topic
+
+    def __call__(self) -> str:
+        """Return the id; raises RefusedError if there is no such topic, UnavailableError if nobody answers."""
+        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=TIMEOUT_SECONDS)
+        try:
+            return str(asked[self._topic].result().topic_id)
+        except KafkaException as failure:
+            error = failure.args[0]
+            if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise RefusedError(f"topic {self._topic} does not exist: run `cartcast topics create`") from None
+            raise_if_refused(error)
+            raise UnavailableError(f"Kafka does not describe topic {self._topic} ({error.str()})") from None
+
+
+def _raise_if_it_refused(admin: Administrator, client_config: Mapping[str, Any]) -> None:
+    if admin.refusal:
+        name = client_config.get("sasl.username") or client_config.get("sasl.oauthbearer.client.id")
+        raise RefusedError(
+            f"Kafka at {where(client_config)} refuses {f'user {name}' if name else 'this client'} ({admin.refusal}): "
+            f"correct {_credentials(client_config)}"
+        )
+    if admin.fails_in_tls and (words := why_tls_fails(client_config)) is not None:
+        raise RefusedError(f"Kafka {words}")
+
+
+def _credentials(client_config: Mapping[str, Any]) -> str:
+    if client_config.get("sasl.mechanism") == "OAUTHBEARER":
+        return f"the {VARIABLES}OAUTH_ settings"
+    return f"{VARIABLES}SASL_USERNAME, {VARIABLES}SASL_PASSWORD and {VARIABLES}SASL_MECHANISM"
+
+
+def _no_answer(client_config: Mapping[str, Any], why: str) -> str:
+    protocol = client_config.get("security.protocol", "PLAINTEXT")
+    if listens(client_config):
+        return (
+            f"Kafka at {where(client_config)} does not answer ({why}), but something listens there: correct "
+            f"{VARIABLES}BOOTSTRAP_SERVERS, or {VARIABLES}SECURITY_PROTOCOL ({protocol})"
+        )
+    return (
+        f"Kafka at {where(client_config)} does not answer ({why}): start it (`cartcast up`), "
+        f"or correct {VARIABLES}BOOTSTRAP_SERVERS"
+    )
+
+
+# TLS, with librdkafka's properties
+
+
+def ssl_context(client_config: Mapping[str, Any]) -> ssl.SSLContext:
+    """Return what trusts and shows the same certificates as librdkafka does; raises RefusedError."""
+    try:
+        context = client_context(
+            ca_cert=client_config.get("ssl.ca.location"),
+            client_cert=client_config.get("ssl.certificate.location"),
+            client_cert_key=client_config.get("ssl.key.location"),
+            key_password=client_config.get("ssl.key.password", ""),
+        )
+    except OSError as failure:
+        words = tls_failure(failure, VARIABLES) or f"cannot be asked: a file of certificates cannot be read ({failure})"
+        raise RefusedError(f"Kafka {words}") from None
+    context.check_hostname = client_config.get("ssl.endpoint.identification.algorithm") != "none"
+    return context
+
+
+def why_tls_fails(client_config: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with TLS at the first broker with which something is, to go on behind `Kafka`."""
+    context = ssl_context(client_config)
+    for host, port in _addresses(client_config):
+        if (words := why_tls_fails_at(host, port, context, VARIABLES)) is not None:
+            return f"at {host}:{port} {words}"
+    return None
+
+
+def listens(client_config: Mapping[str, Any]) -> bool:
+    """Whether anything takes connections where the brokers should be."""
+    for address in _addresses(client_config):
+        with suppress(OSError), socket.create_connection(address, timeout=CONNECT_SECONDS):
+            return True
+    return False
+
+
+def _addresses(client_config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for server in where(client_config).split(","):
+        host, _, port = server.strip().rpartition(":")
+        if port.isdigit():
+            yield host.rpartition("//")[2].strip("[]"), int(port)
+
+
+# Record headers
+
+Headers = list[tuple[str, str | bytes | None]]
+"""Headers of a record that is to be produced."""
+
+
+class HasHeaders(Protocol):
+    """A consumed record."""
+
+    def headers(self) -> Any: ...  # noqa: ANN401 - the client exports no type
+
+
+def headers_of(record: HasHeaders) -> dict[str, bytes | None]:
+    """Return the headers by name; none if one's name is not UTF-8, because the client hands out none of them then."""
+    try:
+        return dict(cast("Iterable[tuple[str, bytes | None]]", record.headers() or ()))
+    except SystemError:
+        return {}
+
+
+def header_text(headers: Mapping[str, bytes | None], name: str) -> str:
+    """Return a header as text; empty if it is missing."""
+    return (headers.get(name) or b"").decode(errors="replace")
+
+
+def source_headers(topic: str, partition: int, offset: int) -> Headers:
+    """Return the headers that name a source record: `topic`, `partition`, `offset`, each as ASCII."""
+    return [("topic", topic.encode()), ("partition", b"%d" % partition), ("offset", b"%d" % offset)]
+
+
+def dead_letter_headers(source: Headers, *, reason: str, error: str) -> Headers:
+    """Return the headers of a dead letter: where the refused record lies, and what is wrong with it."""
+    return [*source, ("reason", reason.encode()), ("error", error.encode())]

@@ -1,14 +1,38 @@
-"""The settings of the Kafka cluster, and the properties that reach it from every client."""
+"""The settings of the Kafka cluster, the librdkafka properties that reach it, and the names of the topics."""
 
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from service.certificates import check_certificate, check_readable
-from streams.settings import Topics
+from service.tls import check_certificate, check_readable
 
 _PASSWORD_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+class Topics(BaseModel):
+    """Topic names; all derive from one prefix."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prefix: str = "cartcast"
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}.events"
+
+    @property
+    def scores(self) -> str:
+        return f"{self.prefix}.scores"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}.dead-letters"
+
+    @property
+    def changelog(self) -> str:
+        """Faust's name for the changelog of the table `sequences` in the application `prefix`."""
+        return f"{self.prefix}-sequences-changelog"
 
 
 class KafkaSettings(BaseModel):

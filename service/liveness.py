@@ -1,4 +1,4 @@
-"""Whether a worker gets on: what its event loop notes, and what other threads read from it."""
+"""Whether a loop makes progress: what its own thread notes, and what other threads read from it."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -19,25 +19,25 @@ class _Partition:
         return self.taken > self.committed
 
 
-class Pulse:
-    """Turns of the event loop, offsets that were taken and committed; one thread notes, any thread reads."""
+class Liveness:
+    """Turns of a loop, offsets that were taken and committed; one thread notes, any thread reads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.commits = 0
         self.assigned = False
-        """Whether the group has given this worker its partitions, be it none."""
+        """Whether the consumer group has given this process its partitions, possibly none."""
         self._clock = clock
         self._turned_at: float | None = None
-        self._got_on_at = 0.0
+        self._progressed_at = 0.0
         self._partitions: dict[Hashable, _Partition] = {}
 
     def turned(self) -> None:
-        """Note that the event loop turns."""
+        """Note a turn of the loop."""
         self._turned_at = self._clock()
 
-    def got_on(self) -> None:
-        """Note progress that is no commit: restored states, or that nobody but Kafka keeps this worker waiting."""
-        self._got_on_at = self._clock()
+    def progressed(self) -> None:
+        """Note progress that moves no offset: restored states, an insert, or waiting for Kafka alone."""
+        self._progressed_at = self._clock()
 
     def taken(self, partition: Hashable, next_offset: int) -> None:
         """Note that the records before this offset were fetched and wait for their commit."""
@@ -46,8 +46,8 @@ class Pulse:
             known.since = self._clock()
         known.taken = next_offset
 
-    def committed(self, offsets: Mapping[Any, int], *, counts: bool) -> None:
-        """Note up to where offsets are committed; `counts` tells whether Kafka was asked."""
+    def committed(self, offsets: Mapping[Any, int], *, counts: bool = True) -> None:
+        """Note up to where offsets are committed; `counts` is whether Kafka was asked."""
         self.commits += counts
         now = self._clock()
         for partition, offset in offsets.items():
@@ -68,11 +68,11 @@ class Pulse:
     @property
     def stalled_seconds(self) -> float:
         """The same, but at most the seconds since the last progress of any kind."""
-        return self._age(self._got_on_at)
+        return self._age(self._progressed_at)
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the event loop last turned; 0 before its first turn."""
+        """Seconds since the loop last turned; 0 before its first turn."""
         since = self._turned_at
         return 0.0 if since is None else max(self._clock() - since, 0.0)
 

@@ -2,19 +2,31 @@
 
 import logging
 import sys
-from typing import TextIO
+from typing import Literal, TextIO
 
 import structlog
+from pydantic import BaseModel, ConfigDict, Field
 
-from cartcast.settings import LogSettings
-
-TOLD_BY_US = ("clickhouse_connect", "urllib3")
+REPORTED_BY_CALLERS = ("clickhouse_connect", "urllib3")
 """Loggers that warn of each failure which the caller gets as an exception and reports in its own words."""
 
 
-def leave_failures_to_us() -> None:
-    """Quieten the loggers of TOLD_BY_US: a failure is one line of ours."""
-    for name in TOLD_BY_US:
+class LogSettings(BaseModel):
+    """What the long-running processes write to stderr."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least important lines that are written"
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="`auto`: console on a terminal, else JSON"
+    )
+
+
+def leave_failures_to_callers() -> None:
+    """Quieten the loggers of REPORTED_BY_CALLERS: the caller reports each in one line."""
+    for name in REPORTED_BY_CALLERS:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -56,4 +68,4 @@ def _send_standard_library(
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    leave_failures_to_us()
+    leave_failures_to_callers()

@@ -1,48 +1,76 @@
-"""Whether Kafka answers, asked by a thread of its own, so that no page and no check waits for it."""
+"""Whether Kafka or ClickHouse answers, asked in a thread of its own, so that no page and no check waits for it."""
 
 import time
 from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
-_SECONDS: Final = 2.0
-_STALE_SECONDS: Final = 20.0
-"""An answer that is older says nothing: the next one hangs."""
+import structlog
+
+from service.errors import CartcastError, UnavailableError
+from service.health import OK
+
+NOT_ASKED: Final = "not asked yet"
+SECONDS: Final = 2.0
+STALE_SECONDS: Final = 30.0
+"""An older answer means nothing: the next question hangs."""
+
+log = structlog.get_logger()
 
 
 class Probe:
-    """Asks one question again and again; `ask` tells whether all is well, in its own time."""
+    """Asks one question again and again; `ask` returns if all is well, or raises CartcastError."""
 
     def __init__(
-        self, ask: Callable[[], bool], *, seconds: float = _SECONDS, clock: Callable[[], float] = time.monotonic
+        self, ask: Callable[[], None], *, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._ask = ask
         self._seconds = seconds
         self._clock = clock
-        self._answer = False
-        self._at: float | None = None
-        self._asked_at = 0.0
+        self._answer = NOT_ASKED
+        self._answered_at = self._asked_at = 0.0
         self._stop = Event()
-        self._thread = Thread(target=self._run, name="kafka-probe", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Ask in a thread of its own until `stop`."""
+        Thread(target=self.run, args=[self._stop], name="probe", daemon=True).start()
 
     def stop(self) -> None:
         """Ask no more; a question that is being asked is left alone."""
         self._stop.set()
 
+    def run(self, stop: Event) -> None:
+        """Ask until `stop` is set, the first time at once."""
+        pause = 0.0
+        while not stop.wait(pause):
+            asked_at, answer = self._clock(), self._asked()
+            if answer not in (OK, self._answer):
+                log.warning("not ready", reason=answer)
+            self._answer, self._answered_at, self._asked_at = answer, self._clock(), asked_at
+            pause = self._seconds
+
+    def answer(self) -> str:
+        """Return `ok`, or what is wrong in words that anybody may read: no address, no user."""
+        if self._answer == NOT_ASKED:
+            return NOT_ASKED
+        age = self._clock() - self._answered_at
+        return self._answer if age <= STALE_SECONDS else f"has not answered for {age:.0f} seconds"
+
     @property
     def answers(self) -> bool:
-        """Whether the last answer was yes, and is not old."""
-        return self._answer and self._at is not None and self._clock() - self._at <= _STALE_SECONDS
+        """Whether all is well."""
+        return self.answer() == OK
 
     def answered_since(self, moment: float) -> bool:
-        """Tell whether a question that was asked after this moment of the clock was answered with yes."""
-        return self._answer and self._asked_at >= moment
+        """Whether a question that was asked after this moment of the clock was answered, and all was well."""
+        return self._answer == OK and self._asked_at >= moment
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            asked_at = self._clock()
-            self._answer, self._at, self._asked_at = self._ask(), self._clock(), asked_at
-            self._stop.wait(self._seconds)
+    def _asked(self) -> str:
+        try:
+            self._ask()
+        except UnavailableError:
+            return "does not answer"
+        except CartcastError as failure:
+            log.debug("not ready", reason=str(failure))
+            return "refuses, or lacks a table: `cartcast doctor` says what"
+        return OK

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from service.errors import RowsRefusedError
 from sinks.bookmark import MAX_TOPIC_BYTES, Source, trimmed
-from sinks.errors import RowsRefusedError
 from sinks.table import ScoresTable
 
 MAX_OFFSET: Final = 2**63 - 1

@@ -16,16 +16,16 @@ from typing import Any, Final, cast
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from service.backoff import Patience
+from service.backoff import Backoff
+from service.errors import CommitRefusedError, RowsRefusedError, UnavailableError
+from service.kafka import raise_if_refused, reason
+from service.liveness import Liveness
 from sinks.blocks import Record, insert_in_halves, insert_whole
 from sinks.dead_letters import DeadLetters
-from sinks.errors import CommitRefusedError, RowsRefusedError, UnavailableError
-from sinks.kafka import commit, committed_bookmarks, raise_if_refused, records_of
+from sinks.kafka import commit, committed_bookmarks, records_of
 from sinks.observe.progress import Counts, Progress
 from sinks.partition import BlockLimits, Partition
-from sinks.pulse import Pulse
-from sinks.table import ScoresTable
-from sinks.timed import TimedTable
+from sinks.table import ScoresTable, TimedTable
 
 DRAIN_SECONDS: Final = 10.0
 
@@ -59,11 +59,10 @@ class Sink:
         with a partition, in order, of the consumer's messages. `beside(stop)` is entered while the sink consumes.
         """
         self.counts = Counts()
-        self.pulse = Pulse(clock)
-        self.in_group = False
+        self.liveness = Liveness(clock)
         self._consumer = consumer
         self._topic = topic
-        self._table = TimedTable(table, self.counts.insert_seconds, self.pulse, clock)
+        self._table = TimedTable(table, self.counts.insert_seconds, self.liveness, clock)
         self._dead_letters = dead_letters
         self._topic_id = topic_id
         self._limits = limits
@@ -73,19 +72,19 @@ class Sink:
         self._partitions: dict[int, Partition] = {}
         self._stop = Event()
         self._fresh: list[TopicPartition] = []
-        self._patience = Patience(clock)
+        self._backoff = Backoff(clock)
         self._progress = Progress(self.counts, clock)
 
     @property
     def waiting(self) -> bool:
         """Whether the world is away, and the sink holds still until it comes back."""
-        return self._patience.waiting
+        return self._backoff.waiting
 
     def run(self, stop: Event) -> None:
-        """Store scores until `stop` is set, then what has been read; raises SinkError if waiting will not help."""
+        """Store scores until `stop` is set, then what has been read; raises RefusedError if waiting will not help."""
         self._stop = stop
         try:
-            if self._ask_topic_id() is not None:
+            if self._wait_for_topic_id() is not None:
                 self._look_at_table()
                 with self._beside(stop):
                     self._consume()
@@ -98,25 +97,21 @@ class Sink:
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not self._stop.is_set():
             self._read(self._longest_wait())
-            self._turned()  # before an insert that may take long, and after it
+            self.liveness.turned()  # before an insert that may take long, and after it
             self._store_patiently()
-            self._turned()
+            self.liveness.turned()
             self._progress.report()
         self._drain()
 
-    def _turned(self) -> None:
-        held = any(partition.holds_records for partition in self._partitions.values())
-        self.pulse.turned(records_wait=held or self._patience.waiting)
-
-    def _ask_topic_id(self) -> str | None:
+    def _wait_for_topic_id(self) -> str | None:
         """Wait for a Kafka that is away; None if the end came first."""
-        patience = Patience(self._clock)
-        while not self._stop.wait(patience.seconds_left()):
-            self.pulse.turned()
+        backoff = Backoff(self._clock)
+        while not self._stop.wait(backoff.seconds_left()):
+            self.liveness.turned()
             try:
                 return self._topic_id()
             except UnavailableError as failure:
-                log.warning("waiting", reason=str(failure), pause_seconds=patience.failed())
+                log.warning("waiting", reason=str(failure), pause_seconds=backoff.failed())
         return None
 
     def _look_at_table(self) -> None:
@@ -132,23 +127,25 @@ class Sink:
             messages = self._consumer.consume(self._limits.fetch_records, timeout_seconds)
         except KafkaException as failure:
             raise_if_refused(failure.args[0])
-            log.warning("Kafka complains", reason=failure.args[0].str())
+            log.warning("Kafka reports an error", reason=reason(failure))
             return
         fresh = self._let_fresh_partitions_flow()
         for number, run in groupby(self._read_messages(messages), _partition_of):
             if number in self._partitions and number not in fresh:
-                self._partitions[number].add(cast("list[Record]", list(run)), since)
+                records = cast("list[Record]", list(run))
+                self._partitions[number].add(records, since)
+                self.liveness.taken(number, records[-1].offset() + 1)
 
     def _let_fresh_partitions_flow(self) -> set[int]:
         """Return the partitions that came during the last read: what it read of them is from an earlier assignment."""
         fresh, self._fresh = self._fresh, []
-        if fresh and not self._patience.waiting:
+        if fresh and not self._backoff.waiting:
             self._consumer.resume(fresh)
         return {each.partition for each in fresh}
 
     def _longest_wait(self) -> float:
-        if self._patience.waiting:
-            return min(self._patience.seconds_left(), self._limits.seconds)
+        if self._backoff.waiting:
+            return min(self._backoff.seconds_left(), self._limits.seconds)
         if any(partition.block is not None for partition in self._partitions.values()):
             return 0.0
         now = self._clock()
@@ -158,7 +155,7 @@ class Sink:
 
     def _store_patiently(self) -> None:
         """Store what is due; if the world is away, hold still for a growing while and try the same again."""
-        if self._patience.seconds_left() > 0:
+        if self._backoff.seconds_left() > 0:
             return
         try:
             self._store_due()
@@ -185,7 +182,8 @@ class Sink:
         }
         commit(self._consumer, self._topic, due)
         if due:
-            self.pulse.committed()
+            self.liveness.progressed()  # also by a commit that moves no offset, but names a block
+            self.liveness.committed({number: bookmark.offset or 0 for number, bookmark in due.items()})
         for number, bookmark in due.items():
             self._partitions[number].committed(bookmark)
 
@@ -216,14 +214,14 @@ class Sink:
 
     def _hold(self, failure: UnavailableError) -> None:
         """Stop fetching but stay in the group: frozen blocks wait, and Kafka keeps the rest."""
-        if not self._patience.waiting:
+        if not self._backoff.waiting:
             self._consumer.pause(self._consumer.assignment())
         self.counts.retries += 1
-        log.warning("waiting", reason=str(failure), pause_seconds=self._patience.failed())
+        log.warning("waiting", reason=str(failure), pause_seconds=self._backoff.failed())
 
     def _go_on(self) -> None:
-        if self._patience.waiting:
-            self._patience.succeeded()
+        if self._backoff.waiting:
+            self._backoff.succeeded()
             self._consumer.resume(self._consumer.assignment())
             log.info("going on")
 
@@ -237,7 +235,7 @@ class Sink:
             log.warning("leaving records to the next sink", reason=str(failure))
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        topic_id = self._ask_topic_id()
+        topic_id = self._wait_for_topic_id()
         if topic_id is None:
             return
         for number, bookmark in committed_bookmarks(consumer, assigned, topic_id).items():
@@ -246,7 +244,7 @@ class Sink:
         consumer.assign(starts)
         consumer.pause(starts)
         self._fresh += starts
-        self.in_group = True
+        self.liveness.rebalanced(assigned=True)
         log.info("ready", partitions=sorted(self._partitions))
 
     def _start(self, number: int) -> TopicPartition:
@@ -254,7 +252,7 @@ class Sink:
         return TopicPartition(self._topic, number, OFFSET_BEGINNING if offset is None else offset)
 
     def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        self.in_group = False
+        self.liveness.rebalanced(assigned=False)
         gone = {each.partition: self._partitions.pop(each.partition, None) for each in revoked}
         last_words = {
             number: bookmark
@@ -268,7 +266,7 @@ class Sink:
         log.info("partitions given back", partitions=sorted(gone))
 
     def _lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
-        self.in_group = False
+        self.liveness.rebalanced(assigned=False)
         for each in lost:
             self._partitions.pop(each.partition, None)
         log.warning("partitions lost", partitions=sorted(each.partition for each in lost))

@@ -5,10 +5,11 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from service.errors import RefusedError, UnavailableError
+from service.kafka import dead_letter_headers, logged, reason, source_headers
 from sinks.blocks import Rejected
-from sinks.errors import SinkError, UnavailableError
 
-REASON: Final = b"row"
+REASON: Final = "row"
 TIMEOUT_SECONDS: Final = 30.0
 
 
@@ -23,7 +24,7 @@ class KafkaDeadLetters:
     """The dead-letter topic; its producer is made when first needed."""
 
     def __init__(self, client_config: Mapping[str, Any], *, scores_topic: str, topic: str) -> None:
-        self._config = {**client_config, "acks": "all", "enable.idempotence": True, "linger.ms": 5}
+        self._config = {**logged(client_config), "acks": "all", "enable.idempotence": True, "linger.ms": 5}
         self._scores_topic = scores_topic
         self._topic = topic
         self._producer: Producer | None = None
@@ -39,8 +40,8 @@ class KafkaDeadLetters:
             self._produce(producer, letter, partition)
         if producer.flush(TIMEOUT_SECONDS) > 0 or self._failure is not None:
             self._producer = None  # a new one does not repeat what this one may still have queued
-            reason = self._failure.str() if self._failure else "timed out"
-            raise UnavailableError(f"Kafka did not take dead letters for {self._topic} ({reason})")
+            why = self._failure.str() if self._failure else "timed out"
+            raise UnavailableError(f"Kafka did not take dead letters for {self._topic} ({why})")
 
     def _opened(self) -> Producer:
         if self._producer is None:
@@ -49,22 +50,17 @@ class KafkaDeadLetters:
                 # All topics, because asking for one by name may create it.
                 listed = producer.list_topics(timeout=TIMEOUT_SECONDS).topics
             except KafkaException as failure:
-                raise UnavailableError(f"Kafka does not answer ({failure.args[0].str()})") from None
+                raise UnavailableError(f"Kafka does not answer ({reason(failure)})") from None
             if self._topic not in listed:
-                raise SinkError(f"topic {self._topic} does not exist: run `cartcast topics create`")
+                raise RefusedError(f"topic {self._topic} does not exist: run `cartcast topics create`")
             self._partitions = len(listed[self._topic].partitions)
             self._producer = producer
         return self._producer
 
     def _produce(self, producer: Producer, letter: Rejected, partition: int) -> None:
         record = letter.record
-        headers: list[tuple[str, str | bytes | None]] = [
-            ("topic", self._scores_topic.encode()),
-            ("partition", b"%d" % partition),
-            ("offset", b"%d" % record.offset()),
-            ("reason", REASON),
-            ("error", letter.error.encode()),
-        ]
+        source = source_headers(self._scores_topic, partition, record.offset())
+        headers = dead_letter_headers(source, reason=REASON, error=letter.error)
         target = partition % self._partitions
         while True:
             try:

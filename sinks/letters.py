@@ -6,18 +6,19 @@ Two letters about one refused record (a worker that was cut off may repeat one) 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 import structlog
 from confluent_kafka import Message
 
 from service.clickhouse import failures
+from service.clickhouse_settings import ClickHouseSettings
+from service.kafka import header_text, headers_of
 from sinks.blocks import MAX_OFFSET, Headers, Record, Rejected
 from sinks.bookmark import MAX_TOPIC_BYTES, Source
 from sinks.kafka import records_of
 from sinks.partition import BlockLimits
-from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 
 TABLE: Final = "dead_letters"
@@ -79,8 +80,11 @@ def letters_of(messages: Sequence[Message]) -> Sequence[Letter]:
 
 def _letter(message: Message) -> Letter:
     topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-    headers = _headers(message)
-    reason, error = _text(headers, "reason")[:MAX_REASON_CHARACTERS], _text(headers, "error")[:MAX_ERROR_CHARACTERS]
+    headers = headers_of(message)
+    reason, error = (
+        header_text(headers, "reason")[:MAX_REASON_CHARACTERS],
+        header_text(headers, "error")[:MAX_ERROR_CHARACTERS],
+    )
     refused = _coordinates(headers)
     if refused is None:
         refused, reason = (topic, partition, offset), NO_COORDINATES
@@ -98,14 +102,6 @@ def _letter(message: Message) -> Letter:
     return Letter(partition, offset, _encode(row), own)
 
 
-def _headers(message: Message) -> Mapping[str, bytes | None]:
-    """Return the headers by name: none if one's name is not UTF-8, which the client does not hand out."""
-    try:
-        return dict(cast("Headers", message.headers() or ()))
-    except SystemError:
-        return {}
-
-
 def _coordinates(headers: Mapping[str, bytes | None]) -> tuple[str, int, int] | None:
     """Return topic, partition and offset of the refused record; None if the headers do not name one."""
     try:
@@ -115,10 +111,6 @@ def _coordinates(headers: Mapping[str, bytes | None]) -> tuple[str, int, int] | 
         return None
     fits = 0 < len(topic.encode()) <= MAX_TOPIC_BYTES and 0 <= partition <= MAX_PARTITION and 0 <= offset <= MAX_OFFSET
     return (topic, partition, offset) if fits else None
-
-
-def _text(headers: Mapping[str, bytes | None], name: str) -> str:
-    return (headers.get(name) or b"").decode(errors="replace")
 
 
 def _seconds(time_ms: int) -> str:

@@ -6,9 +6,9 @@ from typing import Final
 
 import structlog
 
+from service.errors import RefusedError
 from sinks.blocks import Block, Record, make_block
 from sinks.bookmark import Bookmark
-from sinks.errors import SinkError
 
 MAX_BLOCK_BYTES: Final = 64 << 20
 
@@ -83,7 +83,7 @@ class Partition:
     def _without_reread(self, records: Sequence[Record], next_offset: int) -> Sequence[Record]:
         """Leave out what was read before (librdkafka fetches again after a pause)."""
         if records[0].offset() < (self._settled.offset or 0):
-            raise SinkError(
+            raise RefusedError(
                 f"partition {self.number} of the scores topic went back to offset {records[0].offset()}: "
                 "the topic was deleted or cut while the sink read it; start the sink again"
             )
@@ -136,11 +136,6 @@ class Partition:
     def block_is_named(self) -> bool:
         """Whether the block may be stored: Kafka holds its name."""
         return self.block is not None and self.to_commit() is None
-
-    @property
-    def holds_records(self) -> bool:
-        """Whether records were read that are not stored yet."""
-        return self.block is not None or bool(self._pending)
 
     @property
     def unfinished(self) -> bool:

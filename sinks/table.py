@@ -1,6 +1,7 @@
 """Where scores end up: what the consumer asks of a table, and the table in ClickHouse."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -9,8 +10,11 @@ from clickhouse_connect.driver.client import Client
 
 from model.events import propensity_field
 from service.clickhouse import connect, failures
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RowsRefusedError
+from service.liveness import Liveness
+from service.metrics import Histogram
 from sinks.bookmark import Source
-from sinks.settings import ClickHouseSettings
 
 log = structlog.get_logger()
 
@@ -42,19 +46,19 @@ class ScoresTable(Protocol):
     """Takes blocks of scores; one implementation is ClickHouse, the other a list."""
 
     def check(self) -> None:
-        """Return if blocks can be inserted; raises UnavailableError, or SinkError if waiting will not help."""
+        """Return if blocks can be inserted; raises UnavailableError, or RefusedError if waiting will not help."""
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         """Store one JSON object a row: all or none, and nothing if a block with this token is stored already.
 
         Raises RowsRefusedError if some row cannot be stored (no row was), UnavailableError if the outcome is unknown
-        or it is certain that nothing was stored and the same insert may succeed later, SinkError if it cannot.
+        or it is certain that nothing was stored and the same insert may succeed later, RefusedError if it cannot.
         """
 
     def count(self, source: Source, first: int, last: int) -> int | None:
         """Return how many rows come from these offsets of an event partition; None if this is not sure to be known.
 
-        Raises UnavailableError or SinkError.
+        Raises UnavailableError or RefusedError.
         """
 
     def close(self) -> None:
@@ -130,3 +134,39 @@ class ClickHouseTable:
             self._engine = str(engine)
             self._client = client
         return self._client
+
+
+class TimedTable:
+    """A table whose inserts are timed; an answered insert is progress, also without a commit."""
+
+    def __init__(
+        self, table: ScoresTable, seconds: Histogram, liveness: Liveness, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._table = table
+        self._seconds = seconds
+        self._liveness = liveness
+        self._clock = clock
+
+    def check(self) -> None:
+        self._table.check()
+
+    def insert(self, rows: Sequence[bytes], token: str) -> None:
+        since = self._clock()
+        try:
+            self._table.insert(rows, token)
+        except RowsRefusedError:
+            self._note_answer()
+            raise
+        self._seconds.add(self._clock() - since)
+        self._note_answer()
+
+    def count(self, source: Source, first: int, last: int) -> int | None:
+        return self._table.count(source, first, last)
+
+    def close(self) -> None:
+        self._table.close()
+
+    def _note_answer(self) -> None:
+        """Halves of a refused block are many inserts within one turn of the loop."""
+        self._liveness.turned()
+        self._liveness.progressed()

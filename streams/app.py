@@ -19,7 +19,9 @@ from model.inference import InferenceWorker
 from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
-from service.http import Access
+from service.health import Health
+from service.http import Access, OperationalPages
+from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.fetch import Fetch
 from streams.joint_scoring import JointScoring
@@ -29,14 +31,14 @@ from streams.lookups.lookup import Lookup
 from streams.lookups.web import Pages, application_options, refuse
 from streams.observe.counts import Counts
 from streams.observe.device_use import device_use
-from streams.observe.health import Health
-from streams.observe.metrics import Readings, exposition, worker_metrics
+from streams.observe.health import worker_health
+from streams.observe.metrics import Readings, worker_metrics
 from streams.observe.restore import Restore
 from streams.observe.spans import NO_SPANS, Spans
 from streams.pipeline import Pipeline
 from streams.publisher import Publisher
 from streams.security import faust_credentials
-from streams.settings import StreamSettings, Topics
+from streams.settings import StreamSettings
 from streams.tables import TABLE_NAME, SequenceStore
 from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSchema, KeyRouter, StoreTable
 
@@ -85,9 +87,10 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     if listener is not None:
         health = _health(app, table, settings, kafka_answers)
         readings = _readings(app, table, settings.topics.events, publisher, health, device)
-        metrics = partial(exposition, worker_metrics(app.counts, model=checkpoint.version, readings=readings))
+        registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
+        operational = OperationalPages(registry, health, settings.worker.web_token.get_secret_value())
         look_up = _look_up(table, codec, checkpoint, settings)
-        _serve(app, listener, Pages(app, look_up, settings.partitions, metrics, health))
+        _serve(app, listener, Pages(app, look_up, settings.partitions, operational))
     return app
 
 
@@ -103,8 +106,8 @@ def _look_up(table: StoreTable, codec: StateCodec, checkpoint: Checkpoint, setti
 
 
 def _health(app: BatchApp, table: StoreTable, settings: StreamSettings, kafka_answers: Callable[[], bool]) -> Health:
-    return Health(
-        app.pulse,
+    return worker_health(
+        app.liveness,
         restored=lambda: store(table).restored,
         kafka_answers=kafka_answers,
         stopping=lambda: app.should_stop,
@@ -118,7 +121,7 @@ def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
     return Readings(
         topic=topic,
         timings=app.timings,
-        pulse=app.pulse,
+        liveness=app.liveness,
         restore=store(table).restore,
         lags=lambda: cast("BatchConsumer", app.consumer).lags(),
         queue=lambda: (publisher.queue_bytes, publisher.queue_messages),
@@ -178,7 +181,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings) -> StoreTable:
             SequenceStore,
             client_config=settings.client_config,
             topics=settings.topics,
-            restore=Restore(got_on=app.pulse.got_on),
+            restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,
         value_type=bytes,
@@ -211,16 +214,16 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
 
     async def reopen(*_: object, **__: object) -> None:
         lanes.reopen()
-        app.pulse.rebalanced(assigned=True)
-        app.pulse.turned()  # the timer below begins later
+        app.liveness.rebalanced(assigned=True)
+        app.liveness.turned()  # the timer below begins later
 
     async def revoked(*_: object, **__: object) -> None:
-        app.pulse.rebalanced(assigned=False)
+        app.liveness.rebalanced(assigned=False)
 
     async def beat() -> None:
-        app.pulse.turned()
+        app.liveness.turned()
         if pipeline.publisher.waits_for_kafka:
-            app.pulse.got_on()
+            app.liveness.progressed()
 
     app.timer(interval=_BEAT_SECONDS)(beat)
 

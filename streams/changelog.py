@@ -8,8 +8,8 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from model.sequence import SEQUENCE
-from service.client_log import LIBRDKAFKA
-from streams.errors import StreamError
+from service.errors import RefusedError
+from service.kafka import logged
 
 _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
@@ -26,15 +26,14 @@ class PartitionReader:
     def __init__(self, client_config: Mapping[str, Any]) -> None:
         self._consumer = Consumer(
             {
-                **client_config,
+                **logged(client_config),
                 "group.id": "cartcast-restore",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 10,  # else each partition's end costs half a second
                 "fetch.queue.backoff.ms": 10,
-            },
-            logger=LIBRDKAFKA,
+            }
         )
 
     def close(self) -> None:
@@ -102,7 +101,7 @@ class PartitionReader:
                 low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
             except KafkaException as failure:
                 if time.monotonic() > deadline:
-                    raise StreamError(
+                    raise RefusedError(
                         f"cannot read {topic} partition {partition}: {failure.args[0].str()}; is the broker well?"
                     ) from None
                 time.sleep(_WAIT_SECONDS)
@@ -120,7 +119,7 @@ class PartitionReader:
                 elif error.code() == KafkaError._PARTITION_EOF:
                     ended = True
                 elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
-                    raise StreamError(f"cannot read {start.topic} partition {start.partition}: {error.str()}")
+                    raise RefusedError(f"cannot read {start.topic} partition {start.partition}: {error.str()}")
             yield messages
         self._consumer.unassign()
 

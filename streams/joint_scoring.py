@@ -19,8 +19,7 @@ from model.heads import Ranked
 from model.inference import InferenceWorker
 from model.scoring import finish, finish_rebuild, prepare, rebuild_steps
 from model.states import StateCodec
-from streams.observe.counts import Counts
-from streams.observe.timings import Timings
+from streams.observe.counts import Counts, Timings
 
 _GATHER_SECONDS: Final = 0.001
 _ENOUGH_EVENTS: Final = 512

@@ -17,7 +17,7 @@ from model.batch import EventBatch
 from model.events import OTHER
 from model.heads import Ranked
 from model.validate import Reject
-from streams.errors import StreamError
+from service.errors import CartcastError
 from streams.fetch import Fetch
 from streams.joint_scoring import Request
 from streams.messages import dead_letter_records, score_records
@@ -74,7 +74,7 @@ class Lane:
         if not self._failed:
             try:
                 await self._confirmed()
-            except StreamError as failure:
+            except CartcastError as failure:
                 self._fail(failure)
 
     async def secure(self) -> int | None:
@@ -89,7 +89,7 @@ class Lane:
         try:
             await self._confirmed()
             await self._publish(self._pipeline.topics.changelog, [Record(user, state) for user, state in dirty.items()])
-        except StreamError as failure:
+        except CartcastError as failure:
             self._fail(failure)
             return None
         except BaseException:  # also when the commit is cancelled: the next one must write these states again
@@ -190,7 +190,7 @@ class Lane:
         await delivery
 
     async def _confirmed(self) -> None:
-        """Wait for what has been published so far; raises StreamError."""
+        """Wait for what has been published so far; raises CartcastError."""
         for delivery in list(self._unconfirmed):
             await delivery
 

@@ -8,12 +8,12 @@ remembers it (the last 64 events).
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 from confluent_kafka import Message
 
 from model.input_formats import Decode
-from streams.publisher import Headers
+from service.kafka import Headers, header_text, headers_of
 
 Send = Callable[[bytes, bytes, Headers], object]
 """Queue a record of the events topic: key, value, headers."""
@@ -68,25 +68,13 @@ def resend(letters: Iterable[Letter], events_topic: str, decode: Decode, send: S
 
 
 def _letter(message: Message) -> Letter:
-    headers = _headers(message)
+    headers = headers_of(message)
     carried: Headers = [(name, headers[name]) for name in CARRIED_HEADERS if name in headers]
     return Letter(
         message.value(),
-        _text(headers, "topic"),
-        _text(headers, "reason"),
-        _text(headers, "error"),
+        header_text(headers, "topic"),
+        header_text(headers, "reason"),
+        header_text(headers, "error"),
         int(message.timestamp()[1]),
         carried,
     )
-
-
-def _headers(message: Message) -> dict[str, bytes | None]:
-    """Return the headers by name: none if one's name is not UTF-8, which the client does not hand out."""
-    try:
-        return dict(cast("Iterable[tuple[str, bytes | None]]", message.headers() or ()))
-    except SystemError:
-        return {}
-
-
-def _text(headers: dict[str, bytes | None], name: str) -> str:
-    return (headers.get(name) or b"").decode(errors="replace")

@@ -13,19 +13,11 @@ from model.batch import EventBatch
 from model.events import EVENT_TYPES, MakeScore, Score
 from model.propensities import published
 from model.validate import Reject
+from service.kafka import dead_letter_headers, source_headers
 from streams.fetch import Fetch
-from streams.publisher import Headers, Record
+from streams.publisher import Record
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def coordinates(fetch: Fetch, offset: int) -> Headers:
-    """Return the headers that name a source record: `topic`, `partition`, `offset`, each as ASCII."""
-    return [
-        ("topic", fetch.topic.encode()),
-        ("partition", b"%d" % fetch.partition),
-        ("offset", b"%d" % offset),
-    ]
 
 
 def score_records(  # noqa: PLR0913 - a score says all of this
@@ -49,7 +41,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     answers = list(zip(*further, strict=True))
     rounded = published(propensities[order])
     positions = batch.positions[rows]
-    topic, partition, _ = coordinates(fetch, 0)
+    topic, partition, _ = source_headers(fetch.topic, fetch.partition, 0)
     columns = zip(
         rows.tolist(),
         positions.tolist(),
@@ -101,11 +93,11 @@ def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[Record]:
         Record(
             fetch.keys[reject.position],
             fetch.values[reject.position],
-            [
-                *coordinates(fetch, int(fetch.offsets[reject.position])),
-                ("reason", reject.reason.encode()),
-                ("error", reject.error.encode()),
-            ],
+            dead_letter_headers(
+                source_headers(fetch.topic, fetch.partition, int(fetch.offsets[reject.position])),
+                reason=reject.reason,
+                error=reject.error,
+            ),
         )
         for reject in rejects
     ]

@@ -7,12 +7,11 @@ from model.decode import decode_events
 from model.events import MakeScore, Score
 from model.heads import NO_HEADS, HeadNames
 from model.input_formats import Decode
+from service.kafka_settings import Topics
 from streams.joint_scoring import JointScoring
-from streams.observe.counts import Counts
+from streams.observe.counts import Counts, Timings
 from streams.observe.spans import NO_SPANS, Spans
-from streams.observe.timings import Timings
 from streams.publisher import Publisher
-from streams.settings import Topics
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import msgspec
 from confluent_kafka import Message
 
 from model.input_formats import INPUT_FORMATS, decoder_of
+from service.errors import RefusedError
+from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
-from streams.errors import StreamError
-from streams.settings import Topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _EventId(msgspec.Struct):
 def published_positions(reader: PartitionReader, topics: Topics, partition: int) -> Published:
     """Read the ends of the scores and dead-letter topics for one source partition.
 
-    Raises StreamError if what lies there was made from an earlier events topic of the same name: its offsets mean
+    Raises RefusedError if what lies there was made from an earlier events topic of the same name: its offsets mean
     nothing in this one, neither here nor for the sink.
     """
     scores = _by_source_offset(reader.tail(topics.scores, partition), topics.events, partition)
@@ -41,7 +41,7 @@ def published_positions(reader: PartitionReader, topics: Topics, partition: int)
     for results, made_from in ((scores, _is_score_of), (dead_letters, _is_dead_letter_of)):
         last = max(results, default=-1)
         if last >= 0 and not _is_of_this_topic(reader, topics, results[last], last, made_from):
-            raise StreamError(
+            raise RefusedError(
                 f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results "
                 f"of the earlier one: delete these two and {topics.changelog} as well and "
                 "run `cartcast topics create`, or use another CARTCAST_KAFKA__TOPIC_PREFIX"

@@ -11,10 +11,9 @@ from weakref import WeakSet
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from service.client_log import LIBRDKAFKA
-from streams.errors import StreamError
+from service.errors import RefusedError, UnavailableError
+from service.kafka import Headers, logged, reason
 
-Headers = list[tuple[str, str | bytes | None]]
 _QUEUE_FULL_PAUSE_SECONDS: Final = 0.005
 _STATISTICS_MS: Final = 5000
 _ANSWER_SECONDS: Final = 5.0
@@ -37,7 +36,7 @@ class _Statistics(msgspec.Struct):
 
 
 class Delivery:
-    """Counts the confirmations of one batch; awaiting it returns when all are in, or raises StreamError."""
+    """Counts the confirmations of one batch; awaiting it returns when all are in, or raises RefusedError."""
 
     def __init__(self, records: int, loop: asyncio.AbstractEventLoop) -> None:
         self.began_at = time.monotonic()
@@ -74,7 +73,7 @@ class Delivery:
     def abandon(self) -> None:
         """Fail now, whatever is still on its way."""
         if not self._done.done():
-            self._done.set_exception(StreamError("a record was given up because another failed"))
+            self._done.set_exception(RefusedError("a record was given up because another failed"))
 
     def _finish(self) -> None:
         if self._done.done():
@@ -82,7 +81,7 @@ class Delivery:
         if self._failure is None:
             self._done.set_result(None)
         else:
-            self._done.set_exception(StreamError(f"Kafka did not take a record: {self._failure.str()}"))
+            self._done.set_exception(RefusedError(f"Kafka did not take a record: {self._failure.str()}"))
 
 
 class Publisher:
@@ -97,7 +96,7 @@ class Publisher:
         self._expected = WeakSet[Delivery]()
         self._producer = Producer(
             {
-                **client_config,
+                **logged(client_config),
                 "acks": "all",
                 "enable.idempotence": True,
                 "message.timeout.ms": 0,
@@ -106,8 +105,7 @@ class Publisher:
                 "queue.buffering.max.kbytes": 256 * 1024,
                 "statistics.interval.ms": _STATISTICS_MS,
                 "stats_cb": self._take_statistics,
-            },
-            logger=LIBRDKAFKA,
+            }
         )
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="delivery-reports", daemon=True)
@@ -145,7 +143,7 @@ class Publisher:
                 except BufferError:
                     await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)
                 except KafkaException as failure:
-                    raise StreamError(f"Kafka did not take a record for {topic}: {failure.args[0].str()}") from None
+                    raise RefusedError(f"Kafka did not take a record for {topic}: {failure.args[0].str()}") from None
 
     @property
     def queue_messages(self) -> int:
@@ -163,13 +161,15 @@ class Publisher:
         late = time.monotonic() - _LATE_SECONDS
         return self._poller.is_alive() and any(each.began_at <= late and not each.done() for each in self._expected)
 
-    def reaches(self, topic: str) -> bool:
-        """Tell whether a broker answers a question about a topic, within five seconds; for any thread."""
+    def ask(self, topic: str) -> None:
+        """Return if a broker answers a question about a topic within five seconds; for any thread.
+
+        Raises UnavailableError.
+        """
         try:
             self._producer.list_topics(topic, timeout=_ANSWER_SECONDS)
-        except KafkaException:
-            return False
-        return True
+        except KafkaException as failure:
+            raise UnavailableError(f"Kafka does not answer ({reason(failure)})") from None
 
     def _take_statistics(self, text: str) -> None:
         self._statistics = msgspec.json.decode(text, type=_Statistics)

@@ -11,10 +11,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from model.events import Event
 from model.formats import BadRow
-from streams.errors import StreamError
-from streams.settings import Topics
+from service.errors import RefusedError
+from service.kafka import Headers, dead_letter_headers, silent, source_headers
+from service.kafka_settings import Topics
 
-NOT_FROM_A_PARTITION: Final = b"-1"
+NOT_FROM_A_PARTITION: Final = -1
 """The `partition` header of a dead letter that comes from a file."""
 
 _PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
@@ -26,7 +27,6 @@ _PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
     "queue.buffering.max.messages": 200_000,
     "delivery.report.only.error": True,  # a call-back for each success would cost as much as producing
     "message.timeout.ms": 60_000,
-    "log_level": 0,  # what goes wrong reaches the caller as a StreamError
 }
 _POLL_EVERY_EVENTS: Final = 1000
 _FLUSH_SLICE_SECONDS: Final = 0.2  # a signal is seen between two slices
@@ -43,12 +43,14 @@ class EventProducer:
     """Sends events to the events topic and damaged rows to the dead letters; used as a context manager.
 
     `send` and `send_dead_letter` return at once unless librdkafka's queue is full. Leaving the context without an
-    error flushes. A delivery that failed for good raises StreamError from the next `send`, or from `flush`.
+    error flushes. A delivery that failed for good raises RefusedError from the next `send`, or from `flush`.
     """
 
     def __init__(self, client_config: Mapping[str, Any], topics: Topics) -> None:
         self._topics = topics
-        self._producer = Producer({**_PRODUCER_CONFIG, **client_config, "on_delivery": self._on_failed_delivery})
+        self._producer = Producer(
+            {**_PRODUCER_CONFIG, **silent(client_config), "on_delivery": self._on_failed_delivery}
+        )
         self._encode = msgspec.json.Encoder().encode
         self._failed = 0
         self._failure = ""
@@ -64,19 +66,14 @@ class EventProducer:
         """Queue one event, keyed by its shopper."""
         self._produce(self._topics.events, self._encode(event), event.user_id.encode())
 
-    def send_bytes(self, key: bytes, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
+    def send_bytes(self, key: bytes, value: bytes, headers: Headers) -> None:
         """Queue a record of the events topic as it is."""
         self._produce(self._topics.events, value, key, headers)
 
     def send_dead_letter(self, file_name: str, row: BadRow) -> None:
         """Queue a damaged row of a file: its bytes as they are, and where they stood."""
-        headers: list[tuple[str, str | bytes | None]] = [
-            ("topic", file_name.encode()),
-            ("partition", NOT_FROM_A_PARTITION),
-            ("offset", str(row.line).encode()),
-            ("reason", row.reason.encode()),
-            ("error", row.error.encode()),
-        ]
+        source = source_headers(file_name, NOT_FROM_A_PARTITION, row.line)
+        headers = dead_letter_headers(source, reason=row.reason, error=row.error)
         self._produce(self._topics.dead_letters, row.raw, None, headers)
 
     def wait(self, seconds: float) -> None:
@@ -85,7 +82,7 @@ class EventProducer:
         self._raise_failure()
 
     def flush(self) -> None:
-        """Return when every message is confirmed, or raise StreamError."""
+        """Return when every message is confirmed, or raise RefusedError."""
         while self._producer.flush(_FLUSH_SLICE_SECONDS):
             self._raise_failure()
         self._raise_failure()
@@ -101,16 +98,14 @@ class EventProducer:
         else:
             self._producer.purge()
 
-    def _produce(
-        self, topic: str, value: bytes, key: bytes | None, headers: list[tuple[str, str | bytes | None]] | None = None
-    ) -> None:
+    def _produce(self, topic: str, value: bytes, key: bytes | None, headers: Headers | None = None) -> None:
         while True:
             try:
                 self._producer.produce(topic, value, key, headers=headers)
             except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
                 self.wait(_LONGEST_WAIT_SECONDS)
             except KafkaException as failure:
-                raise StreamError(f"{topic} takes no more messages: {failure.args[0].str()}") from None
+                raise RefusedError(f"{topic} takes no more messages: {failure.args[0].str()}") from None
             else:
                 break
         self.sent += 1
@@ -123,7 +118,7 @@ class EventProducer:
 
     def _raise_failure(self) -> None:
         if self._failed:
-            raise StreamError(
+            raise RefusedError(
                 f"{self._failed} of {self.sent} messages were not delivered ({self._failure}); "
                 "check the brokers and the topics (`cartcast topics create`), then replay again"
             )
@@ -189,7 +184,7 @@ class Replay:
         self.replayed = Replayed()
 
     def send_rows(self, file_name: str, rows: Iterable[Event | BadRow]) -> None:
-        """Send all rows of a file; may raise whatever `rows` raises, and StreamError."""
+        """Send all rows of a file; may raise whatever `rows` raises, and RefusedError."""
         for row in rows:
             if isinstance(row, Event):
                 self._wait_until(self._schedule(row))

@@ -21,7 +21,7 @@ from model.states import StateCodec
 from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app
-from streams.lookups.listener import listen
+from streams.lookups.listener import open_listener
 from streams.observe.spans import open_spans
 from streams.observe.watchdog import Watchdog
 from streams.publisher import Publisher
@@ -41,14 +41,14 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     """
     torch.set_num_threads(1)  # a worker is one process a core
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    listener = listen(settings.worker)
+    listener = open_listener(settings.worker)
     config = checkpoint.model.config
     inference = InferenceWorker(Scorer(checkpoint, device), max_events=4 * settings.worker.max_batch_events)
     inference.start(config.carried_floats)
     spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config, linger_ms=settings.worker.linger_ms)
     publisher.start()
-    probe = Probe(lambda: publisher.reaches(settings.topics.scores))
+    probe = Probe(lambda: publisher.ask(settings.topics.scores))
     app = create_app(
         settings,
         publisher=publisher,
@@ -68,7 +68,7 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
         look_ups=None if listener is None else str(app.conf.canonical_url),
     )
     watchdog = Watchdog(
-        app.pulse,
+        app.liveness,
         stalled_seconds=settings.worker.stalled_seconds,
         drain_seconds=settings.worker.drain_seconds,
         kafka_answers=lambda: probe.answers,

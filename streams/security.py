@@ -13,7 +13,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 from faust.auth import Credentials
 
-from service.kafka_tls import ssl_context
+from service.kafka import ssl_context
 
 _ANSWER_SECONDS: Final = 10
 _USED_SHARE: Final = 0.8

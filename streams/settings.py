@@ -1,4 +1,4 @@
-"""What the stream side is told: frozen values, read from the environment by nobody here."""
+"""The settings of the worker: frozen values, read from the environment by nobody here."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,34 +7,10 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from model.input_formats import InputFormat
+from service.kafka_settings import Topics
 
 DEFAULT_WEB_PORT: Final = 6066
 """Faust's own default."""
-
-
-class Topics(BaseModel):
-    """Topic names; all derive from one prefix."""
-
-    model_config = ConfigDict(frozen=True)
-
-    prefix: str = "cartcast"
-
-    @property
-    def events(self) -> str:
-        return f"{self.prefix}.events"
-
-    @property
-    def scores(self) -> str:
-        return f"{self.prefix}.scores"
-
-    @property
-    def dead_letters(self) -> str:
-        return f"{self.prefix}.dead-letters"
-
-    @property
-    def changelog(self) -> str:
-        """Faust's name for the changelog of the table `sequences` in the application `prefix`."""
-        return f"{self.prefix}-sequences-changelog"
 
 
 class WorkerSettings(BaseModel):

@@ -13,10 +13,10 @@ import structlog
 from faust.stores.base import Store
 from faust.types import TP
 
+from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.observe.restore import Restore
 from streams.positions import Published, published_positions
-from streams.settings import Topics
 
 TABLE_NAME: Final = "sequences"
 _log: Final = structlog.get_logger()

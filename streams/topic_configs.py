@@ -7,9 +7,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
+from service.errors import RefusedError
 from service.kafka import TIMEOUT_SECONDS, metadata, open_admin, reason
-from streams.errors import StreamError
-from streams.settings import Topics
+from service.kafka_settings import Topics
 
 REPLICATION: Final = "replication factor"
 
@@ -79,7 +79,7 @@ def differing_topics(
 ) -> list[Difference]:
     """Return where topics that exist are set up otherwise, but for the `new` ones.
 
-    Raises StreamError if Kafka does not say.
+    Raises RefusedError if Kafka does not say.
     """
     admin = open_admin(client_config)
     listed = metadata(admin, client_config).topics
@@ -105,4 +105,4 @@ def _described(admin: AdminClient, names: Sequence[str]) -> dict[str, Any]:
     try:
         return {name: asked[resource].result() for name, resource in resources.items()}
     except KafkaException as failure:
-        raise StreamError(f"Kafka does not tell how its topics are configured: {reason(failure)}") from None
+        raise RefusedError(f"Kafka does not tell how its topics are configured: {reason(failure)}") from None

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from service.errors import RefusedError
 from service.kafka import TIMEOUT_SECONDS, Administrator, metadata, open_admin, reason, where
-from streams.errors import StreamError
-from streams.settings import Topics
+from service.kafka_settings import Topics
 from streams.topic_configs import BROKERS_OWN, Keeping, topic_configs
 
 APPEAR_SECONDS = 10.0
@@ -34,7 +34,7 @@ def create_topics(
 ) -> list[str]:
     """Create the topics that are missing and return their names; safe to repeat.
 
-    Everything is asked before anything is made: the brokers judge all missing topics first. Raises StreamError if
+    Everything is asked before anything is made: the brokers judge all missing topics first. Raises RefusedError if
     Kafka does not answer or refuses, has fewer brokers than replicas, or has a topic with another number of partitions.
     """
     admin = open_admin(client_config)
@@ -57,7 +57,7 @@ def create_topics(
 def _refuse_other_counts(present: Mapping[str, int], partitions: int) -> None:
     for name, count in present.items():
         if count != partitions:
-            raise StreamError(
+            raise RefusedError(
                 f"topic {name} has {count} partitions, but kafka.partitions is {partitions}: "
                 f"set CARTCAST_KAFKA__PARTITIONS={count}, {ELSEWHERE}"
             )
@@ -65,7 +65,7 @@ def _refuse_other_counts(present: Mapping[str, int], partitions: int) -> None:
 
 def _refuse_too_few_brokers(brokers: int, replication_factor: int, client_config: Mapping[str, Any]) -> None:
     if brokers < replication_factor:
-        raise StreamError(
+        raise RefusedError(
             f"Kafka at {where(client_config)} has {brokers} broker{'s' if brokers > 1 else ''}, but "
             f"kafka.replication_factor is {replication_factor}: start more brokers, "
             f"or set CARTCAST_KAFKA__REPLICATION_FACTOR={brokers}"
@@ -75,17 +75,17 @@ def _refuse_too_few_brokers(brokers: int, replication_factor: int, client_config
 def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int | None = None) -> int:
     """Return the number of partitions that all topics have.
 
-    Raises StreamError if Kafka does not answer, a topic does not exist, or the numbers differ: from each other, or from
-    the number that somebody has set, `wanted`.
+    Raises UnavailableError if Kafka does not answer, RefusedError if a topic does not exist or the numbers differ:
+    from each other, or from the number that somebody has set, `wanted`.
     """
     counts = _partition_counts(open_admin(client_config), client_config, topics)
     for name in topic_configs(topics):
         if name not in counts:
-            raise StreamError(f"topic {name} does not exist at {where(client_config)}: {CREATE}")
+            raise RefusedError(f"topic {name} does not exist at {where(client_config)}: {CREATE}")
     expected = counts[topics.events]
     for name, count in counts.items():
         if count != expected:
-            raise StreamError(
+            raise RefusedError(
                 f"topic {name} has {count} partitions, but {topics.events} has {expected}: delete {name} and {CREATE} "
                 f"with CARTCAST_KAFKA__PARTITIONS={expected}, {ELSEWHERE}"
             )
@@ -94,28 +94,15 @@ def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int |
     return expected
 
 
-def topic_identity(client_config: Mapping[str, Any], topic: str) -> str:
-    """Return the id that Kafka gave this topic: a topic that is deleted and created again has another.
-
-    Raises StreamError.
-    """
-    admin = open_admin(client_config)  # must outlive the answer
-    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
-    try:
-        return str(asked[topic].result().topic_id)
-    except KafkaException as failure:
-        raise StreamError(f"Kafka does not describe topic {topic}: {reason(failure)}") from None
-
-
 def count_brokers(client_config: Mapping[str, Any]) -> int:
-    """Return how many brokers the cluster has; raises StreamError if it does not answer."""
+    """Return how many brokers the cluster has; raises RefusedError if it does not answer."""
     return len(metadata(open_admin(client_config), client_config).brokers)
 
 
 def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
     """Return `prefix` if no topic of a pipeline with it exists, else the first of `prefix-2`, `prefix-3` ... like that.
 
-    Raises StreamError if Kafka does not answer.
+    Raises RefusedError if Kafka does not answer.
     """
     admin = open_admin(client_config)
     for candidate in itertools.chain([prefix], (f"{prefix}-{number}" for number in itertools.count(2))):
@@ -143,7 +130,7 @@ def _created(name: str, outcome: "Future[None]") -> bool:
     except KafkaException as failure:
         if failure.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was quicker
             return False
-        raise StreamError(f"Kafka does not create topic {name}: {reason(failure)}") from None
+        raise RefusedError(f"Kafka does not create topic {name}: {reason(failure)}") from None
     return True
 
 
@@ -157,5 +144,5 @@ def _wait_until_listed(
     deadline = clock() + APPEAR_SECONDS
     while len(_partition_counts(admin, client_config, topics)) < len(topic_configs(topics)):
         if clock() > deadline:
-            raise StreamError(f"the topics of {topics.prefix} were created but are not listed: run the command again")
+            raise RefusedError(f"the topics of {topics.prefix} were created but are not listed: run the command again")
         time.sleep(0.02)

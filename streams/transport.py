@@ -28,10 +28,9 @@ from faust.types.tuples import ConsumerMessage
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
-from service.liveness import Pulse
+from service.liveness import Liveness
 from streams.fetch import Fetch
-from streams.observe.counts import Counts
-from streams.observe.timings import Timings
+from streams.observe.counts import Counts, Timings
 from streams.order import FetchOrder
 
 _ALL_PAUSED_SECONDS: Final = 0.02
@@ -102,7 +101,7 @@ class BatchConsumer(driver.Consumer):
         """Replaces: one message a record. Why: see `_wait_next_records`; the offset is the fetch's last."""
         if not isinstance(record, Fetch):
             return super()._to_message(tp, record)
-        self.app.pulse.taken(tp, record.next_offset)
+        self.app.liveness.taken(tp, record.next_offset)
         return ConsumerMessage(
             record.topic,
             record.partition,
@@ -133,7 +132,7 @@ class BatchConsumer(driver.Consumer):
         self._secured = await self.app.secure()
         did_commit = bool(await super().force_commit(topics, start_new_transaction=start_new_transaction))
         reached = {tp: min(offset, self._committed_offset[tp] or 0) for tp, offset in self._secured.items()}
-        self.app.pulse.committed(reached, counts=did_commit)
+        self.app.liveness.committed(reached, counts=did_commit)
         return did_commit
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ANN401
@@ -258,7 +257,7 @@ class BatchApp(App):
         """Adds to: making the application. Why: its consumer notes durations and what it took and committed."""
         super().__init__(*args, **kwargs)
         self.timings = Timings()
-        self.pulse = Pulse()
+        self.liveness = Liveness()
 
     def _new_transport(self) -> BatchTransport:
         """Replaces: the transport that the broker URL's scheme names. Why: that is how ours gets in."""

@@ -15,11 +15,11 @@ from typing import Any, Final, cast
 
 import chdb
 
-from sinks.errors import SinkError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
 from sinks.schema.layout import Cluster, Layout, OneServer
 from sinks.schema.layout_check import check_layout
 from sinks.schema.migrate import LEDGER, shipped_migrations
-from sinks.settings import ClickHouseSettings
 from tests.stored_scores import random_rows
 
 PORT: Final = 9000
@@ -98,7 +98,7 @@ def refusal(engine: Any, database: str, cluster: str) -> str:
     """Return what is said against going on with these settings; empty if nothing is."""
     try:
         check_layout(cast("Any", Asked(engine)), ClickHouseSettings(database=database, cluster=cluster))
-    except SinkError as refused:
+    except RefusedError as refused:
         return str(refused)
     return ""
 

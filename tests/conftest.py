@@ -12,7 +12,7 @@ import pytest
 
 from cartcast.local.stack import LocalStack, local_stack
 from service.clickhouse import connect
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 
 
 @pytest.fixture(scope="session")

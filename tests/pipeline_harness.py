@@ -28,7 +28,7 @@ from model.inference import Scorer
 from model.scoring import begin, finish
 from model.sequence import source_code
 from model.states import StateCodec
-from streams.settings import Topics
+from service.kafka_settings import Topics
 from streams.topics import create_topics
 
 PARTITIONS = 4

@@ -11,7 +11,7 @@ from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import Children
-from cartcast.settings import KafkaSettings
+from service.kafka_settings import KafkaSettings
 from tests.certificates import KEY_PASSWORD, Authority
 
 USER = "shop"

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from model.training.labels import Labels, label_events
 from service.clickhouse import connect
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 
 HORIZONS = ("session", "1h", "24h")

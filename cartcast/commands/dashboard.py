@@ -7,8 +7,7 @@ import typer
 
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.settings import given, load_settings
-from dashboard.settings import Source, Told
-from sinks.settings import ClickHouseSettings
+from dashboard.settings import Config
 
 
 def dashboard(
@@ -38,18 +37,6 @@ def dashboard(
     print(f"dashboard on {address(settings.dashboard)}; Ctrl-C stops it", file=sys.stderr, flush=True)
     try:
         with stop_signals_raise():
-            serve(Told(source_of(settings.clickhouse), settings.dashboard))
+            serve(Config(settings.clickhouse, settings.dashboard))
     except StopRequested:
         pass
-
-
-def source_of(where: ClickHouseSettings) -> Source:
-    """Return the same database as the dashboard is told of it."""
-    return Source(
-        where.url,
-        where.database,
-        where.user,
-        where.password,
-        pool_options=where.pool_options(),
-        authenticating_certificate=where.authenticating_certificate,
-    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cartcast.commands.shared.history_source import moment_ms
-from cartcast.settings import KafkaSettings, load_settings
+from cartcast.settings import load_settings
+from service.kafka_settings import KafkaSettings
 from streams.topics import check_topics
 
 if TYPE_CHECKING:  # numpy and the decoders are slow to import: not for every command's --help

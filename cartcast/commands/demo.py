@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested
 from model.events import Event
+from service.errors import UsageError
 
 if TYPE_CHECKING:  # what the demo is made of takes half a second to load: not for every command's --help
     from cartcast.demo.pace import Pace

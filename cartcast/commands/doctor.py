@@ -14,8 +14,8 @@ import typer
 
 from cartcast.extras import missing_package
 from cartcast.settings import Settings, load_settings
-from service.certificates import check_certificate
-from service.errors import CartcastError
+from service.errors import CartcastError, RefusedError
+from service.tls import check_certificate
 
 Check: TypeAlias = Callable[[Settings], str]
 """Returns what it found, or raises CartcastError that says what to do."""
@@ -108,26 +108,19 @@ def _topics(settings: Settings) -> str:
 
 def _clickhouse(settings: Settings) -> str:
     from service.clickhouse import connect  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - with it
 
-    try:
-        client = connect(settings.clickhouse)
-    except UnavailableError as failure:
-        raise SinkError(f"{failure}: start it (`cartcast up`), or correct CARTCAST_CLICKHOUSE__URL") from None
+    client = connect(settings.clickhouse)
     version = client.server_version
     client.close_connections()
     return f"{settings.clickhouse.url} answers user {settings.clickhouse.user}, version {version}"
 
 
 def _table(settings: Settings) -> str:
-    from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - loads the ClickHouse client
     from sinks.table import TABLE, ClickHouseTable  # noqa: PLC0415 - loads the ClickHouse client
 
     table = ClickHouseTable(settings.clickhouse)
     try:
         table.check()
-    except UnavailableError as failure:
-        raise SinkError(f"{failure}: try again") from None
     finally:
         table.close()
     return f"{settings.clickhouse.database}.{TABLE} exists"
@@ -142,16 +135,11 @@ def _checkpoint(settings: Settings) -> str:
 
 def _horizons(settings: Settings) -> str:
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - loads torch
-    from sinks.errors import SinkError, UnavailableError  # noqa: PLC0415 - loads the ClickHouse client
     from sinks.schema.horizons import without_column  # noqa: PLC0415 - loads the ClickHouse client
 
     predicted = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config.horizons
-    try:
-        left_out = ",".join(without_column(settings.clickhouse, predicted))
-    except UnavailableError as failure:
-        raise SinkError(f"{failure}: try again") from None
-    if left_out:
-        raise SinkError(
+    if left_out := ",".join(without_column(settings.clickhouse, predicted)):
+        raise RefusedError(
             f"the table has no column for the checkpoint's {left_out}, and leaves it out: "
             f"run `cartcast migrate --horizons {left_out}`"
         )

@@ -21,8 +21,8 @@ from cartcast.commands.shared.history_source import (
     moment_ms,
 )
 from cartcast.commands.shared.progress import progress_bar
-from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
+from service.errors import UsageError
 
 if TYPE_CHECKING:
     from model.evaluation.evaluate import EvaluationSettings

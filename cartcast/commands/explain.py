@@ -8,10 +8,9 @@ import msgspec
 import typer
 from rich.console import Console
 
-from cartcast.errors import LookUpError, UsageError
-from cartcast.settings import LogSettings, Settings, load_settings
-from service.errors import CartcastError
-from service.logging import configure_logging
+from cartcast.settings import Settings, load_settings
+from service.errors import CartcastError, LookUpError, UsageError
+from service.logging import LogSettings, configure_logging
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 if TYPE_CHECKING:

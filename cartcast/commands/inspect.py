@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from cartcast.commands.shared.event_files import EventFiles
 from cartcast.commands.shared.format_option import FormatName
 from cartcast.commands.shared.progress import progress_bar
-from cartcast.errors import UsageError
+from service.errors import UsageError
 
 if TYPE_CHECKING:
     from model.formats.inspection import Inspection

@@ -11,10 +11,9 @@ import typer
 from cartcast.commands.shared.event_files import EventFiles
 from cartcast.commands.shared.format_option import FormatName
 from cartcast.commands.shared.progress import progress_bar
-from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from cartcast.settings import load_settings
-from service.errors import FormatError
+from service.errors import FormatError, UsageError
 from streams.replay import EventProducer, Replay, Replayed, Schedule, at_once, at_rate, at_speed
 from streams.topics import check_topics
 

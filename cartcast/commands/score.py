@@ -21,8 +21,8 @@ from cartcast.commands.shared.history_source import (
 )
 from cartcast.commands.shared.progress import progress_bar
 from cartcast.commands.shared.score_file import check_score_file, score_file
-from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
+from service.errors import UsageError
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint

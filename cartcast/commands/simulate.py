@@ -13,10 +13,10 @@ import typer
 
 from cartcast.commands.shared.history_source import moment_ms
 from cartcast.commands.shared.progress import Advance, progress_bar
-from cartcast.errors import UsageError
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from model.simulator import SimulationSettings
 from model.simulator import simulate as simulated_events
+from service.errors import UsageError
 
 EXIT_INTERRUPTED = 130
 

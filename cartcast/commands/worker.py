@@ -30,9 +30,10 @@ def worker(
     # torch and Faust take seconds to import: only this command pays for them
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415
     from model.inference import select_device  # noqa: PLC0415
+    from service.kafka import TopicIdentity  # noqa: PLC0415
     from streams.run import run_worker  # noqa: PLC0415
     from streams.settings import StreamSettings  # noqa: PLC0415
-    from streams.topics import check_topics, topic_identity  # noqa: PLC0415
+    from streams.topics import check_topics  # noqa: PLC0415
 
     loaded = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT)
     selected = select_device(settings.worker.device, instance_id=settings.worker.instance_id)
@@ -43,7 +44,7 @@ def worker(
             client_config=client_config,
             topics=settings.kafka.topics,
             partitions=partitions,
-            source_identity=topic_identity(client_config, settings.kafka.topics.events),
+            source_identity=TopicIdentity(client_config, settings.kafka.topics.events)(),
             worker=settings.worker,
             trace=settings.trace,
         ),

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Message
 from cartcast.demo.delays import Delays, DelaySummary
 from cartcast.demo.readback import BATCH_MESSAGES, position, source_position, stock_consumer
 from cartcast.demo.view import Buyer
-from streams.settings import Topics
+from service.kafka_settings import Topics
 
 RECENT_DELAYS: Final = 5000
 ACTIVE_SECONDS: Final = 30.0

@@ -7,7 +7,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cartcast.demo.delays import Position
-from streams.errors import StreamError
+from service.errors import RefusedError
 
 BATCH_MESSAGES = 5000
 POLL_SECONDS = 0.1
@@ -68,7 +68,7 @@ def stock_consumer(client_config: Mapping[str, Any], topics: list[str], group: s
 
 
 def read_to_end(client_config: Mapping[str, Any], topic: str) -> Iterator[Message]:
-    """Yield every record that `topic` holds now. Raises StreamError."""
+    """Yield every record that `topic` holds now. Raises RefusedError."""
     consumer = stock_consumer(client_config, [topic], group=f"read-{topic}")
     try:
         unfinished = {assigned.partition for assigned in consumer.assignment()}
@@ -79,7 +79,7 @@ def read_to_end(client_config: Mapping[str, Any], topic: str) -> Iterator[Messag
                 elif error.code() == KafkaError._PARTITION_EOF:
                     unfinished.discard(message.partition())
                 else:
-                    raise StreamError(f"topic {topic} cannot be read back: {error.str()}")
+                    raise RefusedError(f"topic {topic} cannot be read back: {error.str()}")
     finally:
         consumer.close()
 
@@ -93,9 +93,9 @@ class TopicEnd:
         self._consumer = consumer
 
     def records(self) -> int:
-        """Return how many records the topic has received, over all partitions; raises StreamError."""
+        """Return how many records the topic has received, over all partitions; raises RefusedError."""
         try:
             return sum(self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in self._partitions)
         except KafkaException as failure:
             topic, reason = self._partitions[0].topic, failure.args[0].str()
-            raise StreamError(f"Kafka does not tell how far {topic} is: {reason}") from None
+            raise RefusedError(f"Kafka does not tell how far {topic} is: {reason}") from None

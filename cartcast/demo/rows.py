@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from service.clickhouse import connect, failures
-from sinks.errors import SinkError, UnavailableError
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 
 
 class StoredRows:
-    """The table of scored events; used as a context manager. Queries raise SinkError."""
+    """The table of scored events; used as a context manager. Queries raise CartcastError."""
 
     def __init__(self, settings: ClickHouseSettings) -> None:
         self._settings = settings
@@ -30,8 +29,5 @@ class StoredRows:
         return [event_id for (event_id,) in self._query("SELECT event_id FROM scores")]
 
     def _query(self, query: str) -> Sequence[Sequence[Any]]:
-        try:
-            with failures(self._settings):
-                return self._client.query(query).result_rows
-        except UnavailableError as failure:
-            raise SinkError(f"{failure}: see the logs in the stack's directory") from None
+        with failures(self._settings):
+            return self._client.query(query).result_rows

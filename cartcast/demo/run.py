@@ -22,9 +22,9 @@ from cartcast.demo.view import Snapshot
 from cartcast.demo.watch import Watch
 from cartcast.local.signals import StopRequested, acknowledge_stop, stop_signals_raise
 from cartcast.local.stack import Report
-from cartcast.settings import KafkaSettings
 from model.events import Event
 from service.errors import CartcastError
+from service.kafka_settings import KafkaSettings
 
 PREPARED_EVENTS: Final = 500_000
 """Up to so many events are simulated before the clock starts, so that it does not measure the simulator."""

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from model.events import Event
 from service.errors import CartcastError
+from service.kafka_settings import Topics
 from streams.replay import EventProducer, Replay, Schedule
-from streams.settings import Topics
 
 REMEMBERED_IDS: Final = 200_000
 """An endless demo tells duplicates by the latest ids only; the simulator repeats an event soon or never."""

@@ -6,7 +6,7 @@ from typing import Any
 from cartcast.demo.comparison import Comparison, compare
 from cartcast.demo.delays import Delays, DelaySummary
 from cartcast.demo.readback import event_id_of, position, read_to_end, source_position
-from streams.settings import Topics
+from service.kafka_settings import Topics
 
 UNREADABLE = "(unreadable)"
 """Stands for the event id of a record that holds none, so that it is counted, and as an unknown event."""

@@ -12,7 +12,7 @@ from cartcast.demo.delays import DelaySummary
 from cartcast.demo.readback import TopicEnd
 from cartcast.demo.shoppers import Shoppers
 from cartcast.demo.view import Buyer, Snapshot
-from streams.settings import Topics
+from service.kafka_settings import Topics
 
 RATE_SECONDS: Final = 0.5
 RATES_KEPT: Final = 60

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
-from cartcast.errors import LocalStackError
 from cartcast.local.clickhouse_protocol import InsertFrom, Statement, Summary, quoted, quoted_name
+from service.errors import LocalStackError
 
 LOCK_PATIENCE_SECONDS = 15.0
 """How long the lock of a killed predecessor may linger on the data directory."""

@@ -23,7 +23,6 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from cartcast.errors import LocalStackError
 from cartcast.local.clickhouse_engine import Engine, EngineError
 from cartcast.local.clickhouse_native import CUSTOM_SERIALIZATION_REVISION, for_protocol_version
 from cartcast.local.clickhouse_protocol import (
@@ -36,6 +35,7 @@ from cartcast.local.clickhouse_protocol import (
     http_status,
     parse_statement,
 )
+from service.errors import LocalStackError
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 4 << 30

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from cartcast.errors import LocalStackError
+from service.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
 ATTEMPTS = 20

@@ -18,8 +18,8 @@ from typing import Any, Self
 
 import msgspec
 
-from cartcast.errors import LocalStackError
 from cartcast.local.signals import stop_signals_held
+from service.errors import LocalStackError
 
 TETHER = Path(__file__).with_name("tether.py")
 GRACE_SECONDS = 15.0

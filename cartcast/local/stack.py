@@ -11,11 +11,11 @@ from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from cartcast.errors import LocalStackError
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import Child, Children, wait_until_ready
+from service.errors import LocalStackError
 
 KAFKA_PORT = 9092
 CLICKHOUSE_PORT = 8123

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import cartcast
-from cartcast.settings import KafkaSettings
-from streams.settings import Topics
+from service.kafka_settings import KafkaSettings, Topics
 from streams.topic_configs import topic_configs
 
 Node = dict[str, Any]

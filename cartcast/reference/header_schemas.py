@@ -6,8 +6,9 @@ import numpy as np
 
 from cartcast.reference.event_schema import DIALECT, Schema
 from model.validate import Reject, WireEvent
+from service.kafka import source_headers
 from streams.fetch import Fetch
-from streams.messages import coordinates, dead_letter_records
+from streams.messages import dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
 
 REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key")
@@ -42,7 +43,7 @@ def score_headers_schema() -> Schema:
         "Score headers",
         "Which event's record the score belongs to, and the trace that the event's producer began. Within one "
         "partition offsets rise, except where a record repeats one before it, equal to it.",
-        [name for name, _ in coordinates(_fetch(), 0)],
+        [name for name, _ in source_headers(_fetch().topic, 0, 0)],
     )
     return {
         **schema,

@@ -1,11 +1,12 @@
 """Every metric of worker and sink with its type, labels and meaning: the page docs/metrics.md."""
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from cartcast.commands.sink import ENDING_SECONDS
+from service.http import LIVE_PATH, METRICS_PATH, READY_PATH
+from service.metrics import Declaration
 from sinks.observe.metrics import DECLARED as SINK
-from streams.lookups.openapi import LIVE_PATH, METRICS_PATH, READY_PATH
 from streams.observe.metrics import DECLARED as WORKER
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
@@ -58,29 +59,20 @@ partitions, offsets, reasons and counts; never a shopper's id, what they did, or
 """
 
 
-class _Declared(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-
 def page() -> str:
     """Return the page."""
     return "\n".join([_INTRODUCTION, _table("Worker", WORKER), _table("Sink", SINK), _OTHERS])
 
 
-def _table(title: str, declared: Iterable[tuple[_Declared, str]]) -> str:
-    rows = sorted((f"{each.name}{_SUFFIXES.get(kind, '')}", kind, each) for each, kind in declared)
+def _table(title: str, declared: Iterable[Declaration]) -> str:
+    rows = sorted((f"{each.name}{_SUFFIXES.get(each.kind, '')}", each) for each in declared)
     head = [f"## {title}", "", "| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *(_row(name, kind, each) for name, kind, each in rows), ""])
+    return "\n".join([*head, *(_row(name, each) for name, each in rows), ""])
 
 
-def _row(name: str, kind: str, declared: _Declared) -> str:
+def _row(name: str, declared: Declaration) -> str:
     labels = ", ".join(f"`{label}`" for label in declared.labels)
-    return f"| `{name}` | {kind} | {labels} | {declared.text} |"
+    return f"| `{name}` | {declared.kind} | {labels} | {declared.help} |"
 
 
 _OTHERS: Final = """Both also serve `process_*` of Prometheus' client: CPU, memory, open files, start. A histogram has

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from streams.settings import Topics
+from service.kafka_settings import Topics
 from streams.topic_configs import Keeping, topic_configs
 
 _INTRODUCTION: Final = """# Topics

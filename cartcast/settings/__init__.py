@@ -9,12 +9,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from cartcast.errors import UsageError
 from cartcast.settings.errors import first_wrong_setting
 from cartcast.settings.fields import branches, setting_fields
 from cartcast.settings.sources import (
@@ -26,27 +24,15 @@ from cartcast.settings.sources import (
     yaml_layer,
 )
 from dashboard.settings import DashboardSettings
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import UsageError
 from service.kafka_settings import KafkaSettings
-from sinks.settings import ClickHouseSettings, SinkSettings
+from service.logging import LogSettings
+from sinks.settings import SinkSettings
 from streams.settings import TraceSettings, WorkerSettings
-
-__all__ = ["KafkaSettings", "Loaded", "LogSettings", "Settings", "given", "load", "load_settings"]
 
 CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
 SECRETS_DIRECTORY_VARIABLE = "CARTCAST_SECRETS_DIR"
-
-
-class LogSettings(BaseModel):
-    """What the long-running processes write to stderr."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="the least important lines that are written"
-    )
-    format: Literal["auto", "console", "json"] = Field(
-        default="auto", description="`auto`: console on a terminal, else JSON"
-    )
 
 
 class Settings(BaseSettings):

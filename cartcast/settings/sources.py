@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 
 import yaml  # type: ignore[import-untyped]
 
-from cartcast.errors import UsageError
 from cartcast.settings.fields import PREFIX, variable_of
+from service.errors import UsageError
 
 FILE_SUFFIX: Final = "_file"
 """A secret may be named by a file: `sasl_password_file`, CARTCAST_KAFKA__SASL_PASSWORD_FILE."""

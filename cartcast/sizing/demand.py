@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Final
 
-from cartcast.errors import UsageError
+from service.errors import UsageError
 
 LARGEST: Final = {
     "events_per_second": 1e7,

@@ -163,7 +163,7 @@ def _shape(asks: Asks, model: str, horizon: str, span: Range) -> None:
     with right:
         bins = queries.distribution(asks, horizon, span)
         total = sum(row["scores"] for row in bins)
-        with card(f"Distribution of {plural(total, 'score')}", f"{moment(span.since)} to {moment(span.until)} UTC."):
+        with card(f"Histogram of {plural(total, 'score')}", f"{moment(span.since)} to {moment(span.until)} UTC."):
             if bins:
                 st.altair_chart(charts.distribution(bins), alt="Histogram of scores by model version", key="histogram")
                 with st.expander("The bins as a table"):

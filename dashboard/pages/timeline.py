@@ -8,10 +8,11 @@ from dashboard import bar, config, missing
 from dashboard.cards import card, escaped, number, numbers, table
 from dashboard.charts import shopper as charts
 from dashboard.clickhouse import Row
-from dashboard.explanations import Explanation, NoExplanationError, explanation
+from dashboard.explanations import Explanation, explanation
 from dashboard.formatting import amount, count, moment, percent, plural
 from dashboard.queries import shoppers as queries
 from dashboard.queries.range import Asks
+from service.errors import LookUpError
 
 EXPLAINED_EVENTS: Final = 32
 """So many last events a worker has in store."""
@@ -81,7 +82,7 @@ def _explained(user_id: str, rows: list[Row], horizon: str, *, by_time: bool) ->
     event = labels.get(chosen or "", last[-1])
     try:
         answer = _asked(config.settings().worker_url, user_id, event["event_id"])
-    except NoExplanationError as failure:
+    except LookUpError as failure:
         st.info(f"No explanation now. {escaped(str(failure))}", icon=":material/info:")
         return
     moved = _moved(answer, rows, horizon)

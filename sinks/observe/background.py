@@ -16,7 +16,7 @@ Run = Callable[[Event], None]
 """Works until the event is set, then finishes what it has begun."""
 
 
-class Companions:
+class Background:
     """Threads that begin and end together; the failure of one ends all."""
 
     def __init__(self, runs: Mapping[str, Run]) -> None:

@@ -1,46 +1,86 @@
-"""What `/livez` and `/readyz` say: judged in memory, at once, from what the parts of the sink and its probes know."""
+"""What `/livez` and `/readyz` of the sink check."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
-from service.health import OK, Verdict
-from sinks.pulse import Pulse
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from service.clickhouse import connect, failures
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import UnavailableError
+from service.health import OK, Health
+from service.kafka import silent
+from service.liveness import Liveness
+
+TIMEOUT_SECONDS: Final = 5.0
 
 
 class Part(Protocol):
     """A part of the sink that stores a topic, `scores` or `dead letters`."""
 
-    pulse: Pulse
-    in_group: bool
+    liveness: Liveness
 
 
 class Answers(Protocol):
-    """Knows whether something outside answers."""
+    """Knows whether a server answers."""
 
     def answer(self) -> str: ...
 
 
-class Health:
-    """Judges the parts, by name, and what is outside, by name."""
+def sink_health(parts: Mapping[str, Part], servers: Mapping[str, Answers], *, stalled_seconds: float) -> Health:
+    """Return the checks: parts and servers by their names.
 
-    def __init__(self, parts: Mapping[str, Part], outside: Mapping[str, Answers], *, stalled_seconds: float) -> None:
-        self._parts = parts
-        self._outside = outside
-        self._stalled_seconds = stalled_seconds
+    Live: loops turn and commits advance, or wait for a server. Ready: parts are in their consumer groups (a standby
+    as well), Kafka answers and ClickHouse has the tables.
+    """
 
-    def live(self) -> Verdict:
-        """Whether a new process would do no better: loops turn and commits advance, or wait for what is outside."""
-        return Verdict({name: self._life(part) for name, part in self._parts.items()})
-
-    def ready(self) -> Verdict:
-        """Whether this process can store what comes: parts in their groups (also standbys), Kafka and tables there."""
-        joined = {name: OK if part.in_group else "not in its consumer group" for name, part in self._parts.items()}
-        return Verdict(joined | {name: each.answer() for name, each in self._outside.items()})
-
-    def _life(self, part: Part) -> str:
-        silent, stalled = part.pulse.silent_seconds, part.pulse.stalled_seconds
-        if max(silent, stalled) <= self._stalled_seconds or any(each.answer() != OK for each in self._outside.values()):
+    def life(part: Part) -> str:
+        silent_seconds, stalled = part.liveness.silent_seconds, part.liveness.stalled_seconds
+        if max(silent_seconds, stalled) <= stalled_seconds or any(each.answer() != OK for each in servers.values()):
             return OK  # also for a silent loop: nothing bounds how long a commit waits for a Kafka that hangs
-        if silent > self._stalled_seconds:
-            return f"its loop has not turned for {silent:.0f} seconds"
+        if silent_seconds > stalled_seconds:
+            return f"its loop has not turned for {silent_seconds:.0f} seconds"
         return f"nothing was committed for {stalled:.0f} seconds while records wait, Kafka and ClickHouse answer"
+
+    def membership(part: Part) -> str:
+        return OK if part.liveness.assigned else "not in its consumer group"
+
+    return Health(
+        live_checks={name: partial(life, part) for name, part in parts.items()},
+        ready_checks={name: partial(membership, part) for name, part in parts.items()}
+        | {name: each.answer for name, each in servers.items()},
+    )
+
+
+class AskKafka:
+    """Whether a broker answers; with a client of its own."""
+
+    def __init__(self, client_config: Mapping[str, Any]) -> None:
+        self._admin = AdminClient(silent(client_config))
+
+    def __call__(self) -> None:
+        """Return if one does; raises UnavailableError."""
+        try:
+            self._admin.describe_cluster(request_timeout=TIMEOUT_SECONDS).result(2 * TIMEOUT_SECONDS)
+        except (KafkaException, TimeoutError):
+            raise UnavailableError("Kafka does not answer") from None
+
+
+class AskClickHouse:
+    """Whether ClickHouse answers and has the tables; with a client of its own."""
+
+    def __init__(self, settings: ClickHouseSettings, tables: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._tables = tables
+        self._client: Client | None = None
+
+    def __call__(self) -> None:
+        """Return if so; raises UnavailableError or RefusedError."""
+        client, self._client = self._client or connect(self._settings), None  # after a failure: a new one
+        with failures(self._settings):
+            for table in self._tables:
+                client.query(f"DESCRIBE TABLE `{self._settings.database}`.{table}")
+        self._client = client

@@ -5,11 +5,12 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from sinks.errors import UnavailableError
+from service.errors import UnavailableError
+from service.kafka import reason, silent
 
 TIMEOUT_SECONDS: Final = 5.0
 NONE_COMMITTED: Final = -1
@@ -50,7 +51,7 @@ class LagSampler:
 
     def __init__(self, client_config: Mapping[str, Any], topics_by_group: Mapping[str, str]) -> None:
         """`topics_by_group` names the topic that each group reads."""
-        config = {**client_config, "log_level": 0, "error_cb": _say_nothing}
+        config = silent(client_config)
         self._admin = AdminClient(config)
         self._topics_by_group = topics_by_group
         self._members = {
@@ -62,7 +63,7 @@ class LagSampler:
         try:
             return self._sample()
         except KafkaException as failure:
-            raise UnavailableError(f"Kafka does not tell offsets ({failure.args[0].str()})") from None
+            raise UnavailableError(f"Kafka does not tell offsets ({reason(failure)})") from None
         except TimeoutError:
             raise UnavailableError("Kafka does not tell offsets (timed out)") from None
 
@@ -116,7 +117,3 @@ class LagSampler:
             else {}
         )
         return {(at.topic, at.partition): int(told.result(2 * TIMEOUT_SECONDS).offset) for at, told in asked.items()}
-
-
-def _say_nothing(_error: KafkaError) -> None:
-    """Leave it to the question that fails."""

@@ -10,9 +10,9 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from service.clickhouse import connect, failures
-from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import CartcastError
 from sinks.observe.lag import LagSampler, PartitionLag
-from sinks.settings import ClickHouseSettings
 
 TABLE: Final = "consumer_lag"
 
@@ -54,7 +54,7 @@ class LagRecorder:
             at = self._clock()
             self.latest = self._sampler.sample()
             self._store(at, self.latest)
-        except (UnavailableError, SinkError, RowsRefusedError) as failure:
+        except CartcastError as failure:
             if not self._failing:
                 log.warning("no consumer lag for now", reason=str(failure))
             self._failing = True

@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from service.metrics import Distribution
+from service.metrics import Histogram
 
 PROGRESS_SECONDS: Final = 10.0
 ROWS_BOUNDS: Final = (1, 10, 100, 1_000, 5_000, 20_000, 50_000, 100_000, 1_000_000)
@@ -23,8 +23,8 @@ class Counts:
         self.dead_letters = 0
         self.blocks = 0
         self.retries = 0
-        self.block_rows = Distribution(ROWS_BOUNDS)
-        self.insert_seconds = Distribution(SECONDS_BOUNDS)
+        self.block_rows = Histogram(ROWS_BOUNDS)
+        self.insert_seconds = Histogram(SECONDS_BOUNDS)
 
     def as_dict(self) -> dict[str, int]:
         """Return what became of records."""

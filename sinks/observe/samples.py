@@ -10,9 +10,9 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from service.clickhouse import connect, failures
-from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import CartcastError
 from sinks.observe.quality import BINS, LogitBin, calibration_error, population_stability
-from sinks.settings import ClickHouseSettings
 
 MIN_DRIFT_SCORES: Final = 1_000
 """Of fewer, the population stability index is mostly chance: about 19 / scores of one and the same process."""
@@ -105,7 +105,7 @@ class Sampler:
         """Return what `ask` does, nothing if it fails; a failure is told once, until it is over."""
         try:
             found = ask()
-        except (UnavailableError, SinkError, RowsRefusedError) as failure:
+        except CartcastError as failure:
             if self._failing.get(what) != str(failure):
                 log.warning("not sampled for now", what=what, reason=str(failure))
             self._failing[what] = str(failure)

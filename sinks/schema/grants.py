@@ -6,8 +6,8 @@ from typing import Final
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from sinks.errors import SinkError
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
 
 ON_DATABASE: Final = ("CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "DROP VIEW", "ALTER", "SELECT", "INSERT")
 ON_CLUSTER: Final = ("CLUSTER", "REMOTE")
@@ -17,12 +17,12 @@ _SYNTAX_ERROR: Final = 62
 
 
 def require_grants(client: Client, settings: ClickHouseSettings) -> None:
-    """Raise SinkError that says what to grant if the user lacks anything; a server that cannot be asked is let pass."""
+    """Raise RefusedError that says what to grant; a server too old to be asked is let pass."""
     wanted = [(f"`{settings.database}`.*", ON_DATABASE), ("*.*", ON_CLUSTER if settings.cluster else ())]
     missing = [(where, _missing(client, where, grants)) for where, grants in wanted]
     todo = [f"`GRANT {', '.join(grants)} ON {where} TO {settings.user}`" for where, grants in missing if grants]
     if todo:
-        raise SinkError(
+        raise RefusedError(
             f"ClickHouse at {settings.url} does not let user {settings.user} make the tables of {settings.database}: "
             f"run {' and '.join(todo)} as an administrator"
         )

@@ -1,16 +1,14 @@
 """Columns for horizons beyond the standard three; they are named like the scores' fields, so that JSON fills them."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
 from model.events import propensity_field
-from service.clickhouse import connect, failures
-from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from service.clickhouse import connected
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.layout import layout_of, run
-from sinks.settings import ClickHouseSettings
 from sinks.table import TABLE
 
 _ADD_COLUMN: Final = """
@@ -30,35 +28,22 @@ def add_column(column: str, horizon: str) -> str:
 def add_columns(settings: ClickHouseSettings, horizons: Iterable[str]) -> list[str]:
     """Give the table a column for each of these horizons and return the names of the new ones; safe to repeat.
 
-    `horizons` are valid (`model.training.labels.check_horizons`). Raises SinkError.
+    `horizons` are valid (`model.training.labels.check_horizons`). Raises CartcastError.
     """
-    try:
-        with _connected(settings) as client:
-            missing = _missing(client, horizons)
-            for column, horizon in missing.items():
-                run(client, layout_of(settings), add_column(column, horizon))
-    except (UnavailableError, RowsRefusedError) as failure:
-        raise SinkError(f"cannot add columns: {failure}; run `cartcast migrate` again, it is safe to repeat") from None
+    with connected(settings, database=settings.database) as client:
+        missing = _missing(client, horizons)
+        for column, horizon in missing.items():
+            run(client, layout_of(settings), add_column(column, horizon))
     return list(missing)
 
 
 def without_column(settings: ClickHouseSettings, horizons: Iterable[str]) -> list[str]:
     """Return those of a model's horizons that the table has no column for, so that it leaves them out.
 
-    Raises SinkError or UnavailableError.
+    Raises CartcastError.
     """
-    with _connected(settings) as client:
+    with connected(settings, database=settings.database) as client:
         return list(_missing(client, horizons).values())
-
-
-@contextmanager
-def _connected(settings: ClickHouseSettings) -> Iterator[Client]:
-    client = connect(settings, database=settings.database)
-    try:
-        with failures(settings):
-            yield client
-    finally:
-        client.close_connections()
 
 
 def _missing(client: Client, horizons: Iterable[str]) -> dict[str, str]:

@@ -12,16 +12,16 @@ from typing import Final, Protocol
 
 from clickhouse_connect.driver.client import Client
 
-from service.clickhouse import ANSWER_TIMEOUT_SECONDS
-from sinks.errors import SinkError
-from sinks.settings import ClickHouseSettings
+from service.clickhouse import PATIENT
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
 from sinks.table import TABLE
 
 LOCAL_TABLE: Final = f"{TABLE}_local"
 TOKEN_SECONDS: Final = 30 * 86_400
 """How long a shard remembers the token of a block: a sink may be away for so long between two attempts."""
 
-PATIENCE_SECONDS: Final = ANSWER_TIMEOUT_SECONDS - 10
+PATIENCE_SECONDS: Final = PATIENT.answer_seconds - 10
 
 _CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
 _ALTER_TABLE: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
@@ -88,7 +88,7 @@ class Cluster:
         return f"CREATE DATABASE IF NOT EXISTS `{self.database}` {self._everywhere}"
 
     def statements(self, sql: str) -> list[str]:
-        """Return the statements for the cluster; raises SinkError for a form of statement that is not known here."""
+        """Return the statements for the cluster; raises RefusedError for a form of statement that is not known here."""
         if _CREATE_TABLE.search(sql):
             return self._create_table(sql)
         if _ALTER_TABLE.search(sql):
@@ -97,7 +97,7 @@ class Cluster:
             return [_global(_CREATE_VIEW.sub(rf"CREATE OR REPLACE VIEW \1 {self._everywhere}", sql, count=1))]
         if _REFRESHED_VIEW.search(sql):
             return [_global(_REFRESHED_VIEW.sub(self._refreshed_by_one, sql))]
-        raise SinkError(f"a statement cannot be carried out on cluster {self.name}: {sql.strip()[:60]}")
+        raise RefusedError(f"a statement cannot be carried out on cluster {self.name}: {sql.strip()[:60]}")
 
     def holder(self, table: str) -> str:
         return LOCAL_TABLE if table == TABLE else table

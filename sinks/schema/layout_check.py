@@ -4,8 +4,8 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from sinks.errors import SinkError
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
 from sinks.table import TABLE
 
 MACROS: Final = ("shard", "replica")
@@ -21,7 +21,7 @@ _ENGINE: Final = (
 
 
 def check_layout(client: Client, settings: ClickHouseSettings) -> None:
-    """Return if tables can be made, or go on, as the settings have it; raises SinkError with what to do."""
+    """Return if tables can be made, or go on, as the settings have it; raises RefusedError with what to do."""
     _check_database(client, settings)
     if settings.cluster:
         _check_cluster(client, settings)
@@ -36,7 +36,7 @@ def _check_database(client: Client, settings: ClickHouseSettings) -> None:
             remedy = (
                 f"set CARTCAST_CLICKHOUSE__CLUSTER={made_for}" if made_for else "set no CARTCAST_CLICKHOUSE__CLUSTER"
             )
-            raise SinkError(
+            raise RefusedError(
                 f"database {settings.database} at {settings.url} was made for {_of(made_for)}, but clickhouse.cluster "
                 f"says {_of(settings.cluster)}: {remedy}, "
                 "or use another CARTCAST_CLICKHOUSE__DATABASE"
@@ -51,14 +51,14 @@ def _check_cluster(client: Client, settings: ClickHouseSettings) -> None:
     parameters = {"cluster": settings.cluster, "macros": list(MACROS)}
     known = [str(name) for (name,) in client.query(_CLUSTERS).result_rows]
     if settings.cluster not in known:
-        raise SinkError(
+        raise RefusedError(
             f"ClickHouse at {settings.url} knows no cluster {settings.cluster}, only {', '.join(known) or 'none'}: "
             "correct CARTCAST_CLICKHOUSE__CLUSTER, or define it under remote_servers"
         )
     servers = int(str(client.command(_SERVERS, parameters=parameters)))
     macros = int(str(client.command(_MACROS, parameters=parameters)))
     if macros < len(MACROS) * servers:
-        raise SinkError(
+        raise RefusedError(
             f"not every server of cluster {settings.cluster} has the macros {' and '.join(MACROS)}: "
             "define them in each server's configuration, the replica's its own in the cluster"
         )

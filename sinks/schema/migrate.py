@@ -15,20 +15,22 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from model.events import propensity_field
+from service.backoff import Backoff
 from service.clickhouse import connect, failures
-from sinks.errors import RowsRefusedError, SinkError, UnavailableError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError, UnavailableError
 from sinks.schema.grants import require_grants
 from sinks.schema.horizons import add_column
 from sinks.schema.layout import Layout, layout_of, run
 from sinks.schema.layout_check import check_layout
 from sinks.schema.retention import set_retention
 from sinks.schema.view_settings import write_view_settings
-from sinks.settings import ClickHouseSettings
 
 log = structlog.get_logger()
 
-PATIENCE_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 10.0
 """How long `migrate` waits for a ClickHouse that does not answer yet."""
+LONGEST_PAUSE_SECONDS: Final = 2.0
 
 LEDGER: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -69,17 +71,17 @@ def migrate(
     settings: ClickHouseSettings,
     *,
     migrations: list[Migration] | None = None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    wait_seconds: float = WAIT_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
     """Bring the database up to date and return what was applied now: migrations, settings of the views, retention.
 
     Safe to repeat. Settings are applied with the migrations that are shipped, not with `migrations` of another list.
 
-    Raises SinkError if ClickHouse does not answer within `patience_seconds` or refuses, or if a migration was changed
-    after it had been applied. Migrations that only a newer Cartcast knows are left alone.
+    Raises UnavailableError if ClickHouse does not answer within `wait_seconds`, RefusedError if it refuses, or if a
+    migration was changed after it had been applied. Migrations that only a newer Cartcast knows are left alone.
     """
-    client, layout = _connect_patiently(settings, patience_seconds, sleep), layout_of(settings)
+    client, layout = _connect_when_it_answers(settings, wait_seconds, sleep), layout_of(settings)
     try:
         with failures(settings):
             require_grants(client, settings)
@@ -91,25 +93,29 @@ def migrate(
             for migration in pending:
                 _apply(client, layout, migration)
             changed = _apply_settings(client, layout, settings) if migrations is None else []
-    except (UnavailableError, RowsRefusedError) as failure:
-        raise SinkError(f"cannot migrate: {failure}; run `cartcast migrate` again, it is safe to repeat") from None
+    except UnavailableError as failure:
+        raise UnavailableError(
+            f"cannot migrate: {failure}; then run `cartcast migrate` again, it is safe to repeat"
+        ) from None
     finally:
         client.close_connections()
     return [*(migration.name for migration in pending), *changed]
 
 
-def _connect_patiently(settings: ClickHouseSettings, patience_seconds: float, sleep: Callable[[float], None]) -> Client:
-    waited, pause = 0.0, 0.2
+def _connect_when_it_answers(
+    settings: ClickHouseSettings, wait_seconds: float, sleep: Callable[[float], None]
+) -> Client:
+    waited, backoff = 0.0, Backoff(time.monotonic, LONGEST_PAUSE_SECONDS)
     while True:
         try:
             return connect(settings)
         except UnavailableError as failure:
-            if waited >= patience_seconds:
-                raise SinkError(f"{failure}: start it (`cartcast up`), or correct CARTCAST_CLICKHOUSE__URL") from None
-            reason = str(failure)
-        log.warning("waiting for ClickHouse", reason=reason, pause_seconds=pause)
+            if waited >= wait_seconds:
+                raise
+            pause = backoff.failed()
+            log.warning("waiting for ClickHouse", reason=str(failure), pause_seconds=pause)
         sleep(pause)
-        waited, pause = waited + pause, min(2 * pause, 2.0)
+        waited += pause
 
 
 def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
@@ -117,7 +123,7 @@ def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
     applied = {int(version): str(checksum) for version, checksum in rows}
     for migration in migrations:
         if applied.get(migration.version, migration.checksum) != migration.checksum:
-            raise SinkError(
+            raise RefusedError(
                 f"migration {migration.name} was changed after database {client.database} had it: "
                 "restore its file and put the change into a new migration"
             )

@@ -5,7 +5,7 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from sinks.settings import ClickHouseSettings, as_utc
+from service.clickhouse_settings import ClickHouseSettings, as_utc
 
 TABLE: Final = "view_settings"
 NAMES: Final = ("segment_high", "segment_medium", "drift_reference_from", "drift_reference_to")

@@ -15,8 +15,8 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0, connect=1.0)
 _PASSED_BACK: Final = ("Content-Type", "Retry-After", "WWW-Authenticate")
 
 
-class RefusedError(Exception):
-    """The request gets no answer but this problem."""
+class ProblemError(Exception):
+    """The request is answered with this problem."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -27,13 +27,13 @@ class RefusedError(Exception):
 async def forward(app: BatchApp, request: web.Request, user: bytes) -> web.Response:
     """Ask the worker that has the user's partition; a forwarded request is not forwarded again."""
     if _FORWARDED in request.headers:
-        raise RefusedError(503, "moving", "the user's partition is moving between workers: ask again")
+        raise ProblemError(503, "moving", "the user's partition is moving between workers: ask again")
     try:
         owner = app.router.key_store(TABLE_NAME, user)
     except KeyError:
-        raise RefusedError(503, "moving", "no worker has the user's partition at the moment: ask again") from None
+        raise ProblemError(503, "moving", "no worker has the user's partition at the moment: ask again") from None
     if owner == app.conf.canonical_url:
-        raise RefusedError(503, "moving", "the user's partition is on its way to this worker: ask again")
+        raise ProblemError(503, "moving", "the user's partition is on its way to this worker: ask again")
     return await _asked(app, _at(owner, request), _passed_on(request))
 
 
@@ -61,6 +61,6 @@ async def _asked(app: BatchApp, url: URL, headers: dict[str, str]) -> web.Respon
             kept = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
             return web.Response(status=answer.status, body=await answer.read(), headers=kept)
     except (aiohttp.ClientError, TimeoutError):
-        raise RefusedError(
+        raise ProblemError(
             503, "owner_away", "the worker that has the user does not answer, or serves no look-ups: ask again"
         ) from None

@@ -10,11 +10,6 @@ from streams.lookups.answers import Refusal, Shopper, ShopperExplanation
 SHOPPER_PATH: Final = "/v1/users/{user_id}"
 EXPLANATION_PATH: Final = "/v1/users/{user_id}/explanation"
 OPENAPI_PATH: Final = "/v1/openapi.json"
-METRICS_PATH: Final = "/metrics"
-LIVE_PATH: Final = "/livez"
-READY_PATH: Final = "/readyz"
-OPEN_PATHS: Final = frozenset({LIVE_PATH, READY_PATH})
-"""What asks for no token."""
 _TOKEN: Final = "token"  # noqa: S105 - the scheme's name
 
 _USER: Final = {

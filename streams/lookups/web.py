@@ -8,7 +8,7 @@ that a client may see.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -17,13 +17,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from model.events import MAX_ID_BYTES
-from service.health import Verdict
-from service.http import CHALLENGE, Access
+from service.http import CHALLENGE, OPEN_PATHS, OPERATIONAL_PATHS, Access, OperationalPages
 from streams.lookups import lookup, openapi
 from streams.lookups.answers import Problem, Refusal
-from streams.lookups.forwarding import RefusedError, forward
+from streams.lookups.forwarding import ProblemError, forward
 from streams.lookups.lookup import Lookup
-from streams.observe.health import Health
 from streams.transport import BatchApp, key_partition
 
 MAX_BODY_BYTES: Final = 1024
@@ -40,8 +38,6 @@ _log: Final = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Render = Callable[[], tuple[bytes, str]]
-"""Returns a page's content and its type."""
 
 
 def application_options(access: Access) -> dict[str, Any]:
@@ -73,14 +69,12 @@ class Pages:
         app: BatchApp,
         look_up: Lookup,
         partitions: int,
-        metrics: Render | None = None,
-        health: Health | None = None,
+        operational: OperationalPages,
     ) -> None:
         self._app = app
         self._look_up = look_up
         self._partitions = partitions
-        self._metrics = metrics
-        self._health = health
+        self._operational = operational
         self._openapi = _encode(openapi.openapi_document())
 
     def serve(self) -> None:
@@ -89,11 +83,8 @@ class Pages:
             openapi.SHOPPER_PATH: self.shopper,
             openapi.EXPLANATION_PATH: self.explanation,
             openapi.OPENAPI_PATH: self.openapi,
+            **dict.fromkeys(OPERATIONAL_PATHS, self.operational),
         }
-        if self._metrics is not None:
-            pages[openapi.METRICS_PATH] = self.metrics
-        if self._health is not None:
-            pages |= {openapi.LIVE_PATH: self.live, openapi.READY_PATH: self.ready}
         for path, page in pages.items():
             self._app.page(path.replace("{user_id}", _ROUTED_USER))(page)
 
@@ -108,15 +99,10 @@ class Pages:
     async def openapi(self, _: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        body, content_type = cast("Render", self._metrics)()
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    async def live(self, _: web.Request) -> web.Response:
-        return _judged(cast("Health", self._health).live())
-
-    async def ready(self, _: web.Request) -> web.Response:
-        return _judged(cast("Health", self._health).ready())
+    async def operational(self, request: web.Request) -> web.Response:
+        headers = request.headers
+        page = self._operational.answer(request.path, headers.get("Authorization", ""), headers.get("Accept", ""))
+        return web.Response(status=page.status, body=page.body, headers={"Content-Type": page.content_type})
 
     def _partition(self, user: bytes) -> int:
         return key_partition(user, self._partitions)
@@ -127,12 +113,7 @@ class Pages:
         except lookup.NotHereError:
             return await forward(self._app, request, user)
         except tuple(_REFUSALS) as refused:
-            raise RefusedError(*_REFUSALS[type(refused)]) from None
-
-
-def _judged(verdict: Verdict) -> web.Response:
-    body = _encode(verdict.as_dict())
-    return web.Response(status=200 if verdict.ok else 503, body=body, content_type="application/json")
+            raise ProblemError(*_REFUSALS[type(refused)]) from None
 
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
@@ -146,14 +127,14 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
 def _user_of(request: web.Request) -> bytes:
     """Return the user id of the path, as the events topic's keys have it."""
     if _BROKEN_ESCAPE.search(request.raw_path.partition("?")[0]):
-        raise RefusedError(400, "bad_request", "the user id is not percent-encoded: a % stands without two hex digits")
+        raise ProblemError(400, "bad_request", "the user id is not percent-encoded: a % stands without two hex digits")
     user = unquote_to_bytes(request.rel_url.raw_path.split("/")[3])
     if len(user) > MAX_ID_BYTES:
-        raise RefusedError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
+        raise ProblemError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
     try:
         user.decode()
     except UnicodeDecodeError:
-        raise RefusedError(400, "bad_request", "the user id is not percent-encoded UTF-8") from None
+        raise ProblemError(400, "bad_request", "the user id is not percent-encoded UTF-8") from None
     return user
 
 
@@ -162,17 +143,17 @@ def _event_of(request: web.Request) -> str | None:
     if not given:
         return None
     if len(given) > 1 or not 0 < len(given[0].encode(errors="replace")) <= MAX_ID_BYTES:
-        raise RefusedError(400, "bad_request", f"give event_id once, with 1 to {MAX_ID_BYTES} bytes")
+        raise ProblemError(400, "bad_request", f"give event_id once, with 1 to {MAX_ID_BYTES} bytes")
     return given[0]
 
 
 async def _answer(request: web.Request, handler: _Handler, access: Access) -> web.StreamResponse:
     try:
         _check_size(request)
-        if request.path not in openapi.OPEN_PATHS and not access.admits(request.headers.get("Authorization", "")):
-            raise RefusedError(401, "unauthorized", "give the worker's web_token: Authorization: Bearer TOKEN")
+        if request.path not in OPEN_PATHS and not access.admits(request.headers.get("Authorization", "")):
+            raise ProblemError(401, "unauthorized", "give the worker's web_token: Authorization: Bearer TOKEN")
         return await handler(request)
-    except RefusedError as refused:
+    except ProblemError as refused:
         return _refusal(refused.status, refused.problem)
     except web.HTTPException as failure:
         return _refusal(failure.status, _problem(failure), failure.headers.get("Allow"))
@@ -184,9 +165,9 @@ async def _answer(request: web.Request, handler: _Handler, access: Access) -> we
 
 def _check_size(request: web.Request) -> None:
     if len(request.raw_path) > MAX_PATH_BYTES:
-        raise RefusedError(414, "too_long", f"the path has more than {MAX_PATH_BYTES} bytes")
+        raise ProblemError(414, "too_long", f"the path has more than {MAX_PATH_BYTES} bytes")
     if request.can_read_body and not (request.content_length or MAX_BODY_BYTES + 1) <= MAX_BODY_BYTES:
-        raise RefusedError(413, "body", f"no body of more than {MAX_BODY_BYTES} bytes, or of unknown size, is read")
+        raise ProblemError(413, "body", f"no body of more than {MAX_BODY_BYTES} bytes, or of unknown size, is read")
 
 
 def _problem(failure: web.HTTPException) -> Problem:

@@ -1,7 +1,17 @@
-"""What a worker has done."""
+"""What a worker has done, and how long the stages of scoring take: two readings of a clock per batch."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Final
+
+from service.metrics import Histogram
+
+STAGES: Final = ("fetch", "decode", "append", "features", "inference", "encode", "produce", "acknowledge")
+_STAGE_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+_DELAY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_BATCH_BOUNDS: Final = (1, 5, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 20_000, 50_000)
 
 
 @dataclass(slots=True)
@@ -19,3 +29,21 @@ class Counts:
     def as_dict(self) -> dict[str, object]:
         """Return the counts as a log line's fields."""
         return asdict(self) | {"dead_letters": dict(self.dead_letters)}
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Distributions of durations, in seconds, and of batch sizes; added to on the event loop alone."""
+
+    stages: dict[str, Histogram] = field(default_factory=lambda: {stage: Histogram(_STAGE_BOUNDS) for stage in STAGES})
+    event_to_score: Histogram = field(default_factory=lambda: Histogram(_DELAY_BOUNDS))
+    """From Kafka's time of an event to the confirmation of its score."""
+    batch_events: Histogram = field(default_factory=lambda: Histogram(_BATCH_BOUNDS))
+    """Events that were scored together."""
+    clock: Callable[[], float] = perf_counter
+
+    def lap(self, stage: str, since: float) -> float:
+        """Note that a stage which began at `since` ends now; return now, for the next one."""
+        now = self.clock()
+        self.stages[stage].add(now - since)
+        return now

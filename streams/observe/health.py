@@ -1,48 +1,44 @@
-"""What `/livez` and `/readyz` say: judged in memory, at once."""
+"""What `/livez` and `/readyz` of the worker check."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from service.health import OK, Verdict
-from service.liveness import Pulse
+from service.health import OK, Health
+from service.liveness import Liveness
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Judges a worker by its pulse and by what its parts say."""
+def worker_health(
+    liveness: Liveness,
+    *,
+    restored: Callable[[], bool],
+    kafka_answers: Callable[[], bool],
+    stopping: Callable[[], bool],
+    stalled_seconds: float,
+) -> Health:
+    """Return the checks.
 
-    pulse: Pulse
-    restored: Callable[[], bool]
-    """Whether the states of every partition that this worker owns are in memory."""
-    kafka_answers: Callable[[], bool]
-    stopping: Callable[[], bool]
-    stalled_seconds: float
-    """How long commits may not advance while records wait; 0: for ever."""
+    Live: the loop turns, and commits advance or wait for Kafka, within `stalled_seconds` (0: for ever). Ready: the
+    worker is in its consumer group, possibly as a standby without partitions; `restored`: the states of every
+    partition that it owns are in memory. (The model is warm before there is a page that could say so.)
+    """
 
-    def live(self) -> Verdict:
-        """Tell whether a new process would do no better: the loop turns, and commits advance or wait for Kafka."""
-        silent, stalled = self.pulse.silent_seconds, self.pulse.stalled_seconds
-        return Verdict(
-            {
-                "loop": f"has not turned for {silent:.0f} seconds" if self._too_long(silent) else OK,
-                "commits": f"none for {stalled:.0f} seconds while records wait" if self._too_long(stalled) else OK,
-            }
-        )
+    def is_too_long(seconds: float) -> bool:
+        return 0 < stalled_seconds < seconds
 
-    def ready(self) -> Verdict:
-        """Tell whether this worker scores: also one without partitions, a standby, once it is in the group.
+    def loop() -> str:
+        seconds = liveness.silent_seconds
+        return f"has not turned for {seconds:.0f} seconds" if is_too_long(seconds) else OK
 
-        (The model is warm before there is a page that could say so.)
-        """
-        return Verdict(
-            {
-                "model": OK,
-                "group": OK if self.pulse.assigned else "no assignment yet",
-                "states": OK if self.restored() else "being restored from the changelog",
-                "kafka": OK if self.kafka_answers() else "does not answer",
-                "running": "stopping" if self.stopping() else OK,
-            }
-        )
+    def commits() -> str:
+        seconds = liveness.stalled_seconds
+        return f"none for {seconds:.0f} seconds while records wait" if is_too_long(seconds) else OK
 
-    def _too_long(self, seconds: float) -> bool:
-        return 0 < self.stalled_seconds < seconds
+    return Health(
+        live_checks={"loop": loop, "commits": commits},
+        ready_checks={
+            "model": lambda: OK,
+            "group": lambda: OK if liveness.assigned else "no assignment yet",
+            "states": lambda: OK if restored() else "being restored from the changelog",
+            "kafka": lambda: OK if kafka_answers() else "does not answer",
+            "running": lambda: "stopping" if stopping() else OK,
+        },
+    )

@@ -2,101 +2,122 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-)
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-from service.liveness import Pulse
-from service.metrics import Distribution
-from streams.observe.counts import Counts
+from service.liveness import Liveness
+from service.metrics import Declaration, histogram, info, registry_of, sample
+from streams.observe.counts import STAGES, Counts, Timings
 from streams.observe.restore import Restore
-from streams.observe.timings import STAGES, Timings
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class Declared(NamedTuple):
-    """A metric as Prometheus knows it; a counter's name gets `_total` there. The help begins with the unit."""
-
-    name: str
-    text: str
-    labels: tuple[str, ...] = ()
-
 
 COUNTERS: Final = {
-    "events": Declared("cartcast_worker_events", "records of the events topic that were judged, whatever came of them"),
-    "scored": Declared("cartcast_worker_scores", "events that were accepted and whose scores are published"),
-    "duplicates": Declared("cartcast_worker_duplicates", "events whose event_id their shopper had already sent"),
-    "already_applied": Declared(
-        "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
+    "events": Declaration(
+        "counter", "cartcast_worker_events", "records of the events topic that were judged, whatever came of them"
     ),
-    "other_types": Declared("cartcast_worker_other_types", "accepted events of a type that Cartcast does not know"),
+    "scored": Declaration(
+        "counter", "cartcast_worker_scores", "events that were accepted and whose scores are published"
+    ),
+    "duplicates": Declaration(
+        "counter", "cartcast_worker_duplicates", "events whose event_id their shopper had already sent"
+    ),
+    "already_applied": Declaration(
+        "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
+    ),
+    "other_types": Declaration(
+        "counter", "cartcast_worker_other_types", "accepted events of a type that Cartcast does not know"
+    ),
 }
 """By the field of `Counts`."""
-DEAD_LETTERS: Final = Declared(
-    "cartcast_worker_dead_letters", "records that went to the dead-letter topic, by reason", ("reason",)
+DEAD_LETTERS: Final = Declaration(
+    "counter", "cartcast_worker_dead_letters", "records that went to the dead-letter topic, by reason", ("reason",)
 )
-MODEL: Final = Declared("cartcast_worker_model", "1; the label is the version of the model that scores", ("version",))
-LAG: Final = Declared(
+MODEL: Final = Declaration(
+    "info", "cartcast_worker_model", "1; the label is the version of the model that scores", ("version",)
+)
+LAG: Final = Declaration(
+    "gauge",
     "cartcast_worker_consumer_lag",
     "records between what was taken of a partition of the events topic and its end, as of the last fetch",
     ("topic", "partition"),
 )
-BATCH: Final = Declared("cartcast_worker_batch_events", "events that were scored together")
-STAGE: Final = Declared(
+BATCH: Final = Declaration("histogram", "cartcast_worker_batch_events", "events that were scored together")
+STAGE: Final = Declaration(
+    "histogram",
     "cartcast_worker_stage_seconds",
     f"seconds that one batch spent in a stage: {', '.join(STAGES)}; fetch contains the wait for records, inference "
     "that for the device, acknowledge is Kafka's confirmation",
     ("stage",),
 )
-DELAY: Final = Declared(
-    "cartcast_worker_event_to_score_seconds", "seconds from Kafka's time of an event to the confirmation of its score"
+DELAY: Final = Declaration(
+    "histogram",
+    "cartcast_worker_event_to_score_seconds",
+    "seconds from Kafka's time of an event to the confirmation of its score",
 )
-COMMITS: Final = Declared("cartcast_worker_commits", "commits that Kafka took")
-COMMIT_AGE: Final = Declared(
-    "cartcast_worker_commit_age_seconds", "seconds for which records have waited for a commit; 0 if none waits"
+COMMITS: Final = Declaration("counter", "cartcast_worker_commits", "commits that Kafka took")
+COMMIT_AGE: Final = Declaration(
+    "gauge", "cartcast_worker_commit_age_seconds", "seconds for which records have waited for a commit; 0 if none waits"
 )
-RESTORED: Final = Declared("cartcast_worker_restore_records", "records of the changelog that were read")
-REMAINING: Final = Declared(
-    "cartcast_worker_restore_remaining_records", "offsets of the changelog that the restore under way has not read"
+RESTORED: Final = Declaration("counter", "cartcast_worker_restore_records", "records of the changelog that were read")
+REMAINING: Final = Declaration(
+    "gauge",
+    "cartcast_worker_restore_remaining_records",
+    "offsets of the changelog that the restore under way has not read",
 )
-RESTORE_SECONDS: Final = Declared(
-    "cartcast_worker_restore_seconds", "seconds that the restore under way has taken, or the last one took"
+RESTORE_SECONDS: Final = Declaration(
+    "gauge", "cartcast_worker_restore_seconds", "seconds that the restore under way has taken, or the last one took"
 )
-RESTORING: Final = Declared("cartcast_worker_restoring", "1 while states are restored from the changelog, else 0")
-QUEUE_BYTES: Final = Declared("cartcast_worker_queue_bytes", "bytes of records that wait for Kafka's confirmation")
-QUEUE_MESSAGES: Final = Declared("cartcast_worker_queue_messages", "records that wait for Kafka's confirmation")
-UTILISATION: Final = Declared(
+RESTORING: Final = Declaration(
+    "gauge", "cartcast_worker_restoring", "1 while states are restored from the changelog, else 0"
+)
+QUEUE_BYTES: Final = Declaration(
+    "gauge", "cartcast_worker_queue_bytes", "bytes of records that wait for Kafka's confirmation"
+)
+QUEUE_MESSAGES: Final = Declaration(
+    "gauge", "cartcast_worker_queue_messages", "records that wait for Kafka's confirmation"
+)
+UTILISATION: Final = Declaration(
+    "gauge",
     "cartcast_worker_device_utilisation_ratio",
     "share of its time that the device is busy, 0 to 1; for `cpu`: this process's share of its cores since the last "
     "scrape",
     ("device",),
 )
-DEVICE_MEMORY: Final = Declared(
+DEVICE_MEMORY: Final = Declaration(
+    "gauge",
     "cartcast_worker_device_memory_bytes",
     "bytes of the device's memory that are in use; for `cpu`: this process's",
     ("device",),
 )
-PARTITIONS: Final = Declared("cartcast_worker_assigned_partitions", "partitions of the events topic that it scores")
-SHOPPERS: Final = Declared("cartcast_worker_shoppers", "shoppers whose sequence states it holds")
-READY: Final = Declared("cartcast_worker_ready", "1 while /readyz answers 200, else 0")
+PARTITIONS: Final = Declaration(
+    "gauge", "cartcast_worker_assigned_partitions", "partitions of the events topic that it scores"
+)
+SHOPPERS: Final = Declaration("gauge", "cartcast_worker_shoppers", "shoppers whose sequence states it holds")
+READY: Final = Declaration("gauge", "cartcast_worker_ready", "1 while /readyz answers 200, else 0")
 
 DECLARED: Final = (
-    *((each, "counter") for each in (*COUNTERS.values(), DEAD_LETTERS, COMMITS, RESTORED)),
-    *((each, "histogram") for each in (BATCH, STAGE, DELAY)),
-    *((each, "gauge") for each in (LAG, COMMIT_AGE, REMAINING, RESTORE_SECONDS, RESTORING, QUEUE_BYTES)),
-    *((each, "gauge") for each in (QUEUE_MESSAGES, UTILISATION, DEVICE_MEMORY, PARTITIONS, SHOPPERS, READY)),
-    (MODEL, "info"),
+    *COUNTERS.values(),
+    DEAD_LETTERS,
+    COMMITS,
+    RESTORED,
+    BATCH,
+    STAGE,
+    DELAY,
+    LAG,
+    COMMIT_AGE,
+    REMAINING,
+    RESTORE_SECONDS,
+    RESTORING,
+    QUEUE_BYTES,
+    QUEUE_MESSAGES,
+    UTILISATION,
+    DEVICE_MEMORY,
+    PARTITIONS,
+    SHOPPERS,
+    READY,
+    MODEL,
 )
-"""Every one with its type."""
 
 
 class Use(Protocol):
@@ -116,7 +137,7 @@ class Readings:
 
     topic: str = ""
     timings: Timings = field(default_factory=Timings)
-    pulse: Pulse = field(default_factory=Pulse)
+    liveness: Liveness = field(default_factory=Liveness)
     restore: Restore = field(default_factory=Restore)
     lags: Callable[[], Mapping[int, int]] = dict
     """By partition of the topic."""
@@ -130,80 +151,48 @@ class Readings:
 
 def worker_metrics(counts: Counts, *, model: str, readings: Readings | None = None) -> CollectorRegistry:
     """Return a registry that reads `counts` and `readings` when it is scraped, in the thread that changes them."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_WorkerCollector(counts, model, readings or Readings()))
-    ProcessCollector(registry=registry)
-    return registry
+    known = readings or Readings()
+
+    def collect() -> Iterator[Metric]:
+        yield from _counters(counts, known)
+        yield from _histograms(known.timings)
+        yield from _gauges(known)
+        yield from _labelled(known)
+        yield info(MODEL, {"version": model})
+
+    return registry_of(collect)
 
 
-def exposition(registry: CollectorRegistry) -> tuple[bytes, str]:
-    """Return the page that Prometheus scrapes and its content type."""
-    return generate_latest(registry), CONTENT_TYPE
+def _counters(counts: Counts, readings: Readings) -> Iterator[Metric]:
+    for name, declared in COUNTERS.items():
+        yield sample(declared, getattr(counts, name))
+    yield sample(DEAD_LETTERS, {(reason,): count for reason, count in sorted(counts.dead_letters.items())})
+    yield sample(COMMITS, readings.liveness.commits)
+    yield sample(RESTORED, readings.restore.records)
 
 
-class _WorkerCollector(Collector):
-    def __init__(self, counts: Counts, model: str, readings: Readings) -> None:
-        self._counts = counts
-        self._model = model
-        self._readings = readings
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._counters()
-        yield from self._histograms()
-        yield from self._gauges()
-        yield from self._labelled()
-        yield InfoMetricFamily(MODEL.name, MODEL.text, value={"version": self._model})
-
-    def _counters(self) -> Iterator[Metric]:
-        for name, declared in COUNTERS.items():
-            yield CounterMetricFamily(declared.name, declared.text, value=getattr(self._counts, name))
-        dead_letters = CounterMetricFamily(DEAD_LETTERS.name, DEAD_LETTERS.text, labels=DEAD_LETTERS.labels)
-        for reason, count in sorted(self._counts.dead_letters.items()):
-            dead_letters.add_metric([reason], count)
-        yield dead_letters
-        yield CounterMetricFamily(COMMITS.name, COMMITS.text, value=self._readings.pulse.commits)
-        yield CounterMetricFamily(RESTORED.name, RESTORED.text, value=self._readings.restore.records)
-
-    def _histograms(self) -> Iterator[Metric]:
-        timings = self._readings.timings
-        yield _histogram(BATCH, {(): timings.batch_events})
-        yield _histogram(STAGE, {(stage,): found for stage, found in timings.stages.items()})
-        yield _histogram(DELAY, {(): timings.event_to_score})
-
-    def _gauges(self) -> Iterator[Metric]:
-        readings, restore, shoppers = self._readings, self._readings.restore, self._readings.shoppers()
-        queue_bytes, queue_messages = readings.queue()
-        for declared, value in (
-            (COMMIT_AGE, readings.pulse.commit_age_seconds),
-            (REMAINING, restore.remaining),
-            (RESTORE_SECONDS, restore.seconds),
-            (RESTORING, restore.under_way),
-            (QUEUE_BYTES, queue_bytes),
-            (QUEUE_MESSAGES, queue_messages),
-            (PARTITIONS, len(shoppers)),
-            (SHOPPERS, sum(shoppers)),
-            (READY, readings.ready()),
-        ):
-            yield GaugeMetricFamily(declared.name, declared.text, value=value)
-
-    def _labelled(self) -> Iterator[Metric]:
-        topic, use = self._readings.topic, self._readings.device()
-        yield _gauge(LAG, {(topic, str(partition)): lag for partition, lag in self._readings.lags().items()})
-        yield _gauge(UTILISATION, {} if use is None or use.utilisation is None else {(use.device,): use.utilisation})
-        yield _gauge(
-            DEVICE_MEMORY, {} if use is None or use.memory_bytes is None else {(use.device,): use.memory_bytes}
-        )
+def _histograms(timings: Timings) -> Iterator[Metric]:
+    yield histogram(BATCH, {(): timings.batch_events})
+    yield histogram(STAGE, {(stage,): found for stage, found in timings.stages.items()})
+    yield histogram(DELAY, {(): timings.event_to_score})
 
 
-def _histogram(declared: Declared, found: Mapping[tuple[str, ...], Distribution]) -> Metric:
-    family = HistogramMetricFamily(declared.name, declared.text, labels=declared.labels)
-    for labels, distribution in found.items():
-        family.add_metric(labels, distribution.buckets(), distribution.total)
-    return family
+def _gauges(readings: Readings) -> Iterator[Metric]:
+    restore, shoppers = readings.restore, readings.shoppers()
+    queue_bytes, queue_messages = readings.queue()
+    yield sample(COMMIT_AGE, readings.liveness.commit_age_seconds)
+    yield sample(REMAINING, restore.remaining)
+    yield sample(RESTORE_SECONDS, restore.seconds)
+    yield sample(RESTORING, restore.under_way)
+    yield sample(QUEUE_BYTES, queue_bytes)
+    yield sample(QUEUE_MESSAGES, queue_messages)
+    yield sample(PARTITIONS, len(shoppers))
+    yield sample(SHOPPERS, sum(shoppers))
+    yield sample(READY, readings.ready())
 
 
-def _gauge(declared: Declared, values: Mapping[tuple[str, ...], float]) -> Metric:
-    family = GaugeMetricFamily(declared.name, declared.text, labels=declared.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
+def _labelled(readings: Readings) -> Iterator[Metric]:
+    topic, use = readings.topic, readings.device()
+    yield sample(LAG, {(topic, str(partition)): lag for partition, lag in readings.lags().items()})
+    yield sample(UTILISATION, {} if use is None or use.utilisation is None else {(use.device,): use.utilisation})
+    yield sample(DEVICE_MEMORY, {} if use is None or use.memory_bytes is None else {(use.device,): use.memory_bytes})

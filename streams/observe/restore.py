@@ -13,13 +13,15 @@ _log: Final = structlog.get_logger()
 class Restore:
     """Changelog records that were read and that are left; one thread reads them, any thread asks."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, got_on: Callable[[], None] = lambda: None) -> None:
-        """Call `got_on` whenever records have arrived."""
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, on_records: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call `on_records` whenever records have arrived."""
         self.records = 0
         """Read since the worker started."""
         self.under_way = False
         self._clock = clock
-        self._got_on = got_on
+        self._on_records = on_records
         self._remaining: dict[int, int] = {}
         self._began_at = self._ended_at = 0.0
 
@@ -37,7 +39,7 @@ class Restore:
         def note(records: int, remaining: int) -> None:
             nonlocal before, logged
             if records > before:
-                self._got_on()
+                self._on_records()
             self.records += records - before
             before = records
             self._remaining[partition] = remaining

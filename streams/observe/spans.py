@@ -5,7 +5,7 @@ from itertools import islice
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol
 
-from streams.errors import StreamError
+from service.errors import RefusedError
 from streams.fetch import Fetch
 from streams.observe.trace_context import is_sampled, parsed
 from streams.settings import TraceSettings
@@ -52,13 +52,13 @@ NO_SPANS: Final[Spans] = _NoSpans()
 
 
 def open_spans(settings: TraceSettings, exporter: "SpanExporter | None" = None) -> Spans:
-    """Return what makes spans for the endpoint of the settings; raises StreamError where OpenTelemetry is missing."""
+    """Return what makes spans for the endpoint of the settings; raises RefusedError where OpenTelemetry is missing."""
     if not settings.endpoint:
         return NO_SPANS
     try:
         return FetchSpans(settings, exporter)
     except ImportError:
-        raise StreamError(
+        raise RefusedError(
             "trace.endpoint is set, but OpenTelemetry is not installed: install cartcast[trace], "
             "or unset CARTCAST_TRACE__ENDPOINT"
         ) from None

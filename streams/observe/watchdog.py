@@ -4,7 +4,6 @@ Whatever a worker has not committed comes again to whoever takes its partitions,
 no event. What waits for Kafka is not stuck: it goes on when Kafka does, and a restart would not help.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +12,8 @@ from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Final
 
-from service.liveness import Pulse
+from service.liveness import Liveness
+from service.stopping import end_process
 
 _TICK_SECONDS: Final = 1.0
 _MISSED_BEATS: Final = 2.5
@@ -21,17 +21,11 @@ _FORGIVEN_TICKS: Final = 3
 """A tick that is so late says that the whole process stood still, which is not the event loop's fault."""
 
 
-def end_process(line: str) -> None:
-    """End this process at once with status 1 and one line; no lock that a hanging thread may hold is needed."""
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"cartcast: {line}\n".encode())
-    os._exit(1)
-
-
 @dataclass
 class Watchdog:
     """Looks once a second; `stalled_seconds` of 0 means that only the drain has a limit."""
 
-    pulse: Pulse
+    liveness: Liveness
     stalled_seconds: float
     drain_seconds: float
     kafka_answers: Callable[[], bool]
@@ -62,12 +56,12 @@ class Watchdog:
         self._looked_at = now
         if looked_at is not None and now - looked_at > _FORGIVEN_TICKS * _TICK_SECONDS:
             self._not_before = now
-            self.pulse.got_on()
+            self.liveness.progressed()
         if not self.kafka_answers():
-            self.pulse.got_on()
+            self.liveness.progressed()
         if self.stopping():
             return self._drains_too_long(now)
-        return self._stuck(min(self.pulse.silent_seconds, now - self._not_before)) if self.stalled_seconds else None
+        return self._stuck(min(self.liveness.silent_seconds, now - self._not_before)) if self.stalled_seconds else None
 
     def _stuck(self, silent_seconds: float) -> str | None:
         if silent_seconds > self.stalled_seconds:
@@ -78,7 +72,7 @@ class Watchdog:
 
     def _commits_are_stuck(self, now: float) -> bool:
         """Tell whether commits do not advance and Kafka, asked for that reason, answers."""
-        if self.pulse.stalled_seconds <= self.stalled_seconds:
+        if self.liveness.stalled_seconds <= self.stalled_seconds:
             self._suspected_at = None
             return False
         self._suspected_at = now if self._suspected_at is None else self._suspected_at

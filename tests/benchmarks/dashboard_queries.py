@@ -18,7 +18,7 @@ from dashboard.clickhouse import Database
 from dashboard.queries import model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.shoppers import Filters
-from dashboard.settings import Source
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 
 DATABASE = "dashboard_benchmark"
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--fill", action="store_true")
     options = parser.parse_args()
     settings = load_settings().clickhouse.model_copy(update={"database": DATABASE})
-    source = Source(settings.url, DATABASE, settings.user, settings.password)
+    source = ClickHouseSettings(url=settings.url, database=DATABASE, user=settings.user, password=settings.password)
     if options.fill:
         clickhouse_connect.get_client(dsn=settings.url).command(f"DROP DATABASE IF EXISTS {DATABASE}")
         migrate(settings)
@@ -67,7 +67,7 @@ def main() -> None:
     _ask(Database(source))
 
 
-def _fill(source: Source, options: argparse.Namespace) -> None:
+def _fill(source: ClickHouseSettings, options: argparse.Namespace) -> None:
     client = clickhouse_connect.get_client(dsn=f"{source.url}/{DATABASE}", send_receive_timeout=600)
     started = time.monotonic()
     for first in range(0, options.rows, BLOCK):

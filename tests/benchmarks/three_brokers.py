@@ -17,7 +17,7 @@ from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, free_port
 from cartcast.local.processes import Child, Children
-from streams.settings import Topics
+from service.kafka_settings import Topics
 from streams.topic_configs import Keeping, differing_topics
 from streams.topics import create_topics
 from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from service.clickhouse import connect
-from sinks.errors import RowsRefusedError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RowsRefusedError
 from sinks.memory import MemoryTable
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable, ScoresTable
 
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}

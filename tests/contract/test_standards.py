@@ -8,8 +8,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 import cartcast
-from cartcast.settings import KafkaSettings
-from streams.settings import Topics
+from service.kafka_settings import KafkaSettings, Topics
 from streams.topic_configs import topic_configs
 
 CONTRACTS = Path(__file__).parents[2] / "docs" / "contracts"

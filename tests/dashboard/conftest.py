@@ -9,9 +9,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from dashboard.clickhouse import Database
-from dashboard.settings import Source
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from tests.dashboard import filled_shop
 from tests.dashboard.filled_shop import Score
 
@@ -34,7 +33,7 @@ NASTY_NAMES = [
 class Shop:
     """A filled database, and what is in it."""
 
-    source: Source
+    source: ClickHouseSettings
     client: Client
     rows: list[Score]
 
@@ -43,14 +42,14 @@ class Shop:
         return Database(self.source)
 
 
-def new_database(url: str) -> Source:
+def new_database(url: str) -> ClickHouseSettings:
     """Make a database with all views."""
-    source = Source(url, f"d{secrets.token_hex(4)}")
+    source = ClickHouseSettings(url=url, database=f"d{secrets.token_hex(4)}")
     migrate(ClickHouseSettings(url=url, database=source.database))
     return source
 
 
-def client_of(source: Source) -> Client:
+def client_of(source: ClickHouseSettings) -> Client:
     return clickhouse_connect.get_client(dsn=f"{source.url}/{source.database}")
 
 
@@ -106,7 +105,7 @@ def shop(clickhouse: str) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="session")
-def empty(clickhouse: str) -> Iterator[Source]:
+def empty(clickhouse: str) -> Iterator[ClickHouseSettings]:
     """A database with all views over nothing."""
     source = new_database(clickhouse)
     yield source

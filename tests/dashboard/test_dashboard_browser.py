@@ -17,9 +17,8 @@ from conftest import NASTY_NAMES, Shop, client_of
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cartcast.local.ports import free_port
-from dashboard.settings import Source
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from tests.dashboard import filled_shop
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -35,7 +34,7 @@ pytestmark = [
 
 
 @contextmanager
-def serving(source: Source, log: Path) -> Iterator[str]:
+def serving(source: ClickHouseSettings, log: Path) -> Iterator[str]:
     """Run `cartcast dashboard` and yield its address; it must end well when asked to."""
     port = free_port()
     options = ["--port", str(port), "--url", source.url, "--database", source.database]
@@ -244,7 +243,7 @@ def test_a_table_is_saved_as_csv_without_formulas(open_page, address):
 def test_a_page_waits_for_clickhouse_and_goes_on_by_itself(open_page, tmp_path):
     """From nothing to a filled page, without a reload: server away, not migrated, empty, filled, away again, back."""
     port = free_port()
-    source = Source(f"http://127.0.0.1:{port}", "late")
+    source = ClickHouseSettings(url=f"http://127.0.0.1:{port}", database="late")
     with serving(source, tmp_path / "log") as url:
         page = open_page(url)
         expect(page.get_by_text("Waiting for ClickHouse")).to_be_visible()

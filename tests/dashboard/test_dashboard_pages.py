@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard import config
 from dashboard.formatting import moment
 from dashboard.remembered import REMEMBERED_SECONDS
-from dashboard.settings import DashboardSettings, Source, Told
+from dashboard.settings import Config, DashboardSettings
+from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
 
 pytestmark = [
@@ -26,8 +27,8 @@ Open = Callable[..., AppTest]
 def open_page() -> Open:
     """Run a page over a database, as if its URL had these parameters."""
 
-    def run(name: str, source: Source, **query: str) -> AppTest:
-        config.tell(Told(source, DashboardSettings(worker_url="http://127.0.0.1:9")))
+    def run(name: str, source: ClickHouseSettings, **query: str) -> AppTest:
+        config.configure(Config(source, DashboardSettings(worker_url="http://127.0.0.1:9")))
         page = AppTest.from_string(
             f"from dashboard.app import framed\nfrom dashboard.pages import {name}\nframed({name}.page)",
             default_timeout=60,
@@ -67,13 +68,13 @@ def test_an_empty_database_says_how_events_come_in(open_page, empty, name):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_database_without_views_says_how_to_make_them(open_page, clickhouse, name):
-    page = open_page(name, Source(clickhouse, "nowhere"))
+    page = open_page(name, ClickHouseSettings(url=clickhouse, database="nowhere"))
     assert "cartcast migrate" in texts(page)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_database_that_is_away_is_told_calmly(open_page, name):
-    page = open_page(name, Source("http://127.0.0.1:9", "cartcast"))
+    page = open_page(name, ClickHouseSettings(url="http://127.0.0.1:9", database="cartcast"))
     assert "Waiting for ClickHouse" in texts(page)
     assert not page.error
 

@@ -11,11 +11,11 @@ from conftest import NASTY_NAMES, client_of, new_database
 
 import dashboard.queries
 from dashboard.clickhouse import Database
-from dashboard.errors import NotMigratedError, UnavailableError
 from dashboard.queries import model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.shoppers import Filters
-from dashboard.settings import Source
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import NotMigratedError, UnavailableError
 from sinks.schema.migrate import shipped_migrations
 from tests.dashboard import filled_shop
 
@@ -254,9 +254,9 @@ def test_the_page_of_the_documentation_names_the_views_that_are_read():
 
 def test_a_database_without_the_views_is_told_from_a_server_that_is_away(clickhouse):
     with pytest.raises(NotMigratedError):
-        Database(Source(clickhouse, "nowhere")).rows("SELECT 1 FROM events_by_minute")
+        Database(ClickHouseSettings(url=clickhouse, database="nowhere")).rows("SELECT 1 FROM events_by_minute")
     with pytest.raises(UnavailableError, match="does not answer"):
-        Database(Source("http://127.0.0.1:9", "cartcast")).rows("SELECT 1")
+        Database(ClickHouseSettings(url="http://127.0.0.1:9", database="cartcast")).rows("SELECT 1")
 
 
 def test_a_client_goes_on_after_a_failure(shop):

@@ -3,9 +3,10 @@ import threading
 import pytest
 
 from dashboard import config, remembered
-from dashboard.errors import UnavailableError
 from dashboard.remembered import RememberedDatabase
-from dashboard.settings import Source, Told
+from dashboard.settings import Config
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import UnavailableError
 
 
 class Asked:
@@ -25,11 +26,11 @@ class Asked:
 
 @pytest.fixture
 def asked(monkeypatch):
-    source, asked = Source("http://nowhere", "d"), Asked()
+    source, asked = ClickHouseSettings(url="http://nowhere", database="d"), Asked()
     monkeypatch.setattr(remembered, "_answers", {})
     monkeypatch.setitem(remembered._databases, source, asked)
     monkeypatch.setattr(remembered.time, "monotonic", lambda: asked.now)
-    config.tell(Told(source))
+    config.configure(Config(source))
     return asked
 
 

@@ -6,7 +6,7 @@ from sinks.observe.metrics import DECLARED as SINK
 from streams.observe.metrics import DECLARED as WORKER
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "info": ("_info",)}
-LABELS = {label for declared, _ in (*WORKER, *SINK) for label in declared.labels} | {"job", "instance", "le"}
+LABELS = {label for declared in (*WORKER, *SINK) for label in declared.labels} | {"job", "instance", "le"}
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 FUNCTIONS = {
     *("sum", "max", "min", "count", "by", "on", "and", "or", "unless", "rate", "increase", "deriv", "vector", "absent"),
@@ -16,7 +16,9 @@ FUNCTIONS = {
 
 def samples() -> dict[str, set[str]]:
     """Return, by the name of a metric, the names of its samples."""
-    return {declared.name: {declared.name + suffix for suffix in SUFFIXES[kind]} for declared, kind in (*WORKER, *SINK)}
+    return {
+        declared.name: {declared.name + suffix for suffix in SUFFIXES[declared.kind]} for declared in (*WORKER, *SINK)
+    }
 
 
 def names_of_samples() -> set[str]:

@@ -24,7 +24,7 @@ from cartcast.local.ports import claimed_port
 from cartcast.local.processes import Child, Children, wait_until_ready
 from cartcast.settings import load_settings
 from service.clickhouse import connect
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 from tests.deploy.go_programs import run
 from tests.deploy.image_files import HEALTHCHECK, PARTS, command, environment
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cartcast.local.stack import LocalStack
 from service.clickhouse import connect
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 
 PATIENCE_SECONDS = 120
 PREFIX = "docs"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.errors import RowsRefusedError, UnavailableError
 from sinks.consumer import Sink
-from sinks.errors import RowsRefusedError, UnavailableError
 from sinks.memory import MemoryTable
 from sinks.partition import BlockLimits
 from tests.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble

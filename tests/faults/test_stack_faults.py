@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cartcast.errors import LocalStackError
 from cartcast.local.stack import LocalStack, local_stack
+from service.errors import LocalStackError
 
 pytestmark = pytest.mark.integration
 

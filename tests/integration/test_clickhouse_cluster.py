@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from service.clickhouse import connect
-from sinks.errors import SinkError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
 from sinks.schema.horizons import add_column
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
 from sinks.schema.retention import _AGES
-from sinks.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +69,7 @@ def test_the_distributed_table_follows_every_change_of_columns_and_rules():
 
 
 def test_a_statement_of_another_form_is_refused():
-    with pytest.raises(SinkError, match="cannot be carried out on cluster shop: DROP TABLE scores"):
+    with pytest.raises(RefusedError, match="cannot be carried out on cluster shop: DROP TABLE scores"):
         CLUSTER.statements("DROP TABLE scores")
 
 
@@ -111,7 +111,9 @@ def test_the_command_prints_the_script_without_a_server():
 
 def test_a_cluster_that_the_server_does_not_know_is_one_line_and_makes_nothing(clickhouse, topic_prefix):
     settings = ClickHouseSettings(url=clickhouse, database=topic_prefix, cluster="nowhere")
-    with pytest.raises(SinkError, match=r"knows no cluster nowhere, only none: correct CARTCAST_CLICKHOUSE__CLUSTER"):
+    with pytest.raises(
+        RefusedError, match=r"knows no cluster nowhere, only none: correct CARTCAST_CLICKHOUSE__CLUSTER"
+    ):
         migrate(settings)
     client = connect(settings)
     assert client.query(f"SHOW DATABASES LIKE '{topic_prefix}'").result_rows == []
@@ -119,7 +121,7 @@ def test_a_cluster_that_the_server_does_not_know_is_one_line_and_makes_nothing(c
 
 def test_a_database_of_one_server_is_not_made_half_a_cluster(clickhouse, topic_prefix):
     migrate(ClickHouseSettings(url=clickhouse, database=topic_prefix), migrations=shipped_migrations()[:1])
-    with pytest.raises(SinkError, match=r"was made for one server, but clickhouse\.cluster says cluster shop"):
+    with pytest.raises(RefusedError, match=r"was made for one server, but clickhouse\.cluster says cluster shop"):
         migrate(ClickHouseSettings(url=clickhouse, database=topic_prefix, cluster="shop"))
 
 

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.clickhouse import connect
-from sinks.errors import RowsRefusedError, SinkError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError, RowsRefusedError
 from sinks.schema.horizons import add_columns
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 
 pytestmark = pytest.mark.integration
@@ -94,7 +94,7 @@ def test_every_view_can_be_read_when_standard_horizons_are_missing(settings):
 
 
 def test_a_table_that_is_not_there_is_one_line(clickhouse):
-    with pytest.raises(SinkError, match="run `cartcast migrate`"):
+    with pytest.raises(RefusedError, match="run `cartcast migrate`"):
         add_columns(ClickHouseSettings(url=clickhouse, database="nowhere"), ["30m"])
 
 

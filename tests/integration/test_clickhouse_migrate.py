@@ -7,9 +7,9 @@ import clickhouse_connect
 import pytest
 
 from cartcast.local.ports import free_port
-from sinks.errors import SinkError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
 from sinks.schema.migrate import Migration, migrate, shipped_migrations
-from sinks.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration
 NAMES = [migration.name for migration in shipped_migrations()]
@@ -42,7 +42,7 @@ def test_only_what_is_new_is_applied(settings):
 
 def test_a_migration_that_was_changed_after_it_was_applied_is_refused(settings):
     migrate(settings, migrations=[Migration(1, "0001_a", "SELECT 1")])
-    with pytest.raises(SinkError, match="0001_a was changed"):
+    with pytest.raises(RefusedError, match="0001_a was changed"):
         migrate(settings, migrations=[Migration(1, "0001_a", "SELECT 2")])
 
 
@@ -53,7 +53,7 @@ def test_a_database_that_a_newer_cartcast_migrated_is_left_alone(settings):
 
 def test_a_statement_that_fails_is_one_line_and_is_tried_again_next_time(settings):
     good, bad = Migration(1, "0001_a", "SELECT 1"), Migration(2, "0002_b", "SELECT throwIf(1)")
-    with pytest.raises(SinkError) as failure:
+    with pytest.raises(RefusedError) as failure:
         migrate(settings, migrations=[good, bad])
     assert "\n" not in str(failure.value)
     assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in str(failure.value)
@@ -66,7 +66,7 @@ def test_two_at_once_do_no_harm(settings):
     def run():
         try:
             migrate(settings)
-        except SinkError as failure:
+        except RefusedError as failure:
             failures.append(failure)
 
     both = [threading.Thread(target=run) for _ in range(2)]
@@ -98,7 +98,7 @@ def test_the_command_prints_what_it_did(settings):
 def test_a_server_that_does_not_answer_is_one_line_after_a_short_wait():
     waits = []
     settings = ClickHouseSettings(url=f"http://127.0.0.1:{free_port(0)}")
-    with pytest.raises(SinkError) as failure:
+    with pytest.raises(RefusedError) as failure:
         migrate(settings, patience_seconds=1.0, sleep=waits.append)
     assert str(failure.value) == (
         f"ClickHouse at {settings.url} does not answer (Connection refused): "
@@ -109,10 +109,10 @@ def test_a_server_that_does_not_answer_is_one_line_after_a_short_wait():
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:8123", ""])
 def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(SinkError, match="is no ClickHouse address"):
+    with pytest.raises(RefusedError, match="is no ClickHouse address"):
         migrate(ClickHouseSettings(url=url))
 
 
 def test_a_server_that_is_no_clickhouse_is_refused(clickhouse):
-    with pytest.raises(SinkError, match="answered by no ClickHouse"):
+    with pytest.raises(RefusedError, match="answered by no ClickHouse"):
         migrate(ClickHouseSettings(url=f"{clickhouse}/elsewhere"))

@@ -7,17 +7,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cartcast.commands.dashboard import source_of
-from cartcast.errors import UsageError
 from cartcast.local.ports import free_port
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
-from dashboard.errors import DashboardError
 from service.clickhouse import connect
-from service.errors import CartcastError
-from sinks.errors import SinkError
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import CartcastError, DashboardError, RefusedError, UsageError
 from sinks.schema.migrate import Migration, migrate
-from sinks.settings import ClickHouseSettings
 from tests.certificates import KEY_PASSWORD, Authority
 from tests.sink_process import Engine
 from tests.tls_servers import Respond, tls_front
@@ -73,15 +69,15 @@ def asked_by_both(settings: ClickHouseSettings) -> None:
     """Ask as the sink does, and as the dashboard does; both give the same answer, or the same refusal."""
     client = connect(settings)
     client.close_connections()
-    assert Database(source_of(settings)).rows("SELECT 1 AS one") == [{"one": 1}]
+    assert Database(settings).rows("SELECT 1 AS one") == [{"one": 1}]
 
 
 def refusals(settings: ClickHouseSettings) -> list[str]:
     lines = []
-    with pytest.raises(SinkError) as by_sink:
+    with pytest.raises(RefusedError) as by_sink:
         connect(settings)
     with pytest.raises(DashboardError) as by_dashboard:
-        Database(source_of(settings)).rows("SELECT 1")
+        Database(settings).rows("SELECT 1")
     for refused in (by_sink, by_dashboard):
         lines.append(str(refused.value))
         assert "\n" not in lines[-1]
@@ -148,14 +144,14 @@ def test_a_user_who_may_not_create_tables_is_told_what_to_grant_and_nothing_is_m
         return None
 
     url = front(instead=lacking)
-    with pytest.raises(SinkError, match=f"run `GRANT CREATE TABLE, CREATE VIEW ON `other`.\\* TO {USER}`"):
+    with pytest.raises(RefusedError, match=f"run `GRANT CREATE TABLE, CREATE VIEW ON `other`.\\* TO {USER}`"):
         migrate(settings(url, database="other"), migrations=ONE_TABLE)
     assert made == []
 
 
 def test_a_cluster_needs_two_grants_more(front: Front, settings) -> None:
     url = front(instead=lambda _, body: web.Response(text="0\n") if b" ON *.*" in body else None)
-    with pytest.raises(SinkError, match=f"run `GRANT CLUSTER, REMOTE ON \\*.\\* TO {USER}` as an administrator"):
+    with pytest.raises(RefusedError, match=f"run `GRANT CLUSTER, REMOTE ON \\*.\\* TO {USER}` as an administrator"):
         migrate(settings(url, cluster="shop"), migrations=ONE_TABLE)
 
 
@@ -165,7 +161,7 @@ def test_what_the_engine_says_of_a_missing_grant_is_passed_on(front: Front, sett
 
     secured = settings(front())
     client = connect(secured)
-    with pytest.raises(SinkError, match=f"run `GRANT CREATE USER ON reader TO {USER}`"), failures(secured):
+    with pytest.raises(RefusedError, match=f"run `GRANT CREATE USER ON reader TO {USER}`"), failures(secured):
         client.command("CREATE USER reader")
     client.close_connections()
 

@@ -7,8 +7,8 @@ from cartcast.demo.readback import event_id_of, position, read_to_end
 from cartcast.demo.shoppers import Shoppers
 from cartcast.demo.verify import verify
 from model.events import Event
+from service.kafka_settings import Topics
 from streams.replay import at_once
-from streams.settings import Topics
 from streams.topics import create_topics
 
 pytestmark = pytest.mark.integration

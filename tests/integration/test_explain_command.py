@@ -13,9 +13,9 @@ import pytest
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.events import Event
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
-from sinks.shopper import latest_scores
+from sinks.stored import latest_scores
 from sinks.table import ClickHouseTable
 from tests.pipeline_harness import Pipeline, pipelines
 

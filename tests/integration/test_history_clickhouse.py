@@ -11,11 +11,10 @@ import pytest
 from cartcast.commands.shared.history_source import history_source
 from model.events import Event, Score
 from service.clickhouse import connect
-from service.errors import FormatError
-from sinks.errors import SinkError
-from sinks.history import Period, StoredHistory
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import FormatError, RefusedError
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
+from sinks.stored import Period, StoredHistory
 from sinks.table import ClickHouseTable
 
 pytestmark = pytest.mark.integration
@@ -115,7 +114,7 @@ def test_the_engine_sorts_one_shopper_at_a_time(settings):
 
 def test_a_table_that_is_not_there_is_one_line_that_says_what_to_do(clickhouse):
     absent = ClickHouseSettings(url=clickhouse, database="nowhere")
-    with pytest.raises(SinkError, match="run `cartcast migrate`"):
+    with pytest.raises(RefusedError, match="run `cartcast migrate`"):
         StoredHistory(absent, Period()).count()
 
 
@@ -123,7 +122,7 @@ def test_a_server_that_does_not_answer_is_one_line():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(SinkError, match=f"cannot be read: ClickHouse at {url} does not answer"):
+        with pytest.raises(RefusedError, match=f"cannot be read: ClickHouse at {url} does not answer"):
             list(StoredHistory(ClickHouseSettings(url=url), Period()).events())
 
 

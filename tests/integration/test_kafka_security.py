@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cartcast.__main__ import app
 from cartcast.commands.doctor import examine
-from streams.errors import StreamError
+from service.errors import RefusedError
 from streams.security import faust_credentials
 from streams.topics import count_brokers
 from tests.certificates import Authority
@@ -109,7 +109,7 @@ def command(variables: Variables, *arguments: str) -> "subprocess.CompletedProce
 def test_what_is_refused_is_one_line_that_says_what_to_correct(
     settings_of: SettingsOf, way: str, others: dict[str, object], told: str
 ) -> None:
-    with pytest.raises(StreamError, match=told) as refused:
+    with pytest.raises(RefusedError, match=told) as refused:
         count_brokers(settings_of(way, **others).client_config())
     assert "\n" not in str(refused.value)
     assert PASSWORD not in str(refused.value)
@@ -119,7 +119,7 @@ def test_a_broker_under_another_name_is_refused_unless_names_are_not_verified(
     broker: SecureKafka, settings_of: SettingsOf
 ) -> None:
     other_name = broker.sasl.replace("127.0.0.1", "localhost")
-    with pytest.raises(StreamError, match="certificate for another name"):
+    with pytest.raises(RefusedError, match="certificate for another name"):
         count_brokers(settings_of("PLAIN", bootstrap_servers=other_name).client_config())
     unverified = settings_of("PLAIN", bootstrap_servers=other_name, ssl_verify_hostname=False)
     assert count_brokers(unverified.client_config()) == 1
@@ -129,7 +129,7 @@ def test_a_broker_whose_certificate_has_expired_is_named(settings_of: SettingsOf
     authority = Authority(tmp_path)
     with tls_front("http://127.0.0.1:1", authority.issue("expired", days=-1)) as url:
         expired = settings_of("PLAIN", bootstrap_servers=url.removeprefix("https://"), ssl_ca_location=authority.ca)
-        with pytest.raises(StreamError, match=r"127.0.0.1:\d+ shows a certificate that has expired"):
+        with pytest.raises(RefusedError, match=r"127.0.0.1:\d+ shows a certificate that has expired"):
             count_brokers(expired.client_config())
 
 

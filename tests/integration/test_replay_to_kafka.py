@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from model.formats import read_events
-from streams.settings import Topics
+from service.kafka_settings import Topics
 from streams.topics import create_topics
 
 pytestmark = pytest.mark.integration

@@ -18,8 +18,8 @@ from model.heads import HEADS
 from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 from tests.contract_schemas import check_scores_on_the_topic
 from tests.pipeline_harness import Pipeline, pipelines, shoppers

@@ -17,7 +17,7 @@ from cartcast.local.ports import free_port
 from cartcast.settings import Settings
 from cartcast.settings.fields import setting_fields
 from service.clickhouse import connect
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 from tests.certificates import Authority
 from tests.pipeline_harness import DEADLINE_SECONDS, shoppers
 from tests.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from cartcast.local.ports import free_port
 from service.clickhouse import connect
-from sinks.errors import UnavailableError
+from service.errors import UnavailableError
 from sinks.observe.lag import LagSampler, PartitionLag, lag_between
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics

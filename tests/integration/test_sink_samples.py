@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from cartcast.local.ports import free_port
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from tests.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration

@@ -5,10 +5,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from cartcast.demo.readback import read_to_end
-from cartcast.errors import LocalStackError
 from cartcast.local import stack as stack_module
 from cartcast.local.stack import local_stack
-from streams.settings import Topics
+from service.errors import LocalStackError
+from service.kafka_settings import Topics
 from streams.topics import create_topics
 
 pytestmark = pytest.mark.integration

@@ -7,8 +7,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
-from streams.errors import StreamError
-from streams.settings import Topics
+from service.errors import RefusedError
+from service.kafka_settings import Topics
 from streams.topic_configs import Difference, Keeping, differing_topics, topic_configs
 from streams.topics import check_topics, create_topics, unused_prefix
 
@@ -45,14 +45,14 @@ def test_topics_have_the_configuration_they_need(
 
 
 def test_a_missing_topic_is_named_with_what_to_do(kafka: str, topic_prefix: str) -> None:
-    with pytest.raises(StreamError, match=rf"topic {topic_prefix}\.events does not exist.*cartcast topics create"):
+    with pytest.raises(RefusedError, match=rf"topic {topic_prefix}\.events does not exist.*cartcast topics create"):
         check_topics(client(kafka), Topics(prefix=topic_prefix))
 
 
 def test_another_partition_count_than_the_setting_creates_nothing(kafka: str, topic_prefix: str) -> None:
     topics = Topics(prefix=topic_prefix)
     _create_topic(kafka, topics.events, partitions=2)
-    with pytest.raises(StreamError, match=r"has 2 partitions, but kafka\.partitions is 4.*PARTITIONS=2"):
+    with pytest.raises(RefusedError, match=r"has 2 partitions, but kafka\.partitions is 4.*PARTITIONS=2"):
         create_topics(client(kafka), topics, partitions=4, replication_factor=1)
     assert topics.scores not in AdminClient(client(kafka)).list_topics(timeout=10).topics
 
@@ -61,24 +61,24 @@ def test_topics_that_disagree_are_refused(kafka: str, topic_prefix: str) -> None
     topics = Topics(prefix=topic_prefix)
     for name in topic_configs(topics):
         _create_topic(kafka, name, partitions=3 if name == topics.scores else 2)
-    with pytest.raises(StreamError, match=r"\.scores has 3 partitions, but .*\.events has 2"):
+    with pytest.raises(RefusedError, match=r"\.scores has 3 partitions, but .*\.events has 2"):
         check_topics(client(kafka), topics)
 
 
 def test_kafka_says_why_it_does_not_create_a_topic(kafka: str, topic_prefix: str) -> None:
-    with pytest.raises(StreamError, match=r"does not create topic .*Topic name is invalid"):
+    with pytest.raises(RefusedError, match=r"does not create topic .*Topic name is invalid"):
         create_topics(client(kafka), Topics(prefix=f"{topic_prefix}/a"), partitions=1, replication_factor=1)
 
 
 def test_what_the_brokers_refuse_of_one_topic_makes_none(kafka: str, topic_prefix: str) -> None:
     refused = Keeping(retention_hours=-2)
-    with pytest.raises(StreamError, match=r"does not create topic .*retention\.ms"):
+    with pytest.raises(RefusedError, match=r"does not create topic .*retention\.ms"):
         create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=1, keeping=refused)
     assert not [name for name in AdminClient(client(kafka)).list_topics(timeout=10).topics if topic_prefix in name]
 
 
 def test_more_replicas_than_brokers_is_one_line_that_says_what_to_set(kafka: str, topic_prefix: str) -> None:
-    with pytest.raises(StreamError, match=r"has 1 broker, but kafka\.replication_factor is 3: .*REPLICATION_FACTOR=1"):
+    with pytest.raises(RefusedError, match=r"has 1 broker, but kafka\.replication_factor is 3: .*REPLICATION_FACTOR=1"):
         create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=3)
 
 
@@ -102,7 +102,7 @@ def test_topics_that_exist_are_compared_with_the_settings(kafka: str, topic_pref
 def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.5)
     address = f"127.0.0.1:{free_port()}"
-    with pytest.raises(StreamError, match=f"Kafka at {address} does not answer.*cartcast up"):
+    with pytest.raises(RefusedError, match=f"Kafka at {address} does not answer.*cartcast up"):
         check_topics(client(address), Topics(prefix="t"))
 
 

@@ -15,8 +15,8 @@ from model.checkpoint import load_checkpoint
 from model.events import Event, Score
 from model.simulator import SimulationSettings, simulate
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 
 pytestmark = pytest.mark.integration

@@ -4,8 +4,8 @@ import pytest
 
 from cartcast.reference.data_dictionary import GROUPS
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate, shipped_migrations
-from sinks.settings import ClickHouseSettings
 from tests.stored_scores import Stored, random_rows
 
 pytestmark = pytest.mark.integration

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from tests.stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
 
 pytestmark = pytest.mark.integration

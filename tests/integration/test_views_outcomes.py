@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from model.ranking import METRICS, Ranking
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from sinks.settings import ClickHouseSettings
 from tests.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration

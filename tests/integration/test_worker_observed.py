@@ -12,8 +12,8 @@ from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streams.observe.counts import STAGES
 from streams.observe.metrics import DECLARED
-from streams.observe.timings import STAGES
 from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines
 
 pytestmark = pytest.mark.integration

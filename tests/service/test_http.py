@@ -1,37 +1,45 @@
-"""The sink's port: who may read what, and which address it may have."""
+"""The port of the operational pages: who may read what, and which address it may have."""
 
 import http.client
 import json
 import socket
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 
 from cartcast.local.ports import free_port
-from sinks.errors import SinkError
-from sinks.observe.health import Health
-from sinks.observe.metrics import sink_metrics
-from sinks.pages import Pages, serving
-from sinks.settings import SinkSettings
+from service.errors import ListenError
+from service.health import Health
+from service.http import Endpoint, OperationalPages, serving
+from service.metrics import Declaration, registry_of, sample
+
+WAITING = Declaration("gauge", "shop_waiting", "1 while it waits")
+
+
+def endpoint(port, bind="127.0.0.1", token=""):
+    return Endpoint(bind, port, token, "sink.metrics_bind", "sink.metrics_port", "sink.metrics_token")
+
+
+def pages(ready="ok", token=""):
+    registry = registry_of(lambda: iter([sample(WAITING, 1)]))
+    return OperationalPages(registry, Health({}, {"clickhouse": lambda: ready}), token)
 
 
 @contextmanager
 def served(*, bearer="", outside="ok", bind="127.0.0.1"):
     """Yield a function that asks for a path."""
-    settings = SinkSettings(metrics_port=free_port(0), metrics_bind=bind, metrics_token=bearer)
-    health = Health({}, {"clickhouse": SimpleNamespace(answer=lambda: outside)}, stalled_seconds=60)
+    port = free_port(0)
 
     def ask(path, *, method="GET", **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", settings.metrics_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         found = answer.status, answer.headers, answer.read()
         connection.close()
         return found
 
-    ask.port = settings.metrics_port
-    with serving(Pages(sink_metrics({}), health, bearer), settings):
+    ask.port = port
+    with serving(pages(outside, bearer), endpoint(port, bind, bearer)):
         yield ask
 
 
@@ -39,7 +47,7 @@ def test_metrics_are_there_during_the_block_and_not_after_it():
     with served() as ask:
         status, headers, body = ask("/metrics")
         assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/plain")
-        assert b"cartcast_sink_waiting" in body
+        assert b"shop_waiting" in body
         assert ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")[2].endswith(b"# EOF\n")
     with pytest.raises(OSError, match="refused"):
         ask("/metrics")
@@ -60,8 +68,8 @@ def test_health_is_a_status_and_the_checks_and_needs_no_token():
 def test_metrics_are_not_for_those_without_the_token(header):
     with served(bearer="t0k3n") as ask:
         status, headers, body = ask("/metrics", **({"Authorization": header.encode("latin-1")} if header else {}))
-    assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert b"cartcast_sink" not in body
+    assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="cartcast"')
+    assert b"shop_waiting" not in body
 
 
 @pytest.mark.parametrize("token", ["t0k3n", "t\u00f6ken-\u20ac"])
@@ -84,14 +92,13 @@ def test_a_client_that_says_nothing_keeps_nobody_from_asking():
 
 
 def open_to(bind, bearer=""):
-    settings = SinkSettings(metrics_port=free_port(0), metrics_bind=bind, metrics_token=bearer)
-    return serving(Pages(sink_metrics({}), Health({}, {}, stalled_seconds=60)), settings)
+    return serving(pages(), endpoint(free_port(0), bind, bearer))
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "", "::", "192.0.2.7"])  # noqa: S104 - refused
 def test_an_address_that_lets_others_in_needs_a_token(bind):
     both = "set CARTCAST_SINK__METRICS_TOKEN, or CARTCAST_SINK__METRICS_BIND"
-    with pytest.raises(SinkError, match=both), open_to(bind):
+    with pytest.raises(ListenError, match=both), open_to(bind):
         pass
 
 
@@ -106,7 +113,7 @@ def test_loopback_by_name_needs_none():
 
 
 def test_no_page_is_served_if_the_port_is_0():
-    with serving(Pages(sink_metrics({}), Health({}, {}, stalled_seconds=60)), SinkSettings(metrics_bind="no such")):
+    with serving(pages(), endpoint(0, "no such")):
         pass
 
 
@@ -115,17 +122,13 @@ def test_a_port_in_use_is_told_in_one_line():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        settings = SinkSettings(metrics_port=port)
-        told = rf"port {port} of 127.0.0.1 \(address already in use\): set CARTCAST_SINK__METRICS_PORT"
-        with (
-            pytest.raises(SinkError, match=told),
-            serving(Pages(sink_metrics({}), Health({}, {}, stalled_seconds=60)), settings),
-        ):
+        line = rf"port {port} of 127.0.0.1 is in use: set CARTCAST_SINK__METRICS_PORT"
+        with pytest.raises(ListenError, match=line), serving(pages(), endpoint(port)):
             pass
 
 
 def test_an_address_of_another_machine_is_told_in_one_line():
-    with pytest.raises(SinkError, match=r"cannot be served on port \d+ of host.invalid \(no such address\)"):
+    with pytest.raises(ListenError, match=r"sink\.metrics_bind 'host\.invalid' is no address of this machine"):
         open_to("host.invalid").__enter__()
-    with pytest.raises(SinkError, match="cannot assign requested address"):
+    with pytest.raises(ListenError, match="cannot assign requested address"):
         open_to("192.0.2.7", bearer="t").__enter__()

@@ -5,8 +5,7 @@ import logging
 import pytest
 import structlog
 
-from cartcast.settings import LogSettings
-from service.logging import configure_logging
+from service.logging import LogSettings, configure_logging
 
 
 @pytest.fixture(autouse=True)

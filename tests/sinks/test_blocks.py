@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from service.errors import RowsRefusedError
 from sinks.blocks import NO_COORDINATES, NO_OBJECT, insert_in_halves, insert_whole, make_block
-from sinks.errors import RowsRefusedError
 from sinks.memory import MemoryTable
 from tests.memory_kafka import MemoryRecord, coordinates
 

@@ -1,7 +1,7 @@
 import pytest
 
+from service.errors import RefusedError
 from sinks.bookmark import Bookmark
-from sinks.errors import SinkError
 from sinks.partition import BlockLimits, Partition
 from tests.memory_kafka import MemoryRecord, coordinates
 
@@ -167,7 +167,7 @@ def test_a_log_that_goes_back_while_it_is_read_ends_the_sink():
     one = partition(rows=10)
     one.add(records(0, 1, 2), since=0.0)
     stored(one)
-    with pytest.raises(SinkError, match="start the sink again"):
+    with pytest.raises(RefusedError, match="start the sink again"):
         one.add(records(0), since=0.0)
 
 

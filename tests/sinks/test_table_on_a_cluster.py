@@ -1,6 +1,6 @@
 """What the sink asks of an insert when its table is spread over shards."""
 
-from sinks.settings import ClickHouseSettings
+from service.clickhouse_settings import ClickHouseSettings
 from sinks.table import _on_a_cluster
 
 

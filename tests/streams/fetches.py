@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
+from service.kafka_settings import Topics
 from streams.fetch import Fetch
 from streams.lanes import Lane
-from streams.settings import Topics
 
 PARTITION = 3
 TOPICS = Topics(prefix="shop")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from model.states import StateCodec
-from streams.errors import StreamError
+from service.errors import RefusedError
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane, Lanes
 from streams.observe.counts import Counts
@@ -130,7 +130,7 @@ async def test_a_state_that_the_changelog_does_not_take_fails_the_lane(lane, pip
     await let_others_run()
     await publisher.fail(TOPICS.changelog)
     assert await securing is None
-    assert [type(failure) for failure in failures] == [StreamError]
+    assert [type(failure) for failure in failures] == [RefusedError]
     assert await lane.secure() is None
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.inference import InferenceWorker, Scorer
-from streams.errors import StreamError
+from service.errors import RefusedError
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
 from streams.tables import PartitionStates
@@ -154,6 +154,6 @@ async def test_a_delivery_that_fails_fails_the_lane(pipeline, states, failures):
     publisher.holds = False
     await put(lane, acks, *fetches(2, first=1))
     await lane.close()
-    assert [type(failure) for failure in failures] == [StreamError]
+    assert [type(failure) for failure in failures] == [RefusedError]
     assert await lane.secure() is None
     assert 0 not in acks

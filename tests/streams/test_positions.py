@@ -6,13 +6,13 @@ import pytest
 
 from model.decode import decode_events
 from model.input_formats import decoder_of
+from service.errors import RefusedError
+from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
-from streams.errors import StreamError
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.positions import Published, published_positions
 from streams.publisher import Record
-from streams.settings import Topics
 from streams.topic_configs import topic_configs
 from tests.streams.fetches import PARTITION, event
 from tests.streams.mock_topics import create, write
@@ -111,5 +111,5 @@ def test_results_of_an_earlier_topic_of_the_same_name_are_refused(mock_kafka, to
     process(earlier, produce_events=False)
     others = [Record(b"v", event(100 + number, "v")) for number in range(new_events)]
     write(mock_kafka, topics.events, PARTITION, others)
-    with pytest.raises(StreamError, match="created again"):
+    with pytest.raises(RefusedError, match="created again"):
         published()

@@ -1,11 +1,9 @@
 import asyncio
-import logging
 
 import pytest
 from confluent_kafka import KafkaError
 
-from service.client_log import Repeats
-from streams.errors import StreamError
+from service.errors import RefusedError, UnavailableError
 from streams.publisher import Delivery, Publisher, Record
 from tests.streams.memory_publisher import let_others_run
 from tests.streams.mock_topics import read
@@ -56,7 +54,7 @@ async def test_a_queue_that_is_full_makes_the_caller_wait_and_loses_nothing(mock
 async def test_a_record_that_librdkafka_refuses_is_one_line_with_the_topic(mock_kafka):
     publisher = Publisher({**mock_kafka, "message.max.bytes": 1000}, linger_ms=0)
     publisher.start()
-    with pytest.raises(StreamError, match=r"shop\.scores.*too large"):
+    with pytest.raises(RefusedError, match=r"shop\.scores.*too large"):
         await publish(publisher, "shop.scores", [Record(b"k", bytes(5000))])
     publisher.stop()
 
@@ -103,7 +101,7 @@ async def test_a_delivery_of_which_one_record_fails_fails(delivery, reports):
     delivery.on_success(lambda: called.append("confirmed"))
     for report in reports:
         delivery.confirm(report, None)
-    with pytest.raises(StreamError, match="did not take a record"):
+    with pytest.raises(RefusedError, match="did not take a record"):
         await delivery
     await let_others_run()
     assert called == []
@@ -130,7 +128,7 @@ async def test_an_abandoned_delivery_fails_and_later_reports_change_nothing(deli
     for _ in range(2):
         delivery.confirm(None, None)
     await let_others_run()
-    with pytest.raises(StreamError):
+    with pytest.raises(RefusedError):
         await delivery
 
 
@@ -145,7 +143,7 @@ def test_a_report_that_comes_after_the_end_is_ignored():
 
 async def test_a_publisher_tells_what_waits(publisher, topic_prefix):
     assert publisher.queue_messages == 0
-    assert publisher.reaches(topic_prefix)
+    publisher.ask(topic_prefix)
     await asyncio.wait_for(await publish(publisher, topic_prefix, [Record(b"k", b"v")]), 30)
     while publisher.queue_messages:  # noqa: ASYNC110 - librdkafka counts a confirmation until its call-back has returned
         await asyncio.sleep(0.01)
@@ -156,7 +154,8 @@ async def test_kafka_is_waited_for_when_a_confirmation_is_late(monkeypatch):
     publisher = Publisher({"bootstrap.servers": "127.0.0.1:9", "log_level": 0}, linger_ms=0)
     publisher.start()
     delivery = await publish(publisher, "shop.scores", [Record(b"k", b"v" * 100)])
-    assert not publisher.reaches("shop.scores")
+    with pytest.raises(UnavailableError):
+        publisher.ask("shop.scores")
     assert not publisher.waits_for_kafka  # it has been under way for a moment only
     delivery.began_at -= 6
     assert publisher.waits_for_kafka
@@ -171,15 +170,3 @@ async def test_what_is_confirmed_is_waited_for_no_more(publisher, topic_prefix):
     delivery.began_at -= 6
     await asyncio.wait_for(delivery, 30)
     assert not publisher.waits_for_kafka
-
-
-def test_the_client_tells_nothing_twice_within_a_minute():
-    now = 0.0
-    repeats = Repeats(lambda: now)
-
-    def told(text: str) -> bool:
-        return repeats.filter(logging.makeLogRecord({"msg": text}))
-
-    assert [told("broker 1 is away"), told("broker 1 is away"), told("broker 2 is away")] == [True, False, True]
-    now = 60.0
-    assert told("broker 1 is away")

@@ -2,9 +2,9 @@ import pytest
 
 from model.events import Event
 from model.formats import BadRow
-from streams.errors import StreamError
+from service.errors import RefusedError
+from service.kafka_settings import Topics
 from streams.replay import KEPT_BAD_ROWS, EventProducer, Replay, at_once, at_rate, at_speed
-from streams.settings import Topics
 
 
 class MemoryProducer(EventProducer):
@@ -92,7 +92,7 @@ def test_what_no_broker_takes_is_an_error_not_a_loss():
     producer = EventProducer(NOBODY_LISTENS, Topics())
     for ts in range(10):
         producer.send(event_at(ts))
-    with pytest.raises(StreamError, match="10 of 10 messages were not delivered"):
+    with pytest.raises(RefusedError, match="10 of 10 messages were not delivered"):
         producer.flush()
     assert producer.confirmed == 0
 
@@ -100,7 +100,7 @@ def test_what_no_broker_takes_is_an_error_not_a_loss():
 def test_a_full_queue_makes_the_sender_wait_until_something_fails_or_drains():
     producer = EventProducer({**NOBODY_LISTENS, "queue.buffering.max.messages": 5}, Topics())
     run = Replay(producer)
-    with pytest.raises(StreamError, match="were not delivered"):
+    with pytest.raises(RefusedError, match="were not delivered"):
         run.send_rows("history.csv", map(event_at, range(10)))
 
 

@@ -4,18 +4,18 @@ import subprocess
 import sys
 
 CRASHES = """
-from streams.errors import StreamError
+from service.errors import RefusedError
 from streams.run import _run_until_stopped
 from streams.transport import BatchApp
 
 class Crashing(BatchApp):
     async def on_first_start(self):
-        await self.crash(StreamError("topic t is gone: create it"))
+        await self.crash(RefusedError("topic t is gone: create it"))
 
 app = Crashing("shop", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
 try:
     _run_until_stopped(app)
-except StreamError as failure:
+except RefusedError as failure:
     print("one line:", failure)
 """
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from service.kafka_tls import ssl_context
-from streams.errors import StreamError
+from service.errors import RefusedError
+from service.kafka import ssl_context
 from streams.security import OidcTokens
 from tests.certificates import KEY_PASSWORD, Authority
 from tests.tls_servers import token_endpoint
@@ -65,5 +65,5 @@ def test_a_key_that_does_not_open_names_its_settings(tmp_path: Path) -> None:
     files = {"ssl.certificate.location": str(certificate), "ssl.key.location": str(key)}
     ssl_context(files | {"ssl.key.password": KEY_PASSWORD})
     for password in ({}, {"ssl.key.password": "wrong"}):
-        with pytest.raises(StreamError, match="CARTCAST_KAFKA__SSL_KEY_PASSWORD"):
+        with pytest.raises(RefusedError, match="CARTCAST_KAFKA__SSL_KEY_PASSWORD"):
             ssl_context(files | password)

@@ -5,9 +5,9 @@ import pytest
 from faust.types import TP
 
 from model.sequence import new_sequences
-from streams.errors import StreamError
+from service.errors import RefusedError
+from service.kafka_settings import Topics
 from streams.publisher import Record
-from streams.settings import Topics
 from streams.tables import PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
 from tests.streams.mock_topics import create, write
@@ -157,7 +157,7 @@ async def test_a_restore_that_a_rebalance_breaks_off_begins_anew(store, topics, 
 
 
 async def test_a_restore_that_fails_crashes_the_application(store, topics, app, monkeypatch):
-    failure = StreamError("cannot read")
+    failure = RefusedError("cannot read")
     crashed = asyncio.Event()
 
     def fail(_):

@@ -23,8 +23,8 @@ from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
+from service.kafka_settings import Topics
 from streams.fetch import Fetch
-from streams.settings import Topics
 from streams.tables import SequenceStore
 from streams.transport import (
     AddressAssignor,

@@ -1,37 +1,26 @@
 """Where an explanation comes from: the worker that has the shopper, or the shopper's rows in ClickHouse."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 
-from cartcast.errors import LookUpError
 from model.batch import event_hash
-from sinks.errors import SinkError
-from sinks.settings import ClickHouseSettings
-from sinks.shopper import LatestScores, StoredScore, latest_scores
-from streams.lookups.answers import AsOf, Refusal, ShopperExplanation
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import CartcastError, LookUpError, UnavailableError
+from service.worker_client import WorkerRefusedError, ask_explanation
+from sinks.stored import LatestScores, StoredScore, latest_scores
+from streams.lookups.answers import AsOf, ShopperExplanation
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
     from model.explain import Explanation
 
-TIMEOUT_SECONDS: Final = 10.0
-PATIENCE_SECONDS: Final = 10.0
-"""How long a worker that asks for patience gets it."""
-_DEFAULT_RETRY_SECONDS: Final = 1.0
-_MAX_ANSWER_BYTES: Final = 1_000_000
+RETRY_FOR_SECONDS: Final = 10.0
+"""How long a worker that is busy, or whose partitions move, is asked again."""
 _ROWS_FOR_ITEMS: Final = 100
-
-_direct: Final = build_opener(ProxyHandler({}))
-"""A proxy that the machine's environment names for the web is not for the worker."""
 
 
 @dataclass(frozen=True)
@@ -51,70 +40,37 @@ def ask_worker(url: str, user_id: str, event_id: str | None, token: str = "") ->
 
     Raises LookUpError if the worker knows neither shopper nor event, or cannot say now.
     """
-    query = "" if event_id is None else f"?event_id={quote(event_id, safe='')}"
-    address = f"{url.rstrip('/')}/v1/users/{quote(user_id, safe='')}/explanation{query}"
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            with _direct.open(_request(address, token), timeout=TIMEOUT_SECONDS) as answer:
-                return msgspec.json.decode(answer.read(_MAX_ANSWER_BYTES), type=ShopperExplanation)
-        except HTTPError as refused:
-            problem = _problem(url, refused)
-            if problem is not None or time.monotonic() > deadline:
-                raise problem or LookUpError(f"the worker at {url} asks for patience: try again later") from None
-            time.sleep(_retry_seconds(refused))
-        except OSError:  # URLError is one
-            return None
-        except (msgspec.MsgspecError, HTTPException, ValueError):
-            raise _no_worker(url) from None
-
-
-def _request(address: str, token: str) -> Request:
-    request = Request(address)  # noqa: S310 - the scheme was checked
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    return request
-
-
-def _problem(url: str, refused: HTTPError) -> LookUpError | None:
-    """Return what a refusal means to a user, None if asking again will help."""
     try:
-        with refused:
-            said = msgspec.json.decode(refused.read(_MAX_ANSWER_BYTES), type=Refusal).error
-    except (msgspec.MsgspecError, OSError):
-        return _no_worker(url)
-    if refused.code == 503:
+        return ask_explanation(
+            url, user_id, event_id, ShopperExplanation, token=token, retry_for_seconds=RETRY_FOR_SECONDS
+        )
+    except UnavailableError:
         return None
-    if said.code == "unauthorized":
-        return LookUpError(
-            f"the worker at {url} asks for its token: set CARTCAST_WORKER__WEB_TOKEN to that of the workers"
-        )
-    if said.code == "event_not_stored":
-        return LookUpError(
-            "this event is not among the user's last 32: correct --event, or have it explained from ClickHouse's rows "
-            "with --checkpoint DIR"
-        )
-    if said.code == "unknown_user":
-        return LookUpError(f"the worker at {url} has accepted no event of this user: correct USER, or send events")
-    return LookUpError(f"the worker at {url} does not explain it: {said.message}")
+    except WorkerRefusedError as refused:
+        raise LookUpError(_advice(url, refused)) from None
 
 
-def _no_worker(url: str) -> LookUpError:
-    return LookUpError(f"what answers at {url} is no worker of this version: correct --url")
-
-
-def _retry_seconds(refused: HTTPError) -> float:
-    try:
-        return min(float(refused.headers.get("Retry-After", "")), PATIENCE_SECONDS)
-    except ValueError:
-        return _DEFAULT_RETRY_SECONDS
+def _advice(url: str, refused: WorkerRefusedError) -> str:
+    if refused.retry_seconds is not None:
+        return f"the worker at {url} cannot explain it now ({refused.message}): try again later"
+    match refused.code:
+        case "unauthorized":
+            return f"the worker at {url} asks for its token: set CARTCAST_WORKER__WEB_TOKEN to that of the workers"
+        case "event_not_stored":
+            return (
+                "this event is not among the user's last 32: correct --event, or have it explained from ClickHouse's "
+                "rows with --checkpoint DIR"
+            )
+        case "unknown_user":
+            return f"the worker at {url} has accepted no event of this user: correct USER, or send events"
+    return str(refused)
 
 
 def items_of(settings: ClickHouseSettings, user_id: str) -> dict[str, str]:
     """Return the item ids of a shopper's latest events by event hash, as far as the table can say."""
     try:
         return _items(latest_scores(settings, user_id, limit=_ROWS_FOR_ITEMS).scores)
-    except SinkError:
+    except CartcastError:
         return {}
 
 
@@ -123,7 +79,7 @@ def explain_rows(
 ) -> Explained:
     """Explain from a shopper's rows in ClickHouse with a checkpoint, the one that ships if None.
 
-    Raises LookUpError, SinkError or CheckpointError.
+    Raises CartcastError.
     """
     latest = latest_scores(settings, user_id, until_event_id=event_id)
     where = f"database {settings.database} at {settings.url}"

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cartcast.errors import UsageError
 from model.formats import FORMATS
+from service.errors import UsageError
 
 
 def _known(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cartcast.errors import UsageError
+from service.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,11 @@ from typing import Annotated, Final
 import typer
 
 from cartcast.commands.shared.event_files import EventFiles, Rows
-from cartcast.errors import UsageError
 from cartcast.settings import load_settings
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
 from model.formats import FORMATS, BadRow
 from model.validate import parse_time_ms
-from service.errors import FormatError
+from service.errors import FormatError, UsageError
 
 _EVENTS_BETWEEN_REPORTS: Final = 1000
 _KEPT_BAD_ROWS: Final = 10
@@ -119,7 +118,7 @@ def history_source(
 
 
 def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | None) -> HistorySource:
-    from sinks.history import Period, StoredHistory  # noqa: PLC0415 - files need no ClickHouse client
+    from sinks.stored import Period, StoredHistory  # noqa: PLC0415 - files need no ClickHouse client
 
     since, until = since_ms or MIN_EVENT_TIME_MS, until_ms or MAX_EVENT_TIME_MS + 1
     if since >= until:

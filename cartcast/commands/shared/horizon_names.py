@@ -1,6 +1,6 @@
 """The value of `--horizons`, the same for every command that has the option."""
 
-from cartcast.errors import UsageError
+from service.errors import UsageError
 
 
 def horizon_names(text: str) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
 
 import msgspec
 
-from cartcast.errors import OutputError, UsageError
 from model.events import propensity_field
+from service.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from model.offline import ScoredEvents

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cartcast.errors import LocalStackError
 from cartcast.local.kafka_jars import KAFKA_VERSION, kafka_jars
 from cartcast.local.ports import free_port
+from service.errors import LocalStackError
 
 
 def silent(_: str) -> None: ...

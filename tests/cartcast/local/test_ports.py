@@ -3,9 +3,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from cartcast.errors import LocalStackError
 from cartcast.local import ports
 from cartcast.local.ports import LOOPBACK, claimed_port, free_port
+from service.errors import LocalStackError
 
 
 def test_a_port_that_nobody_wants_is_claimed_and_can_be_bound() -> None:

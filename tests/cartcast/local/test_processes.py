@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cartcast.errors import LocalStackError
 from cartcast.local.processes import Children, log_contains, wait_until_ready
+from service.errors import LocalStackError
 
 # Says its process id, then waits; SIGTERM is its death, unless it was told to be stubborn.
 WAITER = "import os, signal, sys; {prelude}; print('pid', os.getpid(), flush=True); signal.pause()"

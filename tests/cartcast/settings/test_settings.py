@@ -5,8 +5,8 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cartcast.errors import UsageError
 from cartcast.settings import CONFIG_FILE_VARIABLE, SECRETS_DIRECTORY_VARIABLE, Settings, given, load_settings
+from service.errors import UsageError
 from tests.certificates import Authority
 
 SECRET = "hunter2"  # noqa: S105 - nobody's

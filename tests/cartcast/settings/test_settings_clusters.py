@@ -2,8 +2,8 @@
 
 import pytest
 
-from cartcast.errors import UsageError
 from cartcast.settings import load_settings
+from service.errors import UsageError
 
 
 def test_more_copies_in_sync_than_there_are_is_refused():

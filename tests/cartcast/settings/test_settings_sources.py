@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cartcast.__main__ import app
-from cartcast.errors import UsageError
 from cartcast.reference import settings_page
 from cartcast.settings import Settings, load, load_settings
 from cartcast.settings.fields import setting_fields
 from cartcast.settings.view import MASK, as_tree, shown_settings
+from service.errors import UsageError
 
 SECRET = "hunter2"  # noqa: S105 - nobody's
 

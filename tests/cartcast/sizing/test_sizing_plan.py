@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartcast.errors import UsageError
 from cartcast.sizing.coefficients import load_coefficients
 from cartcast.sizing.demand import Demand
 from cartcast.sizing.line import Line, size
 from cartcast.sizing.plan import plan
+from service.errors import UsageError
 
 MEASURED = load_coefficients()
 A_SHARE = {"worker_memory", "restore"}

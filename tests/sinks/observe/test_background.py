@@ -4,8 +4,8 @@ from threading import Event
 
 import pytest
 
-from sinks.errors import SinkError
-from sinks.observe.background import Companions
+from service.errors import RefusedError
+from sinks.observe.background import Background
 
 
 def until_told(stop):
@@ -20,7 +20,7 @@ def test_they_run_during_the_block_and_end_with_it():
         stop.wait()
         ended.set()
 
-    with Companions({"one": run, "two": until_told})(Event()):
+    with Background({"one": run, "two": until_told})(Event()):
         assert begun.wait(10)
         assert not ended.is_set()
     assert ended.is_set()
@@ -28,17 +28,17 @@ def test_they_run_during_the_block_and_end_with_it():
 
 def test_the_failure_of_one_ends_all_and_is_raised():
     def fail(_stop):
-        raise SinkError("the table is missing")
+        raise RefusedError("the table is missing")
 
     stop = Event()
-    with pytest.raises(SinkError, match="the table is missing"), Companions({"bad": fail, "good": until_told})(stop):
+    with pytest.raises(RefusedError, match="the table is missing"), Background({"bad": fail, "good": until_told})(stop):
         assert stop.wait(10)
 
 
 def test_the_blocks_own_failure_is_the_one_that_is_raised():
     def fail_at_the_end(stop):
         stop.wait()
-        raise SinkError("later")
+        raise RefusedError("later")
 
-    with pytest.raises(SinkError, match="first"), Companions({"bad": fail_at_the_end})(Event()):
-        raise SinkError("first")
+    with pytest.raises(RefusedError, match="first"), Background({"bad": fail_at_the_end})(Event()):
+        raise RefusedError("first")

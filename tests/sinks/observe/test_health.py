@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from service.errors import RefusedError, UnavailableError
 from service.health import OK
-from sinks.errors import SinkError, UnavailableError
-from sinks.observe.health import Health
-from sinks.probe import NOT_ASKED, STALE_SECONDS, Probe
-from sinks.pulse import Pulse
+from service.liveness import Liveness
+from service.probe import NOT_ASKED, STALE_SECONDS, Probe
+from sinks.observe.health import sink_health
 
 STALLED_SECONDS = 60
 
@@ -32,43 +32,47 @@ def clock():
 
 
 def health(clock, *, in_group=True, clickhouse=OK, kafka=OK):
-    part = SimpleNamespace(pulse=Pulse(clock), in_group=in_group)
+    part = SimpleNamespace(liveness=Liveness(clock))
+    part.liveness.rebalanced(assigned=in_group)
     outside = {"kafka": answering(kafka), "clickhouse": answering(clickhouse)}
-    return part.pulse, Health({"scores": part}, outside, stalled_seconds=STALLED_SECONDS)
+    return part.liveness, sink_health({"scores": part}, outside, stalled_seconds=STALLED_SECONDS)
 
 
 def test_a_sink_that_turns_and_has_nothing_to_do_is_alive(clock):
-    pulse, judged = health(clock)
-    pulse.turned(records_wait=False)
+    liveness, judged = health(clock)
+    liveness.turned()
     clock.now += STALLED_SECONDS
     assert judged.live().as_dict() == {"status": "ok", "checks": {"scores": "ok"}}
 
 
 @pytest.mark.parametrize("records_wait", [False, True])
 def test_a_loop_that_stands_still_while_all_outside_answers_is_not_alive(clock, records_wait):
-    pulse, judged = health(clock)
-    pulse.turned(records_wait=records_wait)
+    liveness, judged = health(clock)
+    liveness.turned()
+    liveness.taken(0, int(records_wait))
     clock.now += STALLED_SECONDS + 1
     assert judged.live().checks == {"scores": "its loop has not turned for 61 seconds"}
 
 
 @pytest.mark.parametrize("records_wait", [False, True])
 def test_a_loop_that_stands_still_in_a_call_to_a_kafka_that_hangs_is_alive(clock, records_wait):
-    pulse, judged = health(clock, kafka="has not answered for 31 seconds")
-    pulse.turned(records_wait=records_wait)
+    liveness, judged = health(clock, kafka="has not answered for 31 seconds")
+    liveness.turned()
+    liveness.taken(0, int(records_wait))
     clock.now += STALLED_SECONDS + 1
     assert judged.live().ok
 
 
 @pytest.mark.parametrize(("clickhouse", "kafka", "alive"), [(OK, OK, False), ("away", OK, True), (OK, "away", True)])
 def test_commits_that_do_not_advance_are_an_end_only_if_nothing_outside_explains_it(clock, clickhouse, kafka, alive):
-    pulse, judged = health(clock, clickhouse=clickhouse, kafka=kafka)
-    pulse.turned(records_wait=True)
+    liveness, judged = health(clock, clickhouse=clickhouse, kafka=kafka)
+    liveness.turned()
+    liveness.taken(0, 1)
     clock.now += STALLED_SECONDS + 1
-    pulse.turned(records_wait=True)
-    verdict = judged.live()
-    assert verdict.ok is alive
-    assert alive or "nothing was committed for 61 seconds" in verdict.checks["scores"]
+    liveness.turned()
+    report = judged.live()
+    assert report.ok is alive
+    assert alive or "nothing was committed for 61 seconds" in report.checks["scores"]
 
 
 def test_ready_is_in_the_group_with_everything_answering(clock):
@@ -80,9 +84,9 @@ def test_ready_is_in_the_group_with_everything_answering(clock):
 
 def test_the_check_that_fails_is_named(clock):
     assert health(clock, in_group=False)[1].ready().checks["scores"] == "not in its consumer group"
-    verdict = health(clock, clickhouse="does not answer")[1].ready()
-    assert verdict.as_dict()["status"] == "failing"
-    assert [name for name, result in verdict.checks.items() if result != OK] == ["clickhouse"]
+    report = health(clock, clickhouse="does not answer")[1].ready()
+    assert report.as_dict()["status"] == "failing"
+    assert [name for name, result in report.checks.items() if result != OK] == ["clickhouse"]
 
 
 def asked(probe):
@@ -110,7 +114,7 @@ def test_a_probe_tells_what_happened_without_an_address():
     assert Probe(lambda: None).answer() == NOT_ASKED
     assert asked(Probe(lambda: None)) == OK
     assert asked(Probe(failing(UnavailableError("ClickHouse at http://secret")))) == "does not answer"
-    assert "secret" not in asked(Probe(failing(SinkError("ClickHouse at http://secret refuses user x"))))
+    assert "secret" not in asked(Probe(failing(RefusedError("ClickHouse at http://secret refuses user x"))))
 
 
 def test_an_answer_that_is_old_is_none(clock):

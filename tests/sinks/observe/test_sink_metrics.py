@@ -5,18 +5,19 @@ from types import SimpleNamespace
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.liveness import Liveness
+from service.metrics import Declaration
 from sinks.observe import metrics
 from sinks.observe.lag import PartitionLag
-from sinks.observe.metrics import COUNTERS, DECLARED, HISTOGRAMS, Declared, sink_metrics
+from sinks.observe.metrics import COUNTERS, DECLARED, HISTOGRAMS, sink_metrics
 from sinks.observe.progress import Counts
 from sinks.observe.samples import Calibration, Disk, Drift
-from sinks.pulse import Pulse
 
 
 def part(*, stored=0, waiting=False, clock=lambda: 0.0):
     counts = Counts()
     counts.stored = stored
-    return SimpleNamespace(counts=counts, waiting=waiting, pulse=Pulse(clock))
+    return SimpleNamespace(counts=counts, waiting=waiting, liveness=Liveness(clock))
 
 
 def samples(registry):
@@ -56,7 +57,7 @@ def test_a_block_is_counted_with_its_rows_and_the_time_of_its_insert():
 def test_the_age_of_a_commit_is_that_of_now():
     now = [100.0]
     scores = part(clock=lambda: now[0])
-    scores.pulse.turned(records_wait=True)
+    scores.liveness.taken(0, 1)
     now[0] += 7
     assert samples(sink_metrics({"scores": scores}))["cartcast_sink_commit_age_seconds", "scores"] == 7
 
@@ -80,7 +81,7 @@ def test_what_clickhouse_knows_is_shown_and_vanishes_with_the_sample():
 
 def test_every_count_is_a_metric_and_every_metric_is_served():
     assert set(Counts().__dict__) == COUNTERS.keys() | HISTOGRAMS.keys()
-    declared = {(each.name, kind) for each, kind in DECLARED}
+    declared = {(each.name, each.kind) for each in DECLARED}
     families = sink_metrics({"scores": part()}).collect()
     assert declared == {(each.name, each.type) for each in families if each.name.startswith("cartcast_")}
-    assert {each for each in vars(metrics).values() if isinstance(each, Declared)} <= {each for each, _ in DECLARED}
+    assert {each for each in vars(metrics).values() if isinstance(each, Declaration)} <= set(DECLARED)

@@ -10,7 +10,7 @@ from yarl import URL
 from model.checkpoint import Checkpoint
 from model.inference import InferenceWorker
 from streams.app import create_app
-from streams.lookups.listener import listen
+from streams.lookups.listener import open_listener
 from streams.settings import StreamSettings, WorkerSettings
 from streams.transport import BatchApp
 from tests.streams.fetches import TOPICS
@@ -47,7 +47,7 @@ async def serving(inference: InferenceWorker, checkpoint: Checkpoint) -> AsyncIt
             source_identity=IDENTITY,
             worker=WorkerSettings(web_token=token),
         )
-        listener = listen(settings.worker)
+        listener = open_listener(settings.worker)
         app = create_app(
             settings, publisher=MemoryPublisher(), inference=inference, checkpoint=model, listener=listener
         )

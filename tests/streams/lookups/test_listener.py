@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from streams.errors import StreamError
-from streams.lookups.listener import advertised_url, listen
+from service.errors import ListenError
+from streams.lookups.listener import advertised_url, open_listener
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -16,49 +16,49 @@ def taken():
 
 
 def test_a_worker_without_look_ups_takes_no_port():
-    assert listen(WorkerSettings(web_port=0)) is None
+    assert open_listener(WorkerSettings(web_port=0)) is None
 
 
 def test_workers_of_one_machine_take_ports_beside_each_other():
-    with listen(WorkerSettings()) as one, listen(WorkerSettings()) as two:
+    with open_listener(WorkerSettings()) as one, open_listener(WorkerSettings()) as two:
         ports = [listener.getsockname()[1] for listener in (one, two)]
         assert DEFAULT_WEB_PORT <= ports[0] < ports[1]
         assert one.getsockname()[0] == "127.0.0.1"
 
 
 def test_a_port_that_was_asked_for_is_taken_or_refused_in_one_line(taken):
-    with pytest.raises(StreamError) as refusal:
-        listen(WorkerSettings(web_port=taken))
+    with pytest.raises(ListenError) as refusal:
+        open_listener(WorkerSettings(web_port=taken))
     assert str(refusal.value) == (
-        f"port {taken} of 127.0.0.1 is in use: set CARTCAST_WORKER__WEB_PORT to another, or to 0 for no look-up API"
+        f"port {taken} of 127.0.0.1 is in use: set CARTCAST_WORKER__WEB_PORT to another, or to 0 for none"
     )
-    with listen(WorkerSettings(web_port=_free())) as listener:
+    with open_listener(WorkerSettings(web_port=_free())) as listener:
         assert listener.getsockname()[1] != taken
 
 
 def test_when_all_ports_are_taken_the_line_names_them(monkeypatch, taken):
     monkeypatch.setattr("streams.lookups.listener.DEFAULT_WEB_PORT", taken)
     monkeypatch.setattr("streams.lookups.listener._PORTS_TRIED", 1)
-    with pytest.raises(StreamError, match=f"every port from {taken} to {taken} of 127.0.0.1 is in use"):
-        listen(WorkerSettings())
+    with pytest.raises(ListenError, match=f"every port from {taken} to {taken} of 127.0.0.1 is in use"):
+        open_listener(WorkerSettings())
 
 
 @pytest.mark.parametrize("address", ["no.such.host.invalid", "192.0.2.1", "an address", "."])
 def test_an_address_that_is_not_this_machines_is_one_line(address):
-    with pytest.raises(StreamError, match="CARTCAST_WORKER__WEB") as refusal:
-        listen(WorkerSettings(web_bind=address))
+    with pytest.raises(ListenError, match="CARTCAST_WORKER__WEB") as refusal:
+        open_listener(WorkerSettings(web_bind=address))
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("address", [EVERYWHERE, "::"])
 def test_an_address_that_lets_other_machines_in_needs_a_token(address):
-    with pytest.raises(StreamError) as refusal:
-        listen(WorkerSettings(web_bind=address))
+    with pytest.raises(ListenError) as refusal:
+        open_listener(WorkerSettings(web_bind=address))
     assert str(refusal.value) == (
         f"worker.web_bind {address} lets other machines in, and worker.web_token is not set: "
         "set CARTCAST_WORKER__WEB_TOKEN, or CARTCAST_WORKER__WEB_BIND to 127.0.0.1"
     )
-    with listen(WorkerSettings(web_bind=EVERYWHERE, web_token="t")) as listener:  # noqa: S106 - of this test alone
+    with open_listener(WorkerSettings(web_bind=EVERYWHERE, web_token="t")) as listener:  # noqa: S106 - of this test alone
         assert listener.getsockname()[0] == EVERYWHERE
 
 
@@ -74,7 +74,7 @@ def test_an_address_that_lets_other_machines_in_needs_a_token(address):
 )
 def test_others_are_told_an_address_that_reaches_the_worker(settings, host):
     worker = WorkerSettings(**settings)
-    with listen(worker) as listener:
+    with open_listener(worker) as listener:
         assert str(advertised_url(worker, listener)) == f"http://{host.lower()}:{listener.getsockname()[1]}"
 
 

@@ -70,7 +70,7 @@ async def test_a_forwarded_look_up_carries_the_token(serve, checkpoint):
 
 async def test_health_pages_name_what_fails(serve):
     worker = await serve(restored=False)
-    worker.app.pulse.turned()
+    worker.app.liveness.turned()
     assert await worker.get("/livez") == (
         200,
         {"status": "ok", "checks": {"loop": "ok", "commits": "ok"}, "retry": None},

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from streams.errors import StreamError
+from service.errors import RefusedError
 from streams.fetch import Fetch
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
@@ -139,5 +139,5 @@ def test_an_endpoint_without_the_library_is_one_line(monkeypatch):
         raise ImportError
 
     monkeypatch.setattr(FetchSpans, "__init__", missing)
-    with pytest.raises(StreamError, match=r"install cartcast\[trace\], or unset CARTCAST_TRACE__ENDPOINT"):
+    with pytest.raises(RefusedError, match=r"install cartcast\[trace\], or unset CARTCAST_TRACE__ENDPOINT"):
         open_spans(TraceSettings(endpoint="http://collector:4318/v1/traces"))

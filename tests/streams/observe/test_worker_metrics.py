@@ -7,12 +7,11 @@ import pytest
 import torch
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import Distribution
-from streams.observe.counts import Counts
+from service.metrics import Histogram, exposition
+from streams.observe.counts import STAGES, Counts, Timings
 from streams.observe.device_use import CpuUse, CudaUse, Use
-from streams.observe.metrics import COUNTERS, DECLARED, Readings, exposition, worker_metrics
+from streams.observe.metrics import COUNTERS, DECLARED, Readings, worker_metrics
 from streams.observe.restore import Restore
-from streams.observe.timings import STAGES, Timings
 from tests.streams.fetches import START_MS, Acks, event, fetch, put
 
 
@@ -48,12 +47,12 @@ def test_every_metric_is_declared_and_served_with_its_type_and_labels():
     page, _ = exposition(worker_metrics(counts, model="m", readings=readings))
     served = {each.name: each for each in text_string_to_metric_families(page.decode())}
     ours = {name: family for name, family in served.items() if name.startswith("cartcast_")}
-    kinds = {declared.name + ("_info" if kind == "info" else ""): kind for declared, kind in DECLARED}
-    assert ours.keys() == kinds.keys()
-    for declared, kind in DECLARED:
-        family = ours[declared.name + ("_info" if kind == "info" else "")]
-        assert family.type == ("gauge" if kind == "info" else kind), declared.name
-        assert family.documentation == declared.text
+    names = {declared.name + ("_info" if declared.kind == "info" else ""): declared for declared in DECLARED}
+    assert ours.keys() == names.keys()
+    for name, declared in names.items():
+        family = ours[name]
+        assert family.type == ("gauge" if declared.kind == "info" else declared.kind), name
+        assert family.documentation == declared.help
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         assert labels == set(declared.labels), declared.name
 
@@ -71,7 +70,7 @@ def test_a_scrape_reads_the_readings():
         shoppers=lambda: [5, 6],
         ready=lambda: True,
     )
-    readings.pulse.committed({0: 5}, counts=True)
+    readings.liveness.committed({0: 5}, counts=True)
     found = samples(worker_metrics(Counts(), model="m", readings=readings))
     assert found["cartcast_worker_consumer_lag", "3", "shop.events"] == 12
     assert found["cartcast_worker_restore_records_total",] == 7
@@ -118,7 +117,7 @@ async def test_the_delay_counts_from_kafkas_time_of_the_event(lane, pipeline):
 
 @pytest.mark.parametrize("values", [[], [0.5], [1, 1, 2, 5, 10, 11, math.pi]])
 def test_many_values_are_added_as_one_by_one(values):
-    one_by_one, at_once = Distribution((1, 5, 10)), Distribution((1, 5, 10))
+    one_by_one, at_once = Histogram((1, 5, 10)), Histogram((1, 5, 10))
     for value in values:
         one_by_one.add(value)
     at_once.add_all(np.array(values, float))

@@ -10,7 +10,7 @@ import pytest
 
 from cartcast.commands.shared import explanation_source
 from cartcast.commands.shared.explanation_source import ask_worker
-from cartcast.errors import LookUpError
+from service.errors import LookUpError
 
 ANSWER = {
     "user_id": "u", "model": "m", "event": {"event_time": 1, "type": "view", "event_hash": "0" * 16},
@@ -73,7 +73,7 @@ def test_a_worker_that_asks_for_patience_is_asked_again(server):
 
 
 def test_patience_ends(server, monkeypatch):
-    monkeypatch.setattr(explanation_source, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(explanation_source, "RETRY_FOR_SECONDS", 0.05)
     server.script = [(503, refusal("moving"))]
     with pytest.raises(LookUpError, match="try again later"):
         ask_worker(server.url, "u", None)
@@ -87,7 +87,7 @@ def test_patience_ends(server, monkeypatch):
         (404, refusal("event_not_stored"), "last 32.*--checkpoint"),
         (414, refusal("too_long"), "why it is so"),
         (500, refusal("internal"), "why it is so"),
-        (404, b"<html>", "no worker of this version: correct --url"),
+        (404, b"<html>", "no worker of this version: correct the address"),
         (503, b"", "no worker of this version"),
         (200, b"<html>", "no worker of this version"),
         (200, {"user_id": "u"}, "no worker of this version"),

@@ -1,9 +1,8 @@
 import pytest
 
 from cartcast.commands.shared.history_source import history_source, moment_ms
-from cartcast.errors import UsageError
 from model.events import Event
-from service.errors import FormatError
+from service.errors import FormatError, UsageError
 
 NOTHING = {
     "events": None, "format_name": None, "from_clickhouse": False, "since_ms": None, "until_ms": None, "strict": False,

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cartcast.commands.shared.score_file import check_score_file, score_file
-from cartcast.errors import OutputError, UsageError
 from model.heads import HeadNames
 from model.offline import ScoredEvents
+from service.errors import OutputError, UsageError
 
 HORIZONS = ("session", "30m", "7d")
 COLUMNS = ["row", "user_id", "event_id", "event_time", "propensity_session", "propensity_30m", "propensity_7d"]

@@ -1,5 +1,6 @@
 import threading
 
+from service.errors import UnavailableError
 from service.probe import Probe
 
 
@@ -10,10 +11,11 @@ class Answers:
         self.asked, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
         self.answer = True
 
-    def __call__(self) -> bool:
+    def __call__(self) -> None:
         self.asked.release()
         assert self.go_on.acquire(timeout=20)
-        return self.answer
+        if not self.answer:
+            raise UnavailableError("away")
 
     def next(self, answer: bool) -> None:
         """Answer the question that is being asked, and return when the next one is."""
@@ -39,7 +41,7 @@ def test_a_probe_knows_the_last_answer_and_since_when():
     answers.next(False)
     assert (probe.answers, probe.answered_since(0.0)) == (False, False)
     answers.next(True)
-    now = 131.0  # the next question hangs
+    now = 141.0  # the next question hangs
     assert not probe.answers
     probe.stop()
     answers.go_on.release()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.certificates import check_certificate, expiries
 from service.errors import CertificateError
+from service.tls import check_certificate, expiries
 from tests.certificates import Authority
 
 CA, OWN = "kafka.ssl_ca_location", "kafka.ssl_certificate_location"

@@ -1,0 +1,144 @@
+"""Running one sink: from settings to a process that stores scores and dead letters until it is told to stop."""
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Final
+
+from service.clickhouse_settings import ClickHouseSettings
+from service.http import Endpoint, OperationalPages, serving
+from service.kafka import TopicIdentity
+from service.kafka_settings import Topics
+from service.probe import Probe
+from sinks.consumer import Sink
+from sinks.dead_letters import KafkaDeadLetters
+from sinks.kafka import open_consumer
+from sinks.letters import LIMITS, DeadLettersTable, Unstorable, letters_of
+from sinks.letters import TABLE as LETTERS_TABLE
+from sinks.observe.background import Background, Run
+from sinks.observe.health import AskClickHouse, AskKafka, sink_health
+from sinks.observe.lag import LagSampler
+from sinks.observe.lag_table import LagRecorder
+from sinks.observe.metrics import sink_metrics
+from sinks.observe.samples import Sampler
+from sinks.partition import BlockLimits
+from sinks.settings import SinkSettings
+from sinks.table import TABLE, ClickHouseTable
+
+SCORES: Final = "scores"
+LETTERS: Final = "dead letters"
+"""What the two parts are called in the log and in metrics."""
+
+_GARBAGE_THRESHOLD: Final = 200_000
+"""New containers before Python looks for cycles: a block's records are many and in none, and each look costs as much
+as reading their headers does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What a sink is connected to."""
+
+    client_config: Mapping[str, Any]
+    topics: Topics
+    clickhouse: ClickHouseSettings
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Consumer groups by the topic that they read; Faust names the workers' after its application."""
+        prefix = self.topics.prefix
+        return {
+            self.topics.events: prefix,
+            self.topics.scores: f"{prefix}-sink",
+            self.topics.dead_letters: f"{prefix}-sink-dead-letters",
+        }
+
+
+def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> dict[str, int]:
+    """Store until `stop` is set; return how many scores were stored, skipped as repeats, and dead letters.
+
+    Raises CartcastError if waiting will not help.
+    """
+    gc.set_threshold(_GARBAGE_THRESHOLD)
+    letters = _letters_sink(connections, settings)
+    probes, lag, samples = _probes(connections, settings), _lag(connections, settings), _samples(connections, settings)
+    background: dict[str, Run] = {f"{name} probe": probe.run for name, probe in probes.items()}
+    background[LETTERS] = letters.run
+    if lag is not None:
+        background["consumer lag"] = lag.run
+    if samples is not None:
+        background["samples"] = samples.run
+    scores = _scores_sink(connections, settings, Background(background))
+    parts = {SCORES: scores, LETTERS: letters}
+    pages = OperationalPages(
+        sink_metrics(parts, lambda: () if lag is None else lag.latest, samples),
+        sink_health(parts, probes, stalled_seconds=settings.stalled_seconds),
+        settings.metrics_token.get_secret_value(),
+    )
+    with serving(pages, endpoint(settings)):
+        scores.run(stop)
+    return scores.counts.as_dict()
+
+
+def endpoint(settings: SinkSettings) -> Endpoint:
+    """Return where the pages are served."""
+    return Endpoint(
+        settings.metrics_bind,
+        settings.metrics_port,
+        settings.metrics_token.get_secret_value(),
+        bind_setting="sink.metrics_bind",
+        port_setting="sink.metrics_port",
+        token_setting="sink.metrics_token",  # noqa: S106 - the name of the setting
+    )
+
+
+def _scores_sink(connections: Connections, settings: SinkSettings, background: Background) -> Sink:
+    client_config, topics = connections.client_config, connections.topics
+    return Sink(
+        open_consumer(client_config, connections.groups[topics.scores], settings),
+        topics.scores,
+        ClickHouseTable(connections.clickhouse),
+        KafkaDeadLetters(client_config, scores_topic=topics.scores, topic=topics.dead_letters),
+        topic_id=TopicIdentity(client_config, topics.scores),
+        limits=BlockLimits(settings.block_rows, settings.block_seconds),
+        beside=background,
+    )
+
+
+def _letters_sink(connections: Connections, settings: SinkSettings) -> Sink:
+    client_config, topic = connections.client_config, connections.topics.dead_letters
+    return Sink(
+        open_consumer(client_config, connections.groups[topic], settings),
+        topic,
+        DeadLettersTable(connections.clickhouse),
+        Unstorable(),
+        topic_id=TopicIdentity(client_config, topic),
+        limits=LIMITS,
+        read=letters_of,
+    )
+
+
+def _lag(connections: Connections, settings: SinkSettings) -> LagRecorder | None:
+    """Return what samples consumer lag; None if the settings turn it off."""
+    if not settings.lag_seconds:
+        return None
+    topics_by_group = {group: topic for topic, group in connections.groups.items()}
+    sampler = LagSampler(connections.client_config, topics_by_group)
+    return LagRecorder(sampler, connections.clickhouse, seconds=settings.lag_seconds)
+
+
+def _samples(connections: Connections, settings: SinkSettings) -> Sampler | None:
+    """Return what asks ClickHouse for what only metrics show; None if nobody sees them, or the settings turn it off."""
+    if not (settings.metrics_port and settings.sample_seconds):
+        return None
+    return Sampler(connections.clickhouse, seconds=settings.sample_seconds)
+
+
+def _probes(connections: Connections, settings: SinkSettings) -> dict[str, Probe]:
+    """Return what the health pages know of the servers; nothing if they are not served."""
+    if not settings.metrics_port:
+        return {}
+    return {
+        "kafka": Probe(AskKafka(connections.client_config)),
+        "clickhouse": Probe(AskClickHouse(connections.clickhouse, (TABLE, LETTERS_TABLE))),
+    }
