@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
-ROOMS = ["cartcast", "dashboard", "model", "sinks", "streams"]
+ROOMS = ["cartcast", "dashboard", "model", "service", "sinks", "streams"]
 
 
 def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:

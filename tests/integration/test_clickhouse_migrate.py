@@ -8,7 +8,7 @@ import pytest
 
 from cartcast.local.ports import free_port
 from service.clickhouse_settings import ClickHouseSettings
-from service.errors import RefusedError
+from service.errors import CartcastError, RefusedError, UnavailableError
 from sinks.schema.migrate import Migration, migrate, shipped_migrations
 
 pytestmark = pytest.mark.integration
@@ -53,7 +53,7 @@ def test_a_database_that_a_newer_cartcast_migrated_is_left_alone(settings):
 
 def test_a_statement_that_fails_is_one_line_and_is_tried_again_next_time(settings):
     good, bad = Migration(1, "0001_a", "SELECT 1"), Migration(2, "0002_b", "SELECT throwIf(1)")
-    with pytest.raises(RefusedError) as failure:
+    with pytest.raises(UnavailableError) as failure:
         migrate(settings, migrations=[good, bad])
     assert "\n" not in str(failure.value)
     assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in str(failure.value)
@@ -66,7 +66,7 @@ def test_two_at_once_do_no_harm(settings):
     def run():
         try:
             migrate(settings)
-        except RefusedError as failure:
+        except CartcastError as failure:
             failures.append(failure)
 
     both = [threading.Thread(target=run) for _ in range(2)]
@@ -98,13 +98,13 @@ def test_the_command_prints_what_it_did(settings):
 def test_a_server_that_does_not_answer_is_one_line_after_a_short_wait():
     waits = []
     settings = ClickHouseSettings(url=f"http://127.0.0.1:{free_port(0)}")
-    with pytest.raises(RefusedError) as failure:
-        migrate(settings, patience_seconds=1.0, sleep=waits.append)
+    with pytest.raises(UnavailableError) as failure:
+        migrate(settings, wait_seconds=1.0, sleep=waits.append)
     assert str(failure.value) == (
         f"ClickHouse at {settings.url} does not answer (Connection refused): "
         "start it (`cartcast up`), or correct CARTCAST_CLICKHOUSE__URL"
     )
-    assert waits == [0.2, 0.4, 0.8]
+    assert waits == [0.25, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:8123", ""])

@@ -1,6 +1,6 @@
--- Labels as model/labels.py defines them, of the hours that list_stale_outcomes has listed. The rows of those hours, for
--- sessions of the three hours after them, and the purchases of the hours that their horizons reach; of shoppers who
--- were there in four hours in a row, and whose session may therefore go on, every later row as well.
+-- Labels as model/training/labels.py defines them, of the hours that list_stale_outcomes has listed. The rows of those
+-- hours, for sessions of the three hours after them, and the purchases of the hours that their horizons reach; of
+-- shoppers who were there in four hours in a row, and whose session may therefore go on, every later row as well.
 CREATE MATERIALIZED VIEW IF NOT EXISTS make_outcomes
 REFRESH EVERY 10 SECOND DEPENDS ON list_stale_outcomes APPEND TO outcome_hours
 AS
