@@ -1,4 +1,4 @@
-"""The pages and what stands around them: navigation, and what a reader is told when something is missing."""
+"""The pages and what stands around them: navigation, and what a reader sees when something is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.bar import Asked
 from dashboard.cards import STYLE, escaped
-from dashboard.missing import said_in_words
+from dashboard.missing import explained
 from dashboard.pages import model, overview, pipeline, shoppers
 
 ICON: Final = Path(__file__).with_name("entry") / "icon.svg"
@@ -36,12 +36,12 @@ def show() -> None:
 
 
 def framed(page: Callable[[], None]) -> None:
-    """Show a page; what it lacks is said in its place.
+    """Show a page, or in its place an explanation of what is missing.
 
     The page is called from here and not by Streamlit's `Page.run`, so that its filters keep their values on the next.
     """
     asked = Asked()
-    with said_in_words():
+    with explained():
         page()
     if refused := asked.refused():
         names = ", ".join(escaped(name[:40]) for name in refused[:5])

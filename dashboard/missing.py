@@ -23,7 +23,7 @@ cartcast replay history.jsonl --format cartcast
 
 
 @contextmanager
-def said_in_words() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Show what a page lacks in its place, and the page by itself once it is there."""
     try:
         yield

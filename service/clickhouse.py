@@ -131,7 +131,7 @@ def _meaning(failure: ClickHouseError, settings: ClickHouseSettings, column_type
 
 
 def _meaning_without_a_code(failure: ClickHouseError, settings: ClickHouseSettings) -> CartcastError:
-    """Say why there was no answer of ClickHouse's own."""
+    """Return the meaning of a failure that is no answer of ClickHouse."""
     where = f"ClickHouse at {settings.url}"
     if (words := _what_tls_says(failure, settings)) is not None:
         return RefusedError(f"{where} {words}")

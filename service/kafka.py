@@ -122,7 +122,7 @@ class Administrator(AdminClient):
 def open_admin(client_config: Mapping[str, Any]) -> Administrator:
     """Return a client; raises RefusedError if it refuses its settings."""
     if str(client_config.get("security.protocol", "")).endswith("SSL"):
-        ssl_context(client_config)  # says better than librdkafka what is wrong with a file
+        ssl_context(client_config)  # explains what is wrong with a file better than librdkafka does
     with settings_accepted():
         return Administrator(client_config)
 

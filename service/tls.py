@@ -87,29 +87,29 @@ def _element(data: bytes) -> tuple[int, bytes, bytes]:
 _EXPIRED, _NOT_YET_VALID, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
 """Of OpenSSL's X509_V_ERR_*; most of the others mean that no known authority has signed."""
 NO_TLS: Final = "does not speak TLS there: correct the port, or leave TLS out"
-_SAID: Final = (
+_MEANINGS: Final = (
     (
         ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE"),
         "asks for a client's certificate: set {variables}SSL_CERTIFICATE_LOCATION",
     ),
-    (("ALERT",), "refuses the client's certificate ({said}): correct {variables}SSL_CERTIFICATE_LOCATION"),
+    (("ALERT",), "refuses the client's certificate ({reason}): correct {variables}SSL_CERTIFICATE_LOCATION"),
     (("WRONG_VERSION", "RECORD_LAYER"), NO_TLS),
     (
         ("PEM", "ENCRYPTED", "DECRYPT", "KEY"),
         (
-            "cannot be asked: the client's certificate does not open with its key ({said}): correct "
+            "cannot be asked: the client's certificate does not open with its key ({reason}): correct "
             "{variables}SSL_CERTIFICATE_LOCATION, {variables}SSL_KEY_LOCATION and {variables}SSL_KEY_PASSWORD"
         ),
     ),
-    (("",), "fails in TLS ({said}): correct the {variables}SSL_ settings"),
+    (("",), "fails in TLS ({reason}): correct the {variables}SSL_ settings"),
 )
-"""What OpenSSL says, and what it means; the first that fits."""
+"""Parts of OpenSSL's reasons, and what they mean; the first that fits counts."""
 
 
 def tls_failure(failure: BaseException, variables: str) -> str | None:
     """Return what is wrong with TLS, to go on behind the server's name; None if something else failed.
 
-    That a server only hung up says nothing: ask it with `why_tls_fails`.
+    A server that only hung up has given no reason: ask it with `why_tls_fails`.
 
     `variables` is what the names of this server's settings begin with, such as `CARTCAST_KAFKA__`.
     """
@@ -119,8 +119,8 @@ def tls_failure(failure: BaseException, variables: str) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _not_trusted(error, variables)
     reason = (error.reason or str(error.args[-1] if error.args else error)).upper().replace(" ", "_")
-    words = next(words for signs, words in _SAID if any(sign in reason for sign in signs))
-    return words.format(variables=variables, said=reason.replace("_", " ").lower().partition(" ( ssl.c")[0])
+    words = next(words for signs, words in _MEANINGS if any(sign in reason for sign in signs))
+    return words.format(variables=variables, reason=reason.replace("_", " ").lower().partition(" ( ssl.c")[0])
 
 
 def _not_trusted(error: ssl.SSLCertVerificationError, variables: str) -> str:

@@ -99,7 +99,7 @@ def make_block(first: int, records: Sequence[Record], stored: Mapping[Source, in
             rejected.append(Rejected(record, NO_OBJECT))
             continue
         rows.append(record)
-        if _says(value, source, offset):
+        if _agrees(value, source, offset):
             highest.pop(source, None)  # the most recently raised is the last
             highest[source] = offset
     raised = {(topic.decode(), int(partition)): last for (topic, partition), last in highest.items()}
@@ -115,13 +115,13 @@ def _before_first(source: tuple[bytes | None, bytes | None]) -> int:
     return -1
 
 
-def _says(value: bytes, source: tuple[bytes, bytes], offset: int) -> bool:
-    """Whether these are the value's coordinates too."""
+def _agrees(value: bytes, source: tuple[bytes, bytes], offset: int) -> bool:
+    """Whether the value names the same coordinates as the headers."""
     try:
-        said = _decode_coordinates(value)
+        decoded = _decode_coordinates(value)
     except ValueError:  # a DecodeError is one, and a UnicodeDecodeError
         return False
-    return (said.source_topic.encode(), b"%d" % said.source_partition, said.source_offset) == (*source, offset)
+    return (decoded.source_topic.encode(), b"%d" % decoded.source_partition, decoded.source_offset) == (*source, offset)
 
 
 def _is_repeat(offset: int) -> int:
@@ -161,7 +161,7 @@ def _halves(rows: list[Record]) -> Iterator[list[Record]]:
 
 
 def _refusal(table: ScoresTable, rows: list[Record], token: str, *, tried_before: bool) -> RowsRefusedError | None:
-    """Insert `rows`; a refusal is believed when it is said twice, for a body cut off on its way looks like bad rows."""
+    """Insert `rows`; a refusal counts once repeated: a body that was cut off looks like bad rows."""
     for _ in range(2):
         try:
             _insert(table, rows, token, tried_before=tried_before)

@@ -58,16 +58,16 @@ def read_bookmark(offset: int | None, metadata: str | None, topic_id: str) -> Bo
     One for an earlier topic of this name means nothing; of one by another program only the offset counts.
     """
     try:
-        said = _decode(metadata or "")
+        decoded = _decode(metadata or "")
     except msgspec.DecodeError:
         if metadata:
             log.warning("the committed metadata is not the sink's own", offset=offset)
         return Bookmark(offset, topic_id)
-    if said.topic_id != topic_id:
+    if decoded.topic_id != topic_id:
         log.warning("the topic is another one than at the last commit, starting at its beginning", offset=offset)
         return Bookmark(None, topic_id)
-    stored = {(topic, partition): last for topic, partition, last in said.stored}
-    return Bookmark(offset, topic_id, stored, said.block_last, said.halved)
+    stored = {(topic, partition): last for topic, partition, last in decoded.stored}
+    return Bookmark(offset, topic_id, stored, decoded.block_last, decoded.halved)
 
 
 def trimmed(stored: Mapping[Source, int]) -> dict[Source, int]:

@@ -77,7 +77,7 @@ class Sink:
 
     @property
     def waiting(self) -> bool:
-        """Whether the world is away, and the sink holds still until it comes back."""
+        """Whether Kafka or ClickHouse is away, and the sink waits until it is back."""
         return self._backoff.waiting
 
     def run(self, stop: Event) -> None:
@@ -85,7 +85,7 @@ class Sink:
         self._stop = stop
         try:
             if self._wait_for_topic_id() is not None:
-                self._look_at_table()
+                self._check_table()
                 with self._beside(stop):
                     self._consume()
         finally:
@@ -98,7 +98,7 @@ class Sink:
         while not self._stop.is_set():
             self._read(self._longest_wait())
             self.liveness.turned()  # before an insert that may take long, and after it
-            self._store_patiently()
+            self._store_or_back_off()
             self.liveness.turned()
             self._progress.report()
         self._drain()
@@ -114,12 +114,12 @@ class Sink:
                 log.warning("waiting", reason=str(failure), pause_seconds=backoff.failed())
         return None
 
-    def _look_at_table(self) -> None:
-        """Refuse at once what would be refused at the first block; a ClickHouse that is away may come back."""
+    def _check_table(self) -> None:
+        """Fail at once with what would fail at the first block; a ClickHouse that is away may come back."""
         try:
             self._table.check()
         except UnavailableError as failure:
-            log.warning("not there yet", reason=str(failure))
+            log.warning("ClickHouse is not available yet", reason=str(failure))
 
     def _read(self, timeout_seconds: float) -> None:
         since = self._clock()
@@ -153,16 +153,16 @@ class Sink:
         waits = [max(deadline - now, 0.0) for deadline in deadlines if deadline is not None]
         return min([self._limits.seconds, *waits])
 
-    def _store_patiently(self) -> None:
-        """Store what is due; if the world is away, hold still for a growing while and try the same again."""
+    def _store_or_back_off(self) -> None:
+        """Store what is due; while Kafka or ClickHouse is away, back off and try the same again."""
         if self._backoff.seconds_left() > 0:
             return
         try:
             self._store_due()
         except UnavailableError as failure:
-            self._hold(failure)
+            self._pause(failure)
         else:
-            self._go_on()
+            self._resume()
 
     def _store_due(self, *, stopping: bool = False) -> None:
         now = self._clock()
@@ -212,18 +212,18 @@ class Sink:
             log.warning("records are no rows", partition=partition.number, dead_letters=dead_letters)
         log.debug("block stored", partition=partition.number, rows=stored, repeats=repeats)
 
-    def _hold(self, failure: UnavailableError) -> None:
+    def _pause(self, failure: UnavailableError) -> None:
         """Stop fetching but stay in the group: frozen blocks wait, and Kafka keeps the rest."""
         if not self._backoff.waiting:
             self._consumer.pause(self._consumer.assignment())
         self.counts.retries += 1
         log.warning("waiting", reason=str(failure), pause_seconds=self._backoff.failed())
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._backoff.waiting:
             self._backoff.succeeded()
             self._consumer.resume(self._consumer.assignment())
-            log.info("going on")
+            log.info("resumed")
 
     def _drain(self) -> None:
         """Store what was read and confirm it; what does not go now is made again by the next sink."""
@@ -254,13 +254,13 @@ class Sink:
     def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self.liveness.rebalanced(assigned=False)
         gone = {each.partition: self._partitions.pop(each.partition, None) for each in revoked}
-        last_words = {
+        final_commit = {
             number: bookmark
             for number, partition in gone.items()
-            if partition is not None and (bookmark := partition.last_words()) is not None
+            if partition is not None and (bookmark := partition.final_commit()) is not None
         }
         try:
-            commit(consumer, self._topic, last_words)
+            commit(consumer, self._topic, final_commit)
         except CommitRefusedError as failure:  # the bookmark that Kafka has leads the next sink to the same end
             log.warning("the last commit was not taken", reason=str(failure))
         log.info("partitions given back", partitions=sorted(gone))

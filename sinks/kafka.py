@@ -15,14 +15,14 @@ COMMITTED_TIMEOUT_SECONDS: Final = 60.0
 MAX_POLL_INTERVAL_MS: Final = 600_000
 """An insert may take a minute, and a refused block many inserts."""
 SOCKET_TIMEOUT_MS: Final = 15_000
-"""A commit to a broker that has gone holds the sink up for so long, also when it is told to stop."""
+"""A commit to a broker that has gone blocks the sink for so long, also during a stop."""
 RECONNECT_MAX_MS: Final = 2_000
 
 log = structlog.get_logger()
 
 
 def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSettings) -> Consumer:
-    """Return a consumer that commits only when told, in the classic group protocol.
+    """Return a consumer that commits only explicitly, in the classic group protocol.
 
     KIP-848's protocol refuses a static member after a SIGKILL until its session times out.
     """

@@ -28,14 +28,14 @@ class BlockLimits:
 
 
 class Partition:
-    """Collects records, freezes them into a block, and knows what Kafka must be told before and after.
+    """Collects records, freezes them into a block, and knows what to commit before and after.
 
     The order is: `add` ..., `freeze` when `due`, commit `to_commit` and tell `committed`, store `block` once
     `block_is_named`, then `settle`. A block that was frozen stays the same until it is settled or the partition goes.
     """
 
     def __init__(self, number: int, committed: Bookmark, limits: BlockLimits) -> None:
-        """Take up where `committed`, the bookmark that Kafka holds, says; it may name a block to be made again."""
+        """Go on at `committed`, the bookmark that Kafka holds; it may name a block to be made again."""
         self.number = number
         self.block: Block | None = None
         self.halved = committed.halved
@@ -122,7 +122,7 @@ class Partition:
             return None
         return bookmark if bookmark != self._committed and bookmark.offset is not None else None
 
-    def last_words(self) -> Bookmark | None:
+    def final_commit(self) -> Bookmark | None:
         """Return what to commit when the partition goes to another sink: nothing that would hide a block's name."""
         if self.block is not None or self._named_last is not None or self._settled == self._committed:
             return None

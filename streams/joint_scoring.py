@@ -38,8 +38,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a request."""
+class Result:
+    """The states and scores of a request."""
 
     states: npt.NDArray[np.void]
     rows: npt.NDArray[np.int64]
@@ -67,44 +67,44 @@ class JointScoring:
         self._source_code = source_code
         self._counts = counts
         self._timings = timings or Timings()
-        self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Request, asyncio.Future[Result]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._running: set[asyncio.Task[None]] = set()
 
-    async def score(self, request: Request) -> Answer:
+    async def score(self, request: Request) -> Result:
         """Append the batch to the states and score it; raises what the inference raises."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((request, answer))
+        result: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((request, result))
         if sum(len(waiting.batch) for waiting, _ in self._waiting) >= _ENOUGH_EVENTS:
             self._start()
         elif self._timer is None:
             self._timer = loop.call_later(_GATHER_SECONDS, self._start)
-        return await answer
+        return await result
 
     def _start(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         group, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._answer(group))
+        task = asyncio.get_running_loop().create_task(self._run(group))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _answer(self, group: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, group: list[tuple[Request, asyncio.Future[Result]]]) -> None:
         requests = [request for request, _ in group]
         try:
-            answers = _parted(await self._score(_joined(requests)), requests)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the lanes wait for it and must be told
-            for _, answer in group:
-                if not answer.done():
-                    answer.set_exception(failure)
+            results = _split(await self._score(_joined(requests)), requests)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the lanes wait for it
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(failure)
         else:
-            for (_, answer), part in zip(group, answers, strict=True):
-                if not answer.done():
-                    answer.set_result(part)
+            for (_, future), result in zip(group, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
 
-    async def _score(self, request: Request) -> Answer:
+    async def _score(self, request: Request) -> Result:
         states, timings = request.states, self._timings
         timings.batch_events.add(len(request.batch))
         if (rebuild := rebuild_steps(self.codec, states)) is not None:
@@ -118,11 +118,11 @@ class JointScoring:
         self._counts.already_applied += begun.appended.already_applied
         scored = await asyncio.wrap_future(self._inference.submit(begun.steps))
         timings.lap("inference", asked)
-        return Answer(states, begun.appended.rows, finish(states, begun, scored), scored.further)
+        return Result(states, begun.appended.rows, finish(states, begun, scored), scored.further)
 
 
 def _joined(requests: Sequence[Request]) -> Request:
-    """Make one request of several."""
+    """Concatenate requests."""
     if len(requests) == 1:
         return requests[0]
     firsts = accumulate((len(request.states) for request in requests), initial=0)
@@ -134,18 +134,18 @@ def _joined(requests: Sequence[Request]) -> Request:
     )
 
 
-def _parted(answer: Answer, requests: Sequence[Request]) -> list[Answer]:
-    """Cut the answer to `_joined(requests)`, whose rows are sorted by user and so by request, into one a request."""
+def _split(result: Result, requests: Sequence[Request]) -> list[Result]:
+    """Split the result of `_joined(requests)`, whose rows are sorted by request, into one per request."""
     users = accumulate((len(request.states) for request in requests), initial=0)
     events = list(accumulate((len(request.batch) for request in requests), initial=0))
-    request_of_row = np.searchsorted(events, answer.rows, side="right") - 1
+    request_of_row = np.searchsorted(events, result.rows, side="right") - 1
     cuts = np.searchsorted(request_of_row, np.arange(len(requests) + 1))
     return [
-        Answer(
-            answer.states[first:last],
-            answer.rows[start:stop] - event,
-            answer.propensities[start:stop],
-            answer.further[start:stop],
+        Result(
+            result.states[first:last],
+            result.rows[start:stop] - event,
+            result.propensities[start:stop],
+            result.further[start:stop],
         )
         for (first, last), event, (start, stop) in zip(pairwise(users), events, pairwise(cuts), strict=False)
     ]

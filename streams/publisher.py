@@ -51,7 +51,7 @@ class Delivery:
         return asyncio.shield(self._done).__await__()
 
     def done(self) -> bool:
-        """Tell whether awaiting returns at once."""
+        """Whether awaiting returns at once."""
         return self._done.done()
 
     def on_success(self, callback: Callable[[], object]) -> None:
@@ -71,7 +71,7 @@ class Delivery:
             self._loop.call_soon_threadsafe(self._finish)
 
     def abandon(self) -> None:
-        """Fail now, whatever is still on its way."""
+        """Fail now, whatever is still in flight."""
         if not self._done.done():
             self._done.set_exception(RefusedError("a record was given up because another failed"))
 

@@ -77,7 +77,7 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     )
     probe.start()
     watchdog.start()
-    _keep_what_is_loaded()
+    _freeze_garbage_collector()
     try:
         _run_until_stopped(app)
     finally:
@@ -96,29 +96,29 @@ def _warm_up(codec: StateCodec) -> None:
     begin(states, np.zeros(len(batch), np.int64), batch, Source(0, np.arange(len(batch))))
 
 
-def _keep_what_is_loaded() -> None:
-    """Leave what is loaded, and stays, out of the look for garbage: one look over all of it halts scores for 0.1 s."""
+def _freeze_garbage_collector() -> None:
+    """Exclude what is loaded, and stays, from garbage collection: one pass over all of it halts scoring for 0.1 s."""
     gc.collect()
     gc.freeze()
 
 
 def _run_until_stopped(app: BatchApp) -> None:
     """Run Faust's worker, which handles the signals; turn its exit into a return or an exception."""
-    logging.getLogger("mode").addFilter(_is_a_surprise)
-    said = io.StringIO()
+    logging.getLogger("mode").addFilter(_is_a_bug)
+    output = io.StringIO()
     try:
         faust.Worker(
-            app, override_logging=False, redirect_stdouts=False, quiet=True, stdout=said, stderr=said
+            app, override_logging=False, redirect_stdouts=False, quiet=True, stdout=output, stderr=output
         ).execute_from_commandline()
     except SystemExit as end:
         failure = app.failure or app.crash_reason
         if isinstance(failure, CartcastError):
             raise failure from None
         if end.code:
-            sys.stderr.write(said.getvalue())
+            sys.stderr.write(output.getvalue())
             raise
 
 
-def _is_a_surprise(record: logging.LogRecord) -> bool:
-    """Tell whether a log record reports a bug: failures that a user can act on are told once, in one line."""
+def _is_a_bug(record: logging.LogRecord) -> bool:
+    """Whether a log record reports a bug; failures that a user can act on are reported once, in one line."""
     return not (record.exc_info and isinstance(record.exc_info[1], CartcastError))

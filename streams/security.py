@@ -17,9 +17,9 @@ from service.kafka import ssl_context
 
 _ANSWER_SECONDS: Final = 10
 _USED_SHARE: Final = 0.8
-"""Of a token's life: librdkafka, too, asks for the next one then."""
+"""Of a token's lifetime: librdkafka refreshes at the same share."""
 _LIFE_SECONDS: Final = 300.0
-"""Of a token whose endpoint does not say."""
+"""Of a token whose endpoint gives no `expires_in`."""
 
 
 def faust_credentials(client_config: Mapping[str, Any]) -> Credentials | None:
@@ -76,5 +76,5 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has n
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(self._url, data=form, headers=self._headers, ssl=context, raise_for_status=True) as answer,
         ):
-            told: dict[str, Any] = await answer.json(content_type=None)
-            return told
+            decoded: dict[str, Any] = await answer.json(content_type=None)
+            return decoded

@@ -1,4 +1,4 @@
-"""How the pipeline's topics are set up, and where topics that exist are set up otherwise."""
+"""The configuration of the pipeline's topics, and where existing topics differ from it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ REPLICATION: Final = "replication factor"
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """How records are kept; None leaves a matter to the brokers."""
+class TopicRetention:
+    """How records are kept; where a field is None, the broker's default applies."""
 
     min_insync_replicas: int | None = None
     """Copies that must have a record before it counts as written."""
@@ -24,20 +24,20 @@ class Keeping:
     """Hours that events, scores and dead letters are kept; -1 for ever."""
 
 
-BROKERS_OWN: Final = Keeping()
+BROKER_DEFAULTS: Final = TopicRetention()
 
 
-def topic_configs(topics: Topics, keeping: Keeping = BROKERS_OWN) -> dict[str, dict[str, str]]:
+def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -> dict[str, dict[str, str]]:
     """Return what each topic needs beyond the broker's defaults, by topic name.
 
     Scores carry the broker's time of arrival, so that anybody can measure the delay from event to score with the
     times of the records alone. States are kept by key, whatever their age.
     """
     every, streams = {}, {}
-    if keeping.min_insync_replicas is not None:
-        every = {"min.insync.replicas": str(keeping.min_insync_replicas)}
-    if keeping.retention_hours is not None:
-        streams = {"retention.ms": str(_milliseconds(keeping.retention_hours))}
+    if retention.min_insync_replicas is not None:
+        every = {"min.insync.replicas": str(retention.min_insync_replicas)}
+    if retention.retention_hours is not None:
+        streams = {"retention.ms": str(_milliseconds(retention.retention_hours))}
     return {
         topics.events: {**every, **streams},
         topics.scores: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
@@ -52,7 +52,7 @@ def _milliseconds(hours: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A topic that exists is set up otherwise than the settings say."""
+    """A topic that exists differs from the settings."""
 
     topic: str
     config: str
@@ -60,7 +60,7 @@ class Difference:
     wanted: str
 
     def as_line(self) -> str:
-        """Say it, and how to change it where Kafka lets one."""
+        """Return the difference, and how to remove it where Kafka allows that."""
         remedy = (
             "move its replicas with `kafka-reassign-partitions`"
             if self.config == REPLICATION
@@ -74,16 +74,16 @@ def differing_topics(
     topics: Topics,
     *,
     replication_factor: int,
-    keeping: Keeping = BROKERS_OWN,
+    retention: TopicRetention = BROKER_DEFAULTS,
     new: Collection[str] = (),
 ) -> list[Difference]:
-    """Return where topics that exist are set up otherwise, but for the `new` ones.
+    """Return where existing topics, except the `new` ones, differ from the settings.
 
     Raises RefusedError if Kafka does not say.
     """
     admin = open_admin(client_config)
     listed = metadata(admin, client_config).topics
-    configs = topic_configs(topics, keeping)
+    configs = topic_configs(topics, retention)
     found = _described(admin, [name for name in configs if name in listed and name not in new])
     differing = []
     for name, config in found.items():

@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from service.errors import RefusedError
 from service.kafka import TIMEOUT_SECONDS, Administrator, metadata, open_admin, reason, where
 from service.kafka_settings import Topics
-from streams.topic_configs import BROKERS_OWN, Keeping, topic_configs
+from streams.topic_configs import BROKER_DEFAULTS, TopicRetention, topic_configs
 
 APPEAR_SECONDS = 10.0
 CREATE = "run `cartcast topics create`"
@@ -30,7 +30,7 @@ def create_topics(
     *,
     partitions: int,
     replication_factor: int,
-    keeping: Keeping = BROKERS_OWN,
+    retention: TopicRetention = BROKER_DEFAULTS,
 ) -> list[str]:
     """Create the topics that are missing and return their names; safe to repeat.
 
@@ -42,7 +42,7 @@ def create_topics(
     _refuse_other_counts(present, partitions)
     missing = [
         NewTopic(name, partitions, replication_factor, config=config)
-        for name, config in topic_configs(topics, keeping).items()
+        for name, config in topic_configs(topics, retention).items()
         if name not in present
     ]
     if not missing:
@@ -128,7 +128,7 @@ def _created(name: str, outcome: "Future[None]") -> bool:
     try:
         outcome.result()
     except KafkaException as failure:
-        if failure.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was quicker
+        if failure.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another process was quicker
             return False
         raise RefusedError(f"Kafka does not create topic {name}: {reason(failure)}") from None
     return True

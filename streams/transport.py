@@ -88,7 +88,7 @@ class BatchConsumer(driver.Consumer):
         }
 
     async def _is_in_order(self, tp: TP, batch: list[Any]) -> bool:
-        """Tell whether a source partition's records are the next ones; if not, fetch again from where those are."""
+        """Whether a source partition's records are the next ones; if not, fetch again from where those are."""
         if tp.topic != self.app.source_topic or not batch:
             return True
         place = self._order.take(tp, batch[0].offset, batch[-1].offset + 1)
@@ -126,7 +126,7 @@ class BatchConsumer(driver.Consumer):
         """Replaces: committing what has been acknowledged.
 
         Why: an offset may be committed when the scores before it are confirmed and the states that they came from
-        are in the changelog; `app.secure` sees to that and says up to where. (Faust's own reckoning is also off by
+        are in the changelog; `app.secure` ensures that and returns up to where. (Faust's own count is also off by
         one and can commit past messages in flight: faust-streaming#606.)
         """
         self._secured = await self.app.secure()
@@ -183,7 +183,7 @@ class BatchConsumer(driver.Consumer):
         return self.app.consumer_generation_id, self._seeks_begun, self._seeks_ended
 
     def _has_moved_since(self, before: tuple[int, int, int]) -> bool:
-        """Tell whether positions have changed since then, or are changing now."""
+        """Whether positions have changed since then, or are changing now."""
         return before != self._position_changes() or self._seeks_begun != self._seeks_ended
 
     @cached_property

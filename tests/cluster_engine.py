@@ -17,8 +17,8 @@ import chdb
 
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
+from sinks.schema.checks import check_layout
 from sinks.schema.layout import Cluster, Layout, OneServer
-from sinks.schema.layout_check import check_layout
 from sinks.schema.migrate import LEDGER, shipped_migrations
 from tests.stored_scores import random_rows
 

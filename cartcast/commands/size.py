@@ -7,8 +7,7 @@ import typer
 
 from cartcast.sizing.coefficients import Coefficients, load_coefficients
 from cartcast.sizing.demand import Demand
-from cartcast.sizing.line import Line, size
-from cartcast.sizing.plan import plan
+from cartcast.sizing.plan import Line, plan, size
 
 
 def size_command(

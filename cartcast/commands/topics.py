@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cartcast.settings import given, load_settings
-from streams.topic_configs import Keeping, differing_topics
+from streams.topic_configs import TopicRetention, differing_topics
 from streams.topics import create_topics
 
 app = typer.Typer(help="Kafka topics of the pipeline.", no_args_is_help=True)
@@ -34,19 +34,19 @@ def create(
 ) -> None:
     """Create the topics for events, scores, dead letters and states that do not exist yet. Safe to repeat.
 
-    All or none: what stands against one is said before any is made. Topics that exist are left as they are; where they
-    are set up otherwise than the settings say, it says so.
+    All or none: every problem is reported before any topic is made. Existing topics are left as they are; where they
+    differ from the settings, the difference is printed.
 
     Example: cartcast topics create --partitions 48 --replication-factor 3
     """
     flags = given(partitions=partitions, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas)
     kafka = load_settings(context.obj, kafka=flags).kafka
     client_config, topics, replicas = kafka.client_config(), kafka.topics, kafka.replication_factor
-    keeping = Keeping(kafka.least_insync_replicas, kafka.retention_hours)
+    retention = TopicRetention(kafka.least_insync_replicas, kafka.retention_hours)
     created = create_topics(
-        client_config, topics, partitions=kafka.partitions, replication_factor=replicas, keeping=keeping
+        client_config, topics, partitions=kafka.partitions, replication_factor=replicas, retention=retention
     )
-    differing = differing_topics(client_config, topics, replication_factor=replicas, keeping=keeping, new=created)
+    differing = differing_topics(client_config, topics, replication_factor=replicas, retention=retention, new=created)
     if as_json:
         found = [asdict(each) for each in differing]
         print(json.dumps({"created": created, "partitions": kafka.partitions, "differing": found}))

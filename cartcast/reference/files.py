@@ -1,15 +1,21 @@
 """Every generated file, and what writes it. A test compares each with what stands in the repository."""
 
+import json
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from cartcast.reference import capacity_page, cli_page, data_dictionary, metrics_page, settings_page, topics_page
 from cartcast.reference.asyncapi import asyncapi_document
 from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
-from cartcast.reference.json_text import json_text
 from cartcast.reference.score_schema import score_schema
 from streams.lookups.openapi import openapi_document
+
+
+def json_text(document: Callable[[], Any]) -> Callable[[], str]:
+    """Return a function that returns the document as it stands in its file."""
+    return lambda: json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/contracts/event.schema.json": json_text(event_schema),

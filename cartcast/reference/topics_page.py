@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.kafka_settings import Topics
-from streams.topic_configs import Keeping, topic_configs
+from streams.topic_configs import TopicRetention, topic_configs
 
 _INTRODUCTION: Final = """# Topics
 
@@ -68,7 +68,7 @@ _ABOUT: Final[Mapping[str, _Described]] = {
 def page() -> str:
     """Return the page."""
     topics = Topics()
-    configs = topic_configs(topics, Keeping(_MIN_INSYNC, _RETENTION_HOURS))
+    configs = topic_configs(topics, TopicRetention(_MIN_INSYNC, _RETENTION_HOURS))
     rows = [f"| `{name}` | {_configured(configs[name])} |" for name in configs]
     sections = [_section(getattr(topics, field), about) for field, about in _ABOUT.items()]
     return "\n".join([_INTRODUCTION, "| topic | configuration |", "| --- | --- |", *rows, "", *sections])

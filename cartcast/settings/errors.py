@@ -64,9 +64,9 @@ def _unknown(place: tuple[str, ...], tree: type[BaseModel], layers: Collection[L
 def _senseless(
     place: tuple[str, ...], error: Mapping[str, Any], fields: Mapping[str, SettingField], layers: Collection[Layer]
 ) -> str:
-    """Say in which sources those settings stand that a rule about several of them names."""
+    """Return the message of a rule about several settings, with the sources of those that it names."""
     message = str(error["ctx"]["error"])
     names = {".".join(place)} if len(place) > 1 else {f"{place[0]}.{word}" for word in re.findall(r"\w+", message)}
     origins = [origin_of(layers, tuple(name.split("."))) for name in fields if name in names]
-    told = list(dict.fromkeys(origin for origin in origins if origin))
-    return f"setting {'.'.join(place)}: {message}{_from(', '.join(told) or None)}"
+    sources = list(dict.fromkeys(origin for origin in origins if origin))
+    return f"setting {'.'.join(place)}: {message}{_from(', '.join(sources) or None)}"

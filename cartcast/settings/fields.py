@@ -74,7 +74,7 @@ def branches(tree: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 
 def _in_words(schema: dict[str, Any]) -> str:
-    """Say which values a JSON schema allows."""
+    """Return which values a JSON schema allows."""
     choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return " or ".join(_one_kind(each) for each in choices)
 

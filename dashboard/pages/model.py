@@ -115,7 +115,8 @@ def _calibration(bins: list[Row], horizon: str, when: str) -> None:
     said = sum(row["mean_propensity"] * row["scores"] for row in bins) / scores
     bought = sum(row["purchases"] for row in bins) / scores
     with card(
-        f"{_verdict(said, bought)}: said {percent(said)}, {percent(bought)} did buy", f"Bins of half a logit. {when}"
+        f"{_bias(said, bought)}: said {percent(said)}, {percent(bought)} did buy",
+        f"Bins of half a logit. {when}",
     ):
         st.altair_chart(charts.calibration(bins), alt="Purchase rate over propensity", key="calibration")
         st.altair_chart(charts.counts(bins), alt="Scores of each bin", key="calibration-counts")
@@ -123,7 +124,7 @@ def _calibration(bins: list[Row], horizon: str, when: str) -> None:
             table(bins, "calibration", _CALIBRATION, description="Calibration bins with counts")
 
 
-def _verdict(said: float, bought: float) -> str:
+def _bias(said: float, bought: float) -> str:
     if abs(said - bought) <= max(0.005, 0.05 * bought):
         return "Right on average"
     return "Too high on average" if said > bought else "Too low on average"

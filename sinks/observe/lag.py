@@ -116,4 +116,6 @@ class LagSampler:
             if partitions
             else {}
         )
-        return {(at.topic, at.partition): int(told.result(2 * TIMEOUT_SECONDS).offset) for at, told in asked.items()}
+        return {
+            (at.topic, at.partition): int(answer.result(2 * TIMEOUT_SECONDS).offset) for at, answer in asked.items()
+        }

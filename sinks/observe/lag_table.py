@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class LagRecorder:
-    """Samples and stores until told to stop; no failure of it is a reason for anything else to stop."""
+    """Samples and stores until it is stopped; no failure of it stops anything else."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class LagRecorder:
             self._client.close_connections()
 
     def _record(self) -> None:
-        """Take and store one sample; a failure is told once, until it is over."""
+        """Take and store one sample; a failure is logged once, until it is over."""
         try:
             at = self._clock()
             self.latest = self._sampler.sample()

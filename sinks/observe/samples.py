@@ -17,7 +17,7 @@ from sinks.observe.quality import BINS, LogitBin, calibration_error, population_
 MIN_DRIFT_SCORES: Final = 1_000
 """Of fewer, the population stability index is mostly chance: about 19 / scores of one and the same process."""
 
-_GENTLY: Final = {"max_threads": 1, "priority": 10}
+_LOW_PRIORITY: Final = {"max_threads": 1, "priority": 10}
 _DISKS: Final = "SELECT name, free_space, total_space FROM system.disks WHERE total_space > 0 ORDER BY name"
 _DRIFT: Final = """
 SELECT model, horizon, bin, sumIf(scores, hour >= now() - INTERVAL 24 HOUR) AS recent,
@@ -102,7 +102,7 @@ class Sampler:
         self.calibration = self._asked("calibration", lambda: calibration_of(self._rows(_CALIBRATION)))
 
     def _asked(self, what: str, ask: Callable[[], list[Any]]) -> list[Any]:
-        """Return what `ask` does, nothing if it fails; a failure is told once, until it is over."""
+        """Return what `ask` does, nothing if it fails; a failure is logged once, until it is over."""
         try:
             found = ask()
         except CartcastError as failure:
@@ -119,7 +119,7 @@ class Sampler:
             self._client = connect(self._settings)
             self._client.database = self._settings.database
         with failures(self._settings):
-            return [tuple(row) for row in self._client.query(query, settings=_GENTLY).result_rows]
+            return [tuple(row) for row in self._client.query(query, settings=_LOW_PRIORITY).result_rows]
 
 
 def drift_of(rows: list[tuple[Any, ...]]) -> list[Drift]:

@@ -1,6 +1,6 @@
 """Where tables and views live: on one server, or on all servers of a cluster.
 
-Migrations are written for one server. On a cluster each is said again for all of them (`ON CLUSTER`): the scores are
+Migrations are written for one server. On a cluster each is rewritten for all of them (`ON CLUSTER`): the scores are
 spread over the shards by shopper, each shard's in a replicated table `scores_local`, and `scores` is the distributed
 table over it, which everything reads and the sink writes. Every other table is small and whole on every server, so
 that a query joins the shards' scores with what stands beside it. Keeper coordinates the replicas; nothing of ours does.
@@ -21,7 +21,7 @@ LOCAL_TABLE: Final = f"{TABLE}_local"
 TOKEN_SECONDS: Final = 30 * 86_400
 """How long a shard remembers the token of a block: a sink may be away for so long between two attempts."""
 
-PATIENCE_SECONDS: Final = PATIENT.answer_seconds - 10
+DDL_TIMEOUT_SECONDS: Final = PATIENT.answer_seconds - 10
 
 _CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
 _ALTER_TABLE: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
@@ -36,7 +36,7 @@ _TOKEN_WINDOW: Final = re.compile(r"\breplicated_deduplication_window = \d+")
 
 
 class Layout(Protocol):
-    """Says a statement of a migration for where it is to be carried out."""
+    """Rewrites the statements of migrations for where they are carried out."""
 
     @property
     def settings(self) -> dict[str, int]:
@@ -82,7 +82,7 @@ class Cluster:
     @property
     def settings(self) -> dict[str, int]:
         """Hear of a server that does not carry a statement out before the client gives up."""
-        return {"distributed_ddl_task_timeout": PATIENCE_SECONDS}
+        return {"distributed_ddl_task_timeout": DDL_TIMEOUT_SECONDS}
 
     def create_database(self) -> str:
         return f"CREATE DATABASE IF NOT EXISTS `{self.database}` {self._everywhere}"

@@ -19,12 +19,10 @@ from service.backoff import Backoff
 from service.clickhouse import connect, failures
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError, UnavailableError
-from sinks.schema.grants import require_grants
+from sinks.schema.applied import set_retention, write_view_settings
+from sinks.schema.checks import check_layout, require_grants
 from sinks.schema.horizons import add_column
 from sinks.schema.layout import Layout, layout_of, run
-from sinks.schema.layout_check import check_layout
-from sinks.schema.retention import set_retention
-from sinks.schema.view_settings import write_view_settings
 
 log = structlog.get_logger()
 

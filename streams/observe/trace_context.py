@@ -21,8 +21,8 @@ TraceHeaders: TypeAlias = tuple[tuple[str, bytes], ...]
 def trace_headers(headers: Iterable[tuple[str, bytes | None]]) -> TraceHeaders:
     """Return the trace headers among a record's headers, word for word.
 
-    As the recommendation has it: two of the first kind, or a malformed one, are none; several of the second are one
-    list; and the second does not travel without the first.
+    By the recommendation, a record with two `traceparent` headers, or a malformed one, has none; several `tracestate`
+    headers are one list; and `tracestate` does not travel without `traceparent`.
     """
     parents, states = list[bytes | None](), list[bytes]()
     for name, value in headers:
@@ -45,6 +45,6 @@ def parsed(traceparent: bytes) -> tuple[int, int, int] | None:
 
 
 def is_sampled(headers: TraceHeaders) -> bool:
-    """Tell whether whoever began the trace records it."""
+    """Whether the trace is sampled."""
     found = parsed(headers[0][1]) if headers else None
     return found is not None and bool(found[2] & _SAMPLED)

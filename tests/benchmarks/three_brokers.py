@@ -18,7 +18,7 @@ from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, free_port
 from cartcast.local.processes import Child, Children
 from service.kafka_settings import Topics
-from streams.topic_configs import Keeping, differing_topics
+from streams.topic_configs import TopicRetention, differing_topics
 from streams.topics import create_topics
 from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
 
@@ -79,8 +79,8 @@ def main() -> None:
             node.wait_until_ready(broker)
         servers = ",".join(node.bootstrap_servers for node in cluster)
         config, topics = {"bootstrap.servers": servers}, Topics(prefix="three")
-        create_topics(config, topics, partitions=PARTITIONS, replication_factor=3, keeping=Keeping(2))
-        assert differing_topics(config, topics, replication_factor=3, keeping=Keeping(2)) == []
+        create_topics(config, topics, partitions=PARTITIONS, replication_factor=3, retention=TopicRetention(2))
+        assert differing_topics(config, topics, replication_factor=3, retention=TopicRetention(2)) == []
         for pipeline in pipelines(servers, topics.prefix, Path(name)):
             workers = [pipeline.start_worker(CARTCAST_KAFKA__CLIENT_RACK=f"zone-{number}") for number in (1, 2)]
             pipeline.produce(events[:half])

@@ -13,10 +13,10 @@ import pytest
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
+from sinks.schema.applied import _AGES
 from sinks.schema.horizons import add_column
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
-from sinks.schema.retention import _AGES
 
 pytestmark = pytest.mark.integration
 

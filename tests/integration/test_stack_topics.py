@@ -9,7 +9,7 @@ from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
 from service.errors import RefusedError
 from service.kafka_settings import Topics
-from streams.topic_configs import Difference, Keeping, differing_topics, topic_configs
+from streams.topic_configs import Difference, TopicRetention, differing_topics, topic_configs
 from streams.topics import check_topics, create_topics, unused_prefix
 
 pytestmark = pytest.mark.integration
@@ -71,9 +71,9 @@ def test_kafka_says_why_it_does_not_create_a_topic(kafka: str, topic_prefix: str
 
 
 def test_what_the_brokers_refuse_of_one_topic_makes_none(kafka: str, topic_prefix: str) -> None:
-    refused = Keeping(retention_hours=-2)
+    refused = TopicRetention(retention_hours=-2)
     with pytest.raises(RefusedError, match=r"does not create topic .*retention\.ms"):
-        create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=1, keeping=refused)
+        create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=1, retention=refused)
     assert not [name for name in AdminClient(client(kafka)).list_topics(timeout=10).topics if topic_prefix in name]
 
 
@@ -83,16 +83,16 @@ def test_more_replicas_than_brokers_is_one_line_that_says_what_to_set(kafka: str
 
 
 def test_topics_that_exist_are_compared_with_the_settings(kafka: str, topic_prefix: str) -> None:
-    topics, keeping = Topics(prefix=topic_prefix), Keeping(min_insync_replicas=1, retention_hours=48)
+    topics, keeping = Topics(prefix=topic_prefix), TopicRetention(min_insync_replicas=1, retention_hours=48)
     _create_topic(kafka, topics.changelog, partitions=1)
-    created = create_topics(client(kafka), topics, partitions=1, replication_factor=1, keeping=keeping)
-    assert differing_topics(client(kafka), topics, replication_factor=1, keeping=keeping) == [
+    created = create_topics(client(kafka), topics, partitions=1, replication_factor=1, retention=keeping)
+    assert differing_topics(client(kafka), topics, replication_factor=1, retention=keeping) == [
         Difference(topics.changelog, "cleanup.policy", "delete", "compact")
     ]
-    assert differing_topics(client(kafka), topics, replication_factor=1, keeping=Keeping(), new=created) == [
+    assert differing_topics(client(kafka), topics, replication_factor=1, retention=TopicRetention(), new=created) == [
         Difference(topics.changelog, "cleanup.policy", "delete", "compact")
     ]
-    others = differing_topics(client(kafka), topics, replication_factor=2, keeping=Keeping(2, -1))
+    others = differing_topics(client(kafka), topics, replication_factor=2, retention=TopicRetention(2, -1))
     assert {each.config for each in others if each.topic == topics.events} == {
         "replication factor", "min.insync.replicas", "retention.ms",
     }  # fmt: skip

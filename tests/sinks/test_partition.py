@@ -180,23 +180,23 @@ def test_tokens_of_two_topics_of_one_name_differ():
     assert len(tokens) == 2
 
 
-def test_the_last_words_confirm_what_is_stored():
+def test_the_final_commit_confirms_what_is_stored():
     one = partition()
     one.add(records(0), since=0.0)
     stored(one)
     one.add(records(1), since=0.0)
-    assert one.last_words() == Bookmark(1, "id", {("events", 0): 0})
+    assert one.final_commit() == Bookmark(1, "id", {("events", 0): 0})
 
 
-def test_the_last_words_never_hide_the_name_of_a_block_that_may_be_stored():
+def test_the_final_commit_never_hides_the_name_of_a_block_that_may_be_stored():
     one = partition()
     one.add(records(0), since=0.0)
     one.freeze()
     one.committed(one.to_commit())
-    assert one.last_words() is None
-    assert partition(Bookmark(0, "id", block_last=3)).last_words() is None
+    assert one.final_commit() is None
+    assert partition(Bookmark(0, "id", block_last=3)).final_commit() is None
 
 
-def test_a_partition_that_was_not_read_has_no_last_words():
-    assert partition().last_words() is None
-    assert partition(Bookmark(4, "id")).last_words() is None
+def test_a_partition_that_was_not_read_has_no_final_commit():
+    assert partition().final_commit() is None
+    assert partition(Bookmark(4, "id")).final_commit() is None

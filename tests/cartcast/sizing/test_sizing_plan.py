@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from cartcast.sizing.coefficients import load_coefficients
 from cartcast.sizing.demand import Demand
-from cartcast.sizing.line import Line, size
-from cartcast.sizing.plan import plan
+from cartcast.sizing.plan import Line, plan, size
 from service.errors import UsageError
 
 MEASURED = load_coefficients()
