@@ -7,7 +7,6 @@ The sink serves them here, with a thread per request; the worker, whose look-ups
 import errno
 import hmac
 import ipaddress
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Final, NamedTuple
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -157,11 +157,11 @@ class OperationalPages:
 
 def _health_page(report: HealthReport) -> Page:
     status = HTTPStatus.OK if report.ok else HTTPStatus.SERVICE_UNAVAILABLE
-    return Page(status, "application/json", json.dumps(report.as_dict()).encode())
+    return Page(status, "application/json", msgspec.json.encode(report.as_dict()))
 
 
 def _problem(status: HTTPStatus, message: str) -> Page:
-    return Page(status, "application/json", json.dumps({"error": message}).encode())
+    return Page(status, "application/json", msgspec.json.encode({"error": message}))
 
 
 @contextmanager

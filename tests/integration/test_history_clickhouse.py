@@ -12,7 +12,7 @@ from cartcast.commands.shared.history_source import history_source
 from model.events import Event, Score
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from service.errors import FormatError, RefusedError
+from service.errors import FormatError, RefusedError, UnavailableError
 from sinks.schema.migrate import migrate
 from sinks.stored import Period, StoredHistory
 from sinks.table import ClickHouseTable
@@ -122,7 +122,7 @@ def test_a_server_that_does_not_answer_is_one_line():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(RefusedError, match=f"cannot be read: ClickHouse at {url} does not answer"):
+        with pytest.raises(UnavailableError, match=f"cannot be read: ClickHouse at {url} does not answer"):
             list(StoredHistory(ClickHouseSettings(url=url), Period()).events())
 
 
