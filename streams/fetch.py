@@ -1,4 +1,4 @@
-"""One fetch of one partition: the unit that flows through the stream application."""
+"""One fetch of one partition, the unit that flows through the stream application, and the order of fetches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,3 +68,34 @@ class Fetch:
 def _traces(records: list[Any]) -> dict[int, TraceHeaders]:
     found = ((record.offset, trace_headers(record.headers)) for record in records if record.headers)
     return {offset: headers for offset, headers in found if headers}
+
+
+class FetchOrder:
+    """Remembers where each source partition's next fetch begins, by (topic, partition).
+
+    Across a rebalance aiokafka can hand out records from behind others that were fetched before and dropped. Their
+    successors would be taken for the next in order, and they, when they come at last, for repeats.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[str, int], int] = {}
+        self._doubted: dict[tuple[str, int], int] = {}
+
+    def sought(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Begin anew at these offsets."""
+        self._next = dict(positions)
+        self._doubted.clear()
+
+    def take(self, partition: tuple[str, int], first: int, end: int) -> int | None:
+        """Take a fetch of the offsets from `first` to before `end`: None, or where to fetch again in its place.
+
+        A fetch that begins behind its place a second time is taken: then there is nothing in between, but a
+        transaction's marker, or what retention has deleted.
+        """
+        place = self._next.get(partition, first)
+        if first > place and self._doubted.get(partition) != first:
+            self._doubted[partition] = first
+            return place
+        self._next[partition] = end
+        self._doubted.pop(partition, None)
+        return None

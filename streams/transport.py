@@ -29,9 +29,8 @@ from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from service.liveness import Liveness
-from streams.fetch import Fetch
+from streams.fetch import Fetch, FetchOrder
 from streams.observe.counts import Counts, Timings
-from streams.order import FetchOrder
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0

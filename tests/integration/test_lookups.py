@@ -273,8 +273,7 @@ def test_a_port_that_was_asked_for_and_is_in_use_is_one_line(pipeline: Pipeline)
         worker = pipeline.start_worker(CARTCAST_WORKER__WEB_PORT=str(port))
         assert worker.process.wait(60) == 1
     assert worker.log.read_text().splitlines()[-1] == (
-        f"cartcast: port {port} of 127.0.0.1 is in use: set CARTCAST_WORKER__WEB_PORT to another, "
-        "or to 0 for none"
+        f"cartcast: port {port} of 127.0.0.1 is in use: set CARTCAST_WORKER__WEB_PORT to another, or to 0 for none"
     )
     pipeline.workers.clear()
 

@@ -146,7 +146,9 @@ def check_metrics(worker, good: int, bad: int) -> None:
     _, page = worker.ask("/metrics", TOKEN)
     families = {family.name: family for family in text_string_to_metric_families(page.decode())}
     for declared in DECLARED:
-        assert families[declared.name + ("_info" if declared.kind == "info" else "")].samples, f"{declared.name} has no samples"
+        assert families[declared.name + ("_info" if declared.kind == "info" else "")].samples, (
+            f"{declared.name} has no samples"
+        )
     letters = {each.labels["reason"]: each.value for each in families["cartcast_worker_dead_letters"].samples}
     values = scraped(worker)
     assert sum(letters.values()) == good + bad - values["cartcast_worker_scores_total"] - duplicates(values)

@@ -1,6 +1,6 @@
 """Fetches are taken in the order of their offsets, whatever the client hands out."""
 
-from streams.order import FetchOrder
+from streams.fetch import FetchOrder
 
 PARTITION = ("events", 0)
 
