@@ -10,17 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Runs
 from model.batch import EventBatch
 from model.events import TYPE_CODES
-from model.runs import Runs
-from model.sequence import (
-    RECENT_DECAY_SECONDS,
-    RECENT_GROUPS,
-    REMEMBERED_IDS,
-    RING_EVENT,
-    RING_EVENTS,
-    SESSION_GAP_MS,
-)
+from model.horizons import SESSION_GAP_MS
+from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, REMEMBERED_IDS, RING_EVENT, RING_EVENTS
 
 _GROUP_OF_TYPE: Final = np.full(len(TYPE_CODES), -1, np.int8)
 for _group, _name in enumerate(RECENT_GROUPS):

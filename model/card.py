@@ -80,13 +80,13 @@ def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
 
 
 def _heads(metrics: dict[str, Any]) -> list[str]:
-    """Say how often the further heads are right in the test part, beside answers that need no model."""
+    """Say how often the extra heads are right in the test part, beside answers that need no model."""
     heads = metrics.get("test", {}).get("heads", {})
     rows = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for name in ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5"):
         cells = " | ".join(_number(found.get(name)) for found in heads.values())
         rows.append(f"| {name.replace('_', ' ')} | {cells} |")
-    return ["\n".join(["### Further heads, test", "", *rows])] if heads else []
+    return ["\n".join(["### Extra heads, test", "", *rows])] if heads else []
 
 
 def _table(horizons: Sequence[str], measured: dict[str, Any]) -> str:

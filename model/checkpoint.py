@@ -24,9 +24,9 @@ import xxhash
 from model.card import model_card
 from model.features import NUMERIC_FEATURES
 from model.heads import PURCHASE_CATEGORY
+from model.horizons import check_horizons
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
-from model.training.labels import check_horizons
 from service.errors import CheckpointError
 
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"

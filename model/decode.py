@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from model.batch import EventBatch, EventLike, batch_of
-from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
-from model.validate import InvalidEvent, Reject, WireEvent, judge, parse_time_ms
+from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
+from model.validate import InvalidEvent, Reject, WireEvent, validate_event
 
 _DECODER: Final = msgspec.json.Decoder(WireEvent)
 _MAX_ID_CHARACTERS: Final = MAX_ID_BYTES // 4
@@ -30,7 +30,7 @@ def decode_events(
     batch = _decode_joined(values)
     if batch is not None and (keys is None or [user_id.encode() for user_id in batch.user_ids] == list(keys)):
         return batch, []
-    return decode_each(values, keys, judge)
+    return decode_each(values, keys, validate_event)
 
 
 def decode_each(

@@ -1,7 +1,8 @@
-"""What a shopper did, and what the model says about it: the two message types of the pipeline."""
+"""What a shopper did, and what the model says about it: the two message types of the pipeline, and their times."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast, get_type_hints
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -27,6 +28,13 @@ MIN_EVENT_TIME_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z
 MAX_EVENT_TIME_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z
 MAX_ID_BYTES: Final = 1024
 MAX_NESTING: Final = 64
+
+InputFormat = Literal["cartcast", "segment", "ga4"]
+INPUT_FORMATS: Final[tuple[InputFormat, ...]] = get_args(InputFormat)
+"""What the events topic may carry: canonical events, or those of another system, one event per record."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -80,6 +88,24 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     source_timestamp: int
 
 
+def epoch_ms(moment: datetime) -> int:
+    """Return the epoch milliseconds of a time with a zone, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def parse_time_ms(text: str) -> int:
+    """Return the epoch milliseconds of an RFC 3339 time with an offset; raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset from UTC")
+    return epoch_ms(moment)
+
+
+def rfc3339(time_ms: int) -> str:
+    """Return epoch milliseconds as an RFC 3339 time in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
 def propensity_field(horizon: str) -> str:
     """Return the name under which a horizon's propensity is published, on the topic and in files."""
     return f"propensity_{horizon}"
@@ -89,19 +115,19 @@ MakeScore = Callable[..., msgspec.Struct]
 """Takes the fields of a score in their order."""
 
 
-def score_type(horizons: Sequence[str], further: Sequence[tuple[str, Any]] = ()) -> MakeScore:
+def score_type(horizons: Sequence[str], extra: Sequence[tuple[str, Any]] = ()) -> MakeScore:
     """Return the message type of a model with these horizons: Score, with its propensities replaced by theirs.
 
-    After them come the fields, names with their types, in which its further heads answer.
+    After them come the fields, names with their types, in which its extra heads answer.
     """
     names, standard = [propensity_field(horizon) for horizon in horizons], _propensities(Score.__struct_fields__)
-    if names == standard and not further:
+    if names == standard and not extra:
         return Score
     kinds: dict[str, Any] = get_type_hints(Score)
     place = Score.__struct_fields__.index(standard[0])
     others = [name for name in Score.__struct_fields__ if name not in standard]
     fields: list[tuple[str, Any]] = [(name, kinds.get(name, float)) for name in (*others[:place], *names)]
-    fields += [*further, *((name, kinds[name]) for name in others[place:])]
+    fields += [*extra, *((name, kinds[name]) for name in others[place:])]
     return cast("MakeScore", msgspec.defstruct("Score", fields, frozen=True, gc=False))
 
 

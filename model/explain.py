@@ -8,29 +8,18 @@ that is explained is the one that the ring alone gives; `Explanation.from_ring` 
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from model.arrays import Floats, Runs
 from model.checkpoint import Checkpoint
 from model.features import features_of
-from model.inference import Scorer, Steps
-from model.runs import Runs
+from model.inference import InferenceRequest, Scorer
+from model.propensities import log_odds
 from model.sequence import REMEMBERED_IDS, RING_EVENTS
 from model.states import replay_rings
-
-Floats = npt.NDArray[np.float64]
-
-_LEAST: Final = 1e-6
-"""Log-odds are taken of propensities as they are published: never exactly 0 or 1."""
-
-
-def log_odds(propensities: npt.NDArray[np.floating[Any]]) -> Floats:
-    """Return log(p / (1 - p)); NaN stays NaN."""
-    clipped = np.clip(propensities.astype(np.float64), _LEAST, 1 - _LEAST)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +91,11 @@ class Explainer:
         variants["ring"]["time_s"][~kept] = 0  # an empty slot
         replayed = replay_rings(variants)
         runs = Runs.of(replayed.users)
-        steps = Steps(
+        request = InferenceRequest(
             features_of(replayed), replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float32)
         )
         found = np.full((len(kept), len(self.horizons)), np.nan)
-        found[runs.users] = self._scorer.score(steps).propensities[runs.ends]
+        found[runs.users] = self._scorer.score(request).propensities[runs.ends]
         return found
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from model.append import Appended
 from model.events import TYPE_CODES
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, SESSION_GAP_MS
+from model.horizons import SESSION_GAP_MS
+from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS
 
 _DAY_MS: Final = 86_400_000
 _TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3

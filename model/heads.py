@@ -1,16 +1,18 @@
-"""Further heads: what a shopper does next, and of which category the next purchase is.
+"""Extra heads: what a shopper does next, and of which category the next purchase is.
 
 A head's answer is one of its classes. Classes are numbers until a score is published; categories are hashed into
 buckets, and a checkpoint keeps the name that each bucket goes by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from model.batch import id_code
 from model.events import EVENT_TYPES
 from model.propensities import published
 
@@ -26,6 +28,9 @@ TOP: Final = 3
 """How many classes of each head a score may name."""
 UNKNOWN: Final = -1
 """The class of an answer that is not known; also what torch's cross entropy is told to leave out."""
+
+CATEGORY_CODES: Final = 65_536
+"""How many values the code of a category may have (`model.batch.id_code`)."""
 
 Ranked = npt.NDArray[np.void]
 """`(events,)` of `ranked_dtype`: the most likely classes of each head, the likeliest first."""
@@ -63,7 +68,7 @@ def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int,
 
 @dataclass(frozen=True, slots=True)
 class HeadNames:
-    """Says in words what the further heads of one model answer."""
+    """Says in words what the extra heads of one model answer."""
 
     heads: tuple[Head, ...] = ()
     category_names: Mapping[int, str] | None = None
@@ -87,3 +92,39 @@ class HeadNames:
 
 
 NO_HEADS: Final = HeadNames()
+
+
+class CategoryNames:
+    """One name a code, whatever the number of categories: where several share a code, the one that has most of it.
+
+    That is sure if it has more than all others of the code together (Boyer and Moore, "MJRTY: a fast majority vote
+    algorithm", 1991).
+    """
+
+    def __init__(self) -> None:
+        self._votes: dict[int, tuple[str, int]] = {}
+
+    def count(self, categories: Iterable[str | None]) -> None:
+        """Take note of the categories of some events."""
+        for name, count in Counter(categories).items():
+            if name:
+                self._vote(id_code(name), name, count)
+
+    def by_bucket(self, counts: npt.NDArray[np.int64], buckets: int) -> dict[int, str]:
+        """Return the name of each bucket's most frequent code, by bucket in ascending order.
+
+        `counts` are the events per code `(CATEGORY_CODES,)`.
+        """
+        bucket = bucket_of(np.arange(CATEGORY_CODES, dtype=np.uint16), buckets)
+        best: dict[int, str] = {}
+        for code in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist():
+            if code in self._votes:
+                best.setdefault(int(bucket[code]), self._votes[code][0])
+        return dict(sorted(best.items()))
+
+    def _vote(self, code: int, name: str, count: int) -> None:
+        held, votes = self._votes.get(code, (name, 0))
+        if held == name:
+            self._votes[code] = name, votes + count
+        else:
+            self._votes[code] = (held, votes - count) if votes >= count else (name, count - votes)

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from model.arrays import Runs
 from model.checkpoint import Checkpoint
 from model.features import NUMERIC_FEATURES, Features
 from model.heads import TOP, Ranked, may_be_named, ranked_dtype
 from model.lstm import PackedFeatures, Packing
-from model.runs import Runs
 from model.text import TOKENS
 from service.errors import CartcastError, CheckpointError
 
@@ -32,7 +32,7 @@ class InferenceError(CartcastError):
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class InferenceRequest:
     """What is to be scored: events sorted by user, and each user's carried numbers before the first of them."""
 
     features: Features
@@ -43,15 +43,15 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """The answer to `Steps`, in the same order."""
+class InferenceResult:
+    """The answer to `InferenceRequest`, in the same order."""
 
     propensities: npt.NDArray[np.float32]
     """`(events, horizons)` calibrated probabilities"""
     carried: npt.NDArray[np.float32]
     """`(distinct users, carried_floats)` after each user's last event"""
-    further: Ranked
-    """What the further heads answer `(events,)`; records without fields if there is none."""
+    extra: Ranked
+    """What the extra heads answer `(events,)`; records without fields if there is none."""
 
 
 def select_device(
@@ -98,41 +98,43 @@ class Scorer:
         }
 
     @torch.inference_mode()
-    def score(self, steps: Steps) -> Scored:
+    def score(self, request: InferenceRequest) -> InferenceResult:
         """Score every event; raises InferenceError if the numbers that come out are not finite."""
-        if not len(steps.features):
-            return Scored(np.empty((0, len(self._slopes)), np.float32), steps.carried, np.empty(0, self._ranked_dtype))
-        packing = Packing.of(Runs.of(steps.users))
-        carried = torch.from_numpy(steps.carried[packing.sequences]).to(self.device, non_blocking=True)
-        packed: PackedFeatures = packing.pack(steps.features, self.device)
+        if not len(request.features):
+            return InferenceResult(
+                np.empty((0, len(self._slopes)), np.float32), request.carried, np.empty(0, self._ranked_dtype)
+            )
+        packing = Packing.of(Runs.of(request.users))
+        carried = torch.from_numpy(request.carried[packing.sequences]).to(self.device, non_blocking=True)
+        packed: PackedFeatures = packing.pack(request.features, self.device)
         output, (h, c) = self._model.outputs(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
         logits = self._model.logits(output, packed)
         propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
         after = torch.cat((h, c), dim=1).cpu().numpy()
-        return self._unpacked(packing, Scored(propensities, after, self._ranked(output, packed)))
+        return self._unpacked(packing, InferenceResult(propensities, after, self._ranked(output, packed)))
 
     def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
         """Return each head's most likely classes among those that have a name; missing ones have propensity 0."""
         ranked = np.zeros(len(output), self._ranked_dtype)
         if not self._nameless:  # no heads
             return ranked
-        for head, logits in self._model.further_logits(output, packed).items():
+        for head, logits in self._model.extra_logits(output, packed).items():
             shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
             found = shares.topk(min(TOP, shares.shape[1]))
             ranked[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
             ranked[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
         return ranked
 
-    def _unpacked(self, packing: Packing, packed: Scored) -> Scored:
-        scored = Scored(
-            np.empty_like(packed.propensities), np.empty_like(packed.carried), np.empty_like(packed.further)
+    def _unpacked(self, packing: Packing, packed: InferenceResult) -> InferenceResult:
+        result = InferenceResult(
+            np.empty_like(packed.propensities), np.empty_like(packed.carried), np.empty_like(packed.extra)
         )
-        scored.propensities[packing.rows] = packed.propensities
-        scored.carried[packing.sequences] = packed.carried
-        scored.further[packing.rows] = packed.further
-        if not (np.isfinite(scored.propensities).all() and np.isfinite(scored.carried).all()):
+        result.propensities[packing.rows] = packed.propensities
+        result.carried[packing.sequences] = packed.carried
+        result.extra[packing.rows] = packed.extra
+        if not (np.isfinite(result.propensities).all() and np.isfinite(result.carried).all()):
             raise InferenceError("the model returned numbers that are not finite: the checkpoint is unusable")
-        return scored
+        return result
 
 
 class InferenceWorker:
@@ -141,18 +143,18 @@ class InferenceWorker:
     def __init__(self, scorer: Scorer, *, max_events: int) -> None:
         self._scorer = scorer
         self._max_events = max_events
-        self._requests: queue.SimpleQueue[tuple[Steps, Future[Scored]] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[InferenceRequest, Future[InferenceResult]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self, carried_floats: int) -> None:
         """Run the model once, so that the first shopper does not wait for it to warm up, and begin to serve."""
-        self._scorer.score(_warm_up_steps(carried_floats))
+        self._scorer.score(_warm_up_request(carried_floats))
         self._thread.start()
 
-    def submit(self, steps: Steps) -> Future[Scored]:
+    def submit(self, request: InferenceRequest) -> Future[InferenceResult]:
         """Queue a request; requests are answered in the order in which they came."""
-        answer: Future[Scored] = Future()
-        self._requests.put((steps, answer))
+        answer: Future[InferenceResult] = Future()
+        self._requests.put((request, answer))
         return answer
 
     def stop(self) -> None:
@@ -167,13 +169,13 @@ class InferenceWorker:
             if stopping:
                 return
 
-    def _answer(self, group: list[tuple[Steps, Future[Scored]]]) -> None:
+    def _answer(self, group: list[tuple[InferenceRequest, Future[InferenceResult]]]) -> None:
         """Score the requests whose callers have not given up, as one batch."""
         if not group:
             return
         try:
-            scored = self._scorer.score(merged([steps for steps, _ in group]))
-            answers = split(scored, [steps for steps, _ in group])
+            result = self._scorer.score(merged([request for request, _ in group]))
+            answers = split(result, [request for request, _ in group])
         except Exception as failure:  # noqa: BLE001 - whatever it is, the callers wait for it and must be told
             for _, answer in group:
                 answer.set_exception(failure)
@@ -181,7 +183,9 @@ class InferenceWorker:
             for (_, answer), part in zip(group, answers, strict=True):
                 answer.set_result(part)
 
-    def _whatever_waits(self, first: tuple[Steps, Future[Scored]]) -> tuple[list[tuple[Steps, Future[Scored]]], bool]:
+    def _whatever_waits(
+        self, first: tuple[InferenceRequest, Future[InferenceResult]]
+    ) -> tuple[list[tuple[InferenceRequest, Future[InferenceResult]]], bool]:
         """Return the first request and those that queue behind it, up to the largest batch, and whether to stop."""
         group, events = [first], len(first[0].features)
         while events < self._max_events:
@@ -196,7 +200,7 @@ class InferenceWorker:
         return group, False
 
 
-def merged(requests: list[Steps]) -> Steps:
+def merged(requests: list[InferenceRequest]) -> InferenceRequest:
     """Join requests into one; equal user numbers of different requests are different users."""
     if len(requests) == 1:
         return requests[0]
@@ -205,7 +209,7 @@ def merged(requests: list[Steps]) -> Steps:
     for request in requests:
         users.append(np.unique(request.users, return_inverse=True)[1] + offset)
         offset += len(request.carried)
-    return Steps(
+    return InferenceRequest(
         features=Features(
             numeric=np.concatenate([part.numeric for part in features]),
             types=np.concatenate([part.types for part in features]),
@@ -218,24 +222,24 @@ def merged(requests: list[Steps]) -> Steps:
     )
 
 
-def split(scored: Scored, requests: list[Steps]) -> list[Scored]:
+def split(result: InferenceResult, requests: list[InferenceRequest]) -> list[InferenceResult]:
     """Cut the answer to `merged(requests)` into one answer a request."""
     events = np.cumsum([len(request.features) for request in requests])[:-1]
     users = np.cumsum([len(request.carried) for request in requests])[:-1]
     return [
-        Scored(*parts)
+        InferenceResult(*parts)
         for parts in zip(
-            np.split(scored.propensities, events),
-            np.split(scored.carried, users),
-            np.split(scored.further, events),
+            np.split(result.propensities, events),
+            np.split(result.carried, users),
+            np.split(result.extra, events),
             strict=True,
         )
     ]
 
 
-def _warm_up_steps(carried_floats: int) -> Steps:
+def _warm_up_request(carried_floats: int) -> InferenceRequest:
     events = 64
     zeros = np.zeros(events, np.int64)
     numeric, tokens = np.zeros((events, len(NUMERIC_FEATURES)), np.float32), np.zeros((events, TOKENS), np.int64)
     features = Features(numeric, zeros, zeros, zeros, tokens)
-    return Steps(features, np.arange(events), np.zeros((events, carried_floats), np.float32))
+    return InferenceRequest(features, np.arange(events), np.zeros((events, carried_floats), np.float32))

@@ -4,7 +4,7 @@ Knows nothing of users, batches of records or time: it is given packed sequences
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -13,13 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from model.arrays import Runs
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
 from model.heads import PURCHASE_CATEGORY, Head, class_count
-from model.runs import Runs
-
-HORIZONS: Final = ("session", "1h", "24h")
-
+from model.horizons import HORIZONS
 
 Size = Annotated[int, msgspec.Meta(gt=0, le=4096)]
 Buckets = Annotated[int, msgspec.Meta(gt=1, le=65536)]
@@ -108,8 +106,8 @@ class PropensityLSTM(nn.Module):
         logits: Tensor = self.heads(torch.cat((output, inputs.numeric), dim=1))
         return logits
 
-    def further_logits(self, output: Tensor, inputs: "PackedFeatures") -> dict[Head, Tensor]:
-        """Return the logits `(events, classes)` of each further head, for the LSTM's output `(events, hidden)`."""
+    def extra_logits(self, output: Tensor, inputs: "PackedFeatures") -> dict[Head, Tensor]:
+        """Return the logits `(events, classes)` of each extra head, for the LSTM's output `(events, hidden)`."""
         if not self.config.heads:
             return {}
         seen = torch.cat((output, inputs.numeric), dim=1)

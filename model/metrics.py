@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from model.ranking import DECISION_METRICS, METRICS, Floats, Ranking, losses_of
-from model.training.labels import Booleans
+from model.arrays import Booleans, Floats
+from model.ranking import DECISION_METRICS, METRICS, Ranking, losses_of
 
 UNDECIDED: Final = 0.5
 """The threshold where no event is followed by a purchase, and any is as good."""

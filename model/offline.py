@@ -11,12 +11,12 @@ import numpy.typing as npt
 from model.append import Source
 from model.batch import EventBatch, batch_of
 from model.events import Event
-from model.formats import BadRow
 from model.heads import NO_HEADS, HeadNames
 from model.inference import Scorer
 from model.propensities import published
-from model.scoring import begin, finish
+from model.scoring import finish, prepare_batch
 from model.states import StateCodec
+from model.validate import BadRow
 
 _FILE_SOURCE: Final = 0
 """The source by which states know a history's rows; no topic's hash is expected to be 0."""
@@ -33,8 +33,8 @@ class ScoredEvents:
     event_time_ms: npt.NDArray[np.int64]
     propensities: npt.NDArray[np.float64]
     """`(events, horizons)`, rounded as the worker publishes them."""
-    further: list[list[Any]] = field(default_factory=list)
-    """A column for each field of the further heads."""
+    extra: list[list[Any]] = field(default_factory=list)
+    """A column for each field of the extra heads."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,7 +60,7 @@ class OfflineScoring:
     def __init__(
         self, scorer: Scorer, codec: StateCodec, *, head_names: HeadNames = NO_HEADS, rows_at_once: int = 20_000
     ) -> None:
-        """Make one of a scorer, the codec and the names of the further heads' classes of the same checkpoint."""
+        """Make one of a scorer, the codec and the names of the extra heads' classes of the same checkpoint."""
         self.counts = OfflineCounts()
         self._scorer = scorer
         self._codec = codec
@@ -89,22 +89,22 @@ class OfflineScoring:
         index: dict[str, int] = {}
         users = np.array([index.setdefault(user, len(index)) for user in batch.user_ids], np.int64)
         states = self._codec.gather([self._states.get(user) for user in index])
-        begun = begin(states, users, batch, Source(_FILE_SOURCE, batch.positions))
-        scored = self._scorer.score(begun.steps)
-        propensities = finish(states, begun, scored)
+        prepared = prepare_batch(states, users, batch, Source(_FILE_SOURCE, batch.positions))
+        result = self._scorer.score(prepared.request)
+        propensities = finish(states, prepared, result)
         self._states.update(zip(index, self._codec.scatter(states), strict=True))
-        self.counts.duplicates += begun.appended.duplicates
-        self.counts.scored += len(begun.appended)
-        order = np.argsort(begun.appended.rows)
-        further = self.head_names.columns(scored.further[order])
-        return _scored_events(batch, begun.appended.rows[order], propensities[order], further)
+        self.counts.duplicates += prepared.appended.duplicates
+        self.counts.scored += len(prepared.appended)
+        order = np.argsort(prepared.appended.rows)
+        extra = self.head_names.columns(result.extra[order])
+        return _scored_events(batch, prepared.appended.rows[order], propensities[order], extra)
 
 
 def _scored_events(
     batch: EventBatch,
     rows: npt.NDArray[np.int64],
     propensities: npt.NDArray[np.float32],
-    further: list[list[Any]],
+    extra: list[list[Any]],
 ) -> ScoredEvents:
     indices = rows.tolist()
     return ScoredEvents(
@@ -113,5 +113,5 @@ def _scored_events(
         event_ids=[batch.event_ids[row] for row in indices],
         event_time_ms=batch.event_time_ms[rows],
         propensities=published(propensities),
-        further=further,
+        extra=extra,
     )

@@ -1,15 +1,23 @@
-"""How a propensity leaves Cartcast: rounded, the same on the topic and in files."""
+"""How a propensity leaves Cartcast, the same on the topic and in files, and its log-odds."""
 
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Floats
+
 _DECIMALS: Final = 6
-_LEAST: Final = 1e-6
+MIN_PROPENSITY: Final = 1e-6
 """A propensity is never given as exactly 0 or 1, whose log loss would be infinite."""
 
 
-def published(propensities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Return the numbers as they are published: six decimals, from 0.000001 to 0.999999."""
-    return propensities.astype(np.float64).round(_DECIMALS).clip(_LEAST, 1 - _LEAST)
+def published(propensities: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Return propensities as they are published: six decimals, from 0.000001 to 0.999999."""
+    return propensities.astype(np.float64).round(_DECIMALS).clip(MIN_PROPENSITY, 1 - MIN_PROPENSITY)
+
+
+def log_odds(propensities: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Return log(p / (1 - p)) of propensities within the published range; NaN stays NaN."""
+    clipped = np.clip(propensities.astype(np.float64), MIN_PROPENSITY, 1 - MIN_PROPENSITY)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from model.training.labels import Booleans, Integers
-
-Floats = npt.NDArray[np.float64]
+from model.arrays import Booleans, Floats, Integers
 
 SHARES_PERCENT: Final = (1, 5, 10)
 """Of the events with the highest propensities, how many lift and gain look at."""

@@ -9,22 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from model.append import Appended, Source, append_events
+from model.arrays import Runs
 from model.batch import EventBatch
 from model.features import features_of
-from model.inference import Scored, Steps
-from model.runs import Runs
+from model.inference import InferenceRequest, InferenceResult
 from model.states import StateCodec, replay_rings
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Prepared:
     """A batch that has been appended and waits for its numbers."""
 
     appended: Appended
-    steps: Steps
+    request: InferenceRequest
 
 
-def rebuild_steps(codec: StateCodec, states: npt.NDArray[np.void]) -> Steps | None:
+def rebuild_request(codec: StateCodec, states: npt.NDArray[np.void]) -> InferenceRequest | None:
     """Return what to run to rebuild the carried numbers that another model wrote; None if there are none."""
     stale = codec.stale(states)
     states["sequence"]["model"][stale] = codec.model_code
@@ -34,31 +34,33 @@ def rebuild_steps(codec: StateCodec, states: npt.NDArray[np.void]) -> Steps | No
     if not len(stale):
         return None
     replayed = replay_rings(states["sequence"][stale])
-    return Steps(features_of(replayed), stale[replayed.users], states["carried"][stale])
+    return InferenceRequest(features_of(replayed), stale[replayed.users], states["carried"][stale])
 
 
-def finish_rebuild(states: npt.NDArray[np.void], steps: Steps, scored: Scored) -> None:
+def finish_rebuild(states: npt.NDArray[np.void], request: InferenceRequest, result: InferenceResult) -> None:
     """Store rebuilt numbers."""
-    states["carried"][Runs.of(steps.users).users] = scored.carried
+    states["carried"][Runs.of(request.users).users] = result.carried
 
 
-def begin(states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source) -> Begun:
+def prepare_batch(
+    states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source
+) -> Prepared:
     """Append a batch to the states in place and prepare what the model is asked; `users[i]` is event i's state."""
-    return prepare(states, append_events(states["sequence"], users, batch, source))
+    return prepare_appended(states, append_events(states["sequence"], users, batch, source))
 
 
-def prepare(states: npt.NDArray[np.void], appended: Appended) -> Begun:
+def prepare_appended(states: npt.NDArray[np.void], appended: Appended) -> Prepared:
     """Compute what the model is asked about events that have been appended to these states."""
     carried = states["carried"][Runs.of(appended.users).users]
-    return Begun(appended, Steps(features_of(appended), appended.users, carried))
+    return Prepared(appended, InferenceRequest(features_of(appended), appended.users, carried))
 
 
-def finish(states: npt.NDArray[np.void], begun: Begun, scored: Scored) -> npt.NDArray[np.float32]:
+def finish(states: npt.NDArray[np.void], prepared: Prepared, result: InferenceResult) -> npt.NDArray[np.float32]:
     """Store the carried numbers and each user's latest propensities.
 
-    Returns the propensities `(accepted, horizons)` of `begun.appended.rows`.
+    Returns the propensities `(accepted, horizons)` of `prepared.appended.rows`.
     """
-    runs = Runs.of(begun.steps.users)
-    states["carried"][runs.users] = scored.carried
-    states["latest"][runs.users] = scored.propensities[runs.ends]
-    return scored.propensities
+    runs = Runs.of(prepared.request.users)
+    states["carried"][runs.users] = result.carried
+    states["latest"][runs.users] = result.propensities[runs.ends]
+    return result.propensities

@@ -12,7 +12,6 @@ LAYOUT: Final = 2
 """Version of the record's layout; a state of another layout is refused, never misread."""
 RING_EVENTS: Final = 32
 REMEMBERED_IDS: Final = 64
-SESSION_GAP_MS: Final = 30 * 60 * 1000
 
 RECENT_GROUPS: Final = ("view", "search", "favorite", "cart", "purchase")
 """Groups of event types whose recent counts are kept; a checkout counts as cart, other types in no group."""

@@ -8,11 +8,10 @@ import numpy.typing as npt
 
 from model.append import Appended, Source, append_events
 from model.batch import EventBatch
+from model.horizons import HORIZONS
 from model.sequence import LAYOUT, SEQUENCE, new_sequences, state_dtype
 from service.errors import CartcastError
 
-STANDARD_HORIZONS: Final = 3
-"""Session, 1 h, 24 h."""
 _LARGEST_LOG_PRICE: Final = 709.5
 """The ring's half precision rounds the logarithm of the largest floats up to one that has no price."""
 
@@ -27,7 +26,7 @@ class StateCodec:
     `model_code` names the model whose numbers are carried; a state that another model wrote is stale.
     """
 
-    def __init__(self, carried_floats: int, model_code: int, horizons: int = STANDARD_HORIZONS) -> None:
+    def __init__(self, carried_floats: int, model_code: int, horizons: int = len(HORIZONS)) -> None:
         self.dtype = state_dtype(carried_floats, horizons)
         self.model_code = model_code
         blank = np.zeros(1, self.dtype)

@@ -1,6 +1,5 @@
 """One record, looked at closely: is it an event, and if not, why not."""
 
-import datetime
 import json
 import math
 import re
@@ -10,10 +9,8 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
+from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
 
-_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MILLISECOND: Final = datetime.timedelta(milliseconds=1)
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
 
@@ -25,6 +22,17 @@ class Reject:
     position: int
     reason: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a file that is no event: a reason to group by, and a sentence without the shopper's data."""
+
+    line: int
+    """From 1."""
+    reason: str
+    error: str
+    raw: bytes
 
 
 class InvalidEvent(Exception):  # noqa: N818 - exceptions here are named as facts
@@ -73,7 +81,7 @@ class _NotANumber:
     """`NaN` or `Infinity`: no JSON, but what some producers write."""
 
 
-def judge(value: bytes | None) -> WireEvent:
+def validate_event(value: bytes | None) -> WireEvent:
     """Return the event that `value` holds, or raise InvalidEvent."""
     fields, is_strict = _parse_object(value)
     event = WireEvent(
@@ -92,14 +100,6 @@ def judge(value: bytes | None) -> WireEvent:
     if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
     return event
-
-
-def parse_time_ms(text: str) -> int:
-    """Return the epoch milliseconds of an RFC 3339 time with an offset, or raise ValueError."""
-    moment = datetime.datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without an offset from UTC")
-    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:

@@ -14,9 +14,9 @@ from faust.types import TP
 from model.checkpoint import Checkpoint
 from model.events import score_type
 from model.explain import Explainer
+from model.formats.records import decoder_of
 from model.heads import HeadNames
 from model.inference import InferenceWorker
-from model.input_formats import decoder_of
 from model.sequence import source_code
 from model.states import StateCodec
 from service.health import Health

@@ -17,7 +17,7 @@ from model.append import Source, append_events
 from model.batch import EventBatch, concatenated
 from model.heads import Ranked
 from model.inference import InferenceWorker
-from model.scoring import finish, finish_rebuild, prepare, rebuild_steps
+from model.scoring import finish, finish_rebuild, prepare_appended, rebuild_request
 from model.states import StateCodec
 from streams.observe.counts import Counts, Timings
 
@@ -46,8 +46,8 @@ class Result:
     """The accepted rows of the batch, sorted by user."""
     propensities: npt.NDArray[np.float32]
     """`(accepted, horizons)`"""
-    further: Ranked
-    """What the further heads answer `(accepted,)`."""
+    extra: Ranked
+    """What the extra heads answer `(accepted,)`."""
 
 
 class JointScoring:
@@ -107,18 +107,18 @@ class JointScoring:
     async def _score(self, request: Request) -> Result:
         states, timings = request.states, self._timings
         timings.batch_events.add(len(request.batch))
-        if (rebuild := rebuild_steps(self.codec, states)) is not None:
+        if (rebuild := rebuild_request(self.codec, states)) is not None:
             finish_rebuild(states, rebuild, await asyncio.wrap_future(self._inference.submit(rebuild)))
-        began, source = timings.clock(), Source(self._source_code, request.offsets)
+        began_at, source = timings.clock(), Source(self._source_code, request.offsets)
         appended = append_events(states["sequence"], request.users, request.batch, source)
-        prepared = timings.lap("append", began)
-        begun = prepare(states, appended)
-        asked = timings.lap("features", prepared)
-        self._counts.duplicates += begun.appended.duplicates
-        self._counts.already_applied += begun.appended.already_applied
-        scored = await asyncio.wrap_future(self._inference.submit(begun.steps))
-        timings.lap("inference", asked)
-        return Result(states, begun.appended.rows, finish(states, begun, scored), scored.further)
+        appended_at = timings.lap("append", began_at)
+        prepared = prepare_appended(states, appended)
+        prepared_at = timings.lap("features", appended_at)
+        self._counts.duplicates += prepared.appended.duplicates
+        self._counts.already_applied += prepared.appended.already_applied
+        result = await asyncio.wrap_future(self._inference.submit(prepared.request))
+        timings.lap("inference", prepared_at)
+        return Result(states, prepared.appended.rows, finish(states, prepared, result), result.extra)
 
 
 def _joined(requests: Sequence[Request]) -> Request:
@@ -145,7 +145,7 @@ def _split(result: Result, requests: Sequence[Request]) -> list[Result]:
             result.states[first:last],
             result.rows[start:stop] - event,
             result.propensities[start:stop],
-            result.further[start:stop],
+            result.extra[start:stop],
         )
         for (first, last), event, (start, stop) in zip(pairwise(users), events, pairwise(cuts), strict=False)
     ]

@@ -39,7 +39,7 @@ class _Scored:
     rows: npt.NDArray[np.int64]
     """The accepted rows of the batch."""
     propensities: npt.NDArray[np.float32]
-    further: Ranked
+    extra: Ranked
     rejects: list[Reject]
 
 
@@ -150,7 +150,7 @@ class Lane:
         states = codec.gather(self._states.gather(users))
         answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))
         self._states.scatter(users, codec.scatter(answer.states), fetch.next_offset)
-        return _Scored(batch, answer.rows, answer.propensities, answer.further, rejects)
+        return _Scored(batch, answer.rows, answer.propensities, answer.extra, rejects)
 
     def _confirmed_since(self, produced: float, fetch: Fetch, scored: _Scored) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""
@@ -173,7 +173,7 @@ class Lane:
             model=self._pipeline.model_version,
             scored_at_ms=self._pipeline.clock_ms(),
             make=self._pipeline.make_score,
-            further=self._pipeline.head_names.columns(scored.further[fresh]),
+            extra=self._pipeline.head_names.columns(scored.extra[fresh]),
         )
         return scores, dead_letter_records(fetch, rejects)
 

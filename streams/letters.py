@@ -12,7 +12,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from model.input_formats import Decode
+from model.formats.records import Decode
 from service.kafka import Headers, header_text, headers_of
 
 Send = Callable[[bytes, bytes, Headers], object]

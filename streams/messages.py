@@ -29,16 +29,16 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     model: str,
     scored_at_ms: int,
     make: MakeScore = Score,
-    further: Sequence[Sequence[Any]] = (),
+    extra: Sequence[Sequence[Any]] = (),
 ) -> list[Record]:
     """Return one record an accepted event, in source order.
 
     `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), horizons)` and the columns of
-    `further` belong to them; `make` is the `score_type` of these horizons and columns.
+    `extra` belong to them; `make` is the `score_type` of these horizons and columns.
     """
     order = np.argsort(rows)
     rows = rows[order]
-    answers = list(zip(*further, strict=True))
+    answers = list(zip(*extra, strict=True))
     rounded = published(propensities[order])
     positions = batch.positions[rows]
     topic, partition, _ = source_headers(fetch.topic, fetch.partition, 0)
@@ -50,7 +50,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         batch.prices[rows].tolist(),
         batch.event_time_ms[rows].tolist(),
         rounded.tolist(),
-        [answers[place] for place in order.tolist()] if further else repeat((), len(rows)),
+        [answers[place] for place in order.tolist()] if extra else repeat((), len(rows)),
         fetch.timestamps_ms[positions].tolist(),
         strict=True,
     )

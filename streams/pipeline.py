@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from model.decode import decode_events
 from model.events import MakeScore, Score
+from model.formats.records import Decode
 from model.heads import NO_HEADS, HeadNames
-from model.input_formats import Decode
 from service.kafka_settings import Topics
 from streams.joint_scoring import JointScoring
 from streams.observe.counts import Counts, Timings
@@ -29,6 +29,6 @@ class Pipeline:
     decode: Decode = decode_events
     """From the events topic's records to events and rejects."""
     make_score: MakeScore = Score
-    """The score type of the model's horizons and further heads."""
+    """The score type of the model's horizons and extra heads."""
     head_names: HeadNames = NO_HEADS
-    """What the classes of the further heads are called; there are none by default."""
+    """What the classes of the extra heads are called; there are none by default."""

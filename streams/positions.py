@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import msgspec
 from confluent_kafka import Message
 
-from model.input_formats import INPUT_FORMATS, decoder_of
+from model.events import INPUT_FORMATS
+from model.formats.records import decoder_of
 from service.errors import RefusedError
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader

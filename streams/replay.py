@@ -10,7 +10,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from model.events import Event
-from model.formats import BadRow
+from model.validate import BadRow
 from service.errors import RefusedError
 from service.kafka import Headers, dead_letter_headers, silent, source_headers
 from service.kafka_settings import Topics

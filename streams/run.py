@@ -16,7 +16,7 @@ from model.batch import batch_of
 from model.checkpoint import Checkpoint
 from model.events import MIN_EVENT_TIME_MS, Event
 from model.inference import InferenceWorker, Scorer
-from model.scoring import begin
+from model.scoring import prepare_batch
 from model.states import StateCodec
 from service.errors import CartcastError
 from service.probe import Probe
@@ -93,7 +93,7 @@ def _warm_up(codec: StateCodec) -> None:
     """Append one event to a state that nobody keeps: what numpy loads at its first use must not delay a shopper."""
     states = codec.gather([None])
     batch = batch_of([Event(event_id="e", user_id="u", type="view", ts=MIN_EVENT_TIME_MS)] * 2)
-    begin(states, np.zeros(len(batch), np.int64), batch, Source(0, np.arange(len(batch))))
+    prepare_batch(states, np.zeros(len(batch), np.int64), batch, Source(0, np.arange(len(batch))))
 
 
 def _freeze_garbage_collector() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from model.input_formats import InputFormat
+from model.events import InputFormat
 from service.kafka_settings import Topics
 
 DEFAULT_WEB_PORT: Final = 6066

@@ -25,7 +25,7 @@ from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.decode import decode_events
 from model.events import Event
 from model.inference import Scorer
-from model.scoring import begin, finish
+from model.scoring import finish, prepare_batch
 from model.sequence import source_code
 from model.states import StateCodec
 from service.kafka_settings import Topics
@@ -207,9 +207,9 @@ class Pipeline:
             names, users = np.unique(np.array(batch.user_ids, object), return_inverse=True)
             states = codec.gather([None] * len(names))
             offsets = np.array([own[position].offset() for position in batch.positions])
-            begun = begin(states, users, batch, Source(source_code(self.topics.events), offsets))
-            propensities = finish(states, begun, scorer.score(begun.steps))
-            for row, numbers in zip(begun.appended.rows, propensities, strict=True):
+            prepared = prepare_batch(states, users, batch, Source(source_code(self.topics.events), offsets))
+            propensities = finish(states, prepared, scorer.score(prepared.request))
+            for row, numbers in zip(prepared.appended.rows, propensities, strict=True):
                 expected[partition, int(offsets[row])] = numbers
         return expected
 

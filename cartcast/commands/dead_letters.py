@@ -14,7 +14,7 @@ from service.kafka_settings import KafkaSettings
 from streams.topics import check_topics
 
 if TYPE_CHECKING:  # numpy and the decoders are slow to import: not for every command's --help
-    from model.input_formats import InputFormat
+    from model.events import InputFormat
     from streams.letters import Letter, Resent
 
 app = typer.Typer(help="Records that are no events, and why.", no_args_is_help=True)
@@ -92,7 +92,7 @@ def _replay(
     *,
     dry_run: bool,
 ) -> "Resent":
-    from model.input_formats import decoder_of  # noqa: PLC0415 - see TYPE_CHECKING
+    from model.formats.records import decoder_of  # noqa: PLC0415 - see TYPE_CHECKING
     from streams.letters import resend  # noqa: PLC0415
     from streams.replay import EventProducer  # noqa: PLC0415
 

@@ -59,7 +59,7 @@ def inspect(
 
 def _inspect(files: EventFiles, horizons: list[str]) -> "Inspection":
     from model.formats.inspection import inspect_rows  # noqa: PLC0415 - numpy and the labels are slow to import
-    from model.training.labels import SESSION, horizon_ms  # noqa: PLC0415
+    from model.horizons import SESSION, horizon_ms  # noqa: PLC0415
 
     try:
         too_long = [one for one in horizons if one != SESSION and horizon_ms(one) > _LONGEST_HORIZON_MS]

@@ -47,7 +47,7 @@ def score(
     """Score a history as the worker would have, one row an accepted event, in the order of the input.
 
     Columns: row (number of the event's row in the input from 0, bad rows included), user_id, event_id, event_time
-    (epoch milliseconds), a propensity for each of the checkpoint's horizons, and what its further heads say. The file
+    (epoch milliseconds), a propensity for each of the checkpoint's horizons, and what its extra heads say. The file
     appears whole or not at all.
 
     Example: cartcast score --events later.csv.gz --format taobao --checkpoint checkpoints/shop --out scores.parquet

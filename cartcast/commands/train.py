@@ -26,9 +26,10 @@ from service.errors import UsageError
 
 if TYPE_CHECKING:
     from model.lstm import LSTMConfig
+    from model.training.fitting import TrainingSettings
     from model.training.history import History
-    from model.training.resume import KeptInDirectory
-    from model.training.train import Trained, TrainingSettings
+    from model.training.resume import DirectoryStateStore
+    from model.training.train import Trained
 
 EXIT_INTERRUPTED = 130
 
@@ -84,17 +85,17 @@ def train(
         strict=strict,
     )
     from model.lstm import LSTMConfig  # noqa: PLC0415 - torch is slow to import
-    from model.training.train import TrainingSettings  # noqa: PLC0415
+    from model.training.fitting import TrainingSettings  # noqa: PLC0415
 
     settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads, refit=refit)
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
     try:
         with stop_signals_raise():
             history = _read(source, memory_limit_mb, work_dir)
-            kept = _kept(out, history, settings, config, resume=resume)
-            trained = _train(history, settings, config, device, kept)
+            store = _state_store(out, history, settings, config, resume=resume)
+            trained = _train(history, settings, config, device, store)
             version = _save(out, trained)
-            kept.forget()
+            store.forget()
     except StopRequested:
         print("\nstopped; the same command with --resume goes on after the last finished epoch", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -131,29 +132,29 @@ def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) ->
     return history
 
 
-def _kept(
+def _state_store(
     out: Path, history: "History", settings: "TrainingSettings", config: "LSTMConfig", *, resume: bool
-) -> "KeptInDirectory":
+) -> "DirectoryStateStore":
     """Return what this training goes on from: nothing, unless it is to be resumed."""
-    from model.training.resume import KeptInDirectory, fingerprint  # noqa: PLC0415 - torch is slow to import
+    from model.training.resume import DirectoryStateStore, fingerprint  # noqa: PLC0415 - torch is slow to import
 
-    kept = KeptInDirectory(out.parent / f".{out.name}.training", fingerprint(history, settings, config))
-    if resume and not kept.exists():
+    store = DirectoryStateStore(out.parent / f".{out.name}.training", fingerprint(history, settings, config))
+    if resume and not store.exists():
         print("there is no training to resume: starting from the beginning", file=sys.stderr)
-    if not resume and kept.exists():
+    if not resume and store.exists():
         print("starting from the beginning; --resume would have gone on with an interrupted training", file=sys.stderr)
-        kept.forget()
-    return kept
+        store.forget()
+    return store
 
 
 def _train(
-    history: "History", settings: "TrainingSettings", config: "LSTMConfig", device: str, kept: "KeptInDirectory"
+    history: "History", settings: "TrainingSettings", config: "LSTMConfig", device: str, store: "DirectoryStateStore"
 ) -> "Trained":
     from model.inference import select_device  # noqa: PLC0415
     from model.training.train import train as train_model  # noqa: PLC0415 - torch is slow to import
 
     with progress_bar("train", 1.0) as advance:
-        return train_model(history, settings, config, advance, device=select_device(device), kept=kept)
+        return train_model(history, settings, config, advance, device=select_device(device), store=store)
 
 
 def _save(out: Path, trained: "Trained") -> str:
@@ -196,8 +197,8 @@ def _table(metrics: dict[str, Any]) -> Table:
 
 
 def _heads_table(heads: dict[str, Any]) -> Table:
-    """Show how often the further heads are right in the test part, a column a head."""
-    table = Table("", *heads, title="further heads, test part")
+    """Show how often the extra heads are right in the test part, a column a head."""
+    table = Table("", *heads, title="extra heads, test part")
     for name in ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5"):
         values = [found[name] for found in heads.values()]
         cells = ("-" if value is None else f"{value:,}" if name == "events" else f"{value:.4f}" for value in values)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a score, from the message type that the worker encodes and the answers of its further heads."""
+"""The JSON Schema of a score, from the message type that the worker encodes and the answers of its extra heads."""
 
 from typing import Any, Final
 
@@ -63,8 +63,8 @@ def score_schema() -> Schema:
     Later versions may add fields. Consumers must let fields pass that they do not know.
     """
     standard = structs.fields(Score)
-    further = HeadNames(HEADS).fields
-    kinds: list[tuple[str, Any]] = [(field.name, field.type) for field in standard] + further
+    extra = HeadNames(HEADS).fields
+    kinds: list[tuple[str, Any]] = [(field.name, field.type) for field in standard] + extra
     return {
         "$schema": DIALECT,
         "title": "Score",

@@ -11,19 +11,20 @@ from typing import Any, Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Booleans, Floats, Integers
 from model.events import EVENT_TYPES
-from model.ranking import Floats, losses_of
+from model.propensities import log_odds
+from model.ranking import losses_of
 from model.training.calibrate import fit_calibration
 from model.training.history import History
-from model.training.labels import Booleans, Integers
+from model.training.predict import calibrated
 from service.errors import EvaluationError
 
-LEAST_EXAMPLES: Final = 20
+MIN_EXAMPLES: Final = 20
 """A horizon with fewer buyers, or fewer others, in the training part teaches nothing."""
 _PENALTIES: Final = (0.001, 0.01, 0.1)
 """Inverse strengths of the logistic regression's penalty that are tried on the validation part."""
 _FEWEST_IN_A_LEAF: Final = 50
-_CLOSEST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,14 @@ class Sample:
         """Raise EvaluationError if this sample cannot teach every horizon."""
         for column, horizon in enumerate(horizons):
             bought, known = int(self.bought[:, column].sum()), int(self.known[:, column].sum())
-            if not LEAST_EXAMPLES <= bought <= known - LEAST_EXAMPLES:
+            if not MIN_EXAMPLES <= bought <= known - MIN_EXAMPLES:
                 raise EvaluationError(
                     f"of the {known} events of the {part} part {bought} are followed by a purchase (horizon {horizon}),"
-                    f" and at least {LEAST_EXAMPLES} must be and {LEAST_EXAMPLES} must not"
+                    f" and at least {MIN_EXAMPLES} must be and {MIN_EXAMPLES} must not"
                 )
 
 
-Fitted = Callable[[Integers], Floats]
+LogitsOf = Callable[[Integers], Floats]
 """Takes rows of the history, returns logits `(rows, horizons)`."""
 
 
@@ -65,7 +66,7 @@ class Baseline(Protocol):
     title: str
     about: str
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> Fitted:
+    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
         """Fit on `train`, choose with `validation`."""
 
 
@@ -75,16 +76,10 @@ def tabular(history: History, rows: Integers) -> npt.NDArray[np.float32]:
     return np.concatenate((history.numeric[rows], flags.astype(np.float32)), axis=1)
 
 
-def calibrated_on(fitted: Fitted, validation: Sample) -> Callable[[Integers], Floats]:
+def calibrated_on(fitted: LogitsOf, validation: Sample) -> Callable[[Integers], Floats]:
     """Return the function from rows to propensities, calibrated on the validation part as every checkpoint is."""
     calibration = fit_calibration(fitted(validation.rows), validation.bought, validation.known)
-    slopes, intercepts = np.array(calibration.slopes), np.array(calibration.intercepts)
-    return lambda rows: np.asarray(1.0 / (1.0 + np.exp(-(fitted(rows) * slopes + intercepts))))
-
-
-def _logit(propensities: Floats) -> Floats:
-    clipped = np.clip(propensities, _CLOSEST, 1 - _CLOSEST)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))
+    return lambda rows: calibrated(fitted(rows), calibration)
 
 
 class BaseRate:
@@ -94,10 +89,10 @@ class BaseRate:
     title = "Base rate"
     about = "the share of events that a purchase followed before the evaluated time, for every event alike"
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> Fitted:  # noqa: ARG002 - looks at labels only
+    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:  # noqa: ARG002 - looks at labels only
         bought = train.bought.sum(axis=0) + validation.bought.sum(axis=0)
         known = train.known.sum(axis=0) + validation.known.sum(axis=0)
-        logits = _logit(bought / np.maximum(known, 1))
+        logits = log_odds(bought / np.maximum(known, 1))
         return lambda rows: np.tile(logits, (len(rows), 1))
 
 
@@ -108,14 +103,16 @@ class LogisticRegression:
     title = "Logistic regression"
     about = "the streaming features and the event's type, standardised; penalty chosen on the validation part"
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> Fitted:
+    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
         from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - slow to import
 
         scaler = StandardScaler().fit(tabular(history, train.rows))
-        inputs, judged = (scaler.transform(tabular(history, part.rows)) for part in (train, validation))
+        inputs, validation_inputs = (scaler.transform(tabular(history, part.rows)) for part in (train, validation))
         fitted = [
-            _best_penalty(inputs[known], bought[known], judged[judged_known], judged_bought[judged_known])
-            for bought, known, judged_bought, judged_known in _columns(train, validation)
+            _best_penalty(
+                inputs[known], bought[known], validation_inputs[validation_known], validation_bought[validation_known]
+            )
+            for bought, known, validation_bought, validation_known in _columns(train, validation)
         ]
 
         def logits(rows: Integers) -> Floats:
@@ -126,7 +123,10 @@ class LogisticRegression:
 
 
 def _best_penalty(
-    inputs: npt.NDArray[np.float32], bought: Booleans, judged: npt.NDArray[np.float32], judged_bought: Booleans
+    inputs: npt.NDArray[np.float32],
+    bought: Booleans,
+    validation_inputs: npt.NDArray[np.float32],
+    validation_bought: Booleans,
 ) -> Any:  # noqa: ANN401 - scikit-learn has no types
     from sklearn import linear_model  # noqa: PLC0415
 
@@ -134,7 +134,7 @@ def _best_penalty(
         linear_model.LogisticRegression(C=penalty, solver="newton-cholesky").fit(inputs, bought)
         for penalty in _PENALTIES
     ]
-    return min(tried, key=lambda one: losses_of(one.predict_proba(judged)[:, 1], judged_bought).mean())
+    return min(tried, key=lambda one: losses_of(one.predict_proba(validation_inputs)[:, 1], validation_bought).mean())
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,13 @@ class GradientBoosting:
     seed: int
     most_trees: int = 100
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> Fitted:
-        inputs, judged = tabular(history, train.rows), tabular(history, validation.rows)
+    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
+        inputs, validation_inputs = tabular(history, train.rows), tabular(history, validation.rows)
         fitted = [
-            self._fit_one(inputs[known], bought[known], judged[judged_known], judged_bought[judged_known])
-            for bought, known, judged_bought, judged_known in _columns(train, validation)
+            self._fit_one(
+                inputs[known], bought[known], validation_inputs[validation_known], validation_bought[validation_known]
+            )
+            for bought, known, validation_bought, validation_known in _columns(train, validation)
         ]
         return lambda rows: np.stack([one(tabular(history, rows)) for one in fitted], axis=1)
 
@@ -160,8 +162,8 @@ class GradientBoosting:
         self,
         inputs: npt.NDArray[np.float32],
         bought: Booleans,
-        judged: npt.NDArray[np.float32],
-        judged_bought: Booleans,
+        validation_inputs: npt.NDArray[np.float32],
+        validation_bought: Booleans,
     ) -> Callable[[npt.NDArray[np.float32]], Floats]:
         from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - slow to import
 
@@ -175,11 +177,11 @@ class GradientBoosting:
             ).fit(inputs, bought)
 
         losses = [
-            losses_of(stage[:, 1], judged_bought).mean()
-            for stage in trees(self.most_trees).staged_predict_proba(judged)
+            losses_of(stage[:, 1], validation_bought).mean()
+            for stage in trees(self.most_trees).staged_predict_proba(validation_inputs)
         ]
         chosen = trees(int(np.argmin(losses)) + 1)
-        return lambda rows: _logit(chosen.predict_proba(rows)[:, 1].astype(np.float64))
+        return lambda rows: log_odds(chosen.predict_proba(rows)[:, 1].astype(np.float64))
 
 
 def _columns(train: Sample, validation: Sample) -> list[tuple[Booleans, Booleans, Booleans, Booleans]]:

@@ -7,16 +7,16 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from model.arrays import Booleans, Floats, Integers
 from model.checkpoint import Calibration, Checkpoint
 from model.evaluation.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
 from model.evaluation.comparison import Predictions
-from model.evaluation.test_set import Evaluated, epoch_ms
+from model.evaluation.test_set import EvaluationSet
 from model.evaluation.textbook import TextbookLSTM
+from model.events import parse_time_ms
 from model.metrics import best_threshold
-from model.ranking import Floats
 from model.training.calibrate import fit_calibration
 from model.training.history import History
-from model.training.labels import Booleans, Integers
 from model.training.predict import calibrated, predict_logits
 from service.errors import EvaluationError
 
@@ -27,7 +27,7 @@ Progress = Callable[[float, str], None]
 """Takes the share that is done, and a few words."""
 
 
-def with_unseeing_weights(checkpoint: Checkpoint, from_ms: int, notes: list[str]) -> Checkpoint:
+def with_weights_from_before(checkpoint: Checkpoint, from_ms: int, notes: list[str]) -> Checkpoint:
     """Return the checkpoint with the weights that have not seen what happens from a time on, if it has such.
 
     What has been seen all the same is noted.
@@ -57,47 +57,47 @@ def _calibration_before_refit(checkpoint: Checkpoint) -> Calibration:
 
 
 def _is_later(time: str | None, than_ms: int) -> bool:
-    return time is not None and epoch_ms(time) > than_ms
+    return time is not None and parse_time_ms(time) > than_ms
 
 
-def the_model(checkpoint: Checkpoint, evaluated: Evaluated, notes: list[str]) -> Predictions:
+def the_model(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str]) -> Predictions:
     """Score with the checkpoint; a note says if it cannot decide."""
     return Predictions(
         MODEL,
         f"Cartcast {checkpoint.version}",
         "the checkpoint: one step an event from a carried state, calibrated",
-        _propensities(checkpoint, evaluated.history, evaluated.rows),
-        _thresholds(checkpoint, evaluated, notes),
+        _propensities(checkpoint, test_set.history, test_set.rows),
+        _thresholds(checkpoint, test_set, notes),
     )
 
 
-def without_text(checkpoint: Checkpoint, evaluated: Evaluated, ours: Predictions) -> list[Predictions]:
+def without_text(checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predictions) -> list[Predictions]:
     """Score again as if nobody had written a word; empty where nobody has."""
-    history = evaluated.history
+    history = test_set.history
     if not history.tokens.any():
         return []
-    silent = replace(history, tokens=np.broadcast_to(np.uint16(0), history.tokens.shape))
+    wordless = replace(history, tokens=np.broadcast_to(np.uint16(0), history.tokens.shape))
     about = "the same weights, the words of searches and reviews hidden from them when they score, calibrated anew"
-    logits = predict_logits(checkpoint.model, silent, np.arange(len(silent)))
-    examples, calibration, thresholds = evaluated.examples, checkpoint.calibration, ours.thresholds
+    logits = predict_logits(checkpoint.model, wordless, np.arange(len(wordless)))
+    examples, calibration, thresholds = test_set.examples, checkpoint.calibration, ours.thresholds
     if len(rows := np.flatnonzero(examples.validation.any(axis=1))):
         bought, known = examples.bought[rows], examples.validation[rows]
         calibration = fit_calibration(logits[rows], bought, known, history.users[rows])
         thresholds = _best_thresholds(calibrated(logits[rows], calibration), bought, known)
-    propensities = calibrated(logits[evaluated.rows], calibration)
+    propensities = calibrated(logits[test_set.rows], calibration)
     return [Predictions(WITHOUT_TEXT, "Cartcast, words hidden", about, propensities, thresholds)]
 
 
 def fitted_baselines(
-    evaluated: Evaluated, seed: int, most_events: int, notes: list[str], progress: Progress
+    test_set: EvaluationSet, seed: int, most_events: int, notes: list[str], progress: Progress
 ) -> list[Predictions]:
     """Fit every baseline on what lies before the evaluated time; none if that cannot teach them, which is noted."""
-    examples, random = evaluated.examples, np.random.default_rng(seed)
+    examples, random = test_set.examples, np.random.default_rng(seed)
     train = Sample.of(examples.bought, examples.learnt, most_events, random)
     validation = Sample.of(examples.bought, examples.validation, most_events, random)
     try:
-        train.check("training", evaluated.horizons)
-        validation.check("validation", evaluated.horizons)
+        train.check("training", test_set.horizons)
+        validation.check("validation", test_set.horizons)
     except EvaluationError as lack:
         notes.append(f"There are no baselines to compare with: before the evaluated time, {lack}.")
         return []
@@ -106,7 +106,7 @@ def fitted_baselines(
     fitted = []
     for number, baseline in enumerate(chosen := _chosen(seed)):
         progress(number / len(chosen), baseline.title.lower())
-        fitted.append(_fit(baseline, evaluated, train, validation))
+        fitted.append(_fit(baseline, test_set, train, validation))
     return fitted
 
 
@@ -114,22 +114,22 @@ def _chosen(seed: int) -> list[Baseline]:
     return [BaseRate(), LogisticRegression(), GradientBoosting(seed), TextbookLSTM(seed)]
 
 
-def _fit(baseline: Baseline, evaluated: Evaluated, train: Sample, validation: Sample) -> Predictions:
-    predict = calibrated_on(baseline.fit(evaluated.history, train, validation), validation)
+def _fit(baseline: Baseline, test_set: EvaluationSet, train: Sample, validation: Sample) -> Predictions:
+    predict = calibrated_on(baseline.fit(test_set.history, train, validation), validation)
     thresholds = _best_thresholds(predict(validation.rows), validation.bought, validation.known)
-    return Predictions(baseline.name, baseline.title, baseline.about, predict(evaluated.rows), thresholds)
+    return Predictions(baseline.name, baseline.title, baseline.about, predict(test_set.rows), thresholds)
 
 
 def _propensities(checkpoint: Checkpoint, history: History, rows: Integers) -> Floats:
     return calibrated(predict_logits(checkpoint.model, history, np.arange(len(history)))[rows], checkpoint.calibration)
 
 
-def _thresholds(checkpoint: Checkpoint, evaluated: Evaluated, notes: list[str]) -> list[float] | None:
+def _thresholds(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str]) -> list[float] | None:
     """Return the checkpoint's thresholds, or those of the validation part of these data."""
     stored = checkpoint.training.get("thresholds", {})
-    if all(horizon in stored for horizon in evaluated.horizons):
-        return [float(stored[horizon]) for horizon in evaluated.horizons]
-    examples = evaluated.examples
+    if all(horizon in stored for horizon in test_set.horizons):
+        return [float(stored[horizon]) for horizon in test_set.horizons]
+    examples = test_set.examples
     rows = np.flatnonzero(examples.validation.any(axis=1))
     if not len(rows):
         notes.append(
@@ -138,7 +138,7 @@ def _thresholds(checkpoint: Checkpoint, evaluated: Evaluated, notes: list[str]) 
         )
         return None
     return _best_thresholds(
-        _propensities(checkpoint, evaluated.history, rows), examples.bought[rows], examples.validation[rows]
+        _propensities(checkpoint, test_set.history, rows), examples.bought[rows], examples.validation[rows]
     )
 
 

@@ -1,4 +1,9 @@
-"""Several models on the same events: their metrics, how far those can be trusted, and how far the models lie apart."""
+"""Several models on the same events: their metrics and differences, with bootstrap confidence intervals over users.
+
+Users are resampled, not events, because one user's events resemble each other (Davison and Hinkley, "Bootstrap methods
+and their application", 1997, section 3.8). All models are measured on the same resamples, so that the difference of two
+models has an interval of its own, which is much narrower than theirs.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,15 +11,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.evaluation.bootstrap import interval, numbered, replicate
+from model.arrays import Booleans, Floats, Integers
 from model.metrics import plain
-from model.ranking import METRICS, Floats, Ranking
-from model.training.labels import Booleans, Integers
+from model.ranking import METRICS, Ranking
 
 TOTAL: Final = "total"
 """The mean over the horizons; unlike a pool of all labels it ranks no horizon against another."""
 COMPARED: Final = ("roc_auc", "pr_auc", "log_loss", "brier")
 """Metrics of which a difference between models is told."""
+
+COVERED: Final = 0.95
+_MIN_REPLICAS: Final = 20
+"""With fewer finite values there is no 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class KnownLabels:
     """What is known of the evaluated rows."""
 
     users: Integers
@@ -47,28 +55,28 @@ class Answers:
     def __len__(self) -> int:
         return len(self.users)
 
-    def where(self, rows: Booleans) -> "Answers":
+    def where(self, rows: Booleans) -> "KnownLabels":
         """Return what is known of some rows."""
-        return Answers(self.users[rows], self.bought[rows], self.known[rows], self.horizons)
+        return KnownLabels(self.users[rows], self.bought[rows], self.known[rows], self.horizons)
 
 
-def compare(models: Sequence[Predictions], answers: Answers, replicas: int, seed: int) -> dict[str, Any]:
+def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, seed: int) -> dict[str, Any]:
     """Return counts, each model's metrics a horizon with 95 % intervals, and how the first differs from the others."""
-    users, count = numbered(answers.users)
-    rankings = [ranking for model in models for ranking in rank(model, answers, users)]
+    users, count = numbered(labels.users)
+    rankings = [ranking for model in models for ranking in rank(model, labels, users)]
     values = _with_total(np.stack([ranking.measure() for ranking in rankings])[None], len(models))[0]
     replicated = _with_total(replicate(rankings, count, replicas, seed), len(models))
     return {
         "users": count,
-        "events": len(answers),
-        "counts": _counts(answers),
+        "events": len(labels),
+        "counts": _counts(labels),
         "models": {
-            model.name: _of_horizons(answers.horizons, values[place], replicated[:, place])
+            model.name: _of_horizons(labels.horizons, values[place], replicated[:, place])
             for place, model in enumerate(models)
         },
         "differences": {
             model.name: _differences(
-                answers.horizons, values[0] - values[place], replicated[:, 0] - replicated[:, place]
+                labels.horizons, values[0] - values[place], replicated[:, 0] - replicated[:, place]
             )
             for place, model in enumerate(models)
             if place
@@ -76,17 +84,17 @@ def compare(models: Sequence[Predictions], answers: Answers, replicas: int, seed
     }
 
 
-def rank(model: Predictions, answers: Answers, users: Integers | None = None) -> list[Ranking]:
+def rank(model: Predictions, labels: KnownLabels, users: Integers | None = None) -> list[Ranking]:
     """Return one ranking a horizon, of the events whose label is known; `users` are numbers in place of the users."""
-    users = answers.users if users is None else users
+    users = labels.users if users is None else users
     return [
         Ranking.of(
             model.propensities[known, column],
-            answers.bought[known, column],
+            labels.bought[known, column],
             users[known],
             None if model.thresholds is None else model.thresholds[column],
         )
-        for column, known in enumerate(answers.known.T)
+        for column, known in enumerate(labels.known.T)
     ]
 
 
@@ -96,15 +104,15 @@ def _with_total(measured: Floats, models: int) -> Floats:
     return np.concatenate((by_model, by_model.mean(axis=2, keepdims=True)), axis=2)
 
 
-def _counts(answers: Answers) -> dict[str, dict[str, int]]:
-    known = answers.known
+def _counts(labels: KnownLabels) -> dict[str, dict[str, int]]:
+    known = labels.known
     return {
         horizon: {
             "events": int(known[:, column].sum()),
-            "positives": int((answers.bought & known)[:, column].sum()),
-            "users": len(np.unique(answers.users[known[:, column]])),
+            "positives": int((labels.bought & known)[:, column].sum()),
+            "users": len(np.unique(labels.users[known[:, column]])),
         }
-        for column, horizon in enumerate(answers.horizons)
+        for column, horizon in enumerate(labels.horizons)
     }
 
 
@@ -132,3 +140,32 @@ def _differences(horizons: Sequence[str], values: Floats, replicated: Floats) ->
 
 def _each(names: Sequence[str], value_of: Callable[[int], Any]) -> dict[str, Any]:
     return {name: value_of(METRICS.index(name)) for name in names}
+
+
+def numbered(users: Integers) -> tuple[Integers, int]:
+    """Give users numbers from 0 without gaps; return each event's number and how many users there are."""
+    distinct, numbers = np.unique(users, return_inverse=True)
+    return numbers.astype(np.int64), len(distinct)
+
+
+def replicate(rankings: Sequence[Ranking], users: int, replicas: int, seed: int) -> Floats:
+    """Measure each ranking on each draw of users `(replicas, rankings, len(METRICS))`; the same seed, the same draws.
+
+    The rankings' users are numbers from 0 to `users` - 1. One user alone cannot be drawn anew: no replicas.
+    """
+    random = np.random.default_rng(seed)
+    values = np.empty((replicas if users > 1 else 0, len(rankings), len(METRICS)))
+    for replica in range(len(values)):
+        drawn = np.bincount(random.integers(users, size=users), minlength=users).astype(np.float64)
+        for position, ranking in enumerate(rankings):
+            values[replica, position] = ranking.measure(drawn[ranking.users])
+    return values
+
+
+def interval(values: Floats) -> tuple[float, float] | None:
+    """Return the middle 95 % of replicas `(replicas,)`; None if too few of them could be measured."""
+    finite = values[np.isfinite(values)]
+    if len(finite) < max(_MIN_REPLICAS, len(values) // 2):
+        return None
+    low, high = np.quantile(finite, [(1 - COVERED) / 2, (1 + COVERED) / 2])
+    return float(low), float(high)

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.ranking import Floats, Ranking
+from model.arrays import Floats
+from model.ranking import Ranking
 
 POINTS: Final = 150
 CALIBRATION_BINS: Final = 12
@@ -19,10 +20,10 @@ def curves_of(ranking: Ranking) -> dict[str, Any]:
     if not 0 < buyers[-1] < events[-1]:
         return {}
     others = events - buyers
-    told = slice(max(1, int(np.searchsorted(buyers, _FIRST_SHARE * buyers[-1]))), None)
+    shown = slice(max(1, int(np.searchsorted(buyers, _FIRST_SHARE * buyers[-1]))), None)
     return {
         "roc": _line(others / others[-1], buyers / buyers[-1]),
-        "pr": _line(buyers[told] / buyers[-1], buyers[told] / events[told]),
+        "pr": _line(buyers[shown] / buyers[-1], buyers[shown] / events[shown]),
         "gain": _line(events / events[-1], buyers / buyers[-1]),
         "calibration": _calibration(ranking),
         "histogram": _histogram(ranking),

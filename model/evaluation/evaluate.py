@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Checkpoint
-from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_unseeing_weights, without_text
-from model.evaluation.comparison import Answers, Predictions, compare, rank
+from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_weights_from_before, without_text
+from model.evaluation.comparison import KnownLabels, Predictions, compare, rank
 from model.evaluation.curves import curves_of
-from model.evaluation.test_set import ALL_USERS, Evaluated, rfc3339, split_of
+from model.evaluation.test_set import ALL_USERS, EvaluationSet, split_of
+from model.events import rfc3339
 from model.training.history import History
 
 
@@ -41,33 +42,33 @@ def evaluate_checkpoint(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
 
     split = split_of(history, checkpoint, settings.after_ms)
-    evaluated, notes = Evaluated.of(history, split, checkpoint.model.config.horizons), list[str]()
+    test_set, notes = EvaluationSet.of(history, split, checkpoint.model.config.horizons), list[str]()
     with threadpool_limits(settings.threads):
         progress(0.02, "the model")
-        judged = with_unseeing_weights(checkpoint, split.test_from_ms, notes)
-        ours = the_model(judged, evaluated, notes)
-        silent = without_text(judged, evaluated, ours)
-        baselines = _baselines(evaluated, settings, notes, progress) if settings.baselines else []
-        slices = _slices([ours, *baselines], silent, evaluated, settings, progress)
+        measured = with_weights_from_before(checkpoint, split.test_from_ms, notes)
+        ours = the_model(measured, test_set, notes)
+        without_words = without_text(measured, test_set, ours)
+        baselines = _baselines(test_set, settings, notes, progress) if settings.baselines else []
+        slices = _slices([ours, *baselines], without_words, test_set, settings, progress)
     progress(1.0, "done")
     return {
         "checkpoint": _described(checkpoint),
-        "data": _data(evaluated),
-        "horizons": list(evaluated.horizons),
-        "models": [_introduced(model, evaluated.horizons) for model in (ours, *baselines, *silent)],
+        "data": _data(test_set),
+        "horizons": list(test_set.horizons),
+        "models": [_introduced(model, test_set.horizons) for model in (ours, *baselines, *without_words)],
         "slices": slices,
-        "curves": {model.name: _curves(model, evaluated.answers) for model in (ours, *baselines)},
-        "text": _text(evaluated, checkpoint),
+        "curves": {model.name: _curves(model, test_set.labels) for model in (ours, *baselines)},
+        "text": _text(test_set, checkpoint),
         "notes": notes,
         "settings": {"replicas": settings.replicas, "seed": settings.seed},
     }
 
 
 def _baselines(
-    evaluated: Evaluated, settings: EvaluationSettings, notes: list[str], progress: Progress
+    test_set: EvaluationSet, settings: EvaluationSettings, notes: list[str], progress: Progress
 ) -> list[Predictions]:
     return fitted_baselines(
-        evaluated,
+        test_set,
         settings.seed,
         settings.most_training_events,
         notes,
@@ -77,18 +78,18 @@ def _baselines(
 
 def _slices(
     models: list[Predictions],
-    silent: list[Predictions],
-    evaluated: Evaluated,
+    without_words: list[Predictions],
+    test_set: EvaluationSet,
     settings: EvaluationSettings,
     progress: Progress,
 ) -> dict[str, Any]:
     """Compare the models in each group of events; the one that reads no words only among all users."""
     slices: dict[str, Any] = {}
-    for name, title, rows in evaluated.slices():
+    for name, title, rows in test_set.slices():
         progress(0.7 + 0.05 * len(slices), f"intervals: {title.lower()}")
-        compared = [model.where(rows) for model in (*models, *(silent if name == ALL_USERS else ()))]
-        answers = evaluated.answers.where(rows)
-        slices[name] = {"title": title} | compare(compared, answers, settings.replicas, settings.seed)
+        compared = [model.where(rows) for model in (*models, *(without_words if name == ALL_USERS else ()))]
+        labels = test_set.labels.where(rows)
+        slices[name] = {"title": title} | compare(compared, labels, settings.replicas, settings.seed)
     return slices
 
 
@@ -102,8 +103,8 @@ def _described(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _data(evaluated: Evaluated) -> dict[str, Any]:
-    history, split = evaluated.history, evaluated.examples.split
+def _data(test_set: EvaluationSet) -> dict[str, Any]:
+    history, split = test_set.history, test_set.examples.split
     return {
         "events": len(history),
         "users": len(history.user_ids),
@@ -113,7 +114,7 @@ def _data(evaluated: Evaluated) -> dict[str, Any]:
         "first_event": rfc3339(int(history.time_ms.min())),
         "last_event": rfc3339(split.end_ms),
         "evaluated_from": rfc3339(split.test_from_ms),
-        "evaluated_events": len(evaluated.rows),
+        "evaluated_events": len(test_set.rows),
     }
 
 
@@ -122,16 +123,16 @@ def _introduced(model: Predictions, horizons: Sequence[str]) -> dict[str, Any]:
     return {"name": model.name, "title": model.title, "about": model.about, "thresholds": thresholds}
 
 
-def _curves(model: Predictions, answers: Answers) -> dict[str, Any]:
-    rankings = zip(answers.horizons, rank(model, answers), strict=True)
+def _curves(model: Predictions, labels: KnownLabels) -> dict[str, Any]:
+    rankings = zip(labels.horizons, rank(model, labels), strict=True)
     return {horizon: curves_of(ranking) for horizon, ranking in rankings}
 
 
-def _text(evaluated: Evaluated, checkpoint: Checkpoint) -> dict[str, Any]:
+def _text(test_set: EvaluationSet, checkpoint: Checkpoint) -> dict[str, Any]:
     """Say how many of the evaluated events have words, and what a model trained without them reached."""
-    tokens = evaluated.history.tokens
+    tokens = test_set.history.tokens
     return {
         "in_data": bool(tokens.any()),
-        "events_with_words": int(tokens[evaluated.rows].any(axis=1).sum()),
+        "events_with_words": int(tokens[test_set.rows].any(axis=1).sum()),
         "trained_without": checkpoint.training.get("ablation_no_text", {}),
     }

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Self
 
 import numpy as np
 
+from model.arrays import Booleans, Integers
 from model.checkpoint import Checkpoint
-from model.evaluation.comparison import Answers
+from model.evaluation.comparison import KnownLabels
+from model.events import parse_time_ms, rfc3339
+from model.horizons import longest_horizon_ms
 from model.training.examples import Examples
 from model.training.history import History
-from model.training.labels import Booleans, Integers, longest_horizon_ms
 from model.training.split import TimeSplit, data_bounds
 from service.errors import EvaluationError
 
@@ -23,12 +24,12 @@ _VALIDATION_SHARE: Final = 1 / 6
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationSet:
     """The evaluated rows of a history, and what else its time split gives."""
 
     examples: Examples
     rows: Integers
-    answers: Answers
+    labels: KnownLabels
 
     @classmethod
     def of(cls, history: History, split: TimeSplit, horizons: tuple[str, ...]) -> Self:
@@ -47,7 +48,7 @@ class Evaluated:
             )
         if users[0] == users[-1]:
             raise EvaluationError("all evaluated events are of one user, who says nothing of others: give more users")
-        return cls(examples, rows, Answers(users, bought, known, horizons))
+        return cls(examples, rows, KnownLabels(users, bought, known, horizons))
 
     @property
     def history(self) -> History:
@@ -55,13 +56,13 @@ class Evaluated:
 
     @property
     def horizons(self) -> tuple[str, ...]:
-        return self.answers.horizons
+        return self.labels.horizons
 
     def slices(self) -> Iterator[tuple[str, str, Booleans]]:
         """Yield name, title and rows of each group."""
-        earlier = self.rows - self.history.starts[self.answers.users]
+        earlier = self.rows - self.history.starts[self.labels.users]
         yield ALL_USERS, "All users", np.ones(len(self.rows), np.bool_)
-        yield UNSEEN_USERS, "Users never seen in training", self.examples.unseen()[self.answers.users]
+        yield UNSEEN_USERS, "Users never seen in training", self.examples.unseen()[self.labels.users]
         for least, most in _EARLIER_EVENTS:
             words = f"{least} or more" if most is None else f"{least} to {most}" if most else "no"
             name = f"{least}+" if most is None else f"{least}-{most}" if most else f"{least}"
@@ -78,7 +79,9 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
         usable_ms = max(after_ms - first_ms - 2 * horizon_ms, 0)
         return TimeSplit(after_ms - horizon_ms - int(_VALIDATION_SHARE * usable_ms), after_ms, end_ms, horizon_ms)
     try:
-        validation_from, test_from = (epoch_ms(checkpoint.training[name]) for name in ("validation_from", "test_from"))
+        validation_from, test_from = (
+            parse_time_ms(checkpoint.training[name]) for name in ("validation_from", "test_from")
+        )
     except (KeyError, TypeError, ValueError):
         raise EvaluationError(
             f"checkpoint {checkpoint.version} does not say which time it kept back for testing: name one with --after"
@@ -92,13 +95,3 @@ def _nothing_there(history: History, split: TimeSplit) -> str:
         f"nothing to evaluate: no event from {wanted} on has a horizon that ends within the data, which reach from "
         f"{first} to {last}: give later events, or an earlier time with --after"
     )
-
-
-def epoch_ms(time: str) -> int:
-    """Return the epoch milliseconds of an RFC 3339 time."""
-    return int(datetime.fromisoformat(time).timestamp() * 1000)
-
-
-def rfc3339(time_ms: int) -> str:
-    """Return epoch milliseconds as RFC 3339, in UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -13,12 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from model.evaluation.baselines import Fitted, Sample
+from model.arrays import Floats, Integers
+from model.evaluation.baselines import LogitsOf, Sample
 from model.events import TYPE_CODES
 from model.features import NUMERIC_FEATURES
-from model.ranking import Floats
 from model.training.history import History
-from model.training.labels import Integers
 
 WINDOW_EVENTS: Final = 20
 TYPE_INPUTS: Final = ("view", "search", "cart", "purchase")
@@ -57,7 +56,7 @@ class TextbookLSTM:
     batch_events: int = 256
     learning_rate: float = 0.001
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> Fitted:
+    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
         """Train until the epochs are over; the same seed gives the same network."""
         torch.manual_seed(self.seed)
         network, random = _Network(train.bought.shape[1]), np.random.default_rng(self.seed)

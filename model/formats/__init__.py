@@ -11,10 +11,11 @@ from typing import Final
 from model.events import Event
 from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
 from model.formats.lines import read_lines
-from model.formats.rows import BadRow, Line
+from model.formats.rows import Line
+from model.validate import BadRow
 from service.errors import FormatError
 
-__all__ = ["FORMATS", "BadRow", "read_events"]
+__all__ = ["FORMATS", "read_events"]
 
 Reader = Callable[[Iterator[Line]], Iterator[Event | BadRow]]
 

@@ -8,8 +8,8 @@ import msgspec
 
 from model.decode import decode_events
 from model.events import Event
-from model.formats.rows import BadRow, Line
-from model.validate import judge
+from model.formats.rows import Line
+from model.validate import BadRow, validate_event
 
 _DECODER: Final = msgspec.json.Decoder(Event)
 _LINES_AT_ONCE: Final = 1000
@@ -30,6 +30,6 @@ def _event(raw: bytes) -> Event:
     try:
         return _DECODER.decode(raw)
     except msgspec.ValidationError:  # a number as an id, a time as text, a context that is not flat
-        wire = judge(raw)
+        wire = validate_event(raw)
         fields = {name: getattr(wire, name) for name in wire.__struct_fields__}
         return Event(**fields | {"context": {"channel": wire.channel} if wire.channel else None})

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from model.events import Event
-from model.formats.rows import BadRow, InvalidRow, Line, content_id, row_text
+from model.formats.rows import InvalidRow, Line, content_id, row_text
+from model.validate import BadRow
 
 Row = dict[str, str]
 """A row's texts by column, without the spaces around them."""

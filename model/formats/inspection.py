@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from model.batch import event_hash
 from model.events import EVENT_TYPES, OTHER, PURCHASE, TYPE_CODES, Event
-from model.formats import BadRow
-from model.sequence import SESSION_GAP_MS
+from model.horizons import SESSION_GAP_MS
 from model.training.labels import label_events
 from model.training.split import data_bounds
+from model.validate import BadRow
 from service.errors import FormatError
 
 QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99, "max": 1.0}
@@ -191,7 +191,7 @@ def _rates(
     known = labels.known_by(data_bounds(times_ms)[1])
     rates = {}
     for number, horizon in enumerate(horizons):
-        told = labels.bought[known[:, number], number]
-        base_rate = float(told.mean()) if len(told) else None
-        rates[horizon] = HorizonRate(base_rate, known=len(told), unknown=len(users) - len(told))
+        bought = labels.bought[known[:, number], number]
+        base_rate = float(bought.mean()) if len(bought) else None
+        rates[horizon] = HorizonRate(base_rate, known=len(bought), unknown=len(users) - len(bought))
     return rates

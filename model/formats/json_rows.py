@@ -9,7 +9,8 @@ import xxhash
 
 from model.events import Event
 from model.formats.fields import Fields
-from model.formats.rows import BadRow, InvalidRow, Line, row_text
+from model.formats.rows import InvalidRow, Line, row_text
+from model.validate import BadRow
 
 _DEEPEST: Final = 254
 """How deep orjson writes."""

@@ -1,12 +1,11 @@
 """What every format says about a row."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import xxhash
 
 from model.events import MAX_ID_BYTES
-from model.validate import InvalidEvent
+from model.validate import BadRow, InvalidEvent
 
 MAX_LINE_BYTES: Final = 900_000
 """Longer lines are bad rows: Kafka's default largest message is one mebibyte."""
@@ -15,16 +14,6 @@ Line = tuple[int, bytes]
 """Line number from 1, and the bytes without the line's end; at most MAX_LINE_BYTES + 1 of them."""
 
 _SEPARATOR: Final = "\x1f"  # ASCII's unit separator: no field holds it, so no two rows give the same text
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that is no event: a reason to group by, and a sentence without the shopper's data."""
-
-    line: int
-    reason: str
-    error: str
-    raw: bytes
 
 
 class InvalidRow(InvalidEvent):

@@ -8,8 +8,9 @@ from typing import Final
 
 from model.events import Event
 from model.formats.csv_rows import split_fields
-from model.formats.rows import BadRow, InvalidRow, Line, checked_id, content_id, row_text
+from model.formats.rows import InvalidRow, Line, checked_id, content_id, row_text
 from model.formats.times import unix_ms
+from model.validate import BadRow
 
 BEHAVIOURS: Final = {"pv": "view", "cart": "cart", "fav": "favorite", "buy": "purchase"}
 

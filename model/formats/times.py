@@ -3,11 +3,9 @@
 import datetime
 from typing import Final
 
-from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, epoch_ms
 from model.formats.rows import InvalidRow
 
-_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MILLISECOND: Final = datetime.timedelta(milliseconds=1)
 _SHORTEST_MOMENT: Final = len("2019-10-01 00:00")
 _MICROSECONDS: Final = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
 
@@ -31,7 +29,7 @@ def moment_ms(column: str, text: str) -> int:
         moment = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=datetime.UTC)
-        return _in_range(column, (moment - _EPOCH) // _MILLISECOND, "")
+        return _in_range(column, epoch_ms(moment), "")
     except (ValueError, OverflowError):
         raise InvalidRow(column, f"{column} is not a date and time such as 2019-10-01T12:00:00Z") from None
 

@@ -5,7 +5,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from model.simulator.process import PRICE_SHARES, Floats, Integers, Price
+from model.arrays import Floats, Integers
+from model.simulator.process import PRICE_SHARES, Price
 from model.simulator.vocabulary import category_names
 
 ITEMS: Final = 10_000

@@ -12,9 +12,10 @@ from typing import Final, Self
 
 import numpy as np
 
+from model.arrays import Floats
 from model.simulator import process, rhythm
-from model.simulator.gaps import gap_cdf
-from model.simulator.process import Floats, Memory, Mood, Price, Segment
+from model.simulator.distributions import gap_cdf
+from model.simulator.process import Memory, Mood, Price, Segment
 
 TABLE_STEP_S: Final = 900.0
 HORIZONS_S: Final = (3600.0, 86_400.0)

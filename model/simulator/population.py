@@ -1,15 +1,15 @@
 """All shoppers at once: each round draws the next event of everybody who is due."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from model.arrays import Floats, Integers
 from model.simulator import process, rhythm
 from model.simulator.catalogue import Catalogue
-from model.simulator.draws import draw_indices
-from model.simulator.gaps import draw_gaps_s
-from model.simulator.process import Floats, Integers, Memory, Mood, Symbol
-from model.simulator.seen import Observer, Seen
+from model.simulator.distributions import draw_gaps_s, draw_indices
+from model.simulator.process import Memory, Mood, Symbol
 from model.simulator.wording import MOST_PLACES, draw_stars, draw_words
 
 _KEEPS_TO_FOCUS = 0.75
@@ -17,6 +17,39 @@ _OF_THE_CART = [Symbol.REMOVE, Symbol.CHECKOUT, Symbol.PURCHASE, Symbol.REVIEW, 
 _LOOKED_BACK_ON = [Symbol.REVIEW, Symbol.REFUND]
 _ITEMLESS = [Symbol.SEARCH, Symbol.OTHER]
 NO_ITEM = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Events as columns, one element an event, at most one event of a shopper; nothing here is hidden from anybody."""
+
+    shoppers: Integers
+    time_ms: Integers
+    symbols: Integers
+    prices: Integers
+    """`Price` of the item that the shopper looked at last, this event's included."""
+    words: Integers
+    """`(events, MOST_PLACES)` of `model.simulator.wording`."""
+    stars: Integers
+    is_first_of_visit: Integers
+
+    def __len__(self) -> int:
+        return len(self.shoppers)
+
+
+class Observer(Protocol):
+    """Watches every event of every shopper in order and says what it means for the future."""
+
+    def observe(self, observed: Observations) -> Floats:
+        """Return `(events, horizons)`."""
+        ...
+
+
+class NoObserver:
+    """The observer that computes nothing."""
+
+    def observe(self, observed: Observations) -> Floats:
+        return np.empty((len(observed), 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +110,7 @@ class Population:
         words = draw_words(symbols, moods, self._random)
         stars = draw_stars(symbols, moods, self._random)
         prices = self._catalogue.prices_of(self._item[due])
-        truth = self._observer.observe(Seen(due, time_ms, symbols, prices, words, stars, is_first))
+        truth = self._observer.observe(Observations(due, time_ms, symbols, prices, words, stars, is_first))
         self._draw_next(due, moods, prices)
         return Happened(due, time_ms, symbols, items, categories, words, stars, truth)
 
@@ -152,5 +185,5 @@ class Population:
 
 def _nothing(observer: Observer) -> Happened:
     none, no_words = np.empty(0, np.int64), np.empty((0, MOST_PLACES), np.int64)
-    truth = observer.observe(Seen(none, none, none, none, no_words, none, none))
+    truth = observer.observe(Observations(none, none, none, none, no_words, none, none))
     return Happened(none, none, none, none, none, no_words, none, truth)

@@ -11,10 +11,8 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from model.arrays import Floats
 
 
 class Segment(IntEnum):

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from model.simulator.process import Floats
+from model.arrays import Floats
 
 DAY_S: Final = 86_400.0
 WEEK_S: Final = 7 * DAY_S

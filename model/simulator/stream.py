@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
 from model.simulator.catalogue import Catalogue
-from model.simulator.population import NO_ITEM, Happened, Population
+from model.simulator.population import NO_ITEM, Happened, NoObserver, Population
 from model.simulator.process import Symbol
-from model.simulator.seen import Blind
 from model.simulator.truth import Oracle
 from model.simulator.vocabulary import LANGUAGE_SHARES, LANGUAGES
 from model.simulator.wording import Phrasebook
@@ -77,7 +76,7 @@ def simulate(settings: SimulationSettings) -> Iterator[Event]:
     random = np.random.default_rng(settings.seed)
     catalogue = Catalogue.drawn()
     users, start_ms = settings.users, settings.start_ms
-    observer = Oracle(users, start_ms, reads_words=settings.truth_reads_words) if settings.with_truth else Blind()
+    observer = Oracle(users, start_ms, reads_words=settings.truth_reads_words) if settings.with_truth else NoObserver()
     population = Population(users, start_ms, catalogue, random, observer)
     writer = _Writer(settings, catalogue, np.random.default_rng([settings.seed, 1]))
     return islice(_arrivals(population, writer, start_ms), settings.events)

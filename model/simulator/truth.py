@@ -8,11 +8,12 @@ likely a purchase is within each horizon (`model.simulator.future`). The true pr
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Floats, Integers
 from model.simulator import process, rhythm
+from model.simulator.distributions import gap_density
 from model.simulator.future import TABLE_STEP_S, purchase_tables
-from model.simulator.gaps import gap_density
-from model.simulator.process import Floats, Integers, Memory, Mood, Price, Segment, Symbol
-from model.simulator.seen import Seen
+from model.simulator.population import Observations
+from model.simulator.process import Memory, Mood, Price, Segment, Symbol
 from model.simulator.wording import likelihood_of_stars, likelihood_of_words
 
 _STAY = process.STEPS[..., : len(Mood)]  # (segment, price, mood, next mood)
@@ -31,18 +32,18 @@ class Oracle:
         self._last_s = np.full(users, start_ms / 1000 - process.ABSENCE_S)
         self._tables = np.moveaxis(purchase_tables(), -1, 0).copy()  # (step of the week, horizon, segment, price, mood)
 
-    def observe(self, seen: Seen) -> Floats:
+    def observe(self, observed: Observations) -> Floats:
         """Return the true propensities `(events, horizons)`: session, 1 h, 24 h."""
-        time_s, first = seen.time_ms / 1000, seen.is_first_of_visit == 1
-        beliefs = np.empty((len(seen), len(Segment), len(Mood)))
-        beliefs[~first] = self._stayed(seen.shoppers[~first], time_s[~first])
-        beliefs[first] = self._returned(seen.shoppers[first], time_s[first])
-        beliefs *= self._likelihood(seen)
+        time_s, first = observed.time_ms / 1000, observed.is_first_of_visit == 1
+        beliefs = np.empty((len(observed), len(Segment), len(Mood)))
+        beliefs[~first] = self._stayed(observed.shoppers[~first], time_s[~first])
+        beliefs[first] = self._returned(observed.shoppers[first], time_s[first])
+        beliefs *= self._likelihood(observed)
         beliefs /= beliefs.sum(axis=(1, 2), keepdims=True)
-        self._beliefs[seen.shoppers] = beliefs
-        self._prices[seen.shoppers] = seen.prices
-        self._last_s[seen.shoppers] = time_s
-        return np.asarray(np.einsum("nsm,nhsm->nh", beliefs, self._future(time_s, seen.prices)))
+        self._beliefs[observed.shoppers] = beliefs
+        self._prices[observed.shoppers] = observed.prices
+        self._last_s[observed.shoppers] = time_s
+        return np.asarray(np.einsum("nsm,nhsm->nh", beliefs, self._future(time_s, observed.prices)))
 
     def _stayed(self, shoppers: Integers, time_s: Floats) -> Floats:
         gaps_s = (time_s - self._last_s[shoppers])[:, None, None]
@@ -65,21 +66,21 @@ class Oracle:
     def _never_seen(self, shoppers: Integers) -> npt.NDArray[np.bool_]:
         return np.asarray(self._beliefs[shoppers].sum(axis=(1, 2)) == 0)
 
-    def _likelihood(self, seen: Seen) -> Floats:
+    def _likelihood(self, observed: Observations) -> Floats:
         """Return P(what the event shows | segment and mood) `(n, segment, mood)`, up to a factor the same for all."""
-        shows = process.SHOWS[:, :, seen.symbols].transpose(2, 0, 1).copy()
-        shows[self._never_seen(seen.shoppers)] = 1.0  # the very first event is a view, whatever the mood
-        by_mood = self._likelihood_of_prices(seen) * likelihood_of_stars(seen.stars)
+        shows = process.SHOWS[:, :, observed.symbols].transpose(2, 0, 1).copy()
+        shows[self._never_seen(observed.shoppers)] = 1.0  # the very first event is a view, whatever the mood
+        by_mood = self._likelihood_of_prices(observed) * likelihood_of_stars(observed.stars)
         if self._reads_words:
-            by_mood *= likelihood_of_words(seen.symbols, seen.words)
+            by_mood *= likelihood_of_words(observed.symbols, observed.words)
         return np.asarray(shows * by_mood[:, None, :])
 
-    def _likelihood_of_prices(self, seen: Seen) -> Floats:
+    def _likelihood_of_prices(self, observed: Observations) -> Floats:
         """Return P(price of a newly viewed item | mood) `(n, mood)`; who has a cart keeps to its price."""
-        likelihood = np.ones((len(seen), len(Mood)))
-        new = np.flatnonzero(seen.symbols == Symbol.VIEW_NEW)
-        likelihood[new] = process.PRICE_SHARES[seen.prices[new], None]
-        likelihood[new, Mood.UNDECIDED] = seen.prices[new] == self._prices[seen.shoppers[new]]
+        likelihood = np.ones((len(observed), len(Mood)))
+        new = np.flatnonzero(observed.symbols == Symbol.VIEW_NEW)
+        likelihood[new] = process.PRICE_SHARES[observed.prices[new], None]
+        likelihood[new, Mood.UNDECIDED] = observed.prices[new] == self._prices[observed.shoppers[new]]
         return likelihood
 
     def _future(self, time_s: Floats, prices: Integers) -> Floats:

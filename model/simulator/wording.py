@@ -9,9 +9,10 @@ from typing import Final
 
 import numpy as np
 
+from model.arrays import Floats, Integers
 from model.simulator import vocabulary
-from model.simulator.draws import draw_indices
-from model.simulator.process import Floats, Integers, Mood, Symbol
+from model.simulator.distributions import draw_indices
+from model.simulator.process import Mood, Symbol
 
 # fmt: off
 _PURPOSES: Final = {

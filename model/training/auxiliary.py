@@ -12,14 +12,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from model.arrays import Booleans, Integers
 from model.events import EVENT_TYPES, TYPE_CODES
 from model.heads import UNKNOWN
+from model.horizons import SESSION_GAP_MS
 from model.lstm import LSTMConfig, PackedFeatures
-from model.sequence import SESSION_GAP_MS
 from model.training.history import History
-from model.training.labels import Booleans, Integers, label_events
+from model.training.labels import label_events
 
-Answers = npt.NDArray[np.int8]
+AuxiliaryTargets = npt.NDArray[np.int8]
 """`(events, TASKS)`: a class of each task, UNKNOWN where nobody can know it."""
 
 _HOUR_MS: Final = 3_600_000
@@ -51,19 +52,19 @@ class AuxiliaryHeads(nn.Module):
         self.weight = nn.Parameter(torch.zeros(logits, seen))
         self.bias = nn.Parameter(torch.zeros(logits))
 
-    def loss(self, output: Tensor, inputs: PackedFeatures, right: Answers) -> Tensor:
+    def loss(self, output: Tensor, inputs: PackedFeatures, right: AuxiliaryTargets) -> Tensor:
         """Return the summed loss of the answers that are known, for the LSTM's output `(events, hidden)`."""
         seen = torch.cat((output, inputs.numeric), dim=1)
         logits = nn.functional.linear(seen, self.weight, self.bias).float()
-        answers = torch.from_numpy(right.astype(np.int64)).to(logits.device)
+        targets = torch.from_numpy(right.astype(np.int64)).to(logits.device)
         following, pause, bits = torch.split(logits, [_NEXT, _PAUSE, _YES_OR_NO], dim=1)
-        known = (answers[:, 2:] != UNKNOWN).float()
+        known = (targets[:, 2:] != UNKNOWN).float()
         yes_or_no = nn.functional.binary_cross_entropy_with_logits(
-            bits, answers[:, 2:].clamp(min=0).float(), weight=known, reduction="sum"
+            bits, targets[:, 2:].clamp(min=0).float(), weight=known, reduction="sum"
         )
         return (
-            _summed_cross_entropy(following, answers[:, 0])
-            + _summed_cross_entropy(pause, answers[:, 1])
+            _summed_cross_entropy(following, targets[:, 0])
+            + _summed_cross_entropy(pause, targets[:, 1])
             + _YES_OR_NO_WEIGHT * yes_or_no
         )
 
@@ -72,22 +73,22 @@ def _summed_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, right, ignore_index=UNKNOWN, reduction="sum")
 
 
-def auxiliary_answers(history: History, until_ms: int) -> Answers:
+def auxiliary_targets(history: History, until_ms: int) -> AuxiliaryTargets:
     """Answer every task from what was applied before `until_ms` alone; later events have no answers.
 
     An answer is known from the moment on at which it would be settled in any case, or short pauses would be known more
     often than long ones.
     """
-    answers: Answers = history.storage.empty((len(history), TASKS), np.int8)
+    targets: AuxiliaryTargets = history.storage.empty((len(history), TASKS), np.int8)
     for part in history.parts():
-        answers[part] = UNKNOWN
+        targets[part] = UNKNOWN
         rows = part.start + np.flatnonzero(history.applied_ms[part] < until_ms)
         if len(rows):
-            answers[rows] = _answers(history, rows, until_ms)
-    return answers
+            targets[rows] = _targets(history, rows, until_ms)
+    return targets
 
 
-def _answers(history: History, rows: Integers, until_ms: int) -> Answers:
+def _targets(history: History, rows: Integers, until_ms: int) -> AuxiliaryTargets:
     """Return the answers of rows that are the beginnings of whole users' histories."""
     users, applied_ms, types = history.users[rows], history.applied_ms[rows], history.type_codes[rows]
     goes_on = np.append(users[1:] == users[:-1], False)
@@ -110,8 +111,8 @@ def _answers(history: History, rows: Integers, until_ms: int) -> Answers:
     )
 
 
-def _where(known: Booleans, answers: npt.NDArray[np.generic]) -> Answers:
-    return np.where(known, answers.astype(np.int8), np.int8(UNKNOWN))
+def _where(known: Booleans, targets: npt.NDArray[np.generic]) -> AuxiliaryTargets:
+    return np.where(known, targets.astype(np.int8), np.int8(UNKNOWN))
 
 
 def _is_item_at_hand(users: Integers, items: npt.NDArray[np.uint16]) -> Booleans:

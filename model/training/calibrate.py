@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Booleans, Integers
 from model.checkpoint import Calibration
-from model.training.labels import Booleans, Integers
 
 _ITERATIONS: Final = 50
 _TOLERANCE: Final = 1e-10
@@ -42,7 +42,7 @@ def fit_calibration(
     )
 
 
-def without_level(calibration: Calibration, logits: npt.NDArray[np.float64]) -> Calibration:
+def slopes_only(calibration: Calibration, logits: npt.NDArray[np.float64]) -> Calibration:
     """Return the slopes alone, around the mean of `logits` `(events, horizons)`: the level is left as it is.
 
     For a model that has learnt the time on which the calibration was fitted, and so its level, but may be as sure of

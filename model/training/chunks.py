@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from model.training.labels import Booleans, Integers
+from model.arrays import Booleans, Integers
 
 
 @dataclass(frozen=True, slots=True)
-class Stretches:
+class Spans:
     """The first events of some users' histories: one stretch of rows a user, none of them empty."""
 
     starts: Integers
@@ -21,17 +21,17 @@ class Stretches:
     def events(self) -> int:
         return int(self.lengths.sum())
 
-    def where(self, chosen: Booleans) -> "Stretches":
+    def where(self, chosen: Booleans) -> "Spans":
         """Return some of the stretches."""
-        return Stretches(self.starts[chosen], self.lengths[chosen])
+        return Spans(self.starts[chosen], self.lengths[chosen])
 
-    def cut(self, events: int) -> Iterator["Stretches"]:
+    def cut(self, events: int) -> Iterator["Spans"]:
         """Yield groups of whole stretches of about `events` rows together."""
         filled = (np.cumsum(self.lengths) - self.lengths) // events
         cuts = [0, *np.flatnonzero(np.diff(filled)) + 1, len(self.starts)]
         for first, stop in pairwise(cuts):
             if first < stop:
-                yield Stretches(self.starts[first:stop], self.lengths[first:stop])
+                yield Spans(self.starts[first:stop], self.lengths[first:stop])
 
     def rows(self) -> tuple[Integers, Integers]:
         """Return all rows, and for each the number of its stretch."""
@@ -39,7 +39,7 @@ class Stretches:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """The next events of those users of a batch whose history goes on."""
 
     rows: Integers
@@ -51,24 +51,24 @@ class Piece:
 
 
 def shuffled_batches(
-    lengths: Integers, batch_events: int, piece_events: int, random: np.random.Generator
+    lengths: Integers, batch_events: int, chunk_events: int, random: np.random.Generator
 ) -> list[Integers]:
     """Return batches of stretches, in random order; a batch's first pieces have about `batch_events` rows together."""
     jittered = lengths * random.uniform(0.8, 1.25, len(lengths))  # so that batches differ between epochs
     order = np.argsort(jittered, kind="stable")
-    filled = np.cumsum(np.minimum(lengths[order], piece_events)) // batch_events
+    filled = np.cumsum(np.minimum(lengths[order], chunk_events)) // batch_events
     batches = np.split(order, np.flatnonzero(np.diff(filled)) + 1)
     return [np.sort(batches[position]) for position in random.permutation(len(batches))]
 
 
-def pieces(stretches: Stretches, batch: Integers, piece_events: int) -> Iterator[Piece]:
+def chunks(spans: Spans, batch: Integers, chunk_events: int) -> Iterator[Chunk]:
     """Cut the histories of a batch of stretches into pieces, the earliest first."""
-    starts, lengths = stretches.starts[batch], stretches.lengths[batch]
-    for done in range(0, int(lengths.max(initial=0)), piece_events):
+    starts, lengths = spans.starts[batch], spans.lengths[batch]
+    for done in range(0, int(lengths.max(initial=0)), chunk_events):
         users = np.flatnonzero(lengths > done)
-        counts = np.minimum(lengths[users] - done, piece_events)
+        counts = np.minimum(lengths[users] - done, chunk_events)
         rows, sequences = _rows_of(starts[users] + done, counts)
-        yield Piece(rows=rows, sequences=sequences, users=users)
+        yield Chunk(rows=rows, sequences=sequences, users=users)
 
 
 def _rows_of(starts: Integers, lengths: Integers) -> tuple[Integers, Integers]:

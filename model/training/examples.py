@@ -6,27 +6,28 @@ from typing import Self
 
 import numpy as np
 
+from model.arrays import Booleans, Floats, Integers
 from model.heads import Head
-from model.ranking import Floats
-from model.training.auxiliary import Answers, auxiliary_answers
-from model.training.chunks import Stretches
-from model.training.extra_heads import Classes, Targets, answers_of
+from model.horizons import longest_horizon_ms
+from model.training.auxiliary import AuxiliaryTargets, auxiliary_targets
+from model.training.chunks import Spans
+from model.training.extra_heads import Classes, Targets, class_labels_of
 from model.training.history import History
-from model.training.labels import Booleans, Integers, Labels, label_events, longest_horizon_ms
+from model.training.labels import Labels, label_events
 from model.training.split import TimeSplit
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class TrainingSet:
     """What a fit learns from: events in the order of their users' histories, and which of their labels count."""
 
     history: History
-    stretches: Stretches
+    spans: Spans
     bought: Booleans
     known: Booleans
     targets: Classes
-    """What the further heads are to answer `(events, heads)`."""
-    auxiliary: Answers
+    """What the extra heads are to answer `(events, heads)`."""
+    auxiliary: AuxiliaryTargets
     """What the auxiliary tasks are to answer `(events, TASKS)`."""
 
     @property
@@ -53,7 +54,7 @@ class Examples:
     settled: Booleans
     """Known by the end of the data, in whatever part: what the last fit learns from."""
     targets: Targets
-    """The same for the further heads, if there are any."""
+    """The same for the extra heads, if there are any."""
 
     @classmethod
     def of(
@@ -73,33 +74,33 @@ class Examples:
             labels = label_events(history.users[part], history.time_ms[part], is_purchase, horizons)
             bought[part] = labels.bought
             learnt[part], validation[part], test[part], settled[part] = _known(history, part, split, labels)
-            answers = answers_of(history, part, heads, category_buckets, longest_horizon_ms(horizons))
-            targets.fill(part, answers, _known(history, part, split, answers.as_labels))
+            class_labels = class_labels_of(history, part, heads, category_buckets, longest_horizon_ms(horizons))
+            targets.fill(part, class_labels, _known(history, part, split, class_labels.as_labels))
         return cls(history, split, bought, learnt, validation, test, settled, targets)
 
-    def until(self, time_ms: int | None) -> Stretches:
+    def until(self, time_ms: int | None) -> Spans:
         """Return what each user had done before a time; without one, everything."""
         starts = self.history.starts[:-1]
         lengths = np.diff(self.history.starts)
         if time_ms is not None:
             lengths = np.add.reduceat(self.history.applied_ms < time_ms, starts, dtype=np.int64)
-        return Stretches(starts, lengths).where(lengths > 0)
+        return Spans(starts, lengths).where(lengths > 0)
 
-    def of_training(self) -> Lessons:
+    def training_set(self) -> TrainingSet:
         """Return what happened before the gap that precedes validation."""
-        past = self.until(self.split.learnt_until_ms)
-        auxiliary = auxiliary_answers(self.history, self.split.learnt_until_ms)
-        return Lessons(self.history, past, self.bought, self.learnt, self.targets.learnt, auxiliary)
+        past = self.until(self.split.train_until_ms)
+        auxiliary = auxiliary_targets(self.history, self.split.train_until_ms)
+        return TrainingSet(self.history, past, self.bought, self.learnt, self.targets.learnt, auxiliary)
 
-    def of_all_time(self) -> Lessons:
+    def refit_set(self) -> TrainingSet:
         """Return everything, with the labels that the end of the data settles."""
-        auxiliary = auxiliary_answers(self.history, self.split.end_ms + 1)
-        return Lessons(self.history, self.until(None), self.bought, self.settled, self.targets.settled, auxiliary)
+        auxiliary = auxiliary_targets(self.history, self.split.end_ms + 1)
+        return TrainingSet(self.history, self.until(None), self.bought, self.settled, self.targets.settled, auxiliary)
 
     def unseen(self) -> Booleans:
         """Tell which users have no event that was learnt from `(users,)`."""
         first_ms = self.history.applied_ms[self.history.starts[:-1]]
-        return np.asarray(first_ms >= self.split.learnt_until_ms)
+        return np.asarray(first_ms >= self.split.train_until_ms)
 
     def shares(self, part: Booleans) -> tuple[Integers, Integers]:
         """Return how many labels of a part are known and how many of those are purchases, per horizon."""

@@ -1,4 +1,4 @@
-"""What the further heads should have answered, and how often they do."""
+"""What the extra heads should have answered, and how often they do."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Booleans, Integers
 from model.heads import NEXT_TYPE, UNKNOWN, Head, bucket_of, class_count
 from model.lstm import LSTMConfig, PropensityLSTM
-from model.training.chunks import Stretches
+from model.training.chunks import Spans
 from model.training.history import History
-from model.training.labels import Booleans, Integers, Labels, next_purchase_rows
-from model.training.predict import further_outputs
+from model.training.labels import NEVER, Labels, next_purchase_rows
+from model.training.predict import extra_outputs
 from model.training.storage import Storage
 from service.errors import TrainingError
 
 Classes = npt.NDArray[np.int32]
 
-MIN_ANSWERS: Final = 100
-_NEVER: Final = np.iinfo(np.int64).max
+MIN_LABELS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ClassLabels:
     """The right classes of events `(events, heads)` and when each is settled; UNKNOWN and never where there is none."""
 
     classes: Classes
@@ -35,7 +35,7 @@ class Answers:
         return Labels(self.classes != UNKNOWN, self.settled_at_ms)
 
 
-def answers_of(history: History, part: slice, heads: Sequence[Head], buckets: int, horizon_ms: int) -> Answers:
+def class_labels_of(history: History, part: slice, heads: Sequence[Head], buckets: int, horizon_ms: int) -> ClassLabels:
     """Find the answers for whole users.
 
     A next type is settled when the next event is applied; a category when the horizon is over, as the label of that
@@ -48,15 +48,15 @@ def answers_of(history: History, part: slice, heads: Sequence[Head], buckets: in
     count = len(history.users[part])
     blank = np.empty((count, 0), np.int32), np.empty((count, 0), np.int64)
     classes, settled_at_ms = (np.column_stack([first, *rest]) for first, *rest in zip(blank, *found, strict=True))
-    return Answers(classes.astype(np.int32), settled_at_ms.astype(np.int64))
+    return ClassLabels(classes.astype(np.int32), settled_at_ms.astype(np.int64))
 
 
 def _next_types(history: History, part: slice) -> tuple[Classes, Integers]:
     users, applied_ms = history.users[part], history.applied_ms[part]
     goes_on = users[1:] == users[:-1]
-    classes, settled_at_ms = np.full(len(users), UNKNOWN, np.int32), np.full(len(users), _NEVER)
+    classes, settled_at_ms = np.full(len(users), UNKNOWN, np.int32), np.full(len(users), NEVER)
     classes[:-1] = np.where(goes_on, history.type_codes[part][1:].astype(np.int32), UNKNOWN)
-    settled_at_ms[:-1] = np.where(goes_on, applied_ms[1:], _NEVER)
+    settled_at_ms[:-1] = np.where(goes_on, applied_ms[1:], NEVER)
     return classes, settled_at_ms
 
 
@@ -65,7 +65,7 @@ def _purchase_categories(history: History, part: slice, buckets: int, horizon_ms
     purchase = next_purchase_rows(users, time_ms, history.is_purchase[part])
     category = bucket_of(history.categories[part], buckets)[purchase]
     is_known = (purchase >= 0) & (time_ms[purchase] <= time_ms + horizon_ms) & (category > 0)
-    return np.where(is_known, category, UNKNOWN).astype(np.int32), np.where(is_known, time_ms + horizon_ms, _NEVER)
+    return np.where(is_known, category, UNKNOWN).astype(np.int32), np.where(is_known, time_ms + horizon_ms, NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +82,18 @@ class Targets:
         """Return targets that are not set yet."""
         return cls(*(storage.empty((events, heads), np.int32) for _ in range(4)))
 
-    def fill(self, part: slice, answers: Answers, known: Sequence[Booleans]) -> None:
+    def fill(self, part: slice, labels: ClassLabels, known: Sequence[Booleans]) -> None:
         """Set a part's targets; `known` are the masks of learnt, validation, test and settled."""
         for targets, mask in zip((self.learnt, self.validation, self.test, self.settled), known, strict=True):
-            targets[part] = np.where(mask, answers.classes, UNKNOWN)
+            targets[part] = np.where(mask, labels.classes, UNKNOWN)
 
     def check(self, heads: Sequence[Head]) -> None:
         """Raise TrainingError if some head has too little to learn from."""
         for head, count in zip(heads, (self.learnt != UNKNOWN).sum(axis=0).tolist(), strict=True):
-            if count < MIN_ANSWERS:
+            if count < MIN_LABELS:
                 raise TrainingError(
                     f"too little to learn from: the training part knows {count:,} answers of --head {head}, at least "
-                    f"{MIN_ANSWERS} are needed: give a longer history, one with categories, or leave that head out"
+                    f"{MIN_LABELS} are needed: give a longer history, one with categories, or leave that head out"
                 )
 
 
@@ -104,7 +104,7 @@ def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
 
 
 def measure_heads(
-    model: PropensityLSTM, history: History, stretches: Stretches, targets: Targets, unseen: Booleans
+    model: PropensityLSTM, history: History, spans: Spans, targets: Targets, unseen: Booleans
 ) -> dict[str, dict[str, Any]]:
     """Return, by part of the time and by head, how often the right class is the first, or among the first five.
 
@@ -115,9 +115,9 @@ def measure_heads(
     test_unseen = np.where(unseen[history.users][:, None], targets.test, UNKNOWN)
     parts = {"validation": targets.validation, "test": targets.test, "test_unseen_users": test_unseen}
     wanted = np.maximum(targets.validation, targets.test)
-    is_measured = np.logical_or.reduceat((wanted != UNKNOWN).any(axis=1), stretches.starts)
+    is_measured = np.logical_or.reduceat((wanted != UNKNOWN).any(axis=1), spans.starts)
     ranks = np.full(wanted.shape, np.iinfo(np.int32).max, np.int32)
-    for rows, found in _ranks(model, history, stretches.where(is_measured), wanted):
+    for rows, found in _ranks(model, history, spans.where(is_measured), wanted):
         ranks[rows] = found
     frequent, at_hand = _ranks_by_frequency(targets.learnt, wanted, config), _at_hand(history, config)
     return {
@@ -132,10 +132,10 @@ def measure_heads(
 
 
 def _ranks(
-    model: PropensityLSTM, history: History, stretches: Stretches, wanted: Classes
+    model: PropensityLSTM, history: History, spans: Spans, wanted: Classes
 ) -> Iterator[tuple[Integers, Classes]]:
     """Yield rows, and at what place among the classes the model puts the right ones `(rows, heads)`, from 0."""
-    for rows, logits in further_outputs(model, history, stretches):
+    for rows, logits in extra_outputs(model, history, spans):
         right = np.maximum(wanted[rows], 0)  # an unknown one is ranked too, for nothing
         ranks = [
             (found > np.take_along_axis(found, right[:, place, None], axis=1)).sum(axis=1)

@@ -17,16 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.arrays import Booleans, Floats, Runs
 from model.heads import UNKNOWN, class_count
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
-from model.ranking import Floats
-from model.runs import Runs
 from model.training.auxiliary import AuxiliaryHeads
-from model.training.chunks import Piece, pieces, shuffled_batches
-from model.training.examples import Lessons
+from model.training.chunks import Chunk, chunks, shuffled_batches
+from model.training.examples import TrainingSet
 from model.training.extra_heads import Classes, class_shares
-from model.training.labels import Booleans
-from model.training.resume import Progressed
+from model.training.resume import StateStore
 from service.errors import TrainingError
 
 _LARGEST_GRADIENT: Final = 1.0
@@ -63,7 +61,7 @@ class TrainingSettings:
     threads: int = 1
     """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
     further_weight: float = 0.1
-    """What the cross entropy of a further head counts beside the horizons' mean log loss."""
+    """What the cross entropy of a extra head counts beside the horizons' mean log loss."""
     auxiliary_weight: float = 1.0
     """The same of an auxiliary task (`model.training.auxiliary`)."""
     auxiliary_from_events: int = 100_000
@@ -71,7 +69,7 @@ class TrainingSettings:
 
 
 @dataclass(slots=True)
-class Course:
+class LossCurve:
     """How a fit has gone so far: what decides when it ends, and what a refit repeats."""
 
     best_epoch: int = 0
@@ -98,39 +96,39 @@ class Course:
         return f"best validation log loss {self.best_loss:.4f} (epoch {self.best_epoch})" if self.epochs else ""
 
 
-def fit(fitting: "Fitting", validation_loss: Callable[[], float], kept: Progressed, progress: Progress) -> Course:
+def fit(fitting: "Fitting", validation_loss: Callable[[], float], store: StateStore, progress: Progress) -> LossCurve:
     """Train until nothing improves; the model then is that of the best epoch."""
-    course, best = Course(), dict[str, Tensor]()
-    if (state := kept.load("fit")) is not None:
-        course, best = Course(**state["course"]), state["best"]
+    curve, best = LossCurve(), dict[str, Tensor]()
+    if (state := store.load("fit")) is not None:
+        curve, best = LossCurve(**state["curve"]), state["best"]
         fitting.restore(state["fitting"])
     longest = fitting.settings.epochs
-    while not course.has_ended(fitting.settings):
+    while not curve.has_ended(fitting.settings):
         for share in fitting.epoch():
-            progress((course.epochs + share) / longest, course.in_words())
+            progress((curve.epochs + share) / longest, curve.in_words())
         loss = validation_loss()
         if not np.isfinite(loss):
             raise TrainingError(
-                f"the validation log loss of epoch {course.epochs + 1} is no number: tell us, it is a bug"
+                f"the validation log loss of epoch {curve.epochs + 1} is no number: tell us, it is a bug"
             )
-        if course.add(fitting.loss, loss):
+        if curve.add(fitting.loss, loss):
             best = {name: weight.clone() for name, weight in fitting.model.state_dict().items()}
-        kept.save("fit", {"course": asdict(course), "best": best, "fitting": fitting.state()})
+        store.save("fit", {"curve": asdict(curve), "best": best, "fitting": fitting.state()})
     fitting.model.load_state_dict(best)
-    progress(1.0, course.in_words())
-    return course
+    progress(1.0, curve.in_words())
+    return curve
 
 
-def repeat(fitting: "Fitting", kept: Progressed, progress: Progress) -> None:
+def repeat(fitting: "Fitting", store: StateStore, progress: Progress) -> None:
     """Train to the end of the course, whatever comes of it."""
     done, epochs = 0, fitting.epochs
-    if (state := kept.load("refit")) is not None:
+    if (state := store.load("refit")) is not None:
         done = state["done"]
         fitting.restore(state["fitting"])
     for number in range(done, epochs):
         for share in fitting.epoch():
             progress((number + share) / epochs, f"on all data: epoch {number + 1} of {epochs}")
-        kept.save("refit", {"done": number + 1, "fitting": fitting.state()})
+        store.save("refit", {"done": number + 1, "fitting": fitting.state()})
     progress(1.0, "on all data: done")
 
 
@@ -143,7 +141,7 @@ class Fitting:
     def __init__(
         self,
         model: PropensityLSTM,
-        lessons: Lessons,
+        training_set: TrainingSet,
         settings: TrainingSettings,
         device: torch.device,
         epochs: int | None = None,
@@ -153,10 +151,10 @@ class Fitting:
         self._auxiliary = AuxiliaryHeads(model.config).to(device)
         self._parameters = [*model.parameters(), *self._auxiliary.parameters()]
         self.settings = settings
-        self._lessons = lessons
+        self._training_set = training_set
         self._device = device
         self._random = np.random.default_rng(settings.seed)
-        is_enough = len(lessons.history) >= settings.auxiliary_from_events
+        is_enough = len(training_set.history) >= settings.auxiliary_from_events
         self._auxiliary_weight = settings.auxiliary_weight if is_enough else 0.0
         self.epochs = settings.epochs if epochs is None else epochs
         self._epochs_done = 0
@@ -169,7 +167,7 @@ class Fitting:
         self._start_at_the_base_rates()
 
     def _steps_of_an_epoch(self) -> int:
-        lengths, random = self._lessons.stretches.lengths, np.random.default_rng(self.settings.seed)
+        lengths, random = self._training_set.spans.lengths, np.random.default_rng(self.settings.seed)
         batches = shuffled_batches(lengths, self.settings.batch_events, self.settings.piece_events, random)
         return sum(-(-int(lengths[batch].max()) // self.settings.piece_events) for batch in batches)
 
@@ -184,16 +182,16 @@ class Fitting:
         done, horizons = 0, len(self.model.config.horizons)
         losses, counts = np.zeros(horizons), np.zeros(horizons, np.int64)
         length = self.settings.piece_events
-        batches = shuffled_batches(self._lessons.stretches.lengths, self.settings.batch_events, length, self._random)
+        batches = shuffled_batches(self._training_set.spans.lengths, self.settings.batch_events, length, self._random)
         for batch in batches:
             h = c = torch.zeros(len(batch), self.model.config.hidden_size, device=self._device)
-            for piece in pieces(self._lessons.stretches, batch, length):
-                self._set_learning_rate(done / self._lessons.stretches.events)
-                h, c, piece_losses = self._step(piece, h, c)
-                losses += piece_losses
-                counts += self._lessons.known[piece.rows].sum(axis=0)
-                done += len(piece.rows)
-            yield done / self._lessons.stretches.events
+            for chunk in chunks(self._training_set.spans, batch, length):
+                self._set_learning_rate(done / self._training_set.spans.events)
+                h, c, chunk_losses = self._step(chunk, h, c)
+                losses += chunk_losses
+                counts += self._training_set.known[chunk.rows].sum(axis=0)
+                done += len(chunk.rows)
+            yield done / self._training_set.spans.events
         self._epochs_done += 1
         self.loss = float((losses / np.maximum(counts, 1)).mean())
 
@@ -221,25 +219,25 @@ class Fitting:
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
 
-    def _step(self, piece: Piece, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Floats]:
+    def _step(self, chunk: Chunk, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Floats]:
         """Learn from one piece; returns the batch's carried numbers after it, and the horizons' summed losses."""
-        packing = Packing.of(Runs.of(piece.sequences))
-        users = torch.from_numpy(piece.users[packing.sequences]).to(self._device)
-        features = self._lessons.history.features(piece.rows)
+        packing = Packing.of(Runs.of(chunk.sequences))
+        users = torch.from_numpy(chunk.users[packing.sequences]).to(self._device)
+        features = self._training_set.history.features(chunk.rows)
         packed = self._with_hidden_codes(packing.pack(features, self._device))
-        rows = piece.rows[packing.rows]
+        rows = chunk.rows[packing.rows]
         with self._precision.autocast():
             dropouts = self.settings.input_dropout, self.settings.output_dropout
             output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
-            logits, further = self.model.logits(output, packed), self.model.further_logits(output, packed)
-        losses = masked_losses(logits.float(), self._lessons.bought[rows], self._lessons.known[rows])
+            logits, further = self.model.logits(output, packed), self.model.extra_logits(output, packed)
+        losses = masked_losses(logits.float(), self._training_set.bought[rows], self._training_set.known[rows])
         loss = losses.mean()
-        for answers, right in zip(further.values(), self._lessons.targets[rows].T, strict=True):
+        for answers, right in zip(further.values(), self._training_set.targets[rows].T, strict=True):
             loss = loss + self.settings.further_weight * summed_cross_entropy(answers.float(), right)
         if self._auxiliary_weight:
             with self._precision.autocast():
                 loss = loss + self._auxiliary_weight * self._auxiliary.loss(
-                    output, packed, self._lessons.auxiliary[rows]
+                    output, packed, self._training_set.auxiliary[rows]
                 )
         self._precision.learn(loss / self.settings.batch_events, self._parameters, self._optimizer)
         h = h.index_put((users,), h_after.detach().float())
@@ -256,10 +254,10 @@ class Fitting:
         )
 
     def _start_at_the_base_rates(self) -> None:
-        rate = self._lessons.base_rates
+        rate = self._training_set.base_rates
         with torch.no_grad():
             self.model.heads.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
-            for head, targets in zip(self.model.config.heads, self._lessons.targets.T, strict=True):
+            for head, targets in zip(self.model.config.heads, self._training_set.targets.T, strict=True):
                 shares = class_shares(targets, class_count(head, self.model.config.category_buckets))
                 self.model.get_parameter(f"further.{head}.bias").copy_(torch.from_numpy(np.log(shares)))
 

@@ -14,14 +14,14 @@ import numpy.typing as npt
 import xxhash
 
 from model.append import Source, append_events
+from model.arrays import Runs
 from model.batch import EventBatch, batch_of
 from model.events import PURCHASE, Event
 from model.features import Features, features_of
-from model.formats import BadRow
-from model.runs import Runs
+from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
-from model.training.category_names import CODES, CategoryNames
 from model.training.storage import Storage
+from model.validate import BadRow
 from service.errors import FormatError, TrainingError
 
 _EVENTS_AT_ONCE: Final = 20_000
@@ -100,9 +100,9 @@ class History:
 
     def names_of_categories(self, buckets: int) -> dict[int, str]:
         """Return the name of the most frequent category of each bucket that has one."""
-        counts = np.zeros(CODES, np.int64)
+        counts = np.zeros(CATEGORY_CODES, np.int64)
         for part in self.parts():
-            counts += np.bincount(self.categories[part], minlength=CODES)
+            counts += np.bincount(self.categories[part], minlength=CATEGORY_CODES)
         return self.category_names.by_bucket(counts, buckets)
 
     def digest(self) -> str:

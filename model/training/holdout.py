@@ -6,26 +6,29 @@ from typing import Any, Self
 
 import numpy as np
 
+from model.arrays import Booleans, Floats, Integers
 from model.checkpoint import Calibration
 from model.lstm import PropensityLSTM
 from model.metrics import best_threshold, evaluate, log_loss
-from model.ranking import Floats
-from model.training.calibrate import fit_calibration, without_level
-from model.training.chunks import Stretches
+from model.training.calibrate import fit_calibration, slopes_only
+from model.training.chunks import Spans
 from model.training.examples import Examples
-from model.training.labels import Booleans, Integers
 from model.training.predict import calibrated, predicted
 
 
 def validation_loss(model: PropensityLSTM, examples: Examples) -> float:
     """Return the log loss over the validation part, averaged over the horizons."""
-    judged = KeptBack.of(model, examples, examples.until(examples.split.test_from_ms), examples.validation)
-    propensities, bought, known = judged.propensities(), examples.bought[judged.rows], examples.validation[judged.rows]
+    holdout = Holdout.of(model, examples, examples.until(examples.split.test_from_ms), examples.validation)
+    propensities, bought, known = (
+        holdout.propensities(),
+        examples.bought[holdout.rows],
+        examples.validation[holdout.rows],
+    )
     return float(np.mean([log_loss(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]))
 
 
 @dataclass(frozen=True, slots=True)
-class KeptBack:
+class Holdout:
     """The logits `(rows, horizons)` of a model for rows of a history that it has not learnt from."""
 
     examples: Examples
@@ -33,13 +36,13 @@ class KeptBack:
     logits: Floats
 
     @classmethod
-    def of(cls, model: PropensityLSTM, examples: Examples, stretches: Stretches, known: Booleans) -> Self:
+    def of(cls, model: PropensityLSTM, examples: Examples, spans: Spans, known: Booleans) -> Self:
         """Run the histories of users with a known label, and keep the rows that have one; there must be some."""
         has_label = np.asarray(known.any(axis=1))
-        stretches = stretches.where(np.logical_or.reduceat(has_label, stretches.starts))
+        spans = spans.where(np.logical_or.reduceat(has_label, spans.starts))
         parts = [
             (rows[chosen], logits[chosen])
-            for rows, logits in predicted(model, examples.history, stretches)
+            for rows, logits in predicted(model, examples.history, spans)
             for chosen in (np.flatnonzero(has_label[rows]),)
         ]
         rows, logits = (np.concatenate(found) for found in zip(*parts, strict=True))
@@ -57,7 +60,7 @@ class KeptBack:
 
     def calibration_of_successor(self, calibration: Calibration) -> Calibration:
         """Return what of this model's calibration holds for one that has learnt the kept-back time too."""
-        return without_level(calibration, self.logits[self.examples.validation[self.rows].any(axis=1)])
+        return slopes_only(calibration, self.logits[self.examples.validation[self.rows].any(axis=1)])
 
     def thresholds(self, calibration: Calibration) -> list[float]:
         """Return the propensities, one a horizon, whose decisions have the best F1 in the validation part."""

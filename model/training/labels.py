@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from model.sequence import SESSION_GAP_MS
+from model.arrays import Booleans, Integers
+from model.horizons import SESSION, SESSION_GAP_MS, horizon_ms
 
-SESSION: Final = "session"
-_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
+NEVER: Final = np.iinfo(np.int64).max
+"""The time of what does not happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +29,6 @@ class Labels:
     def known_by(self, time_ms: int) -> Booleans:
         """Tell which labels can be told from data that ends at `time_ms`."""
         return np.asarray(self.known_at_ms <= time_ms)
-
-
-def horizon_ms(horizon: str) -> int:
-    """Return the milliseconds of a horizon such as `1h`, `30m` or `7d`; raises ValueError."""
-    number, unit = horizon[:-1], horizon[-1:]
-    if not number.isdigit() or unit not in _UNIT_MS or int(number) == 0:
-        raise ValueError(f"horizon {horizon!r} is neither {SESSION!r} nor a duration such as 30m, 1h or 7d")
-    return int(number) * _UNIT_MS[unit]
-
-
-def check_horizons(horizons: Sequence[str]) -> None:
-    """Raise ValueError, with a sentence, unless these are different horizons, at least one."""
-    for horizon in horizons:
-        if horizon != SESSION:
-            horizon_ms(horizon)
-    if len(set(horizons)) < max(len(horizons), 1):
-        raise ValueError("each horizon may be named once")
-
-
-def longest_horizon_ms(horizons: Sequence[str]) -> int:
-    """Return the longest of the horizons; that of the session counts as its gap, after which it is over."""
-    return max(SESSION_GAP_MS if horizon == SESSION else horizon_ms(horizon) for horizon in horizons)
 
 
 def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, horizons: Sequence[str]) -> Labels:
@@ -77,9 +52,6 @@ def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, hori
     )
 
 
-_NEVER: Final = np.iinfo(np.int64).max
-
-
 def next_purchase_rows(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:
     """Return the row of the user's first strictly later purchase, or -1, for events in any order."""
     order = np.lexsort((time_ms, users))
@@ -90,9 +62,9 @@ def next_purchase_rows(users: Integers, time_ms: Integers, is_purchase: Booleans
 
 
 def _next_purchase_ms(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:
-    """Return the time of the user's first strictly later purchase, or _NEVER, for events sorted by user and time."""
+    """Return the time of the user's first strictly later purchase, or NEVER, for events sorted by user and time."""
     following = _next_purchases(users, time_ms, is_purchase)
-    return np.where(following < 0, _NEVER, time_ms[following])
+    return np.where(following < 0, NEVER, time_ms[following])
 
 
 def _next_purchases(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:

@@ -6,12 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from model.arrays import Integers, Runs
 from model.checkpoint import Calibration
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
-from model.runs import Runs
-from model.training.chunks import Stretches
+from model.training.chunks import Spans
 from model.training.history import History
-from model.training.labels import Integers
 
 _SCORED_AT_ONCE = 50_000
 _HEADS_AT_ONCE = 10_000
@@ -28,31 +27,31 @@ def predict_logits(model: PropensityLSTM, history: History, rows: Integers) -> n
     """Return the logits `(rows, horizons)` of ascending rows; every user's sequence starts with the first of them."""
     logits = np.empty((len(rows), len(model.config.horizons)))
     runs = Runs.of(history.users[rows])
-    for group in Stretches(runs.starts, runs.lengths).cut(_SCORED_AT_ONCE):
+    for group in Spans(runs.starts, runs.lengths).cut(_SCORED_AT_ONCE):
         places, sequences = group.rows()
         logits[places] = _run(model, history, rows[places], sequences)
     return logits
 
 
 def predicted(
-    model: PropensityLSTM, history: History, stretches: Stretches
+    model: PropensityLSTM, history: History, spans: Spans
 ) -> Iterator[tuple[Integers, npt.NDArray[np.float64]]]:
     """Yield rows and their logits `(rows, horizons)`, some stretches at a time."""
-    for group in stretches.cut(_SCORED_AT_ONCE):
+    for group in spans.cut(_SCORED_AT_ONCE):
         rows, sequences = group.rows()
         yield rows, _run(model, history, rows, sequences)
 
 
-def further_outputs(
-    model: PropensityLSTM, history: History, stretches: Stretches
+def extra_outputs(
+    model: PropensityLSTM, history: History, spans: Spans
 ) -> Iterator[tuple[Integers, list[npt.NDArray[np.float32]]]]:
-    """Yield rows and each further head's logits `(rows, classes)`, some stretches at a time."""
-    for group in stretches.cut(_HEADS_AT_ONCE):
+    """Yield rows and each extra head's logits `(rows, classes)`, some stretches at a time."""
+    for group in spans.cut(_HEADS_AT_ONCE):
         rows, sequences = group.rows()
         packing, inputs, output = _outputs(model, history, rows, sequences)
         place = np.argsort(packing.rows)
         with torch.inference_mode():
-            yield rows, [found.cpu().numpy()[place] for found in model.further_logits(output, inputs).values()]
+            yield rows, [found.cpu().numpy()[place] for found in model.extra_logits(output, inputs).values()]
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ _PART: Final = ".part"
 _FINGERPRINT: Final = "fingerprint"
 
 
-class Progressed(Protocol):
+class StateStore(Protocol):
     """Keeps the state of training; a state is a tree of tensors, numbers, texts, lists and dicts."""
 
     def load(self, stage: str) -> dict[str, Any] | None:
@@ -28,7 +28,7 @@ class Progressed(Protocol):
         ...
 
 
-class NotKept:
+class NoStateStore:
     """Keeps nothing: an interrupted training starts again."""
 
     def load(self, stage: str) -> dict[str, Any] | None:  # noqa: ARG002 - the protocol's signature
@@ -38,7 +38,7 @@ class NotKept:
         """Forget the state."""
 
 
-class KeptInDirectory:
+class DirectoryStateStore:
     """Keeps states in a directory, each with the fingerprint of the data and settings that it belongs to."""
 
     def __init__(self, directory: Path, fingerprint: str) -> None:

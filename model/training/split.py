@@ -5,7 +5,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from model.training.labels import Booleans, Integers, Labels
+from model.arrays import Booleans, Integers
+from model.training.labels import Labels
 
 _SHARE: Final = 1 / 6
 _DAY_MS: Final = 86_400_000
@@ -64,13 +65,13 @@ class TimeSplit:
         return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms, longest_horizon_ms)
 
     @property
-    def learnt_until_ms(self) -> int:
+    def train_until_ms(self) -> int:
         """Nothing that happens from this time on is learnt from."""
         return self.validation_from_ms - self.purge_ms
 
     def train(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels are learnt from `(events, horizons)`."""
-        return (time_ms < self.learnt_until_ms)[:, None] & labels.known_by(self.validation_from_ms)
+        return (time_ms < self.train_until_ms)[:, None] & labels.known_by(self.validation_from_ms)
 
     def validation(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels decide when to stop, and calibrate."""

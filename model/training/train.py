@@ -4,7 +4,6 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,34 +11,24 @@ import numpy as np
 import torch
 
 from model.checkpoint import Calibration
+from model.events import rfc3339
 from model.heads import PURCHASE_CATEGORY
+from model.horizons import longest_horizon_ms
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.training.examples import Examples
 from model.training.extra_heads import measure_heads
-from model.training.fitting import Course, Fitting, Progress, TrainingSettings, fit, repeat
+from model.training.fitting import Fitting, LossCurve, Progress, TrainingSettings, fit, repeat
 from model.training.history import History
-from model.training.holdout import KeptBack, validation_loss
-from model.training.labels import longest_horizon_ms
-from model.training.predict import calibrated, predict_logits
-from model.training.resume import NotKept, Progressed
+from model.training.holdout import Holdout, validation_loss
+from model.training.resume import NoStateStore, StateStore
 from model.training.split import TimeSplit
 from service.errors import TrainingError
-
-__all__ = [
-    "MIN_TRAIN_BUYERS",
-    "MIN_VALIDATION_BUYERS",
-    "Trained",
-    "TrainingSettings",
-    "calibrated",
-    "predict_logits",
-    "train",
-]
 
 MIN_TRAIN_BUYERS: Final = 100
 MIN_VALIDATION_BUYERS: Final = 20
 
 _CPU: Final = torch.device("cpu")
-_NOT_KEPT: Final = NotKept()
+_NO_STORE: Final = NoStateStore()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +52,12 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     progress: Progress,
     *,
     device: torch.device = _CPU,
-    kept: Progressed = _NOT_KEPT,
+    store: StateStore = _NO_STORE,
 ) -> Trained:
     """Train, calibrate and evaluate; the same inputs give the same result on the same machine and thread count.
 
     With `settings.refit` the model is then trained once more, on all data; thresholds and metrics stay those of the
-    first model, which had not seen the time that they were measured on, and of its calibration the slopes. `kept` is
+    first model, which had not seen the time that they were measured on, and of its calibration the slopes. `store` is
     told the state after each epoch, and asked for it first. Raises TrainingError if the data cannot train a model.
     """
     torch.set_num_threads(settings.threads)
@@ -76,24 +65,24 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     examples = Examples.of(history, split, config.horizons, config.heads, config.category_buckets)
     _check(examples, config.horizons)
     examples.targets.check(config.heads)
-    trainer = _Trainer(examples, settings, config, device, kept)
-    model, course = trainer.fit(_part_of(progress, 0.0, 0.5 if settings.refit else 1.0))
-    judged = KeptBack.of(model, examples, examples.until(None), examples.validation | examples.test)
-    calibration = judged.calibration()
-    thresholds = judged.thresholds(calibration)
-    metrics = judged.metrics(calibration, thresholds, config.horizons)
+    trainer = _Trainer(examples, settings, config, device, store)
+    model, curve = trainer.fit(_part_of(progress, 0.0, 0.5 if settings.refit else 1.0))
+    holdout = Holdout.of(model, examples, examples.until(None), examples.validation | examples.test)
+    calibration = holdout.calibration()
+    thresholds = holdout.thresholds(calibration)
+    metrics = holdout.metrics(calibration, thresholds, config.horizons)
     if config.heads:
         found = measure_heads(model, history, examples.until(None), examples.targets, examples.unseen())
         metrics = {part: measured | {"heads": found[part]} for part, measured in metrics.items()}
     before_refit, served = None, calibration
     if settings.refit:
-        before_refit, served = model.cpu(), judged.calibration_of_successor(calibration)
-        model = trainer.refit(course.best_epoch, _part_of(progress, 0.5, 1.0))
+        before_refit, served = model.cpu(), holdout.calibration_of_successor(calibration)
+        model = trainer.refit(curve.best_epoch, _part_of(progress, 0.5, 1.0))
     description = _describe(examples, settings) | {
         "calibration": msgspec.structs.asdict(calibration),
-        "epochs": course.epochs,
-        "best_epoch": course.best_epoch,
-        "curves": course.curves,
+        "epochs": curve.epochs,
+        "best_epoch": curve.best_epoch,
+        "curves": curve.curves,
         "thresholds": dict(zip(config.horizons, thresholds, strict=True)),
         "device": device.type,
     }
@@ -109,13 +98,13 @@ class _Trainer:
     settings: TrainingSettings
     config: LSTMConfig
     device: torch.device
-    kept: Progressed
+    store: StateStore
 
-    def fit(self, progress: Progress) -> tuple[PropensityLSTM, Course]:
+    def fit(self, progress: Progress) -> tuple[PropensityLSTM, LossCurve]:
         """Learn from the training part until the validation part says that it is enough."""
         model = self._new_model()
-        fitting = Fitting(model, self.examples.of_training(), self.settings, self.device)
-        return model, fit(fitting, lambda: validation_loss(model, self.examples), self.kept, progress)
+        fitting = Fitting(model, self.examples.training_set(), self.settings, self.device)
+        return model, fit(fitting, lambda: validation_loss(model, self.examples), self.store, progress)
 
     def refit(self, best_epoch: int, progress: Progress) -> PropensityLSTM:
         """Learn from everything, the newest days included: they are the nearest to those that the model will serve.
@@ -125,12 +114,12 @@ class _Trainer:
         """
         model = self._new_model()
         epochs = best_epoch if 2 * self._learnt_ms() >= self._span_ms() else self.settings.epochs
-        fitting = Fitting(model, self.examples.of_all_time(), self.settings, self.device, epochs)
-        repeat(fitting, self.kept, progress)
+        fitting = Fitting(model, self.examples.refit_set(), self.settings, self.device, epochs)
+        repeat(fitting, self.store, progress)
         return model
 
     def _learnt_ms(self) -> int:
-        return self.examples.split.learnt_until_ms - int(self.examples.history.applied_ms.min())
+        return self.examples.split.train_until_ms - int(self.examples.history.applied_ms.min())
 
     def _span_ms(self) -> int:
         return self.examples.split.end_ms - int(self.examples.history.applied_ms.min())
@@ -187,12 +176,12 @@ def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
         "duplicates": history.duplicates,
         "bad_rows": history.bad_rows,
         "out_of_order": history.out_of_order,
-        "first_event": _rfc3339(int(history.time_ms.min())),
-        "train_until": _rfc3339(split.learnt_until_ms),
-        "validation_from": _rfc3339(split.validation_from_ms),
-        "test_from": _rfc3339(split.test_from_ms),
-        "last_event": _rfc3339(split.end_ms),
-        "learnt_until": _rfc3339(split.end_ms if settings.refit else split.learnt_until_ms),
+        "first_event": rfc3339(int(history.time_ms.min())),
+        "train_until": rfc3339(split.train_until_ms),
+        "validation_from": rfc3339(split.validation_from_ms),
+        "test_from": rfc3339(split.test_from_ms),
+        "last_event": rfc3339(split.end_ms),
+        "learnt_until": rfc3339(split.end_ms if settings.refit else split.train_until_ms),
         "purge_gap_hours": split.purge_ms / 3_600_000,
         "versions": _versions(),
     }
@@ -205,7 +194,3 @@ def _versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
     }
-
-
-def _rfc3339(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

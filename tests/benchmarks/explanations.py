@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from model.append import Source, append_events
+from model.arrays import Runs
 from model.batch import batch_of
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.events import Event
@@ -25,7 +26,6 @@ from model.features import features_of
 from model.inference import Scorer
 from model.lstm import PackedFeatures, Packing
 from model.offline import OfflineScoring
-from model.runs import Runs
 from model.sequence import RING_EVENTS, new_sequences
 from model.simulator import SimulationSettings, simulate
 from model.simulator.process import Mood, Symbol

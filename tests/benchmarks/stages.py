@@ -16,7 +16,7 @@ from model.append import Source
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.decode import decode_events
 from model.inference import Scorer
-from model.scoring import begin, finish
+from model.scoring import finish, prepare_batch
 from model.simulator import SimulationSettings, simulate
 from model.states import StateCodec
 from streams.fetch import Fetch
@@ -51,15 +51,15 @@ def score_all(keys: list[bytes], values: list[bytes], size: int) -> Stages:
         users, index = np.unique(np.array(fetch.keys, object), return_inverse=True)
         states = stages.run("gather", lambda users=users: codec.gather([table.get(user) for user in users]))
         source = Source(1, fetch.offsets)
-        begun = stages.run(
-            "append and features", lambda s=states, i=index, b=batch, source=source: begin(s, i, b, source)
+        prepared = stages.run(
+            "append and features", lambda s=states, i=index, b=batch, source=source: prepare_batch(s, i, b, source)
         )
-        scored = stages.run("inference", lambda begun=begun: scorer.score(begun.steps))
-        propensities = finish(states, begun, scored)
+        scored = stages.run("inference", lambda prepared=prepared: scorer.score(prepared.request))
+        propensities = finish(states, prepared, scored)
         table.update(zip(users, stages.run("scatter", lambda s=states: codec.scatter(s)), strict=True))
         stages.run(
             "encode",
-            lambda f=fetch, b=batch, r=begun.appended.rows, p=propensities: score_records(
+            lambda f=fetch, b=batch, r=prepared.appended.rows, p=propensities: score_records(
                 f, b, r, p, model="m", scored_at_ms=0
             ),
         )

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.horizons import HORIZONS, longest_horizon_ms
+from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from model.training.examples import Examples
 from model.training.fitting import Fitting, TrainingSettings
 from model.training.history import read_history
 from model.training.holdout import validation_loss
-from model.training.labels import longest_horizon_ms
 from model.training.split import TimeSplit
 
 EVENTS, USERS = 150_000, 1500
@@ -32,13 +32,13 @@ def measure(examples: Examples, device: torch.device) -> str:
     """Return what one epoch costs, the second one: the first warms up."""
     torch.manual_seed(1)
     model = PropensityLSTM(LSTMConfig())
-    lessons = examples.of_training()
-    fitting = Fitting(model, lessons, TrainingSettings(), device)
+    training_set = examples.training_set()
+    fitting = Fitting(model, training_set, TrainingSettings(), device)
     for _ in range(2):
         _, learning_seconds = timed(lambda: list(fitting.epoch()))
     _, validation_seconds = timed(lambda: validation_loss(model, examples))
     validated = examples.until(examples.split.test_from_ms).events
-    learning, validation = lessons.stretches.events / learning_seconds, validated / validation_seconds
+    learning, validation = training_set.spans.events / learning_seconds, validated / validation_seconds
     return f"an epoch {learning:,.0f} events/s  validation at most {validation:,.0f} events/s"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from model.events import INPUT_FORMATS
 from model.formats import FORMATS, ga4, segment
-from model.input_formats import INPUT_FORMATS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 

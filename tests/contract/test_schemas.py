@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from model.decode import decode_events
 from model.events import Event, score_type
+from model.formats.records import decoder_of
 from model.heads import HeadNames
-from model.input_formats import decoder_of
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from tests.contract_schemas import headers_of, validator
@@ -100,7 +100,7 @@ def test_other_forms_of_time_are_accepted_though_the_schema_does_not_know_them(t
     assert accepted(json.dumps(LEAST | {"ts": ts}).encode())
 
 
-def scored(horizons=("session", "1h", "24h"), heads=(), further=(), traces=None):
+def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
     """Score three events as the worker does: one with everything, one with little, one with strange types."""
     events = [FULL, LEAST, LEAST | {"event_id": 7, "user_id": 42, "type": "wave", "item_id": "", "price": 1}]
     keys = [str(event["user_id"]).encode() for event in events]
@@ -114,7 +114,7 @@ def scored(horizons=("session", "1h", "24h"), heads=(), further=(), traces=None)
     numbers = np.array([[0.0] * len(horizons), [1.0] * len(horizons), [0.5] * len(horizons)], np.float32)
     make = score_type(horizons, names.fields)
     return score_records(
-        fetch, batch, np.arange(3), numbers, model="m", scored_at_ms=1_700_000_000_123, make=make, further=further
+        fetch, batch, np.arange(3), numbers, model="m", scored_at_ms=1_700_000_000_123, make=make, extra=extra
     )
 
 

@@ -118,13 +118,13 @@ def test_further_heads_answer_in_fields_of_their_own_after_the_propensities():
         model="m",
         scored_at_ms=1,
         make=score_type(("session", "1h", "24h"), names.fields),
-        further=[["cart"], [0.41], [["shoes", "bags", "hats"]]],
+        extra=[["cart"], [0.41], [["shoes", "bags", "hats"]]],
     )
     body = json.loads(record.value)
     fields = list(FIELDS)
-    further = {"next_type": "cart", "next_type_propensity": 0.41, "next_purchase_categories": ["shoes", "bags", "hats"]}
-    assert list(body) == [*fields[:10], *further, *fields[10:]]
-    assert {name: body[name] for name in further} == further
+    extra = {"next_type": "cart", "next_type_propensity": 0.41, "next_purchase_categories": ["shoes", "bags", "hats"]}
+    assert list(body) == [*fields[:10], *extra, *fields[10:]]
+    assert {name: body[name] for name in extra} == extra
 
 
 def test_event_types_are_the_promised_ones():

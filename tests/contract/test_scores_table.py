@@ -111,8 +111,8 @@ def test_fields_that_the_table_does_not_know_are_left_out(table):
 
 
 def test_answers_of_further_heads_keep_no_score_out(table):
-    further = {"next_type": "cart", "next_type_propensity": 0.41, "next_purchase_categories": ["shoes", "bags"]}
-    table.insert([as_json(score(7, **further))], "t")
+    extra = {"next_type": "cart", "next_type_propensity": 0.41, "next_purchase_categories": ["shoes", "bags"]}
+    table.insert([as_json(score(7, **extra))], "t")
     assert {name: table.rows[0][name] for name in score(7) if name != "item_id"} == {
         name: value for name, value in score(7).items() if name != "item_id"
     }

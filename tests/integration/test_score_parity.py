@@ -15,7 +15,8 @@ import torch
 from model.checkpoint import Calibration, save_checkpoint
 from model.events import propensity_field
 from model.heads import HEADS
-from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.horizons import HORIZONS
+from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
@@ -77,7 +78,7 @@ def by_event(
 
 
 def assert_equal_answers(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    """Compare what the further heads say; where two classes are as good as equal, either may be the first."""
+    """Compare what the extra heads say; where two classes are as good as equal, either may be the first."""
     assert_equal(*(by_event(lines, ("next_type_propensity",), named=str) for lines in (found, expected)))
     words = [by_event(lines, ("next_type", "next_purchase_categories"), named=str) for lines in (found, expected)]
     assert np.mean([words[0][event] == words[1][event] for event in words[0]]) > 0.98

@@ -5,7 +5,8 @@ import torch
 from hypothesis import settings
 
 from model.checkpoint import Calibration, Checkpoint
-from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.horizons import HORIZONS
+from model.lstm import LSTMConfig, PropensityLSTM
 
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")

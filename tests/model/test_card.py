@@ -1,8 +1,9 @@
 from model.card import model_card
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
+from model.training.fitting import TrainingSettings
 from model.training.history import read_history
-from model.training.train import TrainingSettings, train
+from model.training.train import train
 
 CONFIG = LSTMConfig(hidden_size=8)
 

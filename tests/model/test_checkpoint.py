@@ -6,7 +6,8 @@ import safetensors.torch
 import torch
 
 from model.checkpoint import DEFAULT_CHECKPOINT, Calibration, load_checkpoint, save_checkpoint
-from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.horizons import HORIZONS
+from model.lstm import LSTMConfig, PropensityLSTM
 from service.errors import CheckpointError
 
 CALIBRATION = Calibration((1.5, 1.0, 0.5), (0.1, 0.0, -0.1))

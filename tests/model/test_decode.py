@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import model.decode
 from model.batch import batch_of
 from model.decode import decode_events
-from model.validate import InvalidEvent, judge
+from model.validate import InvalidEvent, validate_event
 from tests.model.wire_values import MARK, objects, values
 
 MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
@@ -24,7 +24,7 @@ def one_by_one(records, keys=None):
     events, positions, reasons = [], [], {}
     for position, value in enumerate(records):
         try:
-            event = judge(value)
+            event = validate_event(value)
         except InvalidEvent as invalid:
             reasons[position] = invalid.reason
             continue

@@ -7,7 +7,7 @@ import torch
 
 from model.append import append_events
 from model.features import NUMERIC_FEATURES, Features, features_of
-from model.inference import InferenceError, InferenceWorker, Scorer, Steps, merged, select_device, split
+from model.inference import InferenceError, InferenceRequest, InferenceWorker, Scorer, merged, select_device, split
 from model.sequence import new_sequences
 from model.text import TOKENS
 from service.errors import CheckpointError
@@ -16,18 +16,18 @@ from tests.model.shop import columns, shoppers_events
 CPU = torch.device("cpu")
 
 
-def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> Steps:
+def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> InferenceRequest:
     sequences = new_sequences(users)
     appended = append_events(sequences, *columns(shoppers_events(count, seed, users)))
     distinct = len(np.unique(appended.users))
     carried = np.random.default_rng(seed).normal(size=(distinct, carried_floats)).astype(np.float32)
-    return Steps(features_of(appended), appended.users, carried)
+    return InferenceRequest(features_of(appended), appended.users, carried)
 
 
-def nothing(carried_floats: int) -> Steps:
+def nothing(carried_floats: int) -> InferenceRequest:
     none = np.zeros(0, np.int64)
     features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none, none.reshape(0, TOKENS))
-    return Steps(features, none, np.zeros((0, carried_floats), np.float32))
+    return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float32))
 
 
 def assert_equal(scored, expected) -> None:

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from model.events import EVENT_TYPES, Event
-from model.lstm import HORIZONS, LSTMConfig
+from model.horizons import HORIZONS
+from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
 from model.training.examples import Examples
+from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.predict import predict_logits
 from model.training.split import TimeSplit
-from model.training.train import TrainingSettings, train
+from model.training.train import train
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
 QUICK = TrainingSettings(epochs=2, batch_events=1024, refit=False, auxiliary_from_events=0)
@@ -109,7 +111,7 @@ def test_the_validation_part_changes_no_weight_but_by_the_choice_of_the_epoch(hi
 
 
 def test_nothing_in_the_gap_before_validation_is_learnt_from_but_purchases_as_labels(history, split):
-    in_gap = (history.applied_ms >= split.learnt_until_ms)[:, None]
+    in_gap = (history.applied_ms >= split.train_until_ms)[:, None]
     changed = dataclasses.replace(history, numeric=np.where(in_gap, 0, history.numeric).astype(np.float32))
     one_epoch = dataclasses.replace(QUICK, epochs=1)
     assert same_weights(train(changed, one_epoch, SMALL, ignore), train(history, one_epoch, SMALL, ignore))
@@ -150,7 +152,7 @@ def test_users_of_whom_anything_was_learnt_are_not_unseen(history, split):
     seen = np.unique(history.users[examples.learnt.any(axis=1)])
     assert len(seen)
     assert not examples.unseen()[seen].any()
-    assert not (examples.unseen()[history.users] & (history.applied_ms < split.learnt_until_ms)).any()
+    assert not (examples.unseen()[history.users] & (history.applied_ms < split.train_until_ms)).any()
 
 
 def test_events_drawn_at_random_cannot_be_predicted():

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
+from model.arrays import Runs
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
-from model.lstm import HORIZONS, LSTMConfig, PackedFeatures, Packing, PropensityLSTM
-from model.runs import Runs
+from model.horizons import HORIZONS
+from model.lstm import LSTMConfig, PackedFeatures, Packing, PropensityLSTM
 from model.text import TOKENS
 
 CPU = torch.device("cpu")

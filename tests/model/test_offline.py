@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from model.events import Event
-from model.formats import BadRow
 from model.inference import Scorer
 from model.offline import OfflineScoring
-from model.scoring import begin, finish
+from model.scoring import finish, prepare_batch
 from model.states import StateCodec
+from model.validate import BadRow
 from tests.model.shop import USERS, columns, shoppers_events
 
 DAMAGED = BadRow(line=1, reason="json", error="not JSON", raw=b"damaged")
@@ -21,18 +21,18 @@ def offline(checkpoint, **options) -> OfflineScoring:
 
 
 def scored_rows(scoring: OfflineScoring, rows: Sequence[Event | BadRow]) -> tuple[list[int], np.ndarray]:
-    stretches = list(scoring.score(iter(rows)))
-    numbers = [int(row) for stretch in stretches for row in stretch.rows]
-    return numbers, np.concatenate([stretch.propensities for stretch in stretches])
+    parts = list(scoring.score(iter(rows)))
+    numbers = [int(row) for part in parts for row in part.rows]
+    return numbers, np.concatenate([part.propensities for part in parts])
 
 
 def live(checkpoint, events: list[Event]) -> dict[int, np.ndarray]:
     """What the worker computes for the same events, all in one fetch."""
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
     states = codec.gather([None] * USERS)
-    begun = begin(states, *columns(events))
-    propensities = finish(states, begun, Scorer(checkpoint, torch.device("cpu")).score(begun.steps))
-    return dict(zip(begun.appended.rows.tolist(), propensities, strict=True))
+    prepared = prepare_batch(states, *columns(events))
+    propensities = finish(states, prepared, Scorer(checkpoint, torch.device("cpu")).score(prepared.request))
+    return dict(zip(prepared.appended.rows.tolist(), propensities, strict=True))
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 1000])

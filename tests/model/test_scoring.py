@@ -4,8 +4,8 @@ import torch
 
 from model.append import append_events
 from model.features import features_of
-from model.inference import Scorer, Steps
-from model.scoring import begin, finish, finish_rebuild, rebuild_steps
+from model.inference import InferenceRequest, Scorer
+from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import new_sequences
 from model.states import StateCodec
 from tests.model.shop import USERS, columns, shoppers_events
@@ -23,8 +23,8 @@ def score_in_batches(checkpoint, events, size):
     states = codec.gather([None] * USERS)
     propensities = np.full((len(events), 3), np.nan, np.float32)
     for first in range(0, len(events), size):
-        begun = begin(states, *columns(events[first : first + size], first))
-        propensities[first + begun.appended.rows] = finish(states, begun, scorer.score(begun.steps))
+        prepared = prepare_batch(states, *columns(events[first : first + size], first))
+        propensities[first + prepared.appended.rows] = finish(states, prepared, scorer.score(prepared.request))
     return propensities, states
 
 
@@ -43,10 +43,10 @@ def test_scores_after_a_restart_equal_those_without_one(checkpoint):
     _, states = score_in_batches(checkpoint, events[:60], 10)
     restored = codec.gather(codec.scatter(states))
     users, batch, source = columns(events[50:], 50)
-    begun = begin(restored, users, batch, source)
-    assert begun.appended.already_applied == 10
-    propensities = finish(restored, begun, Scorer(checkpoint, CPU).score(begun.steps))
-    np.testing.assert_allclose(propensities, expected[50:][begun.appended.rows], atol=1e-6)
+    prepared = prepare_batch(restored, users, batch, source)
+    assert prepared.appended.already_applied == 10
+    propensities = finish(restored, prepared, Scorer(checkpoint, CPU).score(prepared.request))
+    np.testing.assert_allclose(propensities, expected[50:][prepared.appended.rows], atol=1e-6)
 
 
 def test_every_accepted_event_has_a_probability_a_horizon(checkpoint):
@@ -59,9 +59,9 @@ def test_duplicates_leave_the_carried_numbers_as_they_are(checkpoint):
     events = shoppers_events(30)
     _, states = score_in_batches(checkpoint, events, 30)
     before = states["carried"].copy()
-    begun = begin(states, *columns(events[-5:], 30))
-    scored = Scorer(checkpoint, CPU).score(begun.steps)
-    assert len(finish(states, begun, scored)) == 0
+    prepared = prepare_batch(states, *columns(events[-5:], 30))
+    scored = Scorer(checkpoint, CPU).score(prepared.request)
+    assert len(finish(states, prepared, scored)) == 0
     np.testing.assert_array_equal(states["carried"], before)
 
 
@@ -71,7 +71,7 @@ def rebuilt_from_scratch(checkpoint, ring_events):
     users, batch, source = columns(ring_events)
     appended = append_events(sequences, np.zeros_like(users), batch, source)
     carried = np.zeros((1, checkpoint.model.config.carried_floats), np.float32)
-    return Scorer(checkpoint, CPU).score(Steps(features_of(appended), appended.users, carried)).carried[0]
+    return Scorer(checkpoint, CPU).score(InferenceRequest(features_of(appended), appended.users, carried)).carried[0]
 
 
 def test_states_of_another_model_are_rebuilt_once_from_their_rings(checkpoint, other_checkpoint):
@@ -83,17 +83,17 @@ def test_states_of_another_model_are_rebuilt_once_from_their_rings(checkpoint, o
     _, states = score_in_batches(checkpoint, exact, 240)
     codec = codec_of(other_checkpoint)
     successors = codec.gather(codec_of(checkpoint).scatter(states))
-    steps = rebuild_steps(codec, successors)
+    steps = rebuild_request(codec, successors)
     assert steps is not None
     finish_rebuild(successors, steps, Scorer(other_checkpoint, CPU).score(steps))
     for user in range(USERS - 1):
         ring = [event for event in exact if event.user_id == str(user)][-32:]
         np.testing.assert_allclose(successors["carried"][user], rebuilt_from_scratch(other_checkpoint, ring), atol=1e-5)
     assert not successors["carried"][USERS - 1].any()
-    assert rebuild_steps(codec, successors) is None
+    assert rebuild_request(codec, successors) is None
     assert codec.stale(codec.gather(codec.scatter(successors))).tolist() == []
-    begun = begin(successors, *columns(shoppers_events(250, users=USERS - 1)[240:], 240))
-    assert len(finish(successors, begun, Scorer(other_checkpoint, CPU).score(begun.steps))) == 10
+    prepared = prepare_batch(successors, *columns(shoppers_events(250, users=USERS - 1)[240:], 240))
+    assert len(finish(successors, prepared, Scorer(other_checkpoint, CPU).score(prepared.request))) == 10
 
 
 def test_only_the_stale_states_of_a_batch_are_rebuilt(checkpoint):
@@ -101,7 +101,7 @@ def test_only_the_stale_states_of_a_batch_are_rebuilt(checkpoint):
     _, states = score_in_batches(checkpoint, events, 60)
     before = states["carried"].copy()
     states["sequence"]["model"][[1, 4]] = 99
-    steps = rebuild_steps(codec, states)
+    steps = rebuild_request(codec, states)
     assert steps is not None
     assert set(steps.users.tolist()) == {1, 4}
     finish_rebuild(states, steps, Scorer(checkpoint, CPU).score(steps))
@@ -114,7 +114,7 @@ def test_a_stale_state_without_events_needs_no_rebuild(checkpoint):
     codec = codec_of(checkpoint)
     states = codec.gather([None])
     states["sequence"]["model"] = 99
-    assert rebuild_steps(codec, states) is None
+    assert rebuild_request(codec, states) is None
     assert states["sequence"]["model"].tolist() == [checkpoint.code]
 
 
@@ -125,9 +125,9 @@ def test_a_state_keeps_the_propensities_after_its_last_event(checkpoint):
         last = max(row for row, event in enumerate(events) if event.user_id == str(user))
         np.testing.assert_array_equal(states["latest"][user], propensities[last])
     assert np.isnan(states["latest"][USERS - 1]).all()
-    begin_again = begin(states, *columns(events[-5:], 150))
+    begin_again = prepare_batch(states, *columns(events[-5:], 150))
     before = states["latest"].copy()
-    finish(states, begin_again, Scorer(checkpoint, CPU).score(begin_again.steps))
+    finish(states, begin_again, Scorer(checkpoint, CPU).score(begin_again.request))
     np.testing.assert_array_equal(states["latest"], before)  # duplicates change nothing
 
 
@@ -135,6 +135,6 @@ def test_propensities_of_another_model_are_forgotten_with_what_it_carried(checkp
     codec = codec_of(checkpoint)
     _, states = score_in_batches(checkpoint, shoppers_events(60), 60)
     states["sequence"]["model"][2] = 99
-    rebuild_steps(codec, states)
+    rebuild_request(codec, states)
     assert np.isnan(states["latest"][2]).all()
     assert np.isfinite(np.delete(states["latest"], 2, axis=0)).all()

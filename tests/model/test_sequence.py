@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.append import Source, append_events
+from model.arrays import Runs
 from model.batch import batch_of
 from model.events import EVENT_TYPES, Event
-from model.runs import Runs
 from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, new_sequences, source_code
 from tests.model.reference_sequence import Happened, Shopper, hashes, ring_columns
 
@@ -121,17 +121,17 @@ def test_appending_equals_one_event_at_a_time_however_it_is_cut(events, sizes):
 
 @given(histories(max_events=40), st.lists(st.integers(1, 7), max_size=8))
 def test_states_and_values_do_not_depend_on_how_events_are_cut_into_batches(events, sizes):
-    whole, pieces = new_sequences(USERS), new_sequences(USERS)
+    whole, chunks = new_sequences(USERS), new_sequences(USERS)
     at_once = append(whole, events, range(len(events)))
     values = {row: at_once.recent[place] for place, row in enumerate(at_once.rows.tolist())}
     for first, part in cut(events, sizes):
-        appended = append(pieces, part, range(first, first + len(part)))
+        appended = append(chunks, part, range(first, first + len(part)))
         for place, row in enumerate(appended.rows.tolist()):
             np.testing.assert_allclose(appended.recent[place], values.pop(first + row), rtol=1e-5, atol=1e-5)
     assert values == {}
-    np.testing.assert_allclose(pieces["recent"], whole["recent"], rtol=1e-5, atol=1e-5)
-    pieces["recent"] = whole["recent"]
-    assert pieces.tobytes() == whole.tobytes()
+    np.testing.assert_allclose(chunks["recent"], whole["recent"], rtol=1e-5, atol=1e-5)
+    chunks["recent"] = whole["recent"]
+    assert chunks.tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from model.lstm import HORIZONS
+from model.horizons import HORIZONS
 from model.metrics import evaluate
 from model.simulator import SimulationSettings, simulate
 from model.training.history import read_history
 from model.training.labels import label_events
-from model.training.train import calibrated, predict_logits
+from model.training.predict import calibrated, predict_logits
 
 
 @pytest.fixture(scope="module")

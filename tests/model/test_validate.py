@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from model.events import MAX_NESTING
-from model.validate import InvalidEvent, judge, parse_time_ms
+from model.events import MAX_NESTING, parse_time_ms
+from model.validate import InvalidEvent, validate_event
 
 MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
 
@@ -16,13 +16,13 @@ def written(**fields) -> bytes:
 
 def refusal(value: bytes | None) -> tuple[str, str]:
     with pytest.raises(InvalidEvent) as refused:
-        judge(value)
+        validate_event(value)
     assert str(refused.value) == refused.value.error
     return refused.value.reason, refused.value.error
 
 
 def test_every_field_that_scoring_reads_is_kept():
-    event = judge(
+    event = validate_event(
         written(item_id="i", category="c", price=9.5, quantity=2, rating=4, text="très bon", type="review", x=[1])
     )
     assert (event.event_id, event.user_id, event.type, event.ts) == ("e", "u", "review", 1511539217000)

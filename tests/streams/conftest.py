@@ -9,8 +9,9 @@ from confluent_kafka import Producer
 from hypothesis import settings
 
 from model.checkpoint import Calibration, Checkpoint
+from model.horizons import HORIZONS
 from model.inference import InferenceWorker, Scorer
-from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.lstm import LSTMConfig, PropensityLSTM
 from model.states import StateCodec
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane

@@ -1,4 +1,4 @@
-"""Models with further heads: what lanes publish is what offline scoring writes."""
+"""Models with extra heads: what lanes publish is what offline scoring writes."""
 
 import asyncio
 import json
@@ -12,8 +12,9 @@ import torch
 from model.checkpoint import Calibration, Checkpoint
 from model.events import Event, score_type
 from model.heads import HEADS, HeadNames
+from model.horizons import HORIZONS
 from model.inference import Scorer
-from model.lstm import HORIZONS, LSTMConfig, PropensityLSTM
+from model.lstm import LSTMConfig, PropensityLSTM
 from model.offline import OfflineScoring
 from model.states import StateCodec
 from streams.joint_scoring import JointScoring

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.input_formats import decoder_of
+from model.formats.records import decoder_of
 from streams.fetch import Fetch
 from streams.lanes import Lane
 from streams.tables import PartitionStates

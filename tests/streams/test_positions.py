@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.decode import decode_events
-from model.input_formats import decoder_of
+from model.formats.records import decoder_of
 from service.errors import RefusedError
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader

@@ -1,7 +1,7 @@
 import pytest
 
 from model.events import Event
-from model.formats import BadRow
+from model.validate import BadRow
 from service.errors import RefusedError
 from service.kafka_settings import Topics
 from streams.replay import KEPT_BAD_ROWS, EventProducer, Replay, at_once, at_rate, at_speed

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from model.events import Event
-from model.formats import BadRow, read_events
+from model.formats import read_events
+from model.validate import BadRow
 from service.errors import FormatError
 
 Rows = Iterator[Event | BadRow]

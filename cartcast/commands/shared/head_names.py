@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def head_names(names: "Sequence[str]") -> "tuple[Head, ...]":
-    """Return the further heads of these names, in their own order; raises UsageError for a name that is none."""
+    """Return the extra heads of these names, in their own order; raises UsageError for a name that is none."""
     from model.heads import HEADS  # noqa: PLC0415 - numpy is slow to import
 
     if unknown := [name for name in names if name not in HEADS]:

@@ -10,9 +10,9 @@ import typer
 
 from cartcast.commands.shared.event_files import EventFiles, Rows
 from cartcast.settings import load_settings
-from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
-from model.formats import FORMATS, BadRow
-from model.validate import parse_time_ms
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event, parse_time_ms
+from model.formats import FORMATS
+from model.validate import BadRow
 from service.errors import FormatError, UsageError
 
 _EVENTS_BETWEEN_REPORTS: Final = 1000

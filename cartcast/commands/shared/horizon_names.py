@@ -5,7 +5,7 @@ from service.errors import UsageError
 
 def horizon_names(text: str) -> tuple[str, ...]:
     """Return the horizons that `text` names by commas; raises UsageError."""
-    from model.training.labels import check_horizons  # noqa: PLC0415 - numpy is slow to import
+    from model.horizons import check_horizons  # noqa: PLC0415 - numpy is slow to import
 
     names = tuple(name.strip() for name in text.split(","))
     try:

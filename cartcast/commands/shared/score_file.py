@@ -39,10 +39,10 @@ class ScoreWriter(Protocol):
 class JsonLines:
     """One JSON object an event, one a line."""
 
-    def __init__(self, file: BinaryIO, horizons: Sequence[str], further: Fields = ()) -> None:
+    def __init__(self, file: BinaryIO, horizons: Sequence[str], extra: Fields = ()) -> None:
         self._file = file
         fields: list[tuple[str, Any]] = [("row", int), ("user_id", str), ("event_id", str), ("event_time", int)]
-        fields += [*((propensity_field(horizon), float) for horizon in horizons), *further]
+        fields += [*((propensity_field(horizon), float) for horizon in horizons), *extra]
         self._line: type[msgspec.Struct] = msgspec.defstruct("Line", fields, gc=False)
         self._encode = msgspec.json.Encoder().encode_lines
 
@@ -53,7 +53,7 @@ class JsonLines:
             scored.event_ids,
             scored.event_time_ms.tolist(),
             *scored.propensities.T.tolist(),
-            *scored.further,
+            *scored.extra,
             strict=True,
         )
         self._file.write(self._encode([self._line(*values) for values in columns]))
@@ -68,9 +68,9 @@ class JsonLines:
 class GzippedJsonLines(JsonLines):
     """The same, packed."""
 
-    def __init__(self, file: BinaryIO, horizons: Sequence[str], further: Fields = ()) -> None:
+    def __init__(self, file: BinaryIO, horizons: Sequence[str], extra: Fields = ()) -> None:
         self._packed = gzip.GzipFile(fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
-        super().__init__(cast("BinaryIO", self._packed), horizons, further)
+        super().__init__(cast("BinaryIO", self._packed), horizons, extra)
 
     def close(self) -> None:
         self._packed.close()
@@ -83,14 +83,14 @@ class GzippedJsonLines(JsonLines):
 class Parquet:
     """Row groups of a hundred thousand events."""
 
-    def __init__(self, file: BinaryIO, horizons: Sequence[str], further: Fields = ()) -> None:
+    def __init__(self, file: BinaryIO, horizons: Sequence[str], extra: Fields = ()) -> None:
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - only this format needs it
         import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
 
         texts = [("user_id", pa.string()), ("event_id", pa.string())]
         propensities = [(propensity_field(horizon), pa.float64()) for horizon in horizons]
         kinds = {str: pa.string(), float: pa.float64(), list[str]: pa.list_(pa.string())}
-        answers = [(name, kinds[kind]) for name, kind in further]
+        answers = [(name, kinds[kind]) for name, kind in extra]
         schema = pa.schema([("row", pa.int64()), *texts, ("event_time", pa.int64()), *propensities, *answers])
         self._table: Any = lambda columns: pa.table(columns, schema=schema)
         self._joined: Any = pa.concat_tables
@@ -100,7 +100,7 @@ class Parquet:
     def write(self, scored: "ScoredEvents") -> None:
         ids = (scored.user_ids, scored.event_ids)
         numbers = (scored.event_time_ms, *scored.propensities.T)
-        self._waiting.append(self._table([scored.rows, *ids, *numbers, *scored.further]))
+        self._waiting.append(self._table([scored.rows, *ids, *numbers, *scored.extra]))
         if sum(len(table) for table in self._waiting) >= _PARQUET_GROUP_ROWS:
             self._write_group()
 
@@ -138,7 +138,7 @@ def check_score_file(out: Path) -> None:
 
 
 @contextmanager
-def score_file(out: Path, horizons: Sequence[str], further: Fields = ()) -> Iterator[ScoreWriter]:
+def score_file(out: Path, horizons: Sequence[str], extra: Fields = ()) -> Iterator[ScoreWriter]:
     """Open the writer that the suffix of `out` asks for; without a failure inside, the file is there afterwards.
 
     Raises UsageError for another suffix, OutputError if the file cannot be written.
@@ -146,7 +146,7 @@ def score_file(out: Path, horizons: Sequence[str], further: Fields = ()) -> Iter
     make, unfinished = _writer_of(out), out.with_name(f".{out.name}.unfinished")
     try:
         with unfinished.open("wb") as file:
-            yield from _written(make(file, horizons, further))
+            yield from _written(make(file, horizons, extra))
         unfinished.replace(out)
     except OSError as failure:
         raise OutputError(f"{out} cannot be written: {_reason(failure)}; make room or name another --out") from None

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from model.training.labels import SESSION
+from model.horizons import SESSION
 
 METRIC_TITLES: Final = {
     "base_rate": "Base rate",

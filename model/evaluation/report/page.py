@@ -24,7 +24,7 @@ PAGE: Final = "report.html"
 NUMBERS: Final = "report.json"
 
 _OURS: Final = "cartcast"
-_SILENT: Final = "cartcast_without_text"
+_WITHOUT_TEXT: Final = "cartcast_without_text"
 _TOTAL: Final = "total"
 _MAIN: Final = ("roc_auc", "pr_auc", "log_loss", "brier", "ece")
 _DECISIONS: Final = ("accuracy", "precision", "recall", "f1")
@@ -61,7 +61,7 @@ def page_of(report: Report, pictures: dict[str, str]) -> str:
         headlines=[_headline(report, horizon) for horizon in report["horizons"]],
         tables=[_table(report, horizon) for horizon in (*report["horizons"], _TOTAL)],
         group_tables=[_group_table(report, horizon) for horizon in report["horizons"]],
-        words=_words(report),
+        words=_value_of_words(report),
         heads=_heads(report["checkpoint"]["heads"]),
         thresholds=[
             (model["title"], [model["thresholds"][horizon] for horizon in report["horizons"]])
@@ -84,11 +84,11 @@ def _headline(report: Report, horizon: str) -> dict[str, Any]:
         "events": f"{counts['events']:,} events of {counts['users']:,} users, {counts['positives']:,} positive",
         "facts": [(METRIC_TITLES[name], number(name, ours[name])) for name in ("roc_auc", "log_loss", "ece")]
         + [("Lift, top 5 %", number("lift_5_percent", ours["lift_5_percent"]))],
-        "verdict": _verdict(report, horizon),
+        "verdict": _against_best_baseline(report, horizon),
     }
 
 
-def _verdict(report: Report, horizon: str) -> dict[str, str] | None:
+def _against_best_baseline(report: Report, horizon: str) -> dict[str, str] | None:
     """Compare with the baseline that is best at this horizon, by the paired interval."""
     group = report["slices"]["all"]
     baselines = [model for model in _baselines(report) if group["models"][model["name"]][horizon]["pr_auc"] is not None]
@@ -191,19 +191,19 @@ def _group_table(report: Report, horizon: str) -> dict[str, Any]:
     return {"title": horizon_title(horizon), "columns": [METRIC_TITLES[name] for name in _GROUP_METRICS], "rows": rows}
 
 
-def _words(report: Report) -> dict[str, Any]:
+def _value_of_words(report: Report) -> dict[str, Any]:
     """Say what the words of searches and reviews add, a row a horizon."""
     group = report["slices"]["all"]
     trained = report["text"]["trained_without"]
     rows = []
-    for horizon in report["horizons"] if _SILENT in group["models"] else []:
-        ours, hidden = (group["models"][name][horizon] for name in (_OURS, _SILENT))
+    for horizon in report["horizons"] if _WITHOUT_TEXT in group["models"] else []:
+        ours, hidden = (group["models"][name][horizon] for name in (_OURS, _WITHOUT_TEXT))
         apart = trained.get(horizon) if isinstance(trained, dict) else None
         rows.append(
             {
                 "title": horizon_title(horizon),
                 "cells": [(number(name, ours[name]), number(name, hidden[name])) for name in ("pr_auc", "log_loss")],
-                "differences": _paired(group["differences"][_SILENT][horizon]),
+                "differences": _paired(group["differences"][_WITHOUT_TEXT][horizon]),
                 "trained_without": [number(name, (apart or {}).get(name)) for name in ("pr_auc", "log_loss")],
             }
         )
@@ -211,10 +211,14 @@ def _words(report: Report) -> dict[str, Any]:
 
 
 def _heads(heads: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one table row a further head, whatever it measures."""
+    """Return one table row a extra head, whatever it measures."""
     columns = sorted({name for found in heads.values() for name, value in found.items() if _is_number(value)})
     return [
-        {"title": head.replace("_", " "), "columns": columns, "cells": [_plainly(found.get(name)) for name in columns]}
+        {
+            "title": head.replace("_", " "),
+            "columns": columns,
+            "cells": [_plain_text(found.get(name)) for name in columns],
+        }
         for head, found in heads.items()
     ]
 
@@ -223,7 +227,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _plainly(value: float | None) -> str:
+def _plain_text(value: float | None) -> str:
     if value is None:
         return ABSENT
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

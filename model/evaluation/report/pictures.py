@@ -21,7 +21,7 @@ _CURVES: Final = {
 
 def pictures_of(report: Report) -> dict[str, str]:
     """Return each picture's SVG by name; what the data cannot show is left out."""
-    drawn = {
+    figure = {
         "beside_pr_auc": beside(report, "pr_auc"),
         "beside_log_loss": beside(report, "log_loss"),
         "pr": curves(report, "pr"),
@@ -32,24 +32,24 @@ def pictures_of(report: Report) -> dict[str, str]:
         "groups": groups(report),
         "training": training(report),
     }
-    return {name: picture for name, picture in drawn.items() if picture is not None}
+    return {name: picture for name, picture in figure.items() if picture is not None}
 
 
 def beside(report: Report, metric: str) -> str | None:
     """Draw every model's metric with its interval, a panel a horizon; the base rate's PR AUC is a line."""
     models = [model for model in report["models"] if model["name"] in SERIES]
     measured = report["slices"]["all"]["models"]
-    if len(models) == 1 or not _is_told(measured[_OURS], metric):
+    if len(models) == 1 or not _is_measured(measured[_OURS], metric):
         return None
-    with panels(len(report["horizons"]), height=2.0 + 0.12 * len(models)) as drawn:
-        for axes, horizon in zip(drawn.axes, report["horizons"], strict=True):
+    with panels(len(report["horizons"]), height=2.0 + 0.12 * len(models)) as figure:
+        for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set_title(horizon_title(horizon))
             for place, model in enumerate(models):
                 _dot(axes, -place, measured[model["name"]][horizon], metric, SERIES[model["name"]])
-            _names_at_the_left(axes, [short_title(model) for model in models], first=axes is drawn.axes[0])
+            _names_at_the_left(axes, [short_title(model) for model in models], first=axes is figure.axes[0])
             axes.margins(x=0.12, y=0.12)
             axes.locator_params(axis="x", nbins=4)
-        return drawn.svg(f"{METRIC_TITLES[metric]} of every model, with 95 % intervals")
+        return figure.svg(f"{METRIC_TITLES[metric]} of every model, with 95 % intervals")
 
 
 def curves(report: Report, name: str) -> str | None:
@@ -57,23 +57,23 @@ def curves(report: Report, name: str) -> str | None:
     if not _have_curves(report):
         return None
     across, up = _CURVES[name]
-    with panels(len(report["horizons"]), height=3.1) as drawn:
-        for axes, horizon in zip(drawn.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel=across, ylabel=up if axes is drawn.axes[0] else None)
+    with panels(len(report["horizons"]), height=3.1) as figure:
+        for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
+            axes.set(title=horizon_title(horizon), xlabel=across, ylabel=up if axes is figure.axes[0] else None)
             for model, found in _lines(report, horizon, name):
                 ours = model == _OURS
                 axes.plot(found["x"], found["y"], color=SERIES[model], lw=2.4 if ours else 1.3, zorder=3 if ours else 2)
             _show_chance(axes, name, report["slices"]["all"]["models"][_OURS][horizon]["base_rate"])
             axes.set(xlim=(0, 1), ylim=(0, _top(report, horizon, name)))
-        return drawn.svg(f"{name} curves")
+        return figure.svg(f"{name} curves")
 
 
 def calibration(report: Report) -> str | None:
     """Draw how often a purchase followed what was predicted; on the diagonal a tenth is a tenth."""
     if not _have_curves(report):
         return None
-    with panels(len(report["horizons"]), height=3.1) as drawn:
-        for axes, horizon in zip(drawn.axes, report["horizons"], strict=True):
+    with panels(len(report["horizons"]), height=3.1) as figure:
+        for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set(title=horizon_title(horizon), xlabel="predicted propensity")
             found = report["curves"][_OURS][horizon].get("calibration")
             if not found:
@@ -82,16 +82,16 @@ def calibration(report: Report) -> str | None:
             axes.plot([0, most], [0, most], color=MUTED, lw=1, ls=(0, (4, 3)))
             axes.plot(found["propensity"], found["frequency"], color=SERIES[_OURS], marker="o", ms=4.5)
             axes.set(xlim=(0, most), ylim=(0, most))
-        drawn.axes[0].set_ylabel("share that bought")
-        return drawn.svg("calibration: predicted propensity and share that bought")
+        figure.axes[0].set_ylabel("share that bought")
+        return figure.svg("calibration: predicted propensity and share that bought")
 
 
 def histogram(report: Report) -> str | None:
     """Draw how many events have which propensity, those that a purchase followed apart; counts are logarithmic."""
     if not _have_curves(report):
         return None
-    with panels(len(report["horizons"]), height=2.8) as drawn:
-        for axes, horizon in zip(drawn.axes, report["horizons"], strict=True):
+    with panels(len(report["horizons"]), height=2.8) as figure:
+        for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set(title=horizon_title(horizon), xlabel="propensity")
             found = report["curves"][_OURS][horizon].get("histogram")
             if not found:
@@ -104,29 +104,29 @@ def histogram(report: Report) -> str | None:
             axes.set_ylim(0.7, 8 * max(*found["others"], *found["buyers"]))  # room for the legend
             axes.grid(visible=False, axis="x")
             axes.legend(frameon=False, fontsize=9, loc="upper right")
-        drawn.axes[0].set_ylabel("events")
-        return drawn.svg("how many events have which propensity")
+        figure.axes[0].set_ylabel("events")
+        return figure.svg("how many events have which propensity")
 
 
 def groups(report: Report) -> str | None:
     """Draw the ROC AUC in each group of events, ours beside logistic regression; groups without one are left out."""
-    shown = {name: group for name, group in report["slices"].items() if _is_told(group["models"][_OURS], "roc_auc")}
+    shown = {name: group for name, group in report["slices"].items() if _is_measured(group["models"][_OURS], "roc_auc")}
     if not shown:
         return None
-    with panels(len(report["horizons"]), height=2.0 + 0.14 * len(shown)) as drawn:
-        for axes, horizon in zip(drawn.axes, report["horizons"], strict=True):
+    with panels(len(report["horizons"]), height=2.0 + 0.14 * len(shown)) as figure:
+        for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set_title(horizon_title(horizon))
             for place, group in enumerate(shown.values()):
                 for model, shift in (("logistic_regression", -0.17), (_OURS, 0.17)):
                     if model in group["models"]:
                         _dot(axes, shift - place, group["models"][model][horizon], "roc_auc", SERIES[model])
             axes.axvline(0.5, color=MUTED, lw=1, ls=(0, (4, 3)))
-            _names_at_the_left(axes, [group["title"] for group in shown.values()], first=axes is drawn.axes[0])
+            _names_at_the_left(axes, [group["title"] for group in shown.values()], first=axes is figure.axes[0])
             axes.margins(x=0.08, y=0.08)
-        low, high = (limit(axes.get_xlim()[end] for axes in drawn.axes) for end, limit in ((0, min), (1, max)))
-        for axes in drawn.axes:
+        low, high = (limit(axes.get_xlim()[end] for axes in figure.axes) for end, limit in ((0, min), (1, max)))
+        for axes in figure.axes:
             axes.set_xlim(max(low, 0), min(high, 1))
-        return drawn.svg("ROC AUC by group of shoppers")
+        return figure.svg("ROC AUC by group of shoppers")
 
 
 def training(report: Report) -> str | None:
@@ -134,8 +134,8 @@ def training(report: Report) -> str | None:
     epochs = report["checkpoint"]["training_curves"]
     if len(epochs) < 2:
         return None
-    with panels(1, height=3.0, width=6.4) as drawn:
-        axes, numbers = drawn.axes[0], [one["epoch"] for one in epochs]
+    with panels(1, height=3.0, width=6.4) as figure:
+        axes, numbers = figure.axes[0], [one["epoch"] for one in epochs]
         for name, label, color in (("train_loss", "training", MUTED), ("validation_loss", "validation", SERIES[_OURS])):
             axes.plot(numbers, [one.get(name) for one in epochs], color=color, marker="o", ms=3.5, label=label)
         if (best := report["checkpoint"]["training"].get("best_epoch")) is not None:
@@ -144,7 +144,7 @@ def training(report: Report) -> str | None:
         axes.set(xlabel="epoch", ylabel="log loss")
         axes.locator_params(axis="x", integer=True)
         axes.legend(frameon=False, fontsize=9)
-        return drawn.svg("training and validation loss over the epochs")
+        return figure.svg("training and validation loss over the epochs")
 
 
 def _dot(axes: "Axes", y: float, metrics: dict[str, Any], metric: str, color: str) -> None:
@@ -183,7 +183,7 @@ def _lines(report: Report, horizon: str, name: str) -> Iterator[tuple[str, dict[
             yield model, found[horizon][name]
 
 
-def _is_told(measured: dict[str, Any], metric: str) -> bool:
+def _is_measured(measured: dict[str, Any], metric: str) -> bool:
     """Tell whether a metric could be measured at one horizon at least."""
     return any(found[metric] is not None for found in measured.values())
 

@@ -9,8 +9,9 @@ from model.checkpoint import save_checkpoint
 from model.heads import HEADS
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
+from model.training.fitting import TrainingSettings
 from model.training.history import read_history
-from model.training.train import TrainingSettings, train
+from model.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_checkpoint_with_further_heads_is_measured_and_the_report_shows_them(e
     measured = json.loads((checkpoint / "metrics.json").read_bytes())["test"]["heads"]
     assert json.loads(done.stdout.splitlines()[-1])["checkpoint"]["heads"] == measured
     page = (out / "report.html").read_text()
-    for words in ("Further heads", "next type", "purchase category", f"{measured['purchase_category']['top1']:.4f}"):
+    for words in ("Extra heads", "next type", "purchase category", f"{measured['purchase_category']['top1']:.4f}"):
         assert words in page
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from model.checkpoint import load_checkpoint
 from model.simulator import SimulationSettings, simulate
-from model.training.resume import KeptInDirectory
+from model.training.resume import DirectoryStateStore
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(s
 
 
 def test_other_settings_are_not_resumed_with(shop, tmp_path):
-    kept = KeptInDirectory(tmp_path / ".c.training", "of another training")
+    kept = DirectoryStateStore(tmp_path / ".c.training", "of another training")
     kept.save("fit", {})
     done = cartcast("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--resume")
     assert done.returncode == 1

@@ -7,12 +7,13 @@ import torch
 from model.checkpoint import Calibration, Checkpoint
 from model.evaluation.candidates import the_model, without_text
 from model.evaluation.evaluate import EvaluationSettings, evaluate_checkpoint
-from model.evaluation.test_set import Evaluated, rfc3339, split_of
-from model.events import Event
+from model.evaluation.test_set import EvaluationSet, split_of
+from model.events import Event, rfc3339
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
+from model.training.fitting import TrainingSettings
 from model.training.history import read_history
-from model.training.train import TrainingSettings, train
+from model.training.train import train
 from service.errors import EvaluationError
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
@@ -98,21 +99,21 @@ def test_the_groups_by_earlier_events_make_up_all_users(report):
 
 
 def test_the_first_event_of_a_user_has_none_before_it(history, checkpoint):
-    evaluated = Evaluated.of(history, split_of(history, checkpoint, None), SMALL.horizons)
-    groups = {name: rows for name, _, rows in evaluated.slices()}
-    firsts = evaluated.rows[groups["0"]]
+    test_set = EvaluationSet.of(history, split_of(history, checkpoint, None), SMALL.horizons)
+    groups = {name: rows for name, _, rows in test_set.slices()}
+    firsts = test_set.rows[groups["0"]]
     assert set(firsts) <= set(history.starts)
     np.testing.assert_array_equal(
-        groups["5-19"], np.isin(evaluated.rows - history.starts[evaluated.answers.users], range(5, 20))
+        groups["5-19"], np.isin(test_set.rows - history.starts[test_set.labels.users], range(5, 20))
     )
 
 
 def test_unseen_users_have_no_event_that_was_learnt_from(history, checkpoint):
     split = split_of(history, checkpoint, None)
-    evaluated = Evaluated.of(history, split, SMALL.horizons)
-    unseen = {name: rows for name, _, rows in evaluated.slices()}["unseen"]
-    for user in np.unique(evaluated.answers.users[unseen]):
-        assert history.time_ms[history.users == user].min() >= split.learnt_until_ms
+    test_set = EvaluationSet.of(history, split, SMALL.horizons)
+    unseen = {name: rows for name, _, rows in test_set.slices()}["unseen"]
+    for user in np.unique(test_set.labels.users[unseen]):
+        assert history.time_ms[history.users == user].min() >= split.train_until_ms
 
 
 @pytest.mark.parametrize("after_days", [None, 20])
@@ -143,10 +144,10 @@ def test_words_are_hidden_from_the_same_weights(report):
 def test_what_reads_no_words_is_calibrated_anew(history, checkpoint):
     """Else hiding the words would cost it its calibration besides, which is not what they add."""
     split = split_of(history, checkpoint, None)
-    evaluated = Evaluated.of(history, split, SMALL.horizons)
-    rows = np.flatnonzero(evaluated.examples.validation.all(axis=1))
-    bought = evaluated.examples.bought[rows]
-    on_validation = dataclasses.replace(evaluated, rows=rows)
+    test_set = EvaluationSet.of(history, split, SMALL.horizons)
+    rows = np.flatnonzero(test_set.examples.validation.all(axis=1))
+    bought = test_set.examples.bought[rows]
+    on_validation = dataclasses.replace(test_set, rows=rows)
     shifted = dataclasses.replace(
         checkpoint, calibration=Calibration(slopes=(1.0,) * 3, intercepts=(3.0,) * 3), training={}
     )
@@ -163,9 +164,9 @@ def test_data_without_words_need_no_second_model(history, checkpoint):
 
 def test_after_a_time_only_later_events_are_evaluated_and_the_baselines_learn_a_horizon_earlier(history):
     after_ms = int(history.time_ms.max()) - 4 * DAY_MS
-    evaluated = Evaluated.of(history, split_of(history, an_untrained(), after_ms), SMALL.horizons)
-    examples, split = evaluated.examples, evaluated.examples.split
-    assert history.applied_ms[evaluated.rows].min() >= after_ms
+    test_set = EvaluationSet.of(history, split_of(history, an_untrained(), after_ms), SMALL.horizons)
+    examples, split = test_set.examples, test_set.examples.split
+    assert history.applied_ms[test_set.rows].min() >= after_ms
     learnt, judged = (np.flatnonzero(part.any(axis=1)) for part in (examples.learnt, examples.validation))
     assert len(learnt)
     assert len(judged)

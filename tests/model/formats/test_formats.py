@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import Event
-from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, BadRow, read_events
+from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, read_events
 from model.formats.rows import MAX_LINE_BYTES, content_id
+from model.validate import BadRow
 from service.errors import FormatError
 
 GOOD = b"1,20,300,pv,1511539217"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from model.decode import decode_events
 from model.events import Event
-from model.formats import BadRow
 from model.formats.cartcast import read_rows
+from model.validate import BadRow
 
 MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
 

@@ -3,7 +3,8 @@
 import pytest
 
 from model.events import Event
-from model.formats import BadRow, rees46, retailrocket
+from model.formats import rees46, retailrocket
+from model.validate import BadRow
 
 HEADER = b"event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
 ROW = b"2019-10-01 00:00:00 UTC,cart,3900821,20530,appliances.water_heater,aqua,33.20,554748717,9333dfbd"

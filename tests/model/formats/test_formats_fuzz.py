@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from model.decode import decode_events
 from model.events import Event
-from model.formats import FORMATS, BadRow, ga4, otto, segment
+from model.formats import FORMATS, ga4, otto, segment
+from model.validate import BadRow
 
 MARK = "Zq7"
 JSON_FORMATS = {"segment": segment.FORMAT, "ga4": ga4.FORMAT, "otto": otto.FORMAT}

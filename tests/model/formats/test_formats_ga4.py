@@ -3,8 +3,8 @@ import json
 import pytest
 
 from model.events import Event
-from model.formats import BadRow
 from model.formats.ga4 import FORMAT
+from model.validate import BadRow
 
 ITEM = {"item_id": "p1", "item_name": "Boots", "item_category": "shoes", "price": 19.5, "quantity": "2"}
 EXPORT_ROW = {

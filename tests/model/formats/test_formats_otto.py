@@ -3,8 +3,8 @@ import json
 import pytest
 
 from model.events import Event
-from model.formats import BadRow
 from model.formats.otto import FORMAT
+from model.validate import BadRow
 
 CLICK = {"aid": 1517085, "ts": 1659304800025, "type": "clicks"}
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from model.events import Event
-from model.formats import BadRow
 from model.formats.segment import FORMAT
+from model.validate import BadRow
 
 CALL = {
     "type": "track",

@@ -1,8 +1,8 @@
 import pytest
 
 from model.events import Event
-from model.formats import BadRow
 from model.formats.taobao import read_rows
+from model.validate import BadRow
 
 
 def rows_of(*lines: bytes):

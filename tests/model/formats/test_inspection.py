@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import EVENT_TYPES, Event
-from model.formats import BadRow
 from model.formats.inspection import HorizonRate, inspect_rows, notes_on
+from model.validate import BadRow
 from service.errors import FormatError
 
 START_MS = 1_700_000_000_000

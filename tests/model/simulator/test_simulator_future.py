@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from model.simulator import process, rhythm
+from model.simulator.distributions import draw_gaps_s
 from model.simulator.future import TABLE_STEP_S, purchase_tables
-from model.simulator.gaps import draw_gaps_s
 from model.simulator.process import Memory, Mood, Price, Segment
 
 MONDAY_S = 1_767_571_200.0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.simulator import process, rhythm
-from model.simulator.gaps import draw_gaps_s, gap_cdf, gap_density
+from model.simulator.distributions import draw_gaps_s, gap_cdf, gap_density
 
 
 def test_distributions_add_up():

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from model.batch import batch_of
-from model.lstm import HORIZONS
+from model.horizons import HORIZONS
 from model.metrics import log_loss
 from model.simulator import process, rhythm, simulate, vocabulary
+from model.simulator.distributions import gap_density
 from model.simulator.future import TABLE_STEP_S, purchase_tables
-from model.simulator.gaps import gap_density
+from model.simulator.population import Observations
 from model.simulator.process import Memory, Mood, Price, Segment, Symbol
-from model.simulator.seen import Seen
 from model.simulator.truth import Oracle
 from model.simulator.wording import MOST_PLACES, PLACES, RATINGS
 from model.training.labels import label_events
@@ -160,14 +160,14 @@ def test_the_filter_equals_the_sum_over_all_hidden_paths():
             expected += path * (before + (after - before) * (step % 1))
     oracle = Oracle(users=1, start_ms=START_MS)
     for event in HISTORY:
-        found = oracle.observe(seen(event))
+        found = oracle.observe(observed(event))
     assert found[0] == pytest.approx(expected / total, rel=1e-6)
 
 
-def seen(event):
+def observed(event):
     time_s, is_first, symbol, price, words, stars = event
     one = [[0], [START_MS + round(time_s * 1000)], [symbol], [price], [words], [stars], [int(is_first)]]
-    return Seen(*(np.array(column, np.int64) for column in one))
+    return Observations(*(np.array(column, np.int64) for column in one))
 
 
 def test_stars_and_words_of_reviews_weigh_like_their_likelihood():
@@ -181,8 +181,8 @@ def test_stars_and_words_of_reviews_weigh_like_their_likelihood():
     poor_and_broken = [3, 0, 4]
     oracle = Oracle(users=1, start_ms=START_MS)
     for event in bought:
-        oracle.observe(seen(event))
-    found = oracle.observe(seen((7440.0, False, Symbol.REVIEW, Price.ORDINARY, poor_and_broken, 2)))[0, 0]
+        oracle.observe(observed(event))
+    found = oracle.observe(observed((7440.0, False, Symbol.REVIEW, Price.ORDINARY, poor_and_broken, 2)))[0, 0]
     odds = {}
     for mood in (Mood.HAPPY, Mood.UNHAPPY):
         steps = process.STEPS[:, Price.ORDINARY, Mood.BOUGHT, mood]  # equal shares of the reviewers' gaps and symbols

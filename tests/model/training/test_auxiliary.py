@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import Runs
 from model.events import TYPE_CODES, Event
 from model.heads import UNKNOWN
 from model.lstm import LSTMConfig, Packing
-from model.runs import Runs
 from model.simulator import SimulationSettings, simulate
 from model.training import auxiliary
-from model.training.auxiliary import TASKS, AuxiliaryHeads, auxiliary_answers
+from model.training.auxiliary import TASKS, AuxiliaryHeads, auxiliary_targets
+from model.training.fitting import TrainingSettings
 from model.training.history import read_history
-from model.training.train import TrainingSettings, train
+from model.training.train import train
 
 START_MS = 1_700_000_000_000
 SECOND, HOUR = 1000, 3_600_000
@@ -32,22 +33,22 @@ STORY = [
 ]
 
 
-def answers(events: list[Event], until_ms: int = END_MS):
-    return auxiliary_answers(read_history(events), until_ms)
+def targets(events: list[Event], until_ms: int = END_MS):
+    return auxiliary_targets(read_history(events), until_ms)
 
 
 def test_what_comes_next_is_a_type_a_view_of_the_item_at_hand_or_the_end_of_the_session():
-    following = answers(STORY)[:, 0].tolist()
+    following = targets(STORY)[:, 0].tolist()
     again, leaves = auxiliary._VIEWS_AGAIN, auxiliary._LEAVES
     assert following == [TYPE_CODES["search"], again, TYPE_CODES["view"], leaves, leaves]
 
 
 def test_pauses_are_told_apart_within_the_session():
-    assert answers(STORY)[:, 1].tolist() == [0, 4, 0, 7, 7]
+    assert targets(STORY)[:, 1].tolist() == [0, 4, 0, 7, 7]
 
 
 def test_returns_and_purchases_are_answered_for_several_horizons():
-    found = answers(STORY)
+    found = targets(STORY)
     assert found[0, 2:7].tolist() == [1, 1, 1, 1, 1]  # another session within 6 hours
     assert found[4, 2:7].tolist() == [0, 0, 0, 0, 0]
     assert found[0, 7:].tolist() == [0, 1, 1, 1, 1]  # a purchase within 5 minutes, 4 hours ...
@@ -55,22 +56,22 @@ def test_returns_and_purchases_are_answered_for_several_horizons():
 
 
 def test_another_user_answers_nothing():
-    alone = answers(STORY[:1])
-    beside = answers([STORY[0], event(9, "purchase", SECOND, "shoe", user="v")])
+    alone = targets(STORY[:1])
+    beside = targets([STORY[0], event(9, "purchase", SECOND, "shoe", user="v")])
     np.testing.assert_array_equal(beside[0], alone[0])
 
 
 @pytest.mark.parametrize("hours", [0.2, 1, 5, 30])
 def test_what_happens_later_is_not_known(hours):
     until_ms = START_MS + round(hours * HOUR)
-    whole = answers(STORY, until_ms)
-    cut = answers([one for one in STORY if one.ts < until_ms], until_ms)
+    whole = targets(STORY, until_ms)
+    cut = targets([one for one in STORY if one.ts < until_ms], until_ms)
     np.testing.assert_array_equal(whole[: len(cut)], cut)
     assert (whole[len(cut) :] == UNKNOWN).all()
 
 
 def test_an_answer_is_known_only_when_it_would_be_in_any_case():
-    known = answers(STORY, START_MS + HOUR) != UNKNOWN
+    known = targets(STORY, START_MS + HOUR) != UNKNOWN
     assert known[:4, :2].all()
     assert known[:4, 2:].sum(axis=0).tolist() == [0, 0, 0, 0, 0, 4, 0, 0, 0, 0]  # only a purchase within 5 minutes
 
@@ -81,7 +82,7 @@ def test_the_loss_counts_known_answers_only():
     heads, history = AuxiliaryHeads(config), read_history(STORY)
     packing = Packing.of(Runs.of(history.users))
     inputs = packing.pack(history.features(np.arange(len(history))), torch.device("cpu"))
-    output, right = torch.zeros(len(history), 4), answers(STORY)
+    output, right = torch.zeros(len(history), 4), targets(STORY)
     nothing = np.full((len(history), TASKS), UNKNOWN, np.int8)
     assert float(heads.loss(output, inputs, nothing)) == 0
     first = nothing.copy()

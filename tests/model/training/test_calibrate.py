@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.checkpoint import Calibration
-from model.training.calibrate import fit_calibration, without_level
+from model.training.calibrate import fit_calibration, slopes_only
 
 
 def labels_of(logits, random):
@@ -20,7 +20,7 @@ def test_a_known_distortion_is_found():
 
 def test_without_its_level_a_calibration_turns_around_the_mean_logit():
     logits = np.array([[-3.0, 0.0], [-1.0, 4.0]])
-    kept = without_level(Calibration(slopes=(2.0, 0.5), intercepts=(9.0, -9.0)), logits)
+    kept = slopes_only(Calibration(slopes=(2.0, 0.5), intercepts=(9.0, -9.0)), logits)
     calibrated = logits * kept.slopes + kept.intercepts
     assert calibrated.mean(axis=0) == pytest.approx(logits.mean(axis=0))
     assert np.diff(calibrated, axis=0)[0] == pytest.approx([4.0, 2.0])

@@ -1,4 +1,4 @@
-"""Further heads: their answers, which of them count where, and how they are measured."""
+"""Extra heads: their answers, which of them count where, and how they are measured."""
 
 import dataclasses
 
@@ -8,11 +8,11 @@ import pytest
 from model.batch import id_code
 from model.events import TYPE_CODES, Event
 from model.heads import HEADS, bucket_of
+from model.horizons import horizon_ms
 from model.simulator import SimulationSettings, simulate
 from model.training.examples import Examples
-from model.training.extra_heads import UNKNOWN, Targets, answers_of, class_shares
+from model.training.extra_heads import UNKNOWN, Targets, class_labels_of, class_shares
 from model.training.history import read_history
-from model.training.labels import horizon_ms
 from model.training.split import TimeSplit
 from service.errors import TrainingError
 
@@ -29,13 +29,13 @@ def bucket(category: str) -> int:
     return int(bucket_of(np.array([id_code(category)], np.uint16), BUCKETS)[0])
 
 
-def answers(events: list[Event]):
+def labels(events: list[Event]):
     history = read_history(events)
-    return answers_of(history, slice(0, len(history)), HEADS, BUCKETS, horizon_ms("24h"))
+    return class_labels_of(history, slice(0, len(history)), HEADS, BUCKETS, horizon_ms("24h"))
 
 
 def test_the_next_type_is_that_of_the_users_next_event_by_arrival():
-    found = answers(
+    found = labels(
         [event("a", 0, "view", 0), event("b", 0, "search", 0.1), event("a", 1, "cart", 3), event("a", 2, "review", 2)]
     )
     types = [TYPE_CODES["cart"], TYPE_CODES["review"], UNKNOWN, UNKNOWN]
@@ -46,7 +46,7 @@ def test_the_next_type_is_that_of_the_users_next_event_by_arrival():
 
 
 def test_the_category_is_that_of_the_first_strictly_later_purchase_within_the_longest_horizon():
-    found = answers(
+    found = labels(
         [
             event("a", 0, "view", 0),
             event("a", 1, "purchase", 1, "shoes"),

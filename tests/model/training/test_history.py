@@ -5,10 +5,10 @@ from model.append import Source, append_events
 from model.batch import batch_of
 from model.events import Event
 from model.features import features_of
-from model.formats import BadRow
 from model.sequence import new_sequences
 from model.simulator import SimulationSettings, simulate
 from model.training.history import read_history
+from model.validate import BadRow
 from service.errors import TrainingError
 
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.sequence import SESSION_GAP_MS
-from model.training.labels import horizon_ms, label_events
+from model.horizons import SESSION_GAP_MS, horizon_ms
+from model.training.labels import label_events
 
 HORIZONS = ("session", "1h", "24h")
 HOUR_MS = 3_600_000

@@ -5,9 +5,10 @@ import torch
 
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
+from model.training.fitting import TrainingSettings
 from model.training.history import read_history
-from model.training.resume import KeptInDirectory, fingerprint
-from model.training.train import TrainingSettings, train
+from model.training.resume import DirectoryStateStore, fingerprint
+from model.training.train import train
 from service.errors import TrainingError
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
@@ -18,7 +19,7 @@ class PowerFailureError(Exception):
     pass
 
 
-class InterruptedAfter(KeptInDirectory):
+class InterruptedAfter(DirectoryStateStore):
     """The power fails right after some state is kept."""
 
     def __init__(self, directory, fingerprint, saves):
@@ -49,8 +50,8 @@ def uninterrupted(history):
 @pytest.mark.parametrize("saves", [1, 2, 3, 4])
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(history, uninterrupted, tmp_path, saves):
     with pytest.raises(PowerFailureError):
-        train(history, QUICK, SMALL, ignore, kept=InterruptedAfter(tmp_path, "same", saves))
-    resumed = train(history, QUICK, SMALL, ignore, kept=KeptInDirectory(tmp_path, "same"))
+        train(history, QUICK, SMALL, ignore, store=InterruptedAfter(tmp_path, "same", saves))
+    resumed = train(history, QUICK, SMALL, ignore, store=DirectoryStateStore(tmp_path, "same"))
     expected = uninterrupted.model.state_dict()
     assert all(torch.equal(weight, expected[name]) for name, weight in resumed.model.state_dict().items())
     assert resumed.calibration == uninterrupted.calibration
@@ -60,22 +61,22 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(h
 
 def test_epochs_that_are_done_are_not_done_again(history, tmp_path):
     with pytest.raises(PowerFailureError):
-        train(history, QUICK, SMALL, ignore, kept=InterruptedAfter(tmp_path, "same", 2))
+        train(history, QUICK, SMALL, ignore, store=InterruptedAfter(tmp_path, "same", 2))
     seen = []
-    train(history, QUICK, SMALL, lambda share, _: seen.append(share), kept=KeptInDirectory(tmp_path, "same"))
+    train(history, QUICK, SMALL, lambda share, _: seen.append(share), store=DirectoryStateStore(tmp_path, "same"))
     assert seen[0] > 2 / 3 / 2
 
 
 def test_other_data_or_settings_are_refused(tmp_path):
-    KeptInDirectory(tmp_path / "t", "one").save("fit", {})
+    DirectoryStateStore(tmp_path / "t", "one").save("fit", {})
     with pytest.raises(TrainingError, match="other data, settings or versions"):
-        KeptInDirectory(tmp_path / "t", "two").load("fit")
+        DirectoryStateStore(tmp_path / "t", "two").load("fit")
 
 
 def test_a_damaged_state_is_one_line(tmp_path):
     (tmp_path / "fit").write_bytes(b"damaged")
     with pytest.raises(TrainingError, match="without --resume"):
-        KeptInDirectory(tmp_path, "one").load("fit")
+        DirectoryStateStore(tmp_path, "one").load("fit")
 
 
 def test_the_fingerprint_changes_with_any_event_and_any_setting(history):
@@ -89,16 +90,16 @@ def test_the_fingerprint_changes_with_any_event_and_any_setting(history):
 
 
 def test_nothing_is_left_when_it_is_forgotten(tmp_path):
-    kept = KeptInDirectory(tmp_path / "t", "one")
-    kept.save("fit", {"a": 1})
-    assert kept.load("fit") == {"a": 1}
-    kept.forget()
+    store = DirectoryStateStore(tmp_path / "t", "one")
+    store.save("fit", {"a": 1})
+    assert store.load("fit") == {"a": 1}
+    store.forget()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_state_is_one_line_that_says_what_to_do(tmp_path):
-    kept = KeptInDirectory(tmp_path, "same")
-    kept.save("fit", {"epoch": 1})
+    store = DirectoryStateStore(tmp_path, "same")
+    store.save("fit", {"epoch": 1})
     (tmp_path / "fit").write_bytes(b"garbage")
     with pytest.raises(TrainingError, match=r"fit is damaged: start again without --resume$"):
-        kept.load("fit")
+        store.load("fit")

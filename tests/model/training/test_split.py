@@ -44,7 +44,7 @@ def test_a_label_that_is_settled_late_is_not_learnt_even_if_its_event_was_early(
 
 def test_validation_and_test_have_a_sixth_each_of_the_time_that_has_labels():
     split = TimeSplit.of(np.array([0, 63 * DAY_MS]), DAY_MS)
-    assert split.learnt_until_ms == 40 * DAY_MS
+    assert split.train_until_ms == 40 * DAY_MS
     assert split.validation_from_ms == 41 * DAY_MS
     assert split.test_from_ms - split.purge_ms == 51 * DAY_MS
     assert split.end_ms - split.purge_ms == 62 * DAY_MS
@@ -52,7 +52,7 @@ def test_validation_and_test_have_a_sixth_each_of_the_time_that_has_labels():
 
 def test_six_days_and_a_horizon_of_one_are_enough():
     split = TimeSplit.of(np.array([0, 6 * DAY_MS]), DAY_MS)
-    assert (split.learnt_until_ms, split.validation_from_ms, split.test_from_ms) == tuple(
+    assert (split.train_until_ms, split.validation_from_ms, split.test_from_ms) == tuple(
         days * DAY_MS for days in (2, 3, 4.5)
     )
 

@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import Runs
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.events import Event
 from model.features import NUMERIC_FEATURES, Features
 from model.formats import read_events
-from model.lstm import HORIZONS, LSTMConfig, Packing, PropensityLSTM
-from model.runs import Runs
+from model.horizons import HORIZONS
+from model.lstm import LSTMConfig, Packing, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from model.text import TOKENS
-from model.training.fitting import padded_outputs
+from model.training.fitting import TrainingSettings, padded_outputs
 from model.training.history import read_history
+from model.training.predict import calibrated, predict_logits
 from model.training.split import TimeSplit
-from model.training.train import TrainingSettings, calibrated, predict_logits, train
+from model.training.train import train
 from service.errors import TrainingError
 
 SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)

@@ -1,4 +1,4 @@
-"""Training with further heads: what it adds, and that it changes nothing where there are none."""
+"""Training with extra heads: what it adds, and that it changes nothing where there are none."""
 
 import dataclasses
 import math
@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import Runs
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.events import EVENT_TYPES
 from model.features import NUMERIC_FEATURES, Features
 from model.heads import HEADS
 from model.lstm import CategoryHead, LSTMConfig, Packing, PropensityLSTM
-from model.runs import Runs
 from model.simulator import SimulationSettings, simulate
 from model.text import TOKENS
 from model.training.extra_heads import UNKNOWN
-from model.training.fitting import summed_cross_entropy
+from model.training.fitting import TrainingSettings, summed_cross_entropy
 from model.training.history import read_history
-from model.training.train import TrainingSettings, train
+from model.training.train import train
 from service.errors import CheckpointError, TrainingError
 
 PLAIN = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=64)
@@ -94,7 +94,7 @@ def test_a_checkpoint_keeps_the_heads_and_the_names_of_the_buckets(trained, tmp_
     assert 10 < len(loaded.category_names) < WITH_HEADS.category_buckets
     for name, weight in trained.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], weight)
-    assert "Further heads" in (tmp_path / "c" / "card.md").read_text()
+    assert "Extra heads" in (tmp_path / "c" / "card.md").read_text()
     (tmp_path / "c" / "categories.json").unlink()
     with pytest.raises(CheckpointError, match=r"categories\.json cannot be read"):
         load_checkpoint(tmp_path / "c")
@@ -133,7 +133,7 @@ def test_what_each_head_sees_is_the_state_and_the_numbers():
     packed = Packing.of(Runs.of(np.arange(events))).pack(features, torch.device("cpu"))
     output = torch.randn(events, WITH_HEADS.hidden_size)
     with torch.inference_mode():
-        found = model.further_logits(output, packed)
+        found = model.extra_logits(output, packed)
         seen = torch.cat((output, torch.from_numpy(numeric)), dim=1)
         types, category = model.further["next_type"], model.further["purchase_category"]
         assert isinstance(category, CategoryHead)

@@ -10,7 +10,7 @@ from model.append import Source
 from model.batch import batch_of
 from model.events import Event
 from model.inference import Scorer
-from model.scoring import begin, finish
+from model.scoring import finish, prepare_batch
 from model.sequence import source_code
 from model.states import StateCodec
 from streams.app import store
@@ -40,8 +40,8 @@ def state_of(checkpoint, events: Sequence[Event], *, first_offset: int = 0) -> t
     codec = codec_of(checkpoint)
     states = codec.gather([None])
     source = Source(source_code(IDENTITY), first_offset + np.arange(len(events)))
-    begun = begin(states, np.zeros(len(events), np.int64), batch_of(events), source)
-    propensities = finish(states, begun, Scorer(checkpoint, torch.device("cpu")).score(begun.steps))
+    prepared = prepare_batch(states, np.zeros(len(events), np.int64), batch_of(events), source)
+    propensities = finish(states, prepared, Scorer(checkpoint, torch.device("cpu")).score(prepared.request))
     return codec.scatter(states)[0], propensities[-1]
 
 

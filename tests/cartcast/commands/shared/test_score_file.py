@@ -60,9 +60,9 @@ def test_what_was_written_can_be_read_back_in_order(tmp_path, suffix):
 
 def test_answers_of_further_heads_follow_the_propensities(tmp_path, suffix):
     out = tmp_path / f"scores{suffix}"
-    further = HeadNames(("next_type", "purchase_category")).fields
-    with score_file(out, HORIZONS, further) as file:
-        file.write(replace(some_scores(0, 2), further=[["cart", "view"], [0.41, 0.5], [["shoes", "ü"], []]]))
+    extra = HeadNames(("next_type", "purchase_category")).fields
+    with score_file(out, HORIZONS, extra) as file:
+        file.write(replace(some_scores(0, 2), extra=[["cart", "view"], [0.41, 0.5], [["shoes", "ü"], []]]))
     rows = READERS[suffix](out)
     assert list(rows[0]) == [*COLUMNS, "next_type", "next_type_propensity", "next_purchase_categories"]
     assert list(rows[0].values())[-3:] == ["cart", 0.41, ["shoes", "ü"]]

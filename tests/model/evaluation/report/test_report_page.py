@@ -30,7 +30,7 @@ def settings(history):
 
 
 @pytest.fixture(scope="module")
-def evaluated(history, settings, checkpoint):
+def test_set(history, settings, checkpoint):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield evaluate_checkpoint(history, checkpoint, settings, ignore)
@@ -38,15 +38,15 @@ def evaluated(history, settings, checkpoint):
 
 
 @pytest.fixture
-def report(evaluated):
-    found = copy.deepcopy(evaluated)
+def report(test_set):
+    found = copy.deepcopy(test_set)
     found["checkpoint"]["training_curves"] = CURVES
     return found
 
 
 @pytest.fixture(scope="module")
-def drawn(evaluated):
-    found = copy.deepcopy(evaluated)
+def drawn(test_set):
+    found = copy.deepcopy(test_set)
     found["checkpoint"]["training_curves"] = CURVES
     return pictures_of(found)
 
@@ -104,10 +104,10 @@ def test_the_verdict_follows_from_the_interval_of_the_difference(report, ends, w
     assert words in page_of(report, {}).lower()
 
 
-def test_without_training_curves_the_page_says_so(evaluated):
-    assert evaluated["checkpoint"]["training_curves"] == []
-    assert training(evaluated) is None
-    assert "no training curves" in page_of(evaluated, {})
+def test_without_training_curves_the_page_says_so(test_set):
+    assert test_set["checkpoint"]["training_curves"] == []
+    assert training(test_set) is None
+    assert "no training curves" in page_of(test_set, {})
 
 
 def test_without_text_the_page_says_so(report):
@@ -123,14 +123,14 @@ def test_a_model_trained_without_text_is_shown_beside(report):
     assert "0.9877" in page_of(report, {})
 
 
-def test_further_heads_are_shown_if_there_are_some(report):
-    assert "Further heads" not in page_of(report, {})
+def test_extra_heads_are_shown_if_there_are_some(report):
+    assert "Extra heads" not in page_of(report, {})
     report["checkpoint"]["heads"] = {
         "next_type": {"top_1": 0.71, "top_5": 0.99, "most_frequent": 0.6, "events": 4000},
         "purchase_category": {"top_1": 0.33, "classes": ["a", "b"]},
     }
     page = page_of(report, {})
-    assert "Further heads" in page
+    assert "Extra heads" in page
     assert "next type" in page
     assert "0.7100" in page
     assert "4,000" in page

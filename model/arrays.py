@@ -1,10 +1,14 @@
-"""Rows sorted by user, seen as one run of rows a user."""
+"""Types of arrays, and arrays whose rows are sorted by user."""
 
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 Column = TypeVar("Column", bound=npt.NDArray[Any])
 
@@ -13,18 +17,18 @@ Column = TypeVar("Column", bound=npt.NDArray[Any])
 class Runs:
     """Rows sorted by user, seen as one run of rows a user."""
 
-    users: npt.NDArray[np.int64]
+    users: Integers
     """The users, one a run, ascending."""
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
+    starts: Integers
+    ends: Integers
     """First and last row of each run."""
-    index: npt.NDArray[np.int64]
+    index: Integers
     """Each row's run."""
-    rank: npt.NDArray[np.int64]
+    rank: Integers
     """Each row's place in its run, from 0."""
 
     @classmethod
-    def of(cls, users: npt.NDArray[np.int64]) -> Self:
+    def of(cls, users: Integers) -> Self:
         """Find the runs of ascending `users`."""
         is_start = np.ones(len(users), np.bool_)
         is_start[1:] = users[1:] != users[:-1]
@@ -39,7 +43,7 @@ class Runs:
         )
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Integers:
         return self.ends - self.starts + 1
 
     @property
@@ -59,7 +63,7 @@ class Runs:
         previous[self.starts] = initial
         return cast("Column", previous)
 
-    def last_row_where(self, condition: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    def last_row_where(self, condition: Booleans) -> Integers:
         """Return, for each row, the last row of its run up to itself that meets the condition; -1 for none."""
         row = np.maximum.accumulate(np.where(condition, np.arange(len(condition)), -1))
         return np.where(row < self.starts[self.index], -1, row) if len(row) else row

@@ -3,9 +3,10 @@ import json
 import pytest
 
 from model.decode import decode_events
-from model.formats import BadRow
+from model.events import INPUT_FORMATS
+from model.formats.records import decoder_of
 from model.formats.segment import FORMAT as SEGMENT
-from model.input_formats import INPUT_FORMATS, decoder_of
+from model.validate import BadRow
 
 CALL = {
     "type": "track",

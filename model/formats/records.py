@@ -1,20 +1,18 @@
-"""What the events topic may carry: canonical events, or those of another system, one event a record."""
+"""Decoders of what the events topic may carry: canonical events, or those of another system, one event per record."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, TypeAlias
 
 from model.batch import EventBatch
 from model.decode import decode_each, decode_events
+from model.events import InputFormat
 from model.formats import ga4, segment
 from model.validate import Reject
 
-InputFormat = Literal["cartcast", "segment", "ga4"]
-INPUT_FORMATS: Final[tuple[InputFormat, ...]] = get_args(InputFormat)
-
 Values: TypeAlias = Sequence[bytes | None]
 Decode: TypeAlias = Callable[[Values, Values | None], tuple[EventBatch, list[Reject]]]
-"""From records' values and keys to events and rejects; as in `decode_events`, keys that are None are not checked."""
+"""From records' values and keys to events and rejects; as in `decode_events`, keys of None are not checked."""
 
 _FORMATS: Final = {"segment": segment.FORMAT, "ga4": ga4.FORMAT}
 

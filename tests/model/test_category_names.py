@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.batch import id_code
-from model.heads import bucket_of
-from model.training.category_names import CODES, CategoryNames
+from model.heads import CATEGORY_CODES, CategoryNames, bucket_of
 
 
 def counts_of(categories: list[str | None]) -> np.ndarray:
-    return np.bincount([id_code(name) for name in categories], minlength=CODES)
+    return np.bincount([id_code(name) for name in categories], minlength=CATEGORY_CODES)
 
 
 def names_of(categories: list[str | None], buckets: int, at_once: int = 7) -> dict[int, str]:
@@ -40,16 +39,16 @@ def test_a_code_that_several_share_goes_by_the_one_that_has_most_of_it(monkeypat
     names = CategoryNames()
     for category in categories:
         names.count([category])
-    assert names.by_bucket(np.bincount([5], minlength=CODES), 512) == {5: "often"}
+    assert names.by_bucket(np.bincount([5], minlength=CATEGORY_CODES), 512) == {5: "often"}
 
 
 def test_memory_is_bounded_by_the_codes():
     names = CategoryNames()
     names.count(f"category {number}" for number in range(100_000))
-    assert len(names._votes) < CODES
+    assert len(names._votes) < CATEGORY_CODES
 
 
 def test_a_category_that_is_counted_nowhere_gives_no_name():
     names = CategoryNames()
     names.count(["shoes"])
-    assert names.by_bucket(np.zeros(CODES, np.int64), 16) == {}
+    assert names.by_bucket(np.zeros(CATEGORY_CODES, np.int64), 16) == {}

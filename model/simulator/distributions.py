@@ -1,12 +1,23 @@
-"""How long a shopper takes from one event of a visit to the next: log-logistic times, cut at both ends."""
+"""What the process draws from: categories, and the times between a shopper's events.
+
+Times between events of a visit are log-logistic, truncated at both ends.
+"""
 
 from typing import Final
 
 import numpy as np
 
-from model.simulator.process import LONGEST_GAP_S, SHORTEST_GAP_S, Floats
+from model.arrays import Floats, Integers
+from model.simulator.process import LONGEST_GAP_S, SHORTEST_GAP_S
 
 _ENDS_S: Final = (np.float64(SHORTEST_GAP_S), np.float64(LONGEST_GAP_S))
+
+
+def draw_indices(distributions: Floats, random: np.random.Generator) -> Integers:
+    """Draw an index from each row `(n, outcomes)`."""
+    uniform = random.random(len(distributions))[:, None]
+    drawn = (uniform > np.cumsum(distributions, axis=1)[:, :-1]).sum(axis=1)
+    return np.asarray(drawn, np.int64)
 
 
 def gap_cdf(seconds: Floats, median_s: Floats, shape: Floats) -> Floats:
