@@ -1,7 +1,7 @@
 """Appending events to sequence states: de-duplication, sessions, recent counts, rings.
 
-It is vectorised over a batch of any shape: many users with one event each or one user with thousands cost about the
-same an event, and however the same events are cut into batches, the states that result are equal (to float rounding).
+Vectorised over a batch of any shape: many users with one event each or one user with thousands cost about the same per
+event. However events are divided into batches, the resulting states are equal (up to float rounding).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _GROUP_OF_TYPE[TYPE_CODES["checkout"]] = RECENT_GROUPS.index("cart")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a batch's events come from; `offsets` rise within a partition."""
+    """Where a batch's events come from; `offsets` `(events,)` increase within a partition."""
 
     code: int
     offsets: npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class Source:
 class Appended:
     """The accepted events of a batch, sorted by user, each user's in order of arrival.
 
-    Every array has `accepted` rows. Values say what was so when the event happened, and include the event itself
+    Every array is `(accepted,)` unless stated. Values are those at the time of the event and include the event itself,
     unless they are named `previous`.
     """
 
@@ -49,9 +49,9 @@ class Appended:
     events: npt.NDArray[np.int64]
     sessions: npt.NDArray[np.int64]
     age_ms: npt.NDArray[np.int64]
-    """Time since the user's first event, to the second before it."""
+    """Time since the user's first event, whose time is truncated to the second."""
     totals: npt.NDArray[np.int64]
-    """Events of each group so far `(accepted, groups)`."""
+    """Number of events of each group so far `(accepted, groups)`."""
     session_events: npt.NDArray[np.int64]
     session_age_ms: npt.NDArray[np.int64]
     recent: npt.NDArray[np.float32]
@@ -73,7 +73,7 @@ class Appended:
     duplicates: int
     """Events left out because their user had sent the same event id before."""
     already_applied: int
-    """Events left out because their user's state had seen a later source offset: a repeat after a crash."""
+    """Events left out because their user's state had seen a later source offset: fetched again after a crash."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,10 +86,10 @@ def append_events(
 
     Duplicates and events already applied change nothing but the state's source offset.
     """
-    order = np.argsort(users, kind="stable")
+    order = np.argsort(users, kind="stable")  # (events,) by user, each user's in order of arrival
     fresh = order[~_already_applied(states, users[order], source, order)]
     duplicate = _duplicates(states, users[fresh], batch.event_hashes[fresh])
-    rows = fresh[~duplicate]
+    rows = fresh[~duplicate]  # (accepted,)
     _advance_offsets(states, users[order], source, order)
     return _append_accepted(
         states, users[rows], rows, batch, duplicates=int(duplicate.sum()), already_applied=len(order) - len(fresh)
@@ -117,12 +117,13 @@ def _advance_offsets(
 def _duplicates(
     states: npt.NDArray[np.void], users: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which events repeat one of their user's last REMEMBERED_IDS accepted event ids.
+    """Return which events repeat one of their user's last REMEMBERED_IDS accepted event ids `(events,)`.
 
-    Nearly always nobody repeats anything, which whole-array operations establish; the users who may have are gone
-    through one event at a time, because whether an id is still remembered depends on which events between counted.
+    Whole-array operations find the users who may have repeated an id, nearly always nobody. Their events are checked
+    one at a time, because whether an id is still remembered depends on which events in between were accepted.
     """
     duplicate = np.zeros(len(users), np.bool_)
+    # Suspect: the id is among the state's remembered ones, or twice in this batch.
     suspects = (states["event_hashes"][users] == hashes[:, None]).any(axis=1)
     by_hash = np.lexsort((hashes, users))
     repeated = (np.diff(users[by_hash]) == 0) & (np.diff(hashes[by_hash]) == 0)
@@ -150,7 +151,9 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
     already_applied: int,
 ) -> Appended:
     runs = Runs.of(users)
-    before = states[runs.users]
+    before = states[runs.users]  # (runs,) copies; written back at the end
+
+    # Time and sessions, (accepted,) each. Event times never decrease; a gap above SESSION_GAP_MS starts a session.
     first_ever = (before["events"] == 0)[runs.index] & (runs.rank == 0)
     time_ms = _running_time(batch.event_time_ms[rows], before["last_time_ms"], runs)
     time_s = time_ms // 1000
@@ -160,17 +163,22 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
     session_events, session_start_s = _sessions(time_s, begins_session, before, runs)
     sessions = before["sessions"][runs.index] + runs.running_sum(begins_session.astype(np.int64))
     first_time_s = np.where(before["events"] == 0, time_s[runs.starts], before["first_time_s"])
-    groups = _GROUP_OF_TYPE[batch.type_codes[rows]]
-    is_of_group = groups[:, None] == np.arange(len(RECENT_GROUPS))
+
+    # Counts by group of event types: all-time and decayed, and when the group was last seen.
+    groups = _GROUP_OF_TYPE[batch.type_codes[rows]]  # (accepted,) -1 for none
+    is_of_group = groups[:, None] == np.arange(len(RECENT_GROUPS))  # (accepted, groups)
     totals = before["totals"][runs.index] + runs.running_sum(is_of_group.astype(np.int64))
-    recent = _decayed_counts(groups, gap_ms, before["recent"], runs)
-    last_seen_s = _last_seen(groups, time_s, before["last_seen_s"], runs)
+    recent = _decayed_counts(groups, gap_ms, before["recent"], runs)  # (accepted, groups, decays)
+    last_seen_s = _last_seen(groups, time_s, before["last_seen_s"], runs)  # (accepted, groups)
     previous_seen_s = runs.shifted(last_seen_s, before["last_seen_s"])
     events = before["events"][runs.index].astype(np.int64) + runs.rank + 1
+
+    # The ring: what preceded each event, and what each user's ring holds after the batch.
     log_prices = np.log1p(batch.prices[rows]).astype(np.float32)
     ring_events = _ring_events(batch, rows, time_s, log_prices)
-    windows, ring = _windows(before["ring"], ring_events, runs)
+    windows, ring = _windows(before["ring"], ring_events, runs)  # (accepted, RING_EVENTS), (runs, RING_EVENTS)
 
+    # Each user's state is that after the last event of the run.
     after = before
     after["events"] = events[runs.ends]
     after["sessions"] = sessions[runs.ends]
@@ -215,13 +223,13 @@ def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
 def _running_time(
     event_time_ms: npt.NDArray[np.int64], last_time_ms: npt.NDArray[np.int64], runs: Runs
 ) -> npt.NDArray[np.int64]:
-    """Return the running maximum of each user's times: an event older than the last one happens with it."""
+    """Return the running maximum of each user's times: a late event counts as simultaneous with the one before it."""
     time_ms = event_time_ms.copy()
     time_ms[runs.starts] = np.maximum(time_ms[runs.starts], last_time_ms)
     if not len(time_ms):
         return time_ms
     earliest = time_ms.min()
-    floor = runs.index * (time_ms.max() - earliest + 1)  # lifts each run above all times of the one before
+    floor = runs.index * (time_ms.max() - earliest + 1)  # puts each run above all times of the run before
     running: npt.NDArray[np.int64] = np.maximum.accumulate(floor + (time_ms - earliest)) - floor + earliest
     return running
 
@@ -229,7 +237,7 @@ def _running_time(
 def _sessions(
     time_s: npt.NDArray[np.int64], is_first: npt.NDArray[np.bool_], before: npt.NDArray[np.void], runs: Runs
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return each event's number in its session, from 1, and the session's start."""
+    """Return the position of each event in its session, from 1, and the session's start."""
     first_row = runs.last_row_where(is_first)
     began_earlier = first_row < 0
     row = np.arange(len(runs.index))
@@ -243,8 +251,8 @@ def _decayed_counts(
 ) -> npt.NDArray[np.float32]:
     """Solve count[k] = exp(-gap[k] / decay) * count[k - 1] + (1 if the group is event k's) for every run at once.
 
-    A linear recurrence composes associatively, so log2(longest run) passes over the batch do (Hillis and Steele,
-    "Data parallel algorithms", 1986).
+    Steps of a linear recurrence compose associatively, so a parallel scan of log2(longest run) passes over the batch is
+    enough (Hillis and Steele, "Data parallel algorithms", 1986). Returns `(n, groups, decays)`.
     """
     decays_ms = np.array(RECENT_DECAY_SECONDS, np.float64) * 1000.0
     factor = np.exp(-np.maximum(gap_ms, 0)[:, None] / decays_ms).astype(np.float32)[:, None, :]  # (n, 1, decays)
@@ -252,7 +260,7 @@ def _decayed_counts(
     count = count.astype(np.float32)  # (n, groups, decays)
     count[runs.starts] += factor[runs.starts] * before
     factor[runs.starts] = 0.0  # nothing reaches over the start of a run
-    step = 1
+    step = 1  # after each pass, (count, factor) of a row cover the 2 * step rows up to it
     while step < runs.longest:
         count[step:] += factor[step:] * count[:-step]
         factor[step:] = factor[step:] * factor[:-step]
@@ -301,10 +309,10 @@ def _latest(memory: npt.NDArray[np.uint64], hashes: npt.NDArray[np.uint64], runs
 def _timeline(
     memory: npt.NDArray[Any], events: npt.NDArray[Any], runs: Runs
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Lay each user's memory `(users, slots)` before the user's new events `(n,)`, users one after the other.
+    """Lay out each user's memory `(users, slots)` followed by the user's new events `(n,)`, one user after the other.
 
-    Returns all windows of `slots` neighbours, and each event's position: window `position - slots` is what came
-    before the event, window `position - slots + 1` ends with it.
+    Returns all windows of `slots` neighbours, and the position of each event `(n,)`: window `position - slots` is what
+    preceded the event, window `position - slots + 1` ends with it.
     """
     slots = memory.shape[1]
     line = np.zeros(memory.size + len(events) + slots, memory.dtype)

@@ -15,21 +15,21 @@ Column = TypeVar("Column", bound=npt.NDArray[Any])
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Rows sorted by user, seen as one run of rows a user."""
+    """Rows sorted by user, as one run of neighbouring rows per user."""
 
     users: Integers
-    """The users, one a run, ascending."""
+    """The user of each run `(runs,)`, ascending."""
     starts: Integers
     ends: Integers
-    """First and last row of each run."""
+    """First and last row of each run `(runs,)`."""
     index: Integers
-    """Each row's run."""
+    """The run of each row `(rows,)`."""
     rank: Integers
-    """Each row's place in its run, from 0."""
+    """The position of each row in its run `(rows,)`, from 0."""
 
     @classmethod
     def of(cls, users: Integers) -> Self:
-        """Find the runs of ascending `users`."""
+        """Find the runs of `users` `(rows,)`, which must be ascending."""
         is_start = np.ones(len(users), np.bool_)
         is_start[1:] = users[1:] != users[:-1]
         starts = np.flatnonzero(is_start)
@@ -51,19 +51,22 @@ class Runs:
         return int(self.lengths.max(initial=0))
 
     def running_sum(self, values: Column) -> Column:
-        """Return each row's sum over its run up to itself; `values` has a row a row, of numbers that add exactly."""
+        """Return the cumulative sum within each run, the row itself included.
+
+        `values` has one entry per row, of a type that adds exactly: integers, not floats.
+        """
         total = np.cumsum(values, axis=0)
         starts = self.starts[self.index]
         return cast("Column", total - total[starts] + values[starts])
 
     def shifted(self, values: Column, initial: Column) -> Column:
-        """Return each row's predecessor in its run; `initial[run]` for the first."""
+        """Return the value of the previous row in the run; `initial[run]` for the first row."""
         previous = np.empty_like(values)
         previous[1:] = values[:-1]
         previous[self.starts] = initial
         return cast("Column", previous)
 
     def last_row_where(self, condition: Booleans) -> Integers:
-        """Return, for each row, the last row of its run up to itself that meets the condition; -1 for none."""
+        """Return the last row of the run, up to and including each row, that meets the condition; -1 for none."""
         row = np.maximum.accumulate(np.where(condition, np.arange(len(condition)), -1))
         return np.where(row < self.starts[self.index], -1, row) if len(row) else row

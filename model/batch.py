@@ -1,4 +1,4 @@
-"""The columnar batch: what the sequence model works on, whatever the events came from."""
+"""The columnar batch that the sequence model works on, wherever the events came from."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from model.events import OTHER, TYPE_CODES
 from model.text import token_codes
 
 MAX_CHANNEL_CHARACTERS: Final = 200
-"""A context never makes an event bad: a channel of more characters is left out."""
+"""A longer channel is left out: a context never makes an event invalid."""
 
 
 class EventLike(Protocol):
-    """What a batch reads of an event: `model.events.Event` and the decoder's wire form both have it."""
+    """The fields of an event that a batch reads: `model.events.Event` and the decoder's wire form both have it."""
 
     @property
     def event_id(self) -> str: ...
@@ -43,7 +43,7 @@ class EventLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events as columns; every column has one element an event, in order of arrival.
+    """Events as columns; every column has one entry per event, in order of arrival.
 
     `positions` are indices into whatever the batch was made from (records of a fetch, rows of a file).
     """
@@ -102,7 +102,7 @@ def id_code(identifier: str | None) -> int:
 
 
 def _channel(given: str | None) -> str | None:
-    """Return a channel's name; what is too long for a name, or empty, is none."""
+    """Return a channel's name; None if it is empty or too long."""
     return given if given and len(given) <= MAX_CHANNEL_CHARACTERS else None
 
 

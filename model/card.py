@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint is, for a person, made of the same numbers as its JSON files.
+"""The model card: a checkpoint described for people, from the same numbers as its JSON files.
 
 After Mitchell et al., "Model Cards for Model Reporting" (2019).
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from model.lstm import LSTMConfig
+from model.metrics import number_text
 
 _PARTS: Final = {
     "validation": "Validation (chose the epoch, fitted calibration and thresholds)",
@@ -14,6 +15,8 @@ _PARTS: Final = {
     "test_unseen_users": "Test, users of whom nothing was learnt",
 }
 _METRICS: Final = ("events", "positives", "base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
+
+_HEAD_METRICS: Final = ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5")
 
 _USE: Final = """\
 ## Intended use
@@ -74,33 +77,26 @@ unknown.
 
 def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
     tables = [
-        f"### {title}\n\n{_table(config.horizons, metrics[part])}" for part, title in _PARTS.items() if part in metrics
+        f"### {title}\n\n{_table(_METRICS, config.horizons, metrics[part])}"
+        for part, title in _PARTS.items()
+        if part in metrics
     ]
     return "\n\n".join(["## Quality", *tables, *_heads(metrics)]) if tables else ""
 
 
 def _heads(metrics: dict[str, Any]) -> list[str]:
-    """Say how often the extra heads are right in the test part, beside answers that need no model."""
+    """Return the accuracy of the extra heads in the test part, beside guesses that need no model."""
     heads = metrics.get("test", {}).get("heads", {})
-    rows = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name in ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5"):
-        cells = " | ".join(_number(found.get(name)) for found in heads.values())
-        rows.append(f"| {name.replace('_', ' ')} | {cells} |")
-    return ["\n".join(["### Extra heads, test", "", *rows])] if heads else []
+    return [f"### Extra heads, test\n\n{_table(_HEAD_METRICS, list(heads), heads)}"] if heads else []
 
 
-def _table(horizons: Sequence[str], measured: dict[str, Any]) -> str:
-    rows = [f"| | {' | '.join(horizons)} |", "|---" * (len(horizons) + 1) + "|"]
-    for name in _METRICS:
-        cells = " | ".join(_number(measured[horizon].get(name)) for horizon in horizons)
+def _table(metrics: Sequence[str], columns: Sequence[str], measured: dict[str, Any]) -> str:
+    """Return one row per metric, one column per entry of `measured`."""
+    rows = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name in metrics:
+        cells = " | ".join(number_text(measured[column].get(name)) for column in columns)
         rows.append(f"| {name.replace('_', ' ')} | {cells} |")
     return "\n".join(rows)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _decisions(config: LSTMConfig, calibration: Iterable[tuple[float, float]], training: dict[str, Any]) -> str:
@@ -113,7 +109,7 @@ def _decisions(config: LSTMConfig, calibration: Iterable[tuple[float, float]], t
     ]
     rows += ["| horizon | slope | intercept | threshold |", "|---|---|---|---|"]
     for horizon, (slope, intercept) in zip(config.horizons, calibration, strict=True):
-        threshold = _number(training.get("thresholds", {}).get(horizon))
+        threshold = number_text(training.get("thresholds", {}).get(horizon))
         rows.append(f"| {horizon} | {slope:.4f} | {intercept:.4f} | {threshold} |")
     return "\n".join(rows)
 
@@ -132,6 +128,6 @@ def _making(training: dict[str, Any]) -> str:
     rows = ["## Settings, versions, course", ""]
     for group in ("settings", "versions"):
         rows += [f"- {name}: {value}" for name, value in training.get(group, {}).items()]
-    course = {"device": "device", "epochs": "epochs until nothing improved", "best_epoch": "best epoch"}
-    rows += [f"- {words}: {training[name]}" for name, words in course.items() if name in training]
+    outcome = {"device": "device", "epochs": "epochs until nothing improved", "best_epoch": "best epoch"}
+    rows += [f"- {title}: {training[name]}" for name, title in outcome.items() if name in training]
     return "\n".join(rows) if len(rows) > 2 else ""

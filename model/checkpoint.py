@@ -2,10 +2,10 @@
 
 checkpoint.json     version, layout of the sequence state, network shape, calibration, how it was trained
 weights.safetensors
-before_refit.safetensors   if the weights were fitted once more on all data: those that were evaluated
-categories.json     if the category of the next purchase is predicted: the names of the buckets
-metrics.json        what the evaluation measured
-card.md             all of it for a person
+before_refit.safetensors   with a refit on all data: the weights before it, which were evaluated
+categories.json     with the head purchase_category: the names of the buckets
+metrics.json        metrics of validation and test
+card.md             the model card
 """
 
 import hashlib
@@ -61,7 +61,7 @@ class _Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that is ready to be served."""
+    """A loaded model and what belongs to it."""
 
     version: str
     model: PropensityLSTM
@@ -69,13 +69,13 @@ class Checkpoint:
     metrics: dict[str, Any]
     training: dict[str, Any]
     before_refit: PropensityLSTM | None = None
-    """The model that had not yet seen the test part, to be evaluated on it; None if `model` is that."""
+    """The model before the refit, which has not seen the test part; None if `model` has not."""
     category_names: Mapping[int, str] = field(default_factory=dict)
-    """By bucket, for the head that predicts a category; a bucket of which no category is known has none."""
+    """By bucket, for the head that predicts a category; a bucket without a known category is missing."""
 
     @property
     def code(self) -> int:
-        """The hash by which a sequence state knows the model that wrote its carried numbers; never 0."""
+        """The hash that identifies the model in a sequence state; never 0."""
         return xxhash.xxh32_intdigest(self.version.encode()) or 1
 
 
@@ -89,7 +89,7 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     before_refit: PropensityLSTM | None = None,
     category_names: Mapping[int, str] | None = None,
 ) -> str:
-    """Write a checkpoint, whole or not at all, and return its version: the network's size and the weights' hash.
+    """Write a checkpoint atomically and return its version: the network's size and the weights' hash.
 
     An earlier checkpoint at `directory` is replaced; anything else there is a CheckpointError.
     """
@@ -127,7 +127,7 @@ def _is_ours_or_empty(directory: Path) -> bool:
 
 
 def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
-    """Write the files beside `directory`, then exchange it for them; what fails before leaves it as it was."""
+    """Write the files to a directory beside `directory`, then swap the two; a failure leaves `directory` as it was."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as workplace:
         replacement = Path(workplace) / "new"
@@ -146,7 +146,7 @@ def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU, or raise CheckpointError with one line that says what is wrong with it."""
+    """Read a checkpoint onto the CPU; raises CheckpointError with one line that says what is wrong with it."""
     description = _read(directory / _DESCRIPTION, _Description)
     if description.layout != LAYOUT:
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """From JSON bytes to columns and rejects: the acceptance rules of the event contract live here, once.
 
 A batch is decoded in one pass over its joined bytes. Only when that fails, or something in it looks odd, is each
-record looked at by itself (`model.validate`); both ways accept the same records, which a test checks on generated
+record validated by itself (`model.validate`); both ways accept the same records, which a test checks on generated
 input.
 """
 
@@ -52,7 +52,7 @@ def decode_each(
 
 
 def _decode_joined(values: Sequence[bytes | None]) -> EventBatch | None:
-    """Decode all values at once, or return None if any of them needs a closer look.
+    """Decode all values at once, or return None if any of them must be validated by itself.
 
     Why no record can hide in its neighbours: each value starts with `{`, ends with `}` and holds no line feed. One
     left open would have to go on after `}` and a line feed with `{`, which JSON forbids inside an object, an array
@@ -83,7 +83,7 @@ def _is_one_object_per_line(joined: bytes, lines: int) -> bool:
 
 
 def _may_nest_too_deep(joined: bytes, values: Sequence[bytes | None]) -> bool:
-    """Tell whether any value has enough opening brackets; the joined bytes answer for nearly every batch."""
+    """Whether any value has enough opening brackets to nest too deep; the joined bytes decide nearly every batch."""
     if joined.count(b"[") + joined.count(b"{") < len(values) + MAX_NESTING:
         return False
     return any(value.count(b"[") + value.count(b"{") > MAX_NESTING for value in values if value)

@@ -112,13 +112,13 @@ def propensity_field(horizon: str) -> str:
 
 
 MakeScore = Callable[..., msgspec.Struct]
-"""Takes the fields of a score in their order."""
+"""Makes a score of its fields, in order."""
 
 
 def score_type(horizons: Sequence[str], extra: Sequence[tuple[str, Any]] = ()) -> MakeScore:
-    """Return the message type of a model with these horizons: Score, with its propensities replaced by theirs.
+    """Return the score message of a model with these horizons: Score, with its propensities replaced by theirs.
 
-    After them come the fields, names with their types, in which its extra heads answer.
+    They are followed by the fields of its extra heads, given as names and types.
     """
     names, standard = [propensity_field(horizon) for horizon in horizons], _propensities(Score.__struct_fields__)
     if names == standard and not extra:

@@ -1,9 +1,9 @@
-"""Which of a shopper's stored events moved a propensity: each is left out in turn, and the model is asked again.
+"""Which of a shopper's stored events moved a propensity: each is left out in turn, and the rest is scored again.
 
 Exact leave-one-out over the ring (Li, Monroe and Jurafsky, "Understanding neural networks through representation
-erasure", 2016): no gradient, no approximation, and every feature that an event has a part in - counts, gaps, the first
-view of what is carted later - is computed anew without it. What lies before the ring is forgotten, so the propensity
-that is explained is the one that the ring alone gives; `Explanation.from_ring` is to be shown beside the published one.
+erasure", 2016): no gradient, no approximation, and every feature that depends on the event (counts, gaps, an earlier
+view of the item) is computed again without it. Events before the ring are lost, so what is explained is the propensity
+from the ring alone; show `Explanation.from_ring` beside the published one.
 """
 
 import copy
@@ -31,11 +31,11 @@ class Explanation:
     hashes: npt.NDArray[np.uint64]
     """Their ids' hashes (`model.batch.event_hash`)."""
     earlier: int
-    """How many accepted events lie before the first of them, forgotten but for what the LSTM carries."""
+    """Number of accepted events before the first of them, of which only the carried numbers remain."""
     from_ring: Floats
-    """What the stored events alone give `(horizons,)`."""
+    """The propensities from the stored events alone `(horizons,)`."""
     without: Floats
-    """What they give without event i `(events, horizons)`; NaN if nothing is left."""
+    """The same without event i `(events, horizons)`; NaN if no event is left."""
 
     @property
     def contributions(self) -> Floats:
@@ -65,10 +65,11 @@ class Explainer:
         """
         slots = stored_slots(sequence)
         shown = slots[: range(len(slots))[place] + 1]
+        # One variant with all events, then one without each: (1 + events, RING_EVENTS).
         kept = np.zeros((len(shown) + 1, RING_EVENTS), np.bool_)
         kept[:, shown] = True
         kept[1 + np.arange(len(shown)), shown] = False
-        propensities = self.propensities(sequence, kept)
+        propensities = self.propensities(sequence, kept)  # (1 + events, horizons)
         return Explanation(
             events=sequence["ring"][0, shown],
             hashes=ring_hashes(sequence)[shown],
@@ -87,13 +88,14 @@ class Explainer:
 
         `kept` is `(variants, RING_EVENTS)`; a variant without events has none: NaN.
         """
-        variants = np.repeat(sequence, len(kept))
+        variants = np.repeat(sequence, len(kept))  # (variants,)
         variants["ring"]["time_s"][~kept] = 0  # an empty slot
-        replayed = replay_rings(variants)
+        replayed = replay_rings(variants)  # every variant is a user of its own
         runs = Runs.of(replayed.users)
         request = InferenceRequest(
             features_of(replayed), replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float32)
         )
+        # Variants without events have no run and stay NaN.
         found = np.full((len(kept), len(self.horizons)), np.nan)
         found[runs.users] = self._scorer.score(request).propensities[runs.ends]
         return found
@@ -105,7 +107,7 @@ def stored_slots(sequence: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
 
 
 def place_of(sequence: npt.NDArray[np.void], event_hash: int) -> int | None:
-    """Return the place among the stored events of the one whose id has this hash; None if it is not stored."""
+    """Return the position among the stored events of the one whose id has this hash; None if it is not stored."""
     slots = stored_slots(sequence)
     found = np.flatnonzero(ring_hashes(sequence)[slots] == np.uint64(event_hash))
     return int(found[-1]) if len(found) else None

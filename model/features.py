@@ -1,6 +1,6 @@
-"""What the LSTM sees of an event: three codes for its embeddings, and numbers of about unit size.
+"""The LSTM's inputs per event: codes for its embeddings, and numeric features of about unit scale.
 
-Training, offline scoring and the worker all come through `features_of`, so they cannot differ.
+Training, offline scoring and the worker all use `features_of`, so they cannot differ.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from model.append import Appended
 from model.events import TYPE_CODES
-from model.horizons import SESSION_GAP_MS
+from model.horizons import DAY_MS, SESSION_GAP_MS
 from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS
 
-_DAY_MS: Final = 86_400_000
 _TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3
 _COUNT_SCALE: Final = 1.0 / 3.0
 _RECENT_COUNTS: Final = len(RECENT_GROUPS) * len(RECENT_DECAY_SECONDS)
@@ -74,12 +73,13 @@ class Features:
 
 
 def features_of(appended: Appended) -> Features:
-    """Compute the inputs of every accepted event."""
+    """Return the inputs of every accepted event."""
+    # In the order of NUMERIC_FEATURES; each part is (events, its features).
     columns = [*_clock(appended), *_calendar_and_price(appended)]
     parts = [
-        np.stack(columns, axis=1),
-        _recent(appended),
-        *_since(appended),
+        np.stack(columns, axis=1),  # clock, calendar, price
+        _recent(appended),  # (events, groups * decays)
+        *_since(appended),  # twice (events, groups)
         np.stack(_familiarity(appended), axis=1),
         np.stack(_habits(appended), axis=1),
     ]
@@ -115,8 +115,8 @@ def _clock(appended: Appended) -> list[npt.NDArray[np.float64]]:
 
 
 def _calendar_and_price(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    day = (appended.time_ms % _DAY_MS) / _DAY_MS * (2 * np.pi)
-    week = (appended.time_ms % (7 * _DAY_MS)) / (7 * _DAY_MS) * (2 * np.pi)
+    day = (appended.time_ms % DAY_MS) / DAY_MS * (2 * np.pi)
+    week = (appended.time_ms % (7 * DAY_MS)) / (7 * DAY_MS) * (2 * np.pi)
     no_price = np.isnan(appended.log_prices)
     return [
         (~no_price).astype(np.float64),
@@ -140,17 +140,17 @@ def _since(appended: Appended) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
 
 
 def _familiarity(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    """Say what the ring knows of each event's item and category."""
+    """Return what the ring holds of each event's item and category, each `(events,)`."""
     known_item = (appended.item_codes > 0)[:, None]
     same_item = known_item & (appended.previous_items == appended.item_codes[:, None])  # (events, ring)
-    same_category = (appended.category_codes > 0)[:, None] & (
-        appended.previous_categories == appended.category_codes[:, None]
-    )
+    known_category = (appended.category_codes > 0)[:, None]
+    same_category = known_category & (appended.previous_categories == appended.category_codes[:, None])
     types = appended.previous_types
     last_same_s = np.where(same_item, appended.previous_times_s, 0).max(axis=1).astype(np.int64)
     since_same = np.where(last_same_s > 0, appended.time_ms - last_same_s * 1000, 0)
     carted = (same_item & ((types == _CART[0]) | (types == _CART[1]))).any(axis=1)
-    ordered = np.sort(appended.previous_items, axis=1)
+    # Distinct items in the ring: changes along the sorted codes, without 0 (none).
+    ordered = np.sort(appended.previous_items, axis=1)  # (events, ring)
     distinct = ((ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] > 0)).sum(axis=1)
     return [
         _log_count(same_item.sum(axis=1)),
@@ -164,10 +164,10 @@ def _familiarity(appended: Appended) -> list[npt.NDArray[np.float64]]:
 
 
 def _habits(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    """Say what sort of shopper this has been so far; a rate over a short past is held back by what is added to it."""
+    """Return the shopper's long-term rates, each `(events,)`; the constants added shrink rates over a short past."""
     purchases = appended.totals[:, RECENT_GROUPS.index("purchase")]
     carts = appended.totals[:, RECENT_GROUPS.index("cart")]
-    sessions, days = appended.sessions, appended.age_ms / _DAY_MS
+    sessions, days = appended.sessions, appended.age_ms / DAY_MS
     return [
         _log_count(purchases),
         purchases / (sessions + 2.0),

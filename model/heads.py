@@ -1,7 +1,7 @@
-"""Extra heads: what a shopper does next, and of which category the next purchase is.
+"""Extra heads: classifiers of what a shopper does next, and of the category of the next purchase.
 
-A head's answer is one of its classes. Classes are numbers until a score is published; categories are hashed into
-buckets, and a checkpoint keeps the name that each bucket goes by.
+Classes are numbers until a score is published; categories are hashed into buckets, and a checkpoint stores the name of
+each bucket.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ HEADS: Final[tuple[Head, ...]] = (NEXT_TYPE, PURCHASE_CATEGORY)
 TOP: Final = 3
 """How many classes of each head a score may name."""
 UNKNOWN: Final = -1
-"""The class of an answer that is not known; also what torch's cross entropy is told to leave out."""
+"""The class of an unknown label; also the `ignore_index` of torch's cross entropy."""
 
 CATEGORY_CODES: Final = 65_536
 """How many values the code of a category may have (`model.batch.id_code`)."""
@@ -42,7 +42,7 @@ _FIELDS: Final[dict[Head, tuple[tuple[str, Any], ...]]] = {
 
 
 def class_count(head: Head, category_buckets: int) -> int:
-    """Return how many classes a head tells apart; those of categories are the buckets, of which 0 is never right."""
+    """Return the number of classes of a head; those of categories are the buckets, of which 0 is never right."""
     return len(EVENT_TYPES) if head == NEXT_TYPE else category_buckets
 
 
@@ -53,13 +53,13 @@ def bucket_of(codes: npt.NDArray[np.uint16], buckets: int) -> npt.NDArray[np.int
 
 
 def ranked_dtype(heads: Sequence[Head]) -> np.dtype[np.void]:
-    """Return the record of one event's answers; without heads it has no fields and no bytes."""
-    answer = [("classes", "<u2", (TOP,)), ("propensities", "<f4", (TOP,))]
-    return np.dtype([(head, answer) for head in heads])
+    """Return the dtype of one event's most likely classes; without heads it has no fields and no bytes."""
+    ranked = [("classes", "<u2", (TOP,)), ("propensities", "<f4", (TOP,))]
+    return np.dtype([(head, ranked) for head in heads])
 
 
 def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int, str]) -> npt.NDArray[np.bool_]:
-    """Tell which classes of a head have a name `(classes,)`; the others are not published."""
+    """Return which classes of a head have a name `(classes,)`; the others are not published."""
     named = np.ones(class_count(head, category_buckets), np.bool_)
     if head == PURCHASE_CATEGORY:
         named[:] = [bucket in category_names for bucket in range(category_buckets)]
@@ -68,22 +68,22 @@ def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int,
 
 @dataclass(frozen=True, slots=True)
 class HeadNames:
-    """Says in words what the extra heads of one model answer."""
+    """The names of the classes of a model's extra heads."""
 
     heads: tuple[Head, ...] = ()
     category_names: Mapping[int, str] | None = None
 
     @property
     def fields(self) -> list[tuple[str, Any]]:
-        """Names and types of what a score and a file of scores have for these heads."""
+        """Names and types of these heads' fields in a score and in a file of scores."""
         return [field for head in self.heads for field in _FIELDS[head]]
 
     def columns(self, ranked: Ranked) -> list[list[Any]]:
-        """Return one column a field."""
+        """Return one column per field."""
         return [column for head in self.heads for column in self._columns_of(head, ranked[head])]
 
-    def _columns_of(self, head: Head, answers: Ranked) -> list[list[Any]]:
-        classes, propensities = answers["classes"], answers["propensities"]
+    def _columns_of(self, head: Head, ranked: Ranked) -> list[list[Any]]:
+        classes, propensities = ranked["classes"], ranked["propensities"]
         if head == NEXT_TYPE:
             return [[EVENT_TYPES[code] for code in classes[:, 0].tolist()], published(propensities[:, 0]).tolist()]
         names = self.category_names or {}
@@ -95,9 +95,9 @@ NO_HEADS: Final = HeadNames()
 
 
 class CategoryNames:
-    """One name a code, whatever the number of categories: where several share a code, the one that has most of it.
+    """One name per code, in bounded memory: of the categories that share a code, the most frequent one.
 
-    That is sure if it has more than all others of the code together (Boyer and Moore, "MJRTY: a fast majority vote
+    That is certain if it has the majority of the code's events (Boyer and Moore, "MJRTY: a fast majority vote
     algorithm", 1991).
     """
 
@@ -105,7 +105,7 @@ class CategoryNames:
         self._votes: dict[int, tuple[str, int]] = {}
 
     def count(self, categories: Iterable[str | None]) -> None:
-        """Take note of the categories of some events."""
+        """Count the categories of some events."""
         for name, count in Counter(categories).items():
             if name:
                 self._vote(id_code(name), name, count)

@@ -1,7 +1,7 @@
 """The inference worker: a thread that owns the device. Batch in, batch out: same length, same order.
 
-It takes requests from everybody and runs whatever waits as one batch as soon as the device is free. There is no timer:
-under light load a request never waits for company, under heavy load company has gathered while the device was busy.
+Dynamic batching without a timer: as soon as the device is free, all waiting requests run as one batch. Under light load
+a request never waits for others; under heavy load others have queued while the device was busy.
 """
 
 import queue
@@ -28,12 +28,12 @@ _STOP: Final = None
 
 
 class InferenceError(CartcastError):
-    """The model returned something that is no probability for every event."""
+    """The model's output is not a finite probability for every event."""
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """What is to be scored: events sorted by user, and each user's carried numbers before the first of them."""
+    """Events to score, sorted by user, and the carried numbers of each user before the first of them."""
 
     features: Features
     users: npt.NDArray[np.int64]
@@ -44,14 +44,14 @@ class InferenceRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferenceResult:
-    """The answer to `InferenceRequest`, in the same order."""
+    """The result of an `InferenceRequest`, in the same order."""
 
     propensities: npt.NDArray[np.float32]
     """`(events, horizons)` calibrated probabilities"""
     carried: npt.NDArray[np.float32]
     """`(distinct users, carried_floats)` after each user's last event"""
     extra: Ranked
-    """What the extra heads answer `(events,)`; records without fields if there is none."""
+    """The extra heads' most likely classes `(events,)`; records without fields if there are no such heads."""
 
 
 def select_device(
@@ -99,7 +99,7 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, request: InferenceRequest) -> InferenceResult:
-        """Score every event; raises InferenceError if the numbers that come out are not finite."""
+        """Score every event; raises InferenceError if the output is not finite."""
         if not len(request.features):
             return InferenceResult(
                 np.empty((0, len(self._slopes)), np.float32), request.carried, np.empty(0, self._ranked_dtype)
@@ -107,18 +107,20 @@ class Scorer:
         packing = Packing.of(Runs.of(request.users))
         carried = torch.from_numpy(request.carried[packing.sequences]).to(self.device, non_blocking=True)
         packed: PackedFeatures = packing.pack(request.features, self.device)
+        # Packed order: (events, hidden), and (sequences, hidden) twice.
         output, (h, c) = self._model.outputs(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
-        logits = self._model.logits(output, packed)
+        logits = self._model.logits(output, packed)  # (events, horizons)
         propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
-        after = torch.cat((h, c), dim=1).cpu().numpy()
+        after = torch.cat((h, c), dim=1).cpu().numpy()  # (sequences, carried_floats)
         return self._unpacked(packing, InferenceResult(propensities, after, self._ranked(output, packed)))
 
     def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
-        """Return each head's most likely classes among those that have a name; missing ones have propensity 0."""
+        """Return each head's most likely classes among the named ones; missing ones have propensity 0."""
         ranked = np.zeros(len(output), self._ranked_dtype)
         if not self._nameless:  # no heads
             return ranked
         for head, logits in self._model.extra_logits(output, packed).items():
+            # (events, classes); a class without a name is never published
             shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
             found = shares.topk(min(TOP, shares.shape[1]))
             ranked[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
@@ -137,28 +139,31 @@ class Scorer:
         return result
 
 
+_Queued = tuple[InferenceRequest, Future[InferenceResult]]
+
+
 class InferenceWorker:
     """Scores requests from several callers on one device; `start` returns when the model is warm."""
 
     def __init__(self, scorer: Scorer, *, max_events: int) -> None:
         self._scorer = scorer
         self._max_events = max_events
-        self._requests: queue.SimpleQueue[tuple[InferenceRequest, Future[InferenceResult]] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self, carried_floats: int) -> None:
-        """Run the model once, so that the first shopper does not wait for it to warm up, and begin to serve."""
+        """Warm up the model, so that the first request does not wait for it, and start to serve."""
         self._scorer.score(_warm_up_request(carried_floats))
         self._thread.start()
 
     def submit(self, request: InferenceRequest) -> Future[InferenceResult]:
-        """Queue a request; requests are answered in the order in which they came."""
+        """Queue a request; requests are answered in order of arrival."""
         answer: Future[InferenceResult] = Future()
         self._requests.put((request, answer))
         return answer
 
     def stop(self) -> None:
-        """Answer what is queued, then end the thread."""
+        """Answer the queued requests, then end the thread."""
         self._requests.put(_STOP)
         self._thread.join()
 
@@ -169,24 +174,22 @@ class InferenceWorker:
             if stopping:
                 return
 
-    def _answer(self, group: list[tuple[InferenceRequest, Future[InferenceResult]]]) -> None:
-        """Score the requests whose callers have not given up, as one batch."""
+    def _answer(self, group: list[_Queued]) -> None:
+        """Score the requests that were not cancelled, as one batch."""
         if not group:
             return
         try:
             result = self._scorer.score(merged([request for request, _ in group]))
             answers = split(result, [request for request, _ in group])
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the callers wait for it and must be told
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the waiting callers must receive it
             for _, answer in group:
                 answer.set_exception(failure)
         else:
             for (_, answer), part in zip(group, answers, strict=True):
                 answer.set_result(part)
 
-    def _whatever_waits(
-        self, first: tuple[InferenceRequest, Future[InferenceResult]]
-    ) -> tuple[list[tuple[InferenceRequest, Future[InferenceResult]]], bool]:
-        """Return the first request and those that queue behind it, up to the largest batch, and whether to stop."""
+    def _whatever_waits(self, first: _Queued) -> tuple[list[_Queued], bool]:
+        """Return the first request and those queued behind it, up to the largest batch, and whether to stop."""
         group, events = [first], len(first[0].features)
         while events < self._max_events:
             try:
@@ -223,7 +226,7 @@ def merged(requests: list[InferenceRequest]) -> InferenceRequest:
 
 
 def split(result: InferenceResult, requests: list[InferenceRequest]) -> list[InferenceResult]:
-    """Cut the answer to `merged(requests)` into one answer a request."""
+    """Split the result of `merged(requests)` into one result per request."""
     events = np.cumsum([len(request.features) for request in requests])[:-1]
     users = np.cumsum([len(request.carried) for request in requests])[:-1]
     return [

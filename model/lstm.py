@@ -1,6 +1,6 @@
-"""PropensityLSTM: one step an event from a carried state, one probability a horizon.
+"""PropensityLSTM: one step per event from a carried state, one logit per horizon.
 
-Knows nothing of users, batches of records or time: it is given packed sequences of features.
+Knows nothing of users, batches of records or time: its input is packed sequences of features.
 """
 
 from dataclasses import dataclass, field
@@ -37,19 +37,19 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     horizons: tuple[str, ...] = HORIZONS
     numeric_features: tuple[str, ...] = NUMERIC_FEATURES
     heads: tuple[Head, ...] = ()
-    """What else is predicted, beside the horizons' propensities."""
+    """The extra heads."""
 
     @property
     def carried_floats(self) -> int:
-        """How many numbers a user's state carries from event to event: h and c."""
+        """How many numbers are carried from event to event per user: h and c."""
         return 2 * self.hidden_size
 
 
 class PropensityLSTM(nn.Module):
-    """Embeddings and numbers of an event -> LSTM -> one logit a horizon, from the state and the numbers (wide).
+    """Embeddings and numeric features of an event -> LSTM -> one logit per horizon.
 
-    The numbers reach the heads directly as well, after Cheng et al., "Wide & Deep Learning" (2016): what a linear
-    model can say it need not learn through the recurrence.
+    The numeric features also reach the heads directly, after Cheng et al., "Wide & Deep Learning" (2016): what a linear
+    model can express need not be learnt through the recurrence.
     """
 
     def __init__(self, config: LSTMConfig) -> None:
@@ -63,6 +63,7 @@ class PropensityLSTM(nn.Module):
         self.lstm = nn.LSTM(embedded + len(config.numeric_features), config.hidden_size)
         seen_by_heads = config.hidden_size + len(config.numeric_features)
         self.heads = nn.Linear(seen_by_heads, len(config.horizons))
+        # `further` is part of the tensors' names in weights.safetensors.
         self.further = nn.ModuleDict(
             {
                 head: (CategoryHead if head == PURCHASE_CATEGORY else nn.Linear)(
@@ -70,10 +71,10 @@ class PropensityLSTM(nn.Module):
                 )
                 for head in config.heads
             }
-        )  # made last: a network without them begins with the same weights
+        )  # made last, so that a network without them starts with the same weights
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run packed sequences on from their carried states.
+        """Continue packed sequences from their carried states.
 
         `carried` is (h, c), each `(sequences, hidden)`, in the packed order of the sequences. Returns the logits
         `(events, horizons)` in packed order, and (h, c) after each sequence's last event.
@@ -82,18 +83,18 @@ class PropensityLSTM(nn.Module):
         return self.logits(output, inputs), carried
 
     def outputs(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Do what `forward` does, short of the heads: returns the LSTM's output `(events, hidden)`, and (h, c)."""
+        """Do what `forward` does without the heads: returns the LSTM's output `(events, hidden)`, and (h, c)."""
         h, c = carried
         packed = PackedSequence(self.embedded(inputs), inputs.batch_sizes)
         output, (h, c) = self.lstm(packed, (h.unsqueeze(0), c.unsqueeze(0)))
         return output.data, (h.squeeze(0), c.squeeze(0))
 
     def embedded(self, inputs: "PackedFeatures") -> Tensor:
-        """Return what the LSTM is fed `(events, inputs)`."""
+        """Return the LSTM's input `(events, inputs)`."""
         return torch.cat(
             (
-                inputs.numeric,
-                self.type_embedding(inputs.types),
+                inputs.numeric,  # (events, numeric features)
+                self.type_embedding(inputs.types),  # (events, type_embedding), and so on
                 self.item_embedding(_bucket(inputs.items, self.config.item_buckets)),
                 self.category_embedding(_bucket(inputs.categories, self.config.category_buckets)),
                 self.token_embedding(_bucket(inputs.tokens, self.config.token_buckets)),
@@ -110,8 +111,8 @@ class PropensityLSTM(nn.Module):
         """Return the logits `(events, classes)` of each extra head, for the LSTM's output `(events, hidden)`."""
         if not self.config.heads:
             return {}
-        seen = torch.cat((output, inputs.numeric), dim=1)
-        at_hand = _bucket(inputs.categories, self.config.category_buckets)
+        seen = torch.cat((output, inputs.numeric), dim=1)  # (events, hidden + numeric features)
+        at_hand = _bucket(inputs.categories, self.config.category_buckets)  # (events,)
         layers = zip(self.config.heads, self.further.values(), strict=True)
         return {
             head: layer(seen, at_hand) if isinstance(layer, CategoryHead) else layer(seen) for head, layer in layers
@@ -119,10 +120,10 @@ class PropensityLSTM(nn.Module):
 
 
 class CategoryHead(nn.Linear):
-    """One logit a category, and how much likelier the one at hand is, whichever that is.
+    """One logit per category, plus a term for the category of the event itself, whichever it is.
 
-    What is bought is mostly of the category that is looked at; to copy it need not be learnt category by category
-    (Gu et al., "Incorporating copying mechanism in sequence-to-sequence learning", 2016).
+    Most purchases are of the category being viewed; with a copy term that need not be learnt for each category (Gu et
+    al., "Incorporating copying mechanism in sequence-to-sequence learning", 2016).
     """
 
     def __init__(self, seen: int, categories: int) -> None:
@@ -131,6 +132,7 @@ class CategoryHead(nn.Linear):
 
     def forward(self, seen: Tensor, at_hand: Tensor) -> Tensor:  # type: ignore[override] # it takes one input more
         """Return the logits `(events, categories)`; `at_hand` is the bucket of each event's own category."""
+        # (events, 1), added to the logit of the event's own category
         copied = self.again(seen).masked_fill(at_hand[:, None] == 0, 0.0)
         logits: Tensor = super().forward(seen)
         return logits.scatter_add(1, at_hand[:, None], copied.to(logits.dtype))
@@ -143,7 +145,10 @@ def _bucket(codes: Tensor, buckets: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class PackedFeatures:
-    """Features in packed order: first every sequence's first event, longest sequence first, then every second ..."""
+    """Features in the order of torch's PackedSequence: the first event of every sequence, the longest first, and so on.
+
+    Each tensor but `batch_sizes` has one row per event.
+    """
 
     numeric: Tensor
     types: Tensor
@@ -151,7 +156,7 @@ class PackedFeatures:
     categories: Tensor
     tokens: Tensor
     batch_sizes: Tensor
-    """How many sequences are still running at each step; on the CPU, as torch wants it."""
+    """Number of sequences that have an event at each step `(steps,)`; on the CPU, as torch requires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +172,12 @@ class Packing:
     @classmethod
     def of(cls, runs: Runs) -> "Packing":
         """Pack runs, the longest first, as `torch.nn.utils.rnn.pack_padded_sequence` would."""
-        lengths = runs.lengths
+        # Order the sequences by length, then the rows by step and place: row = step_start[step] + place.
+        lengths = runs.lengths  # (sequences,)
         sequences = np.argsort(-lengths, kind="stable")
         place = np.empty_like(sequences)
         place[sequences] = np.arange(len(sequences))
-        batch_sizes = np.bincount(runs.rank, minlength=runs.longest).astype(np.int64)
+        batch_sizes = np.bincount(runs.rank, minlength=runs.longest).astype(np.int64)  # (steps,)
         step_start = np.concatenate(([0], np.cumsum(batch_sizes)[:-1]))
         rows = np.empty(len(runs.index), np.int64)
         rows[step_start[runs.rank] + place[runs.index]] = np.arange(len(runs.index))

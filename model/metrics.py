@@ -1,4 +1,4 @@
-"""How good probabilities are, per horizon."""
+"""Metrics of predicted probabilities, per horizon."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +9,10 @@ from model.arrays import Booleans, Floats
 from model.ranking import DECISION_METRICS, METRICS, Ranking, losses_of
 
 UNDECIDED: Final = 0.5
-"""The threshold where no event is followed by a purchase, and any is as good."""
+"""The threshold where no event is followed by a purchase, so that any is as good."""
+
+ABSENT: Final = "-"
+"""What a table shows where there is no value."""
 
 Metrics = dict[str, float | int | None]
 
@@ -33,9 +36,9 @@ def evaluate(
 
 
 def metrics_of(propensities: Floats, bought: Booleans, threshold: float | None = None) -> Metrics:
-    """Return the metrics of one horizon; what needs both classes is None where there is one only.
+    """Return the metrics of one horizon `(events,)`; what needs both classes is None where there is only one.
 
-    Without a threshold there are no decisions to be right or wrong, hence no accuracy, precision, recall and F1.
+    Without a threshold there are no decisions, hence no accuracy, precision, recall and F1.
     """
     counts: Metrics = {"events": len(bought), "positives": int(bought.sum())}
     if not len(bought):
@@ -46,7 +49,7 @@ def metrics_of(propensities: Floats, bought: Booleans, threshold: float | None =
 
 
 def plain(value: float) -> float | None:
-    """Return what JSON can say: a number, or None for NaN."""
+    """Return a number, or None for NaN, which JSON does not know."""
     return None if np.isnan(value) else float(value)
 
 
@@ -55,18 +58,10 @@ def log_loss(propensities: Floats, bought: Booleans) -> float:
     return float(losses_of(propensities, bought).mean())
 
 
-def expected_calibration_error(propensities: Floats, bought: Booleans) -> float:
-    """Return the mean distance of probability and frequency over bins of equal counts.
-
-    Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning" (2015), with adaptive bins.
-    """
-    return float(Ranking.of(propensities, bought).measure()[METRICS.index("ece")])
-
-
 def best_threshold(propensities: Floats, bought: Booleans) -> float:
-    """Return the propensity from which on to expect a purchase, so that F1 is highest on these events.
+    """Return the threshold with the best F1 on these events `(events,)`: from it on, a purchase is expected.
 
-    It lies halfway between two propensities, so that the last digits of another machine change no decision.
+    It lies halfway between two propensities, so that rounding on another machine changes no decision.
     """
     ranking = Ranking.of(propensities, bought)
     events, buyers = ranking.reached()
@@ -75,3 +70,15 @@ def best_threshold(propensities: Floats, bought: Booleans) -> float:
     best = int(np.argmax(2 * buyers[1:] / (events[1:] + buyers[-1])))
     distinct = np.append(ranking.propensities[ranking.ties], 0.0)
     return float((distinct[best] + distinct[best + 1]) / 2)
+
+
+def best_thresholds(propensities: Floats, bought: Booleans, known: Booleans) -> list[float]:
+    """Return each horizon's `best_threshold` over its known labels; all arrays are `(events, horizons)`."""
+    return [best_threshold(propensities[mask, column], bought[mask, column]) for column, mask in enumerate(known.T)]
+
+
+def number_text(value: float | None) -> str:
+    """Return a count or a metric as a table shows it; `-` for None."""
+    if value is None:
+        return ABSENT
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""Scoring a history without Kafka: the worker's own code, batch after batch, with every user's state in memory."""
+"""Scoring a history without Kafka: the worker's code, batch by batch, with every user's state in memory."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from model.states import StateCodec
 from model.validate import BadRow
 
 _FILE_SOURCE: Final = 0
-"""The source by which states know a history's rows; no topic's hash is expected to be 0."""
+"""The source code of a history's rows; no topic is expected to have the hash 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class ScoredEvents:
     """The accepted events of some rows, in input order."""
 
     rows: npt.NDArray[np.int64]
-    """Each event's number among the rows of the input from 0; bad rows have numbers too."""
+    """The index of each event among the rows of the input, bad rows included."""
     user_ids: list[str]
     event_ids: list[str]
     event_time_ms: npt.NDArray[np.int64]
     propensities: npt.NDArray[np.float64]
     """`(events, horizons)`, rounded as the worker publishes them."""
     extra: list[list[Any]] = field(default_factory=list)
-    """A column for each field of the extra heads."""
+    """One column per field of the extra heads."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,7 +42,7 @@ class ScoredEvents:
 
 @dataclass
 class OfflineCounts:
-    """What has become of the rows read so far."""
+    """Counts of the rows read so far."""
 
     rows: int = 0
     scored: int = 0
@@ -55,12 +55,12 @@ class OfflineCounts:
 
 
 class OfflineScoring:
-    """Scores a history whose rows arrive in order; holds one state a user, of about two kilobytes, and no events."""
+    """Scores a history whose rows arrive in order; keeps one state of about two kilobytes per user, and no events."""
 
     def __init__(
         self, scorer: Scorer, codec: StateCodec, *, head_names: HeadNames = NO_HEADS, rows_at_once: int = 20_000
     ) -> None:
-        """Make one of a scorer, the codec and the names of the extra heads' classes of the same checkpoint."""
+        """Scorer, codec and names of the extra heads' classes must be of the same checkpoint."""
         self.counts = OfflineCounts()
         self._scorer = scorer
         self._codec = codec
@@ -73,7 +73,7 @@ class OfflineScoring:
         return len(self._states)
 
     def score(self, rows: Iterable[Event | BadRow]) -> Iterator[ScoredEvents]:
-        """Yield the scores of each stretch of rows that holds an event; reads no further than it has scored."""
+        """Yield the scores of each batch of rows that holds an event; reads no further than it has scored."""
         source = iter(rows)
         while chunk := list(islice(source, self._rows_at_once)):
             events = [row for row in chunk if isinstance(row, Event)]

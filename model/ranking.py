@@ -1,8 +1,8 @@
-"""One horizon's events in order of propensity, and every metric as a function of how much each event counts.
+"""One horizon's events ranked by propensity, and every metric as a function of the events' weights.
 
-Sorting is the dear part and is done once. A bootstrap resample of users is then one weight an event, and costs a few
-cumulative sums; no matrix products, whose threads would only wait for each other. With weights of one the values are
-scikit-learn's, which a test checks.
+Sorting is the expensive part and is done once. A bootstrap resample of users is then one weight per event, and costs a
+few cumulative sums; no matrix products, whose threads would only wait for each other. With weights of one the values
+are scikit-learn's, which a test checks.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 from model.arrays import Booleans, Floats, Integers
 
 SHARES_PERCENT: Final = (1, 5, 10)
-"""Of the events with the highest propensities, how many lift and gain look at."""
+"""Shares of the events, those with the highest propensities, for lift and gain."""
 RANKING_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
 DECISION_METRICS: Final = ("accuracy", "precision", "recall", "f1")
 SHARE_METRICS: Final = tuple(f"{name}_{share}_percent" for name in ("lift", "gain") for share in SHARES_PERCENT)
@@ -21,8 +21,8 @@ METRICS: Final = (*RANKING_METRICS, *DECISION_METRICS, *SHARE_METRICS)
 """What `Ranking.measure` returns, in order."""
 
 ECE_BINS: Final = 20
-_CLOSEST: Final = 1e-7
-"""Probabilities nearer to 0 or 1 count as this near: one confident mistake must not make a log loss infinite."""
+_MIN_PROBABILITY: Final = 1e-7
+"""Probabilities are clipped to this distance from 0 and 1: one confident mistake must not make a log loss infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Ranking:
     propensities: Floats
     bought: Booleans
     users: Integers
-    """Numbers by which a resample says how often each user was drawn."""
+    """The index of each event's user in a resample's counts per user."""
     losses: Floats
     """Negative log likelihoods."""
     ties: Integers
@@ -50,7 +50,7 @@ class Ranking:
         users: Integers | None = None,
         threshold: float | None = None,
     ) -> Self:
-        """Sort `(n,)` events; whoever reaches the threshold is taken for a buyer."""
+        """Rank `(n,)` events; from the threshold on a purchase is expected."""
         order = np.argsort(-propensities, kind="stable")
         ordered = propensities[order].astype(np.float64)
         ties = np.flatnonzero(np.append(np.diff(ordered) != 0, [True] * bool(len(ordered))))
@@ -68,14 +68,21 @@ class Ranking:
         return len(self.bought)
 
     def reached(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Return the weight, and the buyers' weight, down to each distinct propensity; both begin with 0."""
+        """Return the cumulative weight of all events and of the positive ones, down to each distinct propensity.
+
+        Both are `(distinct + 1,)` and start with 0.
+        """
         each = np.ones(len(self)) if weights is None else weights
         events = np.concatenate(([0.0], np.cumsum(each)[self.ties]))
         buyers = np.concatenate(([0.0], np.cumsum(each * self.bought)[self.ties]))
         return events, buyers
 
     def measure(self, weights: Floats | None = None) -> Floats:
-        """Return the values of METRICS `(len(METRICS),)`; NaN for what cannot be told, such as a rank of one class."""
+        """Return the values of METRICS `(len(METRICS),)`; NaN where undefined, such as ROC AUC with one class.
+
+        The expected calibration error is Naeini et al., "Obtaining well calibrated probabilities using Bayesian
+        binning" (2015), with bins of about equal counts.
+        """
         each = np.ones(len(self)) if weights is None else weights
         events, buyers = self.reached(each)
         total, positives = events[-1], buyers[-1]
@@ -107,13 +114,13 @@ class Ranking:
 
 
 def losses_of(propensities: Floats, bought: Booleans) -> Floats:
-    """Return each event's negative log likelihood."""
-    clipped = np.clip(propensities, _CLOSEST, 1 - _CLOSEST)
+    """Return the negative log-likelihood of each event."""
+    clipped = np.clip(propensities, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
     return np.asarray(-np.where(bought, np.log(clipped), np.log1p(-clipped)))
 
 
 def _areas(events: Floats, buyers: Floats) -> tuple[float, float]:
-    """Return ROC AUC and PR AUC (average precision, without interpolation)."""
+    """Return ROC AUC (trapezoidal) and PR AUC (average precision, without interpolation)."""
     positives, others = buyers[-1], events - buyers
     if not 0 < positives < events[-1]:
         return np.nan, np.nan
@@ -123,7 +130,7 @@ def _areas(events: Floats, buyers: Floats) -> tuple[float, float]:
 
 
 def _shares(events: Floats, buyers: Floats) -> Floats:
-    """Return lift and gain of the highest shares; a tie over the edge counts with the part of it that fits."""
+    """Return lift and gain of SHARES_PERCENT; ties at the edge of a share count in proportion."""
     shares = np.array(SHARES_PERCENT) / 100
     if buyers[-1] == 0:
         return np.full(2 * len(shares), np.nan)

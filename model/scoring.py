@@ -1,6 +1,6 @@
-"""Scoring a batch against sequence states, in two halves with the inference between them.
+"""Scoring a batch against sequence states: what happens before and after inference.
 
-The worker awaits the inference and offline scoring calls it; what comes before and after is the same code.
+The worker awaits the inference and offline scoring calls it; the rest is the same code.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,17 @@ from model.states import StateCodec, replay_rings
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch that has been appended and waits for its numbers."""
+    """A batch that has been appended, and the inference request for it."""
 
     appended: Appended
     request: InferenceRequest
 
 
 def rebuild_request(codec: StateCodec, states: npt.NDArray[np.void]) -> InferenceRequest | None:
-    """Return what to run to rebuild the carried numbers that another model wrote; None if there are none."""
+    """Return the request that rebuilds the carried numbers that another model wrote; None if there are none.
+
+    Resets those states in place.
+    """
     stale = codec.stale(states)
     states["sequence"]["model"][stale] = codec.model_code
     states["carried"][stale] = 0.0
@@ -38,19 +41,19 @@ def rebuild_request(codec: StateCodec, states: npt.NDArray[np.void]) -> Inferenc
 
 
 def finish_rebuild(states: npt.NDArray[np.void], request: InferenceRequest, result: InferenceResult) -> None:
-    """Store rebuilt numbers."""
+    """Store the rebuilt carried numbers in the states."""
     states["carried"][Runs.of(request.users).users] = result.carried
 
 
 def prepare_batch(
     states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source
 ) -> Prepared:
-    """Append a batch to the states in place and prepare what the model is asked; `users[i]` is event i's state."""
+    """Append a batch to the states in place and prepare its inference; `users[i]` is the state of event i."""
     return prepare_appended(states, append_events(states["sequence"], users, batch, source))
 
 
 def prepare_appended(states: npt.NDArray[np.void], appended: Appended) -> Prepared:
-    """Compute what the model is asked about events that have been appended to these states."""
+    """Prepare the inference for events that have been appended to these states."""
     carried = states["carried"][Runs.of(appended.users).users]
     return Prepared(appended, InferenceRequest(features_of(appended), appended.users, carried))
 

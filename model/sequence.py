@@ -1,4 +1,4 @@
-"""A user's sequence state, in bytes: one numpy structured record. How events are appended to it is in `append`."""
+"""A user's sequence state: one numpy structured record. `model.append` appends events to it."""
 
 from typing import Final
 
@@ -52,7 +52,7 @@ SEQUENCE: Final = np.dtype(
 def state_dtype(carried_floats: int, horizons: int) -> np.dtype[np.void]:
     """Return the table value's dtype for a model that carries `carried_floats` numbers from event to event.
 
-    `latest` are the propensities after the last event, one a horizon, NaN if they are not known: look-ups read them.
+    `latest` holds the propensities after the last event, one per horizon, NaN if unknown; look-ups read them.
     """
     return np.dtype([("sequence", SEQUENCE), ("carried", "<f4", (carried_floats,)), ("latest", "<f4", (horizons,))])
 
@@ -66,5 +66,5 @@ def new_sequences(users: int) -> npt.NDArray[np.void]:
 
 
 def source_code(identity: str) -> int:
-    """Return the hash by which a state knows the source that its offset counts in."""
+    """Return the hash that identifies the source of a state's offset."""
     return xxhash.xxh32_intdigest(identity.encode())

@@ -1,4 +1,4 @@
-"""Table values: a user's sequence state and the numbers that the model carries, as bytes and as arrays."""
+"""Table values: a user's sequence state and the carried LSTM state (h and c), as bytes and as arrays."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ from model.sequence import LAYOUT, SEQUENCE, new_sequences, state_dtype
 from service.errors import CartcastError
 
 _LARGEST_LOG_PRICE: Final = 709.5
-"""The ring's half precision rounds the logarithm of the largest floats up to one that has no price."""
+"""Above it, expm1 overflows: the ring's half precision rounds the largest logarithms up."""
 
 
 class StateLayoutError(CartcastError):
@@ -23,7 +23,7 @@ class StateLayoutError(CartcastError):
 class StateCodec:
     """Turns table values into `(users,)` arrays of `state_dtype(carried_floats, horizons)` and back.
 
-    `model_code` names the model whose numbers are carried; a state that another model wrote is stale.
+    `model_code` identifies the model; a state whose carried numbers another model wrote is stale.
     """
 
     def __init__(self, carried_floats: int, model_code: int, horizons: int = len(HORIZONS)) -> None:
@@ -59,9 +59,9 @@ class StateCodec:
         return np.flatnonzero(states["sequence"]["model"] != self.model_code)
 
     def _resized(self, record: bytes) -> bytes:
-        """Fit a value of another size: keep the sequence, and what this model carries, if it wrote the value.
+        """Fit a record of another size: keep its sequence, and what it carries if this model wrote it.
 
-        The value of a model that carries more or fewer numbers is stale. Values from before there was `latest` lack it.
+        A record of a model with another number of carried floats is stale. Records of older versions lack `latest`.
         """
         if len(record) == self.dtype.itemsize:
             return record
@@ -84,13 +84,13 @@ def _layout_error(what: str) -> StateLayoutError:
 
 
 def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
-    """Append every user's ring, oldest event first, to a fresh sequence: what a rebuild of carried numbers runs over.
+    """Append the events of every user's ring, oldest first, to a new sequence, to rebuild carried numbers from.
 
-    `Appended.users` are indices into `sequences`. What lies before the ring is forgotten, so the numbers that come
-    out differ from those of the whole history; each user is rebuilt once.
+    `Appended.users` are indices into `sequences`. Events before the ring are lost, so the rebuilt numbers differ from
+    those of the whole history.
     """
-    users, slots = np.nonzero(sequences["ring"]["time_s"])
-    ring = sequences["ring"][users, slots]
+    users, slots = np.nonzero(sequences["ring"]["time_s"])  # (events,) by user, oldest first
+    ring = sequences["ring"][users, slots]  # (events,)
     count = len(users)
     batch = EventBatch(
         positions=np.arange(count),

@@ -1,7 +1,6 @@
-"""What shoppers write, as token codes: a search's or a review's words, in any language.
+"""Token codes of the words of searches and reviews, in any language.
 
-A code is a hash: no vocabulary is kept, none can leak from one time to a later one, and words that nobody has used
-before have codes too.
+A code is a hash: there is no vocabulary to store or to leak from the future, and new words have codes too.
 """
 
 import re
@@ -16,7 +15,7 @@ import numpy.typing as npt
 import xxhash
 
 TOKENS: Final = 4
-"""Most tokens kept of one event: a search has rarely more, and a sequence state holds those of a ring of events."""
+"""Maximum number of tokens per event: a search rarely has more, and a state holds those of a whole ring of events."""
 
 _STAR: Final = "\u2605"  # no letter, so no word that somebody writes is taken for a rating
 _CHARACTERS_READ: Final = 2000
@@ -30,7 +29,7 @@ _STARTS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
 
 
 def tokens(text: str) -> list[str]:
-    """Return the distinct words of a text, folded to one spelling, in order; where no spaces are written, bigrams."""
+    """Return the distinct words of a text in order, NFKC-normalised and casefolded; bigrams where no spaces are written."""
     folded = unicodedata.normalize("NFKC", text[:_CHARACTERS_READ]).casefold()
     words = list[str]()
     for word in _WORD.findall(folded):
@@ -42,9 +41,9 @@ def tokens(text: str) -> list[str]:
 
 
 def token_codes(texts: Sequence[str | None], ratings: Sequence[float | None] | None = None) -> npt.NDArray[np.uint16]:
-    """Return `(texts, TOKENS)` codes 1..65535, 0 for none; a longer text is represented by words from all over it.
+    """Return `(texts, TOKENS)` codes 1..65535, 0 for none; of a longer text, words spread evenly over it.
 
-    A rating is a word too: the first.
+    A rating counts as the first word.
     """
     codes = np.zeros((len(texts), TOKENS), np.uint16)
     for row, (text, rating) in enumerate(zip(texts, repeat(None) if ratings is None else ratings, strict=False)):

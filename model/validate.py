@@ -1,4 +1,4 @@
-"""One record, looked at closely: is it an event, and if not, why not."""
+"""Validation of a single record: whether it is an event, and if not, why not."""
 
 import json
 import math
@@ -17,7 +17,7 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One input that is no event: where in the batch, a reason to group by, a sentence without shopper data."""
+    """A record that is no event: its position in the batch, a reason to group by, a sentence without shopper data."""
 
     position: int
     reason: str
@@ -36,7 +36,7 @@ class BadRow:
 
 
 class InvalidEvent(Exception):  # noqa: N818 - exceptions here are named as facts
-    """This record is no event; `reason` names the field at fault or the kind of damage."""
+    """The record is no event; `reason` names the invalid field or the kind of damage."""
 
     def __init__(self, reason: str, error: str) -> None:
         super().__init__(error)
@@ -103,7 +103,7 @@ def validate_event(value: bytes | None) -> WireEvent:
 
 
 def _parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:
-    """Return the object's fields, and whether it is JSON to the letter: without NaN or Infinity anywhere."""
+    """Return the object's fields, and whether it is strict JSON: without NaN or Infinity anywhere."""
     if value is None:
         raise InvalidEvent("tombstone", "the record has no value (a tombstone)")
     if not value.strip():
@@ -184,7 +184,7 @@ def _optional_text(fields: dict[str, Any], field: str) -> str | None:
 
 
 def _context(given: object) -> WireContext | None:
-    """Return what can be read of a context; it is for people, and no context makes an event bad."""
+    """Return what can be read of a context; it is for people, and no context makes an event invalid."""
     channel = given.get("channel") if isinstance(given, dict) else None
     try:
         return WireContext(_text_of("channel", channel)) if type(channel) is str else None

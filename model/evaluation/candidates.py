@@ -7,14 +7,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from model.arrays import Booleans, Floats, Integers
+from model.arrays import Floats, Integers
 from model.checkpoint import Calibration, Checkpoint
 from model.evaluation.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
 from model.evaluation.comparison import Predictions
 from model.evaluation.test_set import EvaluationSet
 from model.evaluation.textbook import TextbookLSTM
 from model.events import parse_time_ms
-from model.metrics import best_threshold
+from model.metrics import best_thresholds
 from model.training.calibrate import fit_calibration
 from model.training.history import History
 from model.training.predict import calibrated, predict_logits
@@ -83,7 +83,7 @@ def without_text(checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predicti
     if len(rows := np.flatnonzero(examples.validation.any(axis=1))):
         bought, known = examples.bought[rows], examples.validation[rows]
         calibration = fit_calibration(logits[rows], bought, known, history.users[rows])
-        thresholds = _best_thresholds(calibrated(logits[rows], calibration), bought, known)
+        thresholds = best_thresholds(calibrated(logits[rows], calibration), bought, known)
     propensities = calibrated(logits[test_set.rows], calibration)
     return [Predictions(WITHOUT_TEXT, "Cartcast, words hidden", about, propensities, thresholds)]
 
@@ -116,7 +116,7 @@ def _chosen(seed: int) -> list[Baseline]:
 
 def _fit(baseline: Baseline, test_set: EvaluationSet, train: Sample, validation: Sample) -> Predictions:
     predict = calibrated_on(baseline.fit(test_set.history, train, validation), validation)
-    thresholds = _best_thresholds(predict(validation.rows), validation.bought, validation.known)
+    thresholds = best_thresholds(predict(validation.rows), validation.bought, validation.known)
     return Predictions(baseline.name, baseline.title, baseline.about, predict(test_set.rows), thresholds)
 
 
@@ -137,10 +137,6 @@ def _thresholds(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str
             "precision, recall and F1."
         )
         return None
-    return _best_thresholds(
+    return best_thresholds(
         _propensities(checkpoint, test_set.history, rows), examples.bought[rows], examples.validation[rows]
     )
-
-
-def _best_thresholds(propensities: Floats, bought: Booleans, known: Booleans) -> list[float]:
-    return [best_threshold(propensities[mask, column], bought[mask, column]) for column, mask in enumerate(known.T)]

@@ -106,11 +106,7 @@ def _described(checkpoint: Checkpoint) -> dict[str, Any]:
 def _data(test_set: EvaluationSet) -> dict[str, Any]:
     history, split = test_set.history, test_set.examples.split
     return {
-        "events": len(history),
-        "users": len(history.user_ids),
-        "purchases": int(history.is_purchase.sum()),
-        "duplicates": history.duplicates,
-        "bad_rows": history.bad_rows,
+        **history.counts,
         "first_event": rfc3339(int(history.time_ms.min())),
         "last_event": rfc3339(split.end_ms),
         "evaluated_from": rfc3339(split.test_from_ms),

@@ -13,14 +13,13 @@ from model.events import parse_time_ms, rfc3339
 from model.horizons import longest_horizon_ms
 from model.training.examples import Examples
 from model.training.history import History
-from model.training.split import TimeSplit, data_bounds
+from model.training.split import PART_SHARE, TimeSplit, data_bounds
 from service.errors import EvaluationError
 
 ALL_USERS: Final = "all"
 UNSEEN_USERS: Final = "unseen"
 
 _EARLIER_EVENTS: Final = ((0, 0), (1, 4), (5, 19), (20, None))
-_VALIDATION_SHARE: Final = 1 / 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
     horizon_ms, (first_ms, end_ms) = longest_horizon_ms(checkpoint.model.config.horizons), data_bounds(history.time_ms)
     if after_ms is not None:
         usable_ms = max(after_ms - first_ms - 2 * horizon_ms, 0)
-        return TimeSplit(after_ms - horizon_ms - int(_VALIDATION_SHARE * usable_ms), after_ms, end_ms, horizon_ms)
+        return TimeSplit(after_ms - horizon_ms - int(PART_SHARE * usable_ms), after_ms, end_ms, horizon_ms)
     try:
         validation_from, test_from = (
             parse_time_ms(checkpoint.training[name]) for name in ("validation_from", "test_from")

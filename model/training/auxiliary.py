@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model.arrays import Booleans, Integers
 from model.events import EVENT_TYPES, TYPE_CODES
 from model.heads import UNKNOWN
-from model.horizons import SESSION_GAP_MS
+from model.horizons import HOUR_MS, SESSION_GAP_MS
 from model.lstm import LSTMConfig, PackedFeatures
 from model.training.history import History
 from model.training.labels import label_events
@@ -23,7 +23,6 @@ from model.training.labels import label_events
 AuxiliaryTargets = npt.NDArray[np.int8]
 """`(events, TASKS)`: a class of each task, UNKNOWN where nobody can know it."""
 
-_HOUR_MS: Final = 3_600_000
 _LEAVES: Final = len(EVENT_TYPES)
 _VIEWS_AGAIN: Final = len(EVENT_TYPES) + 1
 _NEXT: Final = len(EVENT_TYPES) + 2
@@ -31,7 +30,7 @@ _NEXT: Final = len(EVENT_TYPES) + 2
 _PAUSES_MS: Final = np.array([5, 15, 30, 60, 120, 300, SESSION_GAP_MS // 1000 + 1]) * 1000
 """Between them lie the classes of how soon it comes; the last one is beyond the session."""
 _PAUSE: Final = len(_PAUSES_MS) + 1
-_RETURNS_WITHIN_MS: Final = np.array([6, 12, 24, 48, 96]) * _HOUR_MS
+_RETURNS_WITHIN_MS: Final = np.array([6, 12, 24, 48, 96]) * HOUR_MS
 _BUYS_WITHIN: Final = ("5m", "4h", "12h", "72h", "168h")
 _YES_OR_NO: Final = len(_RETURNS_WITHIN_MS) + len(_BUYS_WITHIN)
 
@@ -63,14 +62,15 @@ class AuxiliaryHeads(nn.Module):
             bits, targets[:, 2:].clamp(min=0).float(), weight=known, reduction="sum"
         )
         return (
-            _summed_cross_entropy(following, targets[:, 0])
-            + _summed_cross_entropy(pause, targets[:, 1])
+            summed_cross_entropy(following, targets[:, 0])
+            + summed_cross_entropy(pause, targets[:, 1])
             + _YES_OR_NO_WEIGHT * yes_or_no
         )
 
 
-def _summed_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(logits, right, ignore_index=UNKNOWN, reduction="sum")
+def summed_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the summed loss of `(events, classes)` logits for the right classes `(events,)`, without UNKNOWN ones."""
+    return nn.functional.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")
 
 
 def auxiliary_targets(history: History, until_ms: int) -> AuxiliaryTargets:

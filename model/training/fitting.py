@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from model.arrays import Booleans, Floats, Runs
-from model.heads import UNKNOWN, class_count
+from model.heads import class_count
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
-from model.training.auxiliary import AuxiliaryHeads
+from model.training.auxiliary import AuxiliaryHeads, summed_cross_entropy
 from model.training.chunks import Chunk, chunks, shuffled_batches
 from model.training.examples import TrainingSet
-from model.training.extra_heads import Classes, class_shares
+from model.training.extra_heads import class_shares
 from model.training.resume import StateStore
 from service.errors import TrainingError
 
@@ -229,11 +229,12 @@ class Fitting:
         with self._precision.autocast():
             dropouts = self.settings.input_dropout, self.settings.output_dropout
             output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
-            logits, further = self.model.logits(output, packed), self.model.extra_logits(output, packed)
+            logits, extra = self.model.logits(output, packed), self.model.extra_logits(output, packed)
         losses = masked_losses(logits.float(), self._training_set.bought[rows], self._training_set.known[rows])
         loss = losses.mean()
-        for answers, right in zip(further.values(), self._training_set.targets[rows].T, strict=True):
-            loss = loss + self.settings.further_weight * summed_cross_entropy(answers.float(), right)
+        for head_logits, targets in zip(extra.values(), self._training_set.targets[rows].T, strict=True):
+            classes = torch.from_numpy(targets.astype(np.int64)).to(self._device)  # (events,)
+            loss = loss + self.settings.further_weight * summed_cross_entropy(head_logits.float(), classes)
         if self._auxiliary_weight:
             with self._precision.autocast():
                 loss = loss + self._auxiliary_weight * self._auxiliary.loss(
@@ -312,9 +313,3 @@ def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:
     weights = torch.from_numpy(known).to(logits.device).float()
     losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="none")
     return losses.sum(dim=0)
-
-
-def summed_cross_entropy(logits: Tensor, right: Classes) -> Tensor:
-    """Return the sum of the known answers' losses; `logits` are `(events, classes)`, `right` is `(events,)`."""
-    classes = torch.from_numpy(right.astype(np.int64)).to(logits.device)
-    return nn.functional.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")

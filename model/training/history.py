@@ -77,6 +77,17 @@ class History:
         return np.asarray(self.type_codes == PURCHASE)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """What a checkpoint and a report say of the data."""
+        return {
+            "events": len(self),
+            "users": len(self.user_ids),
+            "purchases": int(self.is_purchase.sum()),
+            "duplicates": self.duplicates,
+            "bad_rows": self.bad_rows,
+        }
+
+    @property
     def out_of_order(self) -> int:
         """How many events arrived after a later one of their user."""
         return sum(int((self.time_ms[part] < self.applied_ms[part]).sum()) for part in self.parts())

@@ -1,4 +1,4 @@
-"""What the parts that were kept back say of a model: when to stop, how to calibrate it, how good it is."""
+"""What the validation and test parts say of a model: when to stop, how to calibrate it, how good it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from model.arrays import Booleans, Floats, Integers
 from model.checkpoint import Calibration
 from model.lstm import PropensityLSTM
-from model.metrics import best_threshold, evaluate, log_loss
+from model.metrics import best_thresholds, evaluate, log_loss
 from model.training.calibrate import fit_calibration, slopes_only
 from model.training.chunks import Spans
 from model.training.examples import Examples
@@ -29,15 +29,19 @@ def validation_loss(model: PropensityLSTM, examples: Examples) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """The logits `(rows, horizons)` of a model for rows of a history that it has not learnt from."""
+    """The logits of a model for rows of a history that it was not trained on."""
 
     examples: Examples
     rows: Integers
     logits: Floats
+    """`(rows, horizons)`"""
 
     @classmethod
     def of(cls, model: PropensityLSTM, examples: Examples, spans: Spans, known: Booleans) -> Self:
-        """Run the histories of users with a known label, and keep the rows that have one; there must be some."""
+        """Run the histories of users with a known label, and keep the rows that have one; there must be at least one.
+
+        `known` is `(events, horizons)`.
+        """
         has_label = np.asarray(known.any(axis=1))
         spans = spans.where(np.logical_or.reduceat(has_label, spans.starts))
         parts = [
@@ -53,23 +57,22 @@ class Holdout:
         return calibrated(self.logits, calibration or Calibration.identity(self.logits.shape[1]))
 
     def calibration(self) -> Calibration:
-        """Fit on the validation part."""
+        """Return the calibration fitted on the validation part."""
         examples, rows = self.examples, self.rows
         users = examples.history.users[rows]
         return fit_calibration(self.logits, examples.bought[rows], examples.validation[rows], users)
 
     def calibration_of_successor(self, calibration: Calibration) -> Calibration:
-        """Return what of this model's calibration holds for one that has learnt the kept-back time too."""
+        """Return the part of this calibration that holds for a model trained on validation and test too: the slopes."""
         return slopes_only(calibration, self.logits[self.examples.validation[self.rows].any(axis=1)])
 
     def thresholds(self, calibration: Calibration) -> list[float]:
-        """Return the propensities, one a horizon, whose decisions have the best F1 in the validation part."""
-        propensities, bought = self.propensities(calibration), self.examples.bought[self.rows]
-        known = self.examples.validation[self.rows]
-        return [best_threshold(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]
+        """Return each horizon's threshold with the best F1 in the validation part."""
+        examples, rows = self.examples, self.rows
+        return best_thresholds(self.propensities(calibration), examples.bought[rows], examples.validation[rows])
 
     def metrics(self, calibration: Calibration, thresholds: Sequence[float], horizons: Sequence[str]) -> dict[str, Any]:
-        """Evaluate both parts, and the test part of users of whom nothing was learnt."""
+        """Return the metrics of validation, of test, and of the test events of users without training events."""
         examples, rows = self.examples, self.rows
         validation, test = examples.validation[rows], examples.test[rows]
         unseen = test & examples.unseen()[examples.history.users[rows]][:, None]

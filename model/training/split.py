@@ -6,10 +6,11 @@ from typing import Final, Self
 import numpy as np
 
 from model.arrays import Booleans, Integers
+from model.horizons import DAY_MS
 from model.training.labels import Labels
 
-_SHARE: Final = 1 / 6
-_DAY_MS: Final = 86_400_000
+PART_SHARE: Final = 1 / 6
+"""Share of the usable time that validation and test get each, beside one longest horizon."""
 _APART_DAYS: Final = 30
 _APART_SHARE: Final = 0.001
 _CHUNK: Final = 1_000_000
@@ -23,16 +24,16 @@ def data_bounds(time_ms: Integers) -> tuple[int, int]:
     """
     first_ms = int(time_ms.min())
     chunks = [time_ms[start : start + _CHUNK] for start in range(0, len(time_ms), _CHUNK)]  # views, also of a file
-    counts = np.zeros((int(time_ms.max()) - first_ms) // _DAY_MS + 1, np.int64)
+    counts = np.zeros((int(time_ms.max()) - first_ms) // DAY_MS + 1, np.int64)
     for chunk in chunks:
-        counts += np.bincount((chunk - first_ms) // _DAY_MS, minlength=len(counts))
+        counts += np.bincount((chunk - first_ms) // DAY_MS, minlength=len(counts))
     days = np.flatnonzero(counts)
     runs = np.split(days, np.flatnonzero(np.diff(days) > _APART_DAYS) + 1)
     to_spare = _APART_SHARE * len(time_ms)
     for end in (0, -1):
         while len(runs) > 1 and counts[runs[end]].sum() <= to_spare:
             to_spare -= counts[runs.pop(end)].sum()
-    since_ms, until_ms = first_ms + runs[0][0] * _DAY_MS, first_ms + (runs[-1][-1] + 1) * _DAY_MS
+    since_ms, until_ms = first_ms + runs[0][0] * DAY_MS, first_ms + (runs[-1][-1] + 1) * DAY_MS
     inside = (chunk[(chunk >= since_ms) & (chunk < until_ms)] for chunk in chunks)
     bounds = [(int(part.min()), int(part.max())) for part in inside if len(part)]
     return min(first for first, _ in bounds), max(last for _, last in bounds)
@@ -61,7 +62,7 @@ class TimeSplit:
         """
         first_ms, end_ms = data_bounds(time_ms)
         usable_ms = max(end_ms - first_ms - 3 * longest_horizon_ms, 0)
-        part_ms = longest_horizon_ms + int(_SHARE * usable_ms)
+        part_ms = longest_horizon_ms + int(PART_SHARE * usable_ms)
         return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms, longest_horizon_ms)
 
     @property

@@ -13,7 +13,7 @@ import torch
 from model.checkpoint import Calibration
 from model.events import rfc3339
 from model.heads import PURCHASE_CATEGORY
-from model.horizons import longest_horizon_ms
+from model.horizons import DAY_MS, HOUR_MS, longest_horizon_ms
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.training.examples import Examples
 from model.training.extra_heads import measure_heads
@@ -157,9 +157,9 @@ def _remedy(examples: Examples, horizons: Sequence[str]) -> str:
     split = examples.split
     span_ms = split.end_ms - int(examples.history.applied_ms.min())
     if span_ms < 6 * split.purge_ms:
-        days = 6 * split.purge_ms / 86_400_000
+        days = 6 * split.purge_ms / DAY_MS
         return (
-            f"the history spans {span_ms / 86_400_000:.1f} days, and horizons {','.join(horizons)} want {days:,.10g} "
+            f"the history spans {span_ms / DAY_MS:.1f} days, and horizons {','.join(horizons)} want {days:,.10g} "
             "or more: give a longer one, or shorter --horizons"
         )
     return "give a longer history or more shoppers"
@@ -170,11 +170,7 @@ def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
     history, split = examples.history, examples.split
     return {
         "settings": asdict(settings),
-        "events": len(history),
-        "users": len(history.user_ids),
-        "purchases": int(history.is_purchase.sum()),
-        "duplicates": history.duplicates,
-        "bad_rows": history.bad_rows,
+        **history.counts,
         "out_of_order": history.out_of_order,
         "first_event": rfc3339(int(history.time_ms.min())),
         "train_until": rfc3339(split.train_until_ms),
@@ -182,7 +178,7 @@ def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
         "test_from": rfc3339(split.test_from_ms),
         "last_event": rfc3339(split.end_ms),
         "learnt_until": rfc3339(split.end_ms if settings.refit else split.train_until_ms),
-        "purge_gap_hours": split.purge_ms / 3_600_000,
+        "purge_gap_hours": split.purge_ms / HOUR_MS,
         "versions": _versions(),
     }
 

@@ -1,8 +1,9 @@
-"""How a report names horizons and metrics, and writes numbers."""
+"""How a report formats horizons, metrics and numbers."""
 
 from typing import Any, Final
 
 from model.horizons import SESSION
+from model.metrics import ABSENT
 
 METRIC_TITLES: Final = {
     "base_rate": "Base rate",
@@ -23,7 +24,6 @@ METRIC_TITLES: Final = {
     "gain_10_percent": "Gain 10 %",
 }
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
-ABSENT: Final = "-"
 
 _UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 
@@ -39,7 +39,7 @@ def horizon_title(horizon: str) -> str:
 
 
 def number(metric: str, value: float | None) -> str:
-    """Write a metric's value as a reader wants it."""
+    """Format a metric's value."""
     if value is None:
         return ABSENT
     if metric == "base_rate" or metric.startswith("gain"):
@@ -50,7 +50,7 @@ def number(metric: str, value: float | None) -> str:
 
 
 def interval(metric: str, ends: Any) -> str:  # noqa: ANN401 - two numbers or nothing, as JSON has it
-    """Write an interval; nothing where there is none."""
+    """Format an interval; empty where there is none."""
     if ends is None:
         return ""
     low, high = number(metric, ends[0]).rstrip(" %\u00d7"), number(metric, ends[1])
@@ -58,7 +58,7 @@ def interval(metric: str, ends: Any) -> str:  # noqa: ANN401 - two numbers or no
 
 
 def difference(value: float | None) -> str:
-    """Write a difference with its sign."""
+    """Format a difference with its sign."""
     return ABSENT if value is None else f"{value:+.4f}".replace("-", "\u2212")
 
 

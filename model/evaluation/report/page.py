@@ -1,4 +1,4 @@
-"""The report's page: what report.json holds, as sentences, tables and pictures."""
+"""The report's page: the content of report.json as sentences, tables and pictures."""
 
 import json
 import os
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from model.evaluation.report.formatting import (
-    ABSENT,
     LOWER_IS_BETTER,
     METRIC_TITLES,
     difference,
@@ -17,6 +16,7 @@ from model.evaluation.report.formatting import (
     short_title,
 )
 from model.evaluation.report.pictures import pictures_of
+from model.metrics import number_text
 
 Report = dict[str, Any]
 
@@ -46,7 +46,7 @@ def write_report(report: Report, directory: Path) -> None:
 
 
 def page_of(report: Report, pictures: dict[str, str]) -> str:
-    """Return the HTML around pictures by name: one file, no script, nothing to be fetched."""
+    """Return the HTML with its pictures, given by name: one file, no script, no external resources."""
     import jinja2  # noqa: PLC0415 - only reports need it
 
     environment = jinja2.Environment(
@@ -73,7 +73,7 @@ def page_of(report: Report, pictures: dict[str, str]) -> str:
 
 
 def _headline(report: Report, horizon: str) -> dict[str, Any]:
-    """Say one horizon in a few numbers: how much better than chance, and than the best baseline."""
+    """Return the headline of a horizon: how much better than chance, and than the best baseline."""
     ours, counts = report["slices"]["all"]["models"][_OURS][horizon], report["slices"]["all"]["counts"][horizon]
     base_rate, pr_auc = ours["base_rate"], ours["pr_auc"]
     return {
@@ -89,7 +89,7 @@ def _headline(report: Report, horizon: str) -> dict[str, Any]:
 
 
 def _against_best_baseline(report: Report, horizon: str) -> dict[str, str] | None:
-    """Compare with the baseline that is best at this horizon, by the paired interval."""
+    """Compare with the best baseline at this horizon by the interval of the paired difference."""
     group = report["slices"]["all"]
     baselines = [model for model in _baselines(report) if group["models"][model["name"]][horizon]["pr_auc"] is not None]
     if not baselines:
@@ -118,7 +118,7 @@ def _baselines(report: Report) -> list[dict[str, Any]]:
 
 
 def _table(report: Report, horizon: str) -> dict[str, Any]:
-    """Return a horizon's table: a row a model, a cell a metric, the best of each column marked."""
+    """Return a horizon's table: one row per model, one cell per metric, the best of each column marked."""
     group = report["slices"]["all"]
     models = [model for model in report["models"] if model["name"] == _OURS or model in _baselines(report)]
     metrics = (*_MAIN, *_DECISIONS, *_SHARES)
@@ -152,7 +152,7 @@ def _cell(name: str, measured: dict[str, Any], best: float | None) -> dict[str, 
 
 
 def _best(name: str, values: list[float | None]) -> float | None:
-    """Return the best of a column, if there is something to choose from."""
+    """Return the best value of a column; None with fewer than two values."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return None
@@ -160,7 +160,7 @@ def _best(name: str, values: list[float | None]) -> float | None:
 
 
 def _paired(found: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Return cells of how PR AUC and log loss differ; empty ones where a model would be compared with itself."""
+    """Return the cells of the differences in PR AUC and log loss; empty for the model itself."""
     if found is None:
         return [{"value": "", "interval": "", "best": False}] * 2
     return [
@@ -192,7 +192,7 @@ def _group_table(report: Report, horizon: str) -> dict[str, Any]:
 
 
 def _value_of_words(report: Report) -> dict[str, Any]:
-    """Say what the words of searches and reviews add, a row a horizon."""
+    """Return what the words of searches and reviews add, one row per horizon."""
     group = report["slices"]["all"]
     trained = report["text"]["trained_without"]
     rows = []
@@ -211,13 +211,13 @@ def _value_of_words(report: Report) -> dict[str, Any]:
 
 
 def _heads(heads: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one table row a extra head, whatever it measures."""
+    """Return one table per extra head, with a column per metric."""
     columns = sorted({name for found in heads.values() for name, value in found.items() if _is_number(value)})
     return [
         {
             "title": head.replace("_", " "),
             "columns": columns,
-            "cells": [_plain_text(found.get(name)) for name in columns],
+            "cells": [number_text(found.get(name)) for name in columns],
         }
         for head, found in heads.items()
     ]
@@ -225,9 +225,3 @@ def _heads(heads: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _plain_text(value: float | None) -> str:
-    if value is None:
-        return ABSENT
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

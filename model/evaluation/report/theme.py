@@ -24,7 +24,7 @@ SERIES: Final = {
     "gradient_boosting": "#0a0404",
     "textbook_lstm": "#0a0505",
 }
-"""A colour a model; the template gives each its light and its dark shade."""
+"""One colour per model; the template gives each its light and its dark shade."""
 
 _VARIABLES: Final = {INK: "ink", MUTED: "muted", GRID: "line"} | {
     color: name.replace("_", "-") for name, color in SERIES.items()
@@ -60,26 +60,22 @@ _SIZE: Final = re.compile(r'(<svg [^>]*?) width="[^"]*"|(<svg [^>]*?) height="[^
 
 
 @contextmanager
-def panels(count: int, *, height: float = 2.9, width: float = 9.6, columns: int | None = None) -> Iterator["Panels"]:
-    """Lend a figure with `count` panels in rows of `columns` (all in one row if not given)."""
+def panels(count: int, *, height: float, width: float = 9.6) -> Iterator["Panels"]:
+    """Lend a figure with `count` panels in one row; sizes are in inches."""
     import matplotlib as mpl  # noqa: PLC0415 - slow to import, and only reports need it
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    columns = columns or max(count, 1)
-    rows = -(-count // columns)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        axes = list(figure.subplots(1, count, squeeze=False).flat)
         for one in axes:
             one.patch.set_alpha(0)
-        for unused in axes[count:]:
-            unused.set_visible(False)
-        yield Panels(figure, axes[:count])
+        yield Panels(figure, axes)
 
 
 class Panels:
-    """A figure and its panels; `svg` is asked for while the figure is still lent."""
+    """A figure and its panels, valid within `panels`."""
 
     def __init__(self, figure: "Figure", axes: "list[Axes]") -> None:
         self.figure = figure

@@ -147,9 +147,9 @@ def test_what_each_head_sees_is_the_state_and_the_numbers():
 
 def test_the_loss_of_a_head_is_the_sum_over_its_known_answers():
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]]))
-    loss = summed_cross_entropy(logits, np.array([0, 1, UNKNOWN], np.int32))
+    loss = summed_cross_entropy(logits, torch.tensor([0, 1, UNKNOWN]))
     assert float(loss) == pytest.approx(-math.log(0.5) - math.log(0.75))
-    assert float(summed_cross_entropy(logits, np.full(3, UNKNOWN, np.int32))) == 0.0
+    assert float(summed_cross_entropy(logits, torch.full((3,), UNKNOWN))) == 0.0
 
 
 def test_the_heads_have_a_class_for_each_answer(trained):
