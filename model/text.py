@@ -29,7 +29,7 @@ _STARTS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
 
 
 def tokens(text: str) -> list[str]:
-    """Return the distinct words of a text in order, NFKC-normalised and casefolded; bigrams where no spaces are written."""
+    """Return the distinct words of a text in order, in NFKC and casefolded; bigrams where no spaces are written."""
     folded = unicodedata.normalize("NFKC", text[:_CHARACTERS_READ]).casefold()
     words = list[str]()
     for word in _WORD.findall(folded):

@@ -1,8 +1,7 @@
-"""Auxiliary tasks: what the network is asked while it learns, and never when it serves.
+"""Auxiliary tasks: heads that exist only during training (Caruana, "Multitask learning", 1997).
 
-A purchase is rare, and whether one follows is a single bit. What a shopper does next, how soon, and whether they come
-back is known of nearly every event, and to say it the LSTM has to keep what the horizons need too (Caruana, "Multitask
-learning", 1997). The heads of these tasks are thrown away after the training.
+A purchase is rare, and its label is a single bit. What a shopper does next, how soon, and whether they return is known
+for nearly every event, and the LSTM needs the same state to predict it. These heads are discarded after training.
 """
 
 from typing import Final
@@ -21,50 +20,50 @@ from model.training.history import History
 from model.training.labels import label_events
 
 AuxiliaryTargets = npt.NDArray[np.int8]
-"""`(events, TASKS)`: a class of each task, UNKNOWN where nobody can know it."""
+"""`(events, TASKS)`: the class of each task, or UNKNOWN."""
 
 _LEAVES: Final = len(EVENT_TYPES)
 _VIEWS_AGAIN: Final = len(EVENT_TYPES) + 1
 _NEXT: Final = len(EVENT_TYPES) + 2
-"""Classes of what comes next: a type, a view of the item that was at hand, or nothing more in this session."""
+"""Number of classes of the next event: a type, another view of the same item, or nothing more in this session."""
 _PAUSES_MS: Final = np.array([5, 15, 30, 60, 120, 300, SESSION_GAP_MS // 1000 + 1]) * 1000
-"""Between them lie the classes of how soon it comes; the last one is beyond the session."""
+"""Bin edges of the time until the next event; the last bin is beyond the session."""
 _PAUSE: Final = len(_PAUSES_MS) + 1
 _RETURNS_WITHIN_MS: Final = np.array([6, 12, 24, 48, 96]) * HOUR_MS
 _BUYS_WITHIN: Final = ("5m", "4h", "12h", "72h", "168h")
-_YES_OR_NO: Final = len(_RETURNS_WITHIN_MS) + len(_BUYS_WITHIN)
+_BINARY: Final = len(_RETURNS_WITHIN_MS) + len(_BUYS_WITHIN)
 
-TASKS: Final = 2 + _YES_OR_NO
-_YES_OR_NO_WEIGHT: Final = 0.6
-"""Of one of many questions that resemble each other, beside 1 for what comes next and for when."""
+TASKS: Final = 2 + _BINARY
+_BINARY_WEIGHT: Final = 0.6
+"""Weight of each binary task, because they are similar; next event and time until it have weight 1."""
 
 
 class AuxiliaryHeads(nn.Module):
-    """The logits of all tasks side by side, from what the horizons' heads see.
+    """One linear layer for the logits of all tasks, with the input of the horizons' heads.
 
-    They begin at zero: nothing is drawn, so where they have no weight the rest learns as if they were not there.
+    Initialised to zero, without random numbers: with a weight of 0, training is as if they did not exist.
     """
 
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
-        logits, seen = _NEXT + _PAUSE + _YES_OR_NO, config.hidden_size + len(config.numeric_features)
+        logits, seen = _NEXT + _PAUSE + _BINARY, config.hidden_size + len(config.numeric_features)
         self.weight = nn.Parameter(torch.zeros(logits, seen))
         self.bias = nn.Parameter(torch.zeros(logits))
 
-    def loss(self, output: Tensor, inputs: PackedFeatures, right: AuxiliaryTargets) -> Tensor:
-        """Return the summed loss of the answers that are known, for the LSTM's output `(events, hidden)`."""
-        seen = torch.cat((output, inputs.numeric), dim=1)
+    def loss(self, output: Tensor, inputs: PackedFeatures, targets: AuxiliaryTargets) -> Tensor:
+        """Return the summed loss over known targets `(events, TASKS)`, for the LSTM's output `(events, hidden)`."""
+        seen = torch.cat((output, inputs.numeric), dim=1)  # (events, hidden + numeric features)
         logits = nn.functional.linear(seen, self.weight, self.bias).float()
-        targets = torch.from_numpy(right.astype(np.int64)).to(logits.device)
-        following, pause, bits = torch.split(logits, [_NEXT, _PAUSE, _YES_OR_NO], dim=1)
-        known = (targets[:, 2:] != UNKNOWN).float()
-        yes_or_no = nn.functional.binary_cross_entropy_with_logits(
-            bits, targets[:, 2:].clamp(min=0).float(), weight=known, reduction="sum"
+        classes = torch.from_numpy(targets.astype(np.int64)).to(logits.device)  # (events, TASKS)
+        following, pause, binary = torch.split(logits, [_NEXT, _PAUSE, _BINARY], dim=1)
+        known = (classes[:, 2:] != UNKNOWN).float()
+        binary_loss = nn.functional.binary_cross_entropy_with_logits(
+            binary, classes[:, 2:].clamp(min=0).float(), weight=known, reduction="sum"
         )
         return (
-            summed_cross_entropy(following, targets[:, 0])
-            + summed_cross_entropy(pause, targets[:, 1])
-            + _YES_OR_NO_WEIGHT * yes_or_no
+            summed_cross_entropy(following, classes[:, 0])
+            + summed_cross_entropy(pause, classes[:, 1])
+            + _BINARY_WEIGHT * binary_loss
         )
 
 
@@ -74,10 +73,10 @@ def summed_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def auxiliary_targets(history: History, until_ms: int) -> AuxiliaryTargets:
-    """Answer every task from what was applied before `until_ms` alone; later events have no answers.
+    """Return the targets of all tasks from events applied before `until_ms` alone; UNKNOWN for later events.
 
-    An answer is known from the moment on at which it would be settled in any case, or short pauses would be known more
-    often than long ones.
+    A target is known only when it would be known whatever its value: otherwise short pauses would be known more often
+    than long ones.
     """
     targets: AuxiliaryTargets = history.storage.empty((len(history), TASKS), np.int8)
     for part in history.parts():
@@ -89,16 +88,19 @@ def auxiliary_targets(history: History, until_ms: int) -> AuxiliaryTargets:
 
 
 def _targets(history: History, rows: Integers, until_ms: int) -> AuxiliaryTargets:
-    """Return the answers of rows that are the beginnings of whole users' histories."""
+    """Return the targets of rows that hold the first events of each user's history."""
     users, applied_ms, types = history.users[rows], history.applied_ms[rows], history.type_codes[rows]
+    # (events,) each: time until the user's next event, and whether the session ends before it
     goes_on = np.append(users[1:] == users[:-1], False)
     pause_ms = np.where(goes_on, np.append(np.diff(applied_ms), 0), SESSION_GAP_MS + 1)
     leaves = pause_ms > SESSION_GAP_MS
-    is_again = (types == TYPE_CODES["view"]) & _is_item_at_hand(users, history.items[rows])
+    # (events,) each: class of the next event, class of the pause
+    is_again = (types == TYPE_CODES["view"]) & _is_same_item(users, history.items[rows])
     shown = np.where(is_again, _VIEWS_AGAIN, types)
     settled = applied_ms + SESSION_GAP_MS < until_ms
     following = np.where(leaves, _LEAVES, np.append(shown[1:], 0))
     pause = np.where(leaves, len(_PAUSES_MS), np.searchsorted(_PAUSES_MS, pause_ms, side="right"))
+    # (events, tasks): the binary tasks
     bought = label_events(users, applied_ms, types == TYPE_CODES["purchase"], _BUYS_WITHIN)
     returns_ms = _next_session_ms(applied_ms, goes_on, leaves)[:, None] - applied_ms[:, None]
     return np.column_stack(
@@ -115,8 +117,8 @@ def _where(known: Booleans, targets: npt.NDArray[np.generic]) -> AuxiliaryTarget
     return np.where(known, targets.astype(np.int8), np.int8(UNKNOWN))
 
 
-def _is_item_at_hand(users: Integers, items: npt.NDArray[np.uint16]) -> Booleans:
-    """Tell which events are of the item that their user's last event with an item was of."""
+def _is_same_item(users: Integers, items: npt.NDArray[np.uint16]) -> Booleans:
+    """Return which events have the same item as their user's previous event with an item `(events,)`."""
     has_item = np.flatnonzero(items > 0)
     found = np.zeros(len(users), np.bool_)
     again = (users[has_item][1:] == users[has_item][:-1]) & (items[has_item][1:] == items[has_item][:-1])
@@ -125,7 +127,7 @@ def _is_item_at_hand(users: Integers, items: npt.NDArray[np.uint16]) -> Booleans
 
 
 def _next_session_ms(applied_ms: Integers, goes_on: Booleans, leaves: Booleans) -> Integers:
-    """Return when each event's user begins the next session, or never."""
+    """Return when the user of each event starts the next session, or a time beyond all others `(events,)`."""
     never = np.iinfo(np.int64).max // 2
     next_ms = np.where(leaves & goes_on, np.append(applied_ms[1:], never), never)
     last = np.flatnonzero(leaves)  # of each session

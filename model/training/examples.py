@@ -1,4 +1,4 @@
-"""What every event of a history is an example of: its labels, and the part of the time that they belong to."""
+"""Labels of every event of a history, and the part of the time split in which they count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +19,17 @@ from model.training.split import TimeSplit
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What a fit learns from: events in the order of their users' histories, and which of their labels count."""
+    """What a fit learns from: the events of the users' histories, and which of their labels count."""
 
     history: History
     spans: Spans
     bought: Booleans
     known: Booleans
+    """`(events, horizons)`"""
     targets: Classes
-    """What the extra heads are to answer `(events, heads)`."""
+    """The right classes of the extra heads `(events, heads)`."""
     auxiliary: AuxiliaryTargets
-    """What the auxiliary tasks are to answer `(events, TASKS)`."""
+    """The right answers of the auxiliary tasks `(events, TASKS)`."""
 
     @property
     def base_rates(self) -> Floats:
@@ -39,10 +40,10 @@ class TrainingSet:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Labels `(events, horizons)` in the history's order, and masks that tell which are known in which part.
+    """Labels `(events, horizons)` in the history's order, and masks of which labels are known in which part.
 
-    An event belongs to the part in which it was applied, because it has seen what arrived before it. One that happened
-    in an earlier part than it was applied in (a file read twice is full of them) is no measure of anything.
+    An event belongs to the part in which it was applied, because its features contain what arrived before it. An event
+    that happened in an earlier part (a file read twice is full of them) is not evaluated.
     """
 
     history: History
@@ -52,9 +53,9 @@ class Examples:
     validation: Booleans
     test: Booleans
     settled: Booleans
-    """Known by the end of the data, in whatever part: what the last fit learns from."""
+    """Known by the end of the data, in whatever part: what the refit learns from."""
     targets: Targets
-    """The same for the extra heads, if there are any."""
+    """The same for the extra heads."""
 
     @classmethod
     def of(
@@ -65,7 +66,7 @@ class Examples:
         heads: Sequence[Head] = (),
         category_buckets: int = 2,
     ) -> Self:
-        """Label part after part of the history, so that memory holds only one of them."""
+        """Label the history part by part, so that only one part is in memory."""
         shape = (len(history), len(horizons))
         bought, learnt, validation, test, settled = (history.storage.empty(shape, np.bool_) for _ in range(5))
         targets = Targets.empty(history.storage, len(history), len(heads))
@@ -79,7 +80,7 @@ class Examples:
         return cls(history, split, bought, learnt, validation, test, settled, targets)
 
     def until(self, time_ms: int | None) -> Spans:
-        """Return what each user had done before a time; without one, everything."""
+        """Return each user's events before a time; without a time, all events."""
         starts = self.history.starts[:-1]
         lengths = np.diff(self.history.starts)
         if time_ms is not None:
@@ -87,18 +88,18 @@ class Examples:
         return Spans(starts, lengths).where(lengths > 0)
 
     def training_set(self) -> TrainingSet:
-        """Return what happened before the gap that precedes validation."""
+        """Return the events before the gap that precedes validation."""
         past = self.until(self.split.train_until_ms)
         auxiliary = auxiliary_targets(self.history, self.split.train_until_ms)
         return TrainingSet(self.history, past, self.bought, self.learnt, self.targets.learnt, auxiliary)
 
     def refit_set(self) -> TrainingSet:
-        """Return everything, with the labels that the end of the data settles."""
+        """Return all events, with the labels that are known by the end of the data."""
         auxiliary = auxiliary_targets(self.history, self.split.end_ms + 1)
         return TrainingSet(self.history, self.until(None), self.bought, self.settled, self.targets.settled, auxiliary)
 
     def unseen(self) -> Booleans:
-        """Tell which users have no event that was learnt from `(users,)`."""
+        """Return which users have no event in the training part `(users,)`."""
         first_ms = self.history.applied_ms[self.history.starts[:-1]]
         return np.asarray(first_ms >= self.split.train_until_ms)
 
@@ -108,23 +109,24 @@ class Examples:
 
 
 def _known(history: History, part: slice, split: TimeSplit, labels: Labels) -> tuple[Booleans, ...]:
-    """Return which labels are known in the training, validation and test part, and which at the end."""
+    """Return which labels are known in the training, validation and test part, and at the end of the data."""
     applied_ms, happened_ms = history.applied_ms[part], history.time_ms[part, None]
-    is_open = ~_foretold(history.users[part], history.time_ms[part], history.is_purchase[part])[:, None]
+    is_fair = ~_follow_their_purchase(history.users[part], history.time_ms[part], history.is_purchase[part])[:, None]
     return (
-        split.train(applied_ms, labels) & is_open,
-        split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms) & is_open,
-        split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms) & is_open,
-        labels.known_by(split.end_ms) & is_open,
+        split.train(applied_ms, labels) & is_fair,
+        split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms) & is_fair,
+        split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms) & is_fair,
+        labels.known_by(split.end_ms) & is_fair,
     )
 
 
-def _foretold(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Booleans:
-    """Tell which late events `(events,)` arrived after a purchase that happened after them.
+def _follow_their_purchase(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Booleans:
+    """Return which late events `(events,)` arrived after a purchase that happened after them.
 
-    The model has seen what their label asks for. It is common where the server tells of orders at once, and browsers of
-    clicks when they please.
+    Their features contain what their label asks for. This is common where the server sends orders at once, and browsers
+    send clicks later.
     """
+    # A running maximum over all users at once: each user's times are lifted above those of the user before.
     first, span = time_ms.min(), np.ptp(time_ms) + 2
     bought = (users - users[0]) * span + np.where(is_purchase, time_ms - first + 1, 0)
     latest = np.maximum.accumulate(bought)

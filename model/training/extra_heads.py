@@ -1,4 +1,4 @@
-"""What the extra heads should have answered, and how often they do."""
+"""Labels of the extra heads, and how often their predictions are right."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ MIN_LABELS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ClassLabels:
-    """The right classes of events `(events, heads)` and when each is settled; UNKNOWN and never where there is none."""
+    """The right classes `(events, heads)` and when each is known; UNKNOWN and NEVER where there is none."""
 
     classes: Classes
     settled_at_ms: Integers
 
     @property
     def as_labels(self) -> Labels:
-        """Return what a time split reads of labels."""
+        """Return the labels that a time split needs."""
         return Labels(self.classes != UNKNOWN, self.settled_at_ms)
 
 
 def class_labels_of(history: History, part: slice, heads: Sequence[Head], buckets: int, horizon_ms: int) -> ClassLabels:
-    """Find the answers for whole users.
+    """Return the labels of whole users.
 
-    A next type is settled when the next event is applied; a category when the horizon is over, as the label of that
-    horizon is.
+    A next type is known when the next event is applied; a category at the end of the horizon, like that horizon's
+    label.
     """
     found = [
         _next_types(history, part) if head == NEXT_TYPE else _purchase_categories(history, part, buckets, horizon_ms)
@@ -70,7 +70,7 @@ def _purchase_categories(history: History, part: slice, buckets: int, horizon_ms
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The classes `(events, heads)` that count in each part of the time; UNKNOWN where none does."""
+    """The classes `(events, heads)` that count in each part of the time split; UNKNOWN elsewhere."""
 
     learnt: Classes
     validation: Classes
@@ -79,7 +79,7 @@ class Targets:
 
     @classmethod
     def empty(cls, storage: Storage, events: int, heads: int) -> Self:
-        """Return targets that are not set yet."""
+        """Return uninitialised targets."""
         return cls(*(storage.empty((events, heads), np.int32) for _ in range(4)))
 
     def fill(self, part: slice, labels: ClassLabels, known: Sequence[Booleans]) -> None:
@@ -88,17 +88,17 @@ class Targets:
             targets[part] = np.where(mask, labels.classes, UNKNOWN)
 
     def check(self, heads: Sequence[Head]) -> None:
-        """Raise TrainingError if some head has too little to learn from."""
+        """Raise TrainingError if a head has too few known labels in the training part."""
         for head, count in zip(heads, (self.learnt != UNKNOWN).sum(axis=0).tolist(), strict=True):
             if count < MIN_LABELS:
                 raise TrainingError(
-                    f"too little to learn from: the training part knows {count:,} answers of --head {head}, at least "
-                    f"{MIN_LABELS} are needed: give a longer history, one with categories, or leave that head out"
+                    f"too little to learn from: the training part has {count:,} known labels for --head {head}, at "
+                    f"least {MIN_LABELS} are needed: give a longer history, one with categories, or leave that head out"
                 )
 
 
 def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
-    """Return how often each class is right, as if each had been once more."""
+    """Return the frequency of each class `(classes,)` with add-one smoothing."""
     counts = np.bincount(targets[targets != UNKNOWN], minlength=classes) + 1.0
     return np.asarray(counts / counts.sum())
 
@@ -106,14 +106,15 @@ def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
 def measure_heads(
     model: PropensityLSTM, history: History, spans: Spans, targets: Targets, unseen: Booleans
 ) -> dict[str, dict[str, Any]]:
-    """Return, by part of the time and by head, how often the right class is the first, or among the first five.
+    """Return the top-1 and top-5 accuracy by part of the time split and by head.
 
-    Beside it, how often the classes that are most frequent in the training part are, and how often the event's own
-    type or category is. `unseen` tells which users are.
+    Beside it, that of the most frequent classes of the training part, and the top-1 accuracy of the event's own type or
+    category. `unseen` `(users,)` selects the users without training events.
     """
     config = model.config
     test_unseen = np.where(unseen[history.users][:, None], targets.test, UNKNOWN)
     parts = {"validation": targets.validation, "test": targets.test, "test_unseen_users": test_unseen}
+    # Only users with a known label are run; (events, heads) the place of the right class among the ranked ones.
     wanted = np.maximum(targets.validation, targets.test)
     is_measured = np.logical_or.reduceat((wanted != UNKNOWN).any(axis=1), spans.starts)
     ranks = np.full(wanted.shape, np.iinfo(np.int32).max, np.int32)
@@ -134,9 +135,9 @@ def measure_heads(
 def _ranks(
     model: PropensityLSTM, history: History, spans: Spans, wanted: Classes
 ) -> Iterator[tuple[Integers, Classes]]:
-    """Yield rows, and at what place among the classes the model puts the right ones `(rows, heads)`, from 0."""
+    """Yield rows, and the rank of the right class among the model's logits `(rows, heads)`, from 0."""
     for rows, logits in extra_outputs(model, history, spans):
-        right = np.maximum(wanted[rows], 0)  # an unknown one is ranked too, for nothing
+        right = np.maximum(wanted[rows], 0)  # an unknown one gets a rank that nobody reads
         ranks = [
             (found > np.take_along_axis(found, right[:, place, None], axis=1)).sum(axis=1)
             for place, found in enumerate(logits)
@@ -155,7 +156,7 @@ def _ranks_by_frequency(learnt: Classes, wanted: Classes, config: LSTMConfig) ->
 
 
 def _at_hand(history: History, config: LSTMConfig) -> Classes:
-    """Return each event's own type and category `(events, heads)`: what one would name who knows nothing else."""
+    """Return the event's own type and category `(events, heads)`: the naive guess."""
     own = [
         history.type_codes if head == NEXT_TYPE else bucket_of(history.categories, config.category_buckets)
         for head in config.heads

@@ -1,10 +1,10 @@
-"""The loop: epochs of truncated back-propagation through each user's whole history.
+"""The training loop: epochs of truncated back-propagation through time over each user's whole history.
 
-Sequences are cut into pieces of `piece_events`; h and c are carried from piece to piece, gradients are not (Williams
-and Peng, 1990), which is also how the worker carries them from batch to batch.
+Sequences are cut into chunks of `piece_events`; h and c are carried from chunk to chunk, gradients are not (Williams
+and Peng, 1990). The worker carries them from batch to batch in the same way.
 
-Purchases are rare, and nothing is resampled or weighted for that: it would teach a base rate that is not the shop's,
-which calibration would have to take back. The heads begin at the base rates instead, so that no epoch is spent on them.
+Purchases are rare, but nothing is resampled or reweighted: that would teach a wrong base rate, which calibration would
+have to correct. Instead the heads' biases start at the base rates, so that no epoch is spent on them.
 """
 
 import json
@@ -29,48 +29,49 @@ from service.errors import TrainingError
 
 _LARGEST_GRADIENT: Final = 1.0
 _RISE: Final = 0.05
-"""Share of the training over which the learning rate rises to its highest."""
+"""Share of the training that is warm-up of the learning rate."""
 
 Progress = Callable[[float, str], None]
-"""Takes the share of the longest possible training that is done, and a few words."""
+"""Takes the share of the longest possible training that is done, and a short text."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What may be varied; the rest is the network's shape."""
+    """Hyperparameters of training; the names are those of checkpoint.json."""
 
     seed: int = 1
     epochs: int = 12
     patience: int = 4
     """Epochs without a better validation log loss, after which training stops."""
     learning_rate: float = 5e-3
-    """At its highest; after a short rise it falls along a cosine to nothing (Loshchilov and Hutter, "SGDR", 2017)."""
+    """At its peak: a short warm-up, then cosine decay to 0 (Loshchilov and Hutter, "SGDR", 2017)."""
     remembered_epochs: float = 4.0
-    """How long AdamW's weights remember a gradient: its weight decay follows from it, the learning rate and the steps
-    of an epoch, so that little data is decayed much and much data little (Wang and Aitchison, "How to set AdamW's
+    """Time scale of AdamW's weight decay, in epochs: the decay is 1 / (learning rate * steps per epoch * this), so that
+    little data is decayed much and much data little (Wang and Aitchison, "How to set AdamW's
     weight decay as you scale model and dataset size", 2024)."""
     input_dropout: float = 0.2
     output_dropout: float = 0.5
     batch_events: int = 2048
     piece_events: int = 128
+    """Length of a chunk of truncated BPTT."""
     forgotten_items: float = 0.95
     forgotten_categories: float = 0.6
-    """Shares of events whose item or category is hidden while training: the shop will have others than it had then."""
+    """Shares of events whose item or category is masked in training, because the shop's assortment changes."""
     refit: bool = True
-    """Whether to train once more, on all data up to their end."""
+    """Whether to train once more at the end, on all data."""
     threads: int = 1
     """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
     further_weight: float = 0.1
-    """What the cross entropy of a extra head counts beside the horizons' mean log loss."""
+    """Weight of each extra head's cross entropy in the loss."""
     auxiliary_weight: float = 1.0
-    """The same of an auxiliary task (`model.training.auxiliary`)."""
+    """Weight of the auxiliary tasks (`model.training.auxiliary`)."""
     auxiliary_from_events: int = 100_000
-    """So many must a history have for auxiliary tasks to be asked: from less, the LSTM learns little beside them."""
+    """Histories with fewer events are trained without auxiliary tasks, which would crowd out the main one."""
 
 
 @dataclass(slots=True)
 class LossCurve:
-    """How a fit has gone so far: what decides when it ends, and what a refit repeats."""
+    """The losses of a fit so far, by epoch: they decide when it stops, and how long a refit takes."""
 
     best_epoch: int = 0
     best_loss: float = np.inf
@@ -85,7 +86,7 @@ class LossCurve:
         return self.epochs >= settings.epochs or self.epochs - self.best_epoch >= settings.patience
 
     def add(self, train_loss: float, validation_loss: float) -> bool:
-        """Note an epoch; tells whether it was the best so far."""
+        """Add an epoch; returns whether it is the best so far."""
         self.curves.append({"epoch": self.epochs + 1, "train_loss": train_loss, "validation_loss": validation_loss})
         is_best = validation_loss < self.best_loss
         if is_best:
@@ -97,7 +98,7 @@ class LossCurve:
 
 
 def fit(fitting: "Fitting", validation_loss: Callable[[], float], store: StateStore, progress: Progress) -> LossCurve:
-    """Train until nothing improves; the model then is that of the best epoch."""
+    """Train with early stopping; the model ends with the weights of the best epoch."""
     curve, best = LossCurve(), dict[str, Tensor]()
     if (state := store.load("fit")) is not None:
         curve, best = LossCurve(**state["curve"]), state["best"]
@@ -109,7 +110,7 @@ def fit(fitting: "Fitting", validation_loss: Callable[[], float], store: StateSt
         loss = validation_loss()
         if not np.isfinite(loss):
             raise TrainingError(
-                f"the validation log loss of epoch {curve.epochs + 1} is no number: tell us, it is a bug"
+                f"the validation log loss of epoch {curve.epochs + 1} is not finite: please report this bug"
             )
         if curve.add(fitting.loss, loss):
             best = {name: weight.clone() for name, weight in fitting.model.state_dict().items()}
@@ -120,7 +121,7 @@ def fit(fitting: "Fitting", validation_loss: Callable[[], float], store: StateSt
 
 
 def repeat(fitting: "Fitting", store: StateStore, progress: Progress) -> None:
-    """Train to the end of the course, whatever comes of it."""
+    """Train for all epochs, without validation."""
     done, epochs = 0, fitting.epochs
     if (state := store.load("refit")) is not None:
         done = state["done"]
@@ -133,10 +134,10 @@ def repeat(fitting: "Fitting", store: StateStore, progress: Progress) -> None:
 
 
 class Fitting:
-    """A model in training, and all that it goes on from: optimizer, learning rate, randomness."""
+    """A model in training and the state of its training: optimizer, learning rate, random generators."""
 
     loss = np.nan
-    """The mean log loss over the last epoch's pieces, each as it was before it was learnt from."""
+    """The mean log loss over the last epoch's chunks, each before its gradient step."""
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class Fitting:
         device: torch.device,
         epochs: int | None = None,
     ) -> None:
-        """Begin a training of `epochs`, of the settings' if not given, at whose end the learning rate is nothing."""
+        """Prepare a training of `epochs` (default: the settings'), over which the learning rate decays to 0."""
         self.model = model.to(device)
         self._auxiliary = AuxiliaryHeads(model.config).to(device)
         self._parameters = [*model.parameters(), *self._auxiliary.parameters()]
@@ -164,7 +165,7 @@ class Fitting:
             weight_decay=1 / (settings.learning_rate * self._steps_of_an_epoch() * settings.remembered_epochs),
         )
         self._precision = Precision(device)
-        self._start_at_the_base_rates()
+        self._start_at_base_rates()
 
     def _steps_of_an_epoch(self) -> int:
         lengths, random = self._training_set.spans.lengths, np.random.default_rng(self.settings.seed)
@@ -177,14 +178,14 @@ class Fitting:
         self._optimizer.param_groups[0]["lr"] = self.settings.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
 
     def epoch(self) -> Iterator[float]:
-        """Go once through the training events; yields the share that is done."""
+        """Train for one epoch; yields the share that is done after each batch."""
         self.model.train()
         done, horizons = 0, len(self.model.config.horizons)
         losses, counts = np.zeros(horizons), np.zeros(horizons, np.int64)
         length = self.settings.piece_events
         batches = shuffled_batches(self._training_set.spans.lengths, self.settings.batch_events, length, self._random)
         for batch in batches:
-            h = c = torch.zeros(len(batch), self.model.config.hidden_size, device=self._device)
+            h = c = torch.zeros(len(batch), self.model.config.hidden_size, device=self._device)  # (users, hidden)
             for chunk in chunks(self._training_set.spans, batch, length):
                 self._set_learning_rate(done / self._training_set.spans.events)
                 h, c, chunk_losses = self._step(chunk, h, c)
@@ -196,7 +197,7 @@ class Fitting:
         self.loss = float((losses / np.maximum(counts, 1)).mean())
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs to go on as if nothing had happened."""
+        """Return the state from which `restore` continues exactly."""
         return {
             "model": self.model.state_dict(),
             "auxiliary": self._auxiliary.state_dict(),
@@ -220,17 +221,24 @@ class Fitting:
             torch.cuda.set_rng_state_all(state["random_cuda"])
 
     def _step(self, chunk: Chunk, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Floats]:
-        """Learn from one piece; returns the batch's carried numbers after it, and the horizons' summed losses."""
+        """Take one gradient step on a chunk.
+
+        `h` and `c` are `(users of the batch, hidden)`. Returns them after the chunk, and the summed losses
+        `(horizons,)`.
+        """
+        # Inputs in packed order; `users` and `rows` are permuted alike.
         packing = Packing.of(Runs.of(chunk.sequences))
-        users = torch.from_numpy(chunk.users[packing.sequences]).to(self._device)
+        users = torch.from_numpy(chunk.users[packing.sequences]).to(self._device)  # (sequences,)
         features = self._training_set.history.features(chunk.rows)
-        packed = self._with_hidden_codes(packing.pack(features, self._device))
-        rows = chunk.rows[packing.rows]
+        packed = self._with_masked_codes(packing.pack(features, self._device))
+        rows = chunk.rows[packing.rows]  # (events,)
         with self._precision.autocast():
             dropouts = self.settings.input_dropout, self.settings.output_dropout
             output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
+            # (events, horizons), and (events, classes) by head
             logits, extra = self.model.logits(output, packed), self.model.extra_logits(output, packed)
         losses = masked_losses(logits.float(), self._training_set.bought[rows], self._training_set.known[rows])
+        # The loss: horizons, extra heads, auxiliary tasks; each a sum over the events, scaled below.
         loss = losses.mean()
         for head_logits, targets in zip(extra.values(), self._training_set.targets[rows].T, strict=True):
             classes = torch.from_numpy(targets.astype(np.int64)).to(self._device)  # (events,)
@@ -241,10 +249,11 @@ class Fitting:
                     output, packed, self._training_set.auxiliary[rows]
                 )
         self._precision.learn(loss / self.settings.batch_events, self._parameters, self._optimizer)
+        # Sequences that ended keep their place in h and c; no gradient crosses a chunk.
         h = h.index_put((users,), h_after.detach().float())
         return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
 
-    def _with_hidden_codes(self, inputs: PackedFeatures) -> PackedFeatures:
+    def _with_masked_codes(self, inputs: PackedFeatures) -> PackedFeatures:
         settings, count = self.settings, len(inputs.items)
         items = torch.from_numpy(self._random.random(count) < settings.forgotten_items).to(self._device)
         categories = torch.from_numpy(self._random.random(count) < settings.forgotten_categories).to(self._device)
@@ -254,7 +263,7 @@ class Fitting:
             categories=inputs.categories.masked_fill(categories, 0),
         )
 
-    def _start_at_the_base_rates(self) -> None:
+    def _start_at_base_rates(self) -> None:
         rate = self._training_set.base_rates
         with torch.no_grad():
             self.model.heads.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
@@ -276,7 +285,7 @@ class Precision:
         return torch.autocast(self._device.type, self._dtype, enabled=self._device.type == "cuda")
 
     def learn(self, loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-        """Take one step down the loss, with gradients of bounded length."""
+        """Take one optimizer step, with the gradient norm clipped."""
         optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own stub has no types here
         self.scaler.unscale_(optimizer)
@@ -291,19 +300,23 @@ def padded_outputs(
     carried: tuple[Tensor, Tensor],
     dropouts: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Do what `PropensityLSTM.outputs` does, but for the carried numbers of sequences that end before the longest.
+    """Do what `PropensityLSTM.outputs` does, with padding instead of packing.
 
-    Those are wrong, and of no use: nothing follows a sequence that has ended. On the CPU, torch's backward pass takes
-    several times as long through a packed sequence as through a padded one. `dropouts` are the shares of the LSTM's
-    inputs and outputs that are left out.
+    The carried numbers of sequences shorter than the longest are wrong, but nobody reads them: such a sequence has
+    ended. On the CPU, torch's backward pass takes several times as long through a packed sequence as through a padded
+    one. `dropouts` are the dropout probabilities of the LSTM's inputs and outputs.
     """
     h, c = carried
     embedded, sizes = nn.functional.dropout(model.embedded(inputs), dropouts[0]), inputs.batch_sizes
+    # (events,) each: the step and the sequence of every packed row
     step = torch.repeat_interleave(sizes)
     place = torch.arange(len(step)) - (torch.cumsum(sizes, 0) - sizes)[step]
     at = step.to(embedded.device), place.to(embedded.device)
-    padded = embedded.new_zeros(len(sizes), len(h), embedded.shape[1]).index_put(at, embedded)
-    output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))  # (steps, sequences, hidden)
+    # (steps, sequences, ...): inputs, then outputs
+    padded = embedded.new_zeros(len(sizes), len(h), embedded.shape[1]).index_put(
+        at, embedded
+    )  # (steps, sequences, inputs)
+    output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))
     return nn.functional.dropout(output[at], dropouts[1]), (h.squeeze(0), c.squeeze(0))
 
 

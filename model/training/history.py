@@ -1,7 +1,7 @@
-"""Whole histories as columns, made by the same append-and-features code that the worker runs.
+"""Whole histories as columns, made by the same append and features code as in the worker.
 
-What grows with the number of events lives in a `Storage`, so in memory only up to its limit. What grows with the number
-of users only does not: about 150 bytes for each one's id.
+What grows with the number of events is in a `Storage`, so in memory only up to its limit. What grows with the number of
+users is in memory: about 150 bytes per user.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,9 +46,9 @@ class History:
     """Every accepted event, sorted by user and within a user in order of arrival."""
 
     users: npt.NDArray[np.int64]
-    """Numbers of users, ascending."""
+    """The user number of each event, ascending."""
     rows: npt.NDArray[np.int64]
-    """Which event of the input it was, from 0; bad rows are not counted."""
+    """The position of each event in the input, from 0, without bad rows."""
     time_ms: npt.NDArray[np.int64]
     """The event's own timestamp."""
     applied_ms: npt.NDArray[np.int64]
@@ -59,13 +59,13 @@ class History:
     categories: npt.NDArray[np.uint16]
     tokens: npt.NDArray[np.uint16]
     starts: npt.NDArray[np.int64]
-    """Each user's first row, and at the end the number of rows `(users + 1,)`."""
+    """Each user's first row, followed by the number of rows `(users + 1,)`."""
     user_ids: list[str] = field(repr=False)
-    """By number of user."""
+    """By user number."""
     duplicates: int
     bad_rows: int
     storage: Storage = field(repr=False)
-    """Where the columns are, and where more of their length belong."""
+    """Holds the columns, and other arrays of their length."""
     category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
     """What the codes of `categories` stand for."""
 
@@ -89,11 +89,11 @@ class History:
 
     @property
     def out_of_order(self) -> int:
-        """How many events arrived after a later one of their user."""
+        """Number of events that arrived after a later one of their user."""
         return sum(int((self.time_ms[part] < self.applied_ms[part]).sum()) for part in self.parts())
 
     def require_order(self) -> int:
-        """Return `out_of_order`; raises FormatError if that is no longer lateness but a history without order."""
+        """Return `out_of_order`; raises FormatError if so many events are that the history cannot be sorted."""
         late = self.out_of_order
         if late > _MOST_OUT_OF_ORDER * len(self):
             raise FormatError(
@@ -103,7 +103,7 @@ class History:
         return late
 
     def parts(self) -> Iterator[slice]:
-        """Cut the rows between users into parts that memory can hold: an end is the first user's beyond the size."""
+        """Yield slices of whole users that fit into memory, of about _ROWS_AT_ONCE rows."""
         first = 0
         while first < len(self):
             user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
@@ -117,7 +117,7 @@ class History:
         return self.category_names.by_bucket(counts, buckets)
 
     def digest(self) -> str:
-        """Return a text that changes with any event."""
+        """Return a hash of all columns."""
         state = xxhash.xxh3_128()
         for part in self.parts():
             for name in _COLUMNS:
@@ -139,7 +139,7 @@ class History:
 
 
 class _Appending:
-    """Users' states while a history is read, and the columns read so far, in order of arrival."""
+    """The users' states while a history is read, and the columns so far, in order of arrival."""
 
     def __init__(self, storage: Storage) -> None:
         self.numbers: dict[str, int] = {}
@@ -152,7 +152,7 @@ class _Appending:
 
     @property
     def events_by_user(self) -> npt.NDArray[np.int64]:
-        """How many events were accepted of each user."""
+        """Number of accepted events of each user `(users,)`."""
         return self._states["events"][: len(self.numbers)].astype(np.int64)
 
     def append(self, batch: EventBatch) -> None:
@@ -197,7 +197,7 @@ def read_history(
 ) -> History:
     """Read events in order of arrival into `storage`; `arrivals` holds them until all are read.
 
-    Raises TrainingError if there is none.
+    Raises TrainingError if there are no events.
     """
     appending, bad_rows = _Appending(arrivals or Storage()), 0
     source = iter(rows)
@@ -212,9 +212,9 @@ def read_history(
 
 
 def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> History:
-    """Put each chunk's rows where their users' are; chunks are in order of arrival, and so are a user's rows in each.
+    """Sort the rows by user, each user's in order of arrival.
 
-    A counting sort, because it needs memory for the users only, and each row is written once.
+    A counting sort: it needs memory per user only, and writes each row once.
     """
     starts = np.concatenate(([0], np.cumsum(appending.events_by_user)))
     columns = {
@@ -224,7 +224,7 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
     free = starts[:-1].copy()  # the place of each user's next row
     for chunk in appending.chunks:
         runs = Runs.of(chunk["users"])
-        place = free[chunk["users"]] + runs.rank
+        place = free[chunk["users"]] + runs.rank  # (rows of the chunk,)
         free[runs.users] += runs.lengths
         for name in _COLUMNS:
             values = chunk.pop(name)

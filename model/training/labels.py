@@ -1,4 +1,4 @@
-"""What training calls right: did this shopper buy within the horizon, and is that known yet.
+"""Labels: whether the shopper buys within the horizon, and when that is known.
 
 The task (binding): for an event, whether its user has at least one `purchase` with a strictly later timestamp (a) in
 the same session, which ends after 30 minutes without an event, and (b) within a duration. Whatever reaches past the
@@ -20,25 +20,26 @@ NEVER: Final = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """`(events, horizons)`, in the order of the events they were made from."""
+    """Labels `(events, horizons)`, in the order of their events."""
 
     bought: Booleans
     known_at_ms: Integers
-    """The time at which the label is settled: the end of the horizon, whatever happens before."""
+    """The time from which the label is known: the end of the horizon, whatever happens before."""
 
     def known_by(self, time_ms: int) -> Booleans:
-        """Tell which labels can be told from data that ends at `time_ms`."""
+        """Return which labels are known from data that end at `time_ms`."""
         return np.asarray(self.known_at_ms <= time_ms)
 
 
 def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, horizons: Sequence[str]) -> Labels:
-    """Label accepted events, given in any order, by their own timestamps."""
+    """Label accepted events `(events,)`, given in any order, by their own timestamps."""
     order = np.lexsort((time_ms, users))
+    # (events,): when the next purchase happens, and the last event of the session; both back in the given order
     next_ms = np.empty_like(time_ms)
     next_ms[order] = _next_purchase_ms(users[order], time_ms[order], is_purchase[order])
     last_of_session_ms = np.empty_like(time_ms)
     last_of_session_ms[order] = _session_ends_ms(users[order], time_ms[order])
-    until_ms, known_at_ms = [], []
+    until_ms, known_at_ms = [], []  # per horizon (events,)
     for horizon in horizons:
         if horizon == SESSION:
             until_ms.append(last_of_session_ms)
@@ -72,9 +73,9 @@ def _next_purchases(users: Integers, time_ms: Integers, is_purchase: Booleans) -
     rows = np.full(len(users), -1)
     purchases = np.flatnonzero(is_purchase)
     if len(purchases):
-        # Purchases are looked for from the end of a run of equal times, so that they are strictly later.
+        # The search starts at the end of a run of equal times, so that the purchase is strictly later.
         following = np.searchsorted(purchases, _ends_of_ties(users, time_ms), side="right")
-        exists = following < len(purchases)
+        exists = following < len(purchases)  # (events,)
         candidate = purchases[np.minimum(following, len(purchases) - 1)]
         exists &= users[candidate] == users
         rows[exists] = candidate[exists]
@@ -82,7 +83,7 @@ def _next_purchases(users: Integers, time_ms: Integers, is_purchase: Booleans) -
 
 
 def _ends_of_ties(users: Integers, time_ms: Integers) -> Integers:
-    """Return the last row that has the same user and time."""
+    """Return the last row with the same user and time."""
     differs = (np.diff(users) != 0) | (np.diff(time_ms) != 0)
     return _ends_of_runs(differs)
 

@@ -1,6 +1,7 @@
-"""What a model says about a history, without learning from it."""
+"""Predictions of a model for a history."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ from model.lstm import PackedFeatures, Packing, PropensityLSTM
 from model.training.chunks import Spans
 from model.training.history import History
 
-_SCORED_AT_ONCE = 50_000
-_HEADS_AT_ONCE = 10_000
+_SCORED_AT_ONCE: Final = 50_000
+_HEADS_AT_ONCE: Final = 10_000
 """A head may have hundreds of classes."""
 
 
@@ -36,7 +37,7 @@ def predict_logits(model: PropensityLSTM, history: History, rows: Integers) -> n
 def predicted(
     model: PropensityLSTM, history: History, spans: Spans
 ) -> Iterator[tuple[Integers, npt.NDArray[np.float64]]]:
-    """Yield rows and their logits `(rows, horizons)`, some stretches at a time."""
+    """Yield rows and their logits `(rows, horizons)`, a group of spans at a time."""
     for group in spans.cut(_SCORED_AT_ONCE):
         rows, sequences = group.rows()
         yield rows, _run(model, history, rows, sequences)
@@ -45,7 +46,7 @@ def predicted(
 def extra_outputs(
     model: PropensityLSTM, history: History, spans: Spans
 ) -> Iterator[tuple[Integers, list[npt.NDArray[np.float32]]]]:
-    """Yield rows and each extra head's logits `(rows, classes)`, some stretches at a time."""
+    """Yield rows and each extra head's logits `(rows, classes)`, a group of spans at a time."""
     for group in spans.cut(_HEADS_AT_ONCE):
         rows, sequences = group.rows()
         packing, inputs, output = _outputs(model, history, rows, sequences)

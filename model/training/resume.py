@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: one file a stage, replaced whole after every epoch."""
+"""The state from which an interrupted training resumes: one file per stage, replaced atomically after each epoch."""
 
 import hashlib
 import pickle
@@ -17,7 +17,7 @@ _FINGERPRINT: Final = "fingerprint"
 
 
 class StateStore(Protocol):
-    """Keeps the state of training; a state is a tree of tensors, numbers, texts, lists and dicts."""
+    """Stores the state of training: a tree of tensors, numbers, strings, lists and dicts."""
 
     def load(self, stage: str) -> dict[str, Any] | None:
         """Return the stage's last state, or None."""
@@ -29,7 +29,7 @@ class StateStore(Protocol):
 
 
 class NoStateStore:
-    """Keeps nothing: an interrupted training starts again."""
+    """Stores nothing: an interrupted training starts again."""
 
     def load(self, stage: str) -> dict[str, Any] | None:  # noqa: ARG002 - the protocol's signature
         return None
@@ -39,7 +39,7 @@ class NoStateStore:
 
 
 class DirectoryStateStore:
-    """Keeps states in a directory, each with the fingerprint of the data and settings that it belongs to."""
+    """Stores states in a directory, each with the fingerprint of its data and settings."""
 
     def __init__(self, directory: Path, fingerprint: str) -> None:
         self._directory = directory
@@ -64,7 +64,7 @@ class DirectoryStateStore:
         return state
 
     def save(self, stage: str, state: Mapping[str, Any]) -> None:
-        """Write the state beside the old one, then put it in its place."""
+        """Write the state to a new file, then replace the old one; raises TrainingError."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             part = self._directory / (stage + _PART)
@@ -76,15 +76,15 @@ class DirectoryStateStore:
             ) from None
 
     def exists(self) -> bool:
-        """Tell whether any state is kept."""
+        """Whether any state is stored."""
         return self._directory.exists()
 
     def forget(self) -> None:
-        """Delete what is kept."""
+        """Delete the stored states."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def fingerprint(history: History, settings: object, config: object) -> str:
-    """Return a text that changes with the data, the settings and the version that computes with them."""
+    """Return a hash of the data, the settings and torch's version."""
     parts = (history.digest(), repr(settings), repr(config), torch.__version__)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

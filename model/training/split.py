@@ -1,4 +1,4 @@
-"""Past, middle and end of a history: what is learnt from, what is chosen with, and what is reported on."""
+"""The split by time: training, validation and test."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -17,18 +17,20 @@ _CHUNK: Final = 1_000_000
 
 
 def data_bounds(time_ms: Integers) -> tuple[int, int]:
-    """Return the first and the last of some times in epoch ms, but for those that only a wrong clock explains.
+    """Return the first and the last of some times in epoch ms, without outliers from wrong clocks.
 
-    Those are at most one in a thousand, and lie more than 30 days before or after all others: with one event of 2099
-    every label would be known, and the end of the history, which models are tested on, would be empty.
+    Outliers are at most one in a thousand, and lie more than 30 days before or after all others: with one event of 2099
+    every label would be known, and the test part would be empty.
     """
     first_ms = int(time_ms.min())
     chunks = [time_ms[start : start + _CHUNK] for start in range(0, len(time_ms), _CHUNK)]  # views, also of a file
+    # Events per day; days with a gap of more than _APART_DAYS between them are different runs.
     counts = np.zeros((int(time_ms.max()) - first_ms) // DAY_MS + 1, np.int64)
     for chunk in chunks:
         counts += np.bincount((chunk - first_ms) // DAY_MS, minlength=len(counts))
     days = np.flatnonzero(counts)
     runs = np.split(days, np.flatnonzero(np.diff(days) > _APART_DAYS) + 1)
+    # Drop runs from either end while they are too small to be data.
     to_spare = _APART_SHARE * len(time_ms)
     for end in (0, -1):
         while len(runs) > 1 and counts[runs[end]].sum() <= to_spare:
@@ -43,9 +45,9 @@ def data_bounds(time_ms: Integers) -> tuple[int, int]:
 class TimeSplit:
     """Training before `validation_from_ms`, validation before `test_from_ms`, test before `end_ms` and at it.
 
-    A label belongs to a part only if it is settled within it, so a purchase in one part never labels an event of an
-    earlier part. Moreover nothing is learnt from the last `purge_ms`, the longest horizon, before validation, whatever
-    the label's own horizon, and so from nothing within that time before the test either.
+    A label belongs to a part only if it is known within it, so a purchase in one part never labels an event of an
+    earlier part. Moreover nothing is trained on in the last `purge_ms`, the longest horizon, before validation,
+    whatever the label's own horizon, nor, therefore, within that time before the test.
     """
 
     validation_from_ms: int
@@ -67,18 +69,18 @@ class TimeSplit:
 
     @property
     def train_until_ms(self) -> int:
-        """Nothing that happens from this time on is learnt from."""
+        """The training part ends here, `purge_ms` before validation."""
         return self.validation_from_ms - self.purge_ms
 
     def train(self, time_ms: Integers, labels: Labels) -> Booleans:
-        """Return which labels are learnt from `(events, horizons)`."""
+        """Return which labels are trained on `(events, horizons)`."""
         return (time_ms < self.train_until_ms)[:, None] & labels.known_by(self.validation_from_ms)
 
     def validation(self, time_ms: Integers, labels: Labels) -> Booleans:
-        """Return which labels decide when to stop, and calibrate."""
+        """Return which labels are for early stopping and calibration `(events, horizons)`."""
         inside = (time_ms >= self.validation_from_ms) & (time_ms < self.test_from_ms)
         return inside[:, None] & labels.known_by(self.test_from_ms)
 
     def test(self, time_ms: Integers, labels: Labels) -> Booleans:
-        """Return which labels are reported on and used for nothing else."""
+        """Return which labels are reported on, and used for nothing else `(events, horizons)`."""
         return (time_ms >= self.test_from_ms)[:, None] & labels.known_by(self.end_ms)

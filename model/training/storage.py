@@ -1,7 +1,7 @@
-"""Where arrays live that may not fit into memory: in memory up to a limit, beyond it in a temporary file.
+"""Storage of arrays that may not fit into memory: in memory up to a limit, beyond it in a memory-mapped temporary file.
 
-The file has no name (it is unlinked when it is made), so nothing is left behind however the process ends. Its pages
-belong to the system's page cache: what has not been used lately costs no memory.
+The file is unlinked when it is created, so nothing is left behind however the process ends. Its pages belong to the
+system's page cache: those not used lately cost no memory.
 """
 
 import mmap
@@ -44,7 +44,7 @@ class Storage:
         return sum(len(segment) for segment in self._segments)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return an array whose values are not set."""
+        """Return an uninitialised array."""
         size_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if size_bytes <= self._room_bytes:
             self._room_bytes -= size_bytes
@@ -59,9 +59,9 @@ class Storage:
         return kept
 
     def used(self, size_bytes: int, places: int = 0) -> None:
-        """Count bytes read from or written to the arrays, in so many places that do not lie together.
+        """Count bytes read from or written to the arrays, in `places` separate places.
 
-        Now and then the pages that held them are given back.
+        Now and then their pages are released.
         """
         self._touched_bytes += size_bytes + places * _MAPPED_AROUND_BYTES
         if self._touched_bytes > _HELD_BYTES:

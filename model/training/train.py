@@ -1,4 +1,4 @@
-"""Training: fit, calibrate, evaluate, and fit once more on all data."""
+"""Training: fit, calibrate, evaluate, and refit on all data."""
 
 import importlib.metadata
 import platform
@@ -33,14 +33,14 @@ _NO_STORE: Final = NoStateStore()
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training hands to the checkpoint."""
+    """The result of training, for a checkpoint."""
 
     model: PropensityLSTM
     calibration: Calibration
     metrics: dict[str, Any]
     training: dict[str, Any]
     before_refit: PropensityLSTM | None = None
-    """What thresholds and metrics were measured with, if that is another model."""
+    """The model that thresholds and metrics were measured with, if it is another one."""
     category_names: dict[int, str] = field(default_factory=dict)
     """By bucket, if a head predicts categories."""
 
@@ -56,9 +56,9 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
 ) -> Trained:
     """Train, calibrate and evaluate; the same inputs give the same result on the same machine and thread count.
 
-    With `settings.refit` the model is then trained once more, on all data; thresholds and metrics stay those of the
-    first model, which had not seen the time that they were measured on, and of its calibration the slopes. `store` is
-    told the state after each epoch, and asked for it first. Raises TrainingError if the data cannot train a model.
+    With `settings.refit` the model is then trained once more, on all data; thresholds, metrics and the slopes of the
+    calibration stay those of the first model, which had not seen the data they were measured on. `store` gets the state
+    after each epoch, and training resumes from the state it holds. Raises TrainingError if the data are insufficient.
     """
     torch.set_num_threads(settings.threads)
     split = TimeSplit.of(history.applied_ms, longest_horizon_ms(config.horizons))
@@ -92,7 +92,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
 
 @dataclass(frozen=True, slots=True)
 class _Trainer:
-    """Makes models of the same settings; both fits begin with the same weights."""
+    """Makes models of the same settings; both fits start with the same weights."""
 
     examples: Examples
     settings: TrainingSettings
@@ -101,16 +101,16 @@ class _Trainer:
     store: StateStore
 
     def fit(self, progress: Progress) -> tuple[PropensityLSTM, LossCurve]:
-        """Learn from the training part until the validation part says that it is enough."""
+        """Train on the training part, with early stopping on the validation part."""
         model = self._new_model()
         fitting = Fitting(model, self.examples.training_set(), self.settings, self.device)
         return model, fit(fitting, lambda: validation_loss(model, self.examples), self.store, progress)
 
     def refit(self, best_epoch: int, progress: Progress) -> PropensityLSTM:
-        """Learn from everything, the newest days included: they are the nearest to those that the model will serve.
+        """Train on all data, including the latest days, which are nearest to those that the model will serve.
 
-        It takes as many epochs as were best before; or all, if those were found on less than half of the time, for a
-        short past is learnt by heart sooner.
+        It takes as many epochs as were best in the fit; or all, if that fit had less than half of the time, because a
+        short history is overfitted sooner.
         """
         model = self._new_model()
         epochs = best_epoch if 2 * self._learnt_ms() >= self._span_ms() else self.settings.epochs
@@ -134,7 +134,7 @@ def _part_of(progress: Progress, start: float, end: float) -> Progress:
 
 
 def _check(examples: Examples, horizons: Sequence[str]) -> None:
-    """Refuse data from which nothing can be learnt, and say what they lack."""
+    """Raise TrainingError if the data are insufficient, with what they lack."""
     if len(examples.history.user_ids) < 2:
         raise TrainingError("too little to learn from: all events are of one user; are the files' user ids right?")
     parts = (
@@ -166,7 +166,7 @@ def _remedy(examples: Examples, horizons: Sequence[str]) -> str:
 
 
 def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
-    """Return what the checkpoint says about its making; nothing in it depends on the time of day."""
+    """Return the description of the training for the checkpoint; nothing in it depends on the current time."""
     history, split = examples.history, examples.split
     return {
         "settings": asdict(settings),
