@@ -1,4 +1,6 @@
-"""The database, its table and views: numbered SQL files, each applied once, in order, never back.
+"""The database, its tables and views: numbered SQL files, each applied once, in order, never back.
+
+First come the tables, then the views over them, then the views that the engine refreshes by itself into tables.
 
 One statement a file, because ClickHouse has no transaction around several; every statement may be repeated
 (`IF NOT EXISTS`, `OR REPLACE`), so that two migrations at once, or one that was killed, do no harm.
@@ -58,7 +60,8 @@ class Migration:
 
 def shipped_migrations() -> list[Migration]:
     """Return the migrations that this version of Cartcast brings, in order."""
-    found = [entry for entry in (files("sinks.schema") / "migrations").iterdir() if entry.name.endswith(".sql")]
+    folders = [entry for entry in (files("sinks.schema") / "migrations").iterdir() if entry.is_dir()]
+    found = [entry for folder in folders for entry in folder.iterdir() if entry.name.endswith(".sql")]
     return [
         Migration(int(entry.name.split("_", 1)[0]), entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
         for entry in sorted(found, key=lambda entry: entry.name)
