@@ -46,7 +46,7 @@ class Repeats(logging.Filter):
         self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        line, now = record.getMessage(), self._clock()
+        line, now = _SUFFIX.sub("", record.getMessage()), self._clock()
         if now - self._logged_at.get(line, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
             return False
         if len(self._logged_at) >= _MOST_LINES:

@@ -65,7 +65,7 @@ def test_an_engine_that_is_killed_again_and_again_holds_every_score_once(kafka, 
         stored.wait_for(PARTITIONS * ROWS)
         assert sink.stop()[0] == 0
         sink.wait_for("waiting")
-        sink.wait_for("going on")
+        sink.wait_for("resumed")
     assert stored.matches(scores)
     assert lag(settings, PARTITIONS) == 0
     assert engine.stop() == 0
