@@ -1,7 +1,7 @@
-"""What a model must beat: simple models of the same split, of the same streaming features, calibrated the same way.
+"""Baselines: simple models on the same split and the same streaming features, calibrated in the same way.
 
-They are handed samples of the training and the validation part and nothing else: fitted on the first, chosen and
-calibrated with the second.
+They get samples of the training and the validation part and nothing else: fitted on the first, selected and calibrated
+on the second.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,31 +21,31 @@ from model.training.predict import calibrated
 from service.errors import EvaluationError
 
 MIN_EXAMPLES: Final = 20
-"""A horizon with fewer buyers, or fewer others, in the training part teaches nothing."""
+"""Each class of each horizon needs this many events in a part."""
 _PENALTIES: Final = (0.001, 0.01, 0.1)
-"""Inverse strengths of the logistic regression's penalty that are tried on the validation part."""
-_FEWEST_IN_A_LEAF: Final = 50
+"""Inverse regularisation strengths of the logistic regression, selected on the validation part."""
+_MIN_LEAF_EVENTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows of a history with what is known of them."""
+    """Rows of a history with their labels."""
 
     rows: Integers
     bought: Booleans
     known: Booleans
-    """`(rows, horizons)`; what is not known is False in `bought` too."""
+    """`(rows, horizons)`; unknown labels are False in `bought` too."""
 
     @classmethod
     def of(cls, bought: Booleans, known: Booleans, most: int, random: np.random.Generator) -> Self:
-        """Take the rows of which a label `(events, horizons)` is known; of more than `most`, a random choice."""
+        """Take the rows with a known label `(events, horizons)`; a random sample if there are more than `most`."""
         rows = np.flatnonzero(known.any(axis=1))
         if len(rows) > most:
             rows = np.sort(random.choice(rows, most, replace=False))
         return cls(rows, bought[rows] & known[rows], known[rows])
 
     def check(self, part: str, horizons: Sequence[str]) -> None:
-        """Raise EvaluationError if this sample cannot teach every horizon."""
+        """Raise EvaluationError unless every horizon has enough events of both classes."""
         for column, horizon in enumerate(horizons):
             bought, known = int(self.bought[:, column].sum()), int(self.known[:, column].sum())
             if not MIN_EXAMPLES <= bought <= known - MIN_EXAMPLES:
@@ -60,18 +60,18 @@ LogitsOf = Callable[[Integers], Floats]
 
 
 class Baseline(Protocol):
-    """A model that is fitted in a minute and explained in a sentence."""
+    """A simple model to compare with."""
 
     name: str
     title: str
     about: str
 
     def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
-        """Fit on `train`, choose with `validation`."""
+        """Fit on `train`, select on `validation`."""
 
 
 def tabular(history: History, rows: Integers) -> npt.NDArray[np.float32]:
-    """Return the streaming features and one flag an event type `(rows, features)`."""
+    """Return the streaming features and the one-hot event type `(rows, features)`."""
     flags = history.type_codes[rows, None] == np.arange(len(EVENT_TYPES))
     return np.concatenate((history.numeric[rows], flags.astype(np.float32)), axis=1)
 
@@ -83,7 +83,7 @@ def calibrated_on(fitted: LogitsOf, validation: Sample) -> Callable[[Integers], 
 
 
 class BaseRate:
-    """The same probability for everybody."""
+    """The same probability for every event."""
 
     name = "base_rate"
     title = "Base rate"
@@ -97,7 +97,7 @@ class BaseRate:
 
 
 class LogisticRegression:
-    """A weighted sum of the features a horizon."""
+    """One logistic regression per horizon."""
 
     name = "logistic_regression"
     title = "Logistic regression"
@@ -139,7 +139,7 @@ def _best_penalty(
 
 @dataclass(frozen=True)
 class GradientBoosting:
-    """Shallow trees, each of which corrects those before it."""
+    """Gradient-boosted shallow trees, one ensemble per horizon."""
 
     name = "gradient_boosting"
     title = "Gradient boosting"
@@ -171,11 +171,12 @@ class GradientBoosting:
             return HistGradientBoostingClassifier(
                 max_iter=count,
                 max_leaf_nodes=15,
-                min_samples_leaf=_FEWEST_IN_A_LEAF,
+                min_samples_leaf=_MIN_LEAF_EVENTS,
                 early_stopping=False,
                 random_state=self.seed,
             ).fit(inputs, bought)
 
+        # The validation loss after each number of trees; then a model with the best number.
         losses = [
             losses_of(stage[:, 1], validation_bought).mean()
             for stage in trees(self.most_trees).staged_predict_proba(validation_inputs)
@@ -185,5 +186,5 @@ class GradientBoosting:
 
 
 def _columns(train: Sample, validation: Sample) -> list[tuple[Booleans, Booleans, Booleans, Booleans]]:
-    """Return, for each horizon, labels and knowledge of both parts."""
+    """Return, for each horizon, `bought` and `known` of both parts, each `(rows,)`."""
     return list(zip(train.bought.T, train.known.T, validation.bought.T, validation.known.T, strict=True))

@@ -1,4 +1,4 @@
-"""Who is evaluated: the checkpoint, the checkpoint with words hidden, and the baselines."""
+"""The candidates: the checkpoint, the checkpoint without the words, and the baselines."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,13 +24,13 @@ MODEL: Final = "cartcast"
 WITHOUT_TEXT: Final = "cartcast_without_text"
 
 Progress = Callable[[float, str], None]
-"""Takes the share that is done, and a few words."""
+"""Takes the share that is done, and a short text."""
 
 
 def with_weights_from_before(checkpoint: Checkpoint, from_ms: int, notes: list[str]) -> Checkpoint:
-    """Return the checkpoint with the weights that have not seen what happens from a time on, if it has such.
+    """Return the checkpoint with the weights that were not trained on events from `from_ms` on, if it has such.
 
-    What has been seen all the same is noted.
+    Otherwise a note says so.
     """
     training = checkpoint.training
     refitted = training.get("settings", {}).get("refit", False)
@@ -61,7 +61,7 @@ def _is_later(time: str | None, than_ms: int) -> bool:
 
 
 def the_model(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str]) -> Predictions:
-    """Score with the checkpoint; a note says if it cannot decide."""
+    """Score with the checkpoint; a note says if it has no thresholds."""
     return Predictions(
         MODEL,
         f"Cartcast {checkpoint.version}",
@@ -72,7 +72,7 @@ def the_model(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str])
 
 
 def without_text(checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predictions) -> list[Predictions]:
-    """Score again as if nobody had written a word; empty where nobody has."""
+    """Score again without the words of searches and reviews; empty if there are none."""
     history = test_set.history
     if not history.tokens.any():
         return []
@@ -91,7 +91,7 @@ def without_text(checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predicti
 def fitted_baselines(
     test_set: EvaluationSet, seed: int, most_events: int, notes: list[str], progress: Progress
 ) -> list[Predictions]:
-    """Fit every baseline on what lies before the evaluated time; none if that cannot teach them, which is noted."""
+    """Fit every baseline on the events before the evaluated time; if they are too few, none and a note."""
     examples, random = test_set.examples, np.random.default_rng(seed)
     train = Sample.of(examples.bought, examples.learnt, most_events, random)
     validation = Sample.of(examples.bought, examples.validation, most_events, random)

@@ -16,9 +16,9 @@ from model.metrics import plain
 from model.ranking import METRICS, Ranking
 
 TOTAL: Final = "total"
-"""The mean over the horizons; unlike a pool of all labels it ranks no horizon against another."""
+"""The mean over the horizons; unlike pooling all labels, it does not rank events across horizons."""
 COMPARED: Final = ("roc_auc", "pr_auc", "log_loss", "brier")
-"""Metrics of which a difference between models is told."""
+"""Metrics whose differences between models are reported."""
 
 COVERED: Final = 0.95
 _MIN_REPLICAS: Final = 20
@@ -27,7 +27,7 @@ _MIN_REPLICAS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What one model says of the evaluated rows."""
+    """One model's predictions for the evaluated rows."""
 
     name: str
     title: str
@@ -35,16 +35,16 @@ class Predictions:
     propensities: Floats
     """`(rows, horizons)`"""
     thresholds: Sequence[float] | None
-    """By horizon, from which propensity on to expect a purchase."""
+    """By horizon: from this propensity on a purchase is expected."""
 
     def where(self, rows: Booleans) -> "Predictions":
-        """Return the predictions of some rows."""
+        """Return the predictions for the rows that the mask selects."""
         return Predictions(self.name, self.title, self.about, self.propensities[rows], self.thresholds)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownLabels:
-    """What is known of the evaluated rows."""
+    """Labels of the evaluated rows."""
 
     users: Integers
     bought: Booleans
@@ -56,13 +56,14 @@ class KnownLabels:
         return len(self.users)
 
     def where(self, rows: Booleans) -> "KnownLabels":
-        """Return what is known of some rows."""
+        """Return the labels of the rows that the mask selects."""
         return KnownLabels(self.users[rows], self.bought[rows], self.known[rows], self.horizons)
 
 
 def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, seed: int) -> dict[str, Any]:
-    """Return counts, each model's metrics a horizon with 95 % intervals, and how the first differs from the others."""
+    """Return counts, each model's metrics per horizon with 95 % intervals, and the first's differences from the others."""
     users, count = numbered(labels.users)
+    # (models, horizons + 1, metrics), and the same with (replicas, ...) in front
     rankings = [ranking for model in models for ranking in rank(model, labels, users)]
     values = _with_total(np.stack([ranking.measure() for ranking in rankings])[None], len(models))[0]
     replicated = _with_total(replicate(rankings, count, replicas, seed), len(models))
@@ -85,7 +86,7 @@ def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, s
 
 
 def rank(model: Predictions, labels: KnownLabels, users: Integers | None = None) -> list[Ranking]:
-    """Return one ranking a horizon, of the events whose label is known; `users` are numbers in place of the users."""
+    """Return one ranking per horizon, of the events with a known label; `users` replaces the labels' users."""
     users = labels.users if users is None else users
     return [
         Ranking.of(
@@ -143,15 +144,16 @@ def _each(names: Sequence[str], value_of: Callable[[int], Any]) -> dict[str, Any
 
 
 def numbered(users: Integers) -> tuple[Integers, int]:
-    """Give users numbers from 0 without gaps; return each event's number and how many users there are."""
+    """Renumber users from 0 without gaps; returns each event's user `(events,)` and the number of users."""
     distinct, numbers = np.unique(users, return_inverse=True)
     return numbers.astype(np.int64), len(distinct)
 
 
 def replicate(rankings: Sequence[Ranking], users: int, replicas: int, seed: int) -> Floats:
-    """Measure each ranking on each draw of users `(replicas, rankings, len(METRICS))`; the same seed, the same draws.
+    """Measure each ranking on each bootstrap resample of users `(replicas, rankings, len(METRICS))`.
 
-    The rankings' users are numbers from 0 to `users` - 1. One user alone cannot be drawn anew: no replicas.
+    The rankings' users are numbers from 0 to `users` - 1. The same seed gives the same resamples. A single user cannot
+    be resampled: there are no replicas.
     """
     random = np.random.default_rng(seed)
     values = np.empty((replicas if users > 1 else 0, len(rankings), len(METRICS)))
@@ -163,7 +165,7 @@ def replicate(rankings: Sequence[Ranking], users: int, replicas: int, seed: int)
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
-    """Return the middle 95 % of replicas `(replicas,)`; None if too few of them could be measured."""
+    """Return the percentile interval of replicas `(replicas,)`; None if too few are finite."""
     finite = values[np.isfinite(values)]
     if len(finite) < max(_MIN_REPLICAS, len(values) // 2):
         return None

@@ -1,4 +1,4 @@
-"""The lines of an evaluation's pictures, with few enough points to be drawn."""
+"""The curves of an evaluation, thinned for plotting."""
 
 from typing import Any, Final
 
@@ -10,8 +10,8 @@ from model.ranking import Ranking
 POINTS: Final = 150
 CALIBRATION_BINS: Final = 12
 HISTOGRAM_BINS: Final = 40
-_FIRST_SHARE: Final = 0.005
-"""Of the buyers; the precision of the first few events jumps between 0 and 1 and says nothing."""
+_FIRST_RECALL: Final = 0.005
+"""The precision-recall curve starts at this recall; precision over the first few events is noise."""
 
 
 def curves_of(ranking: Ranking) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def curves_of(ranking: Ranking) -> dict[str, Any]:
     if not 0 < buyers[-1] < events[-1]:
         return {}
     others = events - buyers
-    shown = slice(max(1, int(np.searchsorted(buyers, _FIRST_SHARE * buyers[-1]))), None)
+    shown = slice(max(1, int(np.searchsorted(buyers, _FIRST_RECALL * buyers[-1]))), None)
     return {
         "roc": _line(others / others[-1], buyers / buyers[-1]),
         "pr": _line(buyers[shown] / buyers[-1], buyers[shown] / events[shown]),
@@ -31,7 +31,7 @@ def curves_of(ranking: Ranking) -> dict[str, Any]:
 
 
 def _line(x: Floats, y: Floats) -> dict[str, list[float]]:
-    """Thin a curve to POINTS, evenly along its x."""
+    """Thin a curve to about POINTS, evenly spaced in x."""
     places = np.unique(np.searchsorted(x, np.linspace(x[0], x[-1], POINTS)).clip(0, len(x) - 1))
     places = np.unique(np.concatenate(([0], places, [len(x) - 1])))
     return {"x": x[places].round(5).tolist(), "y": y[places].round(5).tolist()}
@@ -48,7 +48,7 @@ def _calibration(ranking: Ranking) -> dict[str, list[float]]:
 
 
 def _histogram(ranking: Ranking) -> dict[str, list[float]]:
-    """Return how many events have which propensity, those that a purchase followed apart."""
+    """Return histograms of the propensities, by whether a purchase followed."""
     edges = np.linspace(0, max(float(ranking.propensities[0]), 1e-6), HISTOGRAM_BINS + 1)
     return {
         "edges": edges.round(6).tolist(),

@@ -1,7 +1,7 @@
-"""Evaluation: a checkpoint beside its baselines, on events that neither should have learnt from.
+"""Evaluation: a checkpoint beside its baselines, on events that none of them was trained on.
 
-Without a time the test part of the checkpoint's own split is evaluated; with one, what happened from then on, and the
-baselines learn from what lies before, which ends one longest horizon earlier.
+Without a time the test part of the checkpoint's own split is evaluated; with one, the events from then on, and the
+baselines are trained on those before, which end one longest horizon earlier.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from model.training.history import History
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What may be varied."""
+    """Settings of an evaluation."""
 
     after_ms: int | None = None
     """Evaluate what happens from this time on; without it, the test part of the checkpoint's split."""
     baselines: bool = True
     replicas: int = 200
-    """Draws of users for the intervals."""
+    """Bootstrap resamples for the intervals."""
     seed: int = 1
     most_training_events: int = 200_000
-    """Baselines learn from a random choice of this many events if there are more."""
+    """Baselines are trained on a random sample of this many events if there are more."""
     threads: int = 1
 
 
@@ -83,7 +83,7 @@ def _slices(
     settings: EvaluationSettings,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Compare the models in each group of events; the one that reads no words only among all users."""
+    """Compare the models in each group of events; the one without words only over all users."""
     slices: dict[str, Any] = {}
     for name, title, rows in test_set.slices():
         progress(0.7 + 0.05 * len(slices), f"intervals: {title.lower()}")
@@ -125,7 +125,7 @@ def _curves(model: Predictions, labels: KnownLabels) -> dict[str, Any]:
 
 
 def _text(test_set: EvaluationSet, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Say how many of the evaluated events have words, and what a model trained without them reached."""
+    """Return how many of the evaluated events have words, and the metrics of a model trained without them."""
     tokens = test_set.history.tokens
     return {
         "in_data": bool(tokens.any()),

@@ -1,4 +1,4 @@
-"""What is evaluated: the time, the events in it that have an answer, and the groups that are measured apart."""
+"""The test set: its time, its events with a known label, and the groups that are measured separately."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _EARLIER_EVENTS: Final = ((0, 0), (1, 4), (5, 19), (20, None))
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """The evaluated rows of a history, and what else its time split gives."""
+    """The evaluated rows of a history, and its other examples."""
 
     examples: Examples
     rows: Integers
@@ -32,7 +32,7 @@ class EvaluationSet:
 
     @classmethod
     def of(cls, history: History, split: TimeSplit, horizons: tuple[str, ...]) -> Self:
-        """Take the split's test part. Raises EvaluationError if its known labels are all alike, or of one user."""
+        """Take the split's test part. Raises EvaluationError if its labels are all of one class, or of one user."""
         examples = Examples.of(history, split, horizons)
         rows = np.flatnonzero(examples.test.any(axis=1))
         if not len(rows):
@@ -58,7 +58,7 @@ class EvaluationSet:
         return self.labels.horizons
 
     def slices(self) -> Iterator[tuple[str, str, Booleans]]:
-        """Yield name, title and rows of each group."""
+        """Yield name, title and mask `(rows,)` of each group."""
         earlier = self.rows - self.history.starts[self.labels.users]
         yield ALL_USERS, "All users", np.ones(len(self.rows), np.bool_)
         yield UNSEEN_USERS, "Users never seen in training", self.examples.unseen()[self.labels.users]
@@ -69,9 +69,10 @@ class EvaluationSet:
 
 
 def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> TimeSplit:
-    """Return the checkpoint's own split, or one whose test part begins at a time.
+    """Return the checkpoint's own split, or one whose test part starts at `after_ms`.
 
-    Before that time lie one longest horizon with labels for validation and a sixth of what remains, as in training.
+    Validation then gets one longest horizon and PART_SHARE of the usable time before, as in training. Raises
+    EvaluationError.
     """
     horizon_ms, (first_ms, end_ms) = longest_horizon_ms(checkpoint.model.config.horizons), data_bounds(history.time_ms)
     if after_ms is not None:

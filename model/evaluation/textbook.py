@@ -1,7 +1,7 @@
-"""The LSTM that people start with, so that a reader sees what the rest is worth.
+"""A textbook LSTM as a baseline, to show what the rest of the model is worth.
 
-Ten numbers an event, 50 units, one linear layer on the last step, `BCEWithLogitsLoss`, Adam at 0.001. Each event is
-scored from a window of its user's last events, which is run through the network from a blank state.
+Ten numbers per event, 50 units, one linear layer on the last step, `BCEWithLogitsLoss`, Adam at 0.001. Each event is
+scored from a window of its user's last events, which is run through the network from a zero state.
 """
 
 from copy import deepcopy
@@ -42,7 +42,7 @@ class _Network(nn.Module):
 
 @dataclass(frozen=True)
 class TextbookLSTM:
-    """One network with an output a horizon; the epoch with the best validation loss is kept."""
+    """One network with one output per horizon; the epoch with the best validation loss is used."""
 
     name = "textbook_lstm"
     title = "Textbook LSTM"
@@ -57,7 +57,7 @@ class TextbookLSTM:
     learning_rate: float = 0.001
 
     def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
-        """Train until the epochs are over; the same seed gives the same network."""
+        """Train for `epochs`; the same seed gives the same network."""
         torch.manual_seed(self.seed)
         network, random = _Network(train.bought.shape[1]), np.random.default_rng(self.seed)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
@@ -88,8 +88,9 @@ class TextbookLSTM:
 
 
 def windows(history: History, rows: Integers) -> npt.NDArray[np.float32]:
-    """Return the inputs of each row's last events, its own last `(rows, WINDOW_EVENTS, 10)`; 0 before the first."""
+    """Return the inputs of each row and the events before it `(rows, WINDOW_EVENTS, 10)`; 0 before the first event."""
     steps = rows[:, None] + np.arange(-WINDOW_EVENTS + 1, 1)  # (rows, steps)
+    # Each needed row is computed once: (needed, 10), then gathered.
     inside = (steps >= 0) & (history.users[np.maximum(steps, 0)] == history.users[rows, None])
     needed, place = np.unique(np.where(inside, steps, rows[:, None]), return_inverse=True)
     return np.where(inside[:, :, None], _inputs(history, needed)[place.reshape(steps.shape)], np.float32(0))
@@ -109,7 +110,7 @@ def _logits(network: _Network, history: History, rows: Integers) -> Floats:
 
 
 def _loss(logits: Tensor, sample: Sample) -> Tensor:
-    """Return the mean loss of the known labels."""
+    """Return the mean loss over the known labels."""
     known = torch.from_numpy(sample.known).to(logits.dtype)
     losses = nn.BCEWithLogitsLoss(weight=known, reduction="sum")
     total: Tensor = losses(logits, torch.from_numpy(sample.bought).to(logits.dtype))

@@ -1,7 +1,7 @@
 """Input formats: files of many shops become canonical events, one line at a time.
 
 Each format is one small module with `read_rows(lines)`; this module knows their names and what all of them share:
-opening and unpacking, line numbers, and when a file is not what it was said to be.
+opening and unpacking, line numbers, and whether a file is of the given format.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,11 +43,11 @@ def read_events(
     on_bytes: Callable[[int], None] | None = None,
     on_blank: Callable[[], None] | None = None,
 ) -> Iterator[Event | BadRow]:
-    """Yield the events of a file in file order, and in their place the rows that are none.
+    """Yield the events of a file in file order, and a BadRow for each row that is no event.
 
-    Memory does not grow with the file. `.gz` is unpacked on the way. `on_bytes` is told now and then how many bytes
-    of the (packed) file have been read, `on_blank` of every blank line: it is no row. Raises FormatError for an unknown
-    format, a file that is missing, empty, cut short or of another format, and with `strict` for the first bad row.
+    Memory does not grow with the file. `.gz` is unpacked on the way. `on_bytes` is called now and then with the bytes
+    of the (packed) file read so far, `on_blank` for every blank line, which is no row. Raises FormatError for an
+    unknown format, a file that is missing, empty, cut short or of another format, and with `strict` for the first bad row.
     """
     if format_name not in FORMATS:
         raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
@@ -63,7 +63,7 @@ def _strictly(path: Path, rows: Iterator[Event | BadRow]) -> Iterator[Event | Ba
 
 
 def _until_it_cannot_be(path: Path, format_name: str, rows: Iterator[Event | BadRow]) -> Iterator[Event | BadRow]:
-    """Hold bad rows back until the first event shows that the file is of this format at all."""
+    """Hold bad rows back until the first event shows that the file is of this format."""
     held: list[BadRow] = []
     for row in rows:
         if isinstance(row, Event):

@@ -1,4 +1,4 @@
-"""The canonical format: one event a line, JSON; the same lines that the events topic carries."""
+"""The canonical format: one JSON event per line; the same lines that the events topic carries."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -16,7 +16,7 @@ _LINES_AT_ONCE: Final = 1000
 
 
 def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
-    """Yield an event a line, or the bad row in its place; what is accepted is what the worker accepts."""
+    """Yield an event or a bad row per line; accepts what the worker accepts."""
     while chunk := list(islice(lines, _LINES_AT_ONCE)):
         _, rejects = decode_events([raw for _, raw in chunk])
         reject_at = {reject.position: reject for reject in rejects}

@@ -14,16 +14,16 @@ Row = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
-    """A format of one event a row."""
+    """A format of one event per row."""
 
     columns: tuple[str, ...]
     """Their names, and their order in a file without a header."""
     required: frozenset[str]
     to_event: Callable[[Row], Event]
-    """Raises InvalidRow; of the columns that are not required it may find none."""
+    """Raises InvalidRow; columns that are not required may be missing."""
 
     def read_rows(self, lines: Iterator[Line]) -> Iterator[Event | BadRow]:
-        """Yield an event a line, or the bad row in its place; a header is no row."""
+        """Yield an event or a bad row per line; a header is no row."""
         columns, is_first = self.columns, True
         for line in lines:
             try:

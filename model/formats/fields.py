@@ -1,4 +1,4 @@
-"""Single values of other systems' rows: what is taken for an id, a text, a number; what is not raises InvalidRow."""
+"""Values of other systems' rows: parses ids, texts and numbers, or raises InvalidRow."""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def required_id(name: str, given: object) -> str:
 
 
 def number(name: str, given: object, least: float = -math.inf) -> float | None:
-    """Return a number, also one that is written as a text; None for nothing."""
+    """Return a number, also one written as a string; None for nothing."""
     if given is None or given == "":
         return None
     if isinstance(given, bool) or not isinstance(given, int | float | str):
@@ -70,13 +70,13 @@ def objects_in(fields: Fields, name: str) -> list[Fields]:
 
 
 def inside(fields: Fields, outer: str, inner: str) -> object:
-    """Return what an object in an object holds, None if there is no such thing: for a context, which is optional."""
+    """Return the value in a nested object, None if there is none: for a context, which is optional."""
     given = fields.get(outer)
     return given.get(inner) if isinstance(given, dict) else None
 
 
 def flat_context(given: Mapping[str, object]) -> dict[str, str] | None:
-    """Return what can be told as text, None if nothing can: a context is for people and never makes a row bad."""
+    """Return the scalar values as strings, None if there are none: a context never makes a row bad."""
     texts = {
         name: str(one)
         for name, one in given.items()

@@ -1,4 +1,4 @@
-"""What event files hold, before anyone trains on them; some 25 bytes of memory an event, and each user's id once."""
+"""Statistics of event files, before training; about 25 bytes of memory per event, and each user's id once."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 
 OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "context")
 _BITS: Final = tuple((name, 1 << number) for number, name in enumerate(OPTIONAL_FIELDS))
 LINES_NAMED: Final = 5
-"""Of each reason for bad rows so many places are named."""
+"""How many places are listed per reason for bad rows."""
 
 Integers = npt.NDArray[np.int64]
 Rows = Iterable[Event | BadRow]
@@ -39,7 +39,7 @@ class BadRows:
 
 @dataclass(frozen=True, slots=True)
 class HorizonRate:
-    """How often a purchase follows within a horizon, among the events of which the data can tell."""
+    """How often a purchase follows within a horizon, among the events with a known label."""
 
     base_rate: float | None
     known: int
@@ -74,7 +74,7 @@ class Inspection:
 
 
 def notes_on(found: Inspection) -> list[str]:
-    """Return what somebody who wants to train on these files should know, a sentence each."""
+    """Return what matters for training on these files, one sentence each."""
     bad_rows = sum(bad.count for bad in found.bad_rows.values())
     other = found.types[EVENT_TYPES[OTHER]]
     notes = {
@@ -96,7 +96,7 @@ def notes_on(found: Inspection) -> list[str]:
 
 
 class _Columns:
-    """One element an event, in the order of the files."""
+    """Columns with one entry per event, in the order of the files."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
@@ -123,7 +123,7 @@ class _Columns:
 def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str]) -> Inspection:
     """Read files, given by name and rows, to their end.
 
-    Raises FormatError if there is not one event, and ValueError for a horizon that is none.
+    Raises FormatError if there is no event, and ValueError for an invalid horizon.
     """
     columns = _Columns()
     for file, rows in files:
@@ -169,7 +169,7 @@ def _first_of_each(users: Integers, hashes: npt.NDArray[np.uint64]) -> Integers:
 
 
 def _disorder(users: Integers, times_ms: Integers) -> tuple[int, int]:
-    """Count events that come later than they should, and users with such events among their own."""
+    """Count events older than one before them in the files, and users with such events among their own."""
     late = times_ms < np.maximum.accumulate(times_ms)
     order = np.argsort(users, kind="stable")
     goes_back = (np.diff(users[order]) == 0) & (np.diff(times_ms[order]) < 0)

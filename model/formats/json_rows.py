@@ -21,13 +21,13 @@ class JsonFormat:
     """A format of one object a line; both functions raise InvalidRow."""
 
     split: Callable[[Fields], list[Fields]]
-    """Take a line's object apart into one part an event."""
+    """Split a line's object into one part per event."""
     to_event: Callable[[Fields], Event]
 
     def read_rows(self, lines: Iterator[Line]) -> Iterator[Event | BadRow]:
-        """Yield each line's events, and in the place of what is none a bad row, one for each reason of a line.
+        """Yield each line's events, and one bad row for each reason for which a part of the line is no event.
 
-        (Whoever keeps bad rows keeps whole lines: one for each bad event of a long line would be a flood.)
+        Not one for each bad event, because each bad row holds the whole line.
         """
         for line in lines:
             reasons = set[str]()
@@ -63,7 +63,7 @@ class JsonFormat:
 
 
 def whole_id(content: object) -> str:
-    """Return the event id of JSON content, whatever the order of its names."""
+    """Return the event id of JSON content: a hash that does not depend on the order of its names."""
     try:
         return xxhash.xxh3_128_hexdigest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
     except orjson.JSONEncodeError:

@@ -19,7 +19,7 @@ _LINES_BETWEEN_REPORTS: Final = 1000
 def read_lines(
     path: Path, on_bytes: Callable[[int], None] | None = None, on_blank: Callable[[], None] | None = None
 ) -> Iterator[Line]:
-    """Yield a file's lines without their ends; of lines with nothing but spaces in them `on_blank` is told instead.
+    """Yield a file's lines without their ends; `on_blank` is called for blank ones instead.
 
     A line longer than MAX_LINE_BYTES is cut one byte above it, so that a file without line ends fits in memory.
     Raises FormatError if the file cannot be read to its end.

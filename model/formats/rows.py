@@ -1,4 +1,4 @@
-"""What every format says about a row."""
+"""What all formats share: invalid rows, ids, the text of a line."""
 
 from typing import Final
 

@@ -19,7 +19,7 @@ _HEADER_USER_NAMES: Final = frozenset({"u", "user", "user_id", "userid"})
 
 
 def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
-    """Yield an event a line, or the bad row in its place."""
+    """Yield an event or a bad row per line."""
     for line in lines:
         try:
             fields = split_fields(row_text(line[1]))

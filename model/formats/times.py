@@ -1,4 +1,4 @@
-"""From what files call a time to epoch milliseconds; a time without a zone is UTC."""
+"""From the times in files to epoch milliseconds; a time without a zone is UTC."""
 
 import datetime
 from typing import Final

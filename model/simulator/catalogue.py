@@ -32,7 +32,7 @@ class Catalogue:
 
     @classmethod
     def drawn(cls) -> Self:
-        """Draw how many items each shelf has and what they cost: whoever the shoppers are, the shop is the same."""
+        """Draw the shelves' sizes and prices with a fixed seed: the shop is the same for all simulations."""
         random = np.random.default_rng(_SEED)
         names = category_names(language=0)
         shares = random.dirichlet(np.full(len(names), 4.0))[:, None] * PRICE_SHARES
@@ -52,7 +52,7 @@ class Catalogue:
         return np.asarray(self.shelf_of[items] // len(Price))
 
     def prices_of(self, items: Integers) -> Integers:
-        """Return what items cost, as `Price`."""
+        """Return the price level of items, as `Price`."""
         return np.asarray(self.shelf_of[items] % len(Price))
 
     def draw_items(

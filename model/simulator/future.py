@@ -1,4 +1,4 @@
-"""How likely a purchase is, for a shopper whose segment and mood are known: the equations of docs/simulator.md, solved.
+"""The probability of a purchase given segment and mood: solves the equations of docs/simulator.md.
 
 On a visit the shopper is a Markov renewal process (Cinlar, 1969) whose states are the pairs of price and mood: its
 first-passage equations are convolutions, which a discrete Fourier transform turns into one linear system a frequency.
@@ -47,13 +47,13 @@ def purchase_tables() -> Floats:
         for horizon, seconds in enumerate(HORIZONS_S, start=1):
             within = _within(round(seconds / _STEP_S), visit, after_absence)
             tables[horizon, segment] = np.roll(within, -round(seconds / TABLE_STEP_S), axis=1)
-    np.clip(tables, 0.0, 1.0, out=tables)  # the Fourier transform leaves errors of rounding around zero
+    np.clip(tables, 0.0, 1.0, out=tables)  # the Fourier transform leaves rounding errors around zero
     return tables.reshape(1 + len(HORIZONS_S), len(Segment), len(Price), len(Mood), _ENDS)
 
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """The rest of a visit, seen from an event, by the state of that event."""
+    """The rest of a visit after an event, by the state of that event."""
 
     bought_by: Floats
     """`(state, steps)`: probability that a later event of the visit, at most so many steps later, is a purchase."""
@@ -63,9 +63,11 @@ class _Visit:
     @classmethod
     def of(cls, segment: Segment) -> Self:
         """Solve the first-passage equations of a segment's visits."""
-        steps = _steps_between_states(segment)
+        # Transform: per frequency, the matrix of staying on the visit and moving to a state.
+        steps = _steps_between_states(segment)  # (state, next state)
         gaps = np.fft.rfft(_gap_masses(segment), axis=1)  # (mood, frequency)
         onward = steps * np.tile(gaps.T, len(Price))[:, None, :]  # (frequency, state, next state)
+        # A purchase and the end of the visit absorb; solve (I - onward) x = targets at each frequency.
         is_purchase = np.tile(np.arange(len(Mood)) == Mood.BOUGHT, len(Price))
         buys = onward[:, :, is_purchase].sum(axis=2, keepdims=True)
         onward[:, :, is_purchase] = 0.0
@@ -84,19 +86,19 @@ def _steps_between_states(segment: Segment) -> Floats:
 
 
 def _leaves(segment: Segment) -> Floats:
-    """Return P(the visit ends, and with it stays away in that way | state) `(state, away)`."""
+    """Return P(the visit ends, and the shopper is away in a state | state) `(state, away)`."""
     leaves = np.einsum("pm,mw,pq->pmwq", process.STEPS[segment, :, :, -1], process.MEMORY_AFTER, np.eye(len(Price)))
     return np.asarray(leaves.reshape(_STATES, _AWAY))
 
 
 def _begins(segment: Segment) -> Floats:
-    """Return P(state of a visit's first event | how the shopper was away) `(away, state)`."""
+    """Return P(state of a visit's first event | state while away) `(away, state)`."""
     begins = np.einsum("wk,kpq->wpqk", process.FIRST_MOOD[segment], _PRICE_MOVES[segment])
     return np.asarray(begins.reshape(_AWAY, _STATES))
 
 
 def _gap_masses(segment: Segment) -> Floats:
-    """Return each mood's gaps as masses on the fine grid `(mood, fine steps)`, their means kept."""
+    """Return each mood's gap distribution on the fine grid `(mood, fine steps)`, with the same mean."""
     seconds = np.arange(0.0, process.LONGEST_GAP_S + 0.5, 0.5)
     median_s = process.GAP_MEDIAN_S[segment][:, None]
     masses = np.diff(gap_cdf(seconds, median_s, process.GAP_SHAPE[segment]), axis=1)
@@ -104,7 +106,7 @@ def _gap_masses(segment: Segment) -> Floats:
 
 
 def _coarser(masses: Floats) -> Floats:
-    """Move masses from the fine grid to steps, their means kept."""
+    """Move masses from the fine grid to steps, with the same mean."""
     positions = np.arange(masses.shape[-1]) / _FINE_PER_STEP
     return _on_grid(masses, positions, masses.shape[-1] // _FINE_PER_STEP + 1)
 
@@ -121,16 +123,16 @@ def _on_grid(masses: Floats, positions: Floats, size: int) -> Floats:
 
 
 def _purchase_after_absence(segment: Segment, visit: _Visit) -> Floats:
-    """Return F[k, a, i]: P(purchase between k steps before end i and end i | away in way a) `(steps, away, ends)`.
+    """Return F[k, a, i]: P(purchase between k steps before end i and end i | away in state a) `(steps, away, ends)`.
 
-    The shopper may come back at once (has been away for ABSENCE_S). With the visit that begins at time t buying before
+    The shopper may return at once (has been away for ABSENCE_S). With the visit that begins at time t buying before
     the end e with probability G(t): dF/dt = -rate(t) * (G - F), F(e) = 0; exact for a G that is constant in a step.
     """
     begins = _begins(segment)
     first = _Visit(begins @ visit.bought_by, np.tensordot(begins, visit.ends_at, axes=1))
     visits_a_day = np.repeat(process.VISITS_A_DAY[segment], len(Price))[:, None]
     steps = round(max(HORIZONS_S) / _STEP_S)
-    future = np.zeros((steps + 1, _AWAY, _ENDS))
+    future = np.zeros((steps + 1, _AWAY, _ENDS))  # F, integrated backwards from the end
     buys = np.zeros((_AWAY, _ENDS))
     for step in range(1, steps + 1):
         previous, buys = buys, _within(step, first, future)
@@ -141,9 +143,9 @@ def _purchase_after_absence(segment: Segment, visit: _Visit) -> Floats:
 
 
 def _within(steps: int, visit: _Visit, after_absence: Floats) -> Floats:
-    """Return P(purchase in the so many steps before each end) `(state, ends)`: on this visit, or after an absence.
+    """Return P(purchase in the last `steps` before each end) `(state, ends)`: on this visit, or after an absence.
 
-    The visit ended j steps on, then the shopper was away, then F.
+    The latter sums over j, after which the visit ends, the probability F from there.
     """
     now = visit.bought_by[:, min(steps, visit.bought_by.shape[1] - 1), None]
     left = steps - _ABSENCE_STEPS

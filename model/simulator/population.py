@@ -21,7 +21,7 @@ NO_ITEM = -1
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """Events as columns, one element an event, at most one event of a shopper; nothing here is hidden from anybody."""
+    """The observable part of events as columns, one entry per event, at most one event per shopper."""
 
     shoppers: Integers
     time_ms: Integers
@@ -38,15 +38,15 @@ class Observations:
 
 
 class Observer(Protocol):
-    """Watches every event of every shopper in order and says what it means for the future."""
+    """Gets every event of every shopper in order, and computes propensities."""
 
     def observe(self, observed: Observations) -> Floats:
-        """Return `(events, horizons)`."""
+        """Return the propensities after the events `(events, horizons)`."""
         ...
 
 
 class NoObserver:
-    """The observer that computes nothing."""
+    """Computes nothing: `(events, 0)`."""
 
     def observe(self, observed: Observations) -> Floats:
         return np.empty((len(observed), 0))
@@ -54,7 +54,7 @@ class NoObserver:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Events as columns, one element an event."""
+    """Events as columns, one entry per event."""
 
     shoppers: Integers
     time_ms: Integers
@@ -70,7 +70,7 @@ class Happened:
 
 
 class Population:
-    """The shoppers' hidden state; `advance` lets them live until a time and returns what they did."""
+    """The shoppers' hidden state; `advance` simulates them until a time and returns their events."""
 
     def __init__(
         self, users: int, start_ms: int, catalogue: Catalogue, random: np.random.Generator, observer: Observer
@@ -84,15 +84,15 @@ class Population:
         self._is_known = np.zeros(users, np.bool_)
         self._item = np.full(users, NO_ITEM)  # that they looked at last
         self._cart_item = np.full(users, NO_ITEM)
-        # What comes next for each shopper is always drawn already:
+        # Each shopper's next event, drawn in advance:
         self._next_ms = np.full(users, start_ms)
         self._next_mood = np.zeros(users, np.int64)
         self._next_is_first = np.ones(users, np.int64)
         self._return(np.arange(users), np.full(users, Memory.COLD, np.int64))
-        self._let_newcomers_wait(start_ms)
+        self._delay_newcomers(start_ms)
 
     def advance(self, end_ms: int) -> Happened:
-        """Return everything that happens before `end_ms`, in no particular order."""
+        """Return all events before `end_ms`, in no particular order."""
         rounds = [_nothing(self._observer)]
         due = np.flatnonzero(self._next_ms < end_ms)
         while len(due):
@@ -121,14 +121,14 @@ class Population:
         self._cart_item[undecided] = self._item[undecided]  # it is this that they are undecided about
 
     def _symbols_of(self, shoppers: Integers, moods: Integers) -> Integers:
-        """Draw what shows; a shopper's very first event is a view, so that it is seen what they look at."""
+        """Draw each event's symbol `(events,)`; a shopper's first event is a view, so that its item is observed."""
         symbols = draw_indices(process.SHOWS[self.segments[shoppers], moods], self._random)
         symbols[~self._is_known[shoppers]] = Symbol.VIEW_NEW
         self._is_known[shoppers] = True
         return symbols
 
     def _items_of(self, shoppers: Integers, moods: Integers, symbols: Integers) -> tuple[Integers, Integers]:
-        """Return each event's item and category, and remember what is looked at and what lies in the cart."""
+        """Return each event's item and category `(events,)`, and update the viewed item and the one in the cart."""
         looks_at_new = symbols == Symbol.VIEW_NEW
         self._look_at_new(shoppers[looks_at_new], moods[looks_at_new])
         carts = shoppers[symbols == Symbol.CART]
@@ -141,7 +141,7 @@ class Population:
         return np.where(itemless, NO_ITEM, items), categories
 
     def _look_at_new(self, shoppers: Integers, moods: Integers) -> None:
-        """Choose an item; who has something in the cart keeps to its price."""
+        """Choose an item; a shopper with something in the cart keeps to its price level."""
         keeps = self._random.random(len(shoppers)) < _KEEPS_TO_FOCUS
         anything = self._random.integers(0, len(self._catalogue.category_names), len(shoppers))
         prices = draw_indices(np.broadcast_to(process.PRICE_SHARES, (len(shoppers), 2)), self._random)
@@ -167,7 +167,7 @@ class Population:
         self._next_mood[shoppers] = moods
         self._next_is_first[shoppers] = 0
 
-    def _let_newcomers_wait(self, start_ms: int) -> None:
+    def _delay_newcomers(self, start_ms: int) -> None:
         newcomers = np.flatnonzero(self._random.random(len(self.segments)) < process.NEWCOMER_SHARE)
         wait_s = self._random.random(len(newcomers)) * process.NEWCOMER_DAYS * rhythm.DAY_S
         begin_s = rhythm.when(rhythm.elapsed(np.array(start_ms / 1000)) + wait_s)

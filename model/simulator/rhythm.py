@@ -1,4 +1,4 @@
-"""The rhythm of day and week: how likely a visit is to begin at an hour, compared with the average."""
+"""The rhythm of day and week: the rate of visits by hour, relative to its average."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ def rate_since_monday(seconds: Floats) -> Floats:
 
 
 def elapsed(time_s: Floats) -> Floats:
-    """Return the integral of the rate from a fixed Monday up to Unix times: time as the rhythm counts it, seconds."""
+    """Return the integral of the rate from a fixed Monday up to Unix times: operational time, in seconds."""
     weeks, rest = np.divmod(time_s + _THURSDAY_S, WEEK_S)
     return np.asarray(weeks * WEEK_S + np.interp(rest, _AT_HOUR, _DONE_AT_HOUR))
 

@@ -1,4 +1,4 @@
-"""From what shoppers do to the events that arrive: ids, words, prices, and some events late or twice."""
+"""From the shoppers' actions to the stream of events: ids, words, prices, and some events late or repeated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -47,14 +47,14 @@ class SimulationSettings:
     """What to simulate; the same settings give the same events on every machine."""
 
     events: int | None = None
-    """How many events arrive, repeated ones included; None for no end."""
+    """Number of events, repeated ones included; None for an endless stream."""
     users: int = 1000
     seed: int = 1
     start_ms: int = 1_767_571_200_000  # Monday 2026-01-05, 0:00 UTC
     with_truth: bool = False
     """Yield EventWithTruth."""
     truth_reads_words: bool = True
-    """False: the truth of somebody who sees everything but what shoppers write, to measure what words are worth."""
+    """Whether the true propensities take the words into account; False measures what words are worth."""
 
     def __post_init__(self) -> None:
         if self.users < 1 or (self.events is not None and self.events < 1):
@@ -64,7 +64,7 @@ class SimulationSettings:
 
 
 class EventWithTruth(Event, frozen=True, gc=False, omit_defaults=True):
-    """An event with the probability that its shopper buys later, given everything that could be seen so far."""
+    """An event with the probability that its shopper buys later, given everything observed so far."""
 
     true_session: float = 0.0
     true_1h: float = 0.0
@@ -83,7 +83,7 @@ def simulate(settings: SimulationSettings) -> Iterator[Event]:
 
 
 def _arrivals(population: Population, writer: "_Writer", start_ms: int) -> Iterator[Event]:
-    """Let the shoppers live one window after the other, each about as long as fills a batch."""
+    """Simulate one window after the other, each of about _WINDOW_EVENTS events."""
     length_ms = _FIRST_WINDOW_MS
     while True:
         end_ms = start_ms + length_ms
@@ -124,7 +124,7 @@ class _Writer:
         events = self._waiting + self._events(happened)
         arrival_ms = np.concatenate((self._waiting_arrival_ms, self._arrival_ms(happened.time_ms)))
         repeated = np.flatnonzero(self._random.random(len(events)) < REPEATED_SHARE)
-        repeated = repeated[repeated >= len(self._waiting)]  # those waiting had their turn
+        repeated = repeated[repeated >= len(self._waiting)]  # those waiting were considered before
         again_ms = arrival_ms[repeated] + self._delays_ms(len(repeated), REPEATED_MEAN_SECONDS)
         events += [events[position] for position in repeated]
         arrival_ms = np.concatenate((arrival_ms, again_ms))

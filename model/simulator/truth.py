@@ -1,4 +1,4 @@
-"""The oracle: what can be known of a shopper's future from what could be seen, and from the process's own numbers.
+"""The oracle: the exact propensity given the observed events and the parameters of the process.
 
 Two steps. A Bayes filter keeps each shopper's probabilities of segment and mood given all events so far (the forward
 algorithm of a hidden Markov model, Rabiner 1989). Tables say for each segment, price, mood and time of the week how
@@ -22,10 +22,10 @@ _RETURN_RATE = process.VISITS_A_DAY / rhythm.DAY_S  # (segment, memory), per sec
 
 
 class Oracle:
-    """An `Observer` that knows the process but sees only the events."""
+    """An `Observer` that knows the process but only observes the events."""
 
     def __init__(self, users: int, start_ms: int, *, reads_words: bool = True) -> None:
-        """Without `reads_words` it sees everything but what shoppers write: the difference is what words are worth."""
+        """Without `reads_words` it ignores the words: the difference is what they are worth."""
         self._reads_words = reads_words
         self._beliefs = np.zeros((users, len(Segment), len(Mood)))  # all zero: nothing seen yet
         self._prices = np.zeros(users, np.int64)
@@ -35,6 +35,7 @@ class Oracle:
     def observe(self, observed: Observations) -> Floats:
         """Return the true propensities `(events, horizons)`: session, 1 h, 24 h."""
         time_s, first = observed.time_ms / 1000, observed.is_first_of_visit == 1
+        # Forward algorithm: predict the moods, weight by the likelihood of the observation, normalise.
         beliefs = np.empty((len(observed), len(Segment), len(Mood)))
         beliefs[~first] = self._stayed(observed.shoppers[~first], time_s[~first])
         beliefs[first] = self._returned(observed.shoppers[first], time_s[first])
@@ -55,7 +56,7 @@ class Oracle:
         return stayed
 
     def _returned(self, shoppers: Integers, time_s: Floats) -> Floats:
-        """Weigh how every segment and memory would come back now; the rhythm's rate, the same for all, is left out."""
+        """Return the weight of returning now, `(n, segment, mood)`; the rhythm's rate, a common factor, is left out."""
         leaves = self._beliefs[shoppers] * _LEAVE[:, self._prices[shoppers]].transpose(1, 0, 2)
         free_s = (rhythm.elapsed(time_s) - rhythm.elapsed(self._last_s[shoppers] + process.ABSENCE_S))[:, None, None]
         comes_now = (leaves @ process.MEMORY_AFTER) * _RETURN_RATE * np.exp(-_RETURN_RATE * free_s)
@@ -69,14 +70,14 @@ class Oracle:
     def _likelihood(self, observed: Observations) -> Floats:
         """Return P(what the event shows | segment and mood) `(n, segment, mood)`, up to a factor the same for all."""
         shows = process.SHOWS[:, :, observed.symbols].transpose(2, 0, 1).copy()
-        shows[self._never_seen(observed.shoppers)] = 1.0  # the very first event is a view, whatever the mood
+        shows[self._never_seen(observed.shoppers)] = 1.0  # the first event is a view, whatever the mood
         by_mood = self._likelihood_of_prices(observed) * likelihood_of_stars(observed.stars)
         if self._reads_words:
             by_mood *= likelihood_of_words(observed.symbols, observed.words)
         return np.asarray(shows * by_mood[:, None, :])
 
     def _likelihood_of_prices(self, observed: Observations) -> Floats:
-        """Return P(price of a newly viewed item | mood) `(n, mood)`; who has a cart keeps to its price."""
+        """Return P(price of a newly viewed item | mood) `(n, mood)`; with something in the cart it does not change."""
         likelihood = np.ones((len(observed), len(Mood)))
         new = np.flatnonzero(observed.symbols == Symbol.VIEW_NEW)
         likelihood[new] = process.PRICE_SHARES[observed.prices[new], None]
@@ -95,7 +96,7 @@ class Oracle:
 
 
 def _first_visit(since_start_s: Floats) -> Floats:
-    """Weigh how every segment would pay its first visit now: an old customer or a newcomer `(n, segment, memory)`."""
+    """Return the weight of a first visit now, by an old customer or a newcomer `(n, segment, memory)`."""
     newcomers_s = process.NEWCOMER_DAYS * rhythm.DAY_S
     rate = _RETURN_RATE[:, Memory.COLD]
     old = (1 - process.NEWCOMER_SHARE) * rate * np.exp(-rate * since_start_s[:, 0])  # (n, segment)

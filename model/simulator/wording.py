@@ -1,7 +1,7 @@
-"""What shoppers write in each mood, how many stars they give, and how likely that is: the known effect of words.
+"""The words and stars of shoppers in each mood, and their likelihood: the known effect of words.
 
-A text has places, each filled independently with a word or with nothing, at odds that depend on the mood alone. So the
-likelihood of a text is a product, and the oracle reads words exactly. The language says nothing about the mood.
+A text has places, each filled independently with a word or with nothing, with probabilities that depend on the mood
+alone. So the likelihood of a text is a product, and the oracle is exact. The language does not depend on the mood.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ _RATINGS: Final = {
 
 
 def _by_mood(shares: dict[Mood, list[float]]) -> Floats:
-    """Return `(mood, choice)`; moods in which nobody writes are given no say: 1 everywhere."""
+    """Return `(mood, choice)`; 1 everywhere for moods in which nobody writes."""
     table = np.ones((len(Mood), len(next(iter(shares.values())))))
     for mood, row in shares.items():
         table[mood] = row
@@ -62,7 +62,7 @@ def _by_mood(shares: dict[Mood, list[float]]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place of a text: English words, and how likely each mood is to put them there."""
+    """One place of a text: English words, and their probability in each mood."""
 
     words: tuple[str, ...]
     shares: Floats
@@ -87,7 +87,7 @@ RATINGS: Final[Floats] = _by_mood(_RATINGS)
 
 
 def draw_words(symbols: Integers, moods: Integers, random: np.random.Generator) -> Integers:
-    """Return what each event's author writes: for each place the number of its word `(events, MOST_PLACES)`."""
+    """Draw the words of each event: for each place the number of its word `(events, MOST_PLACES)`."""
     words = np.zeros((len(symbols), MOST_PLACES), np.int64)
     for symbol, places in PLACES.items():
         rows = np.flatnonzero(symbols == symbol)
@@ -97,7 +97,7 @@ def draw_words(symbols: Integers, moods: Integers, random: np.random.Generator) 
 
 
 def draw_stars(symbols: Integers, moods: Integers, random: np.random.Generator) -> Integers:
-    """Return the stars that go with each event, 1 to 5, 0 for none."""
+    """Draw the stars of each event `(events,)`, 1 to 5, 0 for none."""
     stars = np.zeros(len(symbols), np.int64)
     rows = np.flatnonzero(symbols == Symbol.REVIEW)
     stars[rows] = 1 + draw_indices(RATINGS[moods[rows]], random)
@@ -120,7 +120,7 @@ def likelihood_of_stars(stars: Integers) -> Floats:
 
 
 class Phrasebook:
-    """Puts words into a language."""
+    """Writes texts in one language."""
 
     def __init__(self, language: int) -> None:
         translated = vocabulary.translations(language)
@@ -131,7 +131,7 @@ class Phrasebook:
         }
 
     def text(self, symbol: int, category: int, words: list[int]) -> str | None:
-        """Return what is written, if anything can be."""
+        """Return the text of an event; None if its symbol has none."""
         places = self._words.get(symbol)  # type: ignore[call-overload] # an IntEnum's members equal their numbers
         if places is None:
             return None

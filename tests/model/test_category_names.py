@@ -33,7 +33,7 @@ def test_every_bucket_goes_by_its_most_frequent_category(categories):
 
 
 def test_a_code_that_several_share_goes_by_the_one_that_has_most_of_it(monkeypatch):
-    monkeypatch.setattr("model.training.category_names.id_code", lambda _: 5)
+    monkeypatch.setattr("model.heads.id_code", lambda _: 5)
     categories = ["often"] * 60 + [f"rare{number}" for number in range(40)]
     Random(1).shuffle(categories)
     names = CategoryNames()

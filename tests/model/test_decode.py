@@ -20,7 +20,7 @@ def written(**fields: object) -> bytes:
 
 
 def one_by_one(records, keys=None):
-    """What `decode_events` promises, spelled out: each record judged by itself."""
+    """What `decode_events` promises, spelled out: each record validated by itself."""
     events, positions, reasons = [], [], {}
     for position, value in enumerate(records):
         try:
@@ -55,7 +55,7 @@ def test_one_record_is_accepted_exactly_if_it_is_an_event(value):
 
 
 @given(st.lists(values, max_size=12))
-def test_a_record_is_judged_alike_alone_and_among_others(records):
+def test_a_record_is_validated_alike_alone_and_among_others(records):
     batch, rejects = decode_events(records)
     expected, reasons = one_by_one(records)
     assert_same_batch(batch, expected)
@@ -118,7 +118,7 @@ def test_ordinary_events_are_never_looked_at_one_by_one(monkeypatch):
     def refuse(_):
         raise AssertionError("looked at by itself")
 
-    monkeypatch.setattr(model.decode, "judge", refuse)
+    monkeypatch.setattr(model.decode, "validate_event", refuse)
     records = [
         written(user_id=f"u{number}", item_id="i", category="c", price=9.99, quantity=2, text="très bon", x={"y": [1]})
         for number in range(200)

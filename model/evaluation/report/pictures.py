@@ -1,4 +1,4 @@
-"""The pictures of a report, drawn from what report.json holds."""
+"""The plots of a report, from the content of report.json."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +20,8 @@ _CURVES: Final = {
 
 
 def pictures_of(report: Report) -> dict[str, str]:
-    """Return each picture's SVG by name; what the data cannot show is left out."""
-    figure = {
+    """Return each plot's SVG by name, without those that the data do not allow."""
+    plots = {
         "beside_pr_auc": beside(report, "pr_auc"),
         "beside_log_loss": beside(report, "log_loss"),
         "pr": curves(report, "pr"),
@@ -32,11 +32,11 @@ def pictures_of(report: Report) -> dict[str, str]:
         "groups": groups(report),
         "training": training(report),
     }
-    return {name: picture for name, picture in figure.items() if picture is not None}
+    return {name: picture for name, picture in plots.items() if picture is not None}
 
 
 def beside(report: Report, metric: str) -> str | None:
-    """Draw every model's metric with its interval, a panel a horizon; the base rate's PR AUC is a line."""
+    """Plot every model's metric with its interval, one panel per horizon."""
     models = [model for model in report["models"] if model["name"] in SERIES]
     measured = report["slices"]["all"]["models"]
     if len(models) == 1 or not _is_measured(measured[_OURS], metric):
@@ -53,7 +53,7 @@ def beside(report: Report, metric: str) -> str | None:
 
 
 def curves(report: Report, name: str) -> str | None:
-    """Draw one kind of curve of every model, a panel a horizon, with what chance would give."""
+    """Plot one kind of curve of every model and that of chance, one panel per horizon."""
     if not _have_curves(report):
         return None
     across, up = _CURVES[name]
@@ -69,7 +69,7 @@ def curves(report: Report, name: str) -> str | None:
 
 
 def calibration(report: Report) -> str | None:
-    """Draw how often a purchase followed what was predicted; on the diagonal a tenth is a tenth."""
+    """Plot the reliability diagram: frequency of purchases against predicted propensity."""
     if not _have_curves(report):
         return None
     with panels(len(report["horizons"]), height=3.1) as figure:
@@ -87,7 +87,7 @@ def calibration(report: Report) -> str | None:
 
 
 def histogram(report: Report) -> str | None:
-    """Draw how many events have which propensity, those that a purchase followed apart; counts are logarithmic."""
+    """Plot histograms of the propensities, by whether a purchase followed; counts are logarithmic."""
     if not _have_curves(report):
         return None
     with panels(len(report["horizons"]), height=2.8) as figure:
@@ -109,7 +109,7 @@ def histogram(report: Report) -> str | None:
 
 
 def groups(report: Report) -> str | None:
-    """Draw the ROC AUC in each group of events, ours beside logistic regression; groups without one are left out."""
+    """Plot the ROC AUC in each group of events, beside logistic regression; groups without one are left out."""
     shown = {name: group for name, group in report["slices"].items() if _is_measured(group["models"][_OURS], "roc_auc")}
     if not shown:
         return None
@@ -130,7 +130,7 @@ def groups(report: Report) -> str | None:
 
 
 def training(report: Report) -> str | None:
-    """Draw the losses over the epochs."""
+    """Plot the losses over the epochs."""
     epochs = report["checkpoint"]["training_curves"]
     if len(epochs) < 2:
         return None
@@ -148,7 +148,7 @@ def training(report: Report) -> str | None:
 
 
 def _dot(axes: "Axes", y: float, metrics: dict[str, Any], metric: str, color: str) -> None:
-    """Draw a value and its interval, if there are such."""
+    """Plot a value and its interval, as far as they exist."""
     if metrics[metric] is None:
         return
     if (interval := metrics["intervals"][metric]) is not None:
@@ -164,7 +164,7 @@ def _names_at_the_left(axes: "Axes", names: list[str], *, first: bool) -> None:
 
 
 def _top(report: Report, horizon: str, name: str) -> float:
-    """Return where a curve's panel ends: precision seldom comes near 1."""
+    """Return the upper limit of a curve's panel: precision is seldom near 1."""
     highest = [max(found["y"]) for _, found in _lines(report, horizon, name)]
     return min(1.02, 1.1 * max(highest)) if name == "pr" and highest else 1.02
 
@@ -177,14 +177,14 @@ def _show_chance(axes: "Axes", name: str, base_rate: float | None) -> None:
 
 
 def _lines(report: Report, horizon: str, name: str) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Yield each model's curve, but for the base rate's, which is the line of chance."""
+    """Yield each model's curve, without the base rate's, which is the line of chance."""
     for model, found in report["curves"].items():
         if model in SERIES and model != "base_rate" and name in found[horizon]:
             yield model, found[horizon][name]
 
 
 def _is_measured(measured: dict[str, Any], metric: str) -> bool:
-    """Tell whether a metric could be measured at one horizon at least."""
+    """Whether a metric could be measured at one horizon at least."""
     return any(found[metric] is not None for found in measured.values())
 
 
