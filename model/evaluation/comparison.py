@@ -61,7 +61,7 @@ class KnownLabels:
 
 
 def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, seed: int) -> dict[str, Any]:
-    """Return counts, each model's metrics per horizon with 95 % intervals, and the first's differences from the others."""
+    """Return counts, metrics by model and horizon with 95 % intervals, and how the first model differs."""
     users, count = numbered(labels.users)
     # (models, horizons + 1, metrics), and the same with (replicas, ...) in front
     rankings = [ranking for model in models for ranking in rank(model, labels, users)]

@@ -47,7 +47,8 @@ def read_events(
 
     Memory does not grow with the file. `.gz` is unpacked on the way. `on_bytes` is called now and then with the bytes
     of the (packed) file read so far, `on_blank` for every blank line, which is no row. Raises FormatError for an
-    unknown format, a file that is missing, empty, cut short or of another format, and with `strict` for the first bad row.
+    unknown format, a file that is missing, empty, cut short or of another format, and with `strict` for the
+    first bad row.
     """
     if format_name not in FORMATS:
         raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
