@@ -84,7 +84,7 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
         )
     except (KeyError, TypeError, ValueError):
         raise EvaluationError(
-            f"checkpoint {checkpoint.version} does not say which time it kept back for testing: name one with --after"
+            f"checkpoint {checkpoint.version} does not say when its test part starts: name a time with --after"
         ) from None
     return TimeSplit(validation_from, test_from, end_ms, horizon_ms)
 

@@ -84,7 +84,7 @@ def _headline(report: Report, horizon: str) -> dict[str, Any]:
         "events": f"{counts['events']:,} events of {counts['users']:,} users, {counts['positives']:,} positive",
         "facts": [(METRIC_TITLES[name], number(name, ours[name])) for name in ("roc_auc", "log_loss", "ece")]
         + [("Lift, top 5 %", number("lift_5_percent", ours["lift_5_percent"]))],
-        "verdict": _against_best_baseline(report, horizon),
+        "comparison": _against_best_baseline(report, horizon),
     }
 
 

@@ -97,7 +97,7 @@ def test_a_value_stands_with_its_interval(report):
 @pytest.mark.parametrize(
     ("ends", "words"), [((0.01, 0.03), "better than"), ((-0.03, -0.01), "worse than"), ((-0.01, 0.01), "no clear")]
 )
-def test_the_verdict_follows_from_the_interval_of_the_difference(report, ends, words):
+def test_the_comparison_follows_from_the_interval_of_the_difference(report, ends, words):
     for baseline in report["slices"]["all"]["differences"].values():
         for found in baseline.values():
             found["pr_auc"]["interval"] = ends
