@@ -20,7 +20,7 @@ from cartcast.local.processes import Child, Children
 from service.kafka_settings import Topics
 from streams.topic_configs import TopicRetention, differing_topics
 from streams.topics import create_topics
-from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
 
 BROKERS = 3
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"

@@ -14,7 +14,7 @@ from model.formats.records import decoder_of
 from model.heads import HeadNames
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
-from tests.contract_schemas import headers_of, validator
+from tests.harness.contract_schemas import headers_of, validator
 
 LEAST = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1_511_539_217_000}
 FULL = LEAST | {

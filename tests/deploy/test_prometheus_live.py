@@ -15,8 +15,8 @@ from cartcast.local.ports import free_port
 from sinks.schema.migrate import migrate
 from tests.deploy.declared_metrics import samples
 from tests.deploy.live_prometheus import Prometheus, Target
-from tests.pipeline_harness import Pipeline, pipelines, shoppers
-from tests.sink_process import SinkProcess, pipeline_settings
+from tests.harness.pipeline import Pipeline, pipelines, shoppers
+from tests.harness.sink_process import SinkProcess, pipeline_settings
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]

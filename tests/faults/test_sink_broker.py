@@ -10,7 +10,7 @@ from cartcast.local.ports import free_port
 from cartcast.local.processes import Children
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.sink_process import Scores, SinkProcess, Stored, lag, pipeline_settings
+from tests.harness.sink_process import Scores, SinkProcess, Stored, lag, pipeline_settings
 
 PARTITIONS = 2
 ROWS = 4_000

@@ -14,7 +14,7 @@ from service.errors import RowsRefusedError, UnavailableError
 from sinks.consumer import Sink
 from sinks.memory import MemoryTable
 from sinks.partition import BlockLimits
-from tests.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
+from tests.harness.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
 
 Trouble = (Crash, UnavailableError)
 STEPS = ("read", "commit", "committed", "insert", "token written", "inserted", "dead letters", "dead letters sent")

@@ -7,7 +7,7 @@ import pytest
 from cartcast.local.ports import free_port
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.sink_process import Engine, Scores, SinkProcess, Stored, lag, pipeline_settings
+from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, lag, pipeline_settings
 
 PARTITIONS = 4
 ROWS = 6_000

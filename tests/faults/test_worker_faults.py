@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline_harness import Pipeline, pipelines, shoppers
+from tests.harness.pipeline import Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import free_port
 from cartcast.local.processes import Children
 from model.events import Event
-from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 a_pipeline = contextmanager(pipelines)

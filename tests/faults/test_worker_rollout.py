@@ -11,8 +11,8 @@ from cartcast.local.ports import free_port
 from cartcast.settings import Settings
 from model.events import Event
 from sinks.schema.migrate import migrate
-from tests.pipeline_harness import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
-from tests.sink_process import SinkProcess, Stored, pipeline_settings
+from tests.harness.pipeline import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
+from tests.harness.sink_process import SinkProcess, Stored, pipeline_settings
 
 pytestmark = pytest.mark.integration
 

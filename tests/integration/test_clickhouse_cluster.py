@@ -5,7 +5,6 @@ import math
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,9 +126,9 @@ def test_a_database_of_one_server_is_not_made_half_a_cluster(clickhouse, topic_p
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    """What tests/cluster_engine.py prints: the answers of one server and of a cluster of it."""
-    engine = Path(__file__).parents[1] / "cluster_engine.py"
-    ran = subprocess.run([sys.executable, str(engine)], capture_output=True, check=False, text=True)
+    """What tests/harness/cluster_engine.py prints: the answers of one server and of a cluster of it."""
+    command = [sys.executable, "-m", "tests.harness.cluster_engine"]
+    ran = subprocess.run(command, capture_output=True, check=False, text=True)
     assert ran.returncode == 0, ran.stderr
     return dict(json.loads(ran.stdout))
 

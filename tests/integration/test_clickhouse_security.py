@@ -12,11 +12,11 @@ from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from service.errors import CartcastError, DashboardError, RefusedError, UsageError
+from service.errors import CartcastError, RefusedError, UsageError
 from sinks.schema.migrate import Migration, migrate
-from tests.certificates import KEY_PASSWORD, Authority
-from tests.sink_process import Engine
-from tests.tls_servers import Respond, tls_front
+from tests.harness.certificates import KEY_PASSWORD, Authority
+from tests.harness.sink_process import Engine
+from tests.harness.tls_servers import Respond, tls_front
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +76,7 @@ def refusals(settings: ClickHouseSettings) -> list[str]:
     lines = []
     with pytest.raises(RefusedError) as by_sink:
         connect(settings)
-    with pytest.raises(DashboardError) as by_dashboard:
+    with pytest.raises(RefusedError) as by_dashboard:
         Database(settings).rows("SELECT 1")
     for refused in (by_sink, by_dashboard):
         lines.append(str(refused.value))

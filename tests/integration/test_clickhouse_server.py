@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from cartcast.local.ports import free_port
-from tests.sink_process import Engine
+from tests.harness.sink_process import Engine
 
 CURL = shutil.which("curl") or "curl"
 ENDLESS = "SELECT count() FROM system.numbers WHERE sleep(0.01)"

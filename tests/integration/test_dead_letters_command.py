@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from model.decode import decode_events
-from tests.pipeline_harness import Pipeline, pipelines
+from tests.harness.pipeline import Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

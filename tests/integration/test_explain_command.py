@@ -17,7 +17,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from sinks.stored import latest_scores
 from sinks.table import ClickHouseTable
-from tests.pipeline_harness import Pipeline, pipelines
+from tests.harness.pipeline import Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

@@ -17,10 +17,10 @@ from cartcast.commands.doctor import examine
 from service.errors import RefusedError
 from streams.security import faust_credentials
 from streams.topics import count_brokers
-from tests.certificates import Authority
-from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines, shoppers
-from tests.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
-from tests.tls_servers import tls_front, token_endpoint
+from tests.harness.certificates import Authority
+from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
+from tests.harness.tls_servers import tls_front, token_endpoint
 
 pytestmark = pytest.mark.integration
 

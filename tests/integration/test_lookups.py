@@ -14,7 +14,7 @@ import pytest
 from model.batch import event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
 from model.events import Event
-from tests.pipeline_harness import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
+from tests.harness.pipeline import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

@@ -22,8 +22,8 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable
-from tests.contract_schemas import check_scores_on_the_topic
-from tests.pipeline_harness import Pipeline, pipelines, shoppers
+from tests.harness.contract_schemas import check_scores_on_the_topic
+from tests.harness.pipeline import Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

@@ -18,11 +18,11 @@ from cartcast.settings import Settings
 from cartcast.settings.fields import setting_fields
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from tests.certificates import Authority
-from tests.pipeline_harness import DEADLINE_SECONDS, shoppers
-from tests.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
-from tests.sink_process import Engine
-from tests.tls_servers import tls_front, token_endpoint
+from tests.harness.certificates import Authority
+from tests.harness.pipeline import DEADLINE_SECONDS, shoppers
+from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
+from tests.harness.sink_process import Engine
+from tests.harness.tls_servers import tls_front, token_endpoint
 
 pytestmark = pytest.mark.integration
 

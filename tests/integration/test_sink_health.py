@@ -11,7 +11,7 @@ from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings, score
+from tests.harness.sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings, score
 
 pytestmark = pytest.mark.integration
 BEARER = "between us"

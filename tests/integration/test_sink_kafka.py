@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from cartcast.local.ports import free_port
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
+from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ from service.errors import UnavailableError
 from sinks.observe.lag import LagSampler, PartitionLag, lag_between
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings
+from tests.harness.sink_process import DEADLINE_SECONDS, Scores, SinkProcess, Stored, pipeline_settings
 
 PARTITIONS = 2
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.sink_process import DEADLINE_SECONDS, Engine, Scores, SinkProcess, Stored, pipeline_settings
+from tests.harness.sink_process import DEADLINE_SECONDS, Engine, Scores, SinkProcess, Stored, pipeline_settings
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
 from sinks.schema.migrate import migrate
-from tests.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
+from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 HOURS = 47

@@ -4,7 +4,7 @@ import pytest
 
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate, shipped_migrations
-from tests.stored_scores import Stored, random_rows
+from tests.harness.stored_scores import Stored, random_rows
 
 pytestmark = pytest.mark.integration
 

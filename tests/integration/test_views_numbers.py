@@ -13,7 +13,7 @@ import pytest
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
-from tests.stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
+from tests.harness.stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from model.events import Score
-from tests.contract_schemas import check_scores_on_the_topic, validator
-from tests.pipeline_harness import PROPENSITIES, Pipeline, pipelines, shoppers
+from tests.harness.contract_schemas import check_scores_on_the_topic, validator
+from tests.harness.pipeline import PROPENSITIES, Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline_harness import PROPENSITIES, Pipeline, pipelines
+from tests.harness.pipeline import PROPENSITIES, Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

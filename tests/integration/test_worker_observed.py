@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.observe.counts import STAGES
 from streams.observe.metrics import DECLARED
-from tests.pipeline_harness import PARTITIONS, Pipeline, pipelines
+from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
 

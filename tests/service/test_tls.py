@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import CertificateError
 from service.tls import check_certificate, expiries
-from tests.certificates import Authority
+from tests.harness.certificates import Authority
 
 CA, OWN = "kafka.ssl_ca_location", "kafka.ssl_certificate_location"
 

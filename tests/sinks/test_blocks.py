@@ -5,7 +5,7 @@ import pytest
 from service.errors import RowsRefusedError
 from sinks.blocks import NO_COORDINATES, NO_OBJECT, insert_in_halves, insert_whole, make_block
 from sinks.memory import MemoryTable
-from tests.memory_kafka import MemoryRecord, coordinates
+from tests.harness.memory_kafka import MemoryRecord, coordinates
 
 
 def value_of(source_offset, partition=0):

@@ -3,7 +3,7 @@ import pytest
 from service.errors import RefusedError
 from sinks.bookmark import Bookmark
 from sinks.partition import BlockLimits, Partition
-from tests.memory_kafka import MemoryRecord, coordinates
+from tests.harness.memory_kafka import MemoryRecord, coordinates
 
 NEW = Bookmark(None, "id")
 VALUE = b'{"source_topic":"events","source_partition":0,"source_offset":%d}'

@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaConnectionError
 from service.errors import RefusedError
 from service.kafka import ssl_context
 from streams.security import OidcTokens
-from tests.certificates import KEY_PASSWORD, Authority
-from tests.tls_servers import token_endpoint
+from tests.harness.certificates import KEY_PASSWORD, Authority
+from tests.harness.tls_servers import token_endpoint
 
 SECRET = "s3cret"  # noqa: S105 - nobody's
 

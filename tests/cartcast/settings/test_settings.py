@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from cartcast.settings import CONFIG_FILE_VARIABLE, SECRETS_DIRECTORY_VARIABLE, Settings, given, load_settings
 from service.errors import UsageError
-from tests.certificates import Authority
+from tests.harness.certificates import Authority
 
 SECRET = "hunter2"  # noqa: S105 - nobody's
 

@@ -12,7 +12,7 @@ from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import Children
 from service.kafka_settings import KafkaSettings
-from tests.certificates import KEY_PASSWORD, Authority
+from tests.harness.certificates import KEY_PASSWORD, Authority
 
 USER = "shop"
 PASSWORD = "s3cret-sasl-password"  # noqa: S105 - nobody's

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Message
 from jsonschema import Draft202012Validator
 
-CONTRACTS = Path(__file__).parents[1] / "docs" / "contracts"
+CONTRACTS = Path(__file__).parents[2] / "docs" / "contracts"
 
 
 @cache

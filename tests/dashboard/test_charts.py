@@ -1,6 +1,6 @@
 from datetime import UTC, datetime
 
-from dashboard.charts import ink, model, pipeline
+from dashboard.charts import model, pipeline, theme
 
 PHONE_CARD = 330
 """Width in pixels of a chart on a phone of 390."""
@@ -26,4 +26,4 @@ def test_a_legend_has_room_on_a_phone():
     for chart in (pipeline.delays([row]), pipeline.lag([row])):
         legend = chart.to_dict()["encoding"]["color"]["legend"]
         assert legend["columns"] * (legend["labelLimit"] + 30) < PHONE_CARD
-    assert ink.height(ink.EVENT_TYPES) == ink.HEIGHT + 4 * 18
+    assert theme.height(theme.EVENT_TYPES) == theme.HEIGHT + 4 * 18

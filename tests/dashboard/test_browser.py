@@ -13,13 +13,13 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from conftest import NASTY_NAMES, Shop, client_of
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cartcast.local.ports import free_port
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.dashboard import filled_shop
+from tests.dashboard.databases import NASTY_NAMES, Shop, client_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESK = {"width": 1440, "height": 900}

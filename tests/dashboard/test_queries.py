@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import NASTY_NAMES, client_of, new_database
 
 import dashboard.queries
 from dashboard.clickhouse import Database
@@ -18,6 +17,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from service.errors import NotMigratedError, UnavailableError
 from sinks.schema.migrate import shipped_migrations
 from tests.dashboard import filled_shop
+from tests.dashboard.databases import NASTY_NAMES, client_of, new_database
 
 pytestmark = pytest.mark.integration
 

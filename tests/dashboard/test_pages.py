@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import NASTY_NAMES, client_of, make_outcomes, new_database
 from streamlit.testing.v1 import AppTest
 
 from dashboard import config
@@ -14,6 +13,7 @@ from dashboard.remembered import REMEMBERED_SECONDS
 from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
+from tests.dashboard.databases import NASTY_NAMES, client_of, make_outcomes, new_database
 
 pytestmark = [
     pytest.mark.integration,

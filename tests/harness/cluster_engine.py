@@ -20,7 +20,7 @@ from service.errors import RefusedError
 from sinks.schema.checks import check_layout
 from sinks.schema.layout import Cluster, Layout, OneServer
 from sinks.schema.migrate import LEDGER, shipped_migrations
-from tests.stored_scores import random_rows
+from tests.harness.stored_scores import random_rows
 
 PORT: Final = 9000
 CONFIG: Final = """<clickhouse><tcp_port>{port}</tcp_port><macros><shard>1</shard><replica>a</replica></macros>

@@ -1,0 +1,85 @@
+"""A database for the pages, and names in it that nobody should trust."""
+
+import secrets
+from dataclasses import dataclass
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from dashboard.clickhouse import Database
+from service.clickhouse_settings import ClickHouseSettings
+from sinks.schema.migrate import migrate
+from tests.dashboard.filled_shop import Score
+
+NASTY_NAMES = [
+    "'; DROP TABLE scores; --",
+    '"><img src=x onerror="document.title=1">',
+    "<script>document.title='taken'</script>",
+    "[click](javascript:document.title='taken')",
+    "**bold** :smile: $x^2$ # https://evil.example/ www.evil.example",
+    "{user:String} %27 OR 1=1 -- {{7*7}}",
+    "back\\slash `tick` |pipe|",
+    "=HYPERLINK(1)",
+    "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}\N{WOMAN} \u202eright-to-left",
+    "x" * 500,
+]
+"""User ids, categories and channels of events that are the likeliest of all."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A filled database, and what is in it."""
+
+    source: ClickHouseSettings
+    client: Client
+    rows: list[Score]
+
+    @property
+    def database(self) -> Database:
+        return Database(self.source)
+
+
+def new_database(url: str) -> ClickHouseSettings:
+    """Make a database with all views."""
+    source = ClickHouseSettings(url=url, database=f"d{secrets.token_hex(4)}")
+    migrate(ClickHouseSettings(url=url, database=source.database))
+    return source
+
+
+def client_of(source: ClickHouseSettings) -> Client:
+    return clickhouse_connect.get_client(dsn=f"{source.url}/{source.database}")
+
+
+def nasty_rows(rows: list[Score]) -> list[Score]:
+    """Two events each for NASTY_NAMES, as the last of the shop."""
+    last = max(row["event_time"] for row in rows)
+    return [
+        {
+            **rows[-1],
+            "user_id": name,
+            "event_id": f"nasty-{number}-{turn}",
+            "event_type": ("view", "checkout")[turn],
+            "item_id": name[:40],
+            "category": name,
+            "channel": name[:60],
+            "price": 10.0 + number,
+            "event_time": last - 1000 * (2 - turn),
+            "propensity_24h": 0.97 + 0.001 * number,
+            "source_partition": 0,
+            "source_offset": 1_000_000 + 2 * number + turn,
+        }
+        for number, name in enumerate(NASTY_NAMES)
+        for turn in range(2)
+    ]
+
+
+def make_outcomes(client: Client) -> None:
+    """Have the engine do now what it does every few seconds: count categories, and find who bought."""
+    client.command("SYSTEM REFRESH VIEW make_category_days")
+    client.command("SYSTEM WAIT VIEW make_category_days")
+    before = -1
+    while (known := int(client.command("SELECT sum(v.scores) FROM outcome_bins AS v"))) != before or not known:
+        before = known
+        for view in ("list_stale_outcomes", "make_outcomes"):
+            client.command(f"SYSTEM REFRESH VIEW {view}")
+            client.command(f"SYSTEM WAIT VIEW {view}")
