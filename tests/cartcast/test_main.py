@@ -1,16 +1,14 @@
 """The command as a user meets it: help with an example that works, one line for a failure, the right exit code."""
 
-import os
 import re
 import shlex
 import socket
-import subprocess
-import sys
 
 import pytest
 import typer.main
 
-from cartcast.__main__ import app, main
+from cartcast.__main__ import app
+from tests.harness.command import run_command
 
 ROOT = typer.main.get_command(app)
 LONG_RUNNING = {"worker", "sink", "dashboard"}
@@ -28,29 +26,9 @@ def leaves(command, *path: str):
 COMMANDS = {" ".join(path): command for path, command in leaves(ROOT)}
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command in this process; return its exit code and what it wrote to stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cartcast", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        written = capsys.readouterr()
-        return end.value.code, written.out, written.err
-
-    return run
-
-
-def cartcast(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cartcast", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    ended = run_command(*arguments, environment=environment)
+    return ended.status, ended.stdout, ended.stderr
 
 
 @pytest.fixture
@@ -68,7 +46,7 @@ def test_the_promised_commands_exist():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_says_what_a_command_does_and_shows_an_example(run, name):
+def test_help_says_what_a_command_does_and_shows_an_example(name):
     code, out, err = run(*name.split(), "--help")
     assert (code, err) == (0, "")
     assert re.match(rf"Usage: .*cartcast {name} ", out.lstrip())
@@ -94,7 +72,7 @@ def test_a_command_with_a_result_can_print_it_as_json(name):
     assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
 
 
-def test_help_lists_every_command(run):
+def test_help_lists_every_command():
     code, out, _ = run("--help")
     assert code == 0
     assert all(f"\n  {name.split()[0]} " in out for name in COMMANDS)
@@ -113,7 +91,7 @@ def test_help_lists_every_command(run):
         ["simulate", "--users", "-1"],
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_what_is_wrong(run, arguments):
+def test_wrong_usage_exits_with_2_and_says_what_is_wrong(arguments):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert "Error: " in err
@@ -128,7 +106,7 @@ def test_wrong_usage_exits_with_2_and_says_what_is_wrong(run, arguments):
         (["replay", "a.csv", "--format", "fly"], "--format fly"),
     ],
 )
-def test_options_and_settings_that_make_no_sense_are_one_line_and_exit_with_2(run, arguments, names):
+def test_options_and_settings_that_make_no_sense_are_one_line_and_exit_with_2(arguments, names):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("cartcast: ")
@@ -137,14 +115,14 @@ def test_options_and_settings_that_make_no_sense_are_one_line_and_exit_with_2(ru
 
 
 @pytest.mark.parametrize("name", ["topics create", "migrate", "worker", "sink", "dashboard"])
-def test_a_wrong_setting_is_one_line_and_exits_with_2_whatever_the_command(run, monkeypatch, name):
+def test_a_wrong_setting_is_one_line_and_exits_with_2_whatever_the_command(monkeypatch, name):
     monkeypatch.setenv("CARTCAST_KAFKA__PARTITIONS", "many")
     code, out, err = run(*name.split())
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "kafka.partitions" in err
 
 
-def test_a_broker_that_does_not_answer_is_one_line_and_exits_with_1(run, monkeypatch, closed_port):
+def test_a_broker_that_does_not_answer_is_one_line_and_exits_with_1(monkeypatch, closed_port):
     monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.3)
     monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{closed_port}")
     code, out, err = run("topics", "create")
@@ -154,12 +132,13 @@ def test_a_broker_that_does_not_answer_is_one_line_and_exits_with_1(run, monkeyp
 
 
 def test_a_missing_checkpoint_is_one_line_and_exits_with_1(tmp_path):
-    ended = cartcast("worker", CARTCAST_WORKER__CHECKPOINT=str(tmp_path / "nowhere"))
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert str(tmp_path / "nowhere") in ended.stderr
-    assert "cartcast train" in ended.stderr
+    code, out, err = run("worker", CARTCAST_WORKER__CHECKPOINT=str(tmp_path / "nowhere"))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert str(tmp_path / "nowhere") in err
+    assert "cartcast train" in err
 
 
+@pytest.mark.parametrize("name", ["topics create", "sink"])
 @pytest.mark.parametrize(
     ("environment", "status", "told"),
     [
@@ -171,16 +150,7 @@ def test_a_missing_checkpoint_is_one_line_and_exits_with_1(tmp_path):
         ),
     ],
 )
-def test_security_settings_that_cannot_work_are_one_line(run, monkeypatch, environment, status, told):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    code, out, err = run("topics", "create")
+def test_security_settings_that_cannot_work_are_one_line(name, environment, status, told):
+    code, out, err = run(*name.split(), **environment)
     assert (code, out, err.count("\n")) == (status, "", 1)
     assert told in err
-
-
-def test_the_sink_says_so_too():
-    environment = {"CARTCAST_KAFKA__SECURITY_PROTOCOL": "SSL", "CARTCAST_KAFKA__SSL_CA_LOCATION": "/nowhere.pem"}
-    ended = cartcast("sink", **environment)
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert "/nowhere.pem (kafka.ssl_ca_location) cannot be read" in ended.stderr

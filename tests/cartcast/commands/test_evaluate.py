@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import msgspec
 import pytest
@@ -12,6 +10,7 @@ from model.simulator import SimulationSettings, simulate
 from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.train import train
+from tests.harness.command import Ended, run_command
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +45,15 @@ def quickly_trained(events, config, directory):
     return directory
 
 
-def cartcast(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cartcast", "evaluate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def evaluate_command(*arguments: object) -> Ended:
+    return run_command("evaluate", *arguments)
 
 
 def test_a_checkpoint_is_measured_beside_its_baselines_and_reported(shop, checkpoint, tmp_path):
     out = tmp_path / "deep" / "report"
     files = ("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint)
-    done = cartcast(*files, "--out", out, "--replicas", 25, "--json")
-    assert done.returncode == 0, done.stderr
+    done = evaluate_command(*files, "--out", out, "--replicas", 25, "--json")
+    assert done.status == 0, done.stderr
     printed = json.loads(done.stdout.splitlines()[-1])
     written = json.loads((out / "report.json").read_bytes())
     assert printed == {name: value for name, value in written.items() if name != "curves"}
@@ -72,8 +70,8 @@ def test_a_checkpoint_with_further_heads_is_measured_and_the_report_shows_them(e
     config = LSTMConfig(hidden_size=8, category_buckets=64, heads=HEADS)
     checkpoint, out = quickly_trained(events, config, tmp_path / "shop"), tmp_path / "report"
     files = ("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint)
-    done = cartcast(*files, "--out", out, "--replicas", 0, "--no-baselines", "--json")
-    assert done.returncode == 0, done.stderr
+    done = evaluate_command(*files, "--out", out, "--replicas", 0, "--no-baselines", "--json")
+    assert done.status == 0, done.stderr
     measured = json.loads((checkpoint / "metrics.json").read_bytes())["test"]["heads"]
     assert json.loads(done.stdout.splitlines()[-1])["checkpoint"]["heads"] == measured
     page = (out / "report.html").read_text()
@@ -82,11 +80,11 @@ def test_a_checkpoint_with_further_heads_is_measured_and_the_report_shows_them(e
 
 
 def test_without_a_directory_the_tables_are_printed_and_nothing_is_written(shop, checkpoint, tmp_path):
-    done = cartcast(
+    done = evaluate_command(
         "--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, "--no-baselines", "--replicas", 0,
         "--after", "2026-01-12",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     for words in ("Rest of the session", "Within 1 hour", "Mean of the horizons", "PR AUC", "Cartcast"):
         assert words in done.stdout
     assert not list(tmp_path.iterdir())
@@ -104,8 +102,8 @@ def test_without_a_directory_the_tables_are_printed_and_nothing_is_written(shop,
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(shop, checkpoint, options, exit_code, words):
-    done = cartcast("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, *options)
-    assert done.returncode == exit_code
+    done = evaluate_command("--events", shop, "--format", "cartcast", "--checkpoint", checkpoint, *options)
+    assert done.status == exit_code
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
@@ -117,9 +115,17 @@ def test_what_fails_leaves_no_report_behind(shop, checkpoint, tmp_path):
         (backwards, checkpoint, "the history is not sorted by time"),
         (shop, tmp_path / "nothing", "cannot be read"),
     ):
-        done = cartcast(
-            "--events", events, "--format", "cartcast", "--checkpoint", directory, "--out", tmp_path / "report"
+        done = run_command(
+            "evaluate",
+            "--events",
+            events,
+            "--format",
+            "cartcast",
+            "--checkpoint",
+            directory,
+            "--out",
+            tmp_path / "report",
         )
-        assert done.returncode == 1
+        assert done.status == 1
         assert line in done.stderr.splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backwards.jsonl"]

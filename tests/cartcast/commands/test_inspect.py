@@ -1,23 +1,15 @@
 import json
-import sys
 
 import pytest
 
-from cartcast.__main__ import main
+from tests.harness.command import run_command
 
 ROWS = "1,2,3,pv,1511539217\n1,2,3,pv,1511539217\nbroken\n1,2,3,buy,1511539277\n2,2,3,pv,1511639217\n"
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cartcast", "inspect", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        written = capsys.readouterr()
-        return end.value.code, written.out, written.err
-
-    return run
+def run(*arguments: object) -> tuple[int, str, str]:
+    ended = run_command("inspect", *arguments)
+    return ended.status, ended.stdout, ended.stderr
 
 
 @pytest.fixture
@@ -27,7 +19,7 @@ def file(tmp_path):
     return path
 
 
-def test_json_is_one_object_on_the_last_line(run, file):
+def test_json_is_one_object_on_the_last_line(file):
     code, out, _ = run(file, "--format", "taobao", "--json")
     assert code == 0
     found = json.loads(out.splitlines()[-1])
@@ -38,7 +30,7 @@ def test_json_is_one_object_on_the_last_line(run, file):
     assert found["sorted_by_time"] is True
 
 
-def test_blank_lines_are_no_rows_and_are_counted_so_that_lines_add_up(run, file):
+def test_blank_lines_are_no_rows_and_are_counted_so_that_lines_add_up(file):
     file.write_text(ROWS.replace("broken", "\n \t\nbroken\n"))
     code, out, _ = run(file, "--format", "taobao", "--json")
     assert code == 0
@@ -49,7 +41,7 @@ def test_blank_lines_are_no_rows_and_are_counted_so_that_lines_add_up(run, file)
     assert "blank lines" in run(file, "--format", "taobao")[1]
 
 
-def test_a_person_is_shown_tables(run, file):
+def test_a_person_is_shown_tables(file):
     code, out, _ = run(file, "--format", "taobao", "--horizons", "session,30m")
     assert code == 0
     for words in ("3, and 1 repeated", "30m", "history.csv:3", "the row has 1 columns, not 5", "1 rows are bad"):
@@ -57,7 +49,7 @@ def test_a_person_is_shown_tables(run, file):
 
 
 @pytest.mark.parametrize("horizons", ["", "1h,", "soon", "-1h", "99999d", "1h;2h"])
-def test_horizons_that_are_none_are_wrong_usage(run, file, horizons):
+def test_horizons_that_are_none_are_wrong_usage(file, horizons):
     code, _, error = run(file, "--format", "taobao", "--horizons", horizons)
     assert code == 2
     assert error.startswith("cartcast: --horizons")
@@ -73,14 +65,14 @@ def test_horizons_that_are_none_are_wrong_usage(run, file, horizons):
         ("a;b\n1;2\n", "segment", "choose another --format"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_clear_line(run, file, content, format_name, words):
+def test_a_file_that_cannot_be_read_is_one_clear_line(file, content, format_name, words):
     file.write_text(content)
     code, _, error = run(file, "--format", format_name, "--json")
     assert code == 1
     assert words in error.splitlines()[-1]
 
 
-def test_strict_stops_at_the_first_bad_row(run, file):
+def test_strict_stops_at_the_first_bad_row(file):
     code, _, error = run(file, "--format", "taobao", "--strict")
     assert code == 1
     assert "line 3" in error

@@ -2,63 +2,57 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from model.decode import decode_events
-
-
-def cartcast(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "cartcast", "simulate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False)
+from tests.harness.command import run_command
+from tests.harness.waiting import eventually
 
 
 def test_standard_output_carries_the_events_and_nothing_else():
-    done = cartcast("--events", 500, "--users", 20, "--seed", 3)
-    lines = done.stdout.splitlines()
+    done = run_command("simulate", "--events", 500, "--users", 20, "--seed", 3)
+    lines = done.stdout.encode().splitlines()
     batch, rejects = decode_events(lines)
-    assert (done.returncode, len(lines), len(batch), rejects) == (0, 500, 500, [])
+    assert (done.status, len(lines), len(batch), rejects) == (0, 500, 500, [])
 
 
 def test_a_file_holds_the_same_bytes_for_the_same_seed(tmp_path):
     for name in ("one", "two"):
-        done = cartcast("--events", 500, "--users", 20, "--seed", 3, "--out", tmp_path / name, "--json")
+        done = run_command("simulate", "--events", 500, "--users", 20, "--seed", 3, "--out", tmp_path / name, "--json")
         assert json.loads(done.stdout.splitlines()[-1])["events"] == 500
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
 def test_truth_is_written_on_request():
-    done = cartcast("--events", 5, "--with-truth")
+    done = run_command("simulate", "--events", 5, "--with-truth")
     assert all({"true_session", "true_1h", "true_24h"} <= json.loads(line).keys() for line in done.stdout.splitlines())
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--out", "/nowhere/shop.jsonl"], b"cannot be written"),
-        (["--json"], b"--json needs --out"),
-        (["--events", "0"], b"--events"),
-        (["--users", "many"], b"--users"),
+        (["--out", "/nowhere/shop.jsonl"], "cannot be written"),
+        (["--json"], "--json needs --out"),
+        (["--events", "0"], "--events"),
+        (["--users", "many"], "--users"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments, words):
-    done = cartcast(*arguments)
-    assert done.returncode == 2
+    done = run_command("simulate", *arguments)
+    assert done.status == 2
     assert words in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_signal_leaves_no_half_of_a_file(tmp_path):
     command = [sys.executable, "-m", "cartcast", "simulate", "--events", "100000000", "--out", tmp_path / "shop"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         try:
-            deadline = time.monotonic() + 30
-            while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
-                time.sleep(0.05)
+            eventually(lambda: any(tmp_path.iterdir()), "a file")
             process.send_signal(signal.SIGTERM)
-            _, error = process.communicate(timeout=30)
+            _, error = process.communicate()
         finally:
             process.kill()
     assert process.returncode == 130

@@ -3,22 +3,17 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.harness.command import run_command
 
 PAGE = Path(__file__).parents[3] / "docs" / "capacity.md"
 ASKED = ["--events-per-second", "10000", "--users", "1000000", "--horizon-days", "30"]
 
 
-def size(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "cartcast", "size", *arguments]
-    return subprocess.run(command, capture_output=True, check=False, text=True)
-
-
 def test_it_prints_every_number_with_its_arithmetic_and_the_same_as_json():
-    ran = size(*ASKED, "--json")
-    assert ran.returncode == 0, ran.stderr
+    ran = run_command("size", *ASKED, "--json")
+    assert ran.status == 0, ran.stderr
     head, *lines, last = ran.stdout.splitlines()
     assert head.startswith("measured on ")
     assert len(lines) == len(json.loads(last))
@@ -27,8 +22,8 @@ def test_it_prints_every_number_with_its_arithmetic_and_the_same_as_json():
 
 
 def test_what_makes_no_sense_is_wrong_usage_in_one_line():
-    ran = size("--events-per-second", "0", *ASKED[2:])
-    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    ran = run_command("size", "--events-per-second", "0", *ASKED[2:])
+    assert (ran.status, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
     assert "--events-per-second 0 makes no sense: give more than 0 to 10,000,000" in ran.stderr
 
 
@@ -36,4 +31,4 @@ def test_the_page_quotes_what_the_command_prints():
     quoted = re.findall(r"^\$ cartcast size (.+?)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert quoted
     for arguments, printed in quoted:
-        assert size(*shlex.split(arguments)).stdout == printed, "quote it again in docs/capacity.md"
+        assert run_command("size", *shlex.split(arguments)).stdout == printed, "quote it again in docs/capacity.md"

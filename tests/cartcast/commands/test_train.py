@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import msgspec
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from model.checkpoint import load_checkpoint
 from model.simulator import SimulationSettings, simulate
 from model.training.resume import DirectoryStateStore
+from tests.harness.command import Ended, run_command
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -21,23 +22,24 @@ def shop(tmp_path_factory):
     return path
 
 
-def cartcast(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cartcast", "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def train_command(*arguments: object) -> Ended:
+    return run_command("train", *arguments)
 
 
 def test_a_clickhouse_that_is_away_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", "http://127.0.0.1:9")
-    refused = cartcast("--from-clickhouse", "--out", tmp_path / "checkpoint")
-    assert refused.returncode == 1
+    refused = train_command("--from-clickhouse", "--out", tmp_path / "checkpoint")
+    assert refused.status == 1
     (line,) = refused.stderr.splitlines()
     assert line.startswith("cartcast: the history cannot be read: ClickHouse at http://127.0.0.1:9 does not answer")
 
 
 def test_a_checkpoint_is_written_that_can_be_served(shop, tmp_path):
     out = tmp_path / "checkpoint"
-    done = cartcast("--events", shop, "--format", "cartcast", "--out", out, "--epochs", 1, "--hidden-size", 8, "--json")
-    assert done.returncode == 0, done.stderr
+    done = train_command(
+        "--events", shop, "--format", "cartcast", "--out", out, "--epochs", 1, "--hidden-size", 8, "--json"
+    )
+    assert done.status == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     checkpoint = load_checkpoint(out)
     assert result["version"] == checkpoint.version
@@ -50,8 +52,8 @@ def test_further_heads_are_in_the_checkpoint_the_table_and_the_card(shop, tmp_pa
     out = tmp_path / "checkpoint"
     heads = ["--head", "purchase_category", "--head", "next_type"]
     quick = ["--epochs", 1, "--hidden-size", 8, "--no-refit"]
-    done = cartcast("--events", shop, "--format", "cartcast", "--out", out, *quick, *heads)
-    assert done.returncode == 0, done.stderr
+    done = train_command("--events", shop, "--format", "cartcast", "--out", out, *quick, *heads)
+    assert done.status == 0, done.stderr
     checkpoint = load_checkpoint(out)
     assert checkpoint.model.config.heads == ("next_type", "purchase_category")
     assert "shoes" in checkpoint.category_names.values()
@@ -67,17 +69,17 @@ def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(s
     (tmp_path / "work").mkdir()
     command = [sys.executable, "-m", "cartcast", "train", *map(str, options), "--out", str(tmp_path / "stopped")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / ".stopped.training").exists() and process.poll() is None:
-            time.sleep(0.02)
+        kept = tmp_path / ".stopped.training"
+        eventually(lambda: kept.exists() or process.poll() is not None, "the first epoch")
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate()[1]
     assert process.returncode == 130, said
     assert "--resume" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert not (tmp_path / "stopped").exists()
-    resumed = cartcast(*options, "--out", tmp_path / "stopped", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert cartcast(*options, "--out", tmp_path / "whole").returncode == 0
+    resumed = train_command(*options, "--out", tmp_path / "stopped", "--resume")
+    assert resumed.status == 0, resumed.stderr
+    assert train_command(*options, "--out", tmp_path / "whole").status == 0
     for name in ("weights.safetensors", "checkpoint.json", "metrics.json", "card.md"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert list((tmp_path / "work").iterdir()) == []
@@ -87,16 +89,16 @@ def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(s
 def test_other_settings_are_not_resumed_with(shop, tmp_path):
     kept = DirectoryStateStore(tmp_path / ".c.training", "of another training")
     kept.save("fit", {})
-    done = cartcast("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--resume")
-    assert done.returncode == 1
+    done = train_command("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--resume")
+    assert done.status == 1
     assert "other data, settings or versions" in done.stderr.splitlines()[-1]
 
 
 def test_too_little_data_is_one_line_and_leaves_nothing(shop, tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"\n".join(shop.read_bytes().splitlines()[:50]))
-    done = cartcast("--events", few, "--format", "cartcast", "--out", tmp_path / "checkpoint")
-    assert done.returncode == 1
+    done = train_command("--events", few, "--format", "cartcast", "--out", tmp_path / "checkpoint")
+    assert done.status == 1
     assert "too little to learn from" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "checkpoint").exists()
 
@@ -104,16 +106,16 @@ def test_too_little_data_is_one_line_and_leaves_nothing(shop, tmp_path):
 def test_a_history_without_order_is_one_line_and_nothing_is_made(shop, tmp_path):
     backwards = tmp_path / "backwards.jsonl"
     backwards.write_bytes(b"".join(reversed(shop.read_bytes().splitlines(keepends=True))))
-    done = cartcast("--events", backwards, "--format", "cartcast", "--out", tmp_path / "checkpoint")
-    assert done.returncode == 1
+    done = train_command("--events", backwards, "--format", "cartcast", "--out", tmp_path / "checkpoint")
+    assert done.status == 1
     assert "the history is not sorted by time" in done.stderr.splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backwards.jsonl"]
 
 
 def test_a_directory_of_something_else_is_refused_before_any_work(shop, tmp_path):
     (tmp_path / "thesis.tex").touch()
-    done = cartcast("--events", shop, "--format", "cartcast", "--out", tmp_path)
-    assert done.returncode == 2
+    done = train_command("--events", shop, "--format", "cartcast", "--out", tmp_path)
+    assert done.status == 2
     assert "is no checkpoint" in done.stderr
     assert (tmp_path / "thesis.tex").exists()
 
@@ -131,7 +133,7 @@ def test_a_directory_of_something_else_is_refused_before_any_work(shop, tmp_path
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, options, exit_code, words):
-    done = cartcast(*options, "--out", tmp_path / "checkpoint")
-    assert done.returncode == exit_code
+    done = train_command(*options, "--out", tmp_path / "checkpoint")
+    assert done.status == exit_code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
