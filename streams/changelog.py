@@ -17,13 +17,16 @@ _WAIT_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 60.0
 _OFFSET_AT: Final = SEQUENCE.fields["offset"][1] if SEQUENCE.fields else 0
 _SOURCE_AT: Final = SEQUENCE.fields["source"][1] if SEQUENCE.fields else 0
-_TAIL_RECORDS: Final = 1000
+_LAST_RECORDS: Final = 1000
+_FURTHER_BACK: Final = 10
 
 
 class PartitionReader:
     """Reads single partitions outside any consumer group; for one thread."""
 
-    def __init__(self, client_config: Mapping[str, Any]) -> None:
+    def __init__(self, client_config: Mapping[str, Any], on_records: Callable[[], object] = lambda: None) -> None:
+        """Call `on_records` whenever records have arrived."""
+        self._on_records = on_records
         self._consumer = Consumer(
             {
                 **logged(client_config),
@@ -56,38 +59,48 @@ class PartitionReader:
             on_progress(records, remaining)
         return states
 
-    def tail(self, topic: str, partition: int) -> list[Message]:
-        """Return the last records of a partition, at most 1,000, oldest first."""
-        low, high = self.bounds(topic, partition)
-        start = max(low, high - _TAIL_RECORDS)
-        if start >= high:
-            return []
-        return [
-            message for messages in self._until_end(TopicPartition(topic, partition, start)) for message in messages
-        ]
+    def backwards(self, topic: str, partition: int) -> Iterator[Iterator[Message]]:
+        """Yield a partition's records in stretches: the last 1,000, the 10,000 before them, and so on to the first.
+
+        Within a stretch the oldest record comes first; read it to its end before the next.
+        """
+        low, end = self.bounds(topic, partition)
+        length = _LAST_RECORDS
+        while end > low:
+            start = max(low, end - length)
+            yield self._between(topic, partition, start, end)
+            end, length = start, length * _FURTHER_BACK
 
     def records(self, topic: str, partition: int) -> Iterator[Message]:
         """Yield a partition's records from the first one up to the end that it has now."""
         low, end = self.bounds(topic, partition)
-        if low >= end:
-            return
-        for messages in self._until_end(TopicPartition(topic, partition, OFFSET_BEGINNING)):
-            for message in messages:
-                if message.offset() >= end:
-                    return
-                yield message
+        if low < end:
+            yield from self._between(topic, partition, low, end)
 
     def record_at(self, topic: str, partition: int, offset: int) -> Message | None:
-        """Return the record at an offset, None if there is none (any more)."""
+        """Return the record at an offset, None if there is none (any more).
+
+        Raises RefusedError if Kafka does not hand it out within a minute.
+        """
         low, high = self.bounds(topic, partition)
         if not low <= offset < high:
             return None
-        self._consumer.assign([TopicPartition(topic, partition, offset)])
-        message = None
-        while message is None:
-            message = self._consumer.poll(_WAIT_SECONDS)
-        self._consumer.unassign()
-        return message if message.error() is None and message.offset() == offset else None
+        start, deadline = TopicPartition(topic, partition, offset), time.monotonic() + _PATIENCE_SECONDS
+        self._consumer.assign([start])
+        try:
+            while time.monotonic() < deadline:
+                if (message := self._consumer.poll(_WAIT_SECONDS)) is None:
+                    continue
+                if message.error() is None:
+                    return message if message.offset() == offset else None
+                if _is_end(message, start):
+                    return None
+        finally:
+            self._consumer.unassign()
+        raise RefusedError(
+            f"cannot read {topic} partition {partition}, offset {offset}: Kafka did not hand it out within "
+            f"{_PATIENCE_SECONDS:g} seconds; look whether the partition has a leader (`cartcast doctor`)"
+        )
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the partition's next record will get."""
@@ -108,20 +121,41 @@ class PartitionReader:
             else:
                 return int(low), int(high)
 
-    def _until_end(self, start: TopicPartition) -> Any:  # noqa: ANN401 - an iterator of lists of Message
+    def _between(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
+        """Yield the records with offsets from `start` to before `end`."""
+        for messages in self._until_end(TopicPartition(topic, partition, start)):
+            for message in messages:
+                if message.offset() < end:
+                    yield message
+                if message.offset() >= end - 1:
+                    return
+
+    def _until_end(self, start: TopicPartition) -> Iterator[list[Message]]:
         self._consumer.assign([start])
-        ended = False
-        while not ended:
-            messages = []
-            for message in self._consumer.consume(_MESSAGES_PER_CALL, _WAIT_SECONDS):
-                if (error := message.error()) is None:
-                    messages.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    ended = True
-                elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
-                    raise RefusedError(f"cannot read {start.topic} partition {start.partition}: {error.str()}")
-            yield messages
-        self._consumer.unassign()
+        try:
+            ended = False
+            while not ended:
+                messages = []
+                for message in self._consumer.consume(_MESSAGES_PER_CALL, _WAIT_SECONDS):
+                    if message.error() is None:
+                        messages.append(message)
+                    elif _is_end(message, start):
+                        ended = True
+                if messages:
+                    self._on_records()
+                yield messages
+        finally:
+            self._consumer.unassign()
+
+
+def _is_end(message: Message, of: TopicPartition) -> bool:
+    """Return whether a message that is an error says that the partition ends; raises RefusedError if it is final."""
+    error = message.error()
+    if error is None or error.code() == KafkaError._PARTITION_EOF:
+        return True
+    if not error.retriable() and error.code() != KafkaError._TRANSPORT:
+        raise RefusedError(f"cannot read {of.topic} partition {of.partition}: {error.str()}")
+    return False
 
 
 def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:

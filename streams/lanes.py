@@ -121,7 +121,20 @@ class Lane:
 
     async def _process(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
         """Decode, append, score, publish; acknowledge when the results are confirmed."""
-        timings, span = self._pipeline.timings, self._pipeline.spans.begin(fetch)
+        span = self._pipeline.spans.begin(fetch)
+        try:
+            delivery = await self._publish_results(fetch, acknowledge)
+        except BaseException as failure:
+            span.end(failure)
+            raise
+        delivery.on_end(span.end)
+        while len(self._unconfirmed) > _UNCONFIRMED_DELIVERIES or (self._unconfirmed and self._unconfirmed[0].done()):
+            await self._unconfirmed[0]  # stays in sight of `secure` until it is confirmed
+            self._unconfirmed.popleft()
+
+    async def _publish_results(self, fetch: Fetch, acknowledge: Acknowledge) -> Delivery:
+        """Score a fetch and produce what came of it."""
+        timings = self._pipeline.timings
         scored = await self._score(fetch)
         self._count(fetch, scored)
         began = timings.clock()
@@ -135,10 +148,7 @@ class Lane:
         await self._pipeline.publisher.produce(topics.dead_letters, fetch.partition, dead_letters, delivery)
         produced = timings.lap("produce", encoded)
         delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
-        delivery.on_end(span.end)
-        while len(self._unconfirmed) > _UNCONFIRMED_DELIVERIES or (self._unconfirmed and self._unconfirmed[0].done()):
-            await self._unconfirmed[0]  # stays in sight of `secure` until it is confirmed
-            self._unconfirmed.popleft()
+        return delivery
 
     async def _score(self, fetch: Fetch) -> _Scored:
         """Score a fetch against its users' states and store the states."""
@@ -164,7 +174,7 @@ class Lane:
         """Encode the results that no predecessor has published."""
         published, offsets = self._states.published, fetch.offsets
         fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
-        rejects = [reject for reject in scored.rejects if int(offsets[reject.position]) not in published.dead_letters]
+        rejects = [reject for reject in scored.rejects if offsets[reject.position] > published.last_dead_letter]
         scores = score_records(
             fetch,
             scored.batch,

@@ -1,30 +1,48 @@
 """What has already been published, read back from the output topics' ends.
 
-Between the publication of scores and the commit of their source offsets lies a gap into which a crash can fall; the
-events in it are read again. Within one partition scores are published in source order, so the last score's source
-offset says how far the predecessor came: up to there nothing is published again. (If the predecessor still lives and
-publishes after this look, there are repeats; the sink drops them, as they are equal and carry their coordinates.)
+Between the publication of results and the commit of their source offsets lies a gap into which a crash can fall; the
+events in it are read again. Within one partition scores are published in source order, and so are dead letters: the
+source offset of the last one says how far the predecessor came, and up to there nothing is published again. (If the
+predecessor still lives and publishes after this look, there are repeats; the sink drops them, as they are equal and
+carry their coordinates.)
+
+The dead-letter topic also holds letters about scores and about rows of files, so that the last letter about a record
+of the events topic may lie far from the end: it is read backwards until there is one, or to its beginning.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
+import structlog
 from confluent_kafka import Message
 
 from model.events import INPUT_FORMATS
 from model.formats.records import decoder_of
 from service.errors import RefusedError
+from service.kafka import headers_of
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
+
+_MAX_OFFSET: Final = 2**63 - 1
+_log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Source offsets of one partition whose results are on the output topics."""
+    """The last source offsets of one partition whose results are on the output topics; -1 if there is none."""
 
     last_score: int = -1
-    dead_letters: frozenset[int] = frozenset()
+    last_dead_letter: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A score or a dead letter, and the offset of the record that it was made from."""
+
+    offset: int
+    message: Message
 
 
 class _EventId(msgspec.Struct):
@@ -37,47 +55,80 @@ def published_positions(reader: PartitionReader, topics: Topics, partition: int)
     Raises RefusedError if what lies there was made from an earlier events topic of the same name: its offsets mean
     nothing in this one, neither here nor for the sink.
     """
-    scores = _by_source_offset(reader.tail(topics.scores, partition), topics.events, partition)
-    dead_letters = _by_source_offset(reader.tail(topics.dead_letters, partition), topics.events, partition)
-    for results, made_from in ((scores, _is_score_of), (dead_letters, _is_dead_letter_of)):
-        last = max(results, default=-1)
-        if last >= 0 and not _is_of_this_topic(reader, topics, results[last], last, made_from):
+    score = _last_result(reader, topics.scores, topics.events, partition, _event_id)
+    dead_letter = _last_result(reader, topics.dead_letters, topics.events, partition)
+    for result, made_from in ((score, _is_score_of), (dead_letter, _is_dead_letter_of)):
+        if result is not None and not _is_of_this_topic(reader, topics.events, result, made_from):
             raise RefusedError(
                 f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results "
                 f"of the earlier one: delete these two and {topics.changelog} as well and "
                 "run `cartcast topics create`, or use another CARTCAST_KAFKA__TOPIC_PREFIX"
             )
-    return Published(max(scores, default=-1), frozenset(dead_letters))
+    return Published(*(-1 if result is None else result.offset for result in (score, dead_letter)))
+
+
+def _last_result(
+    reader: PartitionReader,
+    topic: str,
+    source_topic: str,
+    partition: int,
+    check_value: Callable[[Message], object] = lambda _: None,
+) -> _Result | None:
+    """Return the result of the highest source offset, None if the partition holds none of this source.
+
+    Records that others wrote, whose headers name no source or whose value `check_value` refuses with an exception, are
+    ignored with one warning.
+    """
+    last, foreign, foreign_offset = None, 0, -1
+    for stretch in reader.backwards(topic, partition):
+        for message in stretch:
+            try:
+                source, offset = _source_of(message)
+                if source != (source_topic.encode(), b"%d" % partition):
+                    continue
+                check_value(message)
+            except (ValueError, msgspec.MsgspecError, RecursionError):
+                foreign, foreign_offset = foreign + 1, max(message.offset() or 0, foreign_offset)
+                continue
+            if last is None or offset >= last.offset:
+                last = _Result(offset, message)
+        if last is not None:
+            break
+    if foreign:
+        _log.warning(
+            "ignored records that are no results", topic=topic, partition=partition, offset=foreign_offset, count=foreign
+        )
+    return last
+
+
+def _source_of(message: Message) -> tuple[tuple[bytes, bytes], int]:
+    """Return topic and partition, and the offset, that the headers name; raises ValueError if they name none."""
+    headers = headers_of(message)
+    topic, partition, offset = (headers.get(name) for name in ("topic", "partition", "offset"))
+    if topic is None or partition is None or offset is None or not offset.isdigit() or int(offset) > _MAX_OFFSET:
+        raise ValueError
+    return (topic, partition), int(offset)
 
 
 def _is_of_this_topic(
-    reader: PartitionReader,
-    topics: Topics,
-    result: Message,
-    offset: int,
-    made_from: Callable[[Message, Message], bool],
+    reader: PartitionReader, topic: str, result: _Result, made_from: Callable[[Message, Message], bool]
 ) -> bool:
-    """Tell whether a result's source record is still the one that it was made from, or has left by retention."""
-    partition = result.partition() or 0
-    if offset >= reader.end_offset(topics.events, partition):
+    """Return whether a result's source record is still the one that it was made from, or has left by retention."""
+    partition = result.message.partition() or 0
+    if result.offset >= reader.end_offset(topic, partition):
         return False
-    source = reader.record_at(topics.events, partition, offset)
-    return source is None or made_from(source, result)
+    source = reader.record_at(topic, partition, result.offset)
+    return source is None or made_from(source, result.message)
 
 
-def _by_source_offset(messages: list[Message], topic: str, partition: int) -> dict[int, Message]:
-    wanted = (topic.encode(), str(partition).encode())
-    found = {}
-    for message in messages:
-        headers = dict(message.headers() or [])
-        if (headers.get("topic"), headers.get("partition")) == wanted:
-            found[int(headers["offset"] or -1)] = message
-    return found
+def _event_id(score: Message) -> str:
+    """Return the event's id; raises MsgspecError if the value is no score."""
+    return msgspec.json.decode(score.value() or b"", type=_EventId).event_id
 
 
 def _is_score_of(source: Message, score: Message) -> bool:
-    """Tell whether a score is that of a source record, in whatever format a predecessor was told to read it."""
-    scored = [msgspec.json.decode(score.value() or b"{}", type=_EventId).event_id]
+    """Return whether a score is that of a source record, in whatever format a predecessor was set to read it."""
+    scored = [_event_id(score)]
     batches = (decoder_of(input_format)([source.value()], None)[0] for input_format in INPUT_FORMATS)
     return any(batch.event_ids == scored for batch in batches)
 

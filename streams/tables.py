@@ -144,7 +144,7 @@ class SequenceStore(Store[bytes, bytes]):
             reader.close()
 
     def _read(self, partition: int) -> tuple[dict[bytes, bytes], Published]:
-        reader = PartitionReader(self._client_config)
+        reader = PartitionReader(self._client_config, self.restore.on_records)
         try:
             values = reader.restore(self._topics.changelog, partition, self.restore.progress(partition))
             return values, published_positions(reader, self._topics, partition)

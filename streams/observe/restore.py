@@ -16,12 +16,12 @@ class Restore:
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, on_records: Callable[[], None] = lambda: None
     ) -> None:
-        """Call `on_records` whenever records have arrived."""
+        self.on_records = on_records
+        """Called by the reader whenever records have arrived."""
         self.records = 0
         """Read since the worker started."""
         self.under_way = False
         self._clock = clock
-        self._on_records = on_records
         self._remaining: dict[int, int] = {}
         self._began_at = self._ended_at = 0.0
 
@@ -38,8 +38,6 @@ class Restore:
 
         def note(records: int, remaining: int) -> None:
             nonlocal before, logged
-            if records > before:
-                self._on_records()
             self.records += records - before
             before = records
             self._remaining[partition] = remaining

@@ -2,6 +2,7 @@ import pytest
 from confluent_kafka import KafkaException
 
 from model.sequence import new_sequences
+from service.errors import RefusedError
 from streams.changelog import PartitionReader
 from streams.publisher import Record
 from tests.streams.mock_topics import write
@@ -64,7 +65,7 @@ def test_only_the_named_partition_is_read(reader, put, topic_prefix):
 def test_an_empty_partition_restores_nothing(reader, put, topic_prefix):
     put((b"a", state(1)), partition=PARTITION + 1)
     assert restored(reader, topic_prefix) == {}
-    assert reader.tail(topic_prefix, PARTITION) == []
+    assert list(reader.backwards(topic_prefix, PARTITION)) == []
     assert reader.end_offset(topic_prefix, PARTITION) == 0
 
 
@@ -81,15 +82,34 @@ def test_one_reader_reads_one_partition_after_the_other(reader, put, topic_prefi
     put((b"a", state(1)))
     put((b"b", state(2)), (b"c", state(3)), partition=0)
     assert restored(reader, topic_prefix).keys() == {b"a"}
-    assert [message.key() for message in reader.tail(topic_prefix, 0)] == [b"b", b"c"]
+    assert [message.key() for message in reader.records(topic_prefix, 0)] == [b"b", b"c"]
     assert restored(reader, topic_prefix).keys() == {b"a"}
 
 
-@pytest.mark.parametrize(("written", "first"), [(3, 0), (1000, 0), (1200, 200)])
-def test_the_tail_is_the_last_thousand_records_in_order(reader, put, topic_prefix, written, first):
+@pytest.mark.parametrize(
+    ("written", "stretches"),
+    [
+        (3, [(0, 3)]),
+        (1000, [(0, 1000)]),
+        (1001, [(1, 1001), (0, 1)]),
+        (11_000, [(10_000, 11_000), (0, 10_000)]),
+        (12_345, [(11_345, 12_345), (1_345, 11_345), (0, 1_345)]),
+    ],
+)
+def test_backwards_each_record_is_read_once_in_stretches_that_grow(reader, put, topic_prefix, written, stretches):
     put(*((b"k", b"%d" % number) for number in range(written)))
-    assert [message.offset() for message in reader.tail(topic_prefix, PARTITION)] == list(range(first, written))
+    read = [[message.offset() for message in stretch] for stretch in reader.backwards(topic_prefix, PARTITION)]
+    assert read == [list(range(first, end)) for first, end in stretches]
     assert reader.end_offset(topic_prefix, PARTITION) == written
+
+
+def test_reading_backwards_says_that_records_arrive(mock_kafka, put, topic_prefix):
+    arrived = []
+    reader = PartitionReader(mock_kafka, lambda: arrived.append(1))
+    put(*((b"k", b"%d" % number) for number in range(2000)))
+    assert sum(len(list(stretch)) for stretch in reader.backwards(topic_prefix, PARTITION)) == 2000
+    reader.close()
+    assert len(arrived) >= 2
 
 
 def test_a_reader_commits_nothing(reader, put, topic_prefix):
@@ -105,6 +125,28 @@ def test_a_record_is_found_at_its_offset(reader, put, topic_prefix):
     assert reader.record_at(topic_prefix, PARTITION, 0).value() == b"1"
     assert reader.record_at(topic_prefix, PARTITION, 3) is None
     assert reader.record_at(topic_prefix, PARTITION, -1) is None
+
+
+def test_a_record_that_kafka_does_not_hand_out_is_an_error_that_says_which(mock_kafka, monkeypatch, topic_prefix):
+    class Silent:
+        """A partition that has records, and a leader that gives none of them."""
+
+        def get_watermark_offsets(self, *_, **__):
+            return 0, 10
+
+        def poll(self, _):
+            return None
+
+        def assign(self, _): ...
+
+        def unassign(self): ...
+
+    monkeypatch.setattr("streams.changelog._PATIENCE_SECONDS", 0.2)
+    reader = PartitionReader(mock_kafka)
+    reader.close()
+    reader._consumer = Silent()
+    with pytest.raises(RefusedError, match=f"cannot read {topic_prefix} partition 1, offset 7: .* within 0.2 seconds"):
+        reader.record_at(topic_prefix, PARTITION, 7)
 
 
 def test_a_value_that_is_too_short_for_a_state_is_left_to_who_reads_states(reader, put, topic_prefix):

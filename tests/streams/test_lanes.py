@@ -43,7 +43,7 @@ async def test_nothing_is_acknowledged_before_scores_and_dead_letters_are_confir
 
 async def test_a_fetch_without_results_is_acknowledged_too(lane, pipeline, states):
     acks = Acks()
-    states.published = Published(dead_letters=frozenset({0}))
+    states.published = Published(last_dead_letter=0)
     await put(lane, acks, fetch(b"damaged"), *fetches(1, first=1))
     await pipeline.publisher.until(lambda: bool(pipeline.publisher.produced))
     await let_others_run()
@@ -148,7 +148,7 @@ async def test_a_fetch_that_was_dealt_with_is_skipped_and_acknowledged(lane, pip
 
 
 async def test_what_a_predecessor_published_is_applied_but_not_published_again(lane, pipeline, states):
-    states.published = Published(last_score=11, dead_letters=frozenset({12}))
+    states.published = Published(last_score=11, last_dead_letter=12)
     acks, publisher = Acks(), pipeline.publisher
     batch = fetch(event(0, "a"), event(1, "b"), b"damaged", b"damaged", event(2, "a"), first_offset=10)
     await put(lane, acks, batch)

@@ -3,11 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from model.decode import decode_events
 from model.formats.records import decoder_of
 from service.errors import RefusedError
 from service.kafka_settings import Topics
+from service.kafka import source_headers
 from streams.changelog import PartitionReader
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
@@ -69,12 +71,12 @@ def process(mock_kafka, topics):
 
 
 def test_nothing_is_published_on_new_topics(published):
-    assert published() == Published(last_score=-1, dead_letters=frozenset())
+    assert published() == Published(last_score=-1, last_dead_letter=-1)
 
 
-def test_the_last_score_and_the_dead_letters_say_how_far_a_predecessor_came(topics, process, published):
+def test_the_last_score_and_the_last_dead_letter_say_how_far_a_predecessor_came(topics, process, published):
     process(fetch_of(topics, event(0), b"damaged", event(1), b"[]", event(2)), scores=2)
-    assert published() == Published(last_score=2, dead_letters=frozenset({1, 3}))
+    assert published() == Published(last_score=2, last_dead_letter=3)
 
 
 def test_repeated_scores_do_not_set_the_position_back(topics, process, published):
@@ -91,7 +93,7 @@ def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topic
         write(mock_kafka, topics.scores, PARTITION, scores)
         write(mock_kafka, topics.dead_letters, PARTITION, dead_letters)
     write(mock_kafka, topics.dead_letters, PARTITION, [Record(b"k", b"from a replayed file", [("file", b"a.csv")])])
-    assert published() == Published(last_score=0, dead_letters=frozenset())
+    assert published() == Published(last_score=0)
 
 
 def test_scores_of_another_input_format_are_known_as_well(mock_kafka, topics, published):
@@ -102,6 +104,94 @@ def test_scores_of_another_input_format_are_known_as_well(mock_kafka, topics, pu
     write(mock_kafka, topics.events, PARTITION, [Record(b"u", source.values[0])])
     write(mock_kafka, topics.scores, PARTITION, scores)
     assert published().last_score == 0
+
+
+@pytest.mark.parametrize("letters", [999, 1000, 1001, 2500, 13_000])
+def test_of_any_number_of_dead_letters_the_last_one_counts(topics, process, published, letters):
+    process(fetch_of(topics, *[b"damaged"] * letters))
+    assert published() == Published(last_dead_letter=letters - 1)
+
+
+@pytest.mark.parametrize("others", [999, 1000, 12_000])
+def test_a_dead_letter_is_found_behind_any_number_of_letters_about_others(
+    mock_kafka, topics, process, published, others
+):
+    """About rows of a replayed file, and about scores that the table refused: they lie in the same partition."""
+    process(fetch_of(topics, b"damaged", b"[]"))
+    of_file = source_headers("events.csv", -1, 7)
+    letters = [
+        Record(None, b"row", of_file if number % 2 else source_headers(topics.scores, PARTITION, number))
+        for number in range(others)
+    ]
+    write(mock_kafka, topics.dead_letters, PARTITION, letters)
+    assert published() == Published(last_dead_letter=1)
+
+
+HEADERS_THAT_NAME_NO_SOURCE = {
+    "none": [],
+    "no offset": [("offset", ...)],
+    "an offset without a value": [("offset", None)],
+    "an empty offset": [("offset", b"")],
+    "an offset that is no number": [("offset", b"last")],
+    "an offset with a sign": [("offset", b"-3")],
+    "an offset beyond every log": [("offset", b"9" * 30)],
+    "an offset beyond all reason": [("offset", b"9" * 5000)],
+    "no topic": [("topic", ...)],
+    "a topic without a value": [("topic", None)],
+    "a partition without a value": [("partition", None)],
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS_THAT_NAME_NO_SOURCE)
+@pytest.mark.parametrize("on", ["scores", "dead_letters"])
+def test_a_record_whose_headers_name_no_source_is_ignored_with_one_warning(
+    mock_kafka, topics, process, published, kind, on
+):
+    process(fetch_of(topics, event(0), b"damaged"))
+    given = HEADERS_THAT_NAME_NO_SOURCE[kind]
+    headers = dict(source_headers(topics.events, PARTITION, 1)) | dict(given) if given else {}
+    foreign = Record(b"k", b"secret", [(name, value) for name, value in headers.items() if value is not ...])
+    write(mock_kafka, getattr(topics, on), PARTITION, [foreign, foreign])
+    with capture_logs() as logs:
+        assert published() == Published(last_score=0, last_dead_letter=1)
+    topic = getattr(topics, on)
+    assert [{**line, "event": ""} for line in logs] == [
+        {"event": "", "log_level": "warning", "topic": topic, "partition": PARTITION, "offset": 2, "count": 2}
+    ]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"{}", b'{"event_id": 7}', b"\xff", b"[" * 100_000])
+def test_a_score_that_is_none_is_ignored_with_one_warning(mock_kafka, topics, process, published, value):
+    process(fetch_of(topics, event(0), event(1)))
+    foreign = Record(b"k", value, source_headers(topics.events, PARTITION, 1))
+    write(mock_kafka, topics.scores, PARTITION, [foreign])
+    with capture_logs() as logs:
+        assert published().last_score == 1
+    assert [line["offset"] for line in logs] == [2]
+
+
+class Unnamed:
+    """A record with a header whose name is not UTF-8, which a stock client of another language may write."""
+
+    def headers(self):
+        raise SystemError("returned a result with an exception set")  # as confluent-kafka does
+
+    def offset(self) -> int:
+        return 5
+
+
+def test_a_record_with_a_header_whose_name_is_not_utf_8_is_ignored(monkeypatch, topics, process, published):
+    process(fetch_of(topics, event(0), b"damaged"))
+    backwards = PartitionReader.backwards
+
+    def with_unnamed(self, topic, partition):
+        for number, stretch in enumerate(backwards(self, topic, partition)):
+            yield [*stretch, *([Unnamed()] if number == 0 else [])]
+
+    monkeypatch.setattr(PartitionReader, "backwards", with_unnamed)
+    with capture_logs() as logs:
+        assert published() == Published(last_score=0, last_dead_letter=1)
+    assert [line["offset"] for line in logs] == [5, 5]
 
 
 @pytest.mark.parametrize("new_events", [0, 2, 5])
