@@ -58,9 +58,9 @@ class Delivery:
         """Call back when every record is confirmed, and never if one fails."""
         self._done.add_done_callback(lambda done: None if done.exception() else callback())
 
-    def on_end(self, callback: Callable[[], object]) -> None:
-        """Call back when every record is confirmed, or one fails."""
-        self._done.add_done_callback(lambda _: callback())
+    def on_end(self, callback: Callable[[BaseException | None], object]) -> None:
+        """Call back with None when every record is confirmed, or with the failure when one fails."""
+        self._done.add_done_callback(lambda done: callback(done.exception()))
 
     def confirm(self, error: KafkaError | None, _: object) -> None:
         """Take one delivery report; called by librdkafka in the poll thread, and by nobody else."""

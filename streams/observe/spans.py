@@ -13,6 +13,7 @@ from streams.settings import TraceSettings
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Link
+    from opentelemetry.trace import Span as OpenTelemetrySpan
 
 SPAN_NAME: Final = "score fetch"
 _SERVICE: Final = "cartcast-worker"
@@ -25,14 +26,15 @@ _CLOSE_SECONDS: Final = 2.0
 class Span(Protocol):
     """Something that has begun."""
 
-    def end(self) -> None: ...
+    def end(self, failure: BaseException | None = None) -> None:
+        """End it; with a failure its status is that of an error, which names the failure's type."""
 
 
 class Spans(Protocol):
     """Makes spans."""
 
     def begin(self, fetch: Fetch) -> Span:
-        """Begin the span of a fetch, which ends when its results are confirmed."""
+        """Begin the span of a fetch, which ends when its results are confirmed, or something fails."""
 
     def close(self) -> None:
         """Send what has ended; takes two seconds at most."""
@@ -43,7 +45,7 @@ class _NoSpans:
         del fetch
         return self
 
-    def end(self) -> None: ...
+    def end(self, failure: BaseException | None = None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -62,6 +64,18 @@ def open_spans(settings: TraceSettings, exporter: "SpanExporter | None" = None) 
             "trace.endpoint is set, but OpenTelemetry is not installed: install cartcast[trace], "
             "or unset CARTCAST_TRACE__ENDPOINT"
         ) from None
+
+
+class _FetchSpan:
+    def __init__(self, span: "OpenTelemetrySpan") -> None:
+        self._span = span
+
+    def end(self, failure: BaseException | None = None) -> None:
+        from opentelemetry.trace import StatusCode  # noqa: PLC0415
+
+        if failure is not None:
+            self._span.set_status(StatusCode.ERROR, type(failure).__name__)
+        self._span.end()
 
 
 class FetchSpans:
@@ -90,8 +104,10 @@ class FetchSpans:
         links = _links(fetch)
         if not links and random.random() >= self._share:
             return NO_SPANS.begin(fetch)
-        return self._tracer.start_span(
-            SPAN_NAME, context=Context(), kind=SpanKind.CONSUMER, links=links, attributes=_attributes(fetch)
+        return _FetchSpan(
+            self._tracer.start_span(
+                SPAN_NAME, context=Context(), kind=SpanKind.CONSUMER, links=links, attributes=_attributes(fetch)
+            )
         )
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Whatever a worker has not committed comes again to whoever takes its partitions,
 no event. What waits for Kafka is not stuck: it goes on when Kafka does, and a restart would not help.
 """
 
+import faulthandler
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +22,15 @@ _FORGIVEN_TICKS: Final = 3
 """A tick that is so late says that the whole process stood still, which is not the event loop's fault."""
 
 
+def end_with_stacks(line: str) -> None:
+    """Write the stack of every thread to stderr, which shows what hangs, then end this process with the line.
+
+    Neither needs a lock that a hanging thread may hold: a file descriptor, unlike a file, is not flushed first.
+    """
+    faulthandler.dump_traceback(sys.__stderr__.fileno() if sys.__stderr__ else 2, all_threads=True)
+    end_process(line)
+
+
 @dataclass
 class Watchdog:
     """Looks once a second; `stalled_seconds` of 0 means that only the drain has a limit."""
@@ -33,7 +43,7 @@ class Watchdog:
     """Takes a moment of the clock."""
     stopping: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
-    end: Callable[[str], None] = end_process
+    end: Callable[[str], None] = end_with_stacks
     _looked_at: float | None = None
     _suspected_at: float | None = None
     _stopping_since: float | None = None
@@ -90,7 +100,7 @@ class Watchdog:
     def _advice(self, what: str) -> str:
         return (
             f"{what}: this worker ends itself, to be started again (worker.stalled_seconds); no event is lost; "
-            "if it comes back, look at the log before this line and at /metrics"
+            "if it comes back, look at the stacks before this line and at /metrics"
         )
 
     def _run(self) -> None:

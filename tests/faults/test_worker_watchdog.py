@@ -59,8 +59,11 @@ def test_a_worker_that_hangs_ends_itself_and_nothing_is_lost(pipeline: Pipeline,
     )
     pipeline.produce(events)
     assert hanging.process.wait(120) == 1
-    last = hanging.log.read_text().splitlines()[-1]
+    *before, last = hanging.log.read_text().splitlines()
     assert last.startswith(line)
+    stacks = "\n".join(before[next(place for place, line in enumerate(before) if "most recent call first" in line) :])
+    assert " in hang\n" in stacks
+    assert " in look\n" in stacks  # of the thread that ends the process, as of every other
     assert "no event is lost" in last
     pipeline.workers.remove(hanging)
 

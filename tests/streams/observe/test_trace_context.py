@@ -1,11 +1,13 @@
 """Trace headers, from an event's record to its score's; and the spans of the worker."""
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
-from service.errors import RefusedError
+from service.errors import RefusedError, UnavailableError
 from streams.fetch import Fetch
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
@@ -121,6 +123,74 @@ async def test_a_fetch_of_a_sampled_trace_has_a_span_that_is_linked_to_it(lane, 
     assert span.attributes["messaging.batch.message_count"] == 4
     assert "u" not in span.attributes.values()
     assert span.end_time > span.start_time
+
+
+async def breaks_in_scoring(lane, pipeline, monkeypatch) -> None:
+    async def fail(_request):
+        raise RuntimeError("u")
+
+    monkeypatch.setattr(pipeline.scoring, "score", fail)
+    await put(lane, Acks(), traced())
+    await asyncio.wait([lane._task])
+
+
+async def breaks_while_a_lane_is_cancelled(lane, pipeline, monkeypatch) -> None:
+    reached = asyncio.Event()
+
+    async def wait(_request):
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipeline.scoring, "score", wait)
+    await put(lane, Acks(), traced())
+    await reached.wait()
+    lane._task.cancel()
+    await asyncio.wait([lane._task])
+
+
+async def breaks_in_encoding(lane, pipeline, monkeypatch) -> None:
+    def fail(*_):
+        raise ValueError("u")
+
+    monkeypatch.setattr(lane, "_unpublished", fail)
+    await put(lane, Acks(), traced())
+    await asyncio.wait([lane._task])
+
+
+async def breaks_in_producing(lane, pipeline, monkeypatch) -> None:
+    async def fail(*_):
+        raise UnavailableError("u")
+
+    monkeypatch.setattr(pipeline.publisher, "produce", fail)
+    await put(lane, Acks(), traced())
+    await asyncio.wait([lane._task])
+
+
+async def breaks_in_delivery(lane, pipeline, monkeypatch) -> None:
+    pipeline.publisher.holds = True
+    await put(lane, Acks(), traced())
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 4)
+    await pipeline.publisher.fail()
+    await lane.close()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "failure"),
+    [
+        (breaks_in_scoring, "RuntimeError"),
+        (breaks_while_a_lane_is_cancelled, "CancelledError"),
+        (breaks_in_encoding, "ValueError"),
+        (breaks_in_producing, "UnavailableError"),
+        (breaks_in_delivery, "RefusedError"),
+    ],
+)
+async def test_wherever_a_fetch_fails_its_span_ends_and_names_the_failure(
+    lane, pipeline, exporter, monkeypatch, breaks, failure
+):
+    await breaks(lane, pipeline, monkeypatch)
+    pipeline.spans.close()
+    (span,) = exporter.get_finished_spans()
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, failure)
 
 
 def test_of_other_fetches_a_share_has_a_span(exporter):
