@@ -25,7 +25,7 @@ from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.fetch import Fetch
 from streams.joint_scoring import JointScoring
-from streams.lanes import Acknowledge, Lanes
+from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.listener import advertised_url
 from streams.lookups.lookup import Lookup
 from streams.lookups.web import Pages, application_options, refuse
@@ -35,7 +35,6 @@ from streams.observe.health import worker_health
 from streams.observe.metrics import Readings, worker_metrics
 from streams.observe.restore import Restore
 from streams.observe.spans import NO_SPANS, Spans
-from streams.pipeline import Pipeline
 from streams.publisher import Publisher
 from streams.security import faust_credentials
 from streams.settings import StreamSettings

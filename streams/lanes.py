@@ -1,4 +1,4 @@
-"""A lane a partition: its fetches go through in order, beside the other partitions' fetches.
+"""A lane per partition: its fetches go through in order, beside the other partitions' fetches.
 
 The order of writing makes every crash harmless (ARCHITECTURE, "Delivery"): the scores and dead letters of a fetch are
 published and confirmed; then the states that they came from go to the changelog; then the source offset is committed.
@@ -7,23 +7,48 @@ published and confirmed; then the states that they came from go to the changelog
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.events import OTHER
-from model.heads import Ranked
+from model.decode import decode_events
+from model.events import OTHER, MakeScore, Score
+from model.formats.records import Decode
+from model.heads import NO_HEADS, HeadNames, Ranked
 from model.validate import Reject
 from service.errors import CartcastError
+from service.kafka_settings import Topics
 from streams.fetch import Fetch
-from streams.joint_scoring import Request
+from streams.joint_scoring import JointScoring, Request
 from streams.messages import dead_letter_records, score_records
-from streams.pipeline import Pipeline
-from streams.publisher import Delivery, Record
+from streams.observe.counts import Counts, Timings
+from streams.observe.spans import NO_SPANS, Spans
+from streams.publisher import Delivery, Publisher, Record
 from streams.tables import PartitionStates
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The parts that lanes work with."""
+
+    topics: Topics
+    publisher: Publisher
+    scoring: JointScoring
+    model_version: str
+    clock_ms: Callable[[], int]
+    counts: Counts
+    timings: Timings = field(default_factory=Timings)
+    spans: Spans = NO_SPANS
+    decode: Decode = decode_events
+    """From the events topic's records to events and rejects."""
+    make_score: MakeScore = Score
+    """The score type of the model's horizons and extra heads."""
+    head_names: HeadNames = NO_HEADS
+    """What the classes of the extra heads are called; there are none by default."""
+
 
 _QUEUED_FETCHES: Final = 2
 _UNCONFIRMED_DELIVERIES: Final = 8
@@ -32,7 +57,7 @@ Acknowledge = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
+class _ScoredFetch:
     """A fetch whose states are stored and whose results are to be published."""
 
     batch: EventBatch
@@ -112,7 +137,7 @@ class Lane:
             self._drop_queued()  # nobody must wait for room in a queue that nobody empties
 
     def _fail(self, failure: Exception) -> None:
-        """Say so, once, and let nobody wait for what will never be confirmed."""
+        """Report the failure once, and release whoever waits for what will never be confirmed."""
         if not self._failed:
             self._failed = True
             self._on_failure(failure)
@@ -150,7 +175,7 @@ class Lane:
         delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
         return delivery
 
-    async def _score(self, fetch: Fetch) -> _Scored:
+    async def _score(self, fetch: Fetch) -> _ScoredFetch:
         """Score a fetch against its users' states and store the states."""
         codec = self._pipeline.scoring.codec
         began = self._pipeline.timings.clock()
@@ -160,9 +185,9 @@ class Lane:
         states = codec.gather(self._states.gather(users))
         answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))
         self._states.scatter(users, codec.scatter(answer.states), fetch.next_offset)
-        return _Scored(batch, answer.rows, answer.propensities, answer.extra, rejects)
+        return _ScoredFetch(batch, answer.rows, answer.propensities, answer.extra, rejects)
 
-    def _confirmed_since(self, produced: float, fetch: Fetch, scored: _Scored) -> None:
+    def _confirmed_since(self, produced: float, fetch: Fetch, scored: _ScoredFetch) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""
         timings = self._pipeline.timings
         timings.lap("acknowledge", produced)
@@ -170,7 +195,7 @@ class Lane:
         delays_ms = self._pipeline.clock_ms() - sent_ms[sent_ms > 0]
         timings.event_to_score.add_all(np.maximum(delays_ms, 0) / 1000)
 
-    def _unpublished(self, fetch: Fetch, scored: _Scored) -> tuple[list[Record], list[Record]]:
+    def _unpublished(self, fetch: Fetch, scored: _ScoredFetch) -> tuple[list[Record], list[Record]]:
         """Encode the results that no predecessor has published."""
         published, offsets = self._states.published, fetch.offsets
         fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
@@ -187,7 +212,7 @@ class Lane:
         )
         return scores, dead_letter_records(fetch, rejects)
 
-    def _count(self, fetch: Fetch, scored: _Scored) -> None:
+    def _count(self, fetch: Fetch, scored: _ScoredFetch) -> None:
         counts = self._pipeline.counts
         counts.events += len(fetch.values)
         counts.scored += len(scored.rows)

@@ -16,7 +16,7 @@ from faust.types import TP
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.observe.restore import Restore
-from streams.positions import Published, published_positions
+from streams.published import Published, published_positions
 
 TABLE_NAME: Final = "sequences"
 _log: Final = structlog.get_logger()

@@ -75,13 +75,13 @@ class Watchdog:
 
     def _stuck(self, silent_seconds: float) -> str | None:
         if silent_seconds > self.stalled_seconds:
-            return self._advice(f"the event loop has not turned for {self.stalled_seconds:g} seconds ({_where()})")
+            return self._advice(f"the event loop has not turned for {self.stalled_seconds:g} seconds ({_position()})")
         if self._commits_are_stuck(self.clock()) and silent_seconds < _MISSED_BEATS * _TICK_SECONDS:
             return self._advice(f"nothing was committed for {self.stalled_seconds:g} seconds while records wait")
-        return None  # also when the loop may hang: it will be told soon where
+        return None  # a loop that may hang is reported soon, with its position
 
     def _commits_are_stuck(self, now: float) -> bool:
-        """Tell whether commits do not advance and Kafka, asked for that reason, answers."""
+        """Whether commits do not advance although Kafka, asked for that reason, answers."""
         if self.liveness.stalled_seconds <= self.stalled_seconds:
             self._suspected_at = None
             return False
@@ -110,7 +110,7 @@ class Watchdog:
                 return
 
 
-def _where() -> str:
-    """Say in which function the main thread, which runs the event loop, is."""
+def _position() -> str:
+    """Return the function and line in which the main thread, which runs the event loop, is."""
     frame: FrameType | None = sys._current_frames().get(main_thread().ident or 0)
     return "unknown where" if frame is None else f"in {frame.f_code.co_name}, line {frame.f_lineno}"

@@ -14,9 +14,8 @@ from model.inference import InferenceWorker, Scorer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.states import StateCodec
 from streams.joint_scoring import JointScoring
-from streams.lanes import Lane
+from streams.lanes import Lane, Pipeline
 from streams.observe.counts import Counts
-from streams.pipeline import Pipeline
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from tests.streams.memory_publisher import MemoryPublisher

@@ -9,7 +9,7 @@ from service.errors import RefusedError
 from streams.joint_scoring import JointScoring
 from streams.lanes import Lane, Lanes
 from streams.observe.counts import Counts
-from streams.positions import Published
+from streams.published import Published
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
 from tests.streams.memory_publisher import MemoryPublisher, let_others_run

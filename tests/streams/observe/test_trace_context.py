@@ -9,9 +9,9 @@ from opentelemetry.trace import StatusCode
 
 from service.errors import RefusedError, UnavailableError
 from streams.fetch import Fetch
+from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
-from streams.pipeline import Pipeline
 from streams.settings import TraceSettings
 from tests.streams.fetches import PARTITION, START_MS, TOPICS, Acks, event, fetch, put
 

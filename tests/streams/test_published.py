@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 from model.decode import decode_events
 from model.formats.records import decoder_of
 from service.errors import RefusedError
-from service.kafka_settings import Topics
 from service.kafka import source_headers
+from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
-from streams.positions import Published, published_positions
+from streams.published import Published, published_positions
 from streams.publisher import Record
 from streams.topic_configs import topic_configs
 from tests.streams.fetches import PARTITION, event

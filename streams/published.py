@@ -96,7 +96,11 @@ def _last_result(
             break
     if foreign:
         _log.warning(
-            "ignored records that are no results", topic=topic, partition=partition, offset=foreign_offset, count=foreign
+            "ignored records that are no results",
+            topic=topic,
+            partition=partition,
+            offset=foreign_offset,
+            count=foreign,
         )
     return last
 
