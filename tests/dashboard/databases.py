@@ -1,7 +1,8 @@
-"""A database for the pages, and names in it that nobody should trust."""
+"""Databases for the pages, names in them that nobody should trust, and whether pages are served."""
 
 import secrets
 from dataclasses import dataclass
+from urllib.request import urlopen
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -83,3 +84,12 @@ def make_outcomes(client: Client) -> None:
         for view in ("list_stale_outcomes", "make_outcomes"):
             client.command(f"SYSTEM REFRESH VIEW {view}")
             client.command(f"SYSTEM WAIT VIEW {view}")
+
+
+def answers(url: str) -> bool:
+    """Whether a server of ours says that all is well there."""
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)
+    except OSError:
+        return False

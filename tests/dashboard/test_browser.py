@@ -6,11 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -19,13 +17,15 @@ from cartcast.local.ports import free_port
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.dashboard import filled_shop
-from tests.dashboard.databases import NASTY_NAMES, Shop, client_of
+from tests.dashboard.databases import NASTY_NAMES, Shop, answers, client_of
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATHS = {"Overview": "", "Shoppers": "shoppers", "Model": "model", "Pipeline": "pipeline"}
-WAIT_MS = 30_000
+WAIT_MS = 1000 * DEADLINE_SECONDS
+expect.set_options()
 
 pytestmark = [
     pytest.mark.integration,
@@ -44,27 +44,12 @@ def serving(source: ClickHouseSettings, log: Path) -> Iterator[str]:
             [sys.executable, "-m", "cartcast", "dashboard", *options], stderr=stderr, env={**os.environ, **settings}
         )
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), log)
+        eventually(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), "the pages", found=log.read_text)
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait() == 0
     assert "Traceback" not in log.read_text()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=1) as answer:  # noqa: S310 - our own loopback address
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +110,8 @@ def is_elsewhere(url: str) -> bool:
 
 def idle(page: Page) -> None:
     """Wait until the script has run to its end."""
-    expect(page.get_by_test_id("stApp").first).to_have_attribute(
-        "data-test-script-state", "notRunning", timeout=WAIT_MS
-    )
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=WAIT_MS)
+    expect(page.get_by_test_id("stApp").first).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def number(page: Page, label: str) -> int:
@@ -172,7 +155,7 @@ def test_the_live_counter_moves_by_itself(open_page, address, shop):
     shop.rows.extend(more)
     filled_shop.insert(shop.client, "scores", more)
     metric = page.get_by_test_id("stMetric").filter(has_text=re.compile("^Events")).first
-    expect(metric.get_by_test_id("stMetricValue")).to_have_text(f"{before + 7:,}", timeout=WAIT_MS)
+    expect(metric.get_by_test_id("stMetricValue")).to_have_text(f"{before + 7:,}")
 
 
 def test_choices_go_to_the_address_and_on_to_the_next_page(open_page, address):
@@ -248,16 +231,16 @@ def test_a_page_waits_for_clickhouse_and_goes_on_by_itself(open_page, tmp_path):
         page = open_page(url)
         expect(page.get_by_text("Waiting for ClickHouse")).to_be_visible()
         with engine(tmp_path / "clickhouse", port, tmp_path / "engine.log"):
-            expect(page.get_by_text("cartcast migrate")).to_be_visible(timeout=WAIT_MS)
+            expect(page.get_by_text("cartcast migrate")).to_be_visible()
             migrate(ClickHouseSettings(url=source.url, database=source.database))
-            expect(page.get_by_text("No event is scored and stored yet")).to_be_visible(timeout=WAIT_MS)
+            expect(page.get_by_text("No event is scored and stored yet")).to_be_visible()
             filled_shop.insert(client_of(source), "scores", filled_shop.plain_scores())
             metric = page.get_by_test_id("stMetricValue").first
-            expect(metric).to_be_visible(timeout=WAIT_MS)
-        expect(page.get_by_text("does not answer").first).to_be_visible(timeout=WAIT_MS)
+            expect(metric).to_be_visible()
+        expect(page.get_by_text("does not answer").first).to_be_visible()
         with engine(tmp_path / "clickhouse", port, tmp_path / "engine.log"):
-            expect(page.get_by_test_id("stMetricValue").first).to_be_visible(timeout=WAIT_MS)
-            expect(page.get_by_text("does not answer")).to_have_count(0, timeout=WAIT_MS)
+            expect(page.get_by_test_id("stMetricValue").first).to_be_visible()
+            expect(page.get_by_text("does not answer")).to_have_count(0)
 
 
 @contextmanager
@@ -268,8 +251,8 @@ def engine(directory: Path, port: int, log: Path) -> Iterator[None]:
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/ping"), log)
+        eventually(lambda: answers(f"http://127.0.0.1:{port}/ping"), "the engine", found=log.read_text)
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait()

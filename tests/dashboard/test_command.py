@@ -5,8 +5,6 @@ import logging
 import socket
 import subprocess
 import sys
-import time
-from urllib.request import urlopen
 
 import pytest
 import uvicorn
@@ -15,39 +13,38 @@ from starlette.websockets import WebSocket, WebSocketState
 from cartcast.local.ports import free_port
 from dashboard.server import address, flag_options, is_worth_a_line
 from dashboard.settings import DashboardSettings
+from tests.dashboard.databases import answers
+from tests.harness.command import run_command
+from tests.harness.waiting import eventually
 
 
-def test_a_port_in_use_is_one_line_and_exits_with_1(start_command):
+def test_a_port_in_use_is_one_line_and_exits_with_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = start_command("dashboard", "--port", str(port))
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err.count("\n")) == (1, "", 1)
-    assert f"127.0.0.1:{port}" in err
-    assert "--port" in err
+        ended = run_command("dashboard", "--port", port)
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "--port" in ended.stderr
 
 
-def test_an_address_of_another_machine_is_one_line_and_exits_with_1(start_command):
-    process = start_command("dashboard", "--host", "203.0.113.9")
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.count("\n")) == (1, 1)
-    assert "203.0.113.9" in err
+def test_an_address_of_another_machine_is_one_line_and_exits_with_1():
+    ended = run_command("dashboard", "--host", "203.0.113.9")
+    assert (ended.status, ended.stderr.count("\n")) == (1, 1)
+    assert "203.0.113.9" in ended.stderr
 
 
 @pytest.mark.parametrize("wrong", [("--worker-url", "worker:6066"), ("--port", "0"), ("--host", "")])
-def test_a_wrong_option_exits_with_2(start_command, wrong):
-    process = start_command("dashboard", *wrong)
-    process.communicate(timeout=60)
-    assert process.returncode == 2
+def test_a_wrong_option_exits_with_2(wrong):
+    assert run_command("dashboard", *wrong).status == 2
 
 
 def test_it_serves_until_sigterm_and_says_where(start_command):
     port = free_port()
     process = start_command("dashboard", "--port", str(port), "--url", "http://127.0.0.1:9")
     assert f"http://127.0.0.1:{port}" in process.stderr.readline()
-    _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+    eventually(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), "the pages")
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 0
     assert "Traceback" not in err
 
@@ -101,18 +98,7 @@ def test_the_dashboard_loads_no_torch_no_kafka_and_no_other_room():
         "    if 'entry' not in module.name: __import__(module.name)\n"
         "print(' '.join({name.split('.')[0] for name in sys.modules}), file=sys.__stderr__)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ended.stderr.splitlines()[-1].split())
     assert "dashboard" in loaded
     assert loaded.isdisjoint({"torch", "faust", "confluent_kafka", "chdb", "sinks", "streams", "cartcast"})
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            with urlopen(url, timeout=1):  # noqa: S310 - our own loopback address
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"{url} does not answer")

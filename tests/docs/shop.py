@@ -6,15 +6,14 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cartcast.local.stack import LocalStack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+from tests.harness.waiting import eventually
 
-PATIENCE_SECONDS = 120
 PREFIX = "docs"
 
 
@@ -55,7 +54,7 @@ class Shop:
     def run(self, *command: str) -> str:
         """Run a command to its end, which must be a good one; return what it printed."""
         done = subprocess.run(
-            command, env=self.environment, cwd=self.directory, capture_output=True, text=True, timeout=120, check=False
+            command, env=self.environment, cwd=self.directory, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout
@@ -78,12 +77,12 @@ class Shop:
             client.close()
 
     def wait_for_rows(self, count: int) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.query("SELECT count() FROM scores") != [(count,)]:
+        def are_there() -> bool:
             for command, process in self.running.items():
                 assert process.poll() is None, f"{command} has ended: {self.log(command)}"
-            assert time.monotonic() < deadline, f"waited in vain for {count} rows"
-            time.sleep(0.1)
+            return self.query("SELECT count() FROM scores") == [(count,)]
+
+        eventually(are_there, f"{count} rows", found=lambda: [self.log(command) for command in self.running])
 
     def drop_tables(self) -> None:
         client = connect(ClickHouseSettings(url=self.stack.clickhouse_url))
@@ -95,7 +94,7 @@ class Shop:
         codes = {}
         for command, process in reversed(self.running.items()):
             process.send_signal(signal.SIGTERM)
-            codes[command] = process.wait(PATIENCE_SECONDS)
+            codes[command] = process.wait()
         return codes
 
     def log(self, command: str) -> str:

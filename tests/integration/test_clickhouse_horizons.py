@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +14,7 @@ from service.errors import RefusedError, RowsRefusedError
 from sinks.schema.horizons import add_columns
 from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable
+from tests.harness.command import run_command
 
 pytestmark = pytest.mark.integration
 
@@ -101,13 +100,11 @@ def test_a_table_that_is_not_there_is_one_line(clickhouse):
 def test_the_command_adds_columns_and_says_so(settings):
     arguments = ["migrate", "--url", settings.url, "--database", settings.database, "--horizons", "1h,30m", "--json"]
     for applied in (["column propensity_30m"], []):
-        command = [sys.executable, "-m", "cartcast", *arguments]
-        ran = subprocess.run(command, capture_output=True, check=True, text=True)
+        ran = run_command(*arguments)
         assert json.loads(ran.stdout.splitlines()[-1])["applied"] == applied
 
 
 def test_what_is_no_horizon_is_wrong_usage():
-    command = [sys.executable, "-m", "cartcast", "migrate", "--horizons", "1h,soon"]
-    ran = subprocess.run(command, capture_output=True, check=False, text=True)
-    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    ran = run_command("migrate", "--horizons", "1h,soon")
+    assert (ran.status, ran.stderr.count("\n")) == (2, 1)
     assert "--horizons 1h,soon" in ran.stderr

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 import threading
 
 import clickhouse_connect
@@ -10,6 +8,7 @@ from cartcast.local.ports import free_port
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import CartcastError, RefusedError, UnavailableError
 from sinks.schema.migrate import Migration, migrate, shipped_migrations
+from tests.harness.command import run_command
 
 pytestmark = pytest.mark.integration
 NAMES = [migration.name for migration in shipped_migrations()]
@@ -90,8 +89,7 @@ def test_the_columns_say_what_they_hold(settings):
 def test_the_command_prints_what_it_did(settings):
     arguments = ["migrate", "--url", settings.url, "--database", settings.database, "--json"]
     for applied in (NAMES, []):
-        command = [sys.executable, "-m", "cartcast", *arguments]
-        ran = subprocess.run(command, capture_output=True, check=True, text=True)
+        ran = run_command(*arguments)
         assert json.loads(ran.stdout.splitlines()[-1]) == {"database": settings.database, "applied": applied}
 
 

@@ -1,7 +1,6 @@
 """Dead letters are counted without showing what is in them, and sent again once they are events."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from model.decode import decode_events
+from tests.harness.command import run_command
 from tests.harness.pipeline import Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
@@ -31,11 +31,11 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
 
 
 @pytest.fixture
-def cartcast(pipeline: Pipeline, start_command: Callable[..., "subprocess.Popen[str]"]):
+def cartcast(pipeline: Pipeline) -> Callable[..., dict[str, object]]:
     """Run `cartcast dead-letters ... --json` on the pipeline; return what it found."""
 
     def run(*arguments: str, status: int = 0, **environment: str) -> dict[str, object]:
-        command = start_command(
+        ended = run_command(
             "dead-letters",
             *arguments,
             "--json",
@@ -45,10 +45,9 @@ def cartcast(pipeline: Pipeline, start_command: Callable[..., "subprocess.Popen[
                 **environment,
             },
         )
-        out, err = command.communicate(timeout=60)
-        assert command.returncode == status, err
-        assert "secret-shopper" not in out + err
-        return json.loads(out) if out else {"error": err}
+        assert ended.status == status, ended.stderr
+        assert "secret-shopper" not in ended.stdout + ended.stderr
+        return json.loads(ended.stdout) if ended.stdout else {"error": ended.stderr}
 
     return run
 

@@ -1,6 +1,4 @@
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,16 +8,14 @@ from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
 from model.checkpoint import Calibration, save_checkpoint
 from model.lstm import LSTMConfig, PropensityLSTM
+from tests.harness.command import run_command
 
 pytestmark = pytest.mark.integration
 
-StartCommand = Callable[..., "subprocess.Popen[str]"]
 CHECKS = ["settings", "certificates", "kafka", "topics", "clickhouse", "table", "checkpoint", "horizons", "device"]
 
 
-def test_it_fails_before_topics_and_table_exist_and_passes_then(
-    stack: LocalStack, topic_prefix: str, start_command: StartCommand
-) -> None:
+def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStack, topic_prefix: str) -> None:
     environment = {
         **stack.environment(),
         "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix,
@@ -27,10 +23,9 @@ def test_it_fails_before_topics_and_table_exist_and_passes_then(
     }
 
     def findings(status: int) -> dict[str, dict[str, object]]:
-        doctor = start_command("doctor", "--json", environment=environment)
-        stdout, stderr = doctor.communicate(timeout=60)
-        assert doctor.returncode == status, stderr
-        return json.loads(stdout)
+        doctor = run_command("doctor", "--json", environment=environment)
+        assert doctor.status == status, doctor.stderr
+        return json.loads(doctor.stdout)
 
     before = findings(status=1)
     assert [check for check in CHECKS if check not in before or not before[check]["ok"]] == [
@@ -40,7 +35,7 @@ def test_it_fails_before_topics_and_table_exist_and_passes_then(
     assert "cartcast topics create" in str(before["topics"]["detail"])
     assert "cartcast migrate" in str(before["table"]["detail"])
     for command in (["topics", "create"], ["migrate"]):
-        start_command(*command, environment=environment).communicate(timeout=60)
+        assert run_command(*command, environment=environment).status == 0
     after = findings(status=0)
     assert [check for check in CHECKS if after[check]["ok"]] == CHECKS
 
@@ -70,7 +65,7 @@ def test_a_missing_checkpoint_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_horizons_that_the_table_would_leave_out_are_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: LocalStack, topic_prefix: str, start_command: StartCommand
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: LocalStack, topic_prefix: str
 ) -> None:
     model = PropensityLSTM(LSTMConfig(hidden_size=4, horizons=("1h", "30m", "7d")))
     save_checkpoint(tmp_path / "model", model, calibration=Calibration.identity(3), metrics={}, training={})
@@ -81,8 +76,8 @@ def test_horizons_that_the_table_would_leave_out_are_named(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    start_command("migrate", environment=environment).communicate(timeout=60)
+    assert run_command("migrate").status == 0
     failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
     assert "cartcast migrate --horizons 30m,7d" in failed["horizons"]
-    start_command("migrate", "--horizons", "30m,7d", environment=environment).communicate(timeout=60)
+    assert run_command("migrate", "--horizons", "30m,7d").status == 0
     assert "horizons" in {finding.check for finding in examine(None) if finding.ok}

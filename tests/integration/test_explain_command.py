@@ -1,9 +1,6 @@
 """`cartcast explain` against a real worker, and against real rows when there is none."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from sinks.stored import latest_scores
 from sinks.table import ClickHouseTable
+from tests.harness.command import Ended, run_command
 from tests.harness.pipeline import Pipeline, pipelines
 
 pytestmark = pytest.mark.integration
@@ -54,20 +52,9 @@ def events(count: int) -> list[Event]:
     ]
 
 
-def explain(settings: ClickHouseSettings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cartcast", "explain", *arguments],
-        env={
-            **os.environ,
-            "CARTCAST_CLICKHOUSE__URL": settings.url,
-            "CARTCAST_CLICKHOUSE__DATABASE": settings.database,
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def explain(settings: ClickHouseSettings, *arguments: str, **environment: str) -> Ended:
+    variables = {"CARTCAST_CLICKHOUSE__URL": settings.url, "CARTCAST_CLICKHOUSE__DATABASE": settings.database}
+    return run_command("explain", *arguments, environment=variables | environment)
 
 
 def test_a_worker_is_asked_and_without_one_the_rows_say_the_same(
@@ -84,13 +71,13 @@ def test_a_worker_is_asked_and_without_one_the_rows_say_the_same(
     table.close()
 
     asked = explain(settings, USER, "--url", url, "--json")
-    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (asked.status, asked.stderr) == (0, "")
     answer = json.loads(asked.stdout.splitlines()[-1])
     assert (answer["source"], answer["user_id"]) == ("worker", USER)
     assert answer["propensity"]["24h"] == scores[-1]["propensity_24h"]
     assert [event["item_id"] for event in answer["events"]] == [event.item_id for event in events(40)[8:]]
     drawn = explain(settings, USER, "--url", url, "--horizon", "1h", COLUMNS="100")
-    assert drawn.returncode == 0
+    assert drawn.status == 0
     assert f"published {scores[-1]['propensity_1h']:.4f}" in drawn.stdout
     assert "sku-38" in drawn.stdout
 
@@ -99,12 +86,12 @@ def test_a_worker_is_asked_and_without_one_the_rows_say_the_same(
         ((USER, "--event", "e1"), "not among the user's last 32"),
     ]:
         refused = explain(settings, *arguments, "--url", url)
-        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+        assert (refused.status, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
         assert words in refused.stderr
     assert worker.stop() == 0
 
     from_rows = explain(settings, USER, "--url", url, "--json")
-    assert from_rows.returncode == 0
+    assert from_rows.status == 0
     assert from_rows.stderr.startswith(f"no worker answers at {url}: explained from database {settings.database} at ")
     rows = json.loads(from_rows.stdout.splitlines()[-1])
     assert rows.pop("source") == "clickhouse"
@@ -119,13 +106,13 @@ def test_a_worker_is_asked_and_without_one_the_rows_say_the_same(
     assert rows == answer
 
     earlier = explain(settings, USER, "--event", "e1", "--checkpoint", str(DEFAULT_CHECKPOINT), "--json")
-    assert earlier.returncode == 0, earlier.stderr
+    assert earlier.status == 0, earlier.stderr
     old = json.loads(earlier.stdout.splitlines()[-1])
     assert (old["source"], len(old["events"]), old["earlier_events"]) == ("clickhouse", 2, 0)
     assert old["propensity"]["24h"] == pytest.approx(scores[1]["propensity_24h"], abs=1e-6)
     for arguments, words in [(("nobody",), "no score of this user: correct"), ((USER, "--event", "?"), "and event")]:
         refused = explain(settings, *arguments, "--checkpoint", str(DEFAULT_CHECKPOINT))
-        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+        assert (refused.status, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
         assert words in refused.stderr
 
 
@@ -149,7 +136,7 @@ def test_rows_that_are_doubled_or_of_another_model_are_no_obstacle(settings: Cli
     assert [one.event.event_id for one in latest_scores(settings, USER, limit=2).scores] == ["e1", "e2"]
     assert latest_scores(settings, "'; DROP TABLE scores; --").scores == []
     ended = explain(settings, USER, "--json", CARTCAST_WORKER__WEB_PORT="0")
-    assert ended.returncode == 0
+    assert ended.status == 0
     answer = json.loads(ended.stdout)
     assert (answer["model"], answer["propensity"], answer["earlier_events"]) == (version, None, 0)
 
@@ -157,7 +144,7 @@ def test_rows_that_are_doubled_or_of_another_model_are_no_obstacle(settings: Cli
 def test_without_worker_and_clickhouse_there_is_one_line(settings: ClickHouseSettings) -> None:
     nowhere = ClickHouseSettings(url="http://127.0.0.1:1", database=settings.database)
     ended = explain(nowhere, "u", "--url", "http://127.0.0.1:1")
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert "127.0.0.1:1" in ended.stderr
     for arguments in (["", "--url", "http://127.0.0.1:1"], ["u", "--url", "ftp://x"], ["u", "--event", ""]):
-        assert explain(settings, *arguments).returncode == 2
+        assert explain(settings, *arguments).status == 2

@@ -1,8 +1,5 @@
 """Every way to a secured Kafka, for both clients: TLS, mutual TLS, and SASL over TLS, on a real broker."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +7,13 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
-from typer.testing import CliRunner
 
-from cartcast.__main__ import app
 from cartcast.commands.doctor import examine
 from service.errors import RefusedError
 from streams.security import faust_credentials
 from streams.topics import count_brokers
 from tests.harness.certificates import Authority
+from tests.harness.command import run_command
 from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
 from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
 from tests.harness.tls_servers import tls_front, token_endpoint
@@ -72,23 +68,12 @@ def test_a_worker_scores_with_tokens(settings_of: SettingsOf, pipeline: Pipeline
     history = tmp_path / "history.jsonl"
     events = shoppers(400, users=40, seed=3)
     history.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
-    assert command(variables, "replay", str(history), "--format", "cartcast").returncode == 0
+    assert run_command("replay", history, "--format", "cartcast", environment=variables).status == 0
     distinct = len({event.event_id for event in events})
     worker = pipeline.start_worker(**variables)
     pipeline.wait_for_scores(distinct)
     assert worker.stop() == 0
     pipeline.check_scores()
-
-
-def command(variables: Variables, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "cartcast", *arguments],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -136,8 +121,8 @@ def test_a_broker_whose_certificate_has_expired_is_named(settings_of: SettingsOf
 def test_worker_and_sink_end_with_one_line_if_the_password_is_wrong(settings_of: SettingsOf) -> None:
     variables = settings_of.variables("PLAIN") | {"CARTCAST_KAFKA__SASL_PASSWORD": "wr0ng-password"}
     for name in ("worker", "sink"):
-        ended = command(variables, name)
-        assert ended.returncode == 1
+        ended = run_command(name, environment=variables)
+        assert ended.status == 1
         assert f"refuses user {USER}" in ended.stderr
         assert ended.stderr.count("\n") == 1, ended.stderr
         assert "wr0ng" not in ended.stderr
@@ -152,9 +137,9 @@ def test_topics_with_another_number_of_partitions_are_named_by_topics_worker_and
         "CARTCAST_KAFKA__PARTITIONS": str(PARTITIONS + 1),
     }
     line = f"topic {pipeline.topics.events} has {PARTITIONS} partitions, but kafka.partitions is {PARTITIONS + 1}"
-    ended = command(variables, "worker")
-    assert (ended.returncode, line in ended.stderr) == (1, True), ended.stderr
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert line in str(CliRunner().invoke(app, ["topics", "create"]).exception)
+    for command in (["worker"], ["topics", "create"]):
+        ended = run_command(*command)
+        assert (ended.status, line in ended.stderr) == (1, True), ended.stderr
     assert line in next(finding.detail for finding in examine(None) if finding.check == "topics")

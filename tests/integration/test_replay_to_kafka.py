@@ -4,9 +4,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import pytest
@@ -15,6 +12,7 @@ from confluent_kafka import Consumer
 from model.formats import read_events
 from service.kafka_settings import Topics
 from streams.topics import create_topics
+from tests.harness.command import Ended, run_command
 
 pytestmark = pytest.mark.integration
 
@@ -41,9 +39,8 @@ def read_topic(kafka):
         consumer = Consumer({"bootstrap.servers": kafka, "group.id": topic, "auto.offset.reset": "earliest"})
         consumer.subscribe([topic])
         messages = []
-        deadline = time.monotonic() + 20
-        while len(messages) < count and time.monotonic() < deadline:
-            messages += consumer.consume(count, timeout=1)
+        while len(messages) < count:
+            messages += consumer.consume(count - len(messages), timeout=1)
         messages += consumer.consume(1, timeout=0.5)  # one too many would show
         consumer.close()
         return messages
@@ -51,19 +48,14 @@ def read_topic(kafka):
     return read_topic
 
 
-def command(kafka, topics, *arguments) -> list[str]:
-    options = ["--bootstrap-servers", kafka, "--topic-prefix", topics.prefix]
-    return [sys.executable, "-m", "cartcast", "replay", *map(str, arguments), *options]
-
-
-def run(*arguments) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60, check=False)
+def replay(kafka, topics, *arguments) -> Ended:
+    return run_command("replay", *arguments, "--bootstrap-servers", kafka, "--topic-prefix", topics.prefix)
 
 
 def test_events_are_keyed_by_shopper_and_damaged_rows_are_dead_letters(kafka, topics, history, read_topic):
-    done = run(kafka, topics, history, "--format", "taobao", "--json")
+    done = replay(kafka, topics, history, "--format", "taobao", "--json")
 
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     counts = json.loads(done.stdout.splitlines()[-1])
     assert (counts["events"], counts["bad_rows"]) == (2000, 2)
     assert "history.csv.gz, line 501: the row has 1 columns" in done.stderr
@@ -85,16 +77,12 @@ def test_events_are_keyed_by_shopper_and_damaged_rows_are_dead_letters(kafka, to
     }
 
 
-def test_a_signal_ends_a_paced_replay_with_what_it_sent_confirmed(kafka, topics, history, read_topic):
-    process = subprocess.Popen(
-        command(kafka, topics, history, "--format", "taobao", "--rate", 50, "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_a_signal_ends_a_paced_replay_with_what_it_sent_confirmed(start_command, kafka, topics, history, read_topic):
+    servers = ["--bootstrap-servers", kafka, "--topic-prefix", topics.prefix]
+    process = start_command("replay", str(history), "--format", "taobao", "--rate", "50", "--json", *servers)
     read_topic(topics.events, 3)  # it is under way
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate()
 
     assert process.returncode == 130, err
     assert "Traceback" not in err
@@ -114,8 +102,8 @@ def test_a_signal_ends_a_paced_replay_with_what_it_sent_confirmed(kafka, topics,
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(kafka, topics, arguments, exit_code, words):
-    done = run(kafka, topics, *arguments)
-    assert done.returncode == exit_code
+    done = replay(kafka, topics, *arguments)
+    assert done.status == exit_code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -123,13 +111,13 @@ def test_a_mistake_is_one_line_and_an_exit_code(kafka, topics, arguments, exit_c
 def test_a_cut_gzip_is_one_line_and_says_how_much_was_sent(kafka, topics, tmp_path):
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(b"\n".join(ROWS * 20))[:-500])
-    done = run(kafka, topics, path, "--format", "taobao")
-    assert done.returncode == 1
+    done = replay(kafka, topics, path, "--format", "taobao")
+    assert done.status == 1
     assert "is damaged after line" in done.stderr
     assert "events before it were sent" in done.stderr
 
 
 def test_missing_topics_are_one_line(kafka, topic_prefix, history):
-    done = run(kafka, Topics(prefix=topic_prefix), history, "--format", "taobao")
-    assert done.returncode == 1
+    done = replay(kafka, Topics(prefix=topic_prefix), history, "--format", "taobao")
+    assert done.status == 1
     assert "cartcast topics create" in done.stderr

@@ -1,8 +1,6 @@
 """The same file through Kafka and the worker, and through `cartcast score`: every number is the same."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable
+from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic
 from tests.harness.pipeline import Pipeline, pipelines, shoppers
 
@@ -64,9 +63,8 @@ def database(clickhouse: str, topic_prefix: str) -> Iterator[ClickHouseSettings]
 
 
 def cartcast(*arguments: object) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cartcast", *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run_command(*arguments, "--json")
+    assert done.status == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -1,6 +1,4 @@
 import json
-import subprocess
-from collections.abc import Callable
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
@@ -11,10 +9,10 @@ from service.errors import RefusedError, UnavailableError
 from service.kafka_settings import Topics
 from streams.topic_configs import Difference, TopicRetention, differing_topics, topic_configs
 from streams.topics import check_topics, create_topics, unused_prefix
+from tests.harness.command import run_command
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
-
-StartCommand = Callable[..., "subprocess.Popen[str]"]
 
 
 def client(bootstrap_servers: str) -> dict[str, str]:
@@ -109,8 +107,7 @@ def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.
 def _create_topic(bootstrap_servers: str, name: str, partitions: int) -> None:
     admin = AdminClient(client(bootstrap_servers))
     admin.create_topics([NewTopic(name, partitions, 1)])[name].result(timeout=10)
-    while name not in admin.list_topics(timeout=10).topics:
-        pass
+    eventually(lambda: name in admin.list_topics(timeout=10).topics, "the topic")
 
 
 def test_a_prefix_in_use_is_followed_by_the_next_free_one(kafka: str, topic_prefix: str) -> None:
@@ -119,18 +116,14 @@ def test_a_prefix_in_use_is_followed_by_the_next_free_one(kafka: str, topic_pref
     assert unused_prefix(client(kafka), topic_prefix) == f"{topic_prefix}-2"
 
 
-def test_the_command_creates_the_topics_and_says_so(
-    stack: LocalStack, topic_prefix: str, start_command: StartCommand
-) -> None:
+def test_the_command_creates_the_topics_and_says_so(stack: LocalStack, topic_prefix: str) -> None:
     environment = {**stack.environment(), "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix}
-    create = start_command("topics", "create", "--partitions", "2", "--json", environment=environment)
-    stdout, stderr = create.communicate(timeout=30)
-    assert create.returncode == 0, stderr
-    assert json.loads(stdout)["partitions"] == 2
-    again = start_command("topics", "create", "--partitions", "2", environment=environment)
-    assert "exist" in again.communicate(timeout=30)[0]
-    other = start_command("topics", "create", "--partitions", "3", environment=environment)
-    stdout, stderr = other.communicate(timeout=30)
-    assert other.returncode == 1
-    assert stderr.startswith("cartcast: topic ")
-    assert len(stderr.splitlines()) == 1
+    create = run_command("topics", "create", "--partitions", 2, "--json", environment=environment)
+    assert create.status == 0, create.stderr
+    assert json.loads(create.stdout)["partitions"] == 2
+    again = run_command("topics", "create", "--partitions", 2, environment=environment)
+    assert "exist" in again.stdout
+    other = run_command("topics", "create", "--partitions", 3, environment=environment)
+    assert other.status == 1
+    assert other.stderr.startswith("cartcast: topic ")
+    assert len(other.stderr.splitlines()) == 1

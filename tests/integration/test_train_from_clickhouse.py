@@ -1,8 +1,6 @@
 """Training from ClickHouse's own table: the same events as from a file, and a checkpoint that can be served."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable
+from tests.harness.command import run_command
 
 pytestmark = pytest.mark.integration
 
@@ -58,9 +57,8 @@ def trained(out: Path, *options: object) -> dict[str, Any]:
     size = ("--epochs", 1, "--hidden-size", 8, "--no-refit", "--json")
     config, *options = options
     arguments = ["--config", config, "train", *options, "--out", out, *size]
-    command = [sys.executable, "-m", "cartcast", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run_command(*arguments)
+    assert done.status == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
