@@ -63,7 +63,7 @@ def offline(checkpoint: Checkpoint, events: list[Event]) -> list[list]:
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
     names = HeadNames(HEADS, checkpoint.category_names)
     (scored,) = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, head_names=names).score(events)
-    return [list(row) for row in zip(*scored.further, strict=True)]
+    return [list(row) for row in zip(*scored.extra, strict=True)]
 
 
 async def published(pipeline, restored, partitions=PARTITIONS, size: int = 7) -> dict[int, list[dict]]:
