@@ -1,4 +1,4 @@
-"""What every kind of test shares: one real Kafka and one real ClickHouse engine a session, started when first used."""
+"""What every kind of test shares: a real Kafka and a real ClickHouse engine a process, started when first used."""
 
 import os
 import secrets
@@ -13,6 +13,29 @@ import pytest
 from cartcast.local.stack import LocalStack, local_stack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+
+PROCESSES = 2
+LONGEST_FIRST = ("faults", "integration", "docs", "deploy", "dashboard", "cartcast", "contract")
+"""Folders whose files take long; whole files go to a process, and short ones last let all end together."""
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: threads that wait for each other spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for whole folders; none for single files, whose tests would take less than a start."""
+    return 0 if any(".py" in argument for argument in config.args) else PROCESSES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by folder, the longest first; within a folder the order stays."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
