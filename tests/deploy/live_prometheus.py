@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -14,8 +13,8 @@ from typing import Any
 import yaml
 
 from cartcast.local.ports import free_port
+from tests.harness.waiting import eventually
 
-DEADLINE_SECONDS = 90.0
 WINDOW = "10s"
 
 
@@ -70,13 +69,13 @@ class Prometheus:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(DEADLINE_SECONDS)
+        self._process.wait()
         self._log.close()
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of the HTTP API; fails if it is none."""
         asked = f"{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/{asked}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/{asked}") as answer:
             found = json.load(answer)
         assert found["status"] == "success", found
         return found["data"]
@@ -97,10 +96,7 @@ class Prometheus:
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Return once the condition holds; a server that does not answer yet is waited for, too."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not self._holds(condition):
-            assert time.monotonic() < deadline, f"waited in vain for {what}; firing: {self.firing()}"
-            time.sleep(0.2)
+        eventually(lambda: self._holds(condition), what, found=lambda: f"firing: {self.firing()}")
 
     @staticmethod
     def _holds(condition: Callable[[], bool]) -> bool:

@@ -6,7 +6,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from graphlib import TopologicalSorter
@@ -27,6 +26,7 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from tests.deploy.go_programs import run
 from tests.deploy.image_files import HEALTHCHECK, PARTS, command, environment
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -190,7 +190,7 @@ class Machine:
         elif name == "clickhouse":
             self._start_clickhouse()
         elif name in ONE_SHOTS:
-            assert self._command(name).wait(60) == 0, self.running[name].last_words()
+            assert self._command(name).wait(DEADLINE_SECONDS) == 0, self.running[name].last_words()
         else:
             self._command(name)
             if name in PARTS:
@@ -215,7 +215,7 @@ class Machine:
         if token:
             asked.add_header("Authorization", f"Bearer {token}")
         try:
-            with urlopen(asked, timeout=10) as answer:  # noqa: S310
+            with urlopen(asked) as answer:  # noqa: S310
                 return int(answer.status)
         except HTTPError as refused:
             return refused.code
@@ -242,7 +242,7 @@ class Machine:
     def _wait_until_healthy(self, name: str) -> None:
         problem = runpy.run_path(str(HEALTHCHECK))["problem"]  # in this process: a new one a question would be slow
         (url,) = [self.here(word) for word in command(name, "HEALTHCHECK")[1:]]
-        wait_until_ready(self.running[name], lambda: problem(url) is None, 120)
+        wait_until_ready(self.running[name], lambda: problem(url) is None, DEADLINE_SECONDS)
 
     def _start_kafka(self) -> None:
         given = self.services["kafka"]["environment"]
@@ -295,10 +295,11 @@ def test_its_commands_start_in_its_order_and_score_what_the_simulator_does(machi
         password=given["CARTCAST_CLICKHOUSE__PASSWORD"],
     )
     client = connect(where)
-    deadline = time.monotonic() + 90
-    while not client.command("SELECT count() FROM cartcast.scores"):
-        assert time.monotonic() < deadline, {name: child.last_words() for name, child in machine.running.items()}
-        time.sleep(0.2)
+    eventually(
+        lambda: client.command("SELECT count() FROM cartcast.scores"),
+        "a score",
+        found=lambda: {name: child.last_words() for name, child in machine.running.items()},
+    )
     client.close_connections()
 
     token = services["prometheus"]["environment"]["WEB_TOKEN"]
@@ -309,8 +310,7 @@ def test_its_commands_start_in_its_order_and_score_what_the_simulator_does(machi
     for name in PARTS:
         machine.running[name].request_stop()
     for name in PARTS:
-        seconds = float(services[name]["stop_grace_period"].removesuffix("s"))
-        assert machine.running[name].wait(seconds) == 0, machine.running[name].last_words()
+        assert machine.running[name].wait(DEADLINE_SECONDS) == 0, machine.running[name].last_words()
 
 
 def _port_variables(part: str) -> list[str]:

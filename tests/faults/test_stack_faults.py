@@ -54,7 +54,7 @@ def test_up_ends_with_status_1_and_one_line_when_a_server_dies(
     up = start_command("up", "--dir", str(tmp_path))
     wait_until_ready(up)
     os.kill(pid_of(processes_of(tmp_path), "kafka.Kafka"), signal.SIGKILL)
-    _, stderr = up.communicate(timeout=60)
+    _, stderr = up.communicate()
     assert up.returncode == 1
     assert stderr.startswith("cartcast: Kafka ended with status 137")
     assert len(stderr.splitlines()) == 1

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,9 +29,9 @@ from model.sequence import source_code
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.topics import create_topics
+from tests.harness.waiting import eventually
 
 PARTITIONS = 4
-DEADLINE_SECONDS = 120.0
 PROPENSITIES = ("propensity_session", "propensity_1h", "propensity_24h")
 
 Coordinates = tuple[int, int]
@@ -94,7 +93,7 @@ class WorkerProcess:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_SECONDS)
+        return self.process.wait()
 
 
 @dataclass
@@ -127,14 +126,14 @@ class Pipeline:
         producer = Producer({"bootstrap.servers": self.kafka, "partitioner": "murmur2_random"})
         for key, value in records:
             producer.produce(self.topics.events, value, key, partition)
-        assert producer.flush(30) == 0
+        assert producer.flush() == 0
 
     def recreate(self, topic: str) -> None:
         """Delete a topic and create it again."""
         config = {"bootstrap.servers": self.kafka}
         admin = AdminClient(config)
         admin.delete_topics([topic])[topic].result()
-        self.wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the deletion")
+        self.wait_until(lambda: topic not in admin.list_topics().topics, "the deletion")
         create_topics(config, self.topics, partitions=PARTITIONS, replication_factor=1)
 
     def read(self, topic: str) -> list[Message]:
@@ -184,12 +183,12 @@ class Pipeline:
         self.wait_until(lambda: self.count(self.topics.scores) >= count, f"{count} scores")
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not condition():
+        def holds() -> bool:
             failed = any((worker.process.poll() or 0) > 0 for worker in self.workers)
             assert not failed, f"a worker failed during the wait for {what}:\n{self.logs()}"
-            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.logs()}"
-            time.sleep(0.05)
+            return condition()
+
+        eventually(holds, what, found=self.logs)
 
     def logs(self) -> str:
         return "\n".join(f"{worker.log}:\n{worker.log.read_text()[-3000:]}" for worker in self.workers)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cartcast.settings import Settings, load_settings
 from service.clickhouse import connect
-
-DEADLINE_SECONDS = 60.0
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 
 def pipeline_settings(kafka: str, clickhouse: str, prefix: str, **sink: object) -> Settings:
@@ -104,8 +102,8 @@ class SinkProcess:
 
     def _finish(self) -> str:
         assert self._process.stdout is not None
-        self._process.wait(DEADLINE_SECONDS)
-        self._reader.join(DEADLINE_SECONDS)
+        self._process.wait()
+        self._reader.join()
         printed = "" if self._process.stdout.closed else self._process.stdout.read()
         self._process.stdout.close()
         if self._process.stderr is not None:
@@ -129,7 +127,7 @@ class Scores:
             row = score(self.settings.kafka.topics.events, partition, source)
             self.published[partition, source] = row
             self.send(partition, json.dumps(row).encode(), source)
-        assert self._producer.flush(DEADLINE_SECONDS) == 0
+        assert self._producer.flush() == 0
 
     def send(self, partition: int, value: bytes | None, source: int | None = None) -> None:
         """Send one record, with source coordinates if `source` is given."""
@@ -144,7 +142,7 @@ class Scores:
         self._producer.poll(0)
 
     def flush(self) -> None:
-        assert self._producer.flush(DEADLINE_SECONDS) == 0
+        assert self._producer.flush() == 0
 
 
 def score(topic: str, partition: int, source: int) -> dict[str, Any]:
@@ -180,10 +178,7 @@ class Stored:
 
     def wait_for(self, rows: int) -> None:
         """Return when at least `rows` are there."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while (count := self.count()) < rows:
-            assert time.monotonic() < deadline, f"{count} of {rows} rows"
-            time.sleep(0.02)
+        eventually(lambda: self.count() >= rows, f"{rows} rows", found=self.count)
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything but the time of the insert."""
@@ -222,8 +217,8 @@ def lag(settings: Settings, partitions: int) -> int:
     group = f"{settings.kafka.topic_prefix}-sink"
     consumer = Consumer(settings.kafka.client_config() | {"group.id": group, "enable.auto.commit": False})
     topic = settings.kafka.topics.scores
-    committed = consumer.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
-    ends = [consumer.get_watermark_offsets(each, timeout=10)[1] for each in committed]
+    committed = consumer.committed([TopicPartition(topic, number) for number in range(partitions)])
+    ends = [consumer.get_watermark_offsets(each)[1] for each in committed]
     consumer.close()
     return sum(end - max(each.offset, 0) for each, end in zip(committed, ends, strict=True))
 
@@ -252,7 +247,7 @@ class Engine:
         return self.process.returncode
 
     def _close(self) -> None:
-        self.process.wait(DEADLINE_SECONDS)
+        self.process.wait()
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()

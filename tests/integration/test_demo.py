@@ -11,7 +11,6 @@ pytestmark = pytest.mark.integration
 
 StartCommand = Callable[..., "subprocess.Popen[str]"]
 ProcessesOf = Callable[[Path], dict[int, str]]
-END_SECONDS = 120
 
 
 def wait_for_line(process: "subprocess.Popen[str]", words: str) -> str:
@@ -27,7 +26,7 @@ def test_the_demo_ends_with_everything_scored_and_stored_once(
         *("demo", "--events", "5000", "--users", "200", "--no-dashboard", "--json"),
         *("--dir", str(tmp_path / "stack"), "--picture", str(picture)),
     )
-    stdout, stderr = demo.communicate(timeout=END_SECONDS)
+    stdout, stderr = demo.communicate()
     assert demo.returncode == 0, stderr
     summary = json.loads(stdout.splitlines()[-1])
     assert summary["events"] == 5000
@@ -43,7 +42,7 @@ def test_the_demo_ends_with_everything_scored_and_stored_once(
 
 def test_two_workers_share_the_partitions(start_command: StartCommand) -> None:
     demo = start_command("demo", "--events", "3000", "--workers", "2", "--no-dashboard", "--json")
-    stdout, stderr = demo.communicate(timeout=END_SECONDS)
+    stdout, stderr = demo.communicate()
     assert demo.returncode == 0, stderr
     summary = json.loads(stdout.splitlines()[-1])
     assert (summary["lost"], summary["duplicated"], summary["workers"]) == (0, 0, 2)
@@ -55,7 +54,7 @@ def test_an_endless_demo_ends_well_when_it_is_stopped(
     demo = start_command("demo", "--no-dashboard", "--json", "--dir", str(tmp_path))
     wait_for_line(demo, "scores")
     demo.terminate()
-    stdout, stderr = demo.communicate(timeout=END_SECONDS)
+    stdout, stderr = demo.communicate()
     assert demo.returncode == 0, stderr
     assert "Traceback" not in stderr
     summary = json.loads(stdout.splitlines()[-1])
@@ -69,11 +68,11 @@ def test_the_demo_opens_with_the_dashboards_address(
 ) -> None:
     demo = start_command("demo", "--users", "300", "--history", "1", "--dir", str(tmp_path))
     address = wait_for_line(demo, "open the dashboard").split()[-1]
-    with urlopen(address, timeout=10) as page:  # noqa: S310 - our own loopback address
+    with urlopen(address) as page:  # noqa: S310 - our own loopback address
         assert page.status == 200
     wait_for_line(demo, "scores")
     demo.terminate()
-    _, stderr = demo.communicate(timeout=END_SECONDS)
+    _, stderr = demo.communicate()
     assert demo.returncode == 0, stderr
     assert processes_of(tmp_path) == {}
 
@@ -84,7 +83,7 @@ def test_a_demo_that_is_stopped_before_its_end_does_not_claim_success(
     demo = start_command("demo", "--events", "5000", "--rate", "10", "--no-dashboard", "--dir", str(tmp_path))
     wait_for_line(demo, "scores")
     demo.send_signal(signal.SIGINT)
-    stdout, _ = demo.communicate(timeout=END_SECONDS)
+    stdout, _ = demo.communicate()
     assert demo.returncode == 130
     assert "not checked" in stdout
     assert processes_of(tmp_path) == {}
@@ -96,7 +95,7 @@ def test_a_stop_during_start_up_leaves_no_process(
     demo = start_command("demo", "--events", "1000", "--dir", str(tmp_path))
     wait_for_line(demo, "starting 1 worker")
     demo.terminate()
-    _, stderr = demo.communicate(timeout=END_SECONDS)
+    _, stderr = demo.communicate()
     assert demo.returncode == 130
     assert "Traceback" not in stderr
     assert processes_of(tmp_path) == {}

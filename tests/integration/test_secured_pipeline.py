@@ -5,8 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,10 +18,11 @@ from cartcast.settings.fields import setting_fields
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from tests.harness.certificates import Authority
-from tests.harness.pipeline import DEADLINE_SECONDS, shoppers
+from tests.harness.pipeline import shoppers
 from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
 from tests.harness.sink_process import Engine
 from tests.harness.tls_servers import tls_front, token_endpoint
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -89,13 +89,13 @@ class Commands:
         return process
 
     def run(self, kafka: Variables, *arguments: str) -> None:
-        assert self.start(kafka, *arguments).wait(DEADLINE_SECONDS) == 0, self.said()
+        assert self.start(kafka, *arguments).wait() == 0, self.said()
 
     def stop(self) -> None:
         for process in self._running:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        assert [process.wait(DEADLINE_SECONDS) for process in self._running] == [0] * len(self._running), self.said()
+        assert [process.wait() for process in self._running] == [0] * len(self._running), self.said()
 
     def said(self) -> str:
         return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self._directory.glob("*.said")))
@@ -125,8 +125,10 @@ def test_every_event_is_stored_through_secured_connections_and_no_secret_is_said
     commands.run(kafka.variables("OAUTHBEARER"), "doctor")
     for form in ([], ["--json"]):
         commands.run(kafka.variables("OAUTHBEARER"), "config", "show", *form)
-    _wait(lambda: _stored(clickhouse) == len({event.event_id for event in events}), commands)
-    _wait(lambda: _listens(int(variables["CARTCAST_DASHBOARD__PORT"])), commands)
+    eventually(
+        lambda: _stored(clickhouse) == len({event.event_id for event in events}), "every score", found=commands.said
+    )
+    eventually(lambda: _listens(int(variables["CARTCAST_DASHBOARD__PORT"])), "the pages", found=commands.said)
     commands.stop()
     said = commands.said()
     assert "expires in" in said  # the doctor's certificates
@@ -146,10 +148,3 @@ def _stored(settings: ClickHouseSettings) -> int:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _wait(condition: Callable[[], bool], commands: Commands) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, commands.said()
-        time.sleep(0.1)

@@ -10,7 +10,8 @@ from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
-from tests.harness.sink_process import DEADLINE_SECONDS, Engine, Scores, SinkProcess, Stored, pipeline_settings
+from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, pipeline_settings
+from tests.harness.waiting import eventually
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration
@@ -51,7 +52,7 @@ class Letters:
         self._producer.poll(0)
 
     def flush(self):
-        assert self._producer.flush(DEADLINE_SECONDS) == 0
+        assert self._producer.flush() == 0
 
     def query(self, sql):
         client = connect(self._settings.clickhouse, database=self._settings.clickhouse.database)
@@ -61,10 +62,10 @@ class Letters:
             client.close_connections()
 
     def wait_for(self, rows):
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while (found := self.query("SELECT count() FROM dead_letters FINAL")[0][0]) < rows:
-            assert time.monotonic() < deadline, f"{found} of {rows} dead letters"
-            time.sleep(0.05)
+        def count():
+            return self.query("SELECT count() FROM dead_letters FINAL")[0][0]
+
+        eventually(lambda: count() >= rows, f"{rows} dead letters", found=count)
 
 
 COORDINATES = (

@@ -21,14 +21,14 @@ def test_a_directory_is_opened_again_with_its_topics_and_records(tmp_path: Path)
     topics = Topics(prefix="kept")
     with local_stack(tmp_path, silent, with_clickhouse=False, preferred_ports=False) as running:
         config = {"bootstrap.servers": running.bootstrap_servers}
-        cluster_id = AdminClient(config).list_topics(timeout=10).cluster_id
+        cluster_id = AdminClient(config).list_topics().cluster_id
         create_topics(config, topics, partitions=1, replication_factor=1)
         producer = Producer(config)
         producer.produce(topics.events, b"{}", b"ada")
         producer.flush()
     with local_stack(tmp_path, silent, with_clickhouse=False, preferred_ports=False) as running:
         config = {"bootstrap.servers": running.bootstrap_servers}
-        assert AdminClient(config).list_topics(timeout=10).cluster_id == cluster_id
+        assert AdminClient(config).list_topics().cluster_id == cluster_id
         assert create_topics(config, topics, partitions=1, replication_factor=1) == []
         assert [message.key() for message in read_to_end(config, topics.events)] == [b"ada"]
 

@@ -38,7 +38,7 @@ def test_topics_have_the_configuration_they_need(
     create_topics(client(kafka), topics, partitions=1, replication_factor=1)
     resource = ConfigResource(ConfigResource.Type.TOPIC, getattr(topics, topic))
     admin = AdminClient(client(kafka))
-    config = admin.describe_configs([resource])[resource].result(timeout=10)
+    config = admin.describe_configs([resource])[resource].result()
     assert config[name].value == value
 
 
@@ -52,7 +52,7 @@ def test_another_partition_count_than_the_setting_creates_nothing(kafka: str, to
     _create_topic(kafka, topics.events, partitions=2)
     with pytest.raises(RefusedError, match=r"has 2 partitions, but kafka\.partitions is 4.*PARTITIONS=2"):
         create_topics(client(kafka), topics, partitions=4, replication_factor=1)
-    assert topics.scores not in AdminClient(client(kafka)).list_topics(timeout=10).topics
+    assert topics.scores not in AdminClient(client(kafka)).list_topics().topics
 
 
 def test_topics_that_disagree_are_refused(kafka: str, topic_prefix: str) -> None:
@@ -72,7 +72,7 @@ def test_what_the_brokers_refuse_of_one_topic_makes_none(kafka: str, topic_prefi
     refused = TopicRetention(retention_hours=-2)
     with pytest.raises(RefusedError, match=r"does not create topic .*retention\.ms"):
         create_topics(client(kafka), Topics(prefix=topic_prefix), partitions=1, replication_factor=1, retention=refused)
-    assert not [name for name in AdminClient(client(kafka)).list_topics(timeout=10).topics if topic_prefix in name]
+    assert not [name for name in AdminClient(client(kafka)).list_topics().topics if topic_prefix in name]
 
 
 def test_more_replicas_than_brokers_is_one_line_that_says_what_to_set(kafka: str, topic_prefix: str) -> None:
@@ -106,8 +106,8 @@ def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.
 
 def _create_topic(bootstrap_servers: str, name: str, partitions: int) -> None:
     admin = AdminClient(client(bootstrap_servers))
-    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(timeout=10)
-    eventually(lambda: name in admin.list_topics(timeout=10).topics, "the topic")
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
+    eventually(lambda: name in admin.list_topics().topics, "the topic")
 
 
 def test_a_prefix_in_use_is_followed_by_the_next_free_one(kafka: str, topic_prefix: str) -> None:

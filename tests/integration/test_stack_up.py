@@ -31,7 +31,7 @@ def test_a_stop_signal_ends_it_cleanly(
     read_until(up, "ready")
     assert len(processes_of(tmp_path)) >= 5  # up, two tethers, Kafka, ClickHouse
     up.send_signal(stop_signal)
-    stdout, stderr = up.communicate(timeout=60)
+    stdout, stderr = up.communicate()
     assert up.returncode == 0, stderr
     assert processes_of(tmp_path) == {}
     assert set(json.loads(stdout.splitlines()[-1])) == {"bootstrap_servers", "clickhouse_url", "environment"}
@@ -44,7 +44,7 @@ def test_a_stop_signal_during_start_up_leaves_no_process(
     up = start_command("up", "--dir", str(tmp_path))
     read_until(up, words)
     up.terminate()
-    _, stderr = up.communicate(timeout=60)
+    _, stderr = up.communicate()
     assert up.returncode == 0, stderr
     assert processes_of(tmp_path) == {}
     assert "Traceback" not in stderr
@@ -57,7 +57,7 @@ def test_two_stacks_run_side_by_side_on_their_own_ports(start_command: StartComm
         read_until(up, "ready")
     for up in ups:
         up.terminate()
-        settings = json.loads(up.communicate(timeout=60)[0].splitlines()[-1])
+        settings = json.loads(up.communicate()[0].splitlines()[-1])
         addresses += [settings["bootstrap_servers"], settings["clickhouse_url"]]
     assert len(set(addresses)) == 4
     assert all("127.0.0.1" in address for address in addresses)
@@ -67,7 +67,7 @@ def test_settings_can_be_evaluated_by_a_shell(start_command: StartCommand, tmp_p
     up = start_command("up", "--dir", str(tmp_path))
     read_until(up, "ready")
     up.terminate()
-    stdout, _ = up.communicate(timeout=60)
+    stdout, _ = up.communicate()
     script = f"{stdout}\necho $CARTCAST_KAFKA__BOOTSTRAP_SERVERS $CARTCAST_CLICKHOUSE__URL"
     shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
     assert shell.stdout.startswith("127.0.0.1:")

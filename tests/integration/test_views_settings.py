@@ -1,7 +1,7 @@
 """Settings of the views and retention, applied by the migration to the real engine."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -11,6 +11,7 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.harness.stored_scores import HOUR_MS, START_MS, Stored, random_rows
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -26,13 +27,6 @@ def stored(clickhouse: str, topic_prefix: str) -> Iterator[Stored]:
 def with_settings(stored: Stored, **changes: object) -> list[str]:
     settings = stored.settings.model_dump() | {"password": stored.settings.password} | changes
     return migrate(ClickHouseSettings(**settings))
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_bounds_of_the_segments_move_with_the_settings(stored):
@@ -68,7 +62,7 @@ def test_old_scores_and_all_that_was_made_of_them_go_when_retention_says_so(stor
         "retention of scores: 30 days",
         "retention of dead_letters: 30 days",
     ]
-    until(lambda: stored.query("SELECT count() AS rows FROM scores")[0]["rows"] == 600)
+    eventually(lambda: stored.query("SELECT count() AS rows FROM scores")[0]["rows"] == 600, "what is left")
     stored.rows = new
     for view in ("events_by_hour", "propensity_by_hour", "latest_scores", "events_by_minute"):
         assert stored.query(f"SELECT sum(events) AS events FROM {view}")[0]["events"] == 600  # noqa: S608
