@@ -124,8 +124,8 @@ def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
         {},
         {"horizons": ("30m",)},
         {"horizons": ("session", "1h", "24h", "7d")},
-        {"heads": ("next_type",), "further": [["cart", "view", "other"], [0.4, 0.0, 1.0]]},
-        {"heads": ("purchase_category",), "further": [[["a", "b", "c"], [], ["a"]]]},
+        {"heads": ("next_type",), "extra": [["cart", "view", "other"], [0.4, 0.0, 1.0]]},
+        {"heads": ("purchase_category",), "extra": [[["a", "b", "c"], [], ["a"]]]},
     ],
 )
 def test_scores_are_valid_whatever_the_models_horizons_and_heads(options):
