@@ -130,7 +130,7 @@ class PartitionReader:
                 if message.offset() >= end - 1:
                     return
 
-    def _until_end(self, start: TopicPartition) -> Iterator[list[Message]]:
+    def _until_end(self, start: TopicPartition) -> Iterator[list[Any]]:
         self._consumer.assign([start])
         try:
             ended = False

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from streams.pipeline import Pipeline
 
 from service.errors import RefusedError, UnavailableError
 from streams.fetch import Fetch
-from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
 from streams.settings import TraceSettings
@@ -148,7 +148,7 @@ async def breaks_while_a_lane_is_cancelled(lane, pipeline, monkeypatch) -> None:
     await asyncio.wait([lane._task])
 
 
-async def breaks_in_encoding(lane, pipeline, monkeypatch) -> None:
+async def breaks_in_encoding(lane, _, monkeypatch) -> None:
     def fail(*_):
         raise ValueError("u")
 
@@ -166,7 +166,7 @@ async def breaks_in_producing(lane, pipeline, monkeypatch) -> None:
     await asyncio.wait([lane._task])
 
 
-async def breaks_in_delivery(lane, pipeline, monkeypatch) -> None:
+async def breaks_in_delivery(lane, pipeline, _) -> None:
     pipeline.publisher.holds = True
     await put(lane, Acks(), traced())
     await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 4)
@@ -174,23 +174,23 @@ async def breaks_in_delivery(lane, pipeline, monkeypatch) -> None:
     await lane.close()
 
 
-@pytest.mark.parametrize(
-    ("breaks", "failure"),
-    [
-        (breaks_in_scoring, "RuntimeError"),
-        (breaks_while_a_lane_is_cancelled, "CancelledError"),
-        (breaks_in_encoding, "ValueError"),
-        (breaks_in_producing, "UnavailableError"),
-        (breaks_in_delivery, "RefusedError"),
-    ],
-)
+FAILURES = {
+    breaks_in_scoring: "RuntimeError",
+    breaks_while_a_lane_is_cancelled: "CancelledError",
+    breaks_in_encoding: "ValueError",
+    breaks_in_producing: "UnavailableError",
+    breaks_in_delivery: "RefusedError",
+}
+
+
+@pytest.mark.parametrize("breaks", FAILURES)
 async def test_wherever_a_fetch_fails_its_span_ends_and_names_the_failure(
-    lane, pipeline, exporter, monkeypatch, breaks, failure
+    lane, pipeline, exporter, monkeypatch, breaks
 ):
     await breaks(lane, pipeline, monkeypatch)
     pipeline.spans.close()
     (span,) = exporter.get_finished_spans()
-    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, failure)
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, FAILURES[breaks])
 
 
 def test_of_other_fetches_a_share_has_a_span(exporter):
