@@ -5,6 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record of the dead-letter topic."""
+
+    source: tuple[str, str, str]
+    """Topic, partition and offset of the refused record, as its headers say."""
+    event_id: str
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Counts by event id. Nothing here comes from counters of the parts under test."""
@@ -16,16 +25,17 @@ class Comparison:
     duplicates: int
     """records that repeat an event id on purpose; they must be neither scored nor stored"""
     dead_letters: int
+    """messages in the dead-letter topic"""
     scored: int
     """messages in the scores topic"""
     stored: int
     """rows in ClickHouse"""
     lost: int
-    """accepted events without a score, without a row, or without both"""
+    """accepted events without a score, without a row, or without both; refused records without a dead letter"""
     duplicated: int
-    """scores and rows beyond the first of the same event"""
+    """scores and rows beyond the first of the same event, dead letters beyond the first of the same record"""
     unknown: int
-    """scores and rows of events that were never produced"""
+    """scores, rows and dead letters of events that were never produced"""
 
     @property
     def is_exact(self) -> bool:
@@ -33,20 +43,25 @@ class Comparison:
 
 
 def compare(
-    produced: Iterable[str], dead_lettered: Iterable[str], scored: Iterable[str], stored: Iterable[str]
+    produced: Iterable[str], dead_letters: Iterable[DeadLetter], scored: Iterable[str], stored: Iterable[str]
 ) -> Comparison:
-    """Compare the event ids of every record produced, dead letter, score message and row, repeats included."""
-    events, dead = Counter(produced), Counter(dead_lettered)
-    scores, rows = Counter(scored), Counter(stored)
-    accepted = events.keys() - dead.keys()
+    """Compare the event ids of every record produced, score message and row, repeats included, and the dead letters.
+
+    An event is refused or accepted as a whole: of its records all have a dead letter, or none has.
+    """
+    letters = Counter(dead_letters)
+    dead = Counter(letter.event_id for letter in letters)  # each refused record once
+    events, scores, rows = Counter(produced), Counter(scored), Counter(stored)
+    accepted, come_out = events.keys() - dead.keys(), scores.keys() & rows.keys()
+    silent = sum(max(events[each] - dead[each], 0) for each in dead.keys() - come_out)
     return Comparison(
         events=events.total(),
         accepted=len(accepted),
         duplicates=events.total() - len(events),
-        dead_letters=dead.total(),
+        dead_letters=letters.total(),
         scored=scores.total(),
         stored=rows.total(),
-        lost=len(accepted - (scores.keys() & rows.keys())),
-        duplicated=scores.total() - len(scores) + rows.total() - len(rows),
-        unknown=len((scores.keys() | rows.keys()) - events.keys()),
+        lost=len(accepted - come_out) + silent,
+        duplicated=sum(found.total() - len(found) for found in (scores, rows, letters)),
+        unknown=len((scores.keys() | rows.keys() | dead.keys()) - events.keys()),
     )

@@ -38,7 +38,7 @@ def position(message: Message) -> Position:
 
 
 def source_position(message: Message) -> Position:
-    """Return where the event behind a score or a dead letter stood, as the headers tell."""
+    """Return where the event behind a score stood, as the headers say."""
     headers = dict(message.headers() or [])
     return int(headers["partition"] or -1), int(headers["offset"] or -1)
 

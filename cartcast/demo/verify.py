@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cartcast.demo.comparison import Comparison, compare
+from confluent_kafka import Message
+
+from cartcast.demo.comparison import Comparison, DeadLetter, compare
 from cartcast.demo.delays import Delays, DelaySummary
 from cartcast.demo.readback import event_id_of, position, read_to_end, source_position
+from service.kafka import header_text, headers_of
 from service.kafka_settings import Topics
 
 UNREADABLE = "(unreadable)"
@@ -23,5 +26,11 @@ def verify(
     for score in read_to_end(client_config, topics.scores):
         delays.add_score(source_position(score), score.timestamp()[1])
         scored_ids.append(event_id_of(score) or UNREADABLE)
-    dead_ids = [event_id_of(letter) or UNREADABLE for letter in read_to_end(client_config, topics.dead_letters)]
-    return compare(produced_ids, dead_ids, scored_ids, stored_ids), delays.summary()
+    dead_letters = [_dead_letter(message) for message in read_to_end(client_config, topics.dead_letters)]
+    return compare(produced_ids, dead_letters, scored_ids, stored_ids), delays.summary()
+
+
+def _dead_letter(message: Message) -> DeadLetter:
+    headers = headers_of(message)
+    topic, partition, offset = (header_text(headers, name) for name in ("topic", "partition", "offset"))
+    return DeadLetter((topic, partition, offset), event_id_of(message) or UNREADABLE)

@@ -75,3 +75,10 @@ def test_dead_letters_are_read_back_too(shop: Shop) -> None:
     comparison, _ = shop.verify(EVENT_IDS[2:])
     assert comparison.is_exact
     assert (comparison.accepted, comparison.dead_letters) == (18, 2)
+
+
+def test_a_doubled_dead_letter_is_found(shop: Shop) -> None:
+    shop.score(EVENT_IDS[2:], shop.topics.scores)
+    shop.score([*EVENT_IDS[:2], "e0"], shop.topics.dead_letters)
+    comparison, _ = shop.verify(EVENT_IDS[2:])
+    assert (comparison.dead_letters, comparison.duplicated, comparison.is_exact) == (3, 1, False)
