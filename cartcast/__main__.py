@@ -1,43 +1,67 @@
-"""The `cartcast` command: assembles the command groups and turns failures into one line and an exit code."""
+"""The `cartcast` command: assembles the commands and turns failures into one line and an exit code."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parents[1]):
+    del sys.path[0]  # `python -m` puts the current folder there, whose files must not pass for modules
+
+from importlib import import_module
+from typing import Annotated, Any, Final, cast
 
 import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
 import cartcast
-from cartcast.commands import (
-    config,
-    dashboard,
-    dead_letters,
-    demo,
-    doctor,
-    evaluate,
-    explain,
-    inspect,
-    migrate,
-    replay,
-    score,
-    simulate,
-    sink,
-    size,
-    topics,
-    train,
-    up,
-    worker,
-)
+from cartcast.commands import COMMANDS, PANELS
 from cartcast.extras import missing_extra
 from service.errors import CartcastError, UsageError
-from service.logging import leave_failures_to_callers
+
+_HELP: Final = "The probability that a shopper buys, scored at every event of a stream."
+_MARKUP: Final = "rich"
+
+
+class LazyCommand(TyperCommand):
+    """A command as the list of commands shows it; its file is imported when it is asked for."""
+
+    def __init__(self, name: str, panel: str) -> None:
+        super().__init__(name, help=COMMANDS[name], rich_help_panel=panel, rich_markup_mode=_MARKUP)
+
+    def load(self) -> TyperCommand | TyperGroup:
+        """Return the command itself."""
+        name = str(self.name)
+        attribute = name.replace("-", "_")
+        module = import_module(f"cartcast.commands.{attribute}")
+        alone = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
+        if hasattr(module, "app"):
+            alone.add_typer(module.app, name=name)
+        else:
+            alone.command(name)(getattr(module, attribute))
+        return cast("TyperCommand | TyperGroup", typer.main.get_group(alone).commands[name])
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - typer exports no type for it
+        return self.load().make_context(*args, **kwargs)
+
+
+class Commands(TyperGroup):
+    """All commands, of which none is imported yet."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own
+        super().__init__(**attributes)
+        for panel, names in PANELS.items():
+            for name in names:
+                self.add_command(LazyCommand(name, panel))
+
 
 app = typer.Typer(
     name="cartcast",
-    help="The probability that a shopper buys, scored at every event of a stream.",
+    cls=Commands,
+    help=_HELP,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode=_MARKUP,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -56,46 +80,42 @@ def root(
     ] = False,
 ) -> None:
     """Keep what every command shares."""
-    leave_failures_to_callers()
     context.obj = config
-
-
-app.command(name="demo")(demo.demo)
-app.command(name="up")(up.up)
-app.add_typer(topics.app, name="topics")
-app.command(name="migrate")(migrate.migrate)
-app.command(name="worker")(worker.worker)
-app.command(name="sink")(sink.sink)
-app.command(name="dashboard")(dashboard.dashboard)
-app.command(name="replay")(replay.replay)
-app.add_typer(dead_letters.app, name="dead-letters")
-app.command(name="simulate")(simulate.simulate)
-app.command(name="train")(train.train)
-app.command(name="evaluate")(evaluate.evaluate)
-app.command(name="score")(score.score)
-app.command(name="explain")(explain.explain)
-app.command(name="inspect")(inspect.inspect)
-app.command(name="size")(size.size_command)
-app.command(name="doctor")(doctor.doctor)
-app.add_typer(config.app, name="config")
 
 
 def main() -> None:
     """Run the command: 0 done, 1 failed, 2 wrong usage."""
     try:
-        app()
+        status = app(standalone_mode=False)
     except UsageError as failure:
-        print(f"cartcast: {failure}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(failure), 2)
     except CartcastError as failure:
-        print(f"cartcast: {failure}", file=sys.stderr)
-        sys.exit(1)
+        _end(str(failure), 1)
+    except typer.TyperException as failure:
+        _end(_in_one_line(failure), failure.exit_code)
+    except typer.Abort:
+        _end("aborted", 1)
     except ModuleNotFoundError as missing:
         line = missing_extra(missing, sys.argv[1:])
         if line is None:
             raise
+        _end(line, 1)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _in_one_line(failure: typer.TyperException) -> str:
+    """Return what is wrong with the command line, and how to ask for help; empty if help was printed already."""
+    what, context = " ".join(failure.format_message().split()), getattr(failure, "ctx", None)
+    if not what or context is None:
+        return what
+    return f"{what.rstrip('.')}: see `{context.command_path} --help`"
+
+
+def _end(line: str, status: int) -> None:
+    if line:
         print(f"cartcast: {line}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

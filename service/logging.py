@@ -2,26 +2,14 @@
 
 import logging
 import sys
-from typing import Literal, TextIO
+from typing import TextIO
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+
+from service.log_settings import LogSettings
 
 REPORTED_BY_CALLERS = ("clickhouse_connect", "urllib3")
 """Loggers that warn of each failure which the caller gets as an exception and reports in its own words."""
-
-
-class LogSettings(BaseModel):
-    """What the long-running processes write to stderr."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="the least important lines that are written"
-    )
-    format: Literal["auto", "console", "json"] = Field(
-        default="auto", description="`auto`: console on a terminal, else JSON"
-    )
 
 
 def leave_failures_to_callers() -> None:

@@ -1,1 +1,37 @@
-"""One file a command or command group; each parses options, composes the rooms, prints."""
+"""One file a command or command group; each parses options, composes the rooms, prints.
+
+They are listed here, so that `cartcast --help` and completion need none of these files: `dead-letters` is what
+`dead_letters.py` defines under the name `dead_letters`, or under the name `app` if it is a group.
+"""
+
+from typing import Final
+
+COMMANDS: Final = {
+    "demo": "Run the whole pipeline with simulated shoppers: Kafka, Faust worker, sink, ClickHouse engine, dashboard.",
+    "up": "Run a real Kafka and the real ClickHouse engine on this machine until Ctrl-C.",
+    "topics": "Kafka topics of the pipeline.",
+    "migrate": "Create or update the ClickHouse table and views; safe to repeat.",
+    "worker": "Score events until SIGTERM or Ctrl-C: consume, keep sequence states, score, publish.",
+    "sink": "Write scores and dead letters to ClickHouse until SIGTERM or Ctrl-C; several sinks share the work.",
+    "dashboard": "Serve the pages over the views in ClickHouse until SIGTERM or Ctrl-C.",
+    "replay": "Send history from files to the events topic, keyed by shopper, and confirm every delivery.",
+    "dead-letters": "Records that are no events, and why.",
+    "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
+    "train": "Train a model on history, calibrate it, evaluate it on a later time, and write a checkpoint.",
+    "evaluate": "Say how good a checkpoint is, beside simpler models trained on the same split.",
+    "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
+    "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",
+    "inspect": "Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.",
+    "size": "Say how many partitions, workers and sinks, and how much memory, disk and network, a shop needs.",
+    "doctor": "Check settings, certificates, Kafka, its topics, ClickHouse, its table, the checkpoint and the device.",
+    "config": "Look at the settings.",
+}
+"""By name, the first line of each one's docstring."""
+
+PANELS: Final = {
+    "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
+    "Data": ("replay", "dead-letters", "simulate", "inspect"),
+    "Model": ("train", "evaluate", "score"),
+    "Look": ("explain", "size", "doctor", "config"),
+}
+"""How the list of commands is grouped."""

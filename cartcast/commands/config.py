@@ -5,9 +5,6 @@ from typing import Annotated
 
 import typer
 
-from cartcast.settings import load
-from cartcast.settings.view import as_lines, as_tree, shown_settings
-
 app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 
 
@@ -27,5 +24,8 @@ def show(
 
     Example: cartcast config show --json
     """
+    from cartcast.settings import load
+    from cartcast.settings.view import as_lines, as_tree, shown_settings
+
     shown = shown_settings(load(context.obj))
     print(json.dumps(as_tree(shown)) if as_json else "\n".join(as_lines(shown)))

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cartcast.commands.shared.options import ClickHouseUrl, given, settings_of
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.settings import given, load_settings
-from dashboard.settings import Config
 
 
 def dashboard(
@@ -16,7 +15,7 @@ def dashboard(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1; the pages ask for no password.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")] = None,
+    url: ClickHouseUrl = None,
     database: Annotated[str | None, typer.Option(help="Database of the views.")] = None,
     worker_url: Annotated[str | None, typer.Option(help="A worker's look-up API, for explanations.")] = None,
 ) -> None:
@@ -26,13 +25,14 @@ def dashboard(
 
     Example: cartcast dashboard --port 8501
     """
-    settings = load_settings(
-        context.obj,
+    from dashboard.server import address, check_port, serve
+    from dashboard.settings import Config
+
+    settings = settings_of(
+        context,
         clickhouse=given(url=url, database=database),
         dashboard=given(port=port, host=host, worker_url=worker_url),
     )
-    from dashboard.server import address, check_port, serve  # noqa: PLC0415 - not for every command's --help
-
     check_port(settings.dashboard)
     print(f"dashboard on {address(settings.dashboard)}; Ctrl-C stops it", file=sys.stderr, flush=True)
     try:

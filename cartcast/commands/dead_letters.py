@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cartcast.commands.shared.history_source import moment_ms
-from cartcast.settings import load_settings
+from cartcast.commands.shared.options import moment_ms, settings_of
+from model.events import InputFormat
 from service.kafka_settings import KafkaSettings
-from streams.topics import check_topics
 
-if TYPE_CHECKING:  # numpy and the decoders are slow to import: not for every command's --help
-    from model.events import InputFormat
+if TYPE_CHECKING:
+    from service.kafka_settings import KafkaSettings
     from streams.letters import Letter, Resent
 
 app = typer.Typer(help="Records that are no events, and why.", no_args_is_help=True)
@@ -39,7 +38,7 @@ def list_(context: typer.Context, reasons: Reasons = None, since: Since = None, 
 
     Example: cartcast dead-letters list --since 2026-01-31
     """
-    kafka = load_settings(context.obj).kafka
+    kafka = settings_of(context).kafka
     counts, first = Counter[tuple[str, str]](), dict[tuple[str, str], str]()
     for letter in _letters(kafka, reasons or (), since or 0):
         kind = (letter.reason, letter.source_topic)
@@ -70,7 +69,7 @@ def replay(
 
     Example: cartcast dead-letters replay --reason key --since 2026-01-31T08:00:00Z --dry-run
     """
-    settings = load_settings(context.obj)
+    settings = settings_of(context)
     resent = _replay(settings.kafka, settings.worker.input_format, reasons or (), since or 0, dry_run=dry_run)
     rejected = dict(resent.rejected.most_common())
     if as_json:
@@ -85,16 +84,16 @@ def replay(
 
 
 def _replay(
-    kafka: KafkaSettings,
-    input_format: "InputFormat",
+    kafka: "KafkaSettings",
+    input_format: InputFormat,
     reasons: Sequence[str],
     since_ms: int,
     *,
     dry_run: bool,
 ) -> "Resent":
-    from model.formats.records import decoder_of  # noqa: PLC0415 - see TYPE_CHECKING
-    from streams.letters import resend  # noqa: PLC0415
-    from streams.replay import EventProducer  # noqa: PLC0415
+    from model.formats.records import decoder_of
+    from streams.letters import resend
+    from streams.replay import EventProducer
 
     letters = _letters(kafka, reasons, since_ms)
     decode = decoder_of(input_format)
@@ -104,10 +103,11 @@ def _replay(
         return resend(letters, kafka.topics.events, decode, producer.send_bytes)
 
 
-def _letters(kafka: KafkaSettings, reasons: Sequence[str], since_ms: int) -> "Iterator[Letter]":
+def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "Iterator[Letter]":
     """Yield the letters that are there now, partition after partition."""
-    from streams.changelog import PartitionReader  # noqa: PLC0415 - see TYPE_CHECKING
-    from streams.letters import letters_of  # noqa: PLC0415
+    from streams.changelog import PartitionReader
+    from streams.letters import letters_of
+    from streams.topics import check_topics
 
     partitions = check_topics(kafka.client_config(), kafka.topics)
     with closing(PartitionReader({**kafka.client_config(), "log_level": 0})) as reader:

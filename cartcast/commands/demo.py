@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cartcast.commands.shared.options import EXIT_INTERRUPTED
 from cartcast.local.signals import StopRequested
 from model.events import Event
 from service.errors import UsageError
 
-if TYPE_CHECKING:  # what the demo is made of takes half a second to load: not for every command's --help
+if TYPE_CHECKING:
     from cartcast.demo.pace import Pace
     from cartcast.demo.run import DemoOptions, DemoResult
 
@@ -23,7 +24,6 @@ DEFAULT_HISTORY_HOURS = 48.0
 DEFAULT_USERS = 2000
 DEFAULT_USERS_OF_A_DAY = 10_000
 """So many that something happens at night, too."""
-EXIT_INTERRUPTED = 130
 
 
 def demo(
@@ -75,8 +75,8 @@ def demo(
     Example: cartcast demo --events 50000 --users 2000
     """
     pace = _pace(events, rate, speed, history)
-    from cartcast.demo.run import DemoOptions, run_demo  # noqa: PLC0415 - see TYPE_CHECKING
-    from cartcast.demo.screen import LiveScreen, PlainScreen  # noqa: PLC0415 - see TYPE_CHECKING
+    from cartcast.demo.run import DemoOptions, run_demo
+    from cartcast.demo.screen import LiveScreen, PlainScreen
 
     is_live = dashboard and sys.stderr.isatty()
     options = DemoOptions(
@@ -97,7 +97,7 @@ def demo(
 
 
 def _pace(events: int | None, rate: float | None, speed: float | None, history: float | None) -> "Pace":
-    from cartcast.demo.pace import Pace  # noqa: PLC0415 - see TYPE_CHECKING
+    from cartcast.demo.pace import Pace
 
     if rate is not None and speed is not None:
         raise UsageError("--rate and --speed are two ways to say how fast: give one of them")
@@ -110,8 +110,8 @@ def _pace(events: int | None, rate: float | None, speed: float | None, history: 
 
 
 def _end(options: "DemoOptions", result: "DemoResult", picture: Path | None, *, as_json: bool) -> None:
-    from cartcast.demo.summary import succeeded, summary_json, summary_lines  # noqa: PLC0415 - see TYPE_CHECKING
-    from cartcast.demo.view import save_picture  # noqa: PLC0415 - see TYPE_CHECKING
+    from cartcast.demo.summary import succeeded, summary_json, summary_lines
+    from cartcast.demo.view import save_picture
 
     if picture is not None:
         save_picture(result.last, picture, " ".join(["cartcast", *sys.argv[1:]]))
@@ -128,7 +128,7 @@ def _report(line: str) -> None:
 
 
 def _simulate(options: "DemoOptions", seed: int) -> Iterable[Event]:
-    from model.simulator import SimulationSettings, simulate  # noqa: PLC0415 - see TYPE_CHECKING
+    from model.simulator import SimulationSettings, simulate
 
     start_ms = options.pace.start_ms
     return simulate(SimulationSettings(events=options.events, users=options.users, seed=seed, start_ms=start_ms))

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from cartcast.extras import missing_package
-from cartcast.settings import Settings, load_settings
 from service.errors import CartcastError, RefusedError
 from service.tls import check_certificate
 
-Check: TypeAlias = Callable[[Settings], str]
+if TYPE_CHECKING:
+    from cartcast.settings import Settings
+
+Check: TypeAlias = "Callable[[Settings], str]"
 """Returns what it found, or raises CartcastError that says what to do."""
 
 
@@ -35,7 +37,7 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check settings, certificates, Kafka and its topics, ClickHouse and its table, the checkpoint and the device.
+    """Check settings, certificates, Kafka, its topics, ClickHouse, its table, the checkpoint and the device.
 
     Prints one line for each, with what to do; fails if any of them does. What this installation has no packages for is
     skipped (in JSON: ok is null), and is no failure.
@@ -54,6 +56,8 @@ def doctor(
 
 def examine(config_file: Path | None) -> list[Finding]:
     """Make every check, but none that stands on one that did not pass."""
+    from cartcast.settings import load_settings
+
     try:
         settings = load_settings(config_file)
     except CartcastError as failure:
@@ -66,7 +70,7 @@ def examine(config_file: Path | None) -> list[Finding]:
     return findings
 
 
-def _made(name: str, check: Check, settings: Settings) -> Finding:
+def _made(name: str, check: Check, settings: "Settings") -> Finding:
     try:
         return Finding(name, ok=True, detail=check(settings))
     except CartcastError as failure:
@@ -82,7 +86,7 @@ def _from(config_file: Path | None) -> str:
     return f"from {config_file} and the environment" if config_file else "from the environment and defaults"
 
 
-def _certificates(settings: Settings) -> str:
+def _certificates(settings: "Settings") -> str:
     files = {**settings.kafka.certificates(), **settings.clickhouse.certificates()}
     if not files:
         return "none is set"
@@ -91,23 +95,23 @@ def _certificates(settings: Settings) -> str:
     return ", ".join(f"{path} expires in {left} day{'' if left == 1 else 's'}" for path, left in days.items())
 
 
-def _kafka(settings: Settings) -> str:
-    from streams.topics import count_brokers  # noqa: PLC0415 - loads the Kafka client
+def _kafka(settings: "Settings") -> str:
+    from streams.topics import count_brokers
 
     brokers = count_brokers(settings.kafka.client_config())
     return f"{settings.kafka.bootstrap_servers} answers, {brokers} broker{'s' if brokers > 1 else ''}"
 
 
-def _topics(settings: Settings) -> str:
-    from streams.topics import check_topics  # noqa: PLC0415 - loads the Kafka client
+def _topics(settings: "Settings") -> str:
+    from streams.topics import check_topics
 
     topics = settings.kafka.topics
     partitions = check_topics(settings.kafka.client_config(), topics, settings.kafka.wanted_partitions)
     return f"those of {topics.prefix} exist, {partitions} partitions each"
 
 
-def _clickhouse(settings: Settings) -> str:
-    from service.clickhouse import connect  # noqa: PLC0415 - loads the ClickHouse client
+def _clickhouse(settings: "Settings") -> str:
+    from service.clickhouse import connect
 
     client = connect(settings.clickhouse)
     version = client.server_version
@@ -115,8 +119,8 @@ def _clickhouse(settings: Settings) -> str:
     return f"{settings.clickhouse.url} answers user {settings.clickhouse.user}, version {version}"
 
 
-def _table(settings: Settings) -> str:
-    from sinks.table import TABLE, ClickHouseTable  # noqa: PLC0415 - loads the ClickHouse client
+def _table(settings: "Settings") -> str:
+    from sinks.table import TABLE, ClickHouseTable
 
     table = ClickHouseTable(settings.clickhouse)
     try:
@@ -126,16 +130,16 @@ def _table(settings: Settings) -> str:
     return f"{settings.clickhouse.database}.{TABLE} exists"
 
 
-def _checkpoint(settings: Settings) -> str:
-    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - loads torch
+def _checkpoint(settings: "Settings") -> str:
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 
     directory = settings.worker.checkpoint or DEFAULT_CHECKPOINT
     return f"{load_checkpoint(directory).version} in {directory}"
 
 
-def _horizons(settings: Settings) -> str:
-    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - loads torch
-    from sinks.schema.horizons import without_column  # noqa: PLC0415 - loads the ClickHouse client
+def _horizons(settings: "Settings") -> str:
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+    from sinks.schema.horizons import without_column
 
     predicted = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config.horizons
     if left_out := ",".join(without_column(settings.clickhouse, predicted)):
@@ -146,8 +150,8 @@ def _horizons(settings: Settings) -> str:
     return f"{', '.join(predicted)}: the table has a column for each"
 
 
-def _device(settings: Settings) -> str:
-    from model.inference import select_device  # noqa: PLC0415 - loads torch
+def _device(settings: "Settings") -> str:
+    from model.inference import select_device
 
     return f"{settings.worker.device} is {select_device(settings.worker.device)}"
 

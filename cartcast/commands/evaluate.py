@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from cartcast.commands.shared.history_source import (
-    EventsOption,
+from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.options import (
+    EXIT_INTERRUPTED,
+    CheckpointOption,
+    Events,
     FromClickHouse,
-    HistorySource,
     OptionalFormat,
+    Seed,
     Since,
+    Strict,
+    Threads,
     Until,
-    history_source,
     moment_ms,
 )
 from cartcast.commands.shared.progress import progress_bar
@@ -25,16 +26,16 @@ from cartcast.local.signals import StopRequested, stop_signals_raise
 from service.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from model.evaluation.evaluate import EvaluationSettings
     from model.training.history import History
-
-EXIT_INTERRUPTED = 130
 
 
 def evaluate(
     context: typer.Context,
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")],
-    events: EventsOption = None,
+    checkpoint: CheckpointOption,
+    events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,
     since: Since = None,
@@ -52,9 +53,9 @@ def evaluate(
         bool, typer.Option("--baselines/--no-baselines", help="Train simpler models on the same split to compare with.")
     ] = True,
     replicas: Annotated[int, typer.Option(min=0, help="Draws of users behind the 95 % intervals.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same report.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    seed: Seed = 1,
+    threads: Threads = 1,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON object.")] = False,
 ) -> None:
     """Say how good a checkpoint is, beside simpler models trained on the same split.
@@ -65,7 +66,7 @@ def evaluate(
 
     Example: cartcast evaluate --events history.csv.gz --format taobao --checkpoint checkpoints/shop --out report
     """
-    from model.evaluation.evaluate import EvaluationSettings  # noqa: PLC0415 - torch is slow to import
+    from model.evaluation.evaluate import EvaluationSettings
 
     _check_destination(out)
     source = history_source(
@@ -89,10 +90,10 @@ def evaluate(
 
 
 def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSettings") -> dict[str, Any]:
-    import torch  # noqa: PLC0415 - slow to import
+    import torch
 
-    from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next one does
-    from model.evaluation.evaluate import evaluate_checkpoint  # noqa: PLC0415
+    from model.checkpoint import load_checkpoint
+    from model.evaluation.evaluate import evaluate_checkpoint
 
     torch.set_num_threads(settings.threads)
     checkpoint = load_checkpoint(directory)
@@ -102,7 +103,7 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
 
 
 def _read(source: HistorySource) -> "History":
-    from model.training.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
+    from model.training.history import read_history
 
     with progress_bar("read", source.total) as advance:
         history = read_history(source.rows(lambda done: advance(done, "")))
@@ -126,7 +127,7 @@ def _check_destination(out: Path | None) -> None:
 
 
 def _write(report: dict[str, Any], out: Path) -> None:
-    from model.evaluation.report import write_report  # noqa: PLC0415 - its pictures are slow to import
+    from model.evaluation.report import write_report
 
     try:
         write_report(report, out)
@@ -142,6 +143,8 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({name: value for name, value in report.items() if name != "curves"}, allow_nan=False))
         return
+    from rich.console import Console
+
     console = Console()
     for note in report["notes"]:
         console.print(f"note: {note}", highlight=False)
@@ -151,9 +154,12 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
         print(f"the report is in {out / 'report.html'}")
 
 
-def _table(report: dict[str, Any], horizon: str) -> Table:
+def _table(report: dict[str, Any], horizon: str) -> "Table":
     """Show a horizon's metrics over all users, a line a model."""
-    from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, number, short_title  # noqa: PLC0415 - as numpy, slow
+    from rich import box
+    from rich.table import Table
+
+    from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, number, short_title
 
     names = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
     measured = report["slices"]["all"]["models"]

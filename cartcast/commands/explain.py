@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
-from cartcast.settings import Settings, load_settings
+from cartcast.commands.shared.options import settings_of
 from service.errors import CartcastError, LookUpError, UsageError
-from service.logging import LogSettings, configure_logging
-from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 if TYPE_CHECKING:
     from cartcast.commands.shared.explanation_source import Explained
+    from cartcast.settings import Settings
+    from streams.settings import WorkerSettings
 
 _DEFAULT_HORIZON = "24h"
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
@@ -45,13 +44,15 @@ def explain(
     _check("USER", user)
     if event is not None:
         _check("--event", event)
-    settings = load_settings(context.obj)
+    settings = settings_of(context)
     explained = _explained(settings, user, event, url or _worker_url(settings.worker), checkpoint)
     chosen = _horizon(explained, horizon)
     if as_json:
         print(msgspec.json.encode(_as_object(explained)).decode())
     else:
-        from cartcast.commands.shared.explanation_view import draw  # noqa: PLC0415 - only this command draws it
+        from rich.console import Console
+
+        from cartcast.commands.shared.explanation_view import draw
 
         Console(highlight=False).print(draw(explained, chosen))
 
@@ -65,8 +66,10 @@ def _check(name: str, identifier: str) -> None:
         raise UsageError(f"{name} is empty: give an id")
 
 
-def _worker_url(worker: WorkerSettings) -> str | None:
+def _worker_url(worker: "WorkerSettings") -> str | None:
     """Return where the settings say that a worker of this machine answers; None if it serves no look-ups."""
+    from streams.settings import DEFAULT_WEB_PORT
+
     if worker.web_port == 0:
         return None
     host = worker.web_host or ("127.0.0.1" if worker.web_bind in _EVERYWHERE else worker.web_bind)
@@ -74,10 +77,12 @@ def _worker_url(worker: WorkerSettings) -> str | None:
 
 
 def _explained(
-    settings: Settings, user: str, event: str | None, url: str | None, checkpoint: Path | None
+    settings: "Settings", user: str, event: str | None, url: str | None, checkpoint: Path | None
 ) -> "Explained":
     # It imports ClickHouse's client, which then sets the levels of loggers.
-    from cartcast.commands.shared.explanation_source import Explained, ask_worker, explain_rows, items_of  # noqa: PLC0415
+    from cartcast.commands.shared.explanation_source import Explained, ask_worker, explain_rows, items_of
+    from service.log_settings import LogSettings
+    from service.logging import configure_logging
 
     configure_logging(LogSettings(level="error"))  # libraries would tell what this command says in one line
     if checkpoint is not None:

@@ -3,19 +3,18 @@
 import datetime
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from cartcast.commands.shared.event_files import EventFiles
-from cartcast.commands.shared.format_option import FormatName
+from cartcast.commands.shared.options import Files, Format, Strict
 from cartcast.commands.shared.progress import progress_bar
 from service.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Column, Table
+
     from model.formats.inspection import Inspection
 
 _DAY_MS: Final = 86_400_000
@@ -24,23 +23,23 @@ _LONGEST_HORIZON_MS: Final = 3650 * _DAY_MS
 
 
 def inspect(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order.")],
-    format_name: FormatName,
+    files: Files,
+    format_name: Format,
     horizons: Annotated[
         str,
         typer.Option(metavar="LIST", help="Horizons of the base rates: `session` or durations such as 30m, 1h, 7d."),
     ] = "session,1h,24h",
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
-    """Say what files hold before anyone trains on them: time, users, types, damage, order, sessions, base rates.
+    """Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.
 
     A repeated event counts once; blank lines are no rows, and are counted apart. A base rate is the share of events
     that a purchase follows within the horizon, among the events whose horizon ends within the data.
 
     Example: cartcast inspect history.csv.gz --format taobao
     """
-    from model.formats.inspection import notes_on  # noqa: PLC0415 - numpy and the labels are slow to import
+    from model.formats.inspection import notes_on
 
     event_files = EventFiles(files, format_name, strict=strict)
     found = _inspect(event_files, horizons.split(","))
@@ -49,6 +48,8 @@ def inspect(
         about = {"files": [str(file) for file in files], "format": format_name, "blank_lines": event_files.blank_lines}
         print(json.dumps({**about, **_as_json(found, notes)}))
         return
+    from rich.console import Console
+
     console = Console()
     for table in (_overview(found, event_files.blank_lines), _types(found), _horizons(found), _damage(found)):
         if table.row_count:
@@ -58,8 +59,8 @@ def inspect(
 
 
 def _inspect(files: EventFiles, horizons: list[str]) -> "Inspection":
-    from model.formats.inspection import inspect_rows  # noqa: PLC0415 - numpy and the labels are slow to import
-    from model.horizons import SESSION, horizon_ms  # noqa: PLC0415
+    from model.formats.inspection import inspect_rows
+    from model.horizons import SESSION, horizon_ms
 
     try:
         too_long = [one for one in horizons if one != SESSION and horizon_ms(one) > _LONGEST_HORIZON_MS]
@@ -95,7 +96,9 @@ def _as_json(found: "Inspection", notes: list[str]) -> dict[str, Any]:
     }
 
 
-def _overview(found: "Inspection", blank_lines: int) -> Table:
+def _overview(found: "Inspection", blank_lines: int) -> "Table":
+    from rich.table import Table
+
     table = Table("", "", show_header=False)
     first, last = _moment(found.first_ms), _moment(found.last_ms)
     quantiles = ", ".join(f"{name} {value:,.0f}" for name, value in found.events_per_user.items())
@@ -114,8 +117,10 @@ def _overview(found: "Inspection", blank_lines: int) -> Table:
     return table
 
 
-def _types(found: "Inspection") -> Table:
+def _types(found: "Inspection") -> "Table":
     """Show how many events of each type there are, and how many have each optional field."""
+    from rich.table import Table
+
     table = Table("type", _right("events"), _right("share"))
     counts = {name: count for name, count in found.types.items() if count}
     for name, count in counts.items():
@@ -126,7 +131,9 @@ def _types(found: "Inspection") -> Table:
     return table
 
 
-def _horizons(found: "Inspection") -> Table:
+def _horizons(found: "Inspection") -> "Table":
+    from rich.table import Table
+
     table = Table("horizon", _right("base rate"), _right("known"), _right("unknown"))
     for horizon, rate in found.horizons.items():
         shown = "-" if rate.base_rate is None else f"{rate.base_rate:.4f}"
@@ -134,7 +141,9 @@ def _horizons(found: "Inspection") -> Table:
     return table
 
 
-def _damage(found: "Inspection") -> Table:
+def _damage(found: "Inspection") -> "Table":
+    from rich.table import Table
+
     table = Table("bad rows", _right("count"), "what is wrong with the first", "lines")
     for reason, bad in sorted(found.bad_rows.items(), key=lambda entry: -entry[1].count):
         places = [f"{file}:{line}" for file, line in bad.first] + (["..."] if bad.count > len(bad.first) else [])
@@ -142,7 +151,9 @@ def _damage(found: "Inspection") -> Table:
     return table
 
 
-def _right(title: str) -> Column:
+def _right(title: str) -> "Column":
+    from rich.table import Column
+
     return Column(title, justify="right")
 
 

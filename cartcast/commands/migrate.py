@@ -5,20 +5,18 @@ from typing import Annotated
 
 import typer
 
-from cartcast.commands.shared.horizon_names import horizon_names
-from cartcast.settings import load_settings
-from service.logging import configure_logging
+from cartcast.commands.shared.options import ClickHouseUrl, JsonLine, given, horizon_names, settings_of
 
 
 def migrate(
     context: typer.Context,
-    url: Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")] = None,
+    url: ClickHouseUrl = None,
     database: Annotated[str | None, typer.Option(help="Database of the table and views; made if missing.")] = None,
     horizons: Annotated[
         str | None, typer.Option(help="Columns for a model's horizons, by commas, such as session,30m,7d.")
     ] = None,
     only_print: Annotated[bool, typer.Option("--print", help="Print the SQL and run nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    as_json: JsonLine = False,
 ) -> None:
     """Create or update the ClickHouse table and views; safe to repeat.
 
@@ -27,13 +25,13 @@ def migrate(
 
     Example: cartcast migrate --url http://127.0.0.1:8123
     """
-    from sinks.schema.horizons import add_columns  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.schema.migrate import migrate as apply_migrations  # noqa: PLC0415 - loads the ClickHouse client
-    from sinks.schema.migrate import script  # noqa: PLC0415 - loads the ClickHouse client
+    from service.logging import configure_logging
+    from sinks.schema.horizons import add_columns
+    from sinks.schema.migrate import migrate as apply_migrations
+    from sinks.schema.migrate import script
 
     names = horizon_names(horizons) if horizons is not None else ()
-    flags = {"url": url, "database": database}
-    settings = load_settings(context.obj, clickhouse={name: flag for name, flag in flags.items() if flag is not None})
+    settings = settings_of(context, clickhouse=given(url=url, database=database))
     configure_logging(settings.log)
     if only_print:
         print(script(settings.clickhouse, names), end="")

@@ -3,34 +3,40 @@
 import json
 import sys
 import time
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cartcast.commands.shared.event_files import EventFiles
-from cartcast.commands.shared.format_option import FormatName
+from cartcast.commands.shared.options import (
+    EXIT_INTERRUPTED,
+    BootstrapServers,
+    Files,
+    Format,
+    Strict,
+    TopicPrefix,
+    given,
+    settings_of,
+)
 from cartcast.commands.shared.progress import progress_bar
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.settings import load_settings
 from service.errors import FormatError, UsageError
-from streams.replay import EventProducer, Replay, Replayed, Schedule, at_once, at_rate, at_speed
-from streams.topics import check_topics
 
-EXIT_INTERRUPTED = 130
+if TYPE_CHECKING:
+    from streams.replay import EventProducer, Replay, Replayed, Schedule
 
 
 def replay(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order.")],
-    format_name: FormatName,
+    files: Files,
+    format_name: Format,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.")] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="So many times as fast as it happened; 1 is as it happened.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
-    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka brokers, host:port,host:port.")] = None,
-    topic_prefix: Annotated[str | None, typer.Option(help="Prefix of the topics' names.")] = None,
+    strict: Strict = False,
+    bootstrap_servers: BootstrapServers = None,
+    topic_prefix: TopicPrefix = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
 ) -> None:
     """Send history from files to the events topic, keyed by shopper, and confirm every delivery.
@@ -41,9 +47,12 @@ def replay(
     Example: cartcast replay UserBehavior.csv.gz --format taobao --rate 2000
     """
     schedule = _schedule(rate, speed)
+    from streams.replay import EventProducer, Replay
+    from streams.topics import check_topics
+
     event_files = EventFiles(files, format_name, strict=strict)
-    flags = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
-    kafka = load_settings(context.obj, kafka={name: flag for name, flag in flags.items() if flag is not None}).kafka
+    flags = given(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
+    kafka = settings_of(context, kafka=flags).kafka
     check_topics(kafka.client_config(), kafka.topics)
     started = time.monotonic()
     with EventProducer(kafka.client_config(), kafka.topics) as producer:
@@ -54,15 +63,17 @@ def replay(
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _schedule(rate: float | None, speed: float | None) -> Schedule:
+def _schedule(rate: float | None, speed: float | None) -> "Schedule":
     if rate is not None and speed is not None:
         raise UsageError("--rate and --speed exclude each other: give one of them")
+    from streams.replay import at_once, at_rate, at_speed
+
     if rate is not None:
         return at_rate(rate)
     return at_speed(speed) if speed is not None else at_once
 
 
-def _send_files(run: Replay, producer: EventProducer, files: EventFiles) -> bool:
+def _send_files(run: "Replay", producer: "EventProducer", files: EventFiles) -> bool:
     """Send all files; return whether a signal broke it off. What was sent is confirmed in either case."""
     try:
         with stop_signals_raise(), progress_bar("replay", files.total_bytes) as advance:
@@ -77,11 +88,11 @@ def _send_files(run: Replay, producer: EventProducer, files: EventFiles) -> bool
     return False
 
 
-def _words(replayed: Replayed) -> str:
+def _words(replayed: "Replayed") -> str:
     return f"{replayed.events:,} events, {replayed.bad_rows:,} bad rows"
 
 
-def _report(replayed: Replayed, seconds: float, *, interrupted: bool, as_json: bool) -> None:
+def _report(replayed: "Replayed", seconds: float, *, interrupted: bool, as_json: bool) -> None:
     for file_name, row in replayed.first_bad_rows:
         print(f"bad row: {file_name}, line {row.line}: {row.error}", file=sys.stderr)
     if (more := replayed.bad_rows - len(replayed.first_bad_rows)) > 0:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cartcast.commands.shared.history_source import (
-    EventsOption,
+from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.options import (
+    EXIT_INTERRUPTED,
+    CheckpointOption,
+    Device,
+    Events,
     FromClickHouse,
-    HistorySource,
     OptionalFormat,
     Since,
+    Strict,
     Until,
-    history_source,
 )
 from cartcast.commands.shared.progress import progress_bar
 from cartcast.commands.shared.score_file import check_score_file, score_file
@@ -28,20 +31,18 @@ if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
     from model.offline import OfflineScoring
 
-EXIT_INTERRUPTED = 130
-
 
 def score(
     context: typer.Context,
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")],
+    checkpoint: CheckpointOption,
     out: Annotated[Path, typer.Option(help="File to write: .parquet, .jsonl or .jsonl.gz.")],
-    events: EventsOption = None,
+    events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,
     since: Since = None,
     until: Until = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")] = "auto",
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    device: Device = "auto",
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
 ) -> None:
     """Score a history as the worker would have, one row an accepted event, in the order of the input.
@@ -75,13 +76,13 @@ def score(
 
 
 def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]":
-    import torch  # noqa: PLC0415 - slow to import
+    import torch
 
-    from model.checkpoint import load_checkpoint  # noqa: PLC0415 - imports torch, as the next ones do
-    from model.heads import HeadNames  # noqa: PLC0415
-    from model.inference import Scorer, select_device  # noqa: PLC0415
-    from model.offline import OfflineScoring  # noqa: PLC0415
-    from model.states import StateCodec  # noqa: PLC0415
+    from model.checkpoint import load_checkpoint
+    from model.heads import HeadNames
+    from model.inference import Scorer, select_device
+    from model.offline import OfflineScoring
+    from model.states import StateCodec
 
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)

@@ -6,19 +6,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import msgspec
 import typer
 
-from cartcast.commands.shared.history_source import moment_ms
+from cartcast.commands.shared.options import EXIT_INTERRUPTED, moment_ms
 from cartcast.commands.shared.progress import Advance, progress_bar
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from model.simulator import SimulationSettings
-from model.simulator import simulate as simulated_events
 from service.errors import UsageError
 
-EXIT_INTERRUPTED = 130
+if TYPE_CHECKING:
+    from model.simulator import SimulationSettings
 
 
 def start_ms(text: str) -> int:
@@ -54,6 +53,8 @@ def simulate(
     """
     if as_json and out is None:
         raise UsageError("--json needs --out: without it standard output carries the events")
+    from model.simulator import SimulationSettings
+
     begin_ms = SimulationSettings.start_ms if start is None else start
     settings = SimulationSettings(events=events, users=users, seed=seed, start_ms=begin_ms, with_truth=with_truth)
     started = time.monotonic()
@@ -67,7 +68,9 @@ def simulate(
         print(json.dumps({"events": events, "users": users, "seed": seed, "out": str(out), "seconds": seconds}))
 
 
-def _write(settings: SimulationSettings, file: BinaryIO, advance: Advance) -> None:
+def _write(settings: "SimulationSettings", file: BinaryIO, advance: Advance) -> None:
+    from model.simulator import simulate as simulated_events
+
     encode = msgspec.json.Encoder().encode
     for number, event in enumerate(simulated_events(settings), start=1):
         file.write(encode(event) + b"\n")

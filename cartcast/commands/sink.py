@@ -5,9 +5,14 @@ from typing import Annotated, Final
 
 import typer
 
-from cartcast.settings import given, load_settings
-from service.kafka import require_access
-from service.logging import configure_logging
+from cartcast.commands.shared.options import (
+    BootstrapServers,
+    ClickHouseUrl,
+    JsonLine,
+    TopicPrefix,
+    given,
+    settings_of,
+)
 from service.stopping import stop_event
 
 ENDING_SECONDS: Final = 30.0
@@ -20,10 +25,10 @@ TOO_LATE: Final = (
 
 def sink(
     context: typer.Context,
-    url: Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")] = None,
+    url: ClickHouseUrl = None,
     database: Annotated[str | None, typer.Option(help="Database of the table.")] = None,
-    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka brokers, host:port,host:port.")] = None,
-    topic_prefix: Annotated[str | None, typer.Option(help="Prefix of the topics' names.")] = None,
+    bootstrap_servers: BootstrapServers = None,
+    topic_prefix: TopicPrefix = None,
     block_rows: Annotated[int | None, typer.Option(min=1, help="Most rows of one insert.")] = None,
     block_seconds: Annotated[
         float | None, typer.Option(min=0.001, help="Longest time a row waits for its block to fill.")
@@ -31,7 +36,7 @@ def sink(
     instance_id: Annotated[
         str | None, typer.Option(help="Kafka group.instance.id, its own for each sink: no rebalance at a restart.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    as_json: JsonLine = False,
 ) -> None:
     """Write scores and dead letters to ClickHouse until SIGTERM or Ctrl-C; several sinks share the work.
 
@@ -40,15 +45,17 @@ def sink(
 
     Example: cartcast sink --url http://127.0.0.1:8123 --block-rows 50000
     """
-    settings = load_settings(
-        context.obj,
+    from service.kafka import require_access
+    from service.logging import configure_logging
+    from sinks.run import Connections, run_sink
+
+    settings = settings_of(
+        context,
         clickhouse=given(url=url, database=database),
         kafka=given(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix),
         sink=given(block_rows=block_rows, block_seconds=block_seconds, instance_id=instance_id),
     )
     configure_logging(settings.log)
-    from sinks.run import Connections, run_sink  # noqa: PLC0415 - loads the ClickHouse client
-
     client_config = settings.kafka.client_config()
     if settings.kafka.security_protocol != "PLAINTEXT":
         require_access(client_config)

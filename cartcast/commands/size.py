@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from cartcast.commands.shared.options import JsonLine
 from cartcast.sizing.coefficients import Coefficients, load_coefficients
 from cartcast.sizing.demand import Demand
-from cartcast.sizing.plan import Line, plan, size
+from cartcast.sizing.plan import Line, plan
+from cartcast.sizing.plan import size as bytes_in_words
 
 
-def size_command(
+def size(
     events_per_second: Annotated[float, typer.Option(help="Events a second at the busiest time, up to ten million.")],
     users: Annotated[float, typer.Option(help="Different shoppers whose states are kept.")],
     horizon_days: Annotated[float, typer.Option(help="Days that rows stay in the ClickHouse table.")],
@@ -19,7 +21,7 @@ def size_command(
     table_copies: Annotated[float, typer.Option(help="Copies of every row in ClickHouse.")] = 2,
     retention_hours: Annotated[float, typer.Option(help="Hours that events and scores stay on their topics.")] = 72,
     worker_memory_gib: Annotated[float, typer.Option(help="Memory that one worker may take, GiB.")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    as_json: JsonLine = False,
 ) -> None:
     """Say how many partitions, workers and sinks, and how much memory, disk and network, a shop needs.
 
@@ -62,9 +64,9 @@ _SUFFIXES = {"bytes": "_bytes", "bytes/s": "_bytes_per_second", "seconds": "_sec
 
 def _value(line: Line) -> str:
     if line.unit == "bytes":
-        return size(line.value)
+        return bytes_in_words(line.value)
     if line.unit == "bytes/s":
-        return f"{size(line.value)}/s"
+        return f"{bytes_in_words(line.value)}/s"
     if line.unit in ("cores", "seconds"):
         return f"{line.value:,.1f} {line.unit}"
     return f"{line.value:,.0f} {line.unit}"

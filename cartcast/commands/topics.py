@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cartcast.settings import given, load_settings
-from streams.topic_configs import TopicRetention, differing_topics
-from streams.topics import create_topics
+from cartcast.commands.shared.options import JsonLine, given, settings_of
 
 app = typer.Typer(help="Kafka topics of the pipeline.", no_args_is_help=True)
 
@@ -30,7 +28,7 @@ def create(
     min_insync_replicas: Annotated[
         int | None, typer.Option(min=1, help="Copies that must have a record; the setting kafka.min_insync_replicas.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    as_json: JsonLine = False,
 ) -> None:
     """Create the topics for events, scores, dead letters and states that do not exist yet. Safe to repeat.
 
@@ -39,8 +37,11 @@ def create(
 
     Example: cartcast topics create --partitions 48 --replication-factor 3
     """
+    from streams.topic_configs import TopicRetention, differing_topics
+    from streams.topics import create_topics
+
     flags = given(partitions=partitions, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas)
-    kafka = load_settings(context.obj, kafka=flags).kafka
+    kafka = settings_of(context, kafka=flags).kafka
     client_config, topics, replicas = kafka.client_config(), kafka.topics, kafka.replication_factor
     retention = TopicRetention(kafka.least_insync_replicas, kafka.retention_hours)
     created = create_topics(

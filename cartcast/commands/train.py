@@ -6,38 +6,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from cartcast.commands.shared.head_names import head_names
-from cartcast.commands.shared.history_source import (
-    EventsOption,
+from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.options import (
+    EXIT_INTERRUPTED,
+    Device,
+    Events,
     FromClickHouse,
-    HistorySource,
     OptionalFormat,
+    Seed,
     Since,
+    Strict,
+    Threads,
     Until,
-    history_source,
+    head_names,
+    horizon_names,
 )
-from cartcast.commands.shared.horizon_names import horizon_names
 from cartcast.commands.shared.progress import progress_bar
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from service.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from model.lstm import LSTMConfig
     from model.training.fitting import TrainingSettings
     from model.training.history import History
     from model.training.resume import DirectoryStateStore
     from model.training.train import Trained
 
-EXIT_INTERRUPTED = 130
-
 
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Checkpoint directory to write; an earlier checkpoint there is replaced.")],
-    events: EventsOption = None,
+    events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,
     since: Since = None,
@@ -48,22 +50,22 @@ def train(
     head: Annotated[
         list[str] | None, typer.Option(help="Predict more: next_type, purchase_category; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same model.")] = 1,
+    seed: Seed = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the data; training stops when done.")] = 12,
     hidden_size: Annotated[int, typer.Option(min=1, max=1024, help="Size of the LSTM's state.")] = 64,
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Train once more at the end, on all data up to the last event.")
     ] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch that was finished.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads; more than one pays on an idle machine only.")] = 1,
+    device: Device = "auto",
+    threads: Threads = 1,
     memory_limit_mb: Annotated[
         int, typer.Option(min=0, help="History beyond it is kept in a temporary file.", metavar="MB")
     ] = 2048,
     work_dir: Annotated[
         Path | None, typer.Option(help="Where that file is made; the system's place for such files if not given.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train a model on history, calibrate it, evaluate it on a later time, and write a checkpoint.
@@ -84,8 +86,8 @@ def train(
         until_ms=until,
         strict=strict,
     )
-    from model.lstm import LSTMConfig  # noqa: PLC0415 - torch is slow to import
-    from model.training.fitting import TrainingSettings  # noqa: PLC0415
+    from model.lstm import LSTMConfig
+    from model.training.fitting import TrainingSettings
 
     settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads, refit=refit)
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
@@ -117,8 +119,8 @@ def _unwritable(out: Path, failure: OSError) -> UsageError:
 
 
 def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) -> "History":
-    from model.training.history import read_history  # noqa: PLC0415 - numpy and the features are slow to import
-    from model.training.storage import Storage  # noqa: PLC0415
+    from model.training.history import read_history
+    from model.training.storage import Storage
 
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
@@ -136,7 +138,7 @@ def _state_store(
     out: Path, history: "History", settings: "TrainingSettings", config: "LSTMConfig", *, resume: bool
 ) -> "DirectoryStateStore":
     """Return what this training goes on from: nothing, unless it is to be resumed."""
-    from model.training.resume import DirectoryStateStore, fingerprint  # noqa: PLC0415 - torch is slow to import
+    from model.training.resume import DirectoryStateStore, fingerprint
 
     store = DirectoryStateStore(out.parent / f".{out.name}.training", fingerprint(history, settings, config))
     if resume and not store.exists():
@@ -150,15 +152,15 @@ def _state_store(
 def _train(
     history: "History", settings: "TrainingSettings", config: "LSTMConfig", device: str, store: "DirectoryStateStore"
 ) -> "Trained":
-    from model.inference import select_device  # noqa: PLC0415
-    from model.training.train import train as train_model  # noqa: PLC0415 - torch is slow to import
+    from model.inference import select_device
+    from model.training.train import train as train_model
 
     with progress_bar("train", 1.0) as advance:
         return train_model(history, settings, config, advance, device=select_device(device), store=store)
 
 
 def _save(out: Path, trained: "Trained") -> str:
-    from model.checkpoint import save_checkpoint  # noqa: PLC0415 - torch is slow to import
+    from model.checkpoint import save_checkpoint
 
     try:
         return save_checkpoint(
@@ -178,14 +180,18 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
     if as_json:
         print(json.dumps({"checkpoint": str(out), "version": version, **trained.training, "metrics": trained.metrics}))
         return
+    from rich.console import Console
+
     Console().print(_table(trained.metrics["test"]))
     if "heads" in trained.metrics["test"]:
         Console().print(_heads_table(trained.metrics["test"]["heads"]))
     print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
 
 
-def _table(metrics: dict[str, Any]) -> Table:
+def _table(metrics: dict[str, Any]) -> "Table":
     """Show what the test part says, a line a horizon."""
+    from rich.table import Table
+
     names = ("base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
     table = Table("horizon", "events", *(name.replace("_", " ") for name in names), title="test part")
     for horizon, found in metrics.items():
@@ -196,8 +202,10 @@ def _table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def _heads_table(heads: dict[str, Any]) -> Table:
+def _heads_table(heads: dict[str, Any]) -> "Table":
     """Show how often the extra heads are right in the test part, a column a head."""
+    from rich.table import Table
+
     table = Table("", *heads, title="extra heads, test part")
     for name in ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5"):
         values = [found[name] for found in heads.values()]

@@ -1,6 +1,5 @@
 """The pipeline's processes on this machine: local stack, topics, table, workers, sink, dashboard."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 from cartcast.demo.pages import Ports, claimed_ports, open_pages
 from cartcast.demo.warm_up import warm_up
-from cartcast.local.processes import Child, wait_until_ready
+from cartcast.local.processes import PYTHON, Child, wait_until_ready
 from cartcast.local.stack import LocalStack, Report, local_stack
 from cartcast.settings import Settings, load_settings
 from sinks.schema.migrate import migrate
@@ -111,7 +110,7 @@ def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) ->
         "CARTCAST_LOG__FORMAT": "json",
     }
 
-    python = [sys.executable, "-m", "cartcast", *(["--config", str(config_file)] if config_file else [])]
+    python = [*PYTHON, "-m", "cartcast", *(["--config", str(config_file)] if config_file else [])]
 
     def start(command: str, number: int | None = None, *, environment: Mapping[str, str] | None = None) -> Child:
         name = command if number is None else f"{command} {number}"

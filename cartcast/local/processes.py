@@ -21,6 +21,8 @@ import msgspec
 from cartcast.local.signals import stop_signals_held
 from service.errors import LocalStackError
 
+PYTHON = (sys.executable, "-P")
+"""Starts a module with `-m`: `-P`, because no file of the current folder may pass for one of ours or of Python's."""
 TETHER = Path(__file__).with_name("tether.py")
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.05

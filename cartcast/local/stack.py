@@ -1,7 +1,6 @@
 """Kafka and the ClickHouse engine on this machine, as one thing that starts and stops."""
 
 import fcntl
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from urllib.request import urlopen
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, claimed_port
-from cartcast.local.processes import Child, Children, wait_until_ready
+from cartcast.local.processes import PYTHON, Child, Children, wait_until_ready
 from service.errors import LocalStackError
 
 KAFKA_PORT = 9092
@@ -87,7 +86,7 @@ def _start_clickhouse(children: Children, directory: Path, port: int) -> Child:
     data = directory / "clickhouse"
     data.mkdir(exist_ok=True)
     module = "cartcast.local.clickhouse_server"
-    return children.start("ClickHouse", [sys.executable, "-m", module, "--path", str(data), "--port", str(port)])
+    return children.start("ClickHouse", [*PYTHON, "-m", module, "--path", str(data), "--port", str(port)])
 
 
 def _pings(url: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import typer.main
 
-from cartcast.__main__ import app
+from cartcast.__main__ import LazyCommand, app
 
 _INTRODUCTION: Final = """# Commands
 
@@ -13,7 +13,7 @@ What `cartcast COMMAND --help` says. Written by `make reference` from the comman
 
 `--config FILE` names a YAML file of settings and stands before the command: `cartcast --config shop.yml worker`.
 `cartcast --version` prints the version. Exit codes: 0 done, 1 failed (one line says what, where and what to do),
-2 wrong usage, 130 interrupted.
+2 wrong usage, 130 interrupted. `cartcast --install-completion` teaches your shell to complete commands and options.
 """
 _EXAMPLE: Final = "Example: "
 
@@ -30,7 +30,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def _below(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - typer names no type
     for name, child in getattr(command, "commands", {}).items():
-        yield from _below(child, *path, name)
+        yield from _below(child.load() if isinstance(child, LazyCommand) else child, *path, name)
     if path and not hasattr(command, "commands"):
         yield path, command
 

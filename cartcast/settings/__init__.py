@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cartcast.settings.errors import first_wrong_setting
 from cartcast.settings.fields import branches, setting_fields
 from cartcast.settings.sources import (
     Layer,
     flags_layer,
+    merged,
     refuse_single_underscores,
     secrets_layer,
     variables_layer,
@@ -27,7 +27,7 @@ from dashboard.settings import DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import UsageError
 from service.kafka_settings import KafkaSettings
-from service.logging import LogSettings
+from service.log_settings import LogSettings
 from sinks.settings import SinkSettings
 from streams.settings import TraceSettings, WorkerSettings
 
@@ -35,10 +35,10 @@ CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
 SECRETS_DIRECTORY_VARIABLE = "CARTCAST_SECRETS_DIR"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set, in one tree."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -47,18 +47,6 @@ class Settings(BaseSettings):
     dashboard: DashboardSettings = DashboardSettings()
     trace: TraceSettings = TraceSettings()
     log: LogSettings = LogSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the names are pydantic-settings's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is given and nothing else: `load_settings` says from where."""
-        return (init_settings,)
 
 
 @dataclass(frozen=True)
@@ -80,16 +68,8 @@ def load_settings(config_file: Path | None = None, **flags: object) -> Settings:
 def load(config_file: Path | None = None, **flags: object) -> Loaded:
     """Compose the tree as `load_settings` does, and keep where each value came from."""
     layers = _layers(config_file, flags)
-
-    class _SettingsOfThisCall(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return tuple(InitSettingsSource(settings_cls, layer.tree) for layer in layers)
-
     try:
-        return Loaded(_SettingsOfThisCall(), layers)
+        return Loaded(Settings.model_validate(merged(layers)), layers)
     except ValidationError as failure:
         raise UsageError(first_wrong_setting(failure, Settings, layers)) from None
 
@@ -107,8 +87,3 @@ def _layers(config_file: Path | None, flags: dict[str, object]) -> list[Layer]:
     elif name := os.environ.get(CONFIG_FILE_VARIABLE):
         layers.append(yaml_layer(Path(name), CONFIG_FILE_VARIABLE, secrets))
     return layers
-
-
-def given(**flags: object) -> dict[str, object]:
-    """Return the flags that were given on the command line: those that are not None."""
-    return {name: value for name, value in flags.items() if value is not None}

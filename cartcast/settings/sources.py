@@ -1,7 +1,8 @@
 """Where settings come from: each source as a tree of values, and the name of what brought each of them."""
 
+import copy
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -47,6 +48,23 @@ def origin_of(layers: Collection[Layer], place: Place) -> str | None:
             if known[: len(place)] == place or place[: len(known)] == known:
                 return origin
     return None
+
+
+def merged(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return one tree with each value of the first layer that has it; the strongest layer comes first."""
+    together: dict[str, Any] = {}
+    for layer in reversed(layers):
+        _update(together, layer.tree)
+    return together
+
+
+def _update(tree: dict[str, Any], stronger: Mapping[str, Any]) -> None:
+    for name, value in stronger.items():
+        weaker = tree.get(name)
+        if isinstance(value, dict) and isinstance(weaker, dict):
+            _update(weaker, value)
+        else:
+            tree[name] = copy.deepcopy(value)
 
 
 def flags_layer(flags: Mapping[str, object]) -> Layer:

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from model.decode import decode_events
 from model.events import Event
 from model.formats.rows import Line
 from model.validate import BadRow, validate_event
@@ -17,6 +16,8 @@ _LINES_AT_ONCE: Final = 1000
 
 def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
     """Yield an event or a bad row per line; accepts what the worker accepts."""
+    from model.decode import decode_events  # noqa: PLC0415 - loads numpy, which who asks for the formats' names need not
+
     while chunk := list(islice(lines, _LINES_AT_ONCE)):
         _, rejects = decode_events([raw for _, raw in chunk])
         reject_at = {reject.position: reject for reject in rejects}

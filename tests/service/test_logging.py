@@ -5,7 +5,8 @@ import logging
 import pytest
 import structlog
 
-from service.logging import LogSettings, configure_logging
+from service.log_settings import LogSettings
+from service.logging import configure_logging
 
 
 @pytest.fixture(autouse=True)

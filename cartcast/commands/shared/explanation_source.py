@@ -88,16 +88,16 @@ def explain_rows(
             f"{where} has no score of this user"
             + (": correct USER" if event_id is None else " and event: correct them")
         )
-    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint  # noqa: PLC0415 - imports torch
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 
     checkpoint = load_checkpoint(checkpoint_directory or DEFAULT_CHECKPOINT)
     return Explained(_answer(checkpoint, user_id, latest), "clickhouse", where, _items(latest.scores))
 
 
 def _answer(checkpoint: "Checkpoint", user_id: str, latest: LatestScores) -> ShopperExplanation:
-    import numpy as np  # noqa: PLC0415 - slow to import, as the next one is
+    import numpy as np
 
-    from streams.lookups.answering import explanation_answer  # noqa: PLC0415
+    from streams.lookups.answering import explanation_answer
 
     explanation, last = _explanation(checkpoint, latest.scores), latest.scores[-1]
     horizons = checkpoint.model.config.horizons
@@ -115,13 +115,13 @@ def _answer(checkpoint: "Checkpoint", user_id: str, latest: LatestScores) -> Sho
 
 def _explanation(checkpoint: "Checkpoint", scores: list[StoredScore]) -> "Explanation":
     """Append the rows' events to a fresh state, as the worker did, and explain what comes out."""
-    import numpy as np  # noqa: PLC0415
-    import torch  # noqa: PLC0415
+    import numpy as np
+    import torch
 
-    from model.append import Source, append_events  # noqa: PLC0415
-    from model.batch import batch_of  # noqa: PLC0415
-    from model.explain import Explainer  # noqa: PLC0415
-    from model.sequence import new_sequences  # noqa: PLC0415
+    from model.append import Source, append_events
+    from model.batch import batch_of
+    from model.explain import Explainer
+    from model.sequence import new_sequences
 
     torch.set_num_threads(1)  # the steps are too small to share
     sequence, events = new_sequences(1), [score.event for score in scores]

@@ -1,17 +1,12 @@
 """Where a command's history comes from: files of events, or the events that ClickHouse has the scores of."""
 
-import datetime
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from cartcast.commands.shared.event_files import EventFiles, Rows
-from cartcast.settings import load_settings
-from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event, parse_time_ms
-from model.formats import FORMATS
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
 from model.validate import BadRow
 from service.errors import FormatError, UsageError
 
@@ -20,45 +15,6 @@ _KEPT_BAD_ROWS: Final = 10
 
 OnProgress = Callable[[float], None]
 """Is told now and then how much of `HistorySource.total` has been read."""
-
-
-def moment_ms(text: str) -> int:
-    """Return the epoch milliseconds of an option: such a number, an RFC 3339 time, or a day (its beginning in UTC)."""
-    try:
-        moment = _epoch_ms(text)
-    except ValueError:
-        moment = -1
-    if not MIN_EVENT_TIME_MS <= moment <= MAX_EVENT_TIME_MS:
-        raise UsageError(f"{text!r} is no time: give 2017-12-01, 2017-12-01T08:00:00Z or epoch milliseconds")
-    return moment
-
-
-def _epoch_ms(text: str) -> int:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    if "T" in text.upper() or " " in text:
-        return parse_time_ms(text)
-    return int(datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp() * 1000)
-
-
-EventsOption = Annotated[
-    list[Path] | None,
-    typer.Option("--events", help="File of events, plain or .gz; may be given several times.", metavar="FILE"),
-]
-OptionalFormat = Annotated[
-    str | None, typer.Option("--format", help=f"What the files hold: {', '.join(FORMATS)}.", metavar="NAME")
-]
-FromClickHouse = Annotated[
-    bool, typer.Option("--from-clickhouse", help="Read the events that ClickHouse has the scores of, instead of files.")
-]
-Since = Annotated[
-    int | None,
-    typer.Option("--since", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: no earlier events."),
-]
-Until = Annotated[
-    int | None,
-    typer.Option("--until", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: only events before it."),
-]
 
 
 @dataclass
@@ -111,14 +67,13 @@ def history_source(
         raise UsageError("--since and --until go with --from-clickhouse: files are read whole")
     if not events or not format_name:
         raise UsageError("there is nothing to read: give --events FILE --format NAME, or --from-clickhouse")
-    if format_name not in FORMATS:
-        raise UsageError(f"--format {format_name}: unknown; choose one of {', '.join(FORMATS)}")
     files = EventFiles(events, format_name, strict=strict)
     return HistorySource(files.total_bytes, files.each)
 
 
 def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | None) -> HistorySource:
-    from sinks.stored import Period, StoredHistory  # noqa: PLC0415 - files need no ClickHouse client
+    from cartcast.settings import load_settings
+    from sinks.stored import Period, StoredHistory
 
     since, until = since_ms or MIN_EVENT_TIME_MS, until_ms or MAX_EVENT_TIME_MS + 1
     if since >= until:

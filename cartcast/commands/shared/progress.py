@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 Advance = Callable[[float, str], None]
 """Takes how much of the total is done, and a few words beside the bar."""
 
@@ -13,6 +10,16 @@ Advance = Callable[[float, str], None]
 @contextmanager
 def progress_bar(title: str, total: float, *, visible: bool = True) -> Iterator[Advance]:
     """Show a bar with the time left; it stays in view when the work is done."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -84,8 +84,8 @@ class Parquet:
     """Row groups of a hundred thousand events."""
 
     def __init__(self, file: BinaryIO, horizons: Sequence[str], extra: Fields = ()) -> None:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - only this format needs it
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
         texts = [("user_id", pa.string()), ("event_id", pa.string())]
         propensities = [(propensity_field(horizon), pa.float64()) for horizon in horizons]

@@ -5,7 +5,7 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cartcast.settings import CONFIG_FILE_VARIABLE, SECRETS_DIRECTORY_VARIABLE, Settings, given, load_settings
+from cartcast.settings import CONFIG_FILE_VARIABLE, SECRETS_DIRECTORY_VARIABLE, Settings, load_settings
 from service.errors import UsageError
 from tests.harness.certificates import Authority
 
@@ -219,7 +219,3 @@ def test_every_topic_begins_with_the_prefix(prefix):
     assert topics.scores == f"{prefix}.scores"
     assert topics.dead_letters == f"{prefix}.dead-letters"
     assert topics.changelog.startswith(f"{prefix}-")
-
-
-def test_flags_that_were_not_given_are_left_out():
-    assert given(partitions=None, topic_prefix="", device="cpu") == {"topic_prefix": "", "device": "cpu"}

@@ -1,6 +1,6 @@
 import pytest
 
-from cartcast.commands.shared.history_source import history_source, moment_ms
+from cartcast.commands.shared.history_source import history_source
 from model.events import Event
 from service.errors import FormatError, UsageError
 
@@ -11,31 +11,11 @@ LINE = b'{"event_id":"%d","user_id":"u","type":"view","ts":1700000000000}\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2017-12-01", 1_512_086_400_000),
-        ("2017-12-01T08:00:00+08:00", 1_512_086_400_000),
-        ("2017-12-01 00:00:00.5Z", 1_512_086_400_500),
-        ("1512086400000", 1_512_086_400_000),
-    ],
-)
-def test_a_time_is_a_day_in_utc_a_moment_with_an_offset_or_milliseconds(text, moment):
-    assert moment_ms(text) == moment
-
-
-@pytest.mark.parametrize("text", ["", "yesterday", "2017-12-01T08:00:00", "1512086400", "20171201", "1999-12-31"])
-def test_what_is_no_time_is_wrong_usage(text):
-    with pytest.raises(UsageError, match="is no time"):
-        moment_ms(text)
-
-
-@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({}, "nothing to read"),
         ({"format_name": "cartcast"}, "nothing to read"),
         ({"events": ["a.jsonl"]}, "nothing to read"),
-        ({"events": ["a.jsonl"], "format_name": "fly"}, "--format fly: unknown"),
         ({"events": ["a.jsonl"], "format_name": "cartcast", "from_clickhouse": True}, "excludes"),
         ({"events": ["a.jsonl"], "format_name": "cartcast", "since_ms": 1}, "--from-clickhouse"),
         ({"from_clickhouse": True, "since_ms": 2_000_000_000_000, "until_ms": 1_900_000_000_000}, "not before"),

@@ -1,0 +1,125 @@
+"""What several commands have in common: options, the values of options, settings, an exit code.
+
+A command's file imports at its top what parsing its options needs, and what it runs with when it runs: help, completion
+and a mistyped option should not cost what PyTorch, pydantic's models or ClickHouse's client take to load.
+"""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, parse_time_ms
+from model.formats import FORMATS
+from service.errors import UsageError
+
+if TYPE_CHECKING:
+    from cartcast.settings import Settings
+    from model.heads import Head
+
+EXIT_INTERRUPTED: Final = 130
+"""What a shell reports of a command that Ctrl-C ended."""
+
+
+def given(**flags: object) -> dict[str, object]:
+    """Return the flags that were given on the command line: those that are not None."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def settings_of(context: typer.Context, **flags: dict[str, object]) -> "Settings":
+    """Return the settings, with flags as in `kafka=given(partitions=8)`; raises UsageError."""
+    from cartcast.settings import load_settings
+
+    return load_settings(context.obj, **flags)
+
+
+def moment_ms(text: str) -> int:
+    """Return the epoch milliseconds of an option: such a number, an RFC 3339 time, or a day (its beginning in UTC)."""
+    try:
+        moment = _epoch_ms(text)
+    except ValueError:
+        moment = -1
+    if not MIN_EVENT_TIME_MS <= moment <= MAX_EVENT_TIME_MS:
+        raise UsageError(f"{text!r} is no time: give 2017-12-01, 2017-12-01T08:00:00Z or epoch milliseconds")
+    return moment
+
+
+def _epoch_ms(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if "T" in text.upper() or " " in text:
+        return parse_time_ms(text)
+    return int(datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp() * 1000)
+
+
+def horizon_names(text: str) -> tuple[str, ...]:
+    """Return the horizons that `text` names by commas; raises UsageError."""
+    from model.horizons import check_horizons
+
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        check_horizons(names)
+    except ValueError as failure:
+        raise UsageError(f"--horizons {text}: {failure}") from None
+    return names
+
+
+def head_names(names: Sequence[str]) -> "tuple[Head, ...]":
+    """Return the extra heads of these names, in their own order; raises UsageError for a name that is none."""
+    from model.heads import HEADS
+
+    if unknown := [name for name in names if name not in HEADS]:
+        raise UsageError(f"--head {unknown[0]}: choose from {', '.join(HEADS)}")
+    return tuple(head for head in HEADS if head in names)
+
+
+def known_format(name: str | None) -> str | None:
+    """Return the name of an input format; raises UsageError if it is none."""
+    if name is not None and name not in FORMATS:
+        raise UsageError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}")
+    return name
+
+
+_FORMAT: Final = typer.Option(
+    "--format", callback=known_format, help=f"What the files hold: {', '.join(FORMATS)}.", metavar="NAME"
+)
+
+# Files of events, or ClickHouse's own table
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order."),
+]
+Format = Annotated[str, _FORMAT]
+OptionalFormat = Annotated[str | None, _FORMAT]
+Events = Annotated[
+    list[Path] | None,
+    typer.Option("--events", help="File of events, plain or .gz; may be given several times.", metavar="FILE"),
+]
+FromClickHouse = Annotated[
+    bool, typer.Option("--from-clickhouse", help="Read the events that ClickHouse has the scores of, instead of files.")
+]
+Since = Annotated[
+    int | None,
+    typer.Option("--since", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: no earlier events."),
+]
+Until = Annotated[
+    int | None,
+    typer.Option("--until", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: only events before it."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
+
+# The model
+CheckpointOption = Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed and data give the same result.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads; more than one pays on an idle machine only.")]
+
+# Where Kafka and ClickHouse are
+BootstrapServers = Annotated[str | None, typer.Option(help="Kafka brokers, HOST:PORT,HOST:PORT.")]
+TopicPrefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names.")]
+ClickHouseUrl = Annotated[str | None, typer.Option(help="ClickHouse, over HTTP or HTTPS.")]
+
+# What is printed
+JsonLine = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
