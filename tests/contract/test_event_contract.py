@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from model.decode import decode_events
 from model.events import EVENT_TYPES, Event
+from tests.harness.records import event_fields
 
-MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
+MINIMAL = event_fields()
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

@@ -15,8 +15,9 @@ from model.heads import HeadNames
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from tests.harness.contract_schemas import headers_of, validator
+from tests.harness.records import event_fields
 
-LEAST = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1_511_539_217_000}
+LEAST = event_fields()
 FULL = LEAST | {
     "ts": "2017-11-24T16:00:17.5+01:00", "type": "cart", "item_id": "sku", "category": "c", "price": 10, "quantity": 2,
     "rating": 4.5, "text": "words", "context": {"channel": "email", "device": "phone"},

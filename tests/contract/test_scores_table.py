@@ -13,31 +13,29 @@ from service.errors import RowsRefusedError
 from sinks.memory import MemoryTable
 from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable, ScoresTable
+from tests.harness.records import score_fields
 
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}
 OPTIONAL = {"item_id", "category", "channel", "price", "source_timestamp", *PROPENSITIES}
 
 
 def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "user_id": "u1",
-        "event_id": f"e{offset}",
-        "event_type": "view",
-        "item_id": None,
-        "category": "shoes",
-        "price": 19.5,
-        "event_time": 1_700_000_000_123,
-        "propensity_session": 0.5,
-        "propensity_1h": 0.25,
-        "propensity_24h": 0.75,
-        "model": "m1",
-        "source_topic": "events",
-        "source_partition": 3,
-        "source_offset": offset,
-        "scored_at": 1_764_000_000_456,
-        "channel": "email",
-        "source_timestamp": 1_764_000_000_123,
-    } | changes
+    return (
+        score_fields(
+            3,
+            offset,
+            item_id=None,
+            category="shoes",
+            channel="email",
+            price=19.5,
+            event_time=1_700_000_000_123,
+            propensity_1h=0.25,
+            propensity_24h=0.75,
+            scored_at=1_764_000_000_456,
+            source_timestamp=1_764_000_000_123,
+        )
+        | changes
+    )
 
 
 def as_json(row: dict[str, Any]) -> bytes:

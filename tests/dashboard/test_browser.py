@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from cartcast.local.ports import free_port
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, Shop, answers, client_of
+from tests.harness.ports import new_port
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -36,7 +36,7 @@ pytestmark = [
 @contextmanager
 def serving(source: ClickHouseSettings, log: Path) -> Iterator[str]:
     """Run `cartcast dashboard` and yield its address; it must end well when asked to."""
-    port = free_port()
+    port = new_port()
     options = ["--port", str(port), "--url", source.url, "--database", source.database]
     settings = {"CARTCAST_DASHBOARD__REFRESH_SECONDS": "1", "CARTCAST_DASHBOARD__WORKER_URL": "http://127.0.0.1:9"}
     with log.open("wb") as stderr:
@@ -225,7 +225,7 @@ def test_a_table_is_saved_as_csv_without_formulas(open_page, address):
 
 def test_a_page_waits_for_clickhouse_and_goes_on_by_itself(open_page, tmp_path):
     """From nothing to a filled page, without a reload: server away, not migrated, empty, filled, away again, back."""
-    port = free_port()
+    port = new_port()
     source = ClickHouseSettings(url=f"http://127.0.0.1:{port}", database="late")
     with serving(source, tmp_path / "log") as url:
         page = open_page(url)

@@ -10,11 +10,11 @@ import pytest
 import uvicorn
 from starlette.websockets import WebSocket, WebSocketState
 
-from cartcast.local.ports import free_port
 from dashboard.server import address, flag_options, is_worth_a_line
 from dashboard.settings import DashboardSettings
 from tests.dashboard.databases import answers
 from tests.harness.command import run_command
+from tests.harness.ports import new_port
 from tests.harness.waiting import eventually
 
 
@@ -39,7 +39,7 @@ def test_a_wrong_option_exits_with_2(wrong):
 
 
 def test_it_serves_until_sigterm_and_says_where(start_command):
-    port = free_port()
+    port = new_port()
     process = start_command("dashboard", "--port", str(port), "--url", "http://127.0.0.1:9")
     assert f"http://127.0.0.1:{port}" in process.stderr.readline()
     eventually(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), "the pages")

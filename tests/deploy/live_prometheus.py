@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cartcast.local.ports import free_port
+from tests.harness.ports import new_port
 from tests.harness.waiting import eventually
 
 WINDOW = "10s"
@@ -54,7 +54,7 @@ class Prometheus:
         rules, config = directory / "rules.yml", directory / "prometheus.yml"
         rules.write_text(impatient((source / "rules/cartcast.yml").read_text()))
         config.write_text(yaml.safe_dump(configuration((source / "prometheus.yml").read_text(), targets, rules)))
-        self._port = free_port(0)
+        self._port = new_port()
         self._log = (directory / "prometheus.log").open("w")
         self._process = subprocess.Popen(
             [

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cartcast.local.ports import free_port
 from sinks.schema.migrate import migrate
 from tests.deploy.declared_metrics import samples
 from tests.deploy.live_prometheus import Prometheus, Target
 from tests.harness.pipeline import Pipeline, pipelines, shoppers
+from tests.harness.ports import new_port
 from tests.harness.sink_process import SinkProcess, pipeline_settings
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ class Watched:
         self.settings = pipeline_settings(pipeline.kafka, clickhouse, pipeline.topics.prefix)
         token = directory / "token"
         token.write_text(BEARER)
-        worker, self._sink_port = free_port(0), free_port(0)
+        worker, self._sink_port = new_port(), new_port()
         self.worker = pipeline.start_worker(CARTCAST_WORKER__WEB_PORT=str(worker), CARTCAST_WORKER__WEB_TOKEN=BEARER)
         self.sink = self.start_sink()
         targets = {"cartcast-worker": Target(worker, token), "cartcast-sink": Target(self._sink_port, token)}
@@ -122,7 +122,7 @@ def test_everything_is_seen_and_what_stops_is_told(watched):
 
     assert watched.sink.stop()[0] == 0
     watched.wait_for(("SinkDown", "critical", ""), ("SinkDown", "warning", ""))
-    watched.sink = watched.start_sink(url=f"http://127.0.0.1:{free_port(0)}")
+    watched.sink = watched.start_sink(url=f"http://127.0.0.1:{new_port()}")
     watched.shop(3)
     watched.wait_for(
         ("SinkBehind", "warning", "waiting"), ("SinkBehind", "warning", "lag"), ("NoCommits", "critical", "process")

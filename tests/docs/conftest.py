@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
 from tests.docs.fences import ROOT, Block, blocks_of
 from tests.docs.shop import Shop, accepted_events
+from tests.harness.ports import new_port
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def quickstart() -> list[Block]:
 @pytest.fixture(scope="session")
 def shop(stack: LocalStack, quickstart: list[Block], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop after the quickstart's last command that sends events, when all is stored."""
-    opened = Shop(stack, tmp_path_factory.mktemp("shop"), free_port())
+    opened = Shop(stack, tmp_path_factory.mktemp("shop"), new_port())
     try:
         for block in quickstart:
             opened.run_script(block.text.replace("cartcast doctor\n", ""))  # a test of its own looks at it

@@ -15,6 +15,7 @@ from sinks.consumer import Sink
 from sinks.memory import MemoryTable
 from sinks.partition import BlockLimits
 from tests.harness.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
+from tests.harness.records import score_fields
 
 Trouble = (Crash, UnavailableError)
 STEPS = ("read", "commit", "committed", "insert", "token written", "inserted", "dead letters", "dead letters sent")
@@ -77,21 +78,7 @@ class StopWhenThrough(Event):
 
 
 def score(partition, offset, **changes):
-    fields = {
-        "user_id": f"u{offset % 7}",
-        "event_id": f"e{partition}-{offset}",
-        "event_type": "view",
-        "event_time": 1_700_000_000_000 + offset,
-        "propensity_session": 0.5,
-        "propensity_1h": 0.5,
-        "propensity_24h": 0.5,
-        "model": "m",
-        "source_topic": "events",
-        "source_partition": partition,
-        "source_offset": offset,
-        "scored_at": 1_764_000_000_000,
-    }
-    return json.dumps(fields | changes).encode()
+    return json.dumps(score_fields(partition, offset, user_id=f"u{offset % 7}") | changes).encode()
 
 
 def fill(topic, partition, rng, events):

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from cartcast.local.ports import free_port
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, lag, pipeline_settings
 
 PARTITIONS = 4
@@ -52,7 +52,7 @@ def test_a_sink_that_is_killed_again_and_again_stores_every_score_once(settings)
 
 
 def test_an_engine_that_is_killed_again_and_again_holds_every_score_once(kafka, topic_prefix, tmp_path):
-    engine = Engine(tmp_path / "engine", free_port(0))
+    engine = Engine(tmp_path / "engine", new_port())
     settings = prepared(pipeline_settings(kafka, engine.url, topic_prefix))
     rng = random.Random(5)
     scores, stored = Scores(settings), Stored(settings)

@@ -8,10 +8,10 @@ from confluent_kafka import Consumer, TopicPartition
 
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
-from cartcast.local.ports import free_port
 from cartcast.local.processes import Children
 from model.events import Event
 from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.harness.ports import new_port
 
 pytestmark = pytest.mark.integration
 a_pipeline = contextmanager(pipelines)
@@ -22,7 +22,7 @@ def distinct(events: list[Event]) -> int:
 
 
 def test_a_worker_waits_for_a_kafka_that_is_away_and_goes_on_by_itself(topic_prefix: str, tmp_path: Path) -> None:
-    node = KafkaNode(tmp_path / "kafka", kafka_jars(default_cache(), print), free_port(), free_port())
+    node = KafkaNode(tmp_path / "kafka", kafka_jars(default_cache(), print), new_port(), new_port())
     with Children(tmp_path / "logs") as children:
         broker = node.start(children)
         node.wait_until_ready(broker)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cartcast.local.ports import free_port
 from cartcast.settings import Settings
 from model.events import Event
 from sinks.schema.migrate import migrate
 from tests.harness.pipeline import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
+from tests.harness.ports import new_port
 from tests.harness.sink_process import SinkProcess, Stored, pipeline_settings
 
 pytestmark = pytest.mark.integration
@@ -69,7 +69,7 @@ def start(pipeline: Pipeline, number: int, port: int) -> WorkerProcess:
 def test_a_rolling_restart_under_load_loses_and_doubles_nothing(pipeline: Pipeline, settings: Settings) -> None:
     load = Load(pipeline, shoppers(60_000, users=800, seed=11))
     stored = Stored(settings)
-    ports = [free_port(), free_port()]
+    ports = [new_port(), new_port()]
     workers = [start(pipeline, number, port) for number, port in enumerate(ports)]
     pipeline.wait_until(lambda: all(worker.is_ready() for worker in workers), "both workers")
     with load():
@@ -79,7 +79,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(pipeline: Pipeli
                 assert old.stop() == 0
                 pipeline.workers.remove(old)
                 # one comes back at its address, the other at a new one
-                workers[number] = start(pipeline, number, ports[number] if number == 0 else free_port())
+                workers[number] = start(pipeline, number, ports[number] if number == 0 else new_port())
                 pipeline.wait_until(workers[number].is_ready, f"worker {number} again")
             assert old_sink.stop()[0] == 0
         with SinkProcess(settings, instance_id="sink-0") as sink:

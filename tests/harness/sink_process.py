@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cartcast.settings import Settings, load_settings
 from service.clickhouse import connect
+from tests.harness.records import score_fields
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 
@@ -146,25 +147,22 @@ class Scores:
 
 
 def score(topic: str, partition: int, source: int) -> dict[str, Any]:
-    return {
-        "user_id": f"u{source % 97}",
-        "event_id": f"e{partition}-{source}",
-        "event_type": "purchase" if source % 50 == 0 else "view",
-        "item_id": None if source % 3 else f"i{source % 11}",
-        "category": None if source % 5 else "shoes",
-        "channel": None if source % 2 else "app",
-        "price": None if source % 7 else source / 4,
-        "event_time": 1_700_000_000_000 + source * 1000,
-        "propensity_session": 0.5,
-        "propensity_1h": 0.25,
-        "propensity_24h": source % 4 / 4,
-        "model": "m1",
-        "source_topic": topic,
-        "source_partition": partition,
-        "source_offset": source,
-        "source_timestamp": 1_764_000_000_000 + source - 5,
-        "scored_at": 1_764_000_000_000 + source,
-    }
+    return score_fields(
+        partition,
+        source,
+        user_id=f"u{source % 97}",
+        event_type="purchase" if source % 50 == 0 else "view",
+        item_id=None if source % 3 else f"i{source % 11}",
+        category=None if source % 5 else "shoes",
+        channel=None if source % 2 else "app",
+        price=None if source % 7 else source / 4,
+        event_time=1_700_000_000_000 + source * 1000,
+        propensity_1h=0.25,
+        propensity_24h=source % 4 / 4,
+        source_topic=topic,
+        source_timestamp=1_764_000_000_000 + source - 5,
+        scored_at=1_764_000_000_000 + source,
+    )
 
 
 class Stored:

@@ -4,11 +4,11 @@ import threading
 import clickhouse_connect
 import pytest
 
-from cartcast.local.ports import free_port
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import CartcastError, RefusedError, UnavailableError
 from sinks.schema.migrate import Migration, migrate, shipped_migrations
 from tests.harness.command import run_command
+from tests.harness.ports import new_port
 
 pytestmark = pytest.mark.integration
 NAMES = [migration.name for migration in shipped_migrations()]
@@ -95,7 +95,7 @@ def test_the_command_prints_what_it_did(settings):
 
 def test_a_server_that_does_not_answer_is_one_line_after_a_short_wait():
     waits = []
-    settings = ClickHouseSettings(url=f"http://127.0.0.1:{free_port(0)}")
+    settings = ClickHouseSettings(url=f"http://127.0.0.1:{new_port()}")
     with pytest.raises(UnavailableError) as failure:
         migrate(settings, wait_seconds=1.0, sleep=waits.append)
     assert str(failure.value) == (

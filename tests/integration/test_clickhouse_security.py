@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cartcast.local.ports import free_port
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
 from service.clickhouse import connect
@@ -15,6 +14,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from service.errors import CartcastError, RefusedError, UsageError
 from sinks.schema.migrate import Migration, migrate
 from tests.harness.certificates import KEY_PASSWORD, Authority
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine
 from tests.harness.tls_servers import Respond, tls_front
 
@@ -37,7 +37,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("guarded")
     (directory / "password").write_text(PASSWORD)
     user = ("--user", USER, "--password-file", str(directory / "password"))
-    engine = Engine(directory / "engine", free_port(0), *user)
+    engine = Engine(directory / "engine", new_port(), *user)
     yield engine.url
     engine.stop()
 

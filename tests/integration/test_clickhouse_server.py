@@ -13,7 +13,7 @@ import lz4.frame
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from cartcast.local.ports import free_port
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine
 
 CURL = shutil.which("curl") or "curl"
@@ -185,7 +185,7 @@ def test_an_unknown_setting_or_database_is_refused(clickhouse, query, code):
 def guarded(tmp_path):
     (tmp_path / "password").write_text("secret\n")
     arguments = ("--user", "analyst", "--password-file", str(tmp_path / "password"))
-    engine = Engine(tmp_path / "engine", free_port(0), *arguments)
+    engine = Engine(tmp_path / "engine", new_port(), *arguments)
     yield engine
     assert engine.stop() == 0
 
@@ -206,7 +206,7 @@ def test_only_the_right_user_and_password_get_in(guarded):
 
 
 def test_after_a_kill_the_data_is_there_and_a_running_query_ends_at_a_stop(tmp_path):
-    engine = Engine(tmp_path / "engine", free_port(0))
+    engine = Engine(tmp_path / "engine", new_port())
     client = clickhouse_connect.get_client(dsn=engine.url)
     client.command("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
     client.insert("t", [[1]], column_names=["a"])

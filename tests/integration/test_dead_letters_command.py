@@ -10,10 +10,11 @@ from confluent_kafka import Producer
 from model.decode import decode_events
 from tests.harness.command import run_command
 from tests.harness.pipeline import Pipeline, pipelines
+from tests.harness.records import event_fields
 
 pytestmark = pytest.mark.integration
 
-EVENT = {"event_id": "e1", "user_id": "secret-shopper", "type": "view", "ts": 1_767_571_200_000}
+EVENT = event_fields(user_id="secret-shopper")
 SEGMENT = {
     "messageId": "m1",
     "type": "track",

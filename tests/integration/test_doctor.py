@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from cartcast.commands.doctor import examine
-from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
 from model.checkpoint import Calibration, save_checkpoint
 from model.lstm import LSTMConfig, PropensityLSTM
 from tests.harness.command import run_command
+from tests.harness.ports import new_port
 
 pytestmark = pytest.mark.integration
 
@@ -42,8 +42,8 @@ def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStac
 
 def test_servers_that_do_not_answer_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
-    monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{new_port()}")
+    monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", f"http://127.0.0.1:{new_port()}")
     failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
     assert set(failed) == {"kafka", "clickhouse"}
     assert all("cartcast up" in detail for detail in failed.values())

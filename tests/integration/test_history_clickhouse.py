@@ -16,6 +16,7 @@ from service.errors import FormatError, RefusedError, UnavailableError
 from sinks.schema.migrate import migrate
 from sinks.stored import Period, StoredHistory
 from sinks.table import ClickHouseTable
+from tests.harness.records import score_fields
 
 pytestmark = pytest.mark.integration
 
@@ -23,26 +24,13 @@ START_MS = 1_700_000_000_000
 
 
 def score(offset: int, **changes: Any) -> Score:
-    fields: dict[str, Any] = {
-        "user_id": "u",
-        "event_id": f"e{offset}",
-        "event_type": "view",
-        "item_id": "i",
-        "category": "c",
-        "price": 9.5,
+    about: dict[str, Any] = {"item_id": "i", "category": "c", "price": 9.5, "channel": None}
+    times = {
         "event_time": START_MS + offset,
-        "propensity_session": 0.1,
-        "propensity_1h": 0.2,
-        "propensity_24h": 0.3,
-        "model": "m",
-        "source_topic": "events",
-        "source_partition": 0,
-        "source_offset": offset,
-        "scored_at": START_MS + 1000 + offset,
-        "channel": None,
         "source_timestamp": START_MS + offset,
+        "scored_at": START_MS + 1000 + offset,
     }
-    return Score(**(fields | changes))
+    return Score(**(score_fields(0, offset) | {"event_id": f"e{offset}"} | about | times | changes))
 
 
 @pytest.fixture

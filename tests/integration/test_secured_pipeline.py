@@ -12,13 +12,13 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from cartcast.local.ports import free_port
 from cartcast.settings import Settings
 from cartcast.settings.fields import setting_fields
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from tests.harness.certificates import Authority
 from tests.harness.pipeline import shoppers
+from tests.harness.ports import new_port
 from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
 from tests.harness.sink_process import Engine
 from tests.harness.tls_servers import tls_front, token_endpoint
@@ -49,7 +49,7 @@ def clickhouse(tmp_path: Path) -> Iterator[ClickHouseSettings]:
     authority = Authority(tmp_path / "authority")
     (tmp_path / "password").write_text(CLICKHOUSE_PASSWORD)
     user = ("--user", USER, "--password-file", str(tmp_path / "password"))
-    engine = Engine(tmp_path / "engine", free_port(0), *user)
+    engine = Engine(tmp_path / "engine", new_port(), *user)
     with tls_front(engine.url, authority.issue("clickhouse")) as url:
         yield ClickHouseSettings(
             url=url, user=USER, password=SecretStr(CLICKHOUSE_PASSWORD), ssl_ca_location=authority.ca
@@ -67,8 +67,8 @@ def variables(clickhouse: ClickHouseSettings) -> Variables:
         "CARTCAST_CLICKHOUSE__PASSWORD": CLICKHOUSE_PASSWORD,
         "CARTCAST_CLICKHOUSE__SSL_CA_LOCATION": str(clickhouse.ssl_ca_location),
         "CARTCAST_LOG__LEVEL": "debug",
-        "CARTCAST_SINK__METRICS_PORT": str(free_port()),
-        "CARTCAST_DASHBOARD__PORT": str(free_port()),
+        "CARTCAST_SINK__METRICS_PORT": str(new_port()),
+        "CARTCAST_DASHBOARD__PORT": str(new_port()),
     }
 
 

@@ -6,10 +6,10 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Scores, SinkProcess, Stored, pipeline_settings, score
 from tests.harness.waiting import eventually
 
@@ -22,7 +22,7 @@ class Port:
     """The sink's port, and the environment that opens it."""
 
     def __init__(self):
-        self.number = free_port(0)
+        self.number = new_port()
         self.environment = {
             "CARTCAST_SINK__METRICS_PORT": str(self.number),
             "CARTCAST_SINK__METRICS_TOKEN": BEARER,
@@ -113,7 +113,7 @@ def test_a_log_of_everything_names_no_shopper_and_no_secret(settings):
 def test_a_clickhouse_that_is_away_is_waited_for_and_told(settings):
     port = Port()
     away = settings.model_copy(
-        update={"clickhouse": settings.clickhouse.model_copy(update={"url": f"http://127.0.0.1:{free_port(0)}"})}
+        update={"clickhouse": settings.clickhouse.model_copy(update={"url": f"http://127.0.0.1:{new_port()}"})}
     )
     Scores(settings).publish(0, range(10))
     environment = port.environment | {"CARTCAST_SINK__STALLED_SECONDS": "2"}
@@ -128,8 +128,8 @@ def test_a_clickhouse_that_is_away_is_waited_for_and_told(settings):
 
 
 def test_a_port_that_would_be_open_to_all_ends_the_sink_in_one_line():
-    settings = pipeline_settings(f"127.0.0.1:{free_port(0)}", f"http://127.0.0.1:{free_port(0)}", "nobody")
-    environment = {"CARTCAST_SINK__METRICS_PORT": str(free_port(0)), "CARTCAST_SINK__METRICS_BIND": "0.0.0.0"}  # noqa: S104 - refused
+    settings = pipeline_settings(f"127.0.0.1:{new_port()}", f"http://127.0.0.1:{new_port()}", "nobody")
+    environment = {"CARTCAST_SINK__METRICS_PORT": str(new_port()), "CARTCAST_SINK__METRICS_BIND": "0.0.0.0"}  # noqa: S104 - refused
     with SinkProcess(settings, environment=environment) as sink:
         assert sink.ended()[0] == 1
     assert "CARTCAST_SINK__METRICS_TOKEN" in sink.log[-1]

@@ -7,9 +7,9 @@ import clickhouse_connect
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from cartcast.local.ports import free_port
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
 
 PARTITIONS = 3
@@ -153,9 +153,7 @@ def test_a_topic_that_is_missing_ends_the_sink_with_one_line(kafka, clickhouse, 
 
 def test_a_password_that_is_refused_ends_the_sink_with_one_line(kafka, topic_prefix, tmp_path):
     (tmp_path / "password").write_text("right\n")
-    engine = Engine(
-        tmp_path / "engine", free_port(0), "--user", "default", "--password-file", str(tmp_path / "password")
-    )
+    engine = Engine(tmp_path / "engine", new_port(), "--user", "default", "--password-file", str(tmp_path / "password"))
     settings = pipeline_settings(kafka, engine.url, topic_prefix)
     create(settings)
     with SinkProcess(settings, password="wrong") as sink:  # noqa: S106 - the point of the test
@@ -166,7 +164,7 @@ def test_a_password_that_is_refused_ends_the_sink_with_one_line(kafka, topic_pre
 
 
 def test_a_sink_whose_clickhouse_is_away_waits_and_stops_when_told_without_losing_rows(kafka, topic_prefix, tmp_path):
-    engine = Engine(tmp_path / "engine", free_port(0))
+    engine = Engine(tmp_path / "engine", new_port())
     settings = pipeline_settings(kafka, engine.url, topic_prefix)
     create(settings)
     migrate(settings.clickhouse)
@@ -187,7 +185,7 @@ def test_a_sink_whose_clickhouse_is_away_waits_and_stops_when_told_without_losin
 
 
 def test_a_sink_whose_kafka_is_away_waits_and_stops_when_told(clickhouse, topic_prefix):
-    settings = pipeline_settings(f"127.0.0.1:{free_port(0)}", clickhouse, topic_prefix)
+    settings = pipeline_settings(f"127.0.0.1:{new_port()}", clickhouse, topic_prefix)
     with SinkProcess(settings) as sink:
         sink.wait_for("waiting")
         assert sink.stop()[0] == 0

@@ -4,12 +4,12 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from service.errors import UnavailableError
 from sinks.observe.lag import LagSampler, PartitionLag, lag_between
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Scores, SinkProcess, Stored, pipeline_settings
 from tests.harness.waiting import eventually
 
@@ -69,7 +69,7 @@ def test_a_topic_that_does_not_exist_has_no_lag_and_is_not_made(settings):
 
 
 def test_a_kafka_that_is_away_is_a_failure_that_passes():
-    sampler = LagSampler({"bootstrap.servers": f"127.0.0.1:{free_port(0)}"}, {"group": "topic"})
+    sampler = LagSampler({"bootstrap.servers": f"127.0.0.1:{new_port()}"}, {"group": "topic"})
     with pytest.raises(UnavailableError, match="Kafka does not tell offsets"):
         sampler.sample()
     sampler.close()

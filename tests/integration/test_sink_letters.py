@@ -6,10 +6,10 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
+from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, pipeline_settings
 from tests.harness.waiting import eventually
 
@@ -145,7 +145,7 @@ def test_two_sinks_share_the_letters(settings):
 
 
 def test_letters_wait_for_a_clickhouse_that_is_away(kafka, topic_prefix, tmp_path):
-    engine = Engine(tmp_path / "engine", free_port(0))
+    engine = Engine(tmp_path / "engine", new_port())
     settings = pipeline_settings(kafka, engine.url, topic_prefix)
     create(settings)
     migrate(settings.clickhouse)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from cartcast.local.ports import free_port
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
 from sinks.schema.migrate import migrate
+from tests.harness.ports import new_port
 from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration
@@ -93,7 +93,7 @@ def test_a_question_that_fails_is_told_once_and_spoils_no_other(clickhouse, topi
 
 
 def test_a_clickhouse_that_is_away_empties_the_samples():
-    sampler = Sampler(ClickHouseSettings(url=f"http://127.0.0.1:{free_port(0)}"), seconds=60)
+    sampler = Sampler(ClickHouseSettings(url=f"http://127.0.0.1:{new_port()}"), seconds=60)
     sampler.disks = [None]
     sampler.sample()
     assert (sampler.disks, sampler.drift, sampler.calibration) == ([], [], [])

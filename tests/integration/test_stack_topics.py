@@ -3,13 +3,13 @@ import json
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from cartcast.local.ports import free_port
 from cartcast.local.stack import LocalStack
 from service.errors import RefusedError, UnavailableError
 from service.kafka_settings import Topics
 from streams.topic_configs import Difference, TopicRetention, differing_topics, topic_configs
 from streams.topics import check_topics, create_topics, unused_prefix
 from tests.harness.command import run_command
+from tests.harness.ports import new_port
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -99,7 +99,7 @@ def test_topics_that_exist_are_compared_with_the_settings(kafka: str, topic_pref
 
 def test_an_unreachable_broker_is_one_line_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.5)
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{new_port()}"
     with pytest.raises(UnavailableError, match=f"Kafka at {address} does not answer.*cartcast up"):
         check_topics(client(address), Topics(prefix="t"))
 

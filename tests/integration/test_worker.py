@@ -2,38 +2,95 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 import numpy as np
 import pytest
 
-from model.events import Score
+from model.events import Event, Score
 from tests.harness.contract_schemas import check_scores_on_the_topic, validator
 from tests.harness.pipeline import PROPENSITIES, Pipeline, pipelines, shoppers
+from tests.harness.records import event_fields
 
 pytestmark = pytest.mark.integration
 
-EVENT = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1_700_000_000_000}
+EVENT = event_fields()
+
+
+@dataclass(frozen=True)
+class Handled:
+    """What one worker made of shopping, of damaged records amid good ones, of numbers as ids, and of one shopper."""
+
+    pipeline: Pipeline
+    events: list[Event]
+    stopped: dict[str, Any]
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """By event, once they are found to be those of an uninterrupted run."""
+        return {score["event_id"]: score for score in self.pipeline.check_scores().values()}
+
+
+@pytest.fixture(scope="module")
+def handled(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Handled]:
+    with contextmanager(pipelines)(kafka, f"t{token_hex(4)}", tmp_path_factory.mktemp("worker")) as pipeline:
+        good = [(b"u", json.dumps(EVENT | {"event_id": f"good-{number}"}).encode()) for number in range(20)]
+        pipeline.produce_raw(good[:10], partition=0)
+        pipeline.produce_raw([(key, value) for _, key, value in _damaged_records()], partition=0)
+        pipeline.produce_raw(good[10:], partition=0)
+        pipeline.produce_raw([(b"42", json.dumps(EVENT | {"user_id": 42, "event_id": 7, "item_id": 99}).encode())])
+        events = [*shoppers(3000, users=150, seed=1), *shoppers(400, users=1, seed=3)]
+        pipeline.produce(events)
+        worker = pipeline.start_worker()
+        pipeline.wait_for_scores(len({event.event_id for event in events}) + len(good) + 1)
+        letters = len(_damaged_records())
+        pipeline.wait_until(lambda: pipeline.count(pipeline.topics.dead_letters) >= letters, "the dead letters")
+        assert worker.stop() == 0
+        yield Handled(pipeline, events, worker.events("stopped")[0])
+
+
+def test_every_accepted_event_is_scored_once_and_duplicates_are_skipped(handled: Handled) -> None:
+    distinct = {event.event_id for event in handled.events}
+    assert handled.scores.keys() == distinct | {f"good-{number}" for number in range(20)} | {"7"}
+    assert all(set(score) == set(Score.__struct_fields__) for score in handled.scores.values())
+    check_scores_on_the_topic(handled.pipeline.read(handled.pipeline.topics.scores))
+    assert handled.stopped["duplicates"] == len(handled.events) - len(distinct)
+
+
+def test_every_damaged_record_is_a_dead_letter_that_says_why_and_where(handled: Handled) -> None:
+    damaged, topics = _damaged_records(), handled.pipeline.topics
+    letters = handled.pipeline.read(topics.dead_letters)
+    assert [(letter.key(), letter.value()) for letter in letters] == [(key, value) for _, key, value in damaged]
+    headers = [{name: value.decode() for name, value in letter.headers()} for letter in letters]
+    assert [header["reason"] for header in headers] == [reason for reason, _, _ in damaged]
+    assert [header["offset"] for header in headers] == [str(10 + number) for number in range(len(damaged))]
+    assert {(header["topic"], header["partition"]) for header in headers} == {(topics.events, "0")}
+    assert all(header["error"] and "\n" not in header["error"] for header in headers)
+    for header in headers:
+        validator("dead-letter-headers").validate(header)
+
+
+def test_numbers_sent_as_ids_are_their_decimal_text(handled: Handled) -> None:
+    score = handled.scores["7"]
+    assert (score["user_id"], score["event_id"], score["item_id"]) == ("42", "7", "99")
+
+
+def test_a_users_scores_move_with_what_the_user_does(handled: Handled) -> None:
+    """Guards against a pipeline that scores every event from a blank state."""
+    hers = [score for score in handled.scores.values() if score["user_id"] == "user-3-0"]
+    numbers = np.array([[score[name] for name in PROPENSITIES] for score in hers])
+    assert len(numbers) == 400
+    assert (numbers.std(axis=0) > 1e-4).all()
 
 
 @pytest.fixture
 def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
     yield from pipelines(kafka, topic_prefix, tmp_path)
-
-
-def test_every_accepted_event_is_scored_once_and_duplicates_are_skipped(pipeline: Pipeline) -> None:
-    events = shoppers(3000, users=150, seed=1)
-    pipeline.produce(events)
-    worker = pipeline.start_worker()
-    distinct = len({event.event_id for event in events})
-    pipeline.wait_for_scores(distinct)
-
-    scores = pipeline.check_scores()
-    assert worker.stop() == 0
-    assert {score["event_id"] for score in scores.values()} == {event.event_id for event in events}
-    assert all(set(score) == set(Score.__struct_fields__) for score in scores.values())
-    check_scores_on_the_topic(pipeline.read(pipeline.topics.scores))
-    assert worker.events("stopped")[0]["duplicates"] == len(events) - distinct
 
 
 def test_scores_after_a_restart_equal_those_of_an_uninterrupted_run(pipeline: Pipeline) -> None:
@@ -53,46 +110,6 @@ def test_scores_after_a_restart_equal_those_of_an_uninterrupted_run(pipeline: Pi
     assert second.stop() == 0
     assert second.events("ready")[0]["users"] == len({event.user_id for event in events[:half]})
     assert second.events("stopped")[0]["already_applied"] == 0
-
-
-def test_every_damaged_record_is_a_dead_letter_that_says_why_and_where(pipeline: Pipeline) -> None:
-    damaged = _damaged_records()
-    good = [(b"u", json.dumps(EVENT | {"event_id": f"good-{number}"}).encode()) for number in range(20)]
-    pipeline.produce_raw(good[:10], partition=0)
-    pipeline.produce_raw([(key, value) for _, key, value in damaged], partition=0)
-    pipeline.produce_raw(good[10:], partition=0)
-    worker = pipeline.start_worker()
-    pipeline.wait_for_scores(20)
-    assert worker.stop() == 0
-
-    letters = pipeline.read(pipeline.topics.dead_letters)
-    assert [(letter.key(), letter.value()) for letter in letters] == [(key, value) for _, key, value in damaged]
-    headers = [{name: value.decode() for name, value in letter.headers()} for letter in letters]
-    assert [header["reason"] for header in headers] == [reason for reason, _, _ in damaged]
-    assert [header["offset"] for header in headers] == [str(10 + number) for number in range(len(damaged))]
-    assert {(header["topic"], header["partition"]) for header in headers} == {(pipeline.topics.events, "0")}
-    assert all(header["error"] and "\n" not in header["error"] for header in headers)
-    for header in headers:
-        validator("dead-letter-headers").validate(header)
-    pipeline.check_scores()
-
-
-def test_numbers_sent_as_ids_are_their_decimal_text(pipeline: Pipeline) -> None:
-    pipeline.produce_raw([(b"42", json.dumps(EVENT | {"user_id": 42, "event_id": 7, "item_id": 99}).encode())])
-    pipeline.start_worker()
-    pipeline.wait_for_scores(1)
-    (score,) = pipeline.scores().values()
-    assert (score["user_id"], score["event_id"], score["item_id"]) == ("42", "7", "99")
-
-
-def test_a_users_scores_move_with_what_the_user_does(pipeline: Pipeline) -> None:
-    """Guards against a pipeline that scores every event from a blank state."""
-    pipeline.produce(shoppers(400, users=1, seed=3))
-    pipeline.start_worker()
-    pipeline.wait_for_scores(400)
-    scores = pipeline.check_scores()
-    numbers = np.array([[score[name] for name in PROPENSITIES] for score in scores.values()])
-    assert (numbers.std(axis=0) > 1e-4).all()
 
 
 def _damaged_records() -> list[tuple[str, bytes, bytes | None]]:

@@ -9,9 +9,10 @@ import model.decode
 from model.batch import batch_of
 from model.decode import decode_events
 from model.validate import InvalidEvent, validate_event
+from tests.harness.records import event_fields
 from tests.model.wire_values import MARK, objects, values
 
-MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
+MINIMAL = event_fields()
 COLUMNS = ("type_codes", "event_time_ms", "prices", "event_hashes", "item_codes", "category_codes", "positions")
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from model.events import MAX_NESTING, parse_time_ms
 from model.validate import InvalidEvent, validate_event
+from tests.harness.records import event_fields
 
-MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
+MINIMAL = event_fields()
 
 
 def written(**fields) -> bytes:

@@ -6,6 +6,7 @@ from service.errors import RowsRefusedError
 from sinks.blocks import NO_COORDINATES, NO_OBJECT, insert_in_halves, insert_whole, make_block
 from sinks.memory import MemoryTable
 from tests.harness.memory_kafka import MemoryRecord, coordinates
+from tests.harness.records import score_fields
 
 
 def value_of(source_offset, partition=0):
@@ -137,21 +138,7 @@ def test_the_rows_after_one_with_foreign_headers_are_stored_in_halves_too():
 
 
 def row(offset, **changes):
-    fields = {
-        "user_id": "u",
-        "event_id": "e",
-        "event_type": "view",
-        "event_time": 1_700_000_000_000,
-        "propensity_session": 0.5,
-        "propensity_1h": 0.5,
-        "propensity_24h": 0.5,
-        "model": "m",
-        "source_topic": "events",
-        "source_partition": 0,
-        "source_offset": offset,
-        "scored_at": 1_700_000_000_000,
-    }
-    return record(offset, value=json.dumps(fields | changes).encode())
+    return record(offset, value=json.dumps(score_fields(0, offset, **changes)).encode())
 
 
 def stored_offsets(table):

@@ -10,8 +10,9 @@ from model.decode import decode_events
 from model.validate import Reject
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
+from tests.harness.records import event_fields
 
-MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
+MINIMAL = event_fields()
 
 
 def fetch_of(*values: bytes | None, offsets: list[int] | None = None) -> Fetch:

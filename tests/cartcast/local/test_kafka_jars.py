@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cartcast.local.kafka_jars import KAFKA_VERSION, kafka_jars
-from cartcast.local.ports import free_port
 from service.errors import LocalStackError
+from tests.harness.ports import new_port
 
 
 def silent(_: str) -> None: ...
@@ -49,7 +49,7 @@ def registry_without_kafka(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_an_unreachable_registry_is_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", f"http://127.0.0.1:{new_port()}")
     with pytest.raises(LocalStackError, match=r"could not be fetched.*HTTPS_PROXY") as failure:
         kafka_jars(tmp_path, silent)
     assert "\n" not in str(failure.value)

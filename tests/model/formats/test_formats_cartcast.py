@@ -9,8 +9,9 @@ from model.decode import decode_events
 from model.events import Event
 from model.formats.cartcast import read_rows
 from model.validate import BadRow
+from tests.harness.records import event_fields
 
-MINIMAL = {"event_id": "e", "user_id": "u", "type": "view", "ts": 1511539217000}
+MINIMAL = event_fields()
 
 
 def rows_of(*values: object):
