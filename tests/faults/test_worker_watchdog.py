@@ -63,7 +63,7 @@ def test_a_worker_that_hangs_ends_itself_and_nothing_is_lost(pipeline: Pipeline,
     assert last.startswith(line)
     stacks = "\n".join(before[next(place for place, line in enumerate(before) if "most recent call first" in line) :])
     assert " in hang\n" in stacks
-    assert " in look\n" in stacks  # of the thread that ends the process, as of every other
+    assert " in end_with_stacks\n" in stacks  # of the thread that ends the process, as of every other
     assert "no event is lost" in last
     pipeline.workers.remove(hanging)
 
