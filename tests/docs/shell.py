@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Iterator
 
 import typer.main
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from cartcast.__main__ import app
+from cartcast.__main__ import LazyCommand, app
 from cartcast.settings import Settings
 from service.errors import CartcastError
 from tests.docs.fences import ROOT
@@ -87,7 +88,7 @@ def check_cartcast(arguments: list[str]) -> None:
     while hasattr(command, "commands"):
         if not arguments or arguments[0] not in command.commands:
             raise UnknownError(f"there is no command `cartcast{name} {' '.join(arguments[:1])}`")
-        name, command, arguments = f"{name} {arguments[0]}", command.commands[arguments[0]], arguments[1:]
+        name, command, arguments = f"{name} {arguments[0]}", _loaded(command.commands[arguments[0]]), arguments[1:]
     if "--help" in arguments:
         return
     try:
@@ -103,13 +104,17 @@ def check_mention(text: str) -> None:
     while hasattr(command, "commands") and arguments and not arguments[0].startswith(("-", ".", "COMMAND")):
         if arguments[0] not in command.commands:
             raise UnknownError(f"there is no command `cartcast{name} {arguments[0]}`")
-        name, command, arguments = f"{name} {arguments[0]}", command.commands[arguments[0]], arguments[1:]
+        name, command, arguments = f"{name} {arguments[0]}", _loaded(command.commands[arguments[0]]), arguments[1:]
     known = {"--help", "--config", "--version"} | {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
     }
     for word in arguments:
         if word.startswith("--") and word.partition("=")[0] not in known:
             raise UnknownError(f"`cartcast{name}` has no option {word}")
+
+
+def _loaded(command: TyperCommand | TyperGroup) -> TyperCommand | TyperGroup:
+    return command.load() if isinstance(command, LazyCommand) else command
 
 
 def check_variable(name: str) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from streams.pipeline import Pipeline
 
 from service.errors import RefusedError, UnavailableError
 from streams.fetch import Fetch
+from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
 from streams.settings import TraceSettings
