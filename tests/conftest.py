@@ -14,7 +14,8 @@ from cartcast.local.stack import LocalStack, local_stack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 
-PROCESSES = 2
+PROCESSES = 3
+"""For two cores: a test that waits for a server, or for a process to end, leaves its core to others."""
 LONGEST_FIRST = ("faults", "integration", "docs", "deploy", "dashboard", "cartcast", "contract")
 """Folders whose files take long; whole files go to a process, and short ones last let all end together."""
 
@@ -23,7 +24,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: th
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for whole folders; none for single files, whose tests would take less than a start."""
+    """Several processes for whole folders; none for single files, whose tests would take less than a start."""
     return 0 if any(".py" in argument for argument in config.args) else PROCESSES
 
 
