@@ -14,7 +14,7 @@ from service.kafka import logged
 _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
 """librdkafka waits this long for a full call also when the end of the partition is among what it has."""
-_PATIENCE_SECONDS: Final = 60.0
+_DEADLINE_SECONDS: Final = 60.0
 _OFFSET_AT: Final = SEQUENCE.fields["offset"][1] if SEQUENCE.fields else 0
 _SOURCE_AT: Final = SEQUENCE.fields["source"][1] if SEQUENCE.fields else 0
 _LAST_RECORDS: Final = 1000
@@ -85,7 +85,7 @@ class PartitionReader:
         low, high = self.bounds(topic, partition)
         if not low <= offset < high:
             return None
-        start, deadline = TopicPartition(topic, partition, offset), time.monotonic() + _PATIENCE_SECONDS
+        start, deadline = TopicPartition(topic, partition, offset), time.monotonic() + _DEADLINE_SECONDS
         self._consumer.assign([start])
         try:
             while time.monotonic() < deadline:
@@ -99,7 +99,7 @@ class PartitionReader:
             self._consumer.unassign()
         raise RefusedError(
             f"cannot read {topic} partition {partition}, offset {offset}: Kafka did not hand it out within "
-            f"{_PATIENCE_SECONDS:g} seconds; look whether the partition has a leader (`cartcast doctor`)"
+            f"{_DEADLINE_SECONDS:g} seconds; look whether the partition has a leader (`cartcast doctor`)"
         )
 
     def end_offset(self, topic: str, partition: int) -> int:
@@ -108,7 +108,7 @@ class PartitionReader:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return the first and the next offset; a partition without a leader (new, or moving) is asked again."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _DEADLINE_SECONDS
         while True:
             try:
                 low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)

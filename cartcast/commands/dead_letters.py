@@ -78,7 +78,7 @@ def replay(
         return
     print(f"{'would send' if dry_run else 'sent'} {resent.sent:,} events to {settings.kafka.topics.events}")
     if rejected:
-        print(f"left {resent.rejected.total():,} that still are no events: {_in_words(rejected)}")
+        print(f"left {resent.rejected.total():,} that still are no events: {_described(rejected)}")
     if resent.elsewhere:
         print(f"left {resent.elsewhere:,} that are not about records of {settings.kafka.topics.events}")
 
@@ -116,5 +116,5 @@ def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "
             yield from letters_of(records, reasons=reasons, since_ms=since_ms)
 
 
-def _in_words(rejected: dict[str, int]) -> str:
+def _described(rejected: dict[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())

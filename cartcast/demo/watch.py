@@ -17,7 +17,7 @@ from service.kafka_settings import Topics
 RATE_SECONDS: Final = 0.5
 RATES_KEPT: Final = 60
 SHOWN_BUYERS: Final = 10
-PATIENCE_SECONDS: Final = 60.0
+QUIET_SECONDS: Final = 60.0
 
 
 class Live(Protocol):
@@ -98,7 +98,7 @@ class Watch:
     @property
     def is_stalled(self) -> bool:
         """Whether nothing has moved for a minute although everything was sent."""
-        return self._shoppers.finished and self._clock() - self._changed_seconds > PATIENCE_SECONDS
+        return self._shoppers.finished and self._clock() - self._changed_seconds > QUIET_SECONDS
 
     @property
     def seconds(self) -> float:

@@ -15,7 +15,7 @@ from typing import IO, Any
 from cartcast.local.clickhouse_protocol import InsertFrom, Statement, Summary, quoted, quoted_name
 from service.errors import LocalStackError
 
-LOCK_PATIENCE_SECONDS = 15.0
+LOCK_TIMEOUT_SECONDS = 15.0
 """How long the lock of a killed predecessor may linger on the data directory."""
 
 
@@ -26,13 +26,13 @@ class EngineError(Exception):
 class Engine:
     """Keeps the directory open; `execute` and `stream` may be called from many threads."""
 
-    def __init__(self, directory: Path, *, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> None:
+    def __init__(self, directory: Path, *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
         """Open `directory`, waiting for a predecessor's lock; raises LocalStackError when it stays locked."""
         import chdb  # noqa: PLC0415 - loads 400 MB of engine, which only this process needs
 
         self._connect: Callable[[str], Any] = chdb.connect
         self._directory = directory
-        give_up = time.monotonic() + patience_seconds
+        give_up = time.monotonic() + timeout_seconds
         self._lock = self._lock_directory(give_up)
         self._keeper = self._open(give_up)
         self._bodies = directory / "bodies"

@@ -40,7 +40,7 @@ from service.errors import LocalStackError
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 4 << 30
 MAX_STATEMENTS_AT_ONCE = 16
-STOP_PATIENCE_SECONDS = 5.0
+STOP_TIMEOUT_SECONDS = 5.0
 T = TypeVar("T")
 
 
@@ -194,7 +194,7 @@ async def serve(engine: Engine, port: int, credentials: tuple[str, str] | None, 
     """Answer on 127.0.0.1:`port` until `stop` is set; says on stdout when it is ready."""
     server = ClickHouseServer(engine, credentials)
     runner = web.AppRunner(
-        server.application(), access_log=None, auto_decompress=False, shutdown_timeout=STOP_PATIENCE_SECONDS
+        server.application(), access_log=None, auto_decompress=False, shutdown_timeout=STOP_TIMEOUT_SECONDS
     )
     await runner.setup()
     try:

@@ -45,7 +45,7 @@ class Child:
 
     def last_words(self) -> str:
         """Return the line of the log's end that says most: an exception, else a complaint, else the last line."""
-        lines = [_in_words(line) for line in _tail(self.log_path).splitlines() if line.strip()]
+        lines = [_described(line) for line in _tail(self.log_path).splitlines() if line.strip()]
         exceptions = [line for line in lines if EXCEPTION_LINE.match(line)]
         complaints = [line for line in lines if "error" in line.lower() or line.startswith(COMMAND_PREFIX)]
         return (exceptions or complaints or lines or ["it wrote nothing"])[-1].removeprefix(COMMAND_PREFIX)[:300]
@@ -154,7 +154,7 @@ def wait_until_ready(child: Child, is_ready: Callable[[], bool], timeout_seconds
         time.sleep(POLL_SECONDS)
 
 
-def _in_words(line: str) -> str:
+def _described(line: str) -> str:
     """Return a structured log line's event, with its level where that is a complaint; another line as it is."""
     logged = _json_object(line.encode())
     if "event" not in logged:

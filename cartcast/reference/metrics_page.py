@@ -38,7 +38,7 @@ has not confirmed something. After the same time the watchdog ends the worker wi
 what hung; nothing is lost. So a supervisor that starts ended processes again need not ask `{LIVE_PATH}`.
 
 `{READY_PATH}` fails until the worker is in the consumer group, while it restores states, while no broker answers
-(asked every two seconds, with a patience of five), and after SIGTERM. A worker beyond the number of partitions is a
+(asked every two seconds, and given five to answer), and after SIGTERM. A worker beyond the number of partitions is a
 standby: it is ready once it is in the group.
 
 SIGTERM makes a worker finish what it has begun, commit and exit with 0. That is over after `worker.drain_seconds`

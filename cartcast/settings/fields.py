@@ -58,7 +58,7 @@ def setting_fields(tree: type[BaseModel]) -> Iterator[SettingField]:
             yield SettingField(
                 f"{branch}.{name}",
                 field.description or "",
-                _in_words(properties[name]),
+                _described(properties[name]),
                 default,
                 is_secret=isinstance(default, SecretStr),
             )
@@ -73,7 +73,7 @@ def branches(tree: type[BaseModel]) -> dict[str, type[BaseModel]]:
     }
 
 
-def _in_words(schema: dict[str, Any]) -> str:
+def _described(schema: dict[str, Any]) -> str:
     """Return which values a JSON schema allows."""
     choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return " or ".join(_one_kind(each) for each in choices)

@@ -141,7 +141,7 @@ def test_a_record_that_kafka_does_not_hand_out_is_an_error_that_says_which(mock_
 
         def unassign(self): ...
 
-    monkeypatch.setattr("streams.changelog._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("streams.changelog._DEADLINE_SECONDS", 0.2)
     reader = PartitionReader(mock_kafka)
     reader.close()
     reader._consumer = Silent()
