@@ -25,7 +25,7 @@ DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATHS = {"Overview": "", "Shoppers": "shoppers", "Model": "model", "Pipeline": "pipeline"}
 WAIT_MS = 1000 * DEADLINE_SECONDS
-expect.set_options()
+expect.set_options(timeout=WAIT_MS)
 
 pytestmark = [
     pytest.mark.integration,
