@@ -1,7 +1,6 @@
 """Asking a worker's look-up API (docs/api.md) for an explanation."""
 
 import time
-from collections.abc import Callable
 from http.client import HTTPException
 from typing import Final, TypeVar
 from urllib.error import HTTPError
@@ -50,7 +49,6 @@ def ask_explanation(  # noqa: PLR0913 - what a question consists of
     token: str = "",
     timeout_seconds: float = TIMEOUT_SECONDS,
     retry_for_seconds: float = 0.0,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
     """Return what moved a user's propensities after an event, the last one if None, as a message of type `answer`.
 
@@ -66,7 +64,7 @@ def ask_explanation(  # noqa: PLR0913 - what a question consists of
         except WorkerRefusedError as refused:
             if refused.retry_seconds is None or time.monotonic() > deadline:
                 raise
-            sleep(min(refused.retry_seconds, retry_for_seconds))
+            time.sleep(min(refused.retry_seconds, retry_for_seconds))
 
 
 def _asked(url: str, address: str, token: str, answer: type[Answer], timeout_seconds: float) -> Answer:

@@ -169,11 +169,6 @@ def _json_object(line: bytes) -> dict[str, Any]:
     return {}
 
 
-def log_contains(child: Child, text: str) -> bool:
-    """Tell whether the child has written `text`."""
-    return text.encode() in child.log_path.read_bytes()
-
-
 def _tail(path: Path, tail_bytes: int = 8192) -> str:
     with path.open("rb") as log:
         log.seek(0, os.SEEK_END)

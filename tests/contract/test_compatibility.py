@@ -13,13 +13,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cartcast.reference import data_dictionary
-from cartcast.reference.compatibility import broken_promises, missing_columns
 from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
 from cartcast.reference.score_schema import score_schema
 from model.decode import decode_events
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
+from tests.contract.compatibility import broken_promises, missing_columns
 
 RELEASED = Path(__file__).parents[2] / "docs" / "contracts" / "released"
 

@@ -10,9 +10,9 @@ import pytest
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RowsRefusedError
-from sinks.memory import MemoryTable
 from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable, ScoresTable
+from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}

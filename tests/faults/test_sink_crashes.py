@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from service.errors import RowsRefusedError, UnavailableError
 from sinks.consumer import Sink
-from sinks.memory import MemoryTable
 from sinks.partition import BlockLimits
 from tests.harness.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
+from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 
 Trouble = (Crash, UnavailableError)

@@ -5,9 +5,9 @@ import pytest
 from service.errors import RowsRefusedError
 from service.liveness import Liveness
 from service.metrics import Histogram
-from sinks.memory import MemoryTable
 from sinks.observe.progress import SECONDS_BOUNDS
 from sinks.table import TimedTable
+from tests.harness.memory_table import MemoryTable
 
 
 class Clock:

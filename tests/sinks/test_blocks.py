@@ -4,8 +4,8 @@ import pytest
 
 from service.errors import RowsRefusedError
 from sinks.blocks import NO_COORDINATES, NO_OBJECT, insert_in_halves, insert_whole, make_block
-from sinks.memory import MemoryTable
 from tests.harness.memory_kafka import MemoryRecord, coordinates
+from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cartcast.local.processes import Children, log_contains, wait_until_ready
+from cartcast.local.processes import Child, Children, wait_until_ready
 from service.errors import LocalStackError
 
 # Says its process id, then waits; SIGTERM is its death, unless it was told to be stubborn.
 WAITER = "import os, signal, sys; {prelude}; print('pid', os.getpid(), flush=True); signal.pause()"
 POLITE = WAITER.format(prelude="pass")
 STUBBORN = WAITER.format(prelude="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+
+
+def log_contains(child: Child, text: str) -> bool:
+    return text.encode() in child.log_path.read_bytes()
 
 
 @pytest.fixture

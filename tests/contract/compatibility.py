@@ -87,7 +87,7 @@ def _judge_most(keyword: str, promise: float, now: float, where: str) -> Iterato
         yield f"{where}: `{keyword}` is {now} now, was {promise}"
 
 
-def _judge_equal(keyword: str, promise: Any, now: Any, where: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _judge_equal(keyword: str, promise: Any, now: Any, where: str) -> Iterator[str]:
     if now != promise:
         yield f"{where}: `{keyword}` is {now} now, was {promise}"
 
