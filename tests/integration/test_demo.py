@@ -15,7 +15,12 @@ ProcessesOf = Callable[[Path], dict[int, str]]
 
 def wait_for_line(process: "subprocess.Popen[str]", words: str) -> str:
     assert process.stderr is not None
-    return next(line for line in process.stderr if words in line)
+    said = []
+    for line in process.stderr:
+        if words in line:
+            return line
+        said.append(line)
+    pytest.fail(f"ended with status {process.wait()} before {words!r}:\n{''.join(said)}")
 
 
 def test_the_demo_ends_with_everything_scored_and_stored_once(
