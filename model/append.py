@@ -1,20 +1,30 @@
-"""Appending events to sequence states: de-duplication, sessions, recent counts, rings.
+"""Appending events to sequence states: de-duplication, sessions, recent counts, rings, and each event's features.
 
-Vectorised over a batch of any shape: many users with one event each or one user with thousands cost about the same per
-event. However events are divided into batches, the resulting states are equal (up to float rounding).
+One plain loop over the events. A user's events are applied in order, so the result does not depend on how a stream is
+divided into batches.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from model.arrays import Runs
 from model.batch import EventBatch
+from model.compiled import Record, compiled
 from model.events import TYPE_CODES
+from model.features import (
+    NUMERIC_FEATURES,
+    Features,
+    write_clock,
+    write_familiarity,
+    write_habits,
+    write_price,
+    write_recent,
+)
 from model.horizons import SESSION_GAP_MS
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, REMEMBERED_IDS, RING_EVENT, RING_EVENTS
+from model.sequence import NO_PRICE, PRICE_UNITS, RECENT_GROUPS, REMEMBERED_IDS, RING_EVENTS
 
 _GROUP_OF_TYPE: Final = np.full(len(TYPE_CODES), -1, np.int8)
 for _group, _name in enumerate(RECENT_GROUPS):
@@ -32,44 +42,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The accepted events of a batch, sorted by user, each user's in order of arrival.
-
-    Every array is `(accepted,)` unless stated. Values are those at the time of the event and include the event itself,
-    unless they are named `previous`.
-    """
+    """The accepted events of a batch, sorted by user, each user's in order of arrival."""
 
     rows: npt.NDArray[np.int64]
-    """Indices into the batch."""
+    """Indices into the batch `(accepted,)`."""
     users: npt.NDArray[np.int64]
-    """Indices into the states; ascending."""
+    """Indices into the states `(accepted,)`; ascending."""
     time_ms: npt.NDArray[np.int64]
-    """Event time, not earlier than the user's events before it."""
-    gap_ms: npt.NDArray[np.int64]
-    """Time since the user's previous event; -1 for the first."""
-    events: npt.NDArray[np.int64]
-    sessions: npt.NDArray[np.int64]
-    age_ms: npt.NDArray[np.int64]
-    """Time since the user's first event, whose time is truncated to the second."""
-    totals: npt.NDArray[np.int64]
-    """Number of events of each group so far `(accepted, groups)`."""
-    session_events: npt.NDArray[np.int64]
-    session_age_ms: npt.NDArray[np.int64]
-    recent: npt.NDArray[np.float32]
-    """Decayed counts `(accepted, groups, decays)`."""
-    since_group_s: npt.NDArray[np.float32]
-    """Seconds since the previous event of each group `(accepted, groups)`; NaN for never."""
-    type_codes: npt.NDArray[np.uint8]
-    item_codes: npt.NDArray[np.uint16]
-    category_codes: npt.NDArray[np.uint16]
-    token_codes: npt.NDArray[np.uint16]
-    """`(accepted, TOKENS)`"""
-    log_prices: npt.NDArray[np.float32]
-    """log1p of the price, NaN for none."""
-    previous_items: npt.NDArray[np.uint16]
-    """Items of the up to RING_EVENTS events before this one `(accepted, RING_EVENTS)`, 0 for none, oldest first."""
-    previous_types: npt.NDArray[np.uint8]
-    previous_categories: npt.NDArray[np.uint16]
-    previous_times_s: npt.NDArray[np.uint32]
+    """The time at which each was applied `(accepted,)`: its own, or that of a later event of the user before it."""
+    features: Features
     duplicates: int
     """Events left out because their user had sent the same event id before."""
     already_applied: int
@@ -80,243 +61,136 @@ class Appended:
 
 
 def append_events(
-    states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source
+    sequences: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source
 ) -> Appended:
     """Append a batch to the `(users,)` SEQUENCE records in place; `users[i]` is the record of the batch's event i.
 
     Duplicates and events already applied change nothing but the state's source offset.
     """
-    order = np.argsort(users, kind="stable")  # (events,) by user, each user's in order of arrival
-    fresh = order[~_already_applied(states, users[order], source, order)]
-    duplicate = _duplicates(states, users[fresh], batch.event_hashes[fresh])
-    rows = fresh[~duplicate]  # (accepted,)
-    _advance_offsets(states, users[order], source, order)
-    return _append_accepted(
-        states, users[rows], rows, batch, duplicates=int(duplicate.sum()), already_applied=len(order) - len(fresh)
+    events = len(users)
+    rows, time_ms = np.empty(events, np.int64), np.empty(events, np.int64)
+    numeric = np.empty((events, len(NUMERIC_FEATURES)), np.float32)
+    accepted, duplicates, already_applied = append_in_order(
+        sequences,
+        np.argsort(users, kind="stable"),  # by user, each user's in order of arrival
+        users,
+        source.offsets,
+        source.code,
+        batch.type_codes,
+        batch.event_time_ms,
+        batch.prices,
+        batch.event_hashes,
+        batch.item_codes,
+        batch.category_codes,
+        batch.token_codes,
+        rows,
+        time_ms,
+        numeric,
     )
-
-
-def _already_applied(
-    states: npt.NDArray[np.void], users: npt.NDArray[np.int64], source: Source, order: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    same_source = states["source"][users] == source.code
-    applied: npt.NDArray[np.bool_] = same_source & (source.offsets[order] <= states["offset"][users])
-    return applied
-
-
-def _advance_offsets(
-    states: npt.NDArray[np.void], users: npt.NDArray[np.int64], source: Source, order: npt.NDArray[np.int64]
-) -> None:
-    runs = Runs.of(users)
-    touched, last = runs.users, source.offsets[order][runs.ends]
-    same_source = states["source"][touched] == source.code
-    states["offset"][touched] = np.where(same_source, np.maximum(last, states["offset"][touched]), last)
-    states["source"][touched] = source.code
-
-
-def _duplicates(
-    states: npt.NDArray[np.void], users: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.bool_]:
-    """Return which events repeat one of their user's last REMEMBERED_IDS accepted event ids `(events,)`.
-
-    Whole-array operations find the users who may have repeated an id, nearly always nobody. Their events are checked
-    one at a time, because whether an id is still remembered depends on which events in between were accepted.
-    """
-    duplicate = np.zeros(len(users), np.bool_)
-    # Suspect: the id is among the state's remembered ones, or twice in this batch.
-    suspects = (states["event_hashes"][users] == hashes[:, None]).any(axis=1)
-    by_hash = np.lexsort((hashes, users))
-    repeated = (np.diff(users[by_hash]) == 0) & (np.diff(hashes[by_hash]) == 0)
-    suspects[by_hash[1:][repeated]] = True
-    if not suspects.any():
-        return duplicate
-    for user in np.unique(users[suspects]):
-        start, stop = np.searchsorted(users, [user, user + 1])
-        remembered = states["event_hashes"][user].tolist()
-        for row in range(start, stop):
-            if (event_hash := int(hashes[row])) in remembered[-REMEMBERED_IDS:]:
-                duplicate[row] = True
-            else:
-                remembered.append(event_hash)
-    return duplicate
-
-
-def _append_accepted(  # noqa: PLR0913 - the counts travel with the result
-    states: npt.NDArray[np.void],
-    users: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    batch: EventBatch,
-    *,
-    duplicates: int,
-    already_applied: int,
-) -> Appended:
-    runs = Runs.of(users)
-    before = states[runs.users]  # (runs,) copies; written back at the end
-
-    # Time and sessions, (accepted,) each. Event times never decrease; a gap above SESSION_GAP_MS starts a session.
-    first_ever = (before["events"] == 0)[runs.index] & (runs.rank == 0)
-    time_ms = _running_time(batch.event_time_ms[rows], before["last_time_ms"], runs)
-    time_s = time_ms // 1000
-    gap_ms = time_ms - runs.shifted(time_ms, before["last_time_ms"])
-    gap_ms[first_ever] = -1
-    begins_session = (gap_ms > SESSION_GAP_MS) | first_ever
-    session_events, session_start_s = _sessions(time_s, begins_session, before, runs)
-    sessions = before["sessions"][runs.index] + runs.running_sum(begins_session.astype(np.int64))
-    first_time_s = np.where(before["events"] == 0, time_s[runs.starts], before["first_time_s"])
-
-    # Counts by group of event types: all-time and decayed, and when the group was last seen.
-    groups = _GROUP_OF_TYPE[batch.type_codes[rows]]  # (accepted,) -1 for none
-    is_of_group = groups[:, None] == np.arange(len(RECENT_GROUPS))  # (accepted, groups)
-    totals = before["totals"][runs.index] + runs.running_sum(is_of_group.astype(np.int64))
-    recent = _decayed_counts(groups, gap_ms, before["recent"], runs)  # (accepted, groups, decays)
-    last_seen_s = _last_seen(groups, time_s, before["last_seen_s"], runs)  # (accepted, groups)
-    previous_seen_s = runs.shifted(last_seen_s, before["last_seen_s"])
-    events = before["events"][runs.index].astype(np.int64) + runs.rank + 1
-
-    # The ring: what preceded each event, and what each user's ring holds after the batch.
-    log_prices = np.log1p(batch.prices[rows]).astype(np.float32)
-    ring_events = _ring_events(batch, rows, time_s, log_prices)
-    windows, ring = _windows(before["ring"], ring_events, runs)  # (accepted, RING_EVENTS), (runs, RING_EVENTS)
-
-    # Each user's state is that after the last event of the run.
-    after = before
-    after["events"] = events[runs.ends]
-    after["sessions"] = sessions[runs.ends]
-    after["first_time_s"] = first_time_s
-    after["totals"] = totals[runs.ends]
-    after["session_events"] = session_events[runs.ends]
-    after["session_start_s"] = session_start_s[runs.ends]
-    after["last_time_ms"] = time_ms[runs.ends]
-    after["recent"] = recent[runs.ends]
-    after["last_seen_s"] = last_seen_s[runs.ends]
-    after["event_hashes"] = _latest(before["event_hashes"], batch.event_hashes[rows], runs)
-    after["ring"] = ring
-    states[runs.users] = after
-
+    rows = rows[:accepted]
     return Appended(
         rows=rows,
-        users=users,
-        time_ms=time_ms,
-        gap_ms=gap_ms,
-        events=events,
-        sessions=sessions,
-        age_ms=time_ms - first_time_s[runs.index] * 1000,
-        totals=totals,
-        session_events=session_events,
-        session_age_ms=time_ms - session_start_s * 1000,
-        recent=recent,
-        since_group_s=np.where(previous_seen_s == 0, np.nan, time_s[:, None] - previous_seen_s).astype(np.float32),
-        type_codes=batch.type_codes[rows],
-        item_codes=batch.item_codes[rows],
-        category_codes=batch.category_codes[rows],
-        token_codes=batch.token_codes[rows],
-        log_prices=log_prices,
-        previous_items=windows["item"],
-        previous_types=windows["type"],
-        previous_categories=windows["category"],
-        previous_times_s=windows["time_s"],
+        users=users[rows],
+        time_ms=time_ms[:accepted],
+        features=Features(
+            numeric=numeric[:accepted],
+            types=batch.type_codes[rows].astype(np.int64),
+            items=batch.item_codes[rows].astype(np.int64),
+            categories=batch.category_codes[rows].astype(np.int64),
+            tokens=batch.token_codes[rows].astype(np.int64),
+        ),
         duplicates=duplicates,
         already_applied=already_applied,
     )
 
 
-def _running_time(
-    event_time_ms: npt.NDArray[np.int64], last_time_ms: npt.NDArray[np.int64], runs: Runs
-) -> npt.NDArray[np.int64]:
-    """Return the running maximum of each user's times: a late event counts as simultaneous with the one before it."""
-    time_ms = event_time_ms.copy()
-    time_ms[runs.starts] = np.maximum(time_ms[runs.starts], last_time_ms)
-    if not len(time_ms):
-        return time_ms
-    earliest = time_ms.min()
-    floor = runs.index * (time_ms.max() - earliest + 1)  # puts each run above all times of the run before
-    running: npt.NDArray[np.int64] = np.maximum.accumulate(floor + (time_ms - earliest)) - floor + earliest
-    return running
+@compiled
+def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and those of the result
+    sequences: npt.NDArray[np.void],
+    order: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    source: int,
+    types: npt.NDArray[np.uint8],
+    times_ms: npt.NDArray[np.int64],
+    prices: npt.NDArray[np.float64],
+    hashes: npt.NDArray[np.uint64],
+    items: npt.NDArray[np.uint16],
+    categories: npt.NDArray[np.uint16],
+    tokens: npt.NDArray[np.uint16],
+    rows: npt.NDArray[np.int64],
+    applied_ms: npt.NDArray[np.int64],
+    numeric: npt.NDArray[np.float32],
+) -> tuple[int, int, int]:
+    """Append the events of a batch, in the order of the indices `order`.
 
-
-def _sessions(
-    time_s: npt.NDArray[np.int64], is_first: npt.NDArray[np.bool_], before: npt.NDArray[np.void], runs: Runs
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the position of each event in its session, from 1, and the session's start."""
-    first_row = runs.last_row_where(is_first)
-    began_earlier = first_row < 0
-    row = np.arange(len(runs.index))
-    number = np.where(began_earlier, before["session_events"][runs.index] + runs.rank + 1, row - first_row + 1)
-    start_s = np.where(began_earlier, before["session_start_s"][runs.index], time_s[first_row])
-    return number, start_s
-
-
-def _decayed_counts(
-    groups: npt.NDArray[np.int8], gap_ms: npt.NDArray[np.int64], before: npt.NDArray[np.float32], runs: Runs
-) -> npt.NDArray[np.float32]:
-    """Solve count[k] = exp(-gap[k] / decay) * count[k - 1] + (1 if the group is event k's) for every run at once.
-
-    Steps of a linear recurrence compose associatively, so a parallel scan of log2(longest run) passes over the batch is
-    enough (Hillis and Steele, "Data parallel algorithms", 1986). Returns `(n, groups, decays)`.
+    Fills the first entries of `rows`, `applied_ms` and `numeric` with the accepted events. Returns the numbers of
+    events accepted, duplicates, and already applied.
     """
-    decays_ms = np.array(RECENT_DECAY_SECONDS, np.float64) * 1000.0
-    factor = np.exp(-np.maximum(gap_ms, 0)[:, None] / decays_ms).astype(np.float32)[:, None, :]  # (n, 1, decays)
-    count = np.repeat((groups[:, None] == np.arange(len(RECENT_GROUPS)))[:, :, None], len(decays_ms), axis=2)
-    count = count.astype(np.float32)  # (n, groups, decays)
-    count[runs.starts] += factor[runs.starts] * before
-    factor[runs.starts] = 0.0  # nothing reaches over the start of a run
-    step = 1  # after each pass, (count, factor) of a row cover the 2 * step rows up to it
-    while step < runs.longest:
-        count[step:] += factor[step:] * count[:-step]
-        factor[step:] = factor[step:] * factor[:-step]
-        step *= 2
-    return count
+    accepted = duplicates = already_applied = 0
+    for event in order:
+        state = sequences[users[event]]
+        if state.source == source and offsets[event] <= state.offset:
+            already_applied += 1
+            continue
+        state.source = source
+        state.offset = offsets[event]
+        if _is_remembered(state, hashes[event]):
+            duplicates += 1
+            continue
+        number = np.int64(state.events)
+        log_price = math.log1p(prices[event])
+        features = numeric[accepted]
+
+        # Time and session. Event times never decrease; a gap above SESSION_GAP_MS begins a session.
+        time_ms = np.int64(max(times_ms[event], state.last_time_ms))
+        time_s = time_ms // 1000
+        gap_ms = np.int64(time_ms - state.last_time_ms if number else -1)
+        if number == 0:
+            state.first_time_s = time_s
+        if number == 0 or gap_ms > SESSION_GAP_MS:
+            state.sessions += 1
+            state.session_events = 0
+            state.session_start_s = time_s
+        state.session_events += 1
+        state.last_time_ms = time_ms
+        state.events += 1
+
+        write_clock(features, state, gap_ms, time_ms)
+        write_price(features, np.float32(log_price))
+        write_recent(features, state, _GROUP_OF_TYPE[types[event]], gap_ms, time_s)
+        write_familiarity(features, state, np.int64(items[event]), np.int64(categories[event]), time_ms)
+        write_habits(features, state, time_ms)
+
+        # Remember the event, in place of the oldest one.
+        state.event_hashes[number % REMEMBERED_IDS] = hashes[event]
+        slot = state.ring[number % RING_EVENTS]
+        slot.time_s = time_s
+        slot.item = items[event]
+        slot.category = categories[event]
+        slot.price = _price_units(log_price)
+        slot.type = types[event]
+        for place in range(tokens.shape[1]):
+            slot.tokens[place] = tokens[event, place]
+
+        rows[accepted] = event
+        applied_ms[accepted] = time_ms
+        accepted += 1
+    return accepted, duplicates, already_applied
 
 
-def _last_seen(
-    groups: npt.NDArray[np.int8], time_s: npt.NDArray[np.int64], before: npt.NDArray[np.uint32], runs: Runs
-) -> npt.NDArray[np.int64]:
-    """Return when each group was last seen, this event included `(n, groups)`; 0 for never."""
-    seen = before[runs.index].astype(np.int64)
-    for group in range(len(RECENT_GROUPS)):
-        row = runs.last_row_where(groups == group)
-        seen[:, group] = np.where(row < 0, seen[:, group], time_s[row])
-    return seen
+@compiled
+def _is_remembered(state: Record, event_hash: np.uint64) -> bool:
+    """Whether the hash is that of one of the last REMEMBERED_IDS accepted event ids."""
+    found = False
+    for slot in range(REMEMBERED_IDS):
+        found |= state.event_hashes[slot] == event_hash  # no early end: this way the compiler compares many at once
+    return found
 
 
-def _ring_events(
-    batch: EventBatch, rows: npt.NDArray[np.int64], time_s: npt.NDArray[np.int64], log_prices: npt.NDArray[np.float32]
-) -> npt.NDArray[np.void]:
-    ring_events = np.zeros(len(rows), RING_EVENT)
-    ring_events["time_s"] = time_s
-    ring_events["item"] = batch.item_codes[rows]
-    ring_events["category"] = batch.category_codes[rows]
-    ring_events["price"] = np.minimum(log_prices, np.finfo(np.float16).max)
-    ring_events["type"] = batch.type_codes[rows]
-    ring_events["tokens"] = batch.token_codes[rows]
-    return ring_events
-
-
-def _windows(
-    ring: npt.NDArray[np.void], events: npt.NDArray[np.void], runs: Runs
-) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """Return the RING_EVENTS events before each event `(n, RING_EVENTS)`, and the rings after the batch."""
-    timeline, positions = _timeline(ring, events, runs)
-    return timeline[positions - RING_EVENTS], timeline[positions[runs.ends] - RING_EVENTS + 1]
-
-
-def _latest(memory: npt.NDArray[np.uint64], hashes: npt.NDArray[np.uint64], runs: Runs) -> npt.NDArray[np.uint64]:
-    """Return each user's last REMEMBERED_IDS hashes after the batch."""
-    timeline, positions = _timeline(memory, hashes, runs)
-    return timeline[positions[runs.ends] - REMEMBERED_IDS + 1]
-
-
-def _timeline(
-    memory: npt.NDArray[Any], events: npt.NDArray[Any], runs: Runs
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Lay out each user's memory `(users, slots)` followed by the user's new events `(n,)`, one user after the other.
-
-    Returns all windows of `slots` neighbours, and the position of each event `(n,)`: window `position - slots` is what
-    preceded the event, window `position - slots + 1` ends with it.
-    """
-    slots = memory.shape[1]
-    line = np.zeros(memory.size + len(events) + slots, memory.dtype)
-    line[((runs.starts + slots * np.arange(len(runs.starts)))[:, None] + np.arange(slots))] = memory
-    positions = np.arange(len(events)) + slots * (runs.index + 1)
-    line[positions] = events
-    return np.lib.stride_tricks.sliding_window_view(line, slots), positions
+@compiled
+def _price_units(log_price: float) -> int:
+    """Return log1p of a price as a ring stores it."""
+    if math.isnan(log_price):
+        return NO_PRICE
+    return min(int(log_price * PRICE_UNITS + 0.5), NO_PRICE - 1)

@@ -1,7 +1,7 @@
 """Types of arrays, and arrays whose rows are sorted by user."""
 
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
-
-Column = TypeVar("Column", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +47,3 @@ class Runs:
     @property
     def longest(self) -> int:
         return int(self.lengths.max(initial=0))
-
-    def running_sum(self, values: Column) -> Column:
-        """Return the cumulative sum within each run, the row itself included.
-
-        `values` has one entry per row, of a type that adds exactly: integers, not floats.
-        """
-        total = np.cumsum(values, axis=0)
-        starts = self.starts[self.index]
-        return cast("Column", total - total[starts] + values[starts])
-
-    def shifted(self, values: Column, initial: Column) -> Column:
-        """Return the value of the previous row in the run; `initial[run]` for the first row."""
-        previous = np.empty_like(values)
-        previous[1:] = values[:-1]
-        previous[self.starts] = initial
-        return cast("Column", previous)
-
-    def last_row_where(self, condition: Booleans) -> Integers:
-        """Return the last row of the run, up to and including each row, that meets the condition; -1 for none."""
-        row = np.maximum.accumulate(np.where(condition, np.arange(len(condition)), -1))
-        return np.where(row < self.starts[self.index], -1, row) if len(row) else row

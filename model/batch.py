@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import xxhash
 
 from model.events import OTHER, TYPE_CODES
 from model.text import token_codes
+from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, USER_ID, EventTexts, json_body, json_number
 
 MAX_CHANNEL_CHARACTERS: Final = 200
 """A longer channel is left out: a context never makes an event invalid."""
@@ -49,11 +50,7 @@ class EventBatch:
     """
 
     positions: npt.NDArray[np.int64]
-    user_ids: list[str]
-    event_ids: list[str]
-    item_ids: list[str | None]
-    categories: list[str | None]
-    channels: list[str | None]
+    texts: EventTexts
     type_codes: npt.NDArray[np.uint8]
     event_time_ms: npt.NDArray[np.int64]
     prices: npt.NDArray[np.float64]
@@ -67,26 +64,45 @@ class EventBatch:
     """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
 
     def __len__(self) -> int:
-        return len(self.user_ids)
+        return len(self.positions)
+
+    @property
+    def user_ids(self) -> list[str]:
+        return cast("list[str]", self.texts.strings(USER_ID))
+
+    @property
+    def event_ids(self) -> list[str]:
+        return cast("list[str]", self.texts.strings(EVENT_ID))
+
+    @property
+    def item_ids(self) -> list[str | None]:
+        return self.texts.strings(ITEM_ID)
+
+    @property
+    def categories(self) -> list[str | None]:
+        return self.texts.strings(CATEGORY)
+
+    @property
+    def channels(self) -> list[str | None]:
+        return self.texts.strings(CHANNEL)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "EventBatch":
+        """Return some of the events, in the order of `rows`."""
+        return EventBatch(*(_rows(getattr(self, column.name), rows) for column in fields(self)))
+
+    @classmethod
+    def concatenated(cls, batches: "Sequence[EventBatch]") -> "EventBatch":
+        """Return one batch of all events; `positions` still refer to what each batch was made from."""
+        columns = {
+            column.name: np.concatenate([getattr(batch, column.name) for batch in batches])
+            for column in fields(cls)
+            if column.name != "texts"
+        }
+        return cls(texts=EventTexts.concatenated([batch.texts for batch in batches]), **columns)
 
 
-def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
-    """Return one batch of all events; `positions` still refer to what each batch was made from."""
-    return EventBatch(
-        positions=np.concatenate([batch.positions for batch in batches]),
-        user_ids=[one for batch in batches for one in batch.user_ids],
-        event_ids=[one for batch in batches for one in batch.event_ids],
-        item_ids=[one for batch in batches for one in batch.item_ids],
-        categories=[one for batch in batches for one in batch.categories],
-        channels=[one for batch in batches for one in batch.channels],
-        type_codes=np.concatenate([batch.type_codes for batch in batches]),
-        event_time_ms=np.concatenate([batch.event_time_ms for batch in batches]),
-        prices=np.concatenate([batch.prices for batch in batches]),
-        event_hashes=np.concatenate([batch.event_hashes for batch in batches]),
-        item_codes=np.concatenate([batch.item_codes for batch in batches]),
-        category_codes=np.concatenate([batch.category_codes for batch in batches]),
-        token_codes=np.concatenate([batch.token_codes for batch in batches]),
-    )
+def _rows(column: Any, rows: npt.NDArray[np.int64]) -> Any:  # noqa: ANN401 - an array of whatever type, or texts
+    return column.take(rows) if isinstance(column, EventTexts) else column[rows]
 
 
 def event_hash(event_id: str) -> int:
@@ -111,13 +127,17 @@ def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | Non
     items = [event.item_id for event in events]
     categories = [event.category for event in events]
     event_ids = [event.event_id for event in events]
+    texts = (
+        [event.user_id for event in events],
+        event_ids,
+        items,
+        categories,
+        [_channel(event.channel) for event in events],
+    )
+    prices = [json_number(event.price) for event in events]
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        user_ids=[event.user_id for event in events],
-        event_ids=event_ids,
-        item_ids=items,
-        categories=categories,
-        channels=[_channel(event.channel) for event in events],
+        texts=EventTexts.of([*(list(map(json_body, column)) for column in texts), prices]),
         type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if event.price is None else event.price for event in events], np.float64),

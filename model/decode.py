@@ -1,18 +1,24 @@
 """From JSON bytes to columns and rejects: the acceptance rules of the event contract live here, once.
 
-A batch is decoded in one pass over its joined bytes. Only when that fails, or something in it looks odd, is each
-record validated by itself (`model.validate`); both ways accept the same records, which a test checks on generated
-input.
+Events of plain shape, which nearly all are, are scanned in one pass over the bytes of a fetch (`model.scan`). The
+others are decoded together by msgspec; only when that fails, or something in them looks odd, is each validated by
+itself (`model.validate`). All ways accept the same records, which a test checks on generated input.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from model.batch import EventBatch, EventLike, batch_of
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
+from model.scan import FIELDS, TEXT, scan_events
+from model.text import TOKENS, token_codes
+from model.texts import TEXTS, EventTexts
 from model.validate import InvalidEvent, Reject, WireEvent, validate_event
 
 _DECODER: Final = msgspec.json.Decoder(WireEvent)
@@ -27,6 +33,84 @@ def decode_events(
 
     Every position is in exactly one of the two results; both are in order.
     """
+    if not values:
+        return batch_of([]), []
+    scanned, plain = _scan(values, keys)
+    if plain.all():
+        return scanned, []
+    odd = np.flatnonzero(~plain)
+    rows = odd.tolist()
+    others, rejects = _decode_odd([values[row] for row in rows], None if keys is None else [keys[row] for row in rows])
+    others = replace(others, positions=odd[others.positions])
+    batch = EventBatch.concatenated([scanned.take(np.flatnonzero(plain)), others])
+    return batch.take(np.argsort(batch.positions)), [
+        replace(each, position=int(odd[each.position])) for each in rejects
+    ]
+
+
+def _scan(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
+) -> tuple[EventBatch, npt.NDArray[np.bool_]]:
+    """Return a batch of all records, and which of them were scanned `(records,)`; the others' columns mean nothing."""
+    records = len(values)
+    buffer, bounds = _joined(values, b"\n")
+    key_buffer, key_bounds = (np.empty(0, np.uint8), np.empty(0, np.int64)) if keys is None else _joined(keys, b"")
+    spans = np.empty((records, FIELDS, 2), np.int64)
+    types, times_ms = np.empty(records, np.uint8), np.empty(records, np.int64)
+    numbers, hashes = np.empty((records, 2)), np.empty(records, np.uint64)
+    codes, plain = np.empty((records, 2), np.uint16), np.empty(records, np.bool_)
+    is_text_valid = _is_utf8(buffer)
+    scan_events(
+        buffer, bounds, key_buffer, key_bounds, is_text_valid, spans, types, times_ms, numbers, hashes, codes, plain
+    )
+    batch = EventBatch(
+        positions=np.arange(records),
+        texts=EventTexts(buffer, np.ascontiguousarray(spans[:, :TEXTS])),
+        type_codes=types,
+        event_time_ms=times_ms,
+        prices=numbers[:, 0].copy(),
+        event_hashes=hashes,
+        item_codes=codes[:, 0].copy(),
+        category_codes=codes[:, 1].copy(),
+        token_codes=_token_codes(buffer, spans[:, TEXT], numbers[:, 1], plain),
+    )
+    return batch, plain
+
+
+def _joined(values: Sequence[bytes | None], end: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return all values, each followed by `end`, and where each begins `(values + 1,)`."""
+    given = [value or b"" for value in values]
+    bounds = np.zeros(len(given) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, given), np.int64, len(given)) + len(end), out=bounds[1:])
+    return np.frombuffer(end.join([*given, b""]), np.uint8), bounds
+
+
+def _is_utf8(buffer: npt.NDArray[np.uint8]) -> bool:
+    """Whether all of the bytes are UTF-8; a line feed ends each value, so that no character spans two of them."""
+    text = buffer.tobytes()
+    try:
+        return text.isascii() or bool(text.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _token_codes(
+    buffer: npt.NDArray[np.uint8],
+    spans: npt.NDArray[np.int64],
+    ratings: npt.NDArray[np.float64],
+    plain: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.uint16]:
+    """Return the token codes `(records, TOKENS)` of those records that have words or a rating."""
+    codes = np.zeros((len(spans), TOKENS), np.uint16)
+    worded = np.flatnonzero(plain & ((spans[:, 0] >= 0) | ~np.isnan(ratings)))
+    if len(worded):
+        texts = EventTexts(buffer, spans[worded][:, None]).strings(0)
+        given = [None if math.isnan(rating) else rating for rating in ratings[worded].tolist()]
+        codes[worded] = token_codes(texts, given)
+    return codes
+
+
+def _decode_odd(values: Sequence[bytes | None], keys: Sequence[bytes | None] | None) -> tuple[EventBatch, list[Reject]]:
     batch = _decode_joined(values)
     if batch is not None and (keys is None or [user_id.encode() for user_id in batch.user_ids] == list(keys)):
         return batch, []

@@ -1,8 +1,7 @@
 """What a shopper did, and what the model says about it: the two message types of the pipeline, and their times."""
 
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, cast, get_args, get_type_hints
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -109,27 +108,3 @@ def rfc3339(time_ms: int) -> str:
 def propensity_field(horizon: str) -> str:
     """Return the name under which a horizon's propensity is published, on the topic and in files."""
     return f"propensity_{horizon}"
-
-
-MakeScore = Callable[..., msgspec.Struct]
-"""Makes a score of its fields, in order."""
-
-
-def score_type(horizons: Sequence[str], extra: Sequence[tuple[str, Any]] = ()) -> MakeScore:
-    """Return the score message of a model with these horizons: Score, with its propensities replaced by theirs.
-
-    They are followed by the fields of its extra heads, given as names and types.
-    """
-    names, standard = [propensity_field(horizon) for horizon in horizons], _propensities(Score.__struct_fields__)
-    if names == standard and not extra:
-        return Score
-    kinds: dict[str, Any] = get_type_hints(Score)
-    place = Score.__struct_fields__.index(standard[0])
-    others = [name for name in Score.__struct_fields__ if name not in standard]
-    fields: list[tuple[str, Any]] = [(name, kinds.get(name, float)) for name in (*others[:place], *names)]
-    fields += [*extra, *((name, kinds[name]) for name in others[place:])]
-    return cast("MakeScore", msgspec.defstruct("Score", fields, frozen=True, gc=False))
-
-
-def _propensities(fields: Sequence[str]) -> list[str]:
-    return [name for name in fields if name.startswith(propensity_field(""))]

@@ -15,10 +15,9 @@ import torch
 
 from model.arrays import Floats, Runs
 from model.checkpoint import Checkpoint
-from model.features import features_of
 from model.inference import InferenceRequest, Scorer
 from model.propensities import log_odds
-from model.sequence import REMEMBERED_IDS, RING_EVENTS
+from model.sequence import RING_EVENTS, hashes_of_stored, stored_events
 from model.states import replay_rings
 
 
@@ -72,7 +71,7 @@ class Explainer:
         propensities = self.propensities(sequence, kept)  # (1 + events, horizons)
         return Explanation(
             events=sequence["ring"][0, shown],
-            hashes=ring_hashes(sequence)[shown],
+            hashes=hashes_of_stored(sequence, shown),
             earlier=int(sequence["events"][0]) - len(slots),
             from_ring=propensities[0],
             without=propensities[1:],
@@ -93,7 +92,7 @@ class Explainer:
         replayed = replay_rings(variants)  # every variant is a user of its own
         runs = Runs.of(replayed.users)
         request = InferenceRequest(
-            features_of(replayed), replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float32)
+            replayed.features, replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float32)
         )
         # Variants without events have no run and stay NaN.
         found = np.full((len(kept), len(self.horizons)), np.nan)
@@ -103,17 +102,10 @@ class Explainer:
 
 def stored_slots(sequence: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
     """Return the ring slots of one `(1,)` record that hold an event, oldest first."""
-    return np.flatnonzero(sequence["ring"]["time_s"][0])
+    return stored_events(sequence)[1]
 
 
 def place_of(sequence: npt.NDArray[np.void], event_hash: int) -> int | None:
     """Return the position among the stored events of the one whose id has this hash; None if it is not stored."""
-    slots = stored_slots(sequence)
-    found = np.flatnonzero(ring_hashes(sequence)[slots] == np.uint64(event_hash))
+    found = np.flatnonzero(hashes_of_stored(sequence, stored_slots(sequence)) == np.uint64(event_hash))
     return int(found[-1]) if len(found) else None
-
-
-def ring_hashes(sequence: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
-    """Return the id hash of each ring slot's event; more ids are remembered than events, both end with the latest."""
-    hashes: npt.NDArray[np.uint64] = sequence["event_hashes"][0, REMEMBERED_IDS - RING_EVENTS :]
-    return hashes

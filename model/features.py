@@ -1,24 +1,20 @@
-"""The LSTM's inputs per event: codes for its embeddings, and numeric features of about unit scale.
+"""What the network sees of an event: codes for its embeddings, and numeric features of about unit scale.
 
-Training, offline scoring and the worker all use `features_of`, so they cannot differ.
+Every feature is computed in the loop that appends events to states (`model.append`), which training, offline scoring
+and the worker share; so they cannot differ.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Appended
-from model.events import TYPE_CODES
+from model.compiled import Record, compiled
+from model.events import PURCHASE, TYPE_CODES
 from model.horizons import DAY_MS, SESSION_GAP_MS
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS
-
-_TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3
-_COUNT_SCALE: Final = 1.0 / 3.0
-_RECENT_COUNTS: Final = len(RECENT_GROUPS) * len(RECENT_DECAY_SECONDS)
-_USUAL_LOG_PRICE: Final = 3.5  # 32 of whatever the currency is; a shop of others learns another level
-_CART: Final = (TYPE_CODES["cart"], TYPE_CODES["checkout"])
+from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, RING_EVENTS
 
 NUMERIC_FEATURES: Final = (
     "is_first_event",
@@ -54,6 +50,28 @@ NUMERIC_FEATURES: Final = (
 )
 """Names of the numeric features, in the order of the columns of `Features.numeric`."""
 
+_GROUPS: Final = len(RECENT_GROUPS)
+_DECAYS: Final = len(RECENT_DECAY_SECONDS)
+_DECAYS_MS: Final = 1000.0 * np.array(RECENT_DECAY_SECONDS)
+_CLOCK: Final = NUMERIC_FEATURES.index("is_first_event")
+_PRICE: Final = NUMERIC_FEATURES.index("has_price")
+_CALENDAR: Final = NUMERIC_FEATURES.index("hour_sin")
+_RECENT: Final = _CALENDAR + 4
+_SINCE: Final = _RECENT + _GROUPS * _DECAYS
+_FAMILIARITY: Final = NUMERIC_FEATURES.index("log_same_item")
+_HABITS: Final = NUMERIC_FEATURES.index("log_purchases")
+
+_TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3
+_COUNT_SCALE: Final = 1.0 / 3.0
+_USUAL_LOG_PRICE: Final = 3.5  # 32 of whatever the currency is; a shop of others learns another level
+_MOST_EVENTS: Final = 1000  # a counter that only grows drifts; beyond this it says nothing
+_CART: Final = TYPE_CODES["cart"]
+_CHECKOUT: Final = TYPE_CODES["checkout"]
+_FAVORITE: Final = TYPE_CODES["favorite"]
+_PURCHASE: Final = PURCHASE
+_CARTS: Final = RECENT_GROUPS.index("cart")
+_PURCHASES: Final = RECENT_GROUPS.index("purchase")
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -72,109 +90,116 @@ class Features:
         return len(self.types)
 
 
-def features_of(appended: Appended) -> Features:
-    """Return the inputs of every accepted event."""
-    # In the order of NUMERIC_FEATURES; each part is (events, its features).
-    columns = [*_clock(appended), *_calendar_and_price(appended)]
-    parts = [
-        np.stack(columns, axis=1),  # clock, calendar, price
-        _recent(appended),  # (events, groups * decays)
-        *_since(appended),  # twice (events, groups)
-        np.stack(_familiarity(appended), axis=1),
-        np.stack(_habits(appended), axis=1),
-    ]
-    return Features(
-        numeric=np.concatenate(parts, axis=1).astype(np.float32),
-        types=appended.type_codes.astype(np.int64),
-        items=appended.item_codes.astype(np.int64),
-        categories=appended.category_codes.astype(np.int64),
-        tokens=appended.token_codes.astype(np.int64),
-    )
+@compiled
+def write_clock(numeric: npt.NDArray[np.float32], state: Record, gap_ms: np.int64, time_ms: np.int64) -> None:
+    """Write when the event happened, and where in its session; `state` includes the event, `gap_ms` is -1 if first."""
+    is_first = gap_ms < 0
+    numeric[_CLOCK] = is_first
+    numeric[_CLOCK + 1] = is_first or gap_ms > SESSION_GAP_MS
+    numeric[_CLOCK + 2] = _log_time(gap_ms)
+    numeric[_CLOCK + 3] = _log_time(time_ms - np.int64(state.session_start_s) * 1000)
+    numeric[_CLOCK + 4] = math.log1p(state.session_events) * _COUNT_SCALE
+    numeric[_CLOCK + 5] = math.log1p(min(state.events, _MOST_EVENTS)) * _COUNT_SCALE
+    day = time_ms % DAY_MS / DAY_MS * (2 * math.pi)
+    week = time_ms % (7 * DAY_MS) / (7 * DAY_MS) * (2 * math.pi)
+    numeric[_CALENDAR] = math.sin(day)
+    numeric[_CALENDAR + 1] = math.cos(day)
+    numeric[_CALENDAR + 2] = math.sin(week)
+    numeric[_CALENDAR + 3] = math.cos(week)
 
 
-def _log_time(milliseconds: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    scaled: npt.NDArray[np.float64] = np.log1p(np.maximum(milliseconds, 0) / 1000.0) * _TIME_SCALE
-    return scaled
+@compiled
+def write_price(numeric: npt.NDArray[np.float32], log_price: np.float32) -> None:
+    """Write log1p of the price, NaN for none."""
+    has_price = not math.isnan(log_price)
+    numeric[_PRICE] = has_price
+    numeric[_PRICE + 1] = min(max(float(log_price - _USUAL_LOG_PRICE) / 1.5, -3.0), 6.0) if has_price else 0.0
 
 
-def _log_count(count: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    scaled: npt.NDArray[np.float64] = np.log1p(count) * _COUNT_SCALE
-    return scaled
+@compiled
+def write_recent(
+    numeric: npt.NDArray[np.float32], state: Record, group: np.int8, gap_ms: np.int64, time_s: np.int64
+) -> None:
+    """Decay and count the groups of event types, and write them with the time since each was last seen.
+
+    `group` is the event's own, -1 for none; the time since is that before the event.
+    """
+    for decay in range(_DECAYS):
+        factor = np.float32(math.exp(-max(float(gap_ms), 0.0) / _DECAYS_MS[decay]))
+        for each in range(_GROUPS):
+            count = state.recent[each, decay] * factor
+            if each == group:
+                count += np.float32(1)
+            state.recent[each, decay] = count
+            numeric[_RECENT + each * _DECAYS + decay] = math.log1p(count) * _COUNT_SCALE
+    for each in range(_GROUPS):
+        seen_s = np.int64(state.last_seen_s[each])
+        numeric[_SINCE + each] = _log_time((time_s - seen_s) * 1000) if seen_s else 0.0
+        numeric[_SINCE + _GROUPS + each] = seen_s == 0
+    if group >= 0:
+        state.last_seen_s[group] = time_s
+        state.totals[group] += 1
 
 
-def _clock(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    is_first = appended.gap_ms < 0
-    return [
-        is_first.astype(np.float64),
-        (is_first | (appended.gap_ms > SESSION_GAP_MS)).astype(np.float64),
-        _log_time(appended.gap_ms),
-        _log_time(appended.session_age_ms),
-        _log_count(appended.session_events),
-        _log_count(np.minimum(appended.events, 1000)),  # a counter that only grows drifts; beyond 1,000 it says nothing
-    ]
+@compiled
+def write_familiarity(
+    numeric: npt.NDArray[np.float32], state: Record, item: np.int64, category: np.int64, time_ms: np.int64
+) -> None:
+    """Write what the ring, which does not hold the event yet, knows of its item and category (codes, 0 for none)."""
+    same_item = same_category = distinct_items = with_item = 0
+    last_same_s = np.int64(0)
+    carted = favorited = purchased = False
+    for slot in range(RING_EVENTS):
+        earlier = state.ring[slot]
+        if earlier.time_s == 0:
+            continue
+        if item > 0 and earlier.item == item:
+            same_item += 1
+            last_same_s = max(last_same_s, np.int64(earlier.time_s))
+            carted |= earlier.type in (_CART, _CHECKOUT)
+            favorited |= earlier.type == _FAVORITE
+            purchased |= earlier.type == _PURCHASE
+        if category > 0 and earlier.category == category:
+            same_category += 1
+        if earlier.item > 0:
+            with_item += 1
+            distinct_items += not _holds_item(state, earlier.item, slot)
+    if with_item == RING_EVENTS:
+        distinct_items -= 1  # models have been trained on this count: one less once every slot holds an item
+    numeric[_FAMILIARITY] = math.log1p(same_item) * _COUNT_SCALE
+    numeric[_FAMILIARITY + 1] = carted
+    numeric[_FAMILIARITY + 2] = favorited
+    numeric[_FAMILIARITY + 3] = purchased
+    numeric[_FAMILIARITY + 4] = _log_time(time_ms - last_same_s * 1000) if last_same_s else 0.0
+    numeric[_FAMILIARITY + 5] = math.log1p(same_category) * _COUNT_SCALE
+    numeric[_FAMILIARITY + 6] = math.log1p(distinct_items) * _COUNT_SCALE
 
 
-def _calendar_and_price(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    day = (appended.time_ms % DAY_MS) / DAY_MS * (2 * np.pi)
-    week = (appended.time_ms % (7 * DAY_MS)) / (7 * DAY_MS) * (2 * np.pi)
-    no_price = np.isnan(appended.log_prices)
-    return [
-        (~no_price).astype(np.float64),
-        np.where(no_price, 0.0, np.clip((appended.log_prices - _USUAL_LOG_PRICE) / 1.5, -3.0, 6.0)),
-        np.sin(day),
-        np.cos(day),
-        np.sin(week),
-        np.cos(week),
-    ]
+@compiled
+def _holds_item(state: Record, item: np.uint16, before_slot: int) -> bool:
+    """Whether a ring slot before this one holds the item."""
+    found = False
+    for slot in range(before_slot):
+        found |= state.ring[slot].item == item  # no early end: this way the compiler compares many at once
+    return found
 
 
-def _recent(appended: Appended) -> npt.NDArray[np.float64]:
-    scaled: npt.NDArray[np.float64] = np.log1p(appended.recent).reshape(len(appended), _RECENT_COUNTS) * _COUNT_SCALE
-    return scaled
+@compiled
+def write_habits(numeric: npt.NDArray[np.float32], state: Record, time_ms: np.int64) -> None:
+    """Write the shopper's long-term rates; the constants added shrink rates over a short past."""
+    purchases, carts = np.int64(state.totals[_PURCHASES]), np.int64(state.totals[_CARTS])
+    events, sessions = np.int64(state.events), np.int64(state.sessions)
+    days = (time_ms - np.int64(state.first_time_s) * 1000) / DAY_MS
+    numeric[_HABITS] = math.log1p(purchases) * _COUNT_SCALE
+    numeric[_HABITS + 1] = purchases / (sessions + 2.0)
+    numeric[_HABITS + 2] = carts / (sessions + 2.0)
+    numeric[_HABITS + 3] = math.log1p(sessions) / 5.0
+    numeric[_HABITS + 4] = min(sessions / (days + 2.0), 5.0)
+    numeric[_HABITS + 5] = math.log1p(days) / 4.0
+    numeric[_HABITS + 6] = min(purchases / (days + 7.0), 5.0)
+    numeric[_HABITS + 7] = min(events / (10.0 * sessions), 3.0)
 
 
-def _since(appended: Appended) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    never = np.isnan(appended.since_group_s)
-    since = np.where(never, 0.0, np.log1p(np.maximum(np.nan_to_num(appended.since_group_s), 0.0)) * _TIME_SCALE)
-    return since, never.astype(np.float64)
-
-
-def _familiarity(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    """Return what the ring holds of each event's item and category, each `(events,)`."""
-    known_item = (appended.item_codes > 0)[:, None]
-    same_item = known_item & (appended.previous_items == appended.item_codes[:, None])  # (events, ring)
-    known_category = (appended.category_codes > 0)[:, None]
-    same_category = known_category & (appended.previous_categories == appended.category_codes[:, None])
-    types = appended.previous_types
-    last_same_s = np.where(same_item, appended.previous_times_s, 0).max(axis=1).astype(np.int64)
-    since_same = np.where(last_same_s > 0, appended.time_ms - last_same_s * 1000, 0)
-    carted = (same_item & ((types == _CART[0]) | (types == _CART[1]))).any(axis=1)
-    # Distinct items in the ring: changes along the sorted codes, without 0 (none).
-    ordered = np.sort(appended.previous_items, axis=1)  # (events, ring)
-    distinct = ((ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] > 0)).sum(axis=1)
-    return [
-        _log_count(same_item.sum(axis=1)),
-        carted.astype(np.float64),
-        (same_item & (types == TYPE_CODES["favorite"])).any(axis=1).astype(np.float64),
-        (same_item & (types == TYPE_CODES["purchase"])).any(axis=1).astype(np.float64),
-        _log_time(since_same),
-        _log_count(same_category.sum(axis=1)),
-        _log_count(distinct),
-    ]
-
-
-def _habits(appended: Appended) -> list[npt.NDArray[np.float64]]:
-    """Return the shopper's long-term rates, each `(events,)`; the constants added shrink rates over a short past."""
-    purchases = appended.totals[:, RECENT_GROUPS.index("purchase")]
-    carts = appended.totals[:, RECENT_GROUPS.index("cart")]
-    sessions, days = appended.sessions, appended.age_ms / DAY_MS
-    return [
-        _log_count(purchases),
-        purchases / (sessions + 2.0),
-        carts / (sessions + 2.0),
-        np.log1p(sessions) / 5.0,
-        np.minimum(sessions / (days + 2.0), 5.0),
-        np.log1p(days) / 4.0,
-        np.minimum(purchases / (days + 7.0), 5.0),
-        np.minimum(appended.events / (10.0 * sessions), 3.0),
-    ]
+@compiled
+def _log_time(milliseconds: np.int64) -> float:
+    return math.log1p(max(float(milliseconds), 0.0) / 1000.0) * _TIME_SCALE

@@ -82,6 +82,10 @@ class HeadNames:
         """Return one column per field."""
         return [column for head in self.heads for column in self._columns_of(head, ranked[head])]
 
+    def fields_of(self, ranked: Ranked) -> dict[str, list[Any]]:
+        """Return the columns by the names of their fields."""
+        return {name: column for (name, _), column in zip(self.fields, self.columns(ranked), strict=True)}
+
     def _columns_of(self, head: Head, ranked: Ranked) -> list[list[Any]]:
         classes, propensities = ranked["classes"], ranked["propensities"]
         if head == NEXT_TYPE:

@@ -21,6 +21,7 @@ from model.checkpoint import Checkpoint
 from model.features import NUMERIC_FEATURES, Features
 from model.heads import TOP, Ranked, may_be_named, ranked_dtype
 from model.lstm import PackedFeatures, Packing
+from model.lstm_step import StepWeights, run_steps
 from model.text import TOKENS
 from service.errors import CartcastError, CheckpointError
 
@@ -82,7 +83,7 @@ def instance_number(instance_id: str | None) -> int:
 
 
 class Scorer:
-    """Runs a checkpoint on a device, in the caller's thread."""
+    """Runs a checkpoint on a device, in the caller's thread: on the CPU with the compiled step, else with PyTorch."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.device = device
@@ -91,6 +92,8 @@ class Scorer:
         self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
         self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
         config = checkpoint.model.config
+        calibration = np.array(checkpoint.calibration.slopes), np.array(checkpoint.calibration.intercepts)
+        self._step = StepWeights.of(checkpoint.model, *calibration) if device.type == "cpu" else None
         self._ranked_dtype = ranked_dtype(config.heads)
         self._nameless = {
             head: torch.from_numpy(~may_be_named(head, config.category_buckets, checkpoint.category_names)).to(device)
@@ -104,7 +107,24 @@ class Scorer:
             return InferenceResult(
                 np.empty((0, len(self._slopes)), np.float32), request.carried, np.empty(0, self._ranked_dtype)
             )
-        packing = Packing.of(Runs.of(request.users))
+        runs = Runs.of(request.users)
+        result = self._by_pytorch(request, runs) if self._step is None else self._by_step(self._step, request, runs)
+        if not (np.isfinite(result.propensities).all() and np.isfinite(result.carried).all()):
+            raise InferenceError("the model returned numbers that are not finite: the checkpoint is unusable")
+        return result
+
+    def _by_step(self, weights: StepWeights, request: InferenceRequest, runs: Runs) -> InferenceResult:
+        carried = request.carried.copy()
+        propensities, output = run_steps(weights, request.features, runs.index, carried)
+        extra = np.empty(len(output), self._ranked_dtype)
+        if self._nameless:
+            one_step = np.array([len(output)])
+            inputs = PackedFeatures.of(request.features, self.device, np.arange(len(output)), one_step)
+            extra = self._ranked(torch.from_numpy(output), inputs)
+        return InferenceResult(propensities, carried, extra)
+
+    def _by_pytorch(self, request: InferenceRequest, runs: Runs) -> InferenceResult:
+        packing = Packing.of(runs)
         carried = torch.from_numpy(request.carried[packing.sequences]).to(self.device, non_blocking=True)
         packed: PackedFeatures = packing.pack(request.features, self.device)
         # Packed order: (events, hidden), and (sequences, hidden) twice.
@@ -112,13 +132,11 @@ class Scorer:
         logits = self._model.logits(output, packed)  # (events, horizons)
         propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
         after = torch.cat((h, c), dim=1).cpu().numpy()  # (sequences, carried_floats)
-        return self._unpacked(packing, InferenceResult(propensities, after, self._ranked(output, packed)))
+        return _unpacked(packing, InferenceResult(propensities, after, self._ranked(output, packed)))
 
     def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
         """Return each head's most likely classes among the named ones; missing ones have propensity 0."""
         ranked = np.zeros(len(output), self._ranked_dtype)
-        if not self._nameless:  # no heads
-            return ranked
         for head, logits in self._model.extra_logits(output, packed).items():
             # (events, classes); a class without a name is never published
             shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
@@ -127,16 +145,15 @@ class Scorer:
             ranked[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
         return ranked
 
-    def _unpacked(self, packing: Packing, packed: InferenceResult) -> InferenceResult:
-        result = InferenceResult(
-            np.empty_like(packed.propensities), np.empty_like(packed.carried), np.empty_like(packed.extra)
-        )
-        result.propensities[packing.rows] = packed.propensities
-        result.carried[packing.sequences] = packed.carried
-        result.extra[packing.rows] = packed.extra
-        if not (np.isfinite(result.propensities).all() and np.isfinite(result.carried).all()):
-            raise InferenceError("the model returned numbers that are not finite: the checkpoint is unusable")
-        return result
+
+def _unpacked(packing: Packing, packed: InferenceResult) -> InferenceResult:
+    result = InferenceResult(
+        np.empty_like(packed.propensities), np.empty_like(packed.carried), np.empty_like(packed.extra)
+    )
+    result.propensities[packing.rows] = packed.propensities
+    result.carried[packing.sequences] = packed.carried
+    result.extra[packing.rows] = packed.extra
+    return result
 
 
 _Queued = tuple[InferenceRequest, Future[InferenceResult]]
@@ -161,6 +178,10 @@ class InferenceWorker:
         answer: Future[InferenceResult] = Future()
         self._requests.put((request, answer))
         return answer
+
+    def score(self, request: InferenceRequest) -> InferenceResult:
+        """Return the answer of a request; raises what the scorer raises."""
+        return self.submit(request).result()
 
     def stop(self) -> None:
         """Answer the queued requests, then end the thread."""

@@ -4,7 +4,7 @@ Knows nothing of users, batches of records or time: its input is packed sequence
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 import numpy as np
@@ -158,6 +158,20 @@ class PackedFeatures:
     batch_sizes: Tensor
     """Number of sequences that have an event at each step `(steps,)`; on the CPU, as torch requires."""
 
+    @classmethod
+    def of(
+        cls, features: Features, device: torch.device, rows: npt.NDArray[np.int64], batch_sizes: npt.NDArray[np.int64]
+    ) -> Self:
+        """Gather some rows of features on the device."""
+        return cls(
+            numeric=torch.from_numpy(features.numeric[rows]).to(device, non_blocking=True),
+            types=torch.from_numpy(features.types[rows]).to(device, non_blocking=True),
+            items=torch.from_numpy(features.items[rows]).to(device, non_blocking=True),
+            categories=torch.from_numpy(features.categories[rows]).to(device, non_blocking=True),
+            tokens=torch.from_numpy(features.tokens[rows]).to(device, non_blocking=True),
+            batch_sizes=torch.from_numpy(batch_sizes),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Packing:
@@ -185,11 +199,4 @@ class Packing:
 
     def pack(self, features: Features, device: torch.device) -> PackedFeatures:
         """Gather features into packed order on the device."""
-        return PackedFeatures(
-            numeric=torch.from_numpy(features.numeric[self.rows]).to(device, non_blocking=True),
-            types=torch.from_numpy(features.types[self.rows]).to(device, non_blocking=True),
-            items=torch.from_numpy(features.items[self.rows]).to(device, non_blocking=True),
-            categories=torch.from_numpy(features.categories[self.rows]).to(device, non_blocking=True),
-            tokens=torch.from_numpy(features.tokens[self.rows]).to(device, non_blocking=True),
-            batch_sizes=torch.from_numpy(self.batch_sizes),
-        )
+        return PackedFeatures.of(features, device, self.rows, self.batch_sizes)

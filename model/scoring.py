@@ -11,7 +11,6 @@ import numpy.typing as npt
 from model.append import Appended, Source, append_events
 from model.arrays import Runs
 from model.batch import EventBatch
-from model.features import features_of
 from model.inference import InferenceRequest, InferenceResult
 from model.states import StateCodec, replay_rings
 
@@ -37,7 +36,7 @@ def rebuild_request(codec: StateCodec, states: npt.NDArray[np.void]) -> Inferenc
     if not len(stale):
         return None
     replayed = replay_rings(states["sequence"][stale])
-    return InferenceRequest(features_of(replayed), stale[replayed.users], states["carried"][stale])
+    return InferenceRequest(replayed.features, stale[replayed.users], states["carried"][stale])
 
 
 def finish_rebuild(states: npt.NDArray[np.void], request: InferenceRequest, result: InferenceResult) -> None:
@@ -55,7 +54,7 @@ def prepare_batch(
 def prepare_appended(states: npt.NDArray[np.void], appended: Appended) -> Prepared:
     """Prepare the inference for events that have been appended to these states."""
     carried = states["carried"][Runs.of(appended.users).users]
-    return Prepared(appended, InferenceRequest(features_of(appended), appended.users, carried))
+    return Prepared(appended, InferenceRequest(appended.features, appended.users, carried))
 
 
 def finish(states: npt.NDArray[np.void], prepared: Prepared, result: InferenceResult) -> npt.NDArray[np.float32]:

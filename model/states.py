@@ -1,7 +1,6 @@
 """Table values: a user's sequence state and the carried LSTM state (h and c), as bytes and as arrays."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +8,9 @@ import numpy.typing as npt
 from model.append import Appended, Source, append_events
 from model.batch import EventBatch
 from model.horizons import HORIZONS
-from model.sequence import LAYOUT, SEQUENCE, new_sequences, state_dtype
+from model.sequence import LAYOUT, NO_PRICE, PRICE_UNITS, SEQUENCE, new_sequences, state_dtype, stored_events
+from model.texts import TEXTS, EventTexts
 from service.errors import CartcastError
-
-_LARGEST_LOG_PRICE: Final = 709.5
-"""Above it, expm1 overflows: the ring's half precision rounds the largest logarithms up."""
 
 
 class StateLayoutError(CartcastError):
@@ -89,19 +86,16 @@ def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
     `Appended.users` are indices into `sequences`. Events before the ring are lost, so the rebuilt numbers differ from
     those of the whole history.
     """
-    users, slots = np.nonzero(sequences["ring"]["time_s"])  # (events,) by user, oldest first
+    users, slots = stored_events(sequences)  # (events,)
     ring = sequences["ring"][users, slots]  # (events,)
+    log_prices = ring["price"] / PRICE_UNITS
     count = len(users)
     batch = EventBatch(
         positions=np.arange(count),
-        user_ids=[""] * count,
-        event_ids=[""] * count,
-        item_ids=[None] * count,
-        categories=[None] * count,
-        channels=[None] * count,
+        texts=EventTexts(np.empty(0, np.uint8), np.full((count, TEXTS, 2), -1)),
         type_codes=ring["type"],
         event_time_ms=ring["time_s"].astype(np.int64) * 1000,
-        prices=np.expm1(np.minimum(ring["price"].astype(np.float64), _LARGEST_LOG_PRICE)),
+        prices=np.where(ring["price"] == NO_PRICE, np.nan, np.expm1(log_prices)),
         event_hashes=np.arange(1, count + 1, dtype=np.uint64),
         item_codes=ring["item"],
         category_codes=ring["category"],

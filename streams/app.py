@@ -1,10 +1,12 @@
 """The Faust application, put together."""
 
 import asyncio
+import os
 import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, cast
 
@@ -12,11 +14,9 @@ import torch
 from faust.types import TP
 
 from model.checkpoint import Checkpoint
-from model.events import score_type
 from model.explain import Explainer
 from model.formats.records import decoder_of
 from model.heads import HeadNames
-from model.inference import InferenceWorker
 from model.sequence import source_code
 from model.states import StateCodec
 from service.health import Health
@@ -24,7 +24,6 @@ from service.http import Access, OperationalPages
 from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.fetch import Fetch
-from streams.joint_scoring import JointScoring
 from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.listener import advertised_url
 from streams.lookups.lookup import Lookup
@@ -36,6 +35,7 @@ from streams.observe.metrics import Readings, worker_metrics
 from streams.observe.restore import Restore
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Publisher
+from streams.scoring import Inference, Scoring
 from streams.security import faust_credentials
 from streams.settings import StreamSettings
 from streams.tables import TABLE_NAME, SequenceStore
@@ -49,7 +49,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     settings: StreamSettings,
     *,
     publisher: Publisher,
-    inference: InferenceWorker,
+    inference: Inference,
     checkpoint: Checkpoint,
     device: torch.device = _CPU,
     listener: socket.socket | None = None,
@@ -69,14 +69,15 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
-        scoring=JointScoring(inference, codec, source_code(settings.source_identity), app.counts, app.timings),
+        scoring=Scoring(inference, codec, source_code(settings.source_identity)),
+        threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
         model_version=checkpoint.version,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         counts=app.counts,
         timings=app.timings,
         spans=spans,
         decode=decoder_of(settings.worker.input_format),
-        make_score=score_type(config.horizons, head_names.fields),
+        horizons=config.horizons,
         head_names=head_names,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes

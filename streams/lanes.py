@@ -6,27 +6,26 @@ published and confirmed; then the states that they came from go to the changelog
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from model.batch import EventBatch
 from model.decode import decode_events
-from model.events import OTHER, MakeScore, Score
+from model.events import OTHER
 from model.formats.records import Decode
-from model.heads import NO_HEADS, HeadNames, Ranked
-from model.validate import Reject
+from model.heads import NO_HEADS, HeadNames
+from model.horizons import HORIZONS
 from service.errors import CartcastError
 from service.kafka_settings import Topics
 from streams.fetch import Fetch
-from streams.joint_scoring import JointScoring, Request
 from streams.messages import dead_letter_records, score_records
 from streams.observe.counts import Counts, Timings
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Delivery, Publisher, Record
+from streams.scoring import ScoredFetch, Scoring
 from streams.tables import PartitionStates
 
 
@@ -36,7 +35,7 @@ class Pipeline:
 
     topics: Topics
     publisher: Publisher
-    scoring: JointScoring
+    scoring: Scoring
     model_version: str
     clock_ms: Callable[[], int]
     counts: Counts
@@ -44,8 +43,9 @@ class Pipeline:
     spans: Spans = NO_SPANS
     decode: Decode = decode_events
     """From the events topic's records to events and rejects."""
-    make_score: MakeScore = Score
-    """The score type of the model's horizons and extra heads."""
+    horizons: Sequence[str] = HORIZONS
+    threads: Executor | None = None
+    """Where partitions are scored side by side; None: the event loop's own threads."""
     head_names: HeadNames = NO_HEADS
     """What the classes of the extra heads are called; there are none by default."""
 
@@ -54,18 +54,6 @@ _QUEUED_FETCHES: Final = 2
 _UNCONFIRMED_DELIVERIES: Final = 8
 
 Acknowledge = Callable[[], object]
-
-
-@dataclass(frozen=True, slots=True)
-class _ScoredFetch:
-    """A fetch whose states are stored and whose results are to be published."""
-
-    batch: EventBatch
-    rows: npt.NDArray[np.int64]
-    """The accepted rows of the batch."""
-    propensities: npt.NDArray[np.float32]
-    extra: Ranked
-    rejects: list[Reject]
 
 
 class Lane:
@@ -175,19 +163,16 @@ class Lane:
         delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
         return delivery
 
-    async def _score(self, fetch: Fetch) -> _ScoredFetch:
+    async def _score(self, fetch: Fetch) -> ScoredFetch:
         """Score a fetch against its users' states and store the states."""
-        codec = self._pipeline.scoring.codec
-        began = self._pipeline.timings.clock()
-        batch, rejects = self._pipeline.decode(fetch.values, fetch.keys)
-        self._pipeline.timings.lap("decode", began)
-        users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions])
-        states = codec.gather(self._states.gather(users))
-        answer = await self._pipeline.scoring.score(Request(states, index, batch, fetch.offsets[batch.positions]))
-        self._states.scatter(users, codec.scatter(answer.states), fetch.next_offset)
-        return _ScoredFetch(batch, answer.rows, answer.propensities, answer.extra, rejects)
+        pipeline, states = self._pipeline, self._states
+        scored = await asyncio.get_running_loop().run_in_executor(
+            pipeline.threads, pipeline.scoring.score, fetch, pipeline.decode, states, pipeline.timings
+        )
+        states.scatter(scored.users, scored.states, fetch.next_offset)
+        return scored
 
-    def _confirmed_since(self, produced: float, fetch: Fetch, scored: _ScoredFetch) -> None:
+    def _confirmed_since(self, produced: float, fetch: Fetch, scored: ScoredFetch) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""
         timings = self._pipeline.timings
         timings.lap("acknowledge", produced)
@@ -195,7 +180,7 @@ class Lane:
         delays_ms = self._pipeline.clock_ms() - sent_ms[sent_ms > 0]
         timings.event_to_score.add_all(np.maximum(delays_ms, 0) / 1000)
 
-    def _unpublished(self, fetch: Fetch, scored: _ScoredFetch) -> tuple[list[Record], list[Record]]:
+    def _unpublished(self, fetch: Fetch, scored: ScoredFetch) -> tuple[list[Record], list[Record]]:
         """Encode the results that no predecessor has published."""
         published, offsets = self._states.published, fetch.offsets
         fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
@@ -207,17 +192,22 @@ class Lane:
             scored.propensities[fresh],
             model=self._pipeline.model_version,
             scored_at_ms=self._pipeline.clock_ms(),
-            make=self._pipeline.make_score,
-            extra=self._pipeline.head_names.columns(scored.extra[fresh]),
+            horizons=self._pipeline.horizons,
+            extra=self._pipeline.head_names.fields_of(scored.extra[fresh]),
         )
         return scores, dead_letter_records(fetch, rejects)
 
-    def _count(self, fetch: Fetch, scored: _ScoredFetch) -> None:
+    def _count(self, fetch: Fetch, scored: ScoredFetch) -> None:
         counts = self._pipeline.counts
         counts.events += len(fetch.values)
         counts.scored += len(scored.rows)
         counts.other_types += int((scored.batch.type_codes[scored.rows] == OTHER).sum())
+        counts.duplicates += scored.duplicates
+        counts.already_applied += scored.already_applied
         counts.dead_letters.update(reject.reason for reject in scored.rejects)
+        self._pipeline.timings.batch_events.add(len(scored.batch))
+        for stage, seconds in scored.seconds.items():
+            self._pipeline.timings.stages[stage].add(seconds)
 
     async def _publish(self, topic: str, records: list[Record]) -> None:
         delivery = self._pipeline.publisher.expect(len(records))
@@ -270,10 +260,3 @@ class Lanes:
         lanes = dict(self._lanes)
         offsets = await asyncio.gather(*(lane.secure() for lane in lanes.values()))
         return {partition: offset for partition, offset in zip(lanes, offsets, strict=True) if offset is not None}
-
-
-def _distinct(users: list[bytes]) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """Return the distinct users, and for each element of `users` its index among them."""
-    index: dict[bytes, int] = {}
-    positions = [index.setdefault(user, len(index)) for user in users]
-    return list(index), np.array(positions, np.int64)

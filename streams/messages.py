@@ -1,8 +1,6 @@
 """From arrays to the bytes of output records."""
 
-import math
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.events import EVENT_TYPES, MakeScore, Score
-from model.propensities import published
+from model.encode import ScoreTemplate, encode_scores
+from model.horizons import HORIZONS
 from model.validate import Reject
 from service.kafka import dead_letter_headers, source_headers
 from streams.fetch import Fetch
@@ -28,63 +26,47 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     *,
     model: str,
     scored_at_ms: int,
-    make: MakeScore = Score,
-    extra: Sequence[Sequence[Any]] = (),
+    horizons: Sequence[str] = HORIZONS,
+    extra: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Record]:
     """Return one record an accepted event, in source order.
 
-    `rows` are the accepted rows of the batch in any order, `propensities` `(len(rows), horizons)` and the columns of
-    `extra` belong to them; `make` is the `score_type` of these horizons and columns.
+    `rows` are the accepted rows of the batch in any order; `propensities` `(len(rows), len(horizons))`, and the columns
+    of `extra`, which are the fields of the model's extra heads, belong to them.
     """
     order = np.argsort(rows)
     rows = rows[order]
-    answers = list(zip(*extra, strict=True))
-    rounded = published(propensities[order])
     positions = batch.positions[rows]
-    topic, partition, _ = source_headers(fetch.topic, fetch.partition, 0)
-    columns = zip(
-        rows.tolist(),
-        positions.tolist(),
-        fetch.offsets[positions].tolist(),
-        batch.type_codes[rows].tolist(),
-        batch.prices[rows].tolist(),
-        batch.event_time_ms[rows].tolist(),
-        rounded.tolist(),
-        [answers[place] for place in order.tolist()] if extra else repeat((), len(rows)),
-        fetch.timestamps_ms[positions].tolist(),
-        strict=True,
+    offsets = fetch.offsets[positions]
+    template = ScoreTemplate.of(horizons, model=model, source_topic=fetch.topic, source_partition=fetch.partition)
+    values = encode_scores(
+        template,
+        batch.texts.take(rows),
+        batch.type_codes[rows],
+        batch.event_time_ms[rows],
+        propensities[order],
+        _extra_fields(extra, order) if extra else (),
+        offsets,
+        fetch.timestamps_ms[positions],
+        scored_at_ms,
     )
+    topic, partition, _ = source_headers(fetch.topic, fetch.partition, 0)
     records = [
-        Record(
-            fetch.keys[position],
-            _encode(
-                make(
-                    batch.user_ids[row],
-                    batch.event_ids[row],
-                    EVENT_TYPES[type_code],
-                    batch.item_ids[row],
-                    batch.categories[row],
-                    None if math.isnan(price) else price,
-                    event_time_ms,
-                    *numbers,
-                    *answer,
-                    model,
-                    fetch.topic,
-                    fetch.partition,
-                    offset,
-                    scored_at_ms,
-                    batch.channels[row],
-                    source_timestamp_ms,
-                )
-            ),
-            [topic, partition, ("offset", b"%d" % offset)],
-        )
-        for row, position, offset, type_code, price, event_time_ms, numbers, answer, source_timestamp_ms in columns
+        Record(fetch.keys[position], value, [topic, partition, ("offset", b"%d" % offset)])
+        for position, value, offset in zip(positions.tolist(), values, offsets.tolist(), strict=True)
     ]
     if fetch.traces:
-        for record, offset in zip(records, fetch.offsets[positions].tolist(), strict=True):
+        for record, offset in zip(records, offsets.tolist(), strict=True):
             record.headers.extend(fetch.traces.get(offset, ()))  # type: ignore[union-attr] # made above
     return records
+
+
+def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int64]) -> list[bytes]:
+    """Return the JSON of each score's extra fields, with a comma before each."""
+    return [
+        b"".join(b',"%s":%s' % (name.encode(), _encode(column[place])) for name, column in extra.items())
+        for place in order.tolist()
+    ]
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[Record]:

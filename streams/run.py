@@ -3,21 +3,20 @@
 import gc
 import io
 import logging
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import faust
-import numpy as np
 import structlog
 import torch
 
-from model.append import Source
-from model.batch import batch_of
 from model.checkpoint import Checkpoint
-from model.events import MIN_EVENT_TIME_MS, Event
+from model.compiled import is_machine_code_kept
 from model.inference import InferenceWorker, Scorer
-from model.scoring import prepare_batch
-from model.states import StateCodec
+from model.warm_up import compile_core
 from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app
@@ -25,6 +24,7 @@ from streams.lookups.listener import open_listener
 from streams.observe.spans import open_spans
 from streams.observe.watchdog import Watchdog
 from streams.publisher import Publisher
+from streams.scoring import Inference
 from streams.settings import StreamSettings
 from streams.transport import BatchApp
 
@@ -42,9 +42,33 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     torch.set_num_threads(1)  # a worker is one process a core
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     listener = open_listener(settings.worker)
-    config = checkpoint.model.config
-    inference = InferenceWorker(Scorer(checkpoint, device), max_events=4 * settings.worker.max_batch_events)
-    inference.start(config.carried_floats)
+    if not is_machine_code_kept():
+        _log.info("compiling what scores events for this processor; takes about a minute, once")
+    compile_core()
+    with _inference(checkpoint, device, 4 * settings.worker.max_batch_events) as inference:
+        _run(settings, checkpoint, device, inference, listener)
+
+
+@contextmanager
+def _inference(checkpoint: Checkpoint, device: torch.device, max_events: int) -> Iterator[Inference]:
+    """Run the model in the threads of the partitions, or in one that owns a GPU."""
+    scorer = Scorer(checkpoint, device)
+    if device.type == "cpu":
+        yield scorer
+        return
+    worker = InferenceWorker(scorer, max_events=max_events)
+    worker.start(checkpoint.model.config.carried_floats)
+    yield worker
+    worker.stop()
+
+
+def _run(
+    settings: StreamSettings,
+    checkpoint: Checkpoint,
+    device: torch.device,
+    inference: Inference,
+    listener: socket.socket | None,
+) -> None:
     spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config, linger_ms=settings.worker.linger_ms)
     publisher.start()
@@ -59,7 +83,6 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
         spans=spans,
         kafka_answers=lambda: probe.answers,
     )
-    _warm_up(StateCodec(config.carried_floats, checkpoint.code, len(config.horizons)))
     _log.info(
         "starting",
         model=checkpoint.version,
@@ -83,17 +106,9 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     finally:
         probe.stop()
         publisher.stop()
-        inference.stop()
         spans.close()
         watchdog.stop()
         _log.info("stopped", **app.counts.as_dict())
-
-
-def _warm_up(codec: StateCodec) -> None:
-    """Append one event to a state that nobody keeps: what numpy loads at its first use must not delay a shopper."""
-    states = codec.gather([None])
-    batch = batch_of([Event(event_id="e", user_id="u", type="view", ts=MIN_EVENT_TIME_MS)] * 2)
-    prepare_batch(states, np.zeros(len(batch), np.int64), batch, Source(0, np.arange(len(batch))))
 
 
 def _freeze_garbage_collector() -> None:

@@ -17,7 +17,7 @@ from model.append import Source, append_events
 from model.arrays import Runs
 from model.batch import EventBatch, batch_of
 from model.events import PURCHASE, Event
-from model.features import Features, features_of
+from model.features import Features
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
 from model.training.storage import Storage
@@ -161,17 +161,16 @@ class _Appending:
             self._make_room()
         rows = self.read + np.arange(len(batch))
         appended = append_events(self._states, users, batch, Source(0, rows))
-        features = features_of(appended)
         columns: dict[str, npt.NDArray[Any]] = {
             "users": appended.users,
             "rows": rows[appended.rows],
             "time_ms": batch.event_time_ms[appended.rows],
             "applied_ms": appended.time_ms,
-            "type_codes": appended.type_codes,
-            "numeric": features.numeric,
-            "items": appended.item_codes,
-            "categories": appended.category_codes,
-            "tokens": appended.token_codes,
+            "type_codes": batch.type_codes[appended.rows],
+            "numeric": appended.features.numeric,
+            "items": batch.item_codes[appended.rows],
+            "categories": batch.category_codes[appended.rows],
+            "tokens": batch.token_codes[appended.rows],
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))

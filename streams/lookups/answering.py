@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.events import EVENT_TYPES
-from model.explain import Explanation, ring_hashes, stored_slots
+from model.explain import Explanation, stored_slots
 from model.propensities import published
+from model.sequence import hashes_of_stored
 from streams.lookups.answers import AsOf, Attribution, Shopper, ShopperExplanation, StoredEvent
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -35,7 +36,7 @@ def shopper_answer(  # noqa: PLR0913 - an answer says all of this
         rebuilt=rebuilt,
         last_event_time=int(sequence["last_time_ms"][0]),
         events=int(sequence["events"][0]),
-        last_events=_stored_events(sequence["ring"][0, slots], ring_hashes(sequence)[slots]),
+        last_events=_stored_events(sequence["ring"][0, slots], hashes_of_stored(sequence, slots)),
         as_of=as_of,
     )
 

@@ -46,8 +46,8 @@ BATCH: Final = Declaration("histogram", "cartcast_worker_batch_events", "events 
 STAGE: Final = Declaration(
     "histogram",
     "cartcast_worker_stage_seconds",
-    f"seconds that one batch spent in a stage: {', '.join(STAGES)}; fetch contains the wait for records, inference "
-    "that for the device, acknowledge is Kafka's confirmation",
+    f"seconds that one batch spent in a stage: {', '.join(STAGES)}; fetch contains the wait for records, append "
+    "computes the features, inference contains the wait for the device, acknowledge is Kafka's confirmation",
     ("stage",),
 )
 DELAY: Final = Declaration(

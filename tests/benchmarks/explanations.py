@@ -22,7 +22,6 @@ from model.batch import batch_of
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.events import Event
 from model.explain import Explainer, Explanation, log_odds, stored_slots
-from model.features import features_of
 from model.inference import Scorer
 from model.lstm import PackedFeatures, Packing
 from model.offline import OfflineScoring
@@ -63,7 +62,7 @@ def sequence_of(history: list[Event]) -> tuple[npt.NDArray[np.void], list[Event]
 def integrated_gradients(checkpoint: Checkpoint, sequence: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
     """Return each stored event's share of the logit after the last `(events,)`, along a straight line from zeros."""
     replayed = replay_rings(sequence)
-    features, model = features_of(replayed), checkpoint.model
+    features, model = replayed.features, checkpoint.model
     packing = Packing.of(Runs.of(replayed.users))
     packed: PackedFeatures = packing.pack(features, torch.device("cpu"))
     inputs = model.embedded(packed).detach()  # (events, inputs); numeric features come first

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.decode import decode_events
-from model.events import Event, score_type
+from model.events import Event
 from model.formats.records import decoder_of
 from model.heads import HeadNames
 from streams.fetch import Fetch
@@ -113,9 +113,9 @@ def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
     assert rejects == []
     names = HeadNames(heads)
     numbers = np.array([[0.0] * len(horizons), [1.0] * len(horizons), [0.5] * len(horizons)], np.float32)
-    make = score_type(horizons, names.fields)
+    fields = {name: column for (name, _), column in zip(names.fields, extra, strict=True)}
     return score_records(
-        fetch, batch, np.arange(3), numbers, model="m", scored_at_ms=1_700_000_000_123, make=make, extra=extra
+        fetch, batch, np.arange(3), numbers, model="m", scored_at_ms=1_700_000_000_123, horizons=horizons, extra=fields
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.decode import decode_events
-from model.events import EVENT_TYPES, Score, score_type
+from model.events import EVENT_TYPES, Score
 from model.heads import HeadNames
 from streams.fetch import Fetch
 from streams.messages import score_records
@@ -92,9 +92,7 @@ def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
     batch, _ = decode_events([json.dumps(LEAST).encode()])
     fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]), np.array([9]))
     numbers = np.linspace(0.25, 0.5, len(horizons), dtype=np.float32)
-    (record,) = score_records(
-        fetch, batch, np.arange(1), numbers[None], model="m", scored_at_ms=1, make=score_type(horizons)
-    )
+    (record,) = score_records(fetch, batch, np.arange(1), numbers[None], model="m", scored_at_ms=1, horizons=horizons)
     body = json.loads(record.value)
     fields = list(FIELDS)
     assert list(body) == [*fields[:7], *(f"propensity_{horizon}" for horizon in horizons), *fields[10:]]
@@ -102,14 +100,10 @@ def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
     assert (body["event_time"], body["source_offset"], body["scored_at"]) == (LEAST["ts"], 7, 1)
 
 
-def test_the_standard_horizons_have_the_declared_type():
-    assert score_type(("session", "1h", "24h")) is Score
-
-
 def test_further_heads_answer_in_fields_of_their_own_after_the_propensities():
     batch, _ = decode_events([json.dumps(LEAST).encode()])
     fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]), np.array([9]))
-    names = HeadNames(("next_type", "purchase_category"))
+    names, answers = HeadNames(("next_type", "purchase_category")), ("cart", 0.41, ["shoes", "bags", "hats"])
     (record,) = score_records(
         fetch,
         batch,
@@ -117,8 +111,7 @@ def test_further_heads_answer_in_fields_of_their_own_after_the_propensities():
         np.full((1, 3), 0.5, np.float32),
         model="m",
         scored_at_ms=1,
-        make=score_type(("session", "1h", "24h"), names.fields),
-        extra=[["cart"], [0.41], [["shoes", "bags", "hats"]]],
+        extra={name: [answer] for (name, _), answer in zip(names.fields, answers, strict=True)},
     )
     body = json.loads(record.value)
     fields = list(FIELDS)

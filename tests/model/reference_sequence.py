@@ -8,10 +8,12 @@ import msgspec
 
 from model.batch import event_hash, id_code
 from model.events import EVENT_TYPES, Event
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS
-from model.text import TOKENS, token_codes
+from model.features import NUMERIC_FEATURES
+from model.sequence import NO_PRICE, RECENT_DECAY_SECONDS, RECENT_GROUPS
+from model.text import token_codes
 
 HALF_HOUR_MS = 30 * 60 * 1000
+DAY_MS = 86_400_000
 REMEMBERED = 64
 RING = 32
 
@@ -102,18 +104,62 @@ class Shopper:
             self.last_seen_s[group] = time_ms // 1000
 
 
+def features_of(event: Event, happened: Happened) -> dict[str, float]:
+    """Return the numeric features of an event by name, as their definitions say."""
+    item, category = id_code(event.item_id), id_code(event.category)
+    same_item = [each for each in happened.previous if item and id_code(each.item_id) == item]
+    same_category = [each for each in happened.previous if category and id_code(each.category) == category]
+    items = [id_code(each.item_id) for each in happened.previous if each.item_id]
+    day, week = (math.tau * (happened.time_ms % span) / span for span in (DAY_MS, 7 * DAY_MS))
+    since_same_s = [(happened.time_ms - each.ts // 1000 * 1000) / 1000 for each in same_item]
+    log_price = math.nan if event.price is None else math.log1p(event.price)
+    purchases, carts = (happened.totals[RECENT_GROUPS.index(group)] for group in ("purchase", "cart"))
+    days = happened.age_ms / DAY_MS
+    values = [
+        *(happened.gap_ms < 0, happened.gap_ms < 0 or happened.gap_ms > HALF_HOUR_MS),
+        *(math.log1p(max(ms, 0) / 1000) / 10 for ms in (happened.gap_ms, happened.session_age_ms)),
+        *(math.log1p(count) / 3 for count in (happened.session_events, min(happened.events, 1000))),
+        event.price is not None,
+        0.0 if event.price is None else min(max((log_price - 3.5) / 1.5, -3.0), 6.0),
+        *(math.sin(day), math.cos(day), math.sin(week), math.cos(week)),
+        *(math.log1p(count) / 3 for counts in happened.recent for count in counts),
+        *(0.0 if math.isnan(seconds) else math.log1p(max(seconds, 0)) / 10 for seconds in happened.since_group_s),
+        *(math.isnan(seconds) for seconds in happened.since_group_s),
+        math.log1p(len(same_item)) / 3,
+        *(
+            any(each.type in types for each in same_item)
+            for types in (("cart", "checkout"), ("favorite",), ("purchase",))
+        ),
+        math.log1p(max(min(since_same_s), 0)) / 10 if since_same_s else 0.0,
+        math.log1p(len(same_category)) / 3,
+        math.log1p(len(set(items)) - (len(items) == RING)) / 3,
+        math.log1p(purchases) / 3,
+        purchases / (happened.sessions + 2),
+        carts / (happened.sessions + 2),
+        math.log1p(happened.sessions) / 5,
+        min(happened.sessions / (days + 2), 5.0),
+        math.log1p(days) / 4,
+        min(purchases / (days + 7), 5.0),
+        min(happened.events / (10 * happened.sessions), 3.0),
+    ]
+    return dict(zip(NUMERIC_FEATURES, map(float, values), strict=True))
+
+
 def ring_columns(ring: list[Event]) -> dict[str, list[int]]:
-    """Return a ring as the columns that a state holds, empty slots first."""
-    empty = [0] * (RING - len(ring))
+    """Return a ring's events as the columns that a state holds, oldest first."""
     return {
-        "time_s": empty + [event.ts // 1000 for event in ring],
-        "item": empty + [id_code(event.item_id) for event in ring],
-        "category": empty + [id_code(event.category) for event in ring],
-        "tokens": [[0] * TOKENS for _ in empty] + token_codes([event.text for event in ring]).tolist(),
-        "type": empty + [EVENT_TYPES.index(event.type) for event in ring],
+        "time_s": [event.ts // 1000 for event in ring],
+        "item": [id_code(event.item_id) for event in ring],
+        "category": [id_code(event.category) for event in ring],
+        "price": [
+            NO_PRICE if event.price is None else min(math.floor(math.log1p(event.price) * 2048 + 0.5), NO_PRICE - 1)
+            for event in ring
+        ],
+        "tokens": token_codes([event.text for event in ring]).tolist(),
+        "type": [EVENT_TYPES.index(event.type) for event in ring],
     }
 
 
 def hashes(ids: list[str]) -> list[int]:
-    """Return remembered ids as a state holds them, empty slots first."""
-    return [0] * (REMEMBERED - len(ids)) + [event_hash(event_id) for event_id in ids]
+    """Return the hashes of remembered ids, oldest first."""
+    return [event_hash(event_id) for event_id in ids]

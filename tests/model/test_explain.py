@@ -10,7 +10,7 @@ from model.append import Source, append_events
 from model.batch import batch_of, event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.events import Event
-from model.explain import Explainer, log_odds, place_of
+from model.explain import Explainer, log_odds, place_of, stored_slots
 from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.sequence import RING_EVENTS, new_sequences
@@ -161,11 +161,11 @@ def test_the_attributed_events_are_those_whose_removal_together_changes_most(shi
         sequence = sequence_of(events)
         explanation = explainer.explain(sequence)
         order = np.argsort(-np.abs(explanation.log_odds[:, 0]))
-        slots = RING_EVENTS - len(order)
+        slots = stored_slots(sequence)
         kept = np.zeros((4, RING_EVENTS), np.bool_)
-        kept[:, slots:] = True
+        kept[:, slots] = True
         for variant, removed in enumerate([[], order[:3], random.permutation(order)[:3], order[-3:]]):
-            kept[variant, slots + np.array(removed, np.int64)] = False
+            kept[variant, slots[np.array(removed, np.int64)]] = False
         found = log_odds(explainer.propensities(sequence, kept)[:, 0])
         changes.append(np.abs(found[1:] - found[0]))
     top, at_random, bottom = np.mean(changes, axis=0)

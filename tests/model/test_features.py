@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model.append import append_events
 from model.events import EVENT_TYPES, Event
-from model.features import NUMERIC_FEATURES, features_of
+from model.features import NUMERIC_FEATURES
 from model.sequence import new_sequences
 from tests.model.shop import columns, shoppers_events
 
@@ -18,7 +18,7 @@ SECOND, HOUR, DAY = 1000, 3_600_000, 86_400_000
 def features(events: list[Event], users: int = 1):
     """Return the features by event and name."""
     appended = append_events(new_sequences(users), *columns(events))
-    computed = features_of(appended)
+    computed = appended.features
     rows = np.argsort(appended.rows)
     named = [dict(zip(NUMERIC_FEATURES, computed.numeric[row].tolist(), strict=True)) for row in rows]
     return named, computed

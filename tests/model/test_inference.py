@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.append import append_events
-from model.features import NUMERIC_FEATURES, Features, features_of
+from model.features import NUMERIC_FEATURES, Features
 from model.inference import InferenceError, InferenceRequest, InferenceWorker, Scorer, merged, select_device, split
 from model.sequence import new_sequences
 from model.text import TOKENS
@@ -21,7 +21,7 @@ def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> 
     appended = append_events(sequences, *columns(shoppers_events(count, seed, users)))
     distinct = len(np.unique(appended.users))
     carried = np.random.default_rng(seed).normal(size=(distinct, carried_floats)).astype(np.float32)
-    return InferenceRequest(features_of(appended), appended.users, carried)
+    return InferenceRequest(appended.features, appended.users, carried)
 
 
 def nothing(carried_floats: int) -> InferenceRequest:

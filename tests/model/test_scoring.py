@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from model.append import append_events
-from model.features import features_of
 from model.inference import InferenceRequest, Scorer
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import new_sequences
@@ -71,7 +70,7 @@ def rebuilt_from_scratch(checkpoint, ring_events):
     users, batch, source = columns(ring_events)
     appended = append_events(sequences, np.zeros_like(users), batch, source)
     carried = np.zeros((1, checkpoint.model.config.carried_floats), np.float32)
-    return Scorer(checkpoint, CPU).score(InferenceRequest(features_of(appended), appended.users, carried)).carried[0]
+    return Scorer(checkpoint, CPU).score(InferenceRequest(appended.features, appended.users, carried)).carried[0]
 
 
 def test_states_of_another_model_are_rebuilt_once_from_their_rings(checkpoint, other_checkpoint):

@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.append import Source, append_events
+from model.append import Source, append_events, append_in_order
 from model.arrays import Runs
 from model.batch import batch_of
 from model.events import EVENT_TYPES, Event
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, new_sequences, source_code
-from tests.model.reference_sequence import Happened, Shopper, hashes, ring_columns
+from model.features import NUMERIC_FEATURES
+from model.sequence import (
+    RECENT_DECAY_SECONDS,
+    RECENT_GROUPS,
+    REMEMBERED_IDS,
+    RING_EVENTS,
+    hashes_of_stored,
+    new_sequences,
+    source_code,
+    stored_events,
+)
+from tests.model.reference_sequence import Happened, Shopper, features_of, hashes, ring_columns
 
 START_MS = 1_700_000_000_123
 HALF_HOUR_MS = 30 * 60 * 1000
@@ -60,17 +70,10 @@ def cut(events, sizes):
         first += size
 
 
-def assert_row(appended, row: int, happened: Happened) -> None:
-    for name in ("time_ms", "gap_ms", "events", "sessions", "age_ms", "session_events", "session_age_ms"):
-        assert getattr(appended, name)[row] == getattr(happened, name), name
-    assert appended.totals[row].tolist() == happened.totals
-    np.testing.assert_allclose(appended.recent[row], happened.recent, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(appended.since_group_s[row], np.float32(happened.since_group_s))
-    ring = ring_columns(happened.previous)
-    assert appended.previous_items[row].tolist() == ring["item"]
-    assert appended.previous_categories[row].tolist() == ring["category"]
-    assert appended.previous_types[row].tolist() == ring["type"]
-    assert appended.previous_times_s[row].tolist() == ring["time_s"]
+def assert_row(appended, row: int, event: Event, happened: Happened) -> None:
+    assert appended.time_ms[row] == happened.time_ms
+    named = dict(zip(NUMERIC_FEATURES, appended.features.numeric[row].tolist(), strict=True))
+    assert named == pytest.approx(features_of(event, happened), rel=1e-5, abs=1e-5)
 
 
 def assert_state(state, shopper: Shopper) -> None:
@@ -85,12 +88,14 @@ def assert_state(state, shopper: Shopper) -> None:
         "last_time_ms",
     ):
         assert state[name] == getattr(shopper, name), name
-    assert state["event_hashes"].tolist() == hashes(shopper.ids)
+    slots = [number % RING_EVENTS for number in range(shopper.events - len(shopper.ring), shopper.events)]
+    remembered = [number % REMEMBERED_IDS for number in range(shopper.events - len(shopper.ids), shopper.events)]
+    assert state["event_hashes"][remembered].tolist() == hashes(shopper.ids)
     for name, column in ring_columns(shopper.ring).items():
-        assert state["ring"][name].tolist() == column
-    priced = np.array([np.nan if event.price is None else event.price for event in shopper.ring])
-    expected = np.log1p(priced).astype(np.float32).astype(np.float16)
-    np.testing.assert_array_equal(state["ring"]["price"][len(state["ring"]) - len(priced) :], expected)
+        assert state["ring"][name][slots].tolist() == column
+    users, stored = stored_events(state[None])
+    assert (set(users), stored.tolist()) == (set(users) & {0}, slots)
+    assert hashes_of_stored(state[None], stored).tolist() == hashes(shopper.ids[-RING_EVENTS:])
 
 
 def assert_equals_the_reference(events, sizes) -> None:
@@ -107,7 +112,7 @@ def assert_equals_the_reference(events, sizes) -> None:
         assert appended.duplicates == expected.count("duplicate")
         assert appended.users.tolist() == sorted(appended.users.tolist())
         for place, row in enumerate(rows):
-            assert_row(appended, place, expected[row])
+            assert_row(appended, place, part[row], expected[row])
     for user, shopper in enumerate(shoppers):
         assert_state(states[user], shopper)
         recent = [[shopper.recent.get((g, d), 0.0) for d in RECENT_DECAY_SECONDS] for g in RECENT_GROUPS]
@@ -123,14 +128,12 @@ def test_appending_equals_one_event_at_a_time_however_it_is_cut(events, sizes):
 def test_states_and_values_do_not_depend_on_how_events_are_cut_into_batches(events, sizes):
     whole, chunks = new_sequences(USERS), new_sequences(USERS)
     at_once = append(whole, events, range(len(events)))
-    values = {row: at_once.recent[place] for place, row in enumerate(at_once.rows.tolist())}
+    values = {row: at_once.features.numeric[place] for place, row in enumerate(at_once.rows.tolist())}
     for first, part in cut(events, sizes):
         appended = append(chunks, part, range(first, first + len(part)))
         for place, row in enumerate(appended.rows.tolist()):
-            np.testing.assert_allclose(appended.recent[place], values.pop(first + row), rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(appended.features.numeric[place], values.pop(first + row))
     assert values == {}
-    np.testing.assert_allclose(chunks["recent"], whole["recent"], rtol=1e-5, atol=1e-5)
-    chunks["recent"] = whole["recent"]
     assert chunks.tobytes() == whole.tobytes()
 
 
@@ -143,6 +146,18 @@ def test_a_hot_user_of_thousands_of_events_is_appended_like_any_other(seed):
         user = "1" if random.random() < 0.98 else "0"
         events.append(Event(name, user, random.choice(EVENT_TYPES), time_ms, f"i{number % 9}"))
     assert_equals_the_reference(events, [2000])
+
+
+def test_the_uncompiled_loop_does_the_same(monkeypatch):
+    events = [
+        Event(f"e{n}", str(n % 3), EVENT_TYPES[n % 10], START_MS + 700_000 * n, f"i{n % 5}", "c") for n in range(90)
+    ]
+    compiled, interpreted = new_sequences(USERS), new_sequences(USERS).view(np.recarray)
+    by_machine = append(compiled, events, range(90))
+    monkeypatch.setattr("model.append.append_in_order", append_in_order.py_func)
+    by_interpreter = append(interpreted, events, range(90))
+    np.testing.assert_allclose(by_machine.features.numeric, by_interpreter.features.numeric, rtol=1e-6, atol=1e-6)
+    assert compiled.tobytes() == interpreted.tobytes()
 
 
 def views(*names: str, user: str = "0") -> list[Event]:
@@ -212,18 +227,20 @@ def test_offsets_of_another_topic_are_another_count():
 @pytest.mark.parametrize(("gap_ms", "session_events"), [(HALF_HOUR_MS, [1, 2]), (HALF_HOUR_MS + 1, [1, 1])])
 def test_a_session_ends_after_a_gap_of_more_than_30_minutes(gap_ms, session_events):
     events = [Event("a", "0", "view", START_MS), Event("b", "0", "view", START_MS + gap_ms)]
-    assert append(new_sequences(1), events, [0, 1]).session_events.tolist() == session_events
+    numeric = append(new_sequences(1), events, [0, 1]).features.numeric
+    log_session_events = numeric[:, NUMERIC_FEATURES.index("log_session_events")]
+    np.testing.assert_allclose(log_session_events, np.log1p(session_events) / 3, rtol=1e-6)
 
 
 def test_an_event_older_than_the_last_happens_with_it():
     events = [Event("a", "0", "view", START_MS), Event("b", "0", "view", START_MS - 86_400_000)]
     appended = append(new_sequences(1), events, [0, 1])
-    assert appended.gap_ms.tolist() == [-1, 0]
+    assert appended.features.numeric[:, NUMERIC_FEATURES.index("log_gap")].tolist() == [0, 0]
     assert appended.time_ms.tolist() == [START_MS, START_MS]
 
 
-@given(st.lists(st.integers(0, 5), max_size=30).map(sorted), st.data())
-def test_runs_describe_rows_sorted_by_user(users, data):
+@given(st.lists(st.integers(0, 5), max_size=30).map(sorted))
+def test_runs_describe_rows_sorted_by_user(users):
     runs = Runs.of(np.array(users, np.int64))
     grouped = [list(rows) for _, rows in itertools.groupby(range(len(users)), users.__getitem__)]
     assert runs.users.tolist() == sorted(set(users))
@@ -232,6 +249,3 @@ def test_runs_describe_rows_sorted_by_user(users, data):
     assert runs.lengths.tolist() == [len(rows) for rows in grouped]
     assert runs.longest == max(map(len, grouped), default=0)
     assert runs.rank.tolist() == [place for rows in grouped for place in range(len(rows))]
-    condition = data.draw(st.lists(st.booleans(), min_size=len(users), max_size=len(users)))
-    expected = [max((r for r in rows if r <= row and condition[r]), default=-1) for rows in grouped for row in rows]
-    assert runs.last_row_where(np.array(condition, np.bool_)).tolist() == expected

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.append import append_events
+from model.features import NUMERIC_FEATURES
 from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
 from service.errors import CartcastError
@@ -128,10 +129,13 @@ def test_replaying_rings_runs_the_last_32_events_from_scratch(count, users):
     rows = np.concatenate(kept).astype(np.int64)
     assert replayed.users.tolist() == appended.users[rows].tolist()
     assert replayed.time_ms.tolist() == (appended.time_ms[rows] // 1000 * 1000).tolist()
-    for name in ("type_codes", "item_codes", "category_codes"):
-        np.testing.assert_array_equal(getattr(replayed, name), getattr(appended, name)[rows])
-    np.testing.assert_allclose(replayed.log_prices, appended.log_prices[rows], rtol=1e-3)
-    assert replayed.events.tolist() == [place + 1 for part in kept for place in range(len(part))]
+    for name in ("types", "items", "categories", "tokens"):
+        np.testing.assert_array_equal(getattr(replayed.features, name), getattr(appended.features, name)[rows])
+    prices, log_events = (NUMERIC_FEATURES.index(name) for name in ("log_price", "log_events"))
+    numeric = replayed.features.numeric
+    np.testing.assert_allclose(numeric[:, prices], appended.features.numeric[rows, prices], atol=1e-3)
+    numbers = [place + 1 for part in kept for place in range(len(part))]
+    np.testing.assert_allclose(numeric[:, log_events], np.log1p(numbers) / 3, rtol=1e-6)
 
 
 @pytest.mark.parametrize("price", [1e308, 1.79e308, 0.0, 5e-324])
@@ -141,4 +145,4 @@ def test_the_price_of_a_replayed_event_is_finite(price):
     users, batch, source = columns([event])
     batch.prices[0] = price
     append_events(sequences, users, batch, source)
-    assert np.isfinite(replay_rings(sequences).log_prices).all()
+    assert np.isfinite(replay_rings(sequences).features.numeric).all()

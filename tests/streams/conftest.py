@@ -13,9 +13,9 @@ from model.horizons import HORIZONS
 from model.inference import InferenceWorker, Scorer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.states import StateCodec
-from streams.joint_scoring import JointScoring
 from streams.lanes import Lane, Pipeline
 from streams.observe.counts import Counts
+from streams.scoring import Scoring
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from tests.streams.memory_publisher import MemoryPublisher
@@ -54,7 +54,7 @@ def pipeline(checkpoint, inference) -> Pipeline:
     return Pipeline(
         topics=TOPICS,
         publisher=MemoryPublisher(),
-        scoring=JointScoring(inference, codec, SOURCE_CODE, counts),
+        scoring=Scoring(inference, codec, SOURCE_CODE),
         model_version=checkpoint.version,
         clock_ms=lambda: START_MS,
         counts=counts,

@@ -6,10 +6,9 @@ import pytest
 
 from model.states import StateCodec
 from service.errors import RefusedError
-from streams.joint_scoring import JointScoring
 from streams.lanes import Lane, Lanes
-from streams.observe.counts import Counts
 from streams.published import Published
+from streams.scoring import Scoring
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
 from tests.streams.memory_publisher import MemoryPublisher, let_others_run
@@ -203,7 +202,7 @@ async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carri
 ):
     await put(lane, Acks(), *fetches(3))
     await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 3)
-    other_model = JointScoring(inference, StateCodec(16, 99), SOURCE_CODE, Counts())
+    other_model = Scoring(inference, StateCodec(16, 99), SOURCE_CODE)
     other = replace(pipeline, scoring=other_model, publisher=MemoryPublisher())
     second = Lane(other, states, failures.append)
     await put(second, Acks(), *fetches(1, first=3))

@@ -7,8 +7,8 @@ import torch
 
 from model.inference import InferenceWorker, Scorer
 from service.errors import RefusedError
-from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
+from streams.scoring import Scoring
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, fetches, put, source_offsets
 from tests.streams.memory_publisher import let_others_run
@@ -38,7 +38,7 @@ async def gated(checkpoint, pipeline):
     worker.start(checkpoint.model.config.carried_floats)
     scorer.gate.clear()
     scorer.entered.clear()
-    yield scorer, replace(pipeline, scoring=JointScoring(worker, pipeline.scoring.codec, SOURCE_CODE, pipeline.counts))
+    yield scorer, replace(pipeline, scoring=Scoring(worker, pipeline.scoring.codec, SOURCE_CODE))
     scorer.gate.set()
     worker.stop()
 

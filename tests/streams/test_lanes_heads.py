@@ -10,16 +10,15 @@ import pytest
 import torch
 
 from model.checkpoint import Calibration, Checkpoint
-from model.events import Event, score_type
+from model.events import Event
 from model.heads import HEADS, HeadNames
 from model.horizons import HORIZONS
 from model.inference import Scorer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.offline import OfflineScoring
 from model.states import StateCodec
-from streams.joint_scoring import JointScoring
 from streams.lanes import Lane
-from streams.observe.counts import Counts
+from streams.scoring import Scoring
 from streams.tables import PartitionStates
 from tests.streams.fetches import SOURCE_CODE, START_MS, TOPICS, Acks, fetch, put
 
@@ -41,7 +40,7 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture
 def pipeline(pipeline, checkpoint):
     names = HeadNames(HEADS, checkpoint.category_names)
-    return replace(pipeline, make_score=score_type(HORIZONS, names.fields), head_names=names)
+    return replace(pipeline, head_names=names)
 
 
 def events_of(partition: int, count: int = 60) -> list[Event]:
@@ -128,7 +127,7 @@ async def test_states_that_another_model_wrote_are_rebuilt_for_the_heads_too(pip
     events = events_of(3)[:20]
     values = [msgspec.json.encode(event) for event in events]
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code + 1)
-    before = replace(pipeline, scoring=JointScoring(inference, codec, SOURCE_CODE, Counts()))
+    before = replace(pipeline, scoring=Scoring(inference, codec, SOURCE_CODE))
     failures: list[Exception] = []
     for stage, first, end in ((before, 0, 15), (pipeline, 15, 20)):
         lane = Lane(stage, states, failures.append)

@@ -4,7 +4,6 @@ import pytest
 from model.append import Source, append_events
 from model.batch import batch_of
 from model.events import Event
-from model.features import features_of
 from model.sequence import new_sequences
 from model.simulator import SimulationSettings, simulate
 from model.training.history import read_history
@@ -24,7 +23,7 @@ def test_features_are_those_that_the_worker_computes_whatever_its_batches(events
         some = events[start : start + 777]
         users = np.array([numbers.setdefault(event.user_id, len(numbers)) for event in some])
         appended = append_events(states, users, batch_of(some), Source(7, start + np.arange(len(some))))
-        numeric |= zip((start + appended.rows).tolist(), features_of(appended).numeric, strict=True)
+        numeric |= zip((start + appended.rows).tolist(), appended.features.numeric, strict=True)
     assert sorted(history.rows) == sorted(numeric)
     live = np.stack([numeric[row] for row in history.rows.tolist()])
     np.testing.assert_allclose(history.numeric, live, atol=1e-5)

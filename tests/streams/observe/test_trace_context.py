@@ -1,6 +1,7 @@
 """Trace headers, from an event's record to its score's; and the spans of the worker."""
 
 import asyncio
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +13,7 @@ from streams.fetch import Fetch
 from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
+from streams.scoring import Scoring
 from streams.settings import TraceSettings
 from tests.streams.fetches import PARTITION, START_MS, TOPICS, Acks, event, fetch, put
 
@@ -125,27 +127,28 @@ async def test_a_fetch_of_a_sampled_trace_has_a_span_that_is_linked_to_it(lane, 
     assert span.end_time > span.start_time
 
 
-async def breaks_in_scoring(lane, pipeline, monkeypatch) -> None:
-    async def fail(_request):
+async def breaks_in_scoring(lane, _, monkeypatch) -> None:
+    def fail(*_):
         raise RuntimeError("u")
 
-    monkeypatch.setattr(pipeline.scoring, "score", fail)
+    monkeypatch.setattr(Scoring, "score", fail)
     await put(lane, Acks(), traced())
     await asyncio.wait([lane._task])
 
 
-async def breaks_while_a_lane_is_cancelled(lane, pipeline, monkeypatch) -> None:
-    reached = asyncio.Event()
+async def breaks_while_a_lane_is_cancelled(lane, _, monkeypatch) -> None:
+    reached, goes_on = threading.Event(), threading.Event()
 
-    async def wait(_request):
+    def wait(*_):
         reached.set()
-        await asyncio.Event().wait()
+        goes_on.wait()
 
-    monkeypatch.setattr(pipeline.scoring, "score", wait)
+    monkeypatch.setattr(Scoring, "score", wait)
     await put(lane, Acks(), traced())
-    await reached.wait()
+    await asyncio.to_thread(reached.wait)
     lane._task.cancel()
     await asyncio.wait([lane._task])
+    goes_on.set()
 
 
 async def breaks_in_encoding(lane, _, monkeypatch) -> None:

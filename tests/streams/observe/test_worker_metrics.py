@@ -1,6 +1,7 @@
 """What the worker tells Prometheus."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,10 +102,7 @@ async def test_every_stage_of_a_fetch_is_timed_once(lane, pipeline):
 
 @pytest.fixture
 def pipeline(pipeline):
-    timings = Timings()
-    object.__setattr__(pipeline, "timings", timings)
-    pipeline.scoring._timings = timings
-    return pipeline
+    return replace(pipeline, timings=Timings())
 
 
 async def test_the_delay_counts_from_kafkas_time_of_the_event(lane, pipeline):

@@ -1,0 +1,203 @@
+"""From columns to the JSON of scores: texts are copied as the events had them, numbers are written into one buffer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import compiled
+from model.events import EVENT_TYPES, propensity_field
+from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, USER_ID, EventTexts
+
+Bytes = npt.NDArray[np.uint8]
+Bounds = npt.NDArray[np.int64]
+
+_LONGEST_NUMBER: Final = 20
+_MILLIONTHS: Final = 1_000_000
+_NULL: Final = np.frombuffer(b"null", np.uint8)
+_ZERO, _NINE, _DOT, _MINUS, _QUOTE = (np.uint8(ord(each)) for each in '09.-"')
+_NAMES: Final = np.frombuffer("".join(EVENT_TYPES).encode(), np.uint8)
+_NAME_BOUNDS: Final = np.cumsum([0, *map(len, EVENT_TYPES)])
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTemplate:
+    """What stands between the values of a score, which is the same for all scores of a partition."""
+
+    pieces: Bytes
+    bounds: Bounds
+    """Where each piece begins in `pieces` `(pieces + 1,)`."""
+    horizons: int
+
+    @classmethod
+    def of(cls, horizons: Sequence[str], *, model: str, source_topic: str, source_partition: int) -> Self:
+        """Make that of a model; the order is that of the fields of `model.events.Score`."""
+        encode = msgspec.json.encode
+        source = (
+            b',"model":' + encode(model) + b',"source_topic":' + encode(source_topic) + b',"source_partition":%d'
+        ) % source_partition
+        pieces = [
+            *(b'{"user_id":', b',"event_id":', b',"event_type":"', b'","item_id":', b',"category":', b',"price":'),
+            b',"event_time":',
+            *(b',"%s":' % propensity_field(horizon).encode() for horizon in horizons),
+            source + b',"source_offset":',
+            *(b',"scored_at":', b',"channel":', b',"source_timestamp":', b"}"),
+        ]
+        return cls(np.frombuffer(b"".join(pieces), np.uint8), np.cumsum([0, *map(len, pieces)]), len(horizons))
+
+
+def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
+    template: ScoreTemplate,
+    texts: EventTexts,
+    types: npt.NDArray[np.uint8],
+    times_ms: npt.NDArray[np.int64],
+    propensities: npt.NDArray[np.float32],
+    extra: Sequence[bytes],
+    offsets: npt.NDArray[np.int64],
+    timestamps_ms: npt.NDArray[np.int64],
+    scored_at_ms: int,
+) -> list[bytes]:
+    """Return the JSON of each score.
+
+    Every column has one entry per score, `propensities` `(scores, horizons)`; `extra` are further fields, each with a
+    comma before it, which follow the propensities, or nothing.
+    """
+    scores = len(types)
+    extra_bounds = np.zeros(scores + 1, np.int64)
+    if extra:
+        extra_bounds[1:] = np.cumsum([len(fields) for fields in extra])
+    extra_buffer = np.frombuffer(b"".join(extra), np.uint8)
+    text_bytes = int((texts.spans[:, :, 1] - texts.spans[:, :, 0]).clip(min=len(_NULL)).sum())
+    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * _LONGEST_NUMBER + 12
+    out = np.empty(scores * fixed_bytes + text_bytes + len(extra_buffer), np.uint8)
+    ends = np.empty(scores, np.int64)
+    used = write_scores(
+        template.pieces,
+        template.bounds,
+        texts.buffer,
+        texts.spans,
+        types,
+        times_ms,
+        propensities,
+        extra_buffer,
+        extra_bounds,
+        offsets,
+        timestamps_ms,
+        scored_at_ms,
+        out,
+        ends,
+    )
+    written = out[:used].tobytes()
+    bounds = [0, *ends.tolist()]
+    return [written[start:end] for start, end in pairwise(bounds)]
+
+
+@compiled
+def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
+    pieces: Bytes,
+    bounds: Bounds,
+    buffer: Bytes,
+    spans: Bounds,
+    types: npt.NDArray[np.uint8],
+    times_ms: npt.NDArray[np.int64],
+    propensities: npt.NDArray[np.float32],
+    extra: Bytes,
+    extra_bounds: Bounds,
+    offsets: npt.NDArray[np.int64],
+    timestamps_ms: npt.NDArray[np.int64],
+    scored_at_ms: int,
+    out: Bytes,
+    ends: npt.NDArray[np.int64],
+) -> int:
+    """Write every score to `out`, one behind the other, and where it ends; returns the number of bytes written."""
+    at = 0
+    for row in range(len(types)):
+        text = spans[row]
+        at = _text(out, _piece(out, at, pieces, bounds, 0), buffer, text[USER_ID])
+        at = _text(out, _piece(out, at, pieces, bounds, 1), buffer, text[EVENT_ID])
+        at = _piece(out, at, pieces, bounds, 2)
+        at = _copy(out, at, _NAMES, _NAME_BOUNDS[types[row]], _NAME_BOUNDS[types[row] + 1])
+        at = _text(out, _piece(out, at, pieces, bounds, 3), buffer, text[ITEM_ID])
+        at = _text(out, _piece(out, at, pieces, bounds, 4), buffer, text[CATEGORY])
+        at = _piece(out, at, pieces, bounds, 5)
+        at = _price(out, at, buffer, text[PRICE])
+        at = _number(out, _piece(out, at, pieces, bounds, 6), times_ms[row])
+        piece = 7
+        for horizon in range(propensities.shape[1]):
+            at = _propensity(out, _piece(out, at, pieces, bounds, piece), propensities[row, horizon])
+            piece += 1
+        at = _copy(out, at, extra, extra_bounds[row], extra_bounds[row + 1])
+        at = _number(out, _piece(out, at, pieces, bounds, piece), offsets[row])
+        at = _number(out, _piece(out, at, pieces, bounds, piece + 1), scored_at_ms)
+        at = _text(out, _piece(out, at, pieces, bounds, piece + 2), buffer, text[CHANNEL])
+        at = _number(out, _piece(out, at, pieces, bounds, piece + 3), timestamps_ms[row])
+        at = _piece(out, at, pieces, bounds, piece + 4)
+        ends[row] = at
+    return at
+
+
+@compiled
+def _piece(out: Bytes, at: int, pieces: Bytes, bounds: Bounds, piece: int) -> int:
+    return _copy(out, at, pieces, bounds[piece], bounds[piece + 1])
+
+
+@compiled
+def _copy(out: Bytes, at: int, source: Bytes, start: int, end: int) -> int:
+    for place in range(end - start):
+        out[at + place] = source[start + place]
+    return at + end - start
+
+
+@compiled
+def _text(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
+    """Write a string, or null if there is none."""
+    if span[0] < 0:
+        return _copy(out, at, _NULL, 0, len(_NULL))
+    out[at] = _QUOTE
+    at = _copy(out, at + 1, buffer, span[0], span[1])
+    out[at] = _QUOTE
+    return at + 1
+
+
+@compiled
+def _price(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
+    """Write a price with the digits that the event had, and .0 behind a whole one, or null if there is none."""
+    if span[0] < 0:
+        return _copy(out, at, _NULL, 0, len(_NULL))
+    is_whole = True
+    for place in range(span[0], span[1]):
+        is_whole &= buffer[place] == _MINUS or _ZERO <= buffer[place] <= _NINE
+    at = _copy(out, at, buffer, span[0], span[1])
+    if is_whole:
+        out[at], out[at + 1] = _DOT, _ZERO
+        at += 2
+    return at
+
+
+@compiled
+def _number(out: Bytes, at: int, number: int) -> int:
+    """Write a whole number that is not negative."""
+    digits, rest = 1, number // 10
+    while rest > 0:
+        digits += 1
+        rest //= 10
+    for place in range(digits - 1, -1, -1):
+        out[at + place] = _ZERO + np.uint8(number % 10)
+        number //= 10
+    return at + digits
+
+
+@compiled
+def _propensity(out: Bytes, at: int, propensity: np.float32) -> int:
+    """Write a propensity as `model.propensities.published` rounds it."""
+    millionths = np.int64(min(max(np.rint(np.float64(propensity) * _MILLIONTHS), 1.0), _MILLIONTHS - 1.0))
+    out[at] = _ZERO
+    out[at + 1] = _DOT
+    for place in range(7, 1, -1):
+        out[at + place] = _ZERO + np.uint8(millionths % 10)
+        millionths //= 10
+    return at + 8

@@ -1,0 +1,215 @@
+"""The carried step of the LSTM on the CPU: one event at a time, at the same cost whatever the size of a batch.
+
+The embeddings are folded into the input projection: a row per code of what it adds to the gates. So an event costs one
+row per code and two products of a vector with a matrix. Gates are in PyTorch's order: input, forget, cell, output.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import compiled_sums
+from model.features import Features
+from model.lstm import PropensityLSTM
+
+Weights = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StepWeights:
+    """A network's weights as the step reads them; `gates` is 4 * hidden."""
+
+    types: Weights
+    """`(types, gates)`, which include the biases; likewise per bucket of items, categories and tokens."""
+    items: Weights
+    categories: Weights
+    tokens: Weights
+    numeric: Weights
+    """`(numeric features, gates)`"""
+    hidden: Weights
+    """`(hidden, gates)`"""
+    heads: Weights
+    """`(horizons, hidden + numeric features)`, calibrated: as are the biases `(horizons,)`."""
+    head_biases: Weights
+
+    @classmethod
+    def of(cls, model: PropensityLSTM, slopes: Weights, intercepts: Weights) -> Self:
+        """Fold a network's weights, and the calibration `(horizons,)` of its logits."""
+        weight = {name: tensor.detach().cpu().double().numpy() for name, tensor in model.state_dict().items()}
+        inputs = weight["lstm.weight_ih_l0"].T  # (inputs, gates)
+        sizes = [
+            len(model.config.numeric_features),
+            *(weight[f"{name}_embedding.weight"].shape[1] for name in ("type", "item", "category", "token")),
+        ]
+        numeric, *embedded = np.split(inputs, np.cumsum(sizes)[:-1])
+        types, items, categories, tokens = (
+            weight[f"{name}_embedding.weight"] @ rows
+            for name, rows in zip(("type", "item", "category", "token"), embedded, strict=True)
+        )
+        types = types + weight["lstm.bias_ih_l0"] + weight["lstm.bias_hh_l0"]
+        heads, biases = weight["heads.weight"] * slopes[:, None], weight["heads.bias"] * slopes + intercepts
+        hidden = weight["lstm.weight_hh_l0"].T
+        folded = (types, items, categories, tokens, numeric, hidden, heads, biases)
+        return cls(*(np.ascontiguousarray(each, np.float32) for each in folded))
+
+
+def run_steps(
+    weights: StepWeights, features: Features, rows: npt.NDArray[np.int64], carried: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Advance the carried (h, c) of each event's row, in place, `(states, 2 * hidden)`; events in order.
+
+    Returns the propensities `(events, horizons)`, and h after each event `(events, hidden)`.
+    """
+    propensities = np.empty((len(rows), len(weights.heads)), np.float32)
+    outputs = np.empty((len(rows), len(weights.hidden)), np.float32)
+    step_in_order(
+        weights.types,
+        weights.items,
+        weights.categories,
+        weights.tokens,
+        weights.numeric,
+        weights.hidden,
+        weights.heads,
+        weights.head_biases,
+        features.numeric,
+        features.types,
+        features.items,
+        features.categories,
+        features.tokens,
+        rows,
+        carried,
+        propensities,
+        outputs,
+    )
+    return propensities, outputs
+
+
+@compiled_sums
+def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the results
+    type_gates: Weights,
+    item_gates: Weights,
+    category_gates: Weights,
+    token_gates: Weights,
+    numeric_weights: Weights,
+    hidden_weights: Weights,
+    heads: Weights,
+    head_biases: Weights,
+    numeric: npt.NDArray[np.float32],
+    types: npt.NDArray[np.int64],
+    items: npt.NDArray[np.int64],
+    categories: npt.NDArray[np.int64],
+    tokens: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    carried: npt.NDArray[np.float32],
+    propensities: npt.NDArray[np.float32],
+    outputs: npt.NDArray[np.float32],
+) -> None:
+    """Run one LSTM step per event, in order; see `run_steps`."""
+    hidden = len(hidden_weights)
+    gates = np.empty(4 * hidden, np.float32)
+    for event in range(len(rows)):
+        h, c = carried[rows[event], :hidden], carried[rows[event], hidden:]
+        x = numeric[event]
+
+        # Input projection and recurrence, (4 * hidden,).
+        _add_rows(gates, type_gates[types[event]], item_gates[_bucket(items[event], len(item_gates))])
+        gates += category_gates[_bucket(categories[event], len(category_gates))]
+        _add_mean_row(gates, tokens[event], token_gates)
+        _add_product(gates, x, numeric_weights)
+        _add_product(gates, h, hidden_weights)
+
+        # Hochreiter and Schmidhuber, "Long short-term memory" (1997), with forget gates (Gers et al., 2000).
+        for unit in range(hidden):
+            i, f = _sigmoid(gates[unit]), _sigmoid(gates[hidden + unit])
+            g, o = _tanh(gates[2 * hidden + unit]), _sigmoid(gates[3 * hidden + unit])
+            c[unit] = f * c[unit] + i * g
+            h[unit] = o * _tanh(c[unit])
+        outputs[event] = h
+
+        for horizon in range(len(heads)):
+            logit = _dot(heads[horizon, :hidden], h) + _dot(heads[horizon, hidden:], x)
+            propensities[event, horizon] = _sigmoid(logit + head_biases[horizon])
+
+
+@compiled_sums
+def _add_rows(total: Weights, first: Weights, second: Weights) -> None:
+    """Store the sum of two vectors in `total`."""
+    for unit in range(len(total)):
+        total[unit] = first[unit] + second[unit]
+
+
+@compiled_sums
+def _add_mean_row(total: Weights, tokens: npt.NDArray[np.int64], token_gates: Weights) -> None:
+    """Add the mean of the rows of the words that were written, if any."""
+    written = 0
+    for token in tokens:
+        written += token > 0
+    for token in tokens:
+        if token > 0:
+            row = token_gates[_bucket(token, len(token_gates))]
+            for unit in range(len(total)):
+                total[unit] += row[unit] * (np.float32(1) / np.float32(written))
+
+
+@compiled_sums
+def _add_product(total: Weights, vector: Weights, matrix: Weights) -> None:
+    """Add vector @ matrix to `total`; four rows at a time, so that `total` is read and written a quarter as often."""
+    whole = len(vector) // 4 * 4
+    for row in range(0, whole, 4):
+        first, second, third, fourth = vector[row], vector[row + 1], vector[row + 2], vector[row + 3]
+        for unit in range(len(total)):
+            total[unit] += (
+                first * matrix[row, unit]
+                + second * matrix[row + 1, unit]
+                + third * matrix[row + 2, unit]
+                + fourth * matrix[row + 3, unit]
+            )
+    for row in range(whole, len(vector)):
+        factor = vector[row]
+        for unit in range(len(total)):
+            total[unit] += factor * matrix[row, unit]
+
+
+@compiled_sums
+def _dot(first: Weights, second: Weights) -> np.float32:
+    total = np.float32(0)
+    for place in range(len(first)):
+        total += first[place] * second[place]
+    return total
+
+
+@compiled_sums
+def _bucket(code: np.int64, buckets: int) -> np.int64:
+    """Fold codes 1..65535 into buckets 1..buckets-1; 0 (none) stays 0."""
+    return (code - 1) % (buckets - 1) + 1 if code > 0 else code
+
+
+@compiled_sums
+def _sigmoid(x: np.float32) -> np.float32:
+    return np.float32(1) / (np.float32(1) + _exp(-x))
+
+
+@compiled_sums
+def _tanh(x: np.float32) -> np.float32:
+    return np.float32(2) / (np.float32(1) + _exp(np.float32(-2) * x)) - np.float32(1)
+
+
+@compiled_sums
+def _exp(x: np.float32) -> np.float32:
+    """Return e**x with a relative error of about 2e-7, in operations that processors do for many numbers at once.
+
+    x = n ln 2 + f; e**f by the polynomial of the Cephes library (`expf`), 2**n by writing n into a float's exponent.
+    """
+    x = min(max(x, np.float32(-87)), np.float32(87))
+    n = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+    f = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    series = np.float32(1.9875691500e-4)
+    series = series * f + np.float32(1.3981999507e-3)
+    series = series * f + np.float32(8.3334519073e-3)
+    series = series * f + np.float32(4.1665795894e-2)
+    series = series * f + np.float32(1.6666665459e-1)
+    series = series * f + np.float32(5.0000001201e-1)
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return np.float32((series * f * f + f + np.float32(1)) * power)

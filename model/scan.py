@@ -1,0 +1,388 @@
+"""A scanner for events of plain shape, which nearly all are: from the joined bytes of records to columns.
+
+Plain are: a flat object; strings without escapes (in the words of a shopper, and in fields that are not read, escapes
+may stand); numbers without exponent, of at most 15 digits; `context` a flat object; every field once. Whatever is not
+plain, or may be invalid, is left to `model.validate`, which knows all rules; so this knows only what is surely right.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import compiled
+from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER
+from model.hashing import LONGEST, xxh3_64
+from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, TEXTS, USER_ID
+
+Bytes = npt.NDArray[np.uint8]
+Spans = npt.NDArray[np.int64]
+
+TEXT, RATING, QUANTITY, TYPE, TIME, CONTEXT = range(TEXTS, TEXTS + 6)
+"""Fields beside the texts that a score repeats; in `spans`, the first TEXTS are those."""
+FIELDS: Final = TEXTS + 6
+_UNKNOWN: Final = -1
+_REQUIRED: Final = 1 << USER_ID | 1 << EVENT_ID | 1 << TYPE | 1 << TIME
+_MAX_CHANNEL_BYTES: Final = 200
+_MAX_DIGITS: Final = 15  # up to here a decimal number is the nearest double of digits / power of ten
+
+
+def _table(names: tuple[str, ...]) -> tuple[Bytes, npt.NDArray[np.int64]]:
+    """Return the bytes of names `(names, longest)` and their lengths `(names,)`."""
+    table = np.zeros((len(names), max(map(len, names))), np.uint8)
+    for row, name in enumerate(names):
+        table[row, : len(name)] = list(name.encode())
+    return table, np.array([len(name) for name in names])
+
+
+_FIELD_NAMES: Final = (
+    *("user_id", "event_id", "item_id", "category", "channel", "price"),
+    *("text", "rating", "quantity", "type", "ts", "context"),
+)
+_FIELD_TABLE, _FIELD_LENGTHS = _table(_FIELD_NAMES)
+_TYPE_TABLE, _TYPE_LENGTHS = _table(EVENT_TYPES)
+_LITERAL_TABLE, _LITERAL_LENGTHS = _table(("null", "true", "false"))
+_QUOTE, _BACKSLASH, _COLON, _COMMA, _DOT, _PLUS, _MINUS = (np.uint8(ord(character)) for character in '"\\:,.+-')
+_OPEN, _CLOSE, _SPACE, _ZERO, _SEVEN, _NINE = (np.uint8(ord(character)) for character in "{} 079")
+_UPPER_D, _LOWER_D, _UPPER_E, _LOWER_E, _N, _T, _U, _Z = (np.uint8(ord(letter)) for letter in "DdEenTuZ")
+_ESCAPES: Final = np.isin(np.arange(256), [ord(character) for character in '"\\/bfnrt'])
+_HEXADECIMAL: Final = np.isin(np.arange(256), [ord(character) for character in "0123456789abcdefABCDEF"])
+_POWERS_OF_TEN: Final = 10.0 ** np.arange(_MAX_DIGITS + 1)
+_NOT_A_TIME: Final = np.int64(-1)
+_DAYS_BEFORE_MONTH: Final = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
+_DAYS_OF_MONTH: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+
+
+@compiled
+def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the result
+    buffer: Bytes,
+    bounds: Spans,
+    keys: Bytes,
+    key_bounds: Spans,
+    is_text_valid: bool,
+    spans: Spans,
+    types: npt.NDArray[np.uint8],
+    times_ms: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.float64],
+    hashes: npt.NDArray[np.uint64],
+    codes: npt.NDArray[np.uint16],
+    plain: npt.NDArray[np.bool_],
+) -> None:
+    """Fill the columns of every record that is a plain, valid event, and set `plain` for these.
+
+    `bounds` `(records + 1,)` are where the values start in `buffer`, each followed by a line feed; `key_bounds` those
+    of the keys, or empty if keys are not checked. `is_text_valid` says that all of `buffer` is UTF-8; if not, a record
+    with anything but ASCII is not plain. `numbers` `(records, 2)` are price and rating, NaN for none; `codes`
+    `(records, 2)` those of item and category.
+    """
+    for row in range(len(plain)):
+        start, end = bounds[row], bounds[row + 1] - 1
+        plain[row] = _scan(buffer, start, end, is_text_valid, spans[row], times_ms[row : row + 1], numbers[row])
+        if not plain[row]:
+            continue
+        if len(key_bounds) > 0 and not _is_equal(
+            buffer, spans[row, USER_ID], keys, key_bounds[row], key_bounds[row + 1]
+        ):
+            plain[row] = False
+            continue
+        types[row] = _type_code(buffer, spans[row, TYPE])
+        hashes[row] = max(xxh3_64(buffer, spans[row, EVENT_ID, 0], spans[row, EVENT_ID, 1]), np.uint64(1))
+        codes[row, 0] = _code(buffer, spans[row, ITEM_ID])
+        codes[row, 1] = _code(buffer, spans[row, CATEGORY])
+
+
+@compiled
+def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a grammar has many branches, each of them short
+    buffer: Bytes,
+    start: int,
+    end: int,
+    is_text_valid: bool,
+    spans: Spans,
+    time_ms: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.float64],
+) -> bool:
+    """Scan one object; returns whether it is plain and valid. A line feed follows it, so that no look runs past it."""
+    spans[:] = -1
+    numbers[:] = np.nan
+    seen, in_context = 0, False
+    at = start
+    if buffer[at] != _OPEN:
+        return False
+    at = _skip_spaces(buffer, at + 1)
+    while True:
+        # The field's name. In the context only `channel` is read, and outside of it `channel` is not.
+        if buffer[at] != _QUOTE:
+            return False
+        name_end = _string_end(buffer, at + 1, is_text_valid, False)
+        if name_end < 0:
+            return False
+        field = _field(buffer, at + 1, name_end)
+        if (field == CHANNEL) != in_context:
+            field = _UNKNOWN
+        if field != _UNKNOWN:
+            if seen >> field & 1:
+                return False
+            seen |= 1 << field
+        at = _skip_spaces(buffer, name_end + 1)
+        if buffer[at] != _COLON:
+            return False
+        at = _skip_spaces(buffer, at + 1)
+
+        # Its value.
+        value = at
+        if buffer[at] == _QUOTE:
+            if field in (PRICE, RATING, QUANTITY, CONTEXT):
+                return False
+            at = _string_end(buffer, value + 1, is_text_valid, field in (_UNKNOWN, TEXT)) + 1
+            if at == 0:
+                return False
+            if field == TIME:
+                time_ms[0] = _rfc3339_ms(buffer, value + 1, at - 1)
+            elif field != _UNKNOWN:
+                spans[field, 0], spans[field, 1] = value + 1, at - 1
+        elif buffer[at] == _OPEN:
+            if field != CONTEXT:
+                return False
+            in_context = True
+            at = _skip_spaces(buffer, at + 1)
+            if buffer[at] != _CLOSE:
+                continue
+        elif buffer[at] == _MINUS or _ZERO <= buffer[at] <= _NINE:
+            at = _number_end(buffer, value)
+            if at < 0 or field not in (_UNKNOWN, PRICE, RATING, QUANTITY, TIME):
+                return False
+            if field == TIME:
+                time_ms[0] = _whole_number(buffer, value, at)
+            elif field == PRICE:
+                if buffer[value] == _MINUS:
+                    return False
+                numbers[0] = _number(buffer, value, at)
+                spans[PRICE, 0], spans[PRICE, 1] = value, at
+            elif field == RATING:
+                numbers[1] = _number(buffer, value, at)
+        else:
+            at = _literal_end(buffer, value)
+            is_null = buffer[value] == _N
+            if at < 0 or (field != _UNKNOWN and (not is_null or _REQUIRED >> field & 1)):
+                return False
+            # null: as if the field were not there
+
+        # What follows it.
+        at = _skip_spaces(buffer, at)
+        if in_context and buffer[at] == _CLOSE:
+            in_context = False
+            at = _skip_spaces(buffer, at + 1)
+        if buffer[at] == _COMMA:
+            at = _skip_spaces(buffer, at + 1)
+        elif buffer[at] == _CLOSE and not in_context and at + 1 == end:
+            return seen & _REQUIRED == _REQUIRED and bool(_is_valid(spans, time_ms[0]))
+        else:
+            return False
+
+
+@compiled
+def _is_valid(spans: Spans, time_ms: np.int64) -> np.bool_:
+    """Whether ids have the right length and the time is in range; a channel that is empty or too long is taken out."""
+    user_bytes = spans[USER_ID, 1] - spans[USER_ID, 0]
+    event_bytes = spans[EVENT_ID, 1] - spans[EVENT_ID, 0]
+    if not (0 < user_bytes <= MAX_ID_BYTES and 0 < event_bytes <= LONGEST and spans[TYPE, 1] > spans[TYPE, 0]):
+        return np.bool_(False)
+    if max(spans[ITEM_ID, 1] - spans[ITEM_ID, 0], spans[CATEGORY, 1] - spans[CATEGORY, 0]) > LONGEST:
+        return np.bool_(False)
+    if spans[CHANNEL, 1] - spans[CHANNEL, 0] > _MAX_CHANNEL_BYTES:
+        return np.bool_(False)
+    if spans[CHANNEL, 1] == spans[CHANNEL, 0]:
+        spans[CHANNEL] = -1
+    return np.bool_(MIN_EVENT_TIME_MS <= time_ms < MAX_EVENT_TIME_MS)
+
+
+@compiled
+def _skip_spaces(buffer: Bytes, at: int) -> int:
+    while buffer[at] == _SPACE:
+        at += 1
+    return at
+
+
+@compiled
+def _string_end(buffer: Bytes, at: int, is_text_valid: bool, may_escape: bool) -> int:
+    """Return the position of a string's closing quote, -1 if it is not plain."""
+    while True:
+        byte = buffer[at]
+        if byte == _QUOTE:
+            return at
+        if byte < _SPACE or (byte > 127 and not is_text_valid):
+            return -1
+        if byte == _BACKSLASH:
+            at = _escape_end(buffer, at + 1) if may_escape else -1
+            if at < 0:
+                return -1
+        else:
+            at += 1
+
+
+@compiled
+def _escape_end(buffer: Bytes, at: int) -> int:
+    """Return what follows an escape, -1 if it is invalid or part of a surrogate pair; `at` is behind the backslash."""
+    if _ESCAPES[buffer[at]]:
+        return at + 1
+    if buffer[at] != _U:
+        return -1
+    for place in range(1, 5):
+        if not _HEXADECIMAL[buffer[at + place]]:
+            return -1
+    is_surrogate = buffer[at + 1] in (_LOWER_D, _UPPER_D) and not _ZERO <= buffer[at + 2] <= _SEVEN
+    return -1 if is_surrogate else at + 5
+
+
+@compiled
+def _number_end(buffer: Bytes, at: int) -> int:
+    """Return what follows a number, -1 if it is not plain."""
+    at += buffer[at] == _MINUS
+    whole = _digits_end(buffer, at)
+    if whole == at or (buffer[at] == _ZERO and whole > at + 1):
+        return -1
+    end = whole
+    if buffer[whole] == _DOT:
+        end = _digits_end(buffer, whole + 1)
+        if end == whole + 1:
+            return -1
+    if end - at > _MAX_DIGITS or buffer[end] in (_LOWER_E, _UPPER_E):
+        return -1
+    return end
+
+
+@compiled
+def _digits_end(buffer: Bytes, at: int) -> int:
+    while _ZERO <= buffer[at] <= _NINE:
+        at += 1
+    return at
+
+
+@compiled
+def _number(buffer: Bytes, at: int, end: int) -> float:
+    digits, decimals, is_fraction = np.int64(0), 0, False
+    is_negative = buffer[at] == _MINUS
+    for place in range(at + is_negative, end):
+        if buffer[place] == _DOT:
+            is_fraction = True
+        else:
+            digits = digits * 10 + np.int64(buffer[place] - _ZERO)
+            decimals += is_fraction
+    number = np.float64(digits) / _POWERS_OF_TEN[decimals]
+    return float(-number if is_negative else number)
+
+
+@compiled
+def _whole_number(buffer: Bytes, at: int, end: int) -> np.int64:
+    """Return a number of digits alone; -1 if anything else is in it."""
+    number = np.int64(0)
+    for place in range(at, end):
+        if not _ZERO <= buffer[place] <= _NINE:
+            return np.int64(-1)
+        number = number * 10 + np.int64(buffer[place] - _ZERO)
+    return number
+
+
+@compiled
+def _rfc3339_ms(buffer: Bytes, at: int, end: int) -> np.int64:
+    """Return the epoch milliseconds of YYYY-MM-DDTHH:MM:SS[.digits](Z|+HH:MM|-HH:MM); -1 if it is not that."""
+    milliseconds = _local_ms(buffer, at) if end - at >= 20 else _NOT_A_TIME
+    zone = at + 19
+    if milliseconds != _NOT_A_TIME and buffer[zone] == _DOT:
+        zone = _digits_end(buffer, zone + 1)
+        if zone == at + 20:
+            return _NOT_A_TIME
+        for place in range(at + 20, min(zone, at + 23)):
+            milliseconds += np.int64(buffer[place] - _ZERO) * 10 ** (at + 22 - place)
+    offset_ms = _offset_ms(buffer, zone, end) if milliseconds != _NOT_A_TIME else _NOT_A_TIME
+    return milliseconds - offset_ms if offset_ms != _NOT_A_TIME else _NOT_A_TIME
+
+
+@compiled
+def _local_ms(buffer: Bytes, at: int) -> np.int64:
+    """Return the milliseconds since 1970 on the clock of YYYY-MM-DDTHH:MM:SS; -1 if it is not that."""
+    if not (
+        buffer[at + 4] == _MINUS
+        and buffer[at + 7] == _MINUS
+        and buffer[at + 10] == _T
+        and buffer[at + 13] == _COLON
+        and buffer[at + 16] == _COLON
+    ):
+        return _NOT_A_TIME
+    year, month = _whole_number(buffer, at, at + 4), _whole_number(buffer, at + 5, at + 7)
+    day, hour = _whole_number(buffer, at + 8, at + 10), _whole_number(buffer, at + 11, at + 13)
+    minute, second = _whole_number(buffer, at + 14, at + 16), _whole_number(buffer, at + 17, at + 19)
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if not (year > 1970 and 1 <= month <= 12 and 0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 59):
+        return _NOT_A_TIME
+    if not 1 <= day <= _DAYS_OF_MONTH[month - 1] + (is_leap and month == 2):
+        return _NOT_A_TIME
+    # Days since 1970-01-01 in the Gregorian calendar; 719,162 lie between it and the first day of the year 1.
+    days = 365 * (year - 1) + (year - 1) // 4 - (year - 1) // 100 + (year - 1) // 400 - 719_162
+    days += _DAYS_BEFORE_MONTH[month - 1] + (is_leap and month > 2) + day - 1
+    return np.int64((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000)
+
+
+@compiled
+def _offset_ms(buffer: Bytes, at: int, end: int) -> np.int64:
+    """Return how far a zone, Z or +HH:MM or -HH:MM, is ahead of UTC; _NOT_A_TIME if it is none of them."""
+    if buffer[at] == _Z and at + 1 == end:
+        return np.int64(0)
+    if at + 6 != end or buffer[at] not in (_PLUS, _MINUS) or buffer[at + 3] != _COLON:
+        return _NOT_A_TIME
+    hours, minutes = _whole_number(buffer, at + 1, at + 3), _whole_number(buffer, at + 4, at + 6)
+    if not (0 <= hours <= 23 and 0 <= minutes <= 59):
+        return _NOT_A_TIME
+    offset_ms = np.int64((hours * 60 + minutes) * 60_000)
+    return -offset_ms if buffer[at] == _MINUS else offset_ms
+
+
+@compiled
+def _literal_end(buffer: Bytes, at: int) -> int:
+    """Return what follows null, true or false; -1 if it is none of them."""
+    for length in (4, 5):
+        if _row_of(buffer, at, at + length, _LITERAL_TABLE, _LITERAL_LENGTHS) >= 0:
+            return at + length
+    return -1
+
+
+@compiled
+def _field(buffer: Bytes, start: int, end: int) -> int:
+    return _row_of(buffer, start, end, _FIELD_TABLE, _FIELD_LENGTHS)
+
+
+@compiled
+def _type_code(buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
+    code = _row_of(buffer, span[0], span[1], _TYPE_TABLE, _TYPE_LENGTHS)
+    return OTHER if code < 0 else code
+
+
+@compiled
+def _row_of(buffer: Bytes, start: int, end: int, table: Bytes, lengths: npt.NDArray[np.int64]) -> int:
+    """Return the row of `table` that holds buffer[start:end], -1 if none does."""
+    for row in range(len(lengths)):
+        if lengths[row] == end - start and buffer[start] == table[row, 0]:
+            place = 1
+            while place < lengths[row] and buffer[start + place] == table[row, place]:
+                place += 1
+            if place == lengths[row]:
+                return row
+    return -1
+
+
+@compiled
+def _is_equal(buffer: Bytes, span: npt.NDArray[np.int64], other: Bytes, start: int, end: int) -> bool:
+    if span[1] - span[0] != end - start:
+        return False
+    is_equal = True
+    for place in range(end - start):
+        is_equal &= buffer[span[0] + place] == other[start + place]
+    return is_equal
+
+
+@compiled
+def _code(buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
+    """Return the code of an item or category, as `model.batch.id_code` does."""
+    if span[1] <= span[0]:
+        return 0
+    return int(xxh3_64(buffer, span[0], span[1]) % np.uint64(65_535)) + 1

@@ -1,0 +1,33 @@
+"""Compiling everything that scores an event, before a shopper waits for it."""
+
+import numpy as np
+
+from model.append import Source
+from model.decode import decode_events
+from model.encode import ScoreTemplate, encode_scores
+from model.features import NUMERIC_FEATURES
+from model.lstm_step import StepWeights, run_steps
+from model.scoring import prepare_batch
+from model.states import StateCodec
+
+
+def compile_core() -> None:
+    """Score one event of nobody's with a model of zeros: compiles what is not compiled yet, or loads it."""
+    codec = StateCodec(carried_floats=2, model_code=1)
+    event = b'{"event_id":"e","user_id":"u","type":"view","ts":"2000-01-01T00:00:00Z","price":1.5,"text":"shoe"}'
+    batch, _ = decode_events([event, b"{}"], [b"u", b"u"])
+    prepared = prepare_batch(codec.gather([None]), np.zeros(1, np.int64), batch, Source(0, np.zeros(1, np.int64)))
+    gates, numeric = np.zeros((1, 4), np.float32), np.zeros((len(NUMERIC_FEATURES), 4), np.float32)
+    heads = np.zeros((1, 1 + len(NUMERIC_FEATURES)), np.float32)
+    buckets = np.zeros((2, 4), np.float32)
+    weights = StepWeights(gates, buckets, buckets, buckets, numeric, gates, heads, np.zeros(1, np.float32))
+    propensities, _ = run_steps(
+        weights, prepared.appended.features, np.zeros(1, np.int64), np.zeros((1, 2), np.float32)
+    )
+    template = ScoreTemplate.of(("1h",), model="m", source_topic="t", source_partition=0)
+    times = batch.event_time_ms
+    encode_scores(template, batch.texts, batch.type_codes, times, propensities, (), times, times, 0)
+
+
+if __name__ == "__main__":
+    compile_core()

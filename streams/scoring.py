@@ -1,0 +1,93 @@
+"""Scoring one fetch: decode, append, infer. Runs in a thread, most of it without the interpreter lock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from model.append import Source
+from model.batch import EventBatch
+from model.formats.records import Decode
+from model.heads import Ranked
+from model.inference import InferenceRequest, InferenceResult
+from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
+from model.states import StateCodec
+from model.validate import Reject
+from streams.fetch import Fetch
+from streams.observe.counts import Timings
+from streams.tables import PartitionStates
+
+
+class Inference(Protocol):
+    """What runs the model, in the caller's thread or on a device that callers share."""
+
+    def score(self, request: InferenceRequest) -> InferenceResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFetch:
+    """What came of a fetch."""
+
+    batch: EventBatch
+    rows: npt.NDArray[np.int64]
+    """The accepted rows of the batch."""
+    propensities: npt.NDArray[np.float32]
+    """`(accepted, horizons)`"""
+    extra: Ranked
+    """What the extra heads answer `(accepted,)`."""
+    rejects: list[Reject]
+    users: list[bytes]
+    states: list[bytes]
+    """The states of `users` after the fetch, to be stored."""
+    duplicates: int
+    already_applied: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each stage took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Scores fetches; `source_code` is the hash by which sequence states know the events topic."""
+
+    inference: Inference
+    codec: StateCodec
+    source_code: int
+
+    def score(self, fetch: Fetch, decode: Decode, states: PartitionStates, timings: Timings) -> ScoredFetch:
+        """Score a fetch against its users' states, which stay as they are; raises CartcastError.
+
+        For one thread per partition at a time.
+        """
+        began = timings.clock()
+        batch, rejects = decode(fetch.values, fetch.keys)
+        decoded = timings.clock()
+        users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions.tolist()])
+        after = self.codec.gather(states.gather(users))
+        if (rebuild := rebuild_request(self.codec, after)) is not None:
+            finish_rebuild(after, rebuild, self.inference.score(rebuild))
+        prepared = prepare_batch(after, index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
+        appended = timings.clock()
+        result = self.inference.score(prepared.request)
+        propensities = finish(after, prepared, result)
+        inferred = timings.clock()
+        return ScoredFetch(
+            batch=batch,
+            rows=prepared.appended.rows,
+            propensities=propensities,
+            extra=result.extra,
+            rejects=rejects,
+            users=users,
+            states=self.codec.scatter(after),
+            duplicates=prepared.appended.duplicates,
+            already_applied=prepared.appended.already_applied,
+            seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
+        )
+
+
+def _distinct(users: Sequence[bytes]) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """Return the distinct users, and for each element of `users` its index among them."""
+    index: dict[bytes, int] = {}
+    positions = [index.setdefault(user, len(index)) for user in users]
+    return list(index), np.array(positions, np.int64)
