@@ -31,7 +31,13 @@ class StateCodec:
         blank["sequence"]["model"] = model_code
         blank["latest"] = np.nan
         self._blank = blank.tobytes()
+        self._blank_record = blank[0]
         self._latest_bytes = blank["latest"].nbytes
+
+    def blank(self, users: int) -> npt.NDArray[np.void]:
+        """Return the `(users,)` records of users who have done nothing yet."""
+        records: npt.NDArray[np.void] = np.full(users, self._blank_record, self.dtype)
+        return records
 
     def gather(self, values: Sequence[bytes | None]) -> npt.NDArray[np.void]:
         """Return a writable array of the values' records, fresh ones for users without a value.

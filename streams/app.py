@@ -64,7 +64,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     head_names = HeadNames(config.heads, checkpoint.category_names)
     codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
-    table = _sequences_table(app, settings)
+    table = _sequences_table(app, settings, codec)
     app.counts = Counts()
     pipeline = Pipeline(
         topics=settings.topics,
@@ -126,7 +126,7 @@ def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
         lags=lambda: cast("BatchConsumer", app.consumer).lags(),
         queue=lambda: (publisher.queue_bytes, publisher.queue_messages),
         device=device_use(device).read,
-        shoppers=lambda: [len(states.values) for states in store(table).partitions.values()],
+        shoppers=lambda: [len(states) for states in store(table).partitions.values()],
         ready=lambda: health.ready().ok,
     )
 
@@ -173,7 +173,7 @@ def _faust_settings(settings: StreamSettings) -> dict[str, Any]:
     }
 
 
-def _sequences_table(app: BatchApp, settings: StreamSettings) -> StoreTable:
+def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec) -> StoreTable:
     table = StoreTable(
         app,
         name=TABLE_NAME,
@@ -181,6 +181,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings) -> StoreTable:
             SequenceStore,
             client_config=settings.client_config,
             topics=settings.topics,
+            codec=codec,
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,

@@ -3,9 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
 import msgspec
@@ -20,13 +20,15 @@ _ANSWER_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is to be produced."""
 
-    key: bytes | None = field(repr=False)  # what a log may hold ends here
-    value: bytes | None = field(repr=False)
+    key: bytes | None
+    value: bytes | None
     headers: Headers | None = None
+
+    def __repr__(self) -> str:
+        return "Record()"  # what a log may hold ends here
 
 
 class _Statistics(msgspec.Struct):
@@ -62,11 +64,11 @@ class Delivery:
         """Call back with None when every record is confirmed, or with the failure when one fails."""
         self._done.add_done_callback(lambda done: callback(done.exception()))
 
-    def confirm(self, error: KafkaError | None, _: object) -> None:
-        """Take one delivery report; called by librdkafka in the poll thread, and by nobody else."""
+    def confirm(self, error: KafkaError | None, _: object, records: int = 1) -> None:
+        """Take a delivery report that speaks for some records; called by librdkafka in the poll thread alone."""
         if error is not None:
             self._failure = error
-        self._missing -= 1
+        self._missing -= records
         if self._missing == 0 and not self._loop.is_closed():  # a late report, after everything has ended
             self._loop.call_soon_threadsafe(self._finish)
 
@@ -87,6 +89,9 @@ class Delivery:
 class Publisher:
     """Produces batches in order and confirms each; an idempotent producer keeps order through retries.
 
+    The report of a batch's last record speaks for all: within a partition records are delivered in order, and with
+    `enable.gapless.guarantee` one that fails for good makes all that follow it fail.
+
     Records wait in librdkafka for as long as the broker is away: nothing is given up, the offsets that depend on
     them are just not committed.
     """
@@ -99,6 +104,7 @@ class Publisher:
                 **logged(client_config),
                 "acks": "all",
                 "enable.idempotence": True,
+                "enable.gapless.guarantee": True,
                 "message.timeout.ms": 0,
                 "linger.ms": linger_ms,
                 "compression.type": "lz4",
@@ -125,20 +131,14 @@ class Publisher:
         self._expected.add(delivery)
         return delivery
 
-    async def produce(self, topic: str, partition: int, records: Iterable[Record], delivery: Delivery) -> None:
+    async def produce(self, topic: str, partition: int, records: Sequence[Record], delivery: Delivery) -> None:
         """Hand records to librdkafka, waiting while its queue is full."""
-        produce = self._producer.produce
-        for record in records:
+        produce, last = self._producer.produce, len(records) - 1
+        for place, (key, value, headers) in enumerate(records):
+            report = partial(delivery.confirm, records=len(records)) if place == last else None
             while True:
                 try:
-                    produce(
-                        topic,
-                        record.value,
-                        record.key,
-                        partition,
-                        headers=record.headers,
-                        on_delivery=delivery.confirm,
-                    )
+                    produce(topic, value, key, partition, report, headers=headers)
                     break
                 except BufferError:
                     await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)

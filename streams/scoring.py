@@ -39,7 +39,7 @@ class ScoredFetch:
     """What the extra heads answer `(accepted,)`."""
     rejects: list[Reject]
     users: list[bytes]
-    states: list[bytes]
+    states: npt.NDArray[np.void]
     """The states of `users` after the fetch, to be stored."""
     duplicates: int
     already_applied: int
@@ -64,7 +64,7 @@ class Scoring:
         batch, rejects = decode(fetch.values, fetch.keys)
         decoded = timings.clock()
         users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions.tolist()])
-        after = self.codec.gather(states.gather(users))
+        after = states.gather(users)
         if (rebuild := rebuild_request(self.codec, after)) is not None:
             finish_rebuild(after, rebuild, self.inference.score(rebuild))
         prepared = prepare_batch(after, index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
@@ -79,7 +79,7 @@ class Scoring:
             extra=result.extra,
             rejects=rejects,
             users=users,
-            states=self.codec.scatter(after),
+            states=after,
             duplicates=prepared.appended.duplicates,
             already_applied=prepared.appended.already_applied,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},

@@ -1,7 +1,7 @@
 """The sequences table: each user's sequence state, by partition, with a changelog that this module restores.
 
 Faust's own memory store keeps users of revoked partitions and reads a changelog one event at a time (9,200 records a
-second); this store is a dict a partition and reads with librdkafka. The writes to the changelog are in `lanes`,
+second); this store is an array per partition and reads with librdkafka. The writes to the changelog are in `lanes`,
 because they must be ordered with the delivery of scores.
 """
 
@@ -9,51 +9,93 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 from faust.stores.base import Store
 from faust.types import TP
 
+from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
 
 TABLE_NAME: Final = "sequences"
+_FIRST_SLOTS: Final = 1024
+_RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
 
 class PartitionStates:
-    """The states of one partition's users, and how far the partition has been dealt with."""
+    """The states of one partition's users, in one array, and how far the partition has been dealt with."""
 
-    def __init__(self, partition: int, restored: "asyncio.Future[None]") -> None:
+    def __init__(self, partition: int, restored: "asyncio.Future[None]", codec: StateCodec) -> None:
         self.partition = partition
         self.restored = restored
         self.changelog_end_offset = 0
-        """Where the changelog ended at the last rebalance; all before is in `values`, once they are restored."""
-        self.values: dict[bytes, bytes] = {}
+        """Where the changelog ended at the last rebalance; all before is here, once the states are restored."""
         self.published = Published()
         self.next_offset = 0
         """The source offset after the last one dealt with; 0 before the first fetch."""
-        self._dirty: set[bytes] = set()
+        self._codec = codec
+        self._slots: dict[bytes, int] = {}
+        self._users: list[bytes] = []
+        """By slot."""
+        self._records = codec.blank(_FIRST_SLOTS)
+        self._is_dirty = np.zeros(_FIRST_SLOTS, np.bool_)
 
-    def gather(self, users: Sequence[bytes]) -> list[bytes | None]:
-        """Return the users' states, None for a user who is new."""
-        return list(map(self.values.get, users))
+    def __len__(self) -> int:
+        return len(self._slots)
 
-    def scatter(self, users: Sequence[bytes], states: Sequence[bytes], next_offset: int) -> None:
-        """Store states after a fetch that ended before `next_offset`; the changelog does not have them yet."""
-        self.values.update(zip(users, states, strict=True))
-        self._dirty.update(users)
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(list(self._slots))
+
+    def record(self, user: bytes) -> npt.NDArray[np.void] | None:
+        """Return a copy of a user's record `(1,)`, None for a user who is new."""
+        slot = self._slots.get(user)
+        return None if slot is None else self._records[slot : slot + 1].copy()
+
+    def gather(self, users: Sequence[bytes]) -> npt.NDArray[np.void]:
+        """Return copies of the users' records `(users,)`, blank ones for users who are new."""
+        slots = np.array([self._slots.get(user, -1) for user in users], np.int64)
+        records = self._records[slots]
+        records[slots < 0] = self._codec.blank(1)
+        return records
+
+    def scatter(self, users: Sequence[bytes], records: npt.NDArray[np.void], next_offset: int) -> None:
+        """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet."""
+        slots = self._store(users, records)  # before `_is_dirty` is read: it may grow
+        self._is_dirty[slots] = True
         self.next_offset = next_offset
+
+    def restore(self, values: dict[bytes, bytes]) -> None:
+        """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
+        while values:
+            some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
+            self._store([user for user, _ in some], self._codec.gather([value for _, value in some]))
 
     def take_dirty(self) -> dict[bytes, bytes]:
         """Return the states that the changelog does not have, as they are now, and consider them written."""
-        dirty, self._dirty = self._dirty, set()
-        return {user: self.values[user] for user in dirty}
+        slots = np.flatnonzero(self._is_dirty)
+        self._is_dirty[slots] = False
+        users = [self._users[slot] for slot in slots.tolist()]
+        return dict(zip(users, self._codec.scatter(self._records[slots]), strict=True))
 
     def mark_dirty(self, users: Iterable[bytes]) -> None:
         """Take back that these users' states were written."""
-        self._dirty.update(users)
+        self._is_dirty[[self._slots[user] for user in users]] = True
+
+    def _store(self, users: Sequence[bytes], records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        slots = np.array([self._slots.get(user, -1) for user in users], np.int64)
+        for place in np.flatnonzero(slots < 0).tolist():
+            slots[place] = self._slots[users[place]] = len(self._users)
+            self._users.append(users[place])
+        while len(self._users) > len(self._records):
+            self._records = np.concatenate([self._records, self._codec.blank(len(self._records))])
+            self._is_dirty = np.concatenate([self._is_dirty, np.zeros(len(self._is_dirty), np.bool_)])
+        self._records[slots] = records
+        return slots
 
 
 class SequenceStore(Store[bytes, bytes]):
@@ -64,6 +106,7 @@ class SequenceStore(Store[bytes, bytes]):
         *args: Any,  # noqa: ANN401 - Faust's own arguments
         client_config: Mapping[str, Any],
         topics: Topics,
+        codec: StateCodec,
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
@@ -72,6 +115,7 @@ class SequenceStore(Store[bytes, bytes]):
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
         self._topics = topics
+        self._codec = codec
         self._generation = -1
         self._restoring: asyncio.Task[None] | None = None
 
@@ -103,7 +147,9 @@ class SequenceStore(Store[bytes, bytes]):
                 del self.partitions[partition]
         bounds = await asyncio.to_thread(self._changelog_bounds, sorted(owned))
         loop = asyncio.get_running_loop()
-        new = [PartitionStates(partition, loop.create_future()) for partition in owned - set(self.partitions)]
+        new = [
+            PartitionStates(partition, loop.create_future(), self._codec) for partition in owned - set(self.partitions)
+        ]
         self.partitions.update((states.partition, states) for states in new)
         for partition, (_, end) in bounds.items():
             self.partitions[partition].changelog_end_offset = end
@@ -122,9 +168,7 @@ class SequenceStore(Store[bytes, bytes]):
 
     async def _restore(self, restoring: list[PartitionStates]) -> None:
         try:
-            for states in restoring:
-                states.values, states.published = await asyncio.to_thread(self._read, states.partition)
-                states.restored.set_result(None)
+            await asyncio.gather(*map(self._restore_partition, restoring))
         except Exception as failure:  # noqa: BLE001 - without its states this worker must not go on, whatever it is
             await self.app.crash(failure)
             return
@@ -132,9 +176,13 @@ class SequenceStore(Store[bytes, bytes]):
         _log.info(
             "ready",
             partitions=sorted(self.partitions),
-            users=sum(len(states.values) for states in self.partitions.values()),
+            users=len(self),
             generation=self._generation,
         )
+
+    async def _restore_partition(self, states: PartitionStates) -> None:
+        states.published = await asyncio.to_thread(self._read, states)
+        states.restored.set_result(None)
 
     def _changelog_bounds(self, partitions: list[int]) -> dict[int, tuple[int, int]]:
         reader = PartitionReader(self._client_config)
@@ -143,11 +191,12 @@ class SequenceStore(Store[bytes, bytes]):
         finally:
             reader.close()
 
-    def _read(self, partition: int) -> tuple[dict[bytes, bytes], Published]:
-        reader = PartitionReader(self._client_config, self.restore.on_records)
+    def _read(self, states: PartitionStates) -> Published:
+        """Restore a partition's states; return how far its results are published."""
+        reader, partition = PartitionReader(self._client_config, self.restore.on_records), states.partition
         try:
-            values = reader.restore(self._topics.changelog, partition, self.restore.progress(partition))
-            return values, published_positions(reader, self._topics, partition)
+            states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
+            return published_positions(reader, self._topics, partition)
         finally:
             reader.close()
 
@@ -166,14 +215,11 @@ class SequenceStore(Store[bytes, bytes]):
     def _clear(self) -> None:
         self.partitions.clear()
 
-    def _values_of(self, user: object) -> dict[bytes, bytes]:
-        for states in self.partitions.values():
-            if user in states.values:
-                return states.values
-        raise KeyError(user)
-
     def __getitem__(self, user: bytes) -> bytes:
-        return self._values_of(user)[user]
+        for states in self.partitions.values():
+            if (record := states.record(user)) is not None:
+                return record.tobytes()
+        raise KeyError(user)
 
     def __setitem__(self, user: bytes, state: bytes) -> None:
         raise TypeError("states are written by lanes, which know the partition and order the changelog")
@@ -183,10 +229,10 @@ class SequenceStore(Store[bytes, bytes]):
 
     def __iter__(self) -> Iterator[bytes]:
         for states in self.partitions.values():
-            yield from states.values
+            yield from states
 
     def __len__(self) -> int:
-        return sum(len(states.values) for states in self.partitions.values())
+        return sum(map(len, self.partitions.values()))
 
     def __contains__(self, user: object) -> bool:
-        return any(user in states.values for states in self.partitions.values())
+        return any(isinstance(user, bytes) and each.record(user) is not None for each in self.partitions.values())

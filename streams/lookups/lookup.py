@@ -109,9 +109,9 @@ class Lookup:
             raise NotHereError
         if not states.restored.done():
             raise RestoringError
-        if (value := states.values.get(user)) is None:
+        if (state := states.record(user)) is None:
             raise UnknownShopperError
-        return self._codec.gather([value])
+        return state
 
     def _published(self, state: State) -> npt.NDArray[np.float32] | None:
         """Return the propensities that this model published after the shopper's last event, if it did."""

@@ -62,10 +62,10 @@ def pipeline(checkpoint, inference) -> Pipeline:
 
 
 @pytest.fixture
-async def states() -> PartitionStates:
+async def states(pipeline) -> PartitionStates:
     restored = asyncio.get_running_loop().create_future()
     restored.set_result(None)
-    return PartitionStates(PARTITION, restored)
+    return PartitionStates(PARTITION, restored, pipeline.scoring.codec)
 
 
 @pytest.fixture

@@ -156,14 +156,14 @@ async def test_what_a_predecessor_published_is_applied_but_not_published_again(l
     assert source_offsets(publisher.on(TOPICS.scores)) == [14]
     assert source_offsets(publisher.on(TOPICS.dead_letters)) == [13]
     assert acks == [14]
-    assert states.values.keys() == {b"a", b"b"}
+    assert set(states) == {b"a", b"b"}
 
 
 async def test_an_event_that_a_state_knows_is_neither_scored_nor_published(pipeline, states, lane, failures):
     await put(lane, Acks(), fetch(event(0), event(1)))
     await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 2)
-    successor = PartitionStates(PARTITION, states.restored)
-    successor.values = dict(states.values)
+    successor = PartitionStates(PARTITION, states.restored, pipeline.scoring.codec)
+    successor.restore({user: states.record(user).tobytes() for user in states})
     second = Lane(pipeline, successor, failures.append)
     await put(second, Acks(), fetch(event(0), event(1), event(2)))
     await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 3)
@@ -185,7 +185,7 @@ async def test_scores_do_not_depend_on_how_the_broker_cuts_the_fetches(pipeline,
     values = [event(number // 2, user) for number in range(24) for user in ("a", "b")]
     scores = {}
     for size in (1, 5, 48):
-        fresh, publisher = PartitionStates(PARTITION, states.restored), MemoryPublisher()
+        fresh, publisher = PartitionStates(PARTITION, states.restored, pipeline.scoring.codec), MemoryPublisher()
         lane = Lane(replace(pipeline, publisher=publisher), fresh, failures.append)
         for start in range(0, len(values), size):
             await put(lane, Acks(), fetch(*values[start : start + size], first_offset=start))
@@ -211,7 +211,7 @@ async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carri
     await second.close()
     rebuilt, (state,) = (
         json.loads(other.publisher.produced[0].record.value),
-        other_model.codec.gather([states.values[b"u"]]),
+        states.record(b"u"),
     )
     assert state["sequence"]["model"] == 99
     assert 0 < rebuilt["propensity_1h"] < 1
@@ -219,7 +219,7 @@ async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carri
 
 async def test_lanes_secure_every_partition_that_has_dealt_with_something(pipeline, states, failures):
     lanes, publisher = Lanes(failures.append), pipeline.publisher
-    other = PartitionStates(5, states.restored)
+    other = PartitionStates(5, states.restored, pipeline.scoring.codec)
     await lanes.put(fetch(event(0), event(1)), Acks().of(0), pipeline, states)
     await lanes.put(fetch(event(0), partition=5, first_offset=8), Acks().of(0), pipeline, other)
     await publisher.until(lambda: len(publisher.produced) == 3)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model.inference import InferenceWorker, Scorer
+from model.states import StateLayoutError
 from service.errors import RefusedError
 from streams.lanes import Lane
 from streams.scoring import Scoring
@@ -28,6 +29,10 @@ class GatedScorer(Scorer):
         if self.failure:
             raise self.failure
         return super().score(steps)
+
+
+def cannot_gather(_):
+    raise StateLayoutError("of no layout that exists")
 
 
 @pytest.fixture
@@ -76,7 +81,7 @@ async def test_close_waits_for_the_confirmations(lane, pipeline):
 
 async def test_a_lane_that_waits_for_its_states_closes_at_once_and_leaves_them_to_be_restored(pipeline, failures):
     restored = asyncio.get_running_loop().create_future()
-    acks, lane = Acks(), Lane(pipeline, PartitionStates(PARTITION, restored), failures.append)
+    acks, lane = Acks(), Lane(pipeline, PartitionStates(PARTITION, restored, pipeline.scoring.codec), failures.append)
     await put(lane, acks, *fetches(2))
     await let_others_run()
     await lane.close()
@@ -88,7 +93,7 @@ async def test_a_lane_that_waits_for_its_states_closes_at_once_and_leaves_them_t
 
 async def test_a_lane_scores_once_its_states_are_restored(pipeline, failures):
     restored = asyncio.get_running_loop().create_future()
-    states = PartitionStates(PARTITION, restored)
+    states = PartitionStates(PARTITION, restored, pipeline.scoring.codec)
     lane = Lane(pipeline, states, failures.append)
     await put(lane, Acks(), *fetches(1, first=5))
     await let_others_run()
@@ -103,7 +108,7 @@ async def test_a_lane_scores_once_its_states_are_restored(pipeline, failures):
 
 async def test_a_failed_lane_says_so_once_secures_nothing_and_closes_with_a_full_queue(pipeline, states, failures):
     acks = Acks()
-    states.values[b"u"] = b"\xff" + bytes(3000)  # of no layout that exists
+    states.gather = cannot_gather
     lane = Lane(pipeline, states, failures.append)
     await put(lane, acks, *fetches(6))
     await lane.close()
@@ -135,7 +140,7 @@ async def test_a_failed_lane_lets_nobody_wait_for_confirmations_that_will_not_co
     await publisher.until(lambda: len(publisher.produced) == 1)
     securing = asyncio.create_task(lane.secure())
     await let_others_run()
-    states.values[b"u"] = b"\xff" + bytes(3000)
+    states.gather = cannot_gather
     await put(lane, Acks(), *fetches(1, first=1))
     assert await securing is None
     assert len(failures) == 1

@@ -68,7 +68,10 @@ def offline(checkpoint: Checkpoint, events: list[Event]) -> list[list]:
 async def published(pipeline, restored, partitions=PARTITIONS, size: int = 7) -> dict[int, list[dict]]:
     """Put all partitions' events through their lanes at the same time, `size` a fetch."""
     failures: list[Exception] = []
-    lanes = {one: Lane(pipeline, PartitionStates(one, restored), failures.append) for one in partitions}
+    lanes = {
+        one: Lane(pipeline, PartitionStates(one, restored, pipeline.scoring.codec), failures.append)
+        for one in partitions
+    }
 
     async def feed(partition: int) -> None:
         values = [msgspec.json.encode(event) for event in events_of(partition)]

@@ -39,7 +39,7 @@ async def test_segment_calls_are_scored_as_the_same_events_in_canonical_form(pip
         ("segment", [fetch(call(0), call(1), call(2))]),
     ):
         one = replace(pipeline, publisher=MemoryPublisher(), decode=decoder_of(name))
-        lane = Lane(one, PartitionStates(PARTITION, states.restored), failures.append)
+        lane = Lane(one, PartitionStates(PARTITION, states.restored, pipeline.scoring.codec), failures.append)
         await put(lane, Acks(), *batches)
         await one.publisher.until(lambda one=one: len(one.publisher.produced) == 3)
         await lane.close()

@@ -1,10 +1,11 @@
 import asyncio
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from faust.types import TP
 
-from model.sequence import new_sequences
+from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
 from streams.publisher import Record
@@ -12,41 +13,69 @@ from streams.tables import PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
 from tests.streams.mock_topics import create, write
 
+CODEC = StateCodec(carried_floats=4, model_code=1)
+
+
+def record(offset: int):
+    """A state that has seen a source offset `(1,)`."""
+    states = CODEC.blank(1)
+    states["sequence"]["offset"] = offset
+    return states
+
 
 def state(offset: int) -> bytes:
-    sequence = new_sequences(1)
-    sequence["offset"] = offset
-    return sequence.tobytes()
+    return record(offset).tobytes()
+
+
+def records(*offsets: int):
+    return np.concatenate([record(offset) for offset in offsets])
+
+
+def held(states: PartitionStates) -> dict[bytes, bytes]:
+    return {user: states.record(user).tobytes() for user in states}
 
 
 @pytest.fixture
 async def states() -> PartitionStates:
     restored = asyncio.get_running_loop().create_future()
     restored.set_result(None)
-    return PartitionStates(0, restored)
+    return PartitionStates(0, restored, CODEC)
 
 
-async def test_gathering_gives_what_was_scattered_and_none_for_a_new_user(states):
-    states.scatter([b"a", b"b"], [b"A", b"B"], next_offset=7)
-    assert states.gather([b"b", b"new", b"a"]) == [b"B", None, b"A"]
+async def test_gathering_gives_copies_of_what_was_scattered_and_a_blank_one_for_a_new_user(states):
+    states.scatter([b"a", b"b"], records(1, 2), next_offset=7)
+    gathered = states.gather([b"b", b"new", b"a"])
+    assert gathered.tobytes() == records(2, -1, 1).tobytes()
+    gathered["sequence"]["offset"] = 9
+    assert states.gather([b"a", b"b"]).tobytes() == records(1, 2).tobytes()
+    assert states.record(b"new") is None
     assert states.next_offset == 7
 
 
+async def test_states_of_any_number_of_users_are_kept(states):
+    users = [b"%d" % number for number in range(5000)]
+    for first in range(0, 5000, 700):
+        some = users[first : first + 700]
+        states.scatter(some, records(*range(first, first + len(some))), next_offset=first)
+    assert states.gather(users[::-1])["sequence"]["offset"].tolist() == list(range(5000))[::-1]
+    assert (len(states), list(states)) == (5000, users)
+
+
 async def test_dirty_states_are_taken_once_as_they_are_now(states):
-    states.scatter([b"a", b"b"], [b"A1", b"B1"], next_offset=1)
-    states.scatter([b"a"], [b"A2"], next_offset=2)
-    assert states.take_dirty() == {b"a": b"A2", b"b": b"B1"}
+    states.scatter([b"a", b"b"], records(1, 2), next_offset=1)
+    states.scatter([b"a"], records(3), next_offset=2)
+    assert states.take_dirty() == {b"a": state(3), b"b": state(2)}
     assert states.take_dirty() == {}
-    states.scatter([b"b"], [b"B2"], next_offset=3)
-    assert states.take_dirty() == {b"b": b"B2"}
+    states.scatter([b"b"], records(4), next_offset=3)
+    assert states.take_dirty() == {b"b": state(4)}
 
 
 async def test_states_that_were_not_written_after_all_are_dirty_again_as_they_are_by_then(states):
-    states.scatter([b"a", b"b"], [b"A1", b"B1"], next_offset=1)
+    states.scatter([b"a", b"b"], records(1, 2), next_offset=1)
     taken = states.take_dirty()
-    states.scatter([b"a"], [b"A2"], next_offset=2)
+    states.scatter([b"a"], records(3), next_offset=2)
     states.mark_dirty(taken)
-    assert states.take_dirty() == {b"a": b"A2", b"b": b"B1"}
+    assert states.take_dirty() == {b"a": state(3), b"b": state(2)}
 
 
 class CrashRecorder(SimpleNamespace):
@@ -70,7 +99,9 @@ def topics(mock_kafka, topic_prefix) -> Topics:
 
 @pytest.fixture
 async def store(app, topics, mock_kafka):
-    store = SequenceStore("memory://", app, SimpleNamespace(name="sequences"), client_config=mock_kafka, topics=topics)
+    store = SequenceStore(
+        "memory://", app, SimpleNamespace(name="sequences"), client_config=mock_kafka, topics=topics, codec=CODEC
+    )
     yield store
     await store.on_stop()
 
@@ -104,8 +135,8 @@ async def test_an_assigned_partition_is_restored_from_its_changelog(store, topic
     await restored(store)
     assert (store.restored, restore.under_way, restore.records, restore.remaining) == (True, False, 3, 0)
     assert restore.seconds > 0
-    assert store.partitions[0].values == {b"a": state(1), b"b": state(2)}
-    assert store.partitions[1].values == {b"c": state(3)}
+    assert held(store.partitions[0]) == {b"a": state(1), b"b": state(2)}
+    assert held(store.partitions[1]) == {b"c": state(3)}
     assert store.partitions[0].take_dirty() == {}
     assert store.partitions[0].next_offset == 0
 
@@ -124,7 +155,7 @@ async def test_a_partition_that_is_kept_keeps_its_states_and_one_that_is_lost_is
     await assign(store, topics, 0, 1, generation=1)
     await restored(store)
     kept = store.partitions[0]
-    kept.scatter([b"new"], [state(5)], next_offset=6)
+    kept.scatter([b"new"], record(5), next_offset=6)
     put(0, new=state(5))
     await assign(store, topics, 0, 2, generation=2)
     await restored(store)
@@ -141,7 +172,7 @@ async def test_after_a_generation_without_this_worker_every_partition_is_read_ag
     put(0, a=state(9))
     await assign(store, topics, 0, generation=3)
     await restored(store)
-    assert store.partitions[0].values == {b"a": state(9)}
+    assert held(store.partitions[0]) == {b"a": state(9)}
 
 
 async def test_a_restore_that_a_rebalance_breaks_off_begins_anew(store, topics, put, app):
@@ -151,7 +182,7 @@ async def test_a_restore_that_a_rebalance_breaks_off_begins_anew(store, topics, 
     await assign(store, topics, 0, generation=2)
     assert store.partitions[0] is not broken_off
     await restored(store)
-    assert store.partitions[0].values == {b"a": state(1)}
+    assert held(store.partitions[0]) == {b"a": state(1)}
     assert not broken_off.restored.done()
     assert app.reasons == []
 
@@ -173,6 +204,16 @@ async def test_a_restore_that_fails_crashes_the_application(store, topics, app, 
     await asyncio.wait_for(crashed.wait(), 30)
     assert app.reasons == [failure]
     assert not store.partitions[0].restored.done()
+
+
+async def test_a_state_of_another_layout_crashes_the_application_before_anything_is_scored(store, topics, put, app):
+    crashed = asyncio.Event()
+    app.crash = lambda reason: app.reasons.append(reason) or asyncio.sleep(0, crashed.set())
+    put(0, a=b"\xff" + bytes(3000))
+    await assign(store, topics, 0, generation=1)
+    await asyncio.wait_for(crashed.wait(), 30)
+    assert [type(reason) for reason in app.reasons] == [StateLayoutError]
+    assert not store.restored
 
 
 async def test_the_store_is_one_mapping_over_its_partitions_that_only_lanes_write(store, topics, put):

@@ -23,6 +23,7 @@ from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
+from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.fetch import Fetch
 from streams.tables import SequenceStore
@@ -330,7 +331,7 @@ async def test_a_source_partition_without_a_commit_is_read_from_its_beginning(co
 
 async def test_the_table_is_stored_in_what_it_is_given(app):
     def new_store(*args, **kwargs):
-        return SequenceStore(*args, client_config={}, topics=Topics(prefix="shop"), **kwargs)
+        return SequenceStore(*args, client_config={}, topics=Topics(prefix="shop"), codec=StateCodec(4, 1), **kwargs)
 
     table = StoreTable(app, name="sequences", new_store=new_store, key_type=bytes, value_type=bytes, partitions=2)
     app.tables.add(table)

@@ -51,9 +51,10 @@ def own(app: BatchApp, partitions: Sequence[int], *, restored: bool = True) -> N
         done = asyncio.get_running_loop().create_future()
         if restored:
             done.set_result(None)
-        store(app.tables["sequences"]).partitions[partition] = PartitionStates(partition, done)
+        sequences = store(app.tables["sequences"])
+        sequences.partitions[partition] = PartitionStates(partition, done, sequences._codec)
 
 
 def put_state(app: BatchApp, user: str, value: bytes) -> None:
     partition = key_partition(user.encode(), PARTITIONS)
-    store(app.tables["sequences"]).partitions[partition].values[user.encode()] = value
+    store(app.tables["sequences"]).partitions[partition].restore({user.encode(): value})
