@@ -1,9 +1,7 @@
 """Runs `cartcast worker` as processes on the session's Kafka, and reads back what they wrote with stock clients."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +27,7 @@ from model.sequence import source_code
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.topics import create_topics
+from tests.harness.forked import ForkedProcess, appending, command_script
 from tests.harness.waiting import eventually
 
 PARTITIONS = 4
@@ -47,22 +46,17 @@ class WorkerProcess:
         prefix: str,
         log: Path,
         environment: dict[str, str] | None = None,
-        command: Sequence[str] = ("-m", "cartcast", "worker"),
+        script: str = command_script(["worker"]),
     ) -> None:
         self.log = log
-        with log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, *command],
-                env={
-                    **os.environ,
-                    "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": kafka,
-                    "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
-                    "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
-                    "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
-                    **(environment or {}),
-                },
-                stderr=stderr,
-            )
+        environment = {
+            "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": kafka,
+            "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
+            "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
+            "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
+            **(environment or {}),
+        }
+        self.process = ForkedProcess(script, environment, stdout=None, stderr=appending(log))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The structured log lines of that name."""
@@ -111,11 +105,11 @@ class Pipeline:
 
     def start_script(self, script: str, **environment: str) -> WorkerProcess:
         """Start a worker that a script has tampered with; does not wait for it."""
-        return self._started(environment, ("-c", script))
+        return self._started(environment, script)
 
-    def _started(self, environment: dict[str, str], *command: Sequence[str]) -> WorkerProcess:
+    def _started(self, environment: dict[str, str], *script: str) -> WorkerProcess:
         log = self.directory / f"worker-{len(self.workers)}.log"
-        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment, *command))
+        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment, *script))
         return self.workers[-1]
 
     def produce(self, events: Sequence[Event]) -> None:
