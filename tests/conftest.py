@@ -13,6 +13,7 @@ import pytest
 from cartcast.local.stack import LocalStack, local_stack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+from tests.harness.databases import Databases
 
 PROCESSES = 3
 """For two cores: a test that waits for a server, or for a process to end, leaves its core to others."""
@@ -63,6 +64,19 @@ def kafka(stack: LocalStack) -> str:
 def clickhouse(stack: LocalStack) -> str:
     """URL of the session's ClickHouse engine."""
     return stack.clickhouse_url
+
+
+@pytest.fixture(scope="session")
+def databases(clickhouse: str) -> Databases:
+    """Migrated databases of the session's engine."""
+    return Databases(clickhouse)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[ClickHouseSettings]:
+    """An empty database with all tables and views; its views are refreshed when a test says so."""
+    with databases.lend() as settings:
+        yield settings
 
 
 @pytest.fixture

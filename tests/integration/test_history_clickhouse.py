@@ -1,7 +1,6 @@
 """Events read back from the real engine's table, as training and offline scoring take them."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from model.events import Event, Score
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import FormatError, RefusedError, UnavailableError
-from sinks.schema.migrate import migrate
 from sinks.stored import Period, StoredHistory
 from sinks.table import ClickHouseTable
 from tests.harness.records import score_fields
@@ -34,11 +32,8 @@ def score(offset: int, **changes: Any) -> Score:
 
 
 @pytest.fixture
-def settings(clickhouse: str, topic_prefix: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield settings
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+def settings(database: ClickHouseSettings) -> ClickHouseSettings:
+    return database
 
 
 def store(settings: ClickHouseSettings, *blocks: list[Score]) -> None:

@@ -21,10 +21,9 @@ def create(settings):
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create(settings)
-    migrate(settings.clickhouse)
     return settings
 
 

@@ -7,7 +7,6 @@ from confluent_kafka.admin import AdminClient
 from service.clickhouse import connect
 from service.errors import UnavailableError
 from sinks.observe.lag import LagSampler, PartitionLag, lag_between
-from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Scores, SinkProcess, Stored, pipeline_settings
@@ -18,14 +17,10 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create_topics(settings.kafka.client_config(), settings.kafka.topics, partitions=PARTITIONS, replication_factor=1)
-    migrate(settings.clickhouse)
-    yield settings
-    client = connect(settings.clickhouse)
-    client.command(f"DROP DATABASE {settings.clickhouse.database}")  # its views would be refreshed for ever
-    client.close_connections()
+    return settings
 
 
 def commit(settings, group, partition, offset):

@@ -22,14 +22,10 @@ def create(settings):
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create(settings)
-    migrate(settings.clickhouse)
-    yield settings
-    client = connect(settings.clickhouse)
-    client.command(f"DROP DATABASE {settings.clickhouse.database}")  # its views would be refreshed for ever
-    client.close_connections()
+    return settings
 
 
 class Letters:

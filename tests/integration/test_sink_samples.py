@@ -9,7 +9,6 @@ from structlog.testing import capture_logs
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
-from sinks.schema.migrate import migrate
 from tests.harness.ports import new_port
 from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
@@ -18,10 +17,8 @@ HOURS = 47
 
 
 @pytest.fixture
-def stored(clickhouse: str, topic_prefix: str) -> Stored:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    return Stored(settings)
+def stored(database: ClickHouseSettings) -> Stored:
+    return Stored(database)
 
 
 def recent_rows(count: int) -> list[dict]:

@@ -1,7 +1,6 @@
 """Training from ClickHouse's own table: the same events as from a file, and a checkpoint that can be served."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ import pytest
 from model.checkpoint import load_checkpoint
 from model.events import Event, Score
 from model.simulator import SimulationSettings, simulate
-from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable
 from tests.harness.command import run_command
 
@@ -30,21 +27,18 @@ class Shop:
 
 
 @pytest.fixture
-def shop(clickhouse: str, topic_prefix: str, tmp_path: Path) -> Iterator[Shop]:
+def shop(database: ClickHouseSettings, tmp_path: Path) -> Shop:
     events = list(
         {event.event_id: event for event in simulate(SimulationSettings(events=15_000, users=300, seed=4))}.values()
     )
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    table = ClickHouseTable(settings)
+    table = ClickHouseTable(database)
     table.insert([msgspec.json.encode(score(offset, event)) for offset, event in enumerate(events)], "all")
     table.close()
     file, config = tmp_path / "shop.jsonl", tmp_path / "cartcast.yaml"
     wordless = [msgspec.structs.replace(event, text=None) for event in events]
     file.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in wordless))
-    config.write_text(f"clickhouse:\n  url: {clickhouse}\n  database: {topic_prefix}\n")
-    yield Shop(file, config)
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+    config.write_text(f"clickhouse:\n  url: {database.url}\n  database: {database.database}\n")
+    return Shop(file, config)
 
 
 def score(offset: int, event: Event) -> Score:

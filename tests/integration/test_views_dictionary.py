@@ -4,18 +4,13 @@ import pytest
 
 from cartcast.reference.data_dictionary import GROUPS
 from service.clickhouse import connect
-from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def client(clickhouse, topic_prefix):
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield connect(settings, database=topic_prefix)
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+def client(database):
+    return connect(database, database=database.database)
 
 
 def test_every_view_and_column_has_a_comment(client):
