@@ -80,7 +80,7 @@ def make_outcomes(client: Client) -> None:
 def answers(url: str) -> bool:
     """Whether a server of ours says that all is well there."""
     try:
-        with urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
+        with urlopen(url) as answer:  # noqa: S310 - our own loopback address
             return bool(answer.status == 200)
     except OSError:
         return False

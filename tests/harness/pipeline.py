@@ -28,7 +28,7 @@ from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.topics import create_topics
 from tests.harness.forked import ForkedProcess, appending, command_script
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 PARTITIONS = 4
 PROPENSITIES = ("propensity_session", "propensity_1h", "propensity_24h")
@@ -70,7 +70,7 @@ class WorkerProcess:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             request = Request(starting[-1]["look_ups"] + path, headers=headers)  # noqa: S310 - http://
-            with urlopen(request, timeout=20) as answer:  # noqa: S310
+            with urlopen(request, timeout=DEADLINE_SECONDS) as answer:  # noqa: S310
                 return answer.status, answer.read()
         except HTTPError as refused:
             with refused:
