@@ -13,11 +13,17 @@ import pytest
 from cartcast.local.stack import LocalStack, local_stack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+from tests.harness.databases import Databases
 
 PROCESSES = 3
 """For two cores: a test that waits for a server, or for a process to end, leaves its core to others."""
-LONGEST_FIRST = ("faults", "integration", "docs", "deploy", "dashboard", "cartcast", "contract")
-"""Folders whose files take long; whole files go to a process, and short ones last let all end together."""
+LONGEST_FIRST = (
+    *("integration/test_demo.py", "faults/test_worker_faults.py", "integration/test_views_outcomes.py"),
+    *("faults/test_sink_kills.py", "dashboard/test_browser.py", "integration/test_secured_pipeline.py"),
+    *("faults/", "integration/", "docs/", "deploy/", "dashboard/", "cartcast/", "contract/"),
+)
+"""Files that take more than a minute, then folders; whole files go to a process, and short ones last let all end
+together."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: threads that wait for each other spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,12 +35,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by folder, the longest first; within a folder the order stays."""
+    """Sort files and folders, the longest first; within them the order stays."""
     tests = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(tests).parts[0]
-        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+        path = item.path.relative_to(tests).as_posix()
+        found = (number for number, beginning in enumerate(LONGEST_FIRST) if path.startswith(beginning))
+        return next(found, len(LONGEST_FIRST))
 
     items.sort(key=place)
 
@@ -63,6 +70,19 @@ def kafka(stack: LocalStack) -> str:
 def clickhouse(stack: LocalStack) -> str:
     """URL of the session's ClickHouse engine."""
     return stack.clickhouse_url
+
+
+@pytest.fixture(scope="session")
+def databases(clickhouse: str) -> Databases:
+    """Migrated databases of the session's engine."""
+    return Databases(clickhouse)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[ClickHouseSettings]:
+    """An empty database with all tables and views; its views are refreshed when a test says so."""
+    with databases.lend() as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -1,20 +1,19 @@
 """The pipeline's processes on this machine: local stack, topics, table, workers, sink, dashboard."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cartcast.demo.pages import Ports, claimed_ports, open_pages
+from cartcast.demo.pages import DASHBOARD_PORT, open_pages, pages_url
 from cartcast.demo.warm_up import warm_up
+from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import PYTHON, Child, wait_until_ready
 from cartcast.local.stack import LocalStack, Report, local_stack
 from cartcast.settings import Settings, load_settings
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics, unused_prefix
-
-READY_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,25 @@ class Pipeline:
     stack: LocalStack
     workers: list[Child]
     sink: Child
-    ports: Ports
+    dashboard_url: str | None = None
+    """None: the pages were not asked for"""
 
     def wait_until_ready(self) -> None:
         """Return when the workers share all partitions and the sink reads. Raises LocalStackError."""
         partitions = set(range(self.settings.kafka.partitions))
-        wait_until_ready(self.workers[0], lambda: self._assigned() == partitions, READY_TIMEOUT_SECONDS)
-        wait_until_ready(self.sink, self._sink_reads_scores, READY_TIMEOUT_SECONDS)
+        wait_until_ready(self.workers[0], lambda: self._assigned() == partitions)
+        wait_until_ready(self.sink, self._sink_reads_scores)
+
+    def look_ups(self) -> str | None:
+        """Wait until the first worker has taken a port and return its URL, None if it answers no look-ups.
+
+        The workers choose: a port that was chosen for them could be another's when they have loaded. Raises
+        LocalStackError.
+        """
+        worker = self.workers[0]
+        wait_until_ready(worker, lambda: bool(worker.log_events("starting")))
+        url = worker.log_events("starting")[-1]["look_ups"]
+        return None if url is None else str(url)
 
     def request_stop(self) -> None:
         """Let workers and sink drain at the same time; the stack waits for each of them before Kafka goes."""
@@ -60,7 +71,8 @@ def running_pipeline(
     directory: Path, config_file: Path | None, workers: int, report: Report, *, dashboard: bool
 ) -> Iterator[Pipeline]:
     """Start everything; leaving the block stops it. Raises CartcastError."""
-    with claimed_ports(workers, dashboard=dashboard) as ports, local_stack(directory, report) as stack:
+    claim = claimed_port(DASHBOARD_PORT) if dashboard else nullcontext()
+    with claim as dashboard_port, local_stack(directory, report) as stack:
         settings = _settings(stack, config_file, workers)
         kafka = settings.kafka
         create_topics(kafka.client_config(), kafka.topics, partitions=kafka.partitions, replication_factor=1)
@@ -71,16 +83,16 @@ def running_pipeline(
             settings=settings,
             stack=stack,
             workers=[
-                start("worker", number, environment=ports.worker_environment(number))
-                for number in range(1, workers + 1)
+                start("worker", number, environment=_look_up_port(settings, number)) for number in range(1, workers + 1)
             ],
             sink=start("sink"),
-            ports=ports,
+            dashboard_url=None if dashboard_port is None else pages_url(dashboard_port),
         )
-        if ports.dashboard is not None:
-            report(f"starting the dashboard on {ports.dashboard_url}")
-            open_pages(start, ports)
         warm_up(kafka.client_config())
+        if dashboard_port is not None:
+            worker_url = pipeline.look_ups()
+            report(f"starting the dashboard on {pipeline.dashboard_url}")
+            open_pages(start, dashboard_port, worker_url)
         try:
             yield pipeline
         finally:
@@ -99,6 +111,12 @@ def _settings(stack: LocalStack, config_file: Path | None, workers: int) -> Sett
     return load_settings(config_file, **flags)
 
 
+def _look_up_port(settings: Settings, number: int) -> dict[str, str]:
+    """Return what tells worker `number`, from 1, its port: of a port that is set, each of them has the next."""
+    port = settings.worker.web_port
+    return {"CARTCAST_WORKER__WEB_PORT": str(port + number - 1)} if port else {}
+
+
 def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) -> Callable[..., Child]:
     shared = {
         **stack.environment(),
@@ -106,6 +124,7 @@ def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) ->
         "CARTCAST_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
         "CARTCAST_CLICKHOUSE__DATABASE": settings.clickhouse.database,
         "CARTCAST_WORKER__INPUT_FORMAT": "cartcast",  # what its shoppers send, whatever the own topic carries
+        "CARTCAST_WORKER__WEB_BIND": LOOPBACK,
         "CARTCAST_LOG__LEVEL": "info",  # readiness is a line at this level
         "CARTCAST_LOG__FORMAT": "json",
     }

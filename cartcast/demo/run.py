@@ -82,8 +82,8 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
         events = _prepare(options, simulate, report)
         pipeline.wait_until_ready()
         report(f"worker and sink are ready: letting the shoppers in, {options.pace}")
-        if pipeline.ports.dashboard is not None:
-            report(f"open the dashboard: {pipeline.ports.dashboard_url}")
+        if pipeline.dashboard_url is not None:
+            report(f"open the dashboard: {pipeline.dashboard_url}")
         return _let_in(shoppers, events, options, pipeline, screen)
 
 
@@ -182,5 +182,5 @@ def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline:
 
 def _where(pipeline: Pipeline) -> str:
     servers = f"Kafka {pipeline.stack.bootstrap_servers} · ClickHouse {pipeline.stack.clickhouse_url}"
-    pages = pipeline.ports.dashboard_url
+    pages = pipeline.dashboard_url
     return servers if pages is None else f"dashboard {pages} · {servers}"

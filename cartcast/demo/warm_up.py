@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from cartcast.demo.readback import read_to_end
+from service.errors import RefusedError
 
 TOPIC: Final = "cartcast-demo-warm-up"
 REQUESTS: Final = 300
@@ -24,7 +25,7 @@ TIMEOUT_SECONDS: Final = 10.0
 
 def warm_up(client_config: Mapping[str, Any]) -> None:
     """Produce and consume a few thousand records in small requests; best effort."""
-    with suppress(KafkaException):
+    with suppress(KafkaException, RefusedError, TimeoutError):  # the last is what a future raises
         admin = AdminClient({**client_config, "log_level": 0})
         admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(TIMEOUT_SECONDS)
         _produce(client_config)

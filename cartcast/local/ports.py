@@ -1,6 +1,7 @@
 """Loopback ports."""
 
 import fcntl
+import random
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -11,17 +12,19 @@ from typing import IO
 from service.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
-ATTEMPTS = 20
+UNPREFERRED = range(20_000, 32_000)
+"""Below what Linux and macOS give to outgoing connections, one of which could take a port before its server does."""
+ATTEMPTS = 100
 
 
 @contextmanager
 def claimed_port(preferred: int = 0) -> Iterator[int]:
-    """Own `preferred` if nobody listens there or is about to, else a port that the system chose.
+    """Own `preferred` if nobody listens there or is about to, else any other port.
 
     A server binds its port seconds after it was chosen, so that another stack that starts meanwhile would find it
     free too; a lock file a port keeps stacks of this machine apart. Raises LocalStackError if there is no port.
     """
-    for port in (preferred, *[0] * ATTEMPTS):
+    for port in ([preferred] if preferred else []) + random.sample(UNPREFERRED, ATTEMPTS):
         with suppress(OSError):
             free = free_port(port)
             if (claim := _claim(free)) is not None:

@@ -26,6 +26,8 @@ PYTHON = (sys.executable, "-P")
 TETHER = Path(__file__).with_name("tether.py")
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.05
+READY_TIMEOUT_SECONDS = 300.0
+"""Reached only by a child that hangs: one that ends is seen at once, and a busy machine takes minutes to start one."""
 COMMAND_PREFIX = "cartcast: "
 EXCEPTION_LINE = re.compile(r"(Caused by: )?[\w.]+(Exception|Error): ")
 
@@ -142,7 +144,9 @@ class Children:
             child.check()
 
 
-def wait_until_ready(child: Child, is_ready: Callable[[], bool], timeout_seconds: float) -> None:
+def wait_until_ready(
+    child: Child, is_ready: Callable[[], bool], timeout_seconds: float = READY_TIMEOUT_SECONDS
+) -> None:
     """Poll `is_ready`; LocalStackError if the child ends first or takes longer."""
     deadline = time.monotonic() + timeout_seconds
     while not is_ready():

@@ -13,13 +13,13 @@ from urllib.request import urlopen
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.ports import LOOPBACK, claimed_port
-from cartcast.local.processes import PYTHON, Child, Children, wait_until_ready
+from cartcast.local.processes import GRACE_SECONDS, PYTHON, Child, Children, wait_until_ready
 from service.errors import LocalStackError
 
 KAFKA_PORT = 9092
 CLICKHOUSE_PORT = 8123
-CLICKHOUSE_READY_SECONDS = 60.0
-LOCK_WAIT_SECONDS = 10.0
+LOCK_WAIT_SECONDS = GRACE_SECONDS + 5.0
+"""A stack whose owner was killed holds the lock until its servers have had their time to end."""
 
 Report = Callable[[str], None]
 
@@ -78,7 +78,7 @@ def local_stack(
         url = f"http://{LOOPBACK}:{clickhouse_port}"
         if clickhouse is not None:
             report(f"starting the ClickHouse engine on {url}")
-            wait_until_ready(clickhouse, lambda: _pings(url), CLICKHOUSE_READY_SECONDS)
+            wait_until_ready(clickhouse, lambda: _pings(url))
         yield LocalStack(node.bootstrap_servers, url, children)
 
 

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.clickhouse import connect
-from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RowsRefusedError
-from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable, ScoresTable
 from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
@@ -56,16 +53,13 @@ class _InClickHouse(ClickHouseTable):
 
 
 @pytest.fixture(params=["memory", pytest.param("clickhouse", marks=pytest.mark.integration)])
-def table(request: pytest.FixtureRequest, topic_prefix: str) -> Iterator[ScoresTable]:
+def table(request: pytest.FixtureRequest) -> Iterator[ScoresTable]:
     if request.param == "memory":
         yield MemoryTable()
         return
-    settings = ClickHouseSettings(url=request.getfixturevalue("clickhouse"), database=topic_prefix)
-    migrate(settings)
-    in_clickhouse = _InClickHouse(settings)
+    in_clickhouse = _InClickHouse(request.getfixturevalue("database"))
     yield in_clickhouse
     in_clickhouse.close()
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
 
 
 def test_a_row_is_stored_as_it_was_scored(table):

@@ -6,28 +6,27 @@ import pytest
 
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
-from tests.dashboard.databases import Shop, client_of, make_outcomes, nasty_rows, new_database
+from tests.dashboard.databases import Shop, client_of, make_outcomes, nasty_rows
+from tests.harness.databases import Databases
 
 
 @pytest.fixture(scope="session")
-def shop(clickhouse: str) -> Iterator[Shop]:
+def shop(databases: Databases) -> Iterator[Shop]:
     """A shop of some twelve thousand events in the session's engine."""
-    source = new_database(clickhouse)
-    client = client_of(source)
-    rows = list(filled_shop.scores(events=12_000, users=400))
-    letters = filled_shop.dead_letters(rows)
-    rows += nasty_rows(rows)
-    filled_shop.insert(client, "scores", rows)
-    filled_shop.insert(client, "dead_letters", letters)
-    filled_shop.insert(client, "consumer_lag", filled_shop.lags())
-    make_outcomes(client)
-    yield Shop(source, client, rows)
-    client.command(f"DROP DATABASE {source.database}")
+    with databases.lend() as source:
+        client = client_of(source)
+        rows = list(filled_shop.scores(events=12_000, users=400))
+        letters = filled_shop.dead_letters(rows)
+        rows += nasty_rows(rows)
+        filled_shop.insert(client, "scores", rows)
+        filled_shop.insert(client, "dead_letters", letters)
+        filled_shop.insert(client, "consumer_lag", filled_shop.lags())
+        make_outcomes(client)
+        yield Shop(source, client, rows)
 
 
 @pytest.fixture(scope="session")
-def empty(clickhouse: str) -> Iterator[ClickHouseSettings]:
+def empty(databases: Databases) -> Iterator[ClickHouseSettings]:
     """A database with all views over nothing."""
-    source = new_database(clickhouse)
-    yield source
-    client_of(source).command(f"DROP DATABASE {source.database}")
+    with databases.lend() as source:
+        yield source

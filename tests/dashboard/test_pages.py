@@ -1,19 +1,17 @@
 """The pages in Streamlit's own test harness: over an empty and a filled database, with what a URL may ask."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import config
+from dashboard import config, remembered
 from dashboard.formatting import moment
-from dashboard.remembered import REMEMBERED_SECONDS
 from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
-from tests.dashboard.databases import NASTY_NAMES, client_of, make_outcomes, new_database
+from tests.dashboard.databases import NASTY_NAMES, client_of, make_outcomes
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = [
@@ -40,6 +38,13 @@ def open_page() -> Open:
         return page
 
     return run
+
+
+@pytest.fixture
+def database(database: ClickHouseSettings) -> ClickHouseSettings:
+    """A database to be filled; what the dashboard remembers of earlier tests' rows in it is gone."""
+    remembered._answers.clear()
+    return database
 
 
 def texts(page: AppTest) -> str:
@@ -165,15 +170,14 @@ def test_names_stand_in_no_markdown_unless_escaped(open_page, shop):
             assert "](" not in part.value
 
 
-@pytest.fixture
-def lonely(clickhouse):
+@pytest.fixture(scope="module")
+def lonely(databases):
     """One shopper with one event, scored by a model that has one horizon only."""
-    source = new_database(clickhouse)
     (row,) = filled_shop.plain_scores(1)
     row = {name: value for name, value in row.items() if name not in ("propensity_session", "propensity_24h", "price")}
-    filled_shop.insert(client_of(source), "scores", [row])
-    yield source
-    client_of(source).command(f"DROP DATABASE {source.database}")
+    with databases.lend() as source:
+        filled_shop.insert(client_of(source), "scores", [row])
+        yield source
 
 
 @pytest.mark.parametrize("horizon", ["1h", "24h"])
@@ -183,14 +187,6 @@ def test_one_event_of_one_shopper_and_a_model_without_a_horizon_are_enough(open_
     assert page.title[0].value == name.capitalize()
     assert "nan" not in texts(page)
     assert "nan" not in numbers(page).values()
-
-
-@pytest.fixture
-def database(clickhouse):
-    """A database with all views, to be filled."""
-    source = new_database(clickhouse)
-    yield source
-    client_of(source).command(f"DROP DATABASE {source.database}")
 
 
 def test_a_wrong_clock_moves_no_range_and_is_counted(open_page, database):
@@ -246,7 +242,7 @@ def test_a_lag_that_nobody_samples_any_more_says_since_when(open_page, database)
     for at, said in ((now - timedelta(minutes=10), "no sample of the lag since"), (now, "lag sampled at")):
         filled_shop.insert(client, "consumer_lag", [{**sample, "at": f"{at.timestamp():.3f}"}])
         assert f"{said} {moment(at)} UTC" in texts(open_page("pipeline", database, range="Everything"))
-        time.sleep(REMEMBERED_SECONDS + 1)
+        remembered._answers.clear()
 
 
 def test_what_is_not_known_is_not_said(open_page, database, lonely):

@@ -17,7 +17,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from service.errors import NotMigratedError, UnavailableError
 from sinks.schema.migrate import shipped_migrations
 from tests.dashboard import filled_shop
-from tests.dashboard.databases import NASTY_NAMES, client_of, new_database
+from tests.dashboard.databases import NASTY_NAMES, client_of
 
 pytestmark = pytest.mark.integration
 
@@ -220,9 +220,8 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     assert pipeline.dead_letters(asks) == 0
 
 
-def test_the_latest_minute_is_whole(clickhouse):
-    source = new_database(clickhouse)
-    client, asks = client_of(source), Database(source)
+def test_the_latest_minute_is_whole(database):
+    client, asks = client_of(database), Database(database)
     now_ms = time.time_ns() // 1_000_000
     stored = []
     for minutes_ago, rows in ((60, 1), (1, 2), (0, 3)):
@@ -233,7 +232,6 @@ def test_the_latest_minute_is_whole(clickhouse):
         filled_shop.insert(client, "scores", scored)
         stored.append(pipeline.latest_minute(asks)["stored"])
     assert stored == [1, 1, 2]
-    client.command(f"DROP DATABASE {source.database}")
 
 
 def test_questions_read_views_and_never_a_table():

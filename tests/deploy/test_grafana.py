@@ -4,16 +4,13 @@ import json
 import re
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cartcast.settings import load_settings
 from service.clickhouse import connect
-from sinks.schema.migrate import migrate
 from tests.deploy.declared_metrics import samples, strangers
 from tests.deploy.grafana_queries import replaced
 
@@ -68,16 +65,14 @@ FROM numbers(80)
 
 
 @pytest.fixture(scope="module")
-def filled(clickhouse):
-    settings = load_settings(clickhouse={"url": clickhouse, "database": f"grafana{time.time_ns()}"}).clickhouse
-    migrate(settings)
-    client = connect(settings, database=settings.database)
-    for statement in (FILL, FILL_DEAD_LETTERS, FILL_LAG):
-        client.command(statement, parameters={"now": int(NOW.timestamp() * 1000)})
-    make_outcomes(client)
-    yield client
-    client.command(f"DROP DATABASE {settings.database}")
-    client.close_connections()
+def filled(databases):
+    with databases.lend() as settings:
+        client = connect(settings, database=settings.database)
+        for statement in (FILL, FILL_DEAD_LETTERS, FILL_LAG):
+            client.command(statement, parameters={"now": int(NOW.timestamp() * 1000)})
+        make_outcomes(client)
+        yield client
+        client.close_connections()
 
 
 def make_outcomes(client):

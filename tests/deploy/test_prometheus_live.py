@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sinks.schema.migrate import migrate
+from service.clickhouse_settings import ClickHouseSettings
 from tests.deploy.declared_metrics import samples
 from tests.deploy.live_prometheus import Prometheus, Target
 from tests.harness.pipeline import Pipeline, pipelines, shoppers
@@ -29,9 +29,10 @@ MADE_UP = {"ScoreDrift", "DiskFull"}
 class Watched:
     """A worker and a sink on one set of topics, and a Prometheus that watches them."""
 
-    def __init__(self, pipeline: Pipeline, clickhouse: str, directory: Path, executable: str) -> None:
+    def __init__(self, pipeline: Pipeline, database: ClickHouseSettings, directory: Path, executable: str) -> None:
         self.pipeline = pipeline
-        self.settings = pipeline_settings(pipeline.kafka, clickhouse, pipeline.topics.prefix)
+        prefix, name = pipeline.topics.prefix, database.database
+        self.settings = pipeline_settings(pipeline.kafka, database.url, prefix, database=name)
         token = directory / "token"
         token.write_text(BEARER)
         worker, self._sink_port = new_port(), new_port()
@@ -82,14 +83,13 @@ class Watched:
 
 
 @pytest.fixture
-def watched(kafka, clickhouse, topic_prefix, tmp_path):
+def watched(kafka, database, topic_prefix, tmp_path):
     executable = shutil.which("prometheus")
     if executable is None:
         pytest.skip("prometheus is missing: apt-get install --no-install-recommends prometheus")
     running = None
     for pipeline in pipelines(kafka, topic_prefix, tmp_path):
-        migrate(pipeline_settings(kafka, clickhouse, topic_prefix).clickhouse)
-        running = Watched(pipeline, clickhouse, tmp_path, executable)
+        running = Watched(pipeline, database, tmp_path, executable)
         try:
             yield running
         finally:

@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
-from cartcast.local.ports import free_port
+from tests.dashboard.databases import answers
+from tests.harness.ports import new_port
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ def imported(tmp_path: Path) -> Path:
 def start(imported: Path) -> Iterator[Start]:
     """Start a command in that folder, without anything that would keep the folder out by itself."""
     started: list[subprocess.Popen[str]] = []
-    closed = free_port(0)
+    closed = new_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     away = {name: value.format(closed=closed) for name, value in AWAY.items()}
 
@@ -90,22 +90,12 @@ def test_a_command_runs_in_a_folder_whose_files_are_named_like_modules(
 
 
 def test_the_dashboard_serves_in_such_a_folder(start: Start, imported: Path) -> None:
-    port = free_port(0)
+    port = new_port()
     running = start(CONSOLE_SCRIPT, "dashboard", "--port", str(port))
-    while not _answers(f"http://127.0.0.1:{port}/_stcore/health"):
-        assert running.poll() is None
-        time.sleep(0.1)
+    eventually(lambda: running.poll() is not None or answers(f"http://127.0.0.1:{port}/_stcore/health"), "the pages")
     running.terminate()
     _, stderr = running.communicate()
     assert (running.returncode, imported.read_text()) == (0, ""), stderr
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as answer:  # noqa: S310 - our own
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def test_the_package_as_a_program_leaves_the_current_folder_out_too(start: Start, imported: Path) -> None:

@@ -7,7 +7,6 @@ import pytest
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import default_cache, kafka_jars
 from cartcast.local.processes import Children
-from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Scores, SinkProcess, Stored, lag, pipeline_settings
@@ -17,10 +16,9 @@ ROWS = 4_000
 pytestmark = pytest.mark.integration
 
 
-def test_a_broker_that_is_killed_and_started_again_costs_no_row_and_doubles_none(clickhouse, topic_prefix, tmp_path):
+def test_a_broker_that_is_killed_and_started_again_costs_no_row_and_doubles_none(database, topic_prefix, tmp_path):
     node = KafkaNode(tmp_path / "kafka", kafka_jars(default_cache(), print), new_port(), new_port())
-    settings = pipeline_settings(node.bootstrap_servers, clickhouse, topic_prefix)
-    migrate(settings.clickhouse)
+    settings = pipeline_settings(node.bootstrap_servers, database.url, topic_prefix, database=database.database)
     with Children(tmp_path / "logs") as children:
         broker = node.start(children)
         node.wait_until_ready(broker)

@@ -14,15 +14,14 @@ ROWS = 6_000
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    return prepared(pipeline_settings(kafka, clickhouse, topic_prefix))
-
-
-def prepared(settings):
+def with_topics(settings):
     create_topics(settings.kafka.client_config(), settings.kafka.topics, partitions=PARTITIONS, replication_factor=1)
-    migrate(settings.clickhouse)
     return settings
+
+
+@pytest.fixture
+def settings(kafka, database, topic_prefix):
+    return with_topics(pipeline_settings(kafka, database.url, topic_prefix, database=database.database))
 
 
 def publish_with_repeats(scores, rng, rows):
@@ -53,7 +52,8 @@ def test_a_sink_that_is_killed_again_and_again_stores_every_score_once(settings)
 
 def test_an_engine_that_is_killed_again_and_again_holds_every_score_once(kafka, topic_prefix, tmp_path):
     engine = Engine(tmp_path / "engine", new_port())
-    settings = prepared(pipeline_settings(kafka, engine.url, topic_prefix))
+    settings = with_topics(pipeline_settings(kafka, engine.url, topic_prefix))
+    migrate(settings.clickhouse)
     rng = random.Random(5)
     scores, stored = Scores(settings), Stored(settings)
     publish_with_repeats(scores, rng, range(ROWS))

@@ -9,7 +9,7 @@ import pytest
 
 from cartcast.settings import Settings
 from model.events import Event
-from sinks.schema.migrate import migrate
+from service.clickhouse_settings import ClickHouseSettings
 from tests.harness.pipeline import PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
 from tests.harness.ports import new_port
 from tests.harness.sink_process import SinkProcess, Stored, pipeline_settings
@@ -26,10 +26,8 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
 
 
 @pytest.fixture
-def settings(kafka: str, clickhouse: str, topic_prefix: str) -> Settings:
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
-    migrate(settings.clickhouse)
-    return settings
+def settings(kafka: str, database: ClickHouseSettings, topic_prefix: str) -> Settings:
+    return pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
 
 
 class Load:

@@ -1,9 +1,7 @@
 """Runs `cartcast worker` as processes on the session's Kafka, and reads back what they wrote with stock clients."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +27,8 @@ from model.sequence import source_code
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.topics import create_topics
-from tests.harness.waiting import eventually
+from tests.harness.forked import ForkedProcess, appending, command_script
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 PARTITIONS = 4
 PROPENSITIES = ("propensity_session", "propensity_1h", "propensity_24h")
@@ -47,22 +46,17 @@ class WorkerProcess:
         prefix: str,
         log: Path,
         environment: dict[str, str] | None = None,
-        command: Sequence[str] = ("-m", "cartcast", "worker"),
+        script: str = command_script(["worker"]),
     ) -> None:
         self.log = log
-        with log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, *command],
-                env={
-                    **os.environ,
-                    "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": kafka,
-                    "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
-                    "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
-                    "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
-                    **(environment or {}),
-                },
-                stderr=stderr,
-            )
+        environment = {
+            "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": kafka,
+            "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
+            "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
+            "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
+            **(environment or {}),
+        }
+        self.process = ForkedProcess(script, environment, stdout=None, stderr=appending(log))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The structured log lines of that name."""
@@ -76,7 +70,7 @@ class WorkerProcess:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             request = Request(starting[-1]["look_ups"] + path, headers=headers)  # noqa: S310 - http://
-            with urlopen(request, timeout=20) as answer:  # noqa: S310
+            with urlopen(request, timeout=DEADLINE_SECONDS) as answer:  # noqa: S310
                 return answer.status, answer.read()
         except HTTPError as refused:
             with refused:
@@ -111,11 +105,11 @@ class Pipeline:
 
     def start_script(self, script: str, **environment: str) -> WorkerProcess:
         """Start a worker that a script has tampered with; does not wait for it."""
-        return self._started(environment, ("-c", script))
+        return self._started(environment, script)
 
-    def _started(self, environment: dict[str, str], *command: Sequence[str]) -> WorkerProcess:
+    def _started(self, environment: dict[str, str], *script: str) -> WorkerProcess:
         log = self.directory / f"worker-{len(self.workers)}.log"
-        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment, *command))
+        self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment, *script))
         return self.workers[-1]
 
     def produce(self, events: Sequence[Event]) -> None:

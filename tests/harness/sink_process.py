@@ -14,15 +14,16 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cartcast.settings import Settings, load_settings
 from service.clickhouse import connect
+from tests.harness.forked import ForkedProcess, command_script, piped
 from tests.harness.records import score_fields
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 
-def pipeline_settings(kafka: str, clickhouse: str, prefix: str, **sink: object) -> Settings:
-    """Return settings for one test: its own topics, group and database."""
+def pipeline_settings(kafka: str, clickhouse: str, prefix: str, *, database: str = "", **sink: object) -> Settings:
+    """Return settings for one test: its own topics, group and, if it was not lent one, database."""
     return load_settings(
         kafka={"bootstrap_servers": kafka, "topic_prefix": prefix},
-        clickhouse={"url": clickhouse, "database": prefix},
+        clickhouse={"url": clickhouse, "database": database or prefix},
         sink={"block_rows": 500, "block_seconds": 0.05, "session_timeout_seconds": 6.0} | sink,
     )
 
@@ -53,13 +54,9 @@ class SinkProcess:
             environment["CARTCAST_SINK__INSTANCE_ID"] = instance_id
         self.log: list[str] = []
         self._news = threading.Condition()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "cartcast", "sink", "--json"],
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        (printed, stdout), (logged, stderr) = piped(), piped()
+        self._stdout, self._stderr = os.fdopen(printed), os.fdopen(logged)
+        self._process = ForkedProcess(command_script(["sink", "--json"]), environment, stdout=stdout, stderr=stderr)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
@@ -70,8 +67,7 @@ class SinkProcess:
         self.kill()
 
     def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in self._stderr:
             with self._news:
                 self.log.append(line.rstrip())
                 self._news.notify_all()
@@ -99,16 +95,14 @@ class SinkProcess:
     def ended(self) -> tuple[int, dict[str, Any]]:
         """Wait for the end; return the exit code and the object that the command printed, if it did."""
         printed = self._finish()
-        return self._process.returncode, json.loads(printed.splitlines()[-1]) if printed else {}
+        return self._process.wait(), json.loads(printed.splitlines()[-1]) if printed else {}
 
     def _finish(self) -> str:
-        assert self._process.stdout is not None
         self._process.wait()
         self._reader.join()
-        printed = "" if self._process.stdout.closed else self._process.stdout.read()
-        self._process.stdout.close()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        printed = "" if self._stdout.closed else self._stdout.read()
+        self._stdout.close()
+        self._stderr.close()
         return printed
 
 

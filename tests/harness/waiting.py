@@ -8,8 +8,12 @@ DEADLINE_SECONDS = 240.0
 
 
 def eventually(condition: Callable[[], object], what: str, *, found: Callable[[], object] = lambda: "") -> None:
-    """Return once `condition` holds; `found` is what a failure shows of the state of things."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    """Return once `condition` holds; `found` is what a failure shows of the state of things.
+
+    It asks the less often the longer it waits: an answer costs Kafka or ClickHouse CPU that what is awaited needs.
+    """
+    begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}: {found()}"
-        time.sleep(0.02)
+        waited = time.monotonic() - begun
+        assert waited < DEADLINE_SECONDS, f"waited in vain for {what}: {found()}"
+        time.sleep(min(0.02 + 0.05 * waited, 0.1))

@@ -1,17 +1,35 @@
+"""Tables, views and columns as `cartcast migrate` makes them in the real engine."""
+
 import json
+import math
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import clickhouse_connect
 import pytest
+from structlog.testing import capture_logs
 
+from cartcast.reference.data_dictionary import GROUPS
+from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from service.errors import CartcastError, RefusedError, UnavailableError
+from service.errors import CartcastError, RefusedError, RowsRefusedError, UnavailableError
+from sinks.schema.horizons import add_columns
 from sinks.schema.migrate import Migration, migrate, shipped_migrations
+from sinks.table import ClickHouseTable
 from tests.harness.command import run_command
+from tests.harness.databases import Databases
 from tests.harness.ports import new_port
+from tests.harness.stored_scores import Stored, random_rows
 
 pytestmark = pytest.mark.integration
 NAMES = [migration.name for migration in shipped_migrations()]
+
+
+SCORE = {
+    "user_id": "u", "event_id": "e", "event_type": "view", "event_time": 1_700_000_000_000, "propensity_30m": 0.25,
+    "model": "m", "source_topic": "events", "source_partition": 0, "source_offset": 1, "scored_at": 1_700_000_000_001,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -25,9 +43,11 @@ def client(settings):
     return clickhouse_connect.get_client(dsn=f"{settings.url}/{settings.database}")
 
 
-def test_an_empty_server_gets_everything_and_a_second_run_does_nothing(settings):
-    assert migrate(settings) == NAMES
-    assert migrate(settings) == []
+def test_the_command_gives_an_empty_server_everything_and_says_so_and_a_second_run_does_nothing(settings):
+    arguments = ["migrate", "--url", settings.url, "--database", settings.database, "--json"]
+    for applied in (NAMES, []):
+        ran = run_command(*arguments)
+        assert json.loads(ran.stdout.splitlines()[-1]) == {"database": settings.database, "applied": applied}
     tables = {name for (name,) in client(settings).query("SHOW TABLES").result_rows}
     assert tables >= {"scores", "latest_scores", "propensity_by_hour", "events_by_hour", "schema_migrations"}
 
@@ -47,7 +67,7 @@ def test_a_migration_that_was_changed_after_it_was_applied_is_refused(settings):
 
 def test_a_database_that_a_newer_cartcast_migrated_is_left_alone(settings):
     migrate(settings, migrations=[Migration(999, "0999_later", "SELECT 1")])
-    assert migrate(settings) == NAMES
+    assert migrate(settings, migrations=[Migration(1, "0001_a", "SELECT 1")]) == ["0001_a"]
 
 
 def test_a_statement_that_fails_is_one_line_and_is_tried_again_next_time(settings):
@@ -77,20 +97,25 @@ def test_two_at_once_do_no_harm(settings):
     assert migrate(settings) == []
 
 
-def test_the_columns_say_what_they_hold(settings):
-    migrate(settings)
-    described = client(settings).query("SELECT name, comment FROM system.columns WHERE database = currentDatabase()")
-    ours = [(name, comment) for name, comment in described.result_rows if name in {"price", "event_time", "event_at"}]
-    assert all(comment for name, comment in ours if name == "price")
-    tables = client(settings).query("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
-    assert all(comment for _, comment in tables.result_rows)
+def test_every_migration_may_be_applied_again_to_a_database_with_rows(database):
+    again = Stored(database)
+    again.add(random_rows(3, 100))
+    for migration in shipped_migrations():
+        again.client.command(migration.sql)
+    assert again.query("SELECT sum(events) AS events FROM events_by_hour")[0]["events"] == 100
 
 
-def test_the_command_prints_what_it_did(settings):
-    arguments = ["migrate", "--url", settings.url, "--database", settings.database, "--json"]
-    for applied in (NAMES, []):
-        ran = run_command(*arguments)
-        assert json.loads(ran.stdout.splitlines()[-1]) == {"database": settings.database, "applied": applied}
+def test_every_table_view_and_column_has_a_comment_and_is_in_the_data_dictionary(database):
+    query = client(database).query
+    tables = query("SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = ''")
+    assert tables.result_rows == []
+    columns = query(
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = '' AND table NOT IN "
+        "(SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView')"
+    )
+    assert columns.result_rows == []
+    names = {name for (name,) in query("SHOW TABLES").result_rows}
+    assert names == {name for group in GROUPS.values() for name in group}
 
 
 def test_a_server_that_does_not_answer_is_one_line_after_a_short_wait():
@@ -114,3 +139,78 @@ def test_an_address_that_is_none_is_refused(url):
 def test_a_server_that_is_no_clickhouse_is_refused(clickhouse):
     with pytest.raises(RefusedError, match="answered by no ClickHouse"):
         migrate(ClickHouseSettings(url=f"{clickhouse}/elsewhere"))
+
+
+def insert(settings: ClickHouseSettings, *scores: dict[str, Any]) -> None:
+    table = ClickHouseTable(settings)
+    for score in scores:
+        table.insert([json.dumps(score).encode()], f"{score}")
+    table.close()
+
+
+def stored(settings: ClickHouseSettings, columns: str) -> list[tuple[Any, ...]]:
+    query = f"SELECT {columns} FROM scores ORDER BY source_offset"  # noqa: S608 - our own names
+    found = connect(settings, database=settings.database).query(query)
+    return [tuple(row) for row in found.result_rows]
+
+
+@pytest.fixture(scope="module")
+def widened(databases: Databases) -> Iterator[ClickHouseSettings]:
+    """A table with a row from before it got columns for more horizons, and one from after."""
+    with databases.lend() as settings:
+        insert(settings, SCORE)
+        assert add_columns(settings, ["session", "30m", "7d"]) == ["propensity_30m", "propensity_7d"]
+        insert(settings, SCORE | {"source_offset": 2})
+        yield settings
+
+
+def test_a_horizon_with_a_column_is_stored_and_others_and_earlier_rows_are_not_a_number(widened):
+    before, after = stored(widened, "propensity_30m, propensity_7d, propensity_1h")
+    assert all(math.isnan(propensity) for propensity in before)
+    assert after[0] == 0.25
+    assert all(math.isnan(propensity) for propensity in after[1:])
+
+
+def test_columns_can_be_asked_for_again(widened):
+    assert add_columns(widened, ["30m", "session", "24h"]) == []
+    assert migrate(widened) == []
+
+
+def test_a_number_that_is_no_probability_is_refused_with_its_column(widened):
+    with pytest.raises(RowsRefusedError, match="column propensity_30m"):
+        insert(widened, SCORE | {"propensity_30m": 1.5})
+
+
+def test_a_horizon_without_a_column_is_left_out_with_one_warning_that_says_what_to_do(database):
+    table = ClickHouseTable(database)
+    with capture_logs() as logs:
+        for offset in (1, 2):
+            table.insert([json.dumps(SCORE | {"source_offset": offset}).encode()], f"{offset}")
+    table.close()
+    assert [log["remedy"] for log in logs] == ["cartcast migrate --horizons 30m"]
+    assert len(stored(database, "user_id")) == 2
+
+
+def test_every_view_can_be_read_when_standard_horizons_are_missing(database):
+    insert(database, SCORE)
+    client = connect(database, database=database.database)
+    for view in ("latest_scores", "propensity_by_hour", "events_by_hour"):
+        assert len(client.query(f"SELECT * FROM {view}").result_rows) == 1  # noqa: S608 - our own names
+
+
+def test_columns_for_a_table_that_is_not_there_are_refused_in_one_line(clickhouse):
+    with pytest.raises(RefusedError, match="run `cartcast migrate`"):
+        add_columns(ClickHouseSettings(url=clickhouse, database="nowhere"), ["30m"])
+
+
+def test_the_command_adds_columns_and_says_so(database):
+    arguments = ["migrate", "--url", database.url, "--database", database.database, "--horizons", "1h,30m", "--json"]
+    for applied in (["column propensity_30m"], []):
+        ran = run_command(*arguments)
+        assert json.loads(ran.stdout.splitlines()[-1])["applied"] == applied
+
+
+def test_what_is_no_horizon_is_wrong_usage():
+    ran = run_command("migrate", "--horizons", "1h,soon")
+    assert (ran.status, ran.stderr.count("\n")) == (2, 1)
+    assert "--horizons 1h,soon" in ran.stderr

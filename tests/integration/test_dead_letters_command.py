@@ -64,7 +64,7 @@ def bury(pipeline: Pipeline, *letters: tuple[bytes | None, bytes | None, str, st
             number % 4,
             headers=[*headers, ("error", f"about {reason}"), TRACE],
         )
-    assert producer.flush(30) == 0
+    assert producer.flush() == 0
 
 
 def test_letters_that_are_events_now_are_sent_again_under_their_shoppers_key(pipeline, cartcast):

@@ -9,9 +9,7 @@ import pytest
 
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.events import Event
-from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
 from sinks.stored import latest_scores
 from sinks.table import ClickHouseTable
 from tests.harness.command import Ended, run_command
@@ -29,11 +27,8 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
 
 
 @pytest.fixture
-def settings(clickhouse: str, topic_prefix: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield settings
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+def settings(database: ClickHouseSettings) -> ClickHouseSettings:
+    return database
 
 
 def events(count: int) -> list[Event]:

@@ -16,9 +16,7 @@ from model.heads import HEADS
 from model.horizons import HORIZONS
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
-from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
 from sinks.table import ClickHouseTable
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic
@@ -52,14 +50,6 @@ def shop(tmp_path: Path) -> Path:
     path = tmp_path / "shop.jsonl"
     path.write_bytes(b"\n".join([b"damaged", *lines[:4000], b'{"user_id":"u"}', *lines[4000:]]) + b"\n")
     return path
-
-
-@pytest.fixture
-def database(clickhouse: str, topic_prefix: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield settings
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
 
 
 def cartcast(*arguments: object) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.clickhouse import connect
-from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Scores, SinkProcess, Stored, pipeline_settings, score
@@ -57,10 +56,9 @@ class Port:
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create_topics(settings.kafka.client_config(), settings.kafka.topics, partitions=1, replication_factor=1)
-    migrate(settings.clickhouse)
     return settings
 
 

@@ -11,6 +11,7 @@ from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
+from tests.harness.waiting import DEADLINE_SECONDS
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration
@@ -21,10 +22,9 @@ def create(settings):
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create(settings)
-    migrate(settings.clickhouse)
     return settings
 
 
@@ -120,7 +120,7 @@ def test_a_topic_that_is_made_anew_is_stored_although_its_offsets_are_the_old_on
         stored.wait_for(300)
         assert sink.stop()[0] == 0
     admin = AdminClient(settings.kafka.client_config())
-    for deletion in admin.delete_topics([settings.kafka.topics.scores], operation_timeout=10).values():
+    for deletion in admin.delete_topics([settings.kafka.topics.scores], operation_timeout=DEADLINE_SECONDS).values():
         deletion.result()
     create(settings)
     second = Scores(settings)

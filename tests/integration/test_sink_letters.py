@@ -11,7 +11,7 @@ from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, pipeline_settings
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration
@@ -22,14 +22,10 @@ def create(settings):
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create(settings)
-    migrate(settings.clickhouse)
-    yield settings
-    client = connect(settings.clickhouse)
-    client.command(f"DROP DATABASE {settings.clickhouse.database}")  # its views would be refreshed for ever
-    client.close_connections()
+    return settings
 
 
 class Letters:
@@ -167,7 +163,7 @@ def test_letters_wait_for_a_clickhouse_that_is_away(kafka, topic_prefix, tmp_pat
 def test_a_dead_letter_topic_that_is_missing_ends_the_sink_with_one_line(settings):
     topic = settings.kafka.topics.dead_letters
     admin = AdminClient(settings.kafka.client_config())  # must outlive its answer
-    admin.delete_topics([topic], operation_timeout=10)[topic].result()
+    admin.delete_topics([topic], operation_timeout=DEADLINE_SECONDS)[topic].result()
     with SinkProcess(settings) as sink:
         assert sink.ended()[0] == 1
     assert [line for line in sink.log if not line.startswith("{")] == [

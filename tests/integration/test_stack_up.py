@@ -1,10 +1,22 @@
+"""The local stack as `cartcast up` runs it, and its directory."""
+
 import json
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from cartcast.demo.readback import read_to_end
+from cartcast.local import stack as stack_module
+from cartcast.local.stack import LocalStack, local_stack
+from service.errors import LocalStackError
+from service.kafka_settings import Topics
+from streams.topics import create_topics
 
 pytestmark = pytest.mark.integration
 
@@ -23,18 +35,37 @@ def read_until(process: "subprocess.Popen[str]", words: str) -> list[str]:
     raise AssertionError(f"ended without {words!r}: {lines}")
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_signal_ends_it_cleanly(
-    start_command: StartCommand, processes_of: ProcessesOf, tmp_path: Path, stop_signal: signal.Signals
+def test_two_stacks_run_side_by_side_and_a_stop_signal_ends_each_cleanly(
+    start_command: StartCommand, processes_of: ProcessesOf, tmp_path: Path
 ) -> None:
-    up = start_command("up", "--dir", str(tmp_path), "--json")
-    read_until(up, "ready")
-    assert len(processes_of(tmp_path)) >= 5  # up, two tethers, Kafka, ClickHouse
-    up.send_signal(stop_signal)
-    stdout, stderr = up.communicate()
-    assert up.returncode == 0, stderr
+    for_a_program = start_command("up", "--dir", str(tmp_path / "one"), "--json")
+    for_a_shell = start_command("up", "--dir", str(tmp_path / "two"))
+    addresses = []
+    for up in (for_a_program, for_a_shell):
+        read_until(up, "ready")
+    for name in ("one", "two"):
+        assert len(processes_of(tmp_path / name)) >= 5  # up, two tethers, Kafka, ClickHouse
+    for up, stop_signal in ((for_a_program, signal.SIGTERM), (for_a_shell, signal.SIGINT)):
+        up.send_signal(stop_signal)
+        stdout, stderr = up.communicate()
+        assert up.returncode == 0, stderr
+        addresses += addresses_of_json(stdout) if up is for_a_program else addresses_of_a_shell(stdout)
     assert processes_of(tmp_path) == {}
-    assert set(json.loads(stdout.splitlines()[-1])) == {"bootstrap_servers", "clickhouse_url", "environment"}
+    assert len(set(addresses)) == 4
+    assert all("127.0.0.1:" in address for address in addresses)
+
+
+def addresses_of_json(stdout: str) -> list[str]:
+    printed = json.loads(stdout.splitlines()[-1])
+    assert set(printed) == {"bootstrap_servers", "clickhouse_url", "environment"}
+    return [printed["bootstrap_servers"], printed["clickhouse_url"]]
+
+
+def addresses_of_a_shell(stdout: str) -> list[str]:
+    """What a shell that evaluates the output has in its variables."""
+    script = f"{stdout}\necho $CARTCAST_KAFKA__BOOTSTRAP_SERVERS $CARTCAST_CLICKHOUSE__URL"
+    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    return shell.stdout.split()
 
 
 @pytest.mark.parametrize("words", ["starting Apache Kafka", "starting the ClickHouse engine"])
@@ -50,25 +81,26 @@ def test_a_stop_signal_during_start_up_leaves_no_process(
     assert "Traceback" not in stderr
 
 
-def test_two_stacks_run_side_by_side_on_their_own_ports(start_command: StartCommand, tmp_path: Path) -> None:
-    addresses = []
-    ups = [start_command("up", "--dir", str(tmp_path / name), "--json") for name in ("one", "two")]
-    for up in ups:
-        read_until(up, "ready")
-    for up in ups:
-        up.terminate()
-        settings = json.loads(up.communicate()[0].splitlines()[-1])
-        addresses += [settings["bootstrap_servers"], settings["clickhouse_url"]]
-    assert len(set(addresses)) == 4
-    assert all("127.0.0.1" in address for address in addresses)
+def test_a_directory_is_one_stacks_and_is_opened_again_with_its_topics_and_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_module, "LOCK_WAIT_SECONDS", 0.1)
+    topics = Topics(prefix="kept")
+    with kafka_in(tmp_path) as running:
+        config = {"bootstrap.servers": running.bootstrap_servers}
+        cluster_id = AdminClient(config).list_topics().cluster_id
+        create_topics(config, topics, partitions=1, replication_factor=1)
+        producer = Producer(config)
+        producer.produce(topics.events, b"{}", b"ada")
+        producer.flush()
+        with pytest.raises(LocalStackError, match=r"another cartcast uses .* choose another --dir"):
+            kafka_in(tmp_path).__enter__()
+    with kafka_in(tmp_path) as running:
+        config = {"bootstrap.servers": running.bootstrap_servers}
+        assert AdminClient(config).list_topics().cluster_id == cluster_id
+        assert create_topics(config, topics, partitions=1, replication_factor=1) == []
+        assert [message.key() for message in read_to_end(config, topics.events)] == [b"ada"]
 
 
-def test_settings_can_be_evaluated_by_a_shell(start_command: StartCommand, tmp_path: Path) -> None:
-    up = start_command("up", "--dir", str(tmp_path))
-    read_until(up, "ready")
-    up.terminate()
-    stdout, _ = up.communicate()
-    script = f"{stdout}\necho $CARTCAST_KAFKA__BOOTSTRAP_SERVERS $CARTCAST_CLICKHOUSE__URL"
-    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
-    assert shell.stdout.startswith("127.0.0.1:")
-    assert "http://127.0.0.1:" in shell.stdout
+def kafka_in(directory: Path) -> AbstractContextManager[LocalStack]:
+    return local_stack(directory, lambda _: None, with_clickhouse=False, preferred_ports=False)

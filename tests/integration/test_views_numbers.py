@@ -1,7 +1,6 @@
 """The views' numbers, compared with plain Python over the same rows."""
 
 import math
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from math import isfinite
@@ -10,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
+from tests.harness.databases import Databases
 from tests.harness.stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
 
 pytestmark = pytest.mark.integration
@@ -22,26 +20,21 @@ MINUTE_MS, DAY_MS = 60_000, 24 * HOUR_MS
 
 
 @pytest.fixture
-def empty(clickhouse: str, topic_prefix: str) -> Iterator[Stored]:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield Stored(settings)
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+def empty(database: ClickHouseSettings) -> Stored:
+    return Stored(database)
 
 
 @pytest.fixture(scope="module")
-def stored(clickhouse: str) -> Iterator[Stored]:
+def stored(databases: Databases) -> Iterator[Stored]:
     """Several blocks, every one sent twice, as after a crash; tests only read."""
-    settings = ClickHouseSettings(url=clickhouse, database=f"t{secrets.token_hex(4)}")
-    migrate(settings)
-    filled = Stored(settings)
-    for block in range(4):
-        rows = random_rows(block, 400, first=400 * block)
-        filled.add(rows)
-        filled.insert(rows, f"block {block}")
-    filled.make_outcomes()
-    yield filled
-    connect(settings).command(f"DROP DATABASE {settings.database}")
+    with databases.lend() as settings:
+        filled = Stored(settings)
+        for block in range(4):
+            rows = random_rows(block, 400, first=400 * block)
+            filled.add(rows)
+            filled.insert(rows, f"block {block}")
+        filled.make_outcomes()
+        yield filled
 
 
 def views(stored: Stored) -> list[str]:

@@ -1,27 +1,21 @@
 """The online evaluation against model/training/labels.py and scikit-learn over the same rows."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from model.ranking import METRICS, Ranking
-from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
 from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def stored(clickhouse: str, topic_prefix: str) -> Iterator[Stored]:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield Stored(settings)
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+def stored(database: ClickHouseSettings) -> Stored:
+    return Stored(database)
 
 
 def wanted(stored: Stored, group_by_hour: bool) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:

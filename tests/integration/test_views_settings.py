@@ -1,13 +1,11 @@
 """Settings of the views and retention, applied by the migration to the real engine."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 from pydantic import ValidationError
 
-from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.harness.stored_scores import HOUR_MS, START_MS, Stored, random_rows
@@ -17,11 +15,8 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def stored(clickhouse: str, topic_prefix: str) -> Iterator[Stored]:
-    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
-    migrate(settings)
-    yield Stored(settings)
-    connect(settings).command(f"DROP DATABASE {topic_prefix}")
+def stored(database: ClickHouseSettings) -> Stored:
+    return Stored(database)
 
 
 def with_settings(stored: Stored, **changes: object) -> list[str]:

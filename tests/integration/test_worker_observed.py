@@ -101,7 +101,7 @@ def produce(pipeline: Pipeline) -> tuple[int, int]:
         producer.produce(pipeline.topics.events, event, SHOPPER, headers=TRACED if number == 7 else None)
     for number, (key, value) in enumerate(bad):
         producer.produce(pipeline.topics.events, value, key, number % PARTITIONS)
-    assert producer.flush(30) == 0
+    assert producer.flush() == 0
     return 30, len(bad)
 
 

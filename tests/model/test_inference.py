@@ -81,7 +81,7 @@ def test_requests_of_many_threads_are_answered_as_if_each_were_alone(checkpoint,
     worker, alone = serve(GatedScorer(checkpoint)), Scorer(checkpoint, CPU)
     requests = [request(seed, floats, count=1 + seed % 30) for seed in range(120)]
     with ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(lambda steps: worker.submit(steps).result(timeout=30), requests))
+        answers = list(threads.map(lambda steps: worker.submit(steps).result(), requests))
     for steps, scored in zip(requests, answers, strict=True):
         assert scored.propensities.shape == (len(steps.features), 3)
         assert_equal(scored, alone.score(steps))
@@ -96,7 +96,7 @@ def test_what_waits_is_scored_as_one_batch_up_to_the_largest(checkpoint, serve, 
     answers += [worker.submit(request(seed, floats)) for seed in range(1, 6)]
     scorer.gate.set()
     for answer in answers:
-        answer.result(timeout=30)
+        answer.result()
     assert scorer.sizes[1:] == [20, 60, 40]
 
 
@@ -109,16 +109,16 @@ def test_answers_come_in_the_order_of_the_requests(checkpoint, serve, floats):
     for number, answer in enumerate(answers):
         answer.add_done_callback(lambda _, number=number: done.append(number))
     scorer.gate.set()
-    answers[-1].result(timeout=30)
+    answers[-1].result()
     assert done == list(range(8))
 
 
 def test_a_failure_reaches_the_callers_and_the_worker_goes_on(checkpoint, serve, floats):
     worker = serve(GatedScorer(checkpoint, poison=7))
     with pytest.raises(InferenceError, match="no numbers today"):
-        worker.submit(request(1, floats, count=7)).result(timeout=30)
+        worker.submit(request(1, floats, count=7)).result()
     steps = request(2, floats)
-    assert_equal(worker.submit(steps).result(timeout=30), Scorer(checkpoint, CPU).score(steps))
+    assert_equal(worker.submit(steps).result(), Scorer(checkpoint, CPU).score(steps))
 
 
 def test_a_caller_who_gives_up_disturbs_nobody(checkpoint, serve, floats):
@@ -131,7 +131,7 @@ def test_a_caller_who_gives_up_disturbs_nobody(checkpoint, serve, floats):
     waited_for = worker.submit(steps)
     assert given_up.cancel()
     scorer.gate.set()
-    assert_equal(waited_for.result(timeout=30), Scorer(checkpoint, CPU).score(steps))
+    assert_equal(waited_for.result(), Scorer(checkpoint, CPU).score(steps))
     with pytest.raises(CancelledError):
         given_up.result()
     assert scorer.sizes[-1] == 20
@@ -146,7 +146,7 @@ def test_stop_answers_what_is_queued(checkpoint, floats):
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
     scorer.gate.set()
-    stopping.join(timeout=30)
+    stopping.join()
     assert all(answer.done() for answer in answers)
 
 
@@ -159,8 +159,8 @@ def test_the_model_has_run_before_start_returns(checkpoint, serve):
 def test_a_request_without_events_is_answered_with_nothing(checkpoint, serve, floats):
     worker, steps = serve(GatedScorer(checkpoint)), request(1, floats)
     empty, full = worker.submit(nothing(floats)), worker.submit(steps)
-    assert empty.result(timeout=30).propensities.shape == (0, 3)
-    assert_equal(full.result(timeout=30), Scorer(checkpoint, CPU).score(steps))
+    assert empty.result().propensities.shape == (0, 3)
+    assert_equal(full.result(), Scorer(checkpoint, CPU).score(steps))
 
 
 def test_numbers_that_are_not_finite_are_an_error_not_a_score(checkpoint, floats):

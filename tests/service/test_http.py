@@ -31,7 +31,7 @@ def served(*, bearer="", outside="ok", bind="127.0.0.1"):
     port = free_port(0)
 
     def ask(path, *, method="GET", **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         found = answer.status, answer.headers, answer.read()

@@ -89,6 +89,6 @@ def mock_kafka() -> Iterator[dict[str, object]]:
     Topics are there when they are first used, with four partitions.
     """
     cluster = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 0})
-    (broker,) = cluster.list_topics(timeout=30).brokers.values()
+    (broker,) = cluster.list_topics().brokers.values()
     yield {"bootstrap.servers": f"{broker.host}:{broker.port}", "log_level": 0}
     del cluster

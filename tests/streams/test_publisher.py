@@ -35,7 +35,7 @@ async def test_records_arrive_in_order_as_they_are_on_the_partition_they_were_gi
         Record(b"b", None),
         Record(b"", b""),
     ]
-    await asyncio.wait_for(await publish(publisher, topic_prefix, records), 30)
+    await (await publish(publisher, topic_prefix, records))
     messages = read(mock_kafka, topic_prefix, PARTITION, 4)
     assert [(message.key(), message.value()) for message in messages] == [(one.key, one.value) for one in records]
     assert messages[0].headers() == records[0].headers
@@ -46,7 +46,7 @@ async def test_a_queue_that_is_full_makes_the_caller_wait_and_loses_nothing(mock
     publisher = Publisher({**mock_kafka, "queue.buffering.max.messages": 5}, linger_ms=0)
     publisher.start()
     records = [Record(b"k", b"%d" % number) for number in range(60)]
-    await asyncio.wait_for(await publish(publisher, topic_prefix, records), 30)
+    await (await publish(publisher, topic_prefix, records))
     publisher.stop()
     assert [message.value() for message in read(mock_kafka, topic_prefix, PARTITION, 60)] == [r.value for r in records]
 
@@ -144,7 +144,7 @@ def test_a_report_that_comes_after_the_end_is_ignored():
 async def test_a_publisher_tells_what_waits(publisher, topic_prefix):
     assert publisher.queue_messages == 0
     publisher.ask(topic_prefix)
-    await asyncio.wait_for(await publish(publisher, topic_prefix, [Record(b"k", b"v")]), 30)
+    await (await publish(publisher, topic_prefix, [Record(b"k", b"v")]))
     while publisher.queue_messages:  # noqa: ASYNC110 - librdkafka counts a confirmation until its call-back has returned
         await asyncio.sleep(0.01)
 
@@ -168,5 +168,5 @@ async def test_kafka_is_waited_for_when_a_confirmation_is_late(monkeypatch):
 async def test_what_is_confirmed_is_waited_for_no_more(publisher, topic_prefix):
     delivery = await publish(publisher, topic_prefix, [Record(b"k", b"v")])
     delivery.began_at -= 6
-    await asyncio.wait_for(delivery, 30)
+    await delivery
     assert not publisher.waits_for_kafka

@@ -38,6 +38,13 @@ def test_many_claims_are_of_different_ports() -> None:
         assert len({claims.enter_context(claimed_port()) for _ in range(50)}) == 50
 
 
+def test_a_port_that_is_not_preferred_is_none_that_an_outgoing_connection_could_get() -> None:
+    with claimed_port() as port, socket.socket() as outgoing:
+        outgoing.bind((LOOPBACK, 0))
+        assert port in ports.UNPREFERRED
+        assert outgoing.getsockname()[1] not in ports.UNPREFERRED
+
+
 def test_no_port_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_claim", lambda _: None)
     with pytest.raises(LocalStackError, match="no free port"), claimed_port():

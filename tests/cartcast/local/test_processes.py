@@ -1,7 +1,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from cartcast.local.processes import Child, Children, wait_until_ready
 from service.errors import LocalStackError
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 # Says its process id, then waits; SIGTERM is its death, unless it was told to be stubborn.
 WAITER = "import os, signal, sys; {prelude}; print('pid', os.getpid(), flush=True); signal.pause()"
@@ -31,9 +31,8 @@ def python(source: str) -> list[str]:
 
 
 def started_pid(log_path: Path) -> int:
-    while "pid" not in (words := log_path.read_text()) or not words.endswith("\n"):
-        time.sleep(0.01)
-    return int(words.split()[1])
+    eventually(lambda: log_path.read_text().endswith("\n"), "the process id")
+    return int(log_path.read_text().split()[1])
 
 
 def is_alive(pid: int) -> bool:
@@ -45,8 +44,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> None:
-    while is_alive(pid):
-        time.sleep(0.01)
+    eventually(lambda: not is_alive(pid), f"the end of process {pid}")
 
 
 def test_leaving_the_block_ends_the_command(tmp_path: Path) -> None:
@@ -83,24 +81,24 @@ def test_sigterm_reaches_the_command_once(children: Children) -> None:
 
 def test_the_exit_status_passes_through_the_tether(children: Children) -> None:
     child = children.start("failing", python("import sys; sys.exit(7)"))
-    assert child.wait(timeout_seconds=10) == 7
+    assert child.wait(DEADLINE_SECONDS) == 7
 
 
 def test_death_by_a_signal_is_the_shells_status(children: Children) -> None:
     child = children.start("killed", python("import os; os.kill(os.getpid(), 9)"))
-    assert child.wait(timeout_seconds=10) == 128 + signal.SIGKILL
+    assert child.wait(DEADLINE_SECONDS) == 128 + signal.SIGKILL
 
 
 def test_the_command_sees_the_environment_it_is_given(children: Children) -> None:
     child = children.start("reader", python("import os; print(os.environ['SHOP'])"), {"SHOP": "corner"})
-    child.wait(timeout_seconds=10)
+    child.wait(DEADLINE_SECONDS)
     assert child.last_words() == "corner"
 
 
 def test_a_command_that_dies_before_it_is_ready_is_reported_with_its_last_complaint(children: Children) -> None:
     child = children.start("server", python("print('ERROR no port left'); print('bye'); raise SystemExit(3)"))
     with pytest.raises(LocalStackError, match=r"server ended with status 3: ERROR no port left \(see .*server\.log\)"):
-        wait_until_ready(child, lambda: False, timeout_seconds=10)
+        wait_until_ready(child, lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +114,7 @@ def test_a_command_that_dies_before_it_is_ready_is_reported_with_its_last_compla
 )
 def test_last_words_are_the_line_that_says_most(children: Children, written: str, words: str) -> None:
     child = children.start("speaker", python(f"print({written!r})"))
-    child.wait(timeout_seconds=10)
+    child.wait(DEADLINE_SECONDS)
     assert child.last_words() == words
 
 
@@ -128,13 +126,13 @@ def test_a_command_that_never_gets_ready_is_reported(children: Children) -> None
 
 def test_readiness_may_be_a_line_in_the_log(children: Children) -> None:
     child = children.start("server", python(POLITE))
-    wait_until_ready(child, lambda: log_contains(child, "pid"), timeout_seconds=10)
+    wait_until_ready(child, lambda: log_contains(child, "pid"))
 
 
 def test_check_names_the_child_that_ended(children: Children) -> None:
     children.start("steady", python(POLITE))
     child = children.start("fickle", python("pass"))
-    child.wait(timeout_seconds=10)
+    child.wait(DEADLINE_SECONDS)
     with pytest.raises(LocalStackError, match="fickle ended with status 0: it wrote nothing"):
         children.check()
 
@@ -149,7 +147,7 @@ def test_children_end_when_their_starter_is_killed_with_9(tmp_path: Path) -> Non
     with Children(tmp_path / "outer") as outer:
         parent = outer.start("starter", python(starter))
         orphan_log = tmp_path / "orphan.log"
-        wait_until_ready(parent, lambda: log_contains(parent, "orphan.log"), timeout_seconds=20)
+        wait_until_ready(parent, lambda: log_contains(parent, "orphan.log"))
         pid = started_pid(orphan_log)
         parent.kill()
     wait_until_gone(pid)

@@ -21,7 +21,7 @@ def test_they_run_during_the_block_and_end_with_it():
         ended.set()
 
     with Background({"one": run, "two": until_told})(Event()):
-        assert begun.wait(10)
+        assert begun.wait()
         assert not ended.is_set()
     assert ended.is_set()
 
@@ -32,7 +32,7 @@ def test_the_failure_of_one_ends_all_and_is_raised():
 
     stop = Event()
     with pytest.raises(RefusedError, match="the table is missing"), Background({"bad": fail, "good": until_told})(stop):
-        assert stop.wait(10)
+        assert stop.wait()
 
 
 def test_the_blocks_own_failure_is_the_one_that_is_raised():

@@ -24,7 +24,7 @@ class Served:
     url: URL
 
     async def get(self, path: str, **headers: str) -> tuple[int, dict]:
-        async with ClientSession(timeout=ClientTimeout(total=20)) as client:
+        async with ClientSession(timeout=ClientTimeout(total=None)) as client:
             url = URL.build(scheme="http", authority=self.url.authority, path=path, encoded=True)
             async with client.get(url, headers=headers) as answer:
                 return answer.status, await answer.json() | {"retry": answer.headers.get("Retry-After")}

@@ -154,7 +154,7 @@ async def test_explanations_are_made_one_at_a_time_and_few_wait(serve, checkpoin
     explain = Explainer.explain
 
     def slowly(self, sequence, place):
-        assert go_on.wait(20)
+        assert go_on.wait()
         return explain(self, sequence, place)
 
     monkeypatch.setattr(Explainer, "explain", slowly)
@@ -204,11 +204,10 @@ async def test_whatever_is_sent_is_answered_in_json(serve, checkpoint, request_b
     put_state(worker.app, "u", state_of(checkpoint, events_of("u"))[0])
     reader, writer = await asyncio.open_connection(worker.url.host, worker.url.port)
     writer.write(request_bytes)
-    async with asyncio.timeout(20):
-        while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 "):
-            pass
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        body = await reader.readexactly(length)
+    while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 "):
+        pass
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    body = await reader.readexactly(length)
     writer.close()
     assert int(head.split()[1]) == status, (head, body)
     assert b"content-type: application/json" in head.lower()

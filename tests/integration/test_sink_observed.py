@@ -1,16 +1,23 @@
-"""`cartcast sink` samples how far the consumer groups are behind."""
+"""What the sink samples: how far the consumer groups are behind, and what the rows say of scores and disks."""
 
+import time
+
+import numpy as np
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from structlog.testing import capture_logs
 
 from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
 from service.errors import UnavailableError
 from sinks.observe.lag import LagSampler, PartitionLag, lag_between
-from sinks.schema.migrate import migrate
+from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
 from streams.topics import create_topics
 from tests.harness.ports import new_port
-from tests.harness.sink_process import Scores, SinkProcess, Stored, pipeline_settings
+from tests.harness.sink_process import Scores, SinkProcess, pipeline_settings
+from tests.harness.sink_process import Stored as StoredBySink
+from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 from tests.harness.waiting import eventually
 
 PARTITIONS = 2
@@ -18,14 +25,10 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def settings(kafka, clickhouse, topic_prefix):
-    settings = pipeline_settings(kafka, clickhouse, topic_prefix)
+def settings(kafka, database, topic_prefix):
+    settings = pipeline_settings(kafka, database.url, topic_prefix, database=database.database)
     create_topics(settings.kafka.client_config(), settings.kafka.topics, partitions=PARTITIONS, replication_factor=1)
-    migrate(settings.clickhouse)
-    yield settings
-    client = connect(settings.clickhouse)
-    client.command(f"DROP DATABASE {settings.clickhouse.database}")  # its views would be refreshed for ever
-    client.close_connections()
+    return settings
 
 
 def commit(settings, group, partition, offset):
@@ -102,7 +105,7 @@ def test_the_sink_stores_samples_of_every_group(settings):
 def test_a_failing_sample_is_told_once_and_stops_nothing(settings):
     client = connect(settings.clickhouse, database=settings.clickhouse.database)
     client.command("DROP TABLE consumer_lag")
-    scores, stored = Scores(settings), Stored(settings)
+    scores, stored = Scores(settings), StoredBySink(settings)
     scores.publish(0, range(100))
     with SinkProcess(settings, environment={"CARTCAST_SINK__LAG_SECONDS": "0.01"}) as sink:
         sink.wait_for("no consumer lag for now", "consumer lag")
@@ -114,9 +117,92 @@ def test_a_failing_sample_is_told_once_and_stops_nothing(settings):
 
 
 def test_no_sample_is_taken_if_the_setting_says_so(settings):
-    scores, stored = Scores(settings), Stored(settings)
+    scores, stored = Scores(settings), StoredBySink(settings)
     scores.publish(0, range(10))
     with SinkProcess(settings, environment={"CARTCAST_SINK__LAG_SECONDS": "0"}) as sink:
         stored.wait_for(10)
         assert sink.stop()[0] == 0
     assert rows(settings) == []
+
+
+HOURS = 47
+
+
+@pytest.fixture
+def stored(database: ClickHouseSettings) -> Stored:
+    return Stored(database)
+
+
+def recent_rows(count: int) -> list[dict]:
+    """Rows of the last 47 hours."""
+    shift = time.time_ns() // 1_000_000 - HOURS * HOUR_MS - START_MS
+    late = {"event_time", "source_timestamp", "scored_at"}
+    rows = random_rows(3, count, hours=HOURS)
+    return [{name: value + shift if name in late else value for name, value in row.items()} for row in rows]
+
+
+def psi(stored: Stored, model: str, horizon: str, now: float) -> float | None:
+    """The index by the book, of the last 24 hours against the first 24; None if there are few."""
+    values, of_model = stored.propensities(horizon), stored.column("model") == model
+    hours = stored.column("event_time").astype(np.int64) // HOUR_MS
+    usable = of_model & np.isfinite(values)
+    first = hours[usable].min() if usable.any() else 0
+    recent = np.histogram(values[usable & (hours * 3600 >= now - 86_400)], 20, (0, 1))[0]
+    reference = np.histogram(values[usable & (hours < first + 24)], 20, (0, 1))[0]
+    if recent.sum() < MIN_DRIFT_SCORES:
+        return None
+    p, q = ((counts + 0.5) / (counts.sum() + 10) for counts in (recent, reference))
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def test_drift_and_calibration_are_those_of_the_rows(stored):
+    stored.add(recent_rows(6000))
+    stored.make_outcomes()
+    sampler = Sampler(stored.settings, seconds=60)
+    sampler.sample()
+    wanted = {
+        (model, horizon): psi(stored, model, horizon, time.time()) for model in ("m1", "m2") for horizon in HORIZONS
+    }
+    found = {(each.model, each.horizon): each.psi for each in sampler.drift}
+    assert found == pytest.approx({key: index for key, index in wanted.items() if index is not None})
+    assert len(found) == 5  # m2 has no 24h
+    of_view = {(row["model"], row["horizon"]): row for row in stored.query("SELECT * FROM online_evaluation_by_model")}
+    assert {(each.model, each.horizon): each.scores for each in sampler.calibration} == {
+        key: row["scores"] for key, row in of_view.items()
+    }
+    for each in sampler.calibration:
+        assert each.error == pytest.approx(of_view[each.model, each.horizon]["ece"], abs=0.01)
+    disk = sampler.disks[0]
+    assert 0 < disk.free_bytes <= disk.total_bytes
+
+
+def test_what_is_old_or_little_is_not_shown(stored):
+    stored.add(random_rows(1, 2000))
+    stored.make_outcomes()
+    sampler = Sampler(stored.settings, seconds=60)
+    sampler.sample()
+    assert (sampler.drift, sampler.calibration) == ([], [])
+    stored.add([row | {"user_id": f"new {row['user_id']}"} for row in recent_rows(300)])
+    sampler.sample()
+    assert sampler.drift == []
+
+
+def test_a_question_that_fails_is_told_once_and_spoils_no_other(clickhouse, topic_prefix):
+    settings = ClickHouseSettings(url=clickhouse, database=topic_prefix)
+    connect(settings).command(f"CREATE DATABASE {topic_prefix}")
+    sampler = Sampler(settings, seconds=60)
+    with capture_logs() as log:
+        sampler.sample()
+        sampler.sample()
+    assert [(line["event"], line["what"]) for line in log] == [
+        ("not sampled for now", "drift"),
+        ("not sampled for now", "calibration"),
+    ]
+    assert sampler.disks
+
+
+def test_a_clickhouse_that_is_away_empties_the_samples():
+    sampler = Sampler(ClickHouseSettings(url=f"http://127.0.0.1:{new_port()}"), seconds=60)
+    sampler.disks = [None]
+    sampler.sample()
+    assert (sampler.disks, sampler.drift, sampler.calibration) == ([], [], [])
