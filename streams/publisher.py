@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from weakref import WeakSet
 
 import msgspec
@@ -20,7 +20,7 @@ _ANSWER_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 5.0
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What is to be produced."""
 
     key: bytes | None
@@ -134,11 +134,11 @@ class Publisher:
     async def produce(self, topic: str, partition: int, records: Sequence[Record], delivery: Delivery) -> None:
         """Hand records to librdkafka, waiting while its queue is full."""
         produce, last = self._producer.produce, len(records) - 1
-        for place, (key, value, headers) in enumerate(records):
+        for place, record in enumerate(records):
             report = partial(delivery.confirm, records=len(records)) if place == last else None
             while True:
                 try:
-                    produce(topic, value, key, partition, report, headers=headers)
+                    produce(topic, record.value, record.key, partition, report, headers=record.headers)
                     break
                 except BufferError:
                     await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)

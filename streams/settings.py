@@ -31,7 +31,7 @@ class WorkerSettings(BaseModel):
         "takes the one that the number at the end of `instance_id` says, counted round",
     )
     commit_interval_seconds: float = Field(
-        default=1.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
+        default=3.0, gt=0, description="how often sequence states are written to the changelog and offsets committed"
     )
     max_batch_events: int = Field(default=5000, gt=0, description="most events of one fetch that are scored together")
     fetch_min_bytes: int = Field(

@@ -104,7 +104,7 @@ SEGMENT_SECONDS: Final = 7 * 86_400
 """Kafka's defaults of `segment.bytes` and `segment.ms`: a changelog partition's newest segment is not compacted."""
 COMPACTION: Final = 2
 """Records that the changelog holds for a state: `min.cleanable.dirty.ratio` is a half."""
-COMMIT_SECONDS: Final = 1.0
+COMMIT_SECONDS: Final = 3.0
 """`worker.commit_interval_seconds`: a state is written once in it, however many events it had."""
 
 
