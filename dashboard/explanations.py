@@ -19,7 +19,7 @@ class Contribution(msgspec.Struct, frozen=True):
     contribution: dict[str, float | None]
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class WorkerExplanation(msgspec.Struct, frozen=True):
     """What a worker says of one event: `events` are the stored ones up to it, oldest first."""
 
     model: str
@@ -28,10 +28,12 @@ class Explanation(msgspec.Struct, frozen=True):
     events: list[Contribution]
 
 
-def explanation(worker_url: str, user_id: str, event_id: str, *, token: str = "") -> Explanation:
+def explanation(worker_url: str, user_id: str, event_id: str, *, token: str = "") -> WorkerExplanation:
     """Return what moved the propensities after an event. Raises LookUpError with a sentence for the page."""
     try:
-        return ask_explanation(worker_url, user_id, event_id, Explanation, token=token, timeout_seconds=TIMEOUT_SECONDS)
+        return ask_explanation(
+            worker_url, user_id, event_id, WorkerExplanation, token=token, timeout_seconds=TIMEOUT_SECONDS
+        )
     except UnavailableError:
         raise LookUpError(
             f"No worker answers at {worker_url}: start cartcast worker, or correct CARTCAST_DASHBOARD__WORKER_URL."

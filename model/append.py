@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.compiled import Record, compiled
+from model.compiled import StateRecord, compiled
 from model.events import TYPE_CODES
 from model.features import (
     NUMERIC_FEATURES,
@@ -180,7 +180,7 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
 
 
 @compiled
-def _is_remembered(state: Record, event_hash: np.uint64) -> bool:
+def _is_remembered(state: StateRecord, event_hash: np.uint64) -> bool:
     """Whether the hash is that of one of the last REMEMBERED_IDS accepted event ids."""
     found = False
     for slot in range(REMEMBERED_IDS):

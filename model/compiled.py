@@ -15,7 +15,7 @@ import numba
 import xxhash
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Record: TypeAlias = Any
+StateRecord: TypeAlias = Any
 """One record of a structured array, whose fields are attributes in compiled code."""
 
 _SOURCES: Final = Path(__file__).parent

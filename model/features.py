@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import Record, compiled
+from model.compiled import StateRecord, compiled
 from model.events import PURCHASE, TYPE_CODES
 from model.horizons import DAY_MS, SESSION_GAP_MS
 from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, RING_EVENTS
@@ -91,7 +91,7 @@ class Features:
 
 
 @compiled
-def write_clock(numeric: npt.NDArray[np.float32], state: Record, gap_ms: np.int64, time_ms: np.int64) -> None:
+def write_clock(numeric: npt.NDArray[np.float32], state: StateRecord, gap_ms: np.int64, time_ms: np.int64) -> None:
     """Write when the event happened, and where in its session; `state` includes the event, `gap_ms` is -1 if first."""
     is_first = gap_ms < 0
     numeric[_CLOCK] = is_first
@@ -118,7 +118,7 @@ def write_price(numeric: npt.NDArray[np.float32], log_price: np.float32) -> None
 
 @compiled
 def write_recent(
-    numeric: npt.NDArray[np.float32], state: Record, group: np.int8, gap_ms: np.int64, time_s: np.int64
+    numeric: npt.NDArray[np.float32], state: StateRecord, group: np.int8, gap_ms: np.int64, time_s: np.int64
 ) -> None:
     """Decay and count the groups of event types, and write them with the time since each was last seen.
 
@@ -143,7 +143,7 @@ def write_recent(
 
 @compiled
 def write_familiarity(
-    numeric: npt.NDArray[np.float32], state: Record, item: np.int64, category: np.int64, time_ms: np.int64
+    numeric: npt.NDArray[np.float32], state: StateRecord, item: np.int64, category: np.int64, time_ms: np.int64
 ) -> None:
     """Write what the ring, which does not hold the event yet, knows of its item and category (codes, 0 for none)."""
     same_item = same_category = distinct_items = with_item = 0
@@ -176,7 +176,7 @@ def write_familiarity(
 
 
 @compiled
-def _holds_item(state: Record, item: np.uint16, before_slot: int) -> bool:
+def _holds_item(state: StateRecord, item: np.uint16, before_slot: int) -> bool:
     """Whether a ring slot before this one holds the item."""
     found = False
     for slot in range(before_slot):
@@ -185,7 +185,7 @@ def _holds_item(state: Record, item: np.uint16, before_slot: int) -> bool:
 
 
 @compiled
-def write_habits(numeric: npt.NDArray[np.float32], state: Record, time_ms: np.int64) -> None:
+def write_habits(numeric: npt.NDArray[np.float32], state: StateRecord, time_ms: np.int64) -> None:
     """Write the shopper's long-term rates; the constants added shrink rates over a short past."""
     purchases, carts = np.int64(state.totals[_PURCHASES]), np.int64(state.totals[_CARTS])
     events, sessions = np.int64(state.events), np.int64(state.sessions)

@@ -36,9 +36,12 @@ _REFUSALS: Final = _BAD_CREDENTIALS | {
 
 # Logging
 
+_EXPECTED_WARNING: Final = "enable.gapless.guarantee is experimental"
+"""At every start of a worker, whose publisher relies on it (KIP-98's idempotence alone does not stop at a gap)."""
+
 
 class Repeats(logging.Filter):
-    """Drops a line that was logged within the last minute: a broker that is away is tried ten times a second."""
+    """Drops what is expected, and what was logged within the last minute: a broker is tried ten times a second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -46,6 +49,8 @@ class Repeats(logging.Filter):
         self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if _EXPECTED_WARNING in record.getMessage():
+            return False
         line, now = _SUFFIX.sub("", record.getMessage()), self._clock()
         if now - self._logged_at.get(line, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
             return False

@@ -28,7 +28,7 @@ from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.listener import advertised_url
 from streams.lookups.lookup import Lookup
 from streams.lookups.web import Pages, application_options, refuse
-from streams.observe.counts import Counts
+from streams.observe.counts import WorkerCounts
 from streams.observe.device_use import device_use
 from streams.observe.health import worker_health
 from streams.observe.metrics import Readings, worker_metrics
@@ -65,7 +65,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings, codec)
-    app.counts = Counts()
+    app.counts = WorkerCounts()
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,

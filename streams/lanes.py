@@ -22,9 +22,9 @@ from service.errors import CartcastError
 from service.kafka_settings import Topics
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
-from streams.observe.counts import Counts, Timings
+from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
-from streams.publisher import Delivery, Publisher, Record
+from streams.publisher import Delivery, OutputRecord, Publisher
 from streams.scoring import ScoredFetch, Scoring
 from streams.tables import PartitionStates
 
@@ -38,7 +38,7 @@ class Pipeline:
     scoring: Scoring
     model_version: str
     clock_ms: Callable[[], int]
-    counts: Counts
+    counts: WorkerCounts
     timings: Timings = field(default_factory=Timings)
     spans: Spans = NO_SPANS
     decode: Decode = decode_events
@@ -101,7 +101,9 @@ class Lane:
         next_offset, dirty = states.next_offset, states.take_dirty()  # as of now: scoring goes on meanwhile
         try:
             await self._confirmed()
-            await self._publish(self._pipeline.topics.changelog, [Record(user, state) for user, state in dirty.items()])
+            await self._publish(
+                self._pipeline.topics.changelog, [OutputRecord(user, state) for user, state in dirty.items()]
+            )
         except CartcastError as failure:
             self._fail(failure)
             return None
@@ -180,7 +182,7 @@ class Lane:
         delays_ms = self._pipeline.clock_ms() - sent_ms[sent_ms > 0]
         timings.event_to_score.add_all(np.maximum(delays_ms, 0) / 1000)
 
-    def _unpublished(self, fetch: Fetch, scored: ScoredFetch) -> tuple[list[Record], list[Record]]:
+    def _unpublished(self, fetch: Fetch, scored: ScoredFetch) -> tuple[list[OutputRecord], list[OutputRecord]]:
         """Encode the results that no predecessor has published."""
         published, offsets = self._states.published, fetch.offsets
         fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
@@ -209,7 +211,7 @@ class Lane:
         for stage, seconds in scored.seconds.items():
             self._pipeline.timings.stages[stage].add(seconds)
 
-    async def _publish(self, topic: str, records: list[Record]) -> None:
+    async def _publish(self, topic: str, records: list[OutputRecord]) -> None:
         delivery = self._pipeline.publisher.expect(len(records))
         await self._pipeline.publisher.produce(topic, self._states.partition, records, delivery)
         await delivery

@@ -21,7 +21,7 @@ CARRIED_HEADERS: Final = ("traceparent", "tracestate")
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One record of the dead-letter topic."""
 
     value: bytes | None
@@ -44,7 +44,9 @@ class Resent:
     """Letters that still are no event, by the reason of now."""
 
 
-def letters_of(messages: Iterable[Message], *, reasons: Collection[str] = (), since_ms: int = 0) -> Iterator[Letter]:
+def dead_letters_of(
+    messages: Iterable[Message], *, reasons: Collection[str] = (), since_ms: int = 0
+) -> Iterator[DeadLetter]:
     """Yield the letters of these reasons (all if none is named) that were written at `since_ms` or later."""
     for message in messages:
         letter = _letter(message)
@@ -52,7 +54,7 @@ def letters_of(messages: Iterable[Message], *, reasons: Collection[str] = (), si
             yield letter
 
 
-def resend(letters: Iterable[Letter], events_topic: str, decode: Decode, send: Send) -> Resent:
+def resend(letters: Iterable[DeadLetter], events_topic: str, decode: Decode, send: Send) -> Resent:
     """Send those letters about `events_topic` that `decode` accepts now."""
     resent = Resent()
     for letter in letters:
@@ -67,10 +69,10 @@ def resend(letters: Iterable[Letter], events_topic: str, decode: Decode, send: S
     return resent
 
 
-def _letter(message: Message) -> Letter:
+def _letter(message: Message) -> DeadLetter:
     headers = headers_of(message)
     carried: Headers = [(name, headers[name]) for name in CARRIED_HEADERS if name in headers]
-    return Letter(
+    return DeadLetter(
         message.value(),
         header_text(headers, "topic"),
         header_text(headers, "reason"),

@@ -13,7 +13,7 @@ from model.horizons import HORIZONS
 from model.validate import Reject
 from service.kafka import dead_letter_headers, source_headers
 from streams.fetch import Fetch
-from streams.publisher import Record
+from streams.publisher import OutputRecord
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -28,7 +28,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     scored_at_ms: int,
     horizons: Sequence[str] = HORIZONS,
     extra: Mapping[str, Sequence[Any]] | None = None,
-) -> list[Record]:
+) -> list[OutputRecord]:
     """Return one record an accepted event, in source order.
 
     `rows` are the accepted rows of the batch in any order; `propensities` `(len(rows), len(horizons))`, and the columns
@@ -52,7 +52,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     )
     topic, partition, _ = source_headers(fetch.topic, fetch.partition, 0)
     records = [
-        Record(fetch.keys[position], value, [topic, partition, ("offset", b"%d" % offset)])
+        OutputRecord(fetch.keys[position], value, [topic, partition, ("offset", b"%d" % offset)])
         for position, value, offset in zip(positions.tolist(), values, offsets.tolist(), strict=True)
     ]
     if fetch.traces:
@@ -69,10 +69,10 @@ def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int6
     ]
 
 
-def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[Record]:
+def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[OutputRecord]:
     """Return one record a reject: key and value as received, headers that say where it lay and what is wrong."""
     return [
-        Record(
+        OutputRecord(
             fetch.keys[reject.position],
             fetch.values[reject.position],
             dead_letter_headers(

@@ -20,7 +20,7 @@ _ANSWER_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 5.0
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
+class OutputRecord(msgspec.Struct, frozen=True, gc=False):
     """What is to be produced."""
 
     key: bytes | None
@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     headers: Headers | None = None
 
     def __repr__(self) -> str:
-        return "Record()"  # what a log may hold ends here
+        return "OutputRecord()"  # what a log may hold ends here
 
 
 class _Statistics(msgspec.Struct):
@@ -131,7 +131,7 @@ class Publisher:
         self._expected.add(delivery)
         return delivery
 
-    async def produce(self, topic: str, partition: int, records: Sequence[Record], delivery: Delivery) -> None:
+    async def produce(self, topic: str, partition: int, records: Sequence[OutputRecord], delivery: Delivery) -> None:
         """Hand records to librdkafka, waiting while its queue is full."""
         produce, last = self._producer.produce, len(records) - 1
         for place, record in enumerate(records):

@@ -30,7 +30,7 @@ from yarl import URL
 
 from service.liveness import Liveness
 from streams.fetch import Fetch, FetchOrder
-from streams.observe.counts import Counts, Timings
+from streams.observe.counts import Timings, WorkerCounts
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0
@@ -242,7 +242,7 @@ class BatchApp(App):
     """Kafka's `fetch.min.bytes` and `fetch.max.wait.ms`, with Kafka's defaults."""
     client_rack: str | None = None
     """Kafka's `client.rack`: fetches go to the copy of a partition that is nearest to it (KIP-392)."""
-    counts: Counts
+    counts: WorkerCounts
     listener: socket.socket
     """The socket on which the web server listens, if it is enabled."""
     refuse: Callable[[int, BaseException | None], web.Response]

@@ -14,7 +14,7 @@ from service.kafka_settings import KafkaSettings
 
 if TYPE_CHECKING:
     from service.kafka_settings import KafkaSettings
-    from streams.letters import Letter, Resent
+    from streams.letters import DeadLetter, Resent
 
 app = typer.Typer(help="Records that are no events, and why.", no_args_is_help=True)
 
@@ -103,17 +103,17 @@ def _replay(
         return resend(letters, kafka.topics.events, decode, producer.send_bytes)
 
 
-def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "Iterator[Letter]":
+def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "Iterator[DeadLetter]":
     """Yield the letters that are there now, partition after partition."""
     from streams.changelog import PartitionReader
-    from streams.letters import letters_of
+    from streams.letters import dead_letters_of
     from streams.topics import check_topics
 
     partitions = check_topics(kafka.client_config(), kafka.topics)
     with closing(PartitionReader({**kafka.client_config(), "log_level": 0})) as reader:
         for partition in range(partitions):
             records = reader.records(kafka.topics.dead_letters, partition)
-            yield from letters_of(records, reasons=reasons, since_ms=since_ms)
+            yield from dead_letters_of(records, reasons=reasons, since_ms=since_ms)
 
 
 def _described(rejected: dict[str, int]) -> str:

@@ -17,7 +17,7 @@ from streams.topics import create_topics, unused_prefix
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class DemoPipeline:
     """A running pipeline; its workers may still be starting."""
 
     settings: Settings
@@ -69,7 +69,7 @@ class Pipeline:
 @contextmanager
 def running_pipeline(
     directory: Path, config_file: Path | None, workers: int, report: Report, *, dashboard: bool
-) -> Iterator[Pipeline]:
+) -> Iterator[DemoPipeline]:
     """Start everything; leaving the block stops it. Raises CartcastError."""
     claim = claimed_port(DASHBOARD_PORT) if dashboard else nullcontext()
     with claim as dashboard_port, local_stack(directory, report) as stack:
@@ -79,7 +79,7 @@ def running_pipeline(
         start = _starter(stack, settings, config_file)
         migrate(settings.clickhouse)
         report(f"starting {workers} worker{'s' if workers > 1 else ''} and a sink")
-        pipeline = Pipeline(
+        pipeline = DemoPipeline(
             settings=settings,
             stack=stack,
             workers=[

@@ -13,7 +13,7 @@ from cartcast.demo.comparison import Comparison
 from cartcast.demo.delays import DelaySummary
 from cartcast.demo.live import LiveReader
 from cartcast.demo.pace import Pace
-from cartcast.demo.pipeline import Pipeline, running_pipeline
+from cartcast.demo.pipeline import DemoPipeline, running_pipeline
 from cartcast.demo.rows import StoredRows
 from cartcast.demo.screen import Screen
 from cartcast.demo.shoppers import Shoppers
@@ -113,13 +113,13 @@ def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], repo
     return list(simulate())
 
 
-def _shoppers(options: DemoOptions, pipeline: Pipeline) -> Shoppers:
+def _shoppers(options: DemoOptions, pipeline: DemoPipeline) -> Shoppers:
     kafka = pipeline.settings.kafka
     return Shoppers(_uncompressed(kafka), kafka.topics, options.pace.schedule(), keep_ids=options.events is not None)
 
 
 def _let_in(
-    shoppers: Shoppers, events: Iterable[Event], options: DemoOptions, pipeline: Pipeline, screen: Screen
+    shoppers: Shoppers, events: Iterable[Event], options: DemoOptions, pipeline: DemoPipeline, screen: Screen
 ) -> DemoResult:
     kafka = pipeline.settings.kafka
     with ExitStack() as block:
@@ -160,7 +160,7 @@ def _uncompressed(kafka: KafkaSettings) -> dict[str, Any]:
     return {**kafka.client_config(), "compression.type": "none"}
 
 
-def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline: Pipeline, screen: Screen) -> bool:
+def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline: DemoPipeline, screen: Screen) -> bool:
     """Look until all rows are stored or nothing has moved for a minute; False if a stop signal came first."""
     try:
         shoppers.start(events)
@@ -180,7 +180,7 @@ def _follow(watch: Watch, shoppers: Shoppers, events: Iterable[Event], pipeline:
     return True
 
 
-def _where(pipeline: Pipeline) -> str:
+def _where(pipeline: DemoPipeline) -> str:
     servers = f"Kafka {pipeline.stack.bootstrap_servers} · ClickHouse {pipeline.stack.clickhouse_url}"
     pages = pipeline.dashboard_url
     return servers if pages is None else f"dashboard {pages} · {servers}"

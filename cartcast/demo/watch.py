@@ -47,7 +47,7 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class Counts:
+class DemoCounts:
     """How far each stage was at the last look."""
 
     scores: int = 0
@@ -70,7 +70,7 @@ class Watch:
         where: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.counts = Counts()
+        self.counts = DemoCounts()
         self._changed_seconds = clock()
         self._consumer = Consumer({**client_config, "group.id": "cartcast-demo-watch", "log_level": 0})
         self._scores = TopicEnd(self._consumer, topics.scores)
@@ -113,7 +113,7 @@ class Watch:
     def look(self) -> None:
         """Count everything again; the rows last, since they come last."""
         self._update(
-            Counts(
+            DemoCounts(
                 scores=self._scores.records(),
                 dead_letters=self._dead_letters.records(),
                 rows=self._count_rows(),
@@ -124,7 +124,7 @@ class Watch:
         """Count the rows again, which is cheap."""
         self._update(replace(self.counts, rows=self._count_rows()))
 
-    def _update(self, counts: Counts) -> None:
+    def _update(self, counts: DemoCounts) -> None:
         now_seconds = self._clock()
         stages = (self._shoppers.sent, counts)
         if stages != self._last_stages:

@@ -8,7 +8,7 @@ from dashboard import bar, config, missing
 from dashboard.cards import card, escaped, number, numbers, table
 from dashboard.charts import shopper as charts
 from dashboard.clickhouse import Row
-from dashboard.explanations import Explanation, explanation
+from dashboard.explanations import WorkerExplanation, explanation
 from dashboard.formatting import amount, count, moment, percent, plural
 from dashboard.queries import shoppers as queries
 from dashboard.queries.range import Asks
@@ -98,12 +98,12 @@ def _explained(user_id: str, rows: list[Row], horizon: str, *, by_time: bool) ->
 
 
 @st.cache_data(ttl=10, max_entries=200, show_spinner="Asking the worker")
-def _asked(worker_url: str, user_id: str, event_id: str) -> Explanation:
+def _asked(worker_url: str, user_id: str, event_id: str) -> WorkerExplanation:
     token = config.settings().worker_token.get_secret_value()  # not an argument: Streamlit would keep those
     return explanation(worker_url, user_id, event_id, token=token)
 
 
-def _moved(answer: Explanation, rows: list[Row], horizon: str) -> list[Row]:
+def _moved(answer: WorkerExplanation, rows: list[Row], horizon: str) -> list[Row]:
     """Return the events whose contribution is known, with the number that the curve gives them."""
     by_hash = {row["event_hash"]: row for row in rows}
     return [
@@ -113,7 +113,7 @@ def _moved(answer: Explanation, rows: list[Row], horizon: str) -> list[Row]:
     ]
 
 
-def _say(answer: Explanation, moved: list[Row], event: Row, horizon: str) -> None:
+def _say(answer: WorkerExplanation, moved: list[Row], event: Row, horizon: str) -> None:
     strongest = max(moved, key=lambda row: abs(row["contribution"]))
     st.markdown(
         f"**Event {strongest['number']} ({escaped(strongest['event_type'])}) moved it most: "

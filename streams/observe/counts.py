@@ -15,7 +15,7 @@ _BATCH_BOUNDS: Final = (1, 5, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 2
 
 
 @dataclass(slots=True)
-class Counts:
+class WorkerCounts:
     """What this worker has done since it started."""
 
     events: int = 0

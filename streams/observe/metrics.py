@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from service.liveness import Liveness
 from service.metrics import Declaration, histogram, info, registry_of, sample
-from streams.observe.counts import STAGES, Counts, Timings
+from streams.observe.counts import STAGES, Timings, WorkerCounts
 from streams.observe.restore import Restore
 
 COUNTERS: Final = {
@@ -29,7 +29,7 @@ COUNTERS: Final = {
         "counter", "cartcast_worker_other_types", "accepted events of a type that Cartcast does not know"
     ),
 }
-"""By the field of `Counts`."""
+"""By the field of `WorkerCounts`."""
 DEAD_LETTERS: Final = Declaration(
     "counter", "cartcast_worker_dead_letters", "records that went to the dead-letter topic, by reason", ("reason",)
 )
@@ -149,7 +149,7 @@ class Readings:
     ready: Callable[[], bool] = lambda: False
 
 
-def worker_metrics(counts: Counts, *, model: str, readings: Readings | None = None) -> CollectorRegistry:
+def worker_metrics(counts: WorkerCounts, *, model: str, readings: Readings | None = None) -> CollectorRegistry:
     """Return a registry that reads `counts` and `readings` when it is scraped, in the thread that changes them."""
     known = readings or Readings()
 
@@ -163,7 +163,7 @@ def worker_metrics(counts: Counts, *, model: str, readings: Readings | None = No
     return registry_of(collect)
 
 
-def _counters(counts: Counts, readings: Readings) -> Iterator[Metric]:
+def _counters(counts: WorkerCounts, readings: Readings) -> Iterator[Metric]:
     for name, declared in COUNTERS.items():
         yield sample(declared, getattr(counts, name))
     yield sample(DEAD_LETTERS, {(reason,): count for reason, count in sorted(counts.dead_letters.items())})

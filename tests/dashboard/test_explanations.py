@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
-from dashboard.explanations import Explanation, explanation
+from dashboard.explanations import WorkerExplanation, explanation
 from service.errors import LookUpError
 from streams.lookups.answers import AsOf, Attribution, ShopperExplanation, StoredEvent
 
@@ -66,7 +66,7 @@ def worker() -> Iterator[Worker]:
 
 def test_an_answer_of_the_worker_is_understood(worker):
     answer = explanation(worker.url, "u", "e")
-    assert isinstance(answer, Explanation)
+    assert isinstance(answer, WorkerExplanation)
     assert [event.contribution["24h"] for event in answer.events] == [-0.01, 0.3]
     assert [event.event_hash for event in answer.events] == ["bb", "aa"]
     assert answer.earlier_events == 3

@@ -14,7 +14,7 @@ from model.inference import InferenceWorker, Scorer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.states import StateCodec
 from streams.lanes import Lane, Pipeline
-from streams.observe.counts import Counts
+from streams.observe.counts import WorkerCounts
 from streams.scoring import Scoring
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
@@ -50,7 +50,7 @@ def inference(checkpoint: Checkpoint) -> Iterator[InferenceWorker]:
 
 @pytest.fixture
 def pipeline(checkpoint, inference) -> Pipeline:
-    codec, counts = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code), Counts()
+    codec, counts = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code), WorkerCounts()
     return Pipeline(
         topics=TOPICS,
         publisher=MemoryPublisher(),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError
 
-from streams.publisher import Delivery, Record
+from streams.publisher import Delivery, OutputRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Produced:
     topic: str
     partition: int
-    record: Record
+    record: OutputRecord
 
     @property
     def headers(self) -> dict[str, bytes]:
@@ -44,7 +44,7 @@ class MemoryPublisher:
     def expect(self, records: int) -> Delivery:
         return Delivery(records, asyncio.get_running_loop())
 
-    async def produce(self, topic: str, partition: int, records: Iterable[Record], delivery: Delivery) -> None:
+    async def produce(self, topic: str, partition: int, records: Iterable[OutputRecord], delivery: Delivery) -> None:
         for record in records:
             self.produced.append(Produced(topic, partition, record))
             if self.holds:

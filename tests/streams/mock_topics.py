@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from streams.publisher import Record
+from streams.publisher import OutputRecord
 
 
 def create(kafka: dict[str, object], topics: Iterable[str]) -> None:
@@ -14,7 +14,7 @@ def create(kafka: dict[str, object], topics: Iterable[str]) -> None:
         producer.list_topics(topic)
 
 
-def write(kafka: dict[str, object], topic: str, partition: int, records: Iterable[Record]) -> None:
+def write(kafka: dict[str, object], topic: str, partition: int, records: Iterable[OutputRecord]) -> None:
     producer = Producer(kafka)
     for record in records:
         producer.produce(topic, record.value, record.key, partition, headers=record.headers)

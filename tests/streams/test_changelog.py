@@ -4,7 +4,7 @@ from confluent_kafka import KafkaException
 from model.sequence import new_sequences
 from service.errors import RefusedError
 from streams.changelog import PartitionReader
-from streams.publisher import Record
+from streams.publisher import OutputRecord
 from tests.streams.mock_topics import write
 
 PARTITION = 1
@@ -27,7 +27,7 @@ def reader(mock_kafka):
 @pytest.fixture
 def put(mock_kafka, topic_prefix):
     def put(*pairs: tuple[bytes | None, bytes | None], partition: int = PARTITION) -> None:
-        write(mock_kafka, topic_prefix, partition, [Record(key, value) for key, value in pairs])
+        write(mock_kafka, topic_prefix, partition, [OutputRecord(key, value) for key, value in pairs])
 
     return put
 

@@ -14,7 +14,7 @@ from streams.changelog import PartitionReader
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.published import Published, published_positions
-from streams.publisher import Record
+from streams.publisher import OutputRecord
 from streams.topic_configs import topic_configs
 from tests.streams.fetches import PARTITION, event
 from tests.streams.mock_topics import create, write
@@ -47,7 +47,7 @@ def fetch_of(topics: Topics, *values: bytes, first_offset: int = 0) -> Fetch:
     return Fetch(topics.events, PARTITION, keys, list(values), offsets, offsets)
 
 
-def results(fetch: Fetch, decode=decode_events) -> tuple[list[Record], list[Record]]:
+def results(fetch: Fetch, decode=decode_events) -> tuple[list[OutputRecord], list[OutputRecord]]:
     """The scores and dead letters that a worker publishes for a fetch."""
     batch, rejects = decode(fetch.values, fetch.keys)
     half = np.full((len(batch), 3), 0.5, np.float32)
@@ -61,7 +61,7 @@ def process(mock_kafka, topics):
 
     def process(fetch: Fetch, *, scores: int | None = None, produce_events: bool = True) -> None:
         if produce_events:
-            events = [Record(key, value) for key, value in zip(fetch.keys, fetch.values, strict=True)]
+            events = [OutputRecord(key, value) for key, value in zip(fetch.keys, fetch.values, strict=True)]
             write(mock_kafka, topics.events, PARTITION, events)
         score_messages, dead_letters = results(fetch)
         write(mock_kafka, topics.scores, PARTITION, score_messages[:scores])
@@ -92,7 +92,9 @@ def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topic
         scores, dead_letters = results(stranger)
         write(mock_kafka, topics.scores, PARTITION, scores)
         write(mock_kafka, topics.dead_letters, PARTITION, dead_letters)
-    write(mock_kafka, topics.dead_letters, PARTITION, [Record(b"k", b"from a replayed file", [("file", b"a.csv")])])
+    write(
+        mock_kafka, topics.dead_letters, PARTITION, [OutputRecord(b"k", b"from a replayed file", [("file", b"a.csv")])]
+    )
     assert published() == Published(last_score=0)
 
 
@@ -101,7 +103,7 @@ def test_scores_of_another_input_format_are_known_as_well(mock_kafka, topics, pu
     call = {"type": "track", "event": "Order Completed", "userId": "u", "timestamp": "2017-11-24T16:00:17Z"}
     source = Fetch(topics.events, PARTITION, [b"u"], [json.dumps(call).encode()], np.arange(1), np.arange(1))
     scores, _ = results(source, decoder_of("segment"))
-    write(mock_kafka, topics.events, PARTITION, [Record(b"u", source.values[0])])
+    write(mock_kafka, topics.events, PARTITION, [OutputRecord(b"u", source.values[0])])
     write(mock_kafka, topics.scores, PARTITION, scores)
     assert published().last_score == 0
 
@@ -120,7 +122,7 @@ def test_a_dead_letter_is_found_behind_any_number_of_letters_about_others(
     process(fetch_of(topics, b"damaged", b"[]"))
     of_file = source_headers("events.csv", -1, 7)
     letters = [
-        Record(None, b"row", of_file if number % 2 else source_headers(topics.scores, PARTITION, number))
+        OutputRecord(None, b"row", of_file if number % 2 else source_headers(topics.scores, PARTITION, number))
         for number in range(others)
     ]
     write(mock_kafka, topics.dead_letters, PARTITION, letters)
@@ -149,7 +151,7 @@ def test_a_record_whose_headers_name_no_source_is_ignored_with_one_warning(  # n
 ):
     process(fetch_of(topics, event(0), b"damaged"))
     headers = dict(source_headers(topics.events, PARTITION, 1)) | dict(given) if given else {}
-    foreign = Record(b"k", b"secret", [(name, value) for name, value in headers.items() if value is not ...])
+    foreign = OutputRecord(b"k", b"secret", [(name, value) for name, value in headers.items() if value is not ...])
     write(mock_kafka, getattr(topics, on), PARTITION, [foreign, foreign])
     with capture_logs() as logs:
         assert published() == Published(last_score=0, last_dead_letter=1)
@@ -162,7 +164,7 @@ def test_a_record_whose_headers_name_no_source_is_ignored_with_one_warning(  # n
 @pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"{}", b'{"event_id": 7}', b"\xff", b"[" * 100_000])
 def test_a_score_that_is_none_is_ignored_with_one_warning(mock_kafka, topics, process, published, value):
     process(fetch_of(topics, event(0), event(1)))
-    foreign = Record(b"k", value, source_headers(topics.events, PARTITION, 1))
+    foreign = OutputRecord(b"k", value, source_headers(topics.events, PARTITION, 1))
     write(mock_kafka, topics.scores, PARTITION, [foreign])
     with capture_logs() as logs:
         assert published().last_score == 1
@@ -198,7 +200,7 @@ def test_results_of_an_earlier_topic_of_the_same_name_are_refused(mock_kafka, to
     """The events that they were made from are gone: their offsets hold other events, or none yet."""
     earlier = fetch_of(topics, event(0), event(1), b"damaged", event(2))
     process(earlier, produce_events=False)
-    others = [Record(b"v", event(100 + number, "v")) for number in range(new_events)]
+    others = [OutputRecord(b"v", event(100 + number, "v")) for number in range(new_events)]
     write(mock_kafka, topics.events, PARTITION, others)
     with pytest.raises(RefusedError, match="created again"):
         published()

@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from service.errors import RefusedError, UnavailableError
-from streams.publisher import Delivery, Publisher, Record
+from streams.publisher import Delivery, OutputRecord, Publisher
 from tests.streams.memory_publisher import let_others_run
 from tests.streams.mock_topics import read
 
@@ -20,7 +20,7 @@ def publisher(mock_kafka):
     publisher.stop()
 
 
-async def publish(publisher: Publisher, topic: str, records: list[Record]) -> Delivery:
+async def publish(publisher: Publisher, topic: str, records: list[OutputRecord]) -> Delivery:
     delivery = publisher.expect(len(records))
     await publisher.produce(topic, PARTITION, records, delivery)
     return delivery
@@ -30,10 +30,10 @@ async def test_records_arrive_in_order_as_they_are_on_the_partition_they_were_gi
     publisher, mock_kafka, topic_prefix
 ):
     records = [
-        Record(b"a", b"1", [("offset", b"7"), ("topic", b"shop.events")]),
-        Record(None, b"\xff\x00"),
-        Record(b"b", None),
-        Record(b"", b""),
+        OutputRecord(b"a", b"1", [("offset", b"7"), ("topic", b"shop.events")]),
+        OutputRecord(None, b"\xff\x00"),
+        OutputRecord(b"b", None),
+        OutputRecord(b"", b""),
     ]
     await (await publish(publisher, topic_prefix, records))
     messages = read(mock_kafka, topic_prefix, PARTITION, 4)
@@ -45,7 +45,7 @@ async def test_records_arrive_in_order_as_they_are_on_the_partition_they_were_gi
 async def test_a_queue_that_is_full_makes_the_caller_wait_and_loses_nothing(mock_kafka, topic_prefix):
     publisher = Publisher({**mock_kafka, "queue.buffering.max.messages": 5}, linger_ms=0)
     publisher.start()
-    records = [Record(b"k", b"%d" % number) for number in range(60)]
+    records = [OutputRecord(b"k", b"%d" % number) for number in range(60)]
     await (await publish(publisher, topic_prefix, records))
     publisher.stop()
     assert [message.value() for message in read(mock_kafka, topic_prefix, PARTITION, 60)] == [r.value for r in records]
@@ -55,14 +55,14 @@ async def test_a_record_that_librdkafka_refuses_is_one_line_with_the_topic(mock_
     publisher = Publisher({**mock_kafka, "message.max.bytes": 1000}, linger_ms=0)
     publisher.start()
     with pytest.raises(RefusedError, match=r"shop\.scores.*too large"):
-        await publish(publisher, "shop.scores", [Record(b"k", bytes(5000))])
+        await publish(publisher, "shop.scores", [OutputRecord(b"k", bytes(5000))])
     publisher.stop()
 
 
 async def test_records_wait_while_the_broker_is_away_and_stop_does_not_wait_for_them(unused_tcp_port):
     publisher = Publisher({"bootstrap.servers": f"127.0.0.1:{unused_tcp_port}", "log_level": 0}, linger_ms=0)
     publisher.start()
-    delivery = await publish(publisher, "shop.scores", [Record(b"k", b"v")])
+    delivery = await publish(publisher, "shop.scores", [OutputRecord(b"k", b"v")])
     await let_others_run()
     assert not delivery.done()
     publisher.stop()
@@ -144,7 +144,7 @@ def test_a_report_that_comes_after_the_end_is_ignored():
 async def test_a_publisher_tells_what_waits(publisher, topic_prefix):
     assert publisher.queue_messages == 0
     publisher.ask(topic_prefix)
-    await (await publish(publisher, topic_prefix, [Record(b"k", b"v")]))
+    await (await publish(publisher, topic_prefix, [OutputRecord(b"k", b"v")]))
     while publisher.queue_messages:  # noqa: ASYNC110 - librdkafka counts a confirmation until its call-back has returned
         await asyncio.sleep(0.01)
 
@@ -153,7 +153,7 @@ async def test_kafka_is_waited_for_when_a_confirmation_is_late(monkeypatch):
     monkeypatch.setattr("streams.publisher._ANSWER_SECONDS", 0.2)
     publisher = Publisher({"bootstrap.servers": "127.0.0.1:9", "log_level": 0}, linger_ms=0)
     publisher.start()
-    delivery = await publish(publisher, "shop.scores", [Record(b"k", b"v" * 100)])
+    delivery = await publish(publisher, "shop.scores", [OutputRecord(b"k", b"v" * 100)])
     with pytest.raises(UnavailableError):
         publisher.ask("shop.scores")
     assert not publisher.waits_for_kafka  # it has been under way for a moment only
@@ -166,7 +166,7 @@ async def test_kafka_is_waited_for_when_a_confirmation_is_late(monkeypatch):
 
 
 async def test_what_is_confirmed_is_waited_for_no_more(publisher, topic_prefix):
-    delivery = await publish(publisher, topic_prefix, [Record(b"k", b"v")])
+    delivery = await publish(publisher, topic_prefix, [OutputRecord(b"k", b"v")])
     delivery.began_at -= 6
     await delivery
     assert not publisher.waits_for_kafka

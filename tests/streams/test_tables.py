@@ -8,7 +8,7 @@ from faust.types import TP
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
-from streams.publisher import Record
+from streams.publisher import OutputRecord
 from streams.tables import PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
 from tests.streams.mock_topics import create, write
@@ -109,7 +109,7 @@ async def store(app, topics, mock_kafka):
 @pytest.fixture
 def put(mock_kafka, topics):
     def put(partition: int, **states: bytes) -> None:
-        records = [Record(user.encode(), value) for user, value in states.items()]
+        records = [OutputRecord(user.encode(), value) for user, value in states.items()]
         write(mock_kafka, topics.changelog, partition, records)
 
     return put

@@ -9,7 +9,7 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import Histogram, exposition
-from streams.observe.counts import STAGES, Counts, Timings
+from streams.observe.counts import STAGES, Timings, WorkerCounts
 from streams.observe.device_use import CpuUse, CudaUse, Use
 from streams.observe.metrics import COUNTERS, DECLARED, Readings, worker_metrics
 from streams.observe.restore import Restore
@@ -24,7 +24,7 @@ def samples(registry):
 
 
 def test_a_scrape_reads_what_was_counted_until_then():
-    counts = Counts()
+    counts = WorkerCounts()
     registry = worker_metrics(counts, model="lstm64-a")
     counts.events, counts.scored = 10, 7
     counts.dead_letters.update(["json", "json", 'a"b'])
@@ -39,11 +39,11 @@ def test_a_scrape_reads_what_was_counted_until_then():
 
 
 def test_every_count_is_a_metric():
-    assert set(COUNTERS) | {"dead_letters"} == set(Counts().as_dict())
+    assert set(COUNTERS) | {"dead_letters"} == set(WorkerCounts().as_dict())
 
 
 def test_every_metric_is_declared_and_served_with_its_type_and_labels():
-    counts, readings = Counts(), Readings(topic="t", lags=lambda: {0: 5}, device=lambda: Use("cpu", 0.5, 1))
+    counts, readings = WorkerCounts(), Readings(topic="t", lags=lambda: {0: 5}, device=lambda: Use("cpu", 0.5, 1))
     counts.dead_letters["json"] += 1
     page, _ = exposition(worker_metrics(counts, model="m", readings=readings))
     served = {each.name: each for each in text_string_to_metric_families(page.decode())}
@@ -72,7 +72,7 @@ def test_a_scrape_reads_the_readings():
         ready=lambda: True,
     )
     readings.liveness.committed({0: 5}, counts=True)
-    found = samples(worker_metrics(Counts(), model="m", readings=readings))
+    found = samples(worker_metrics(WorkerCounts(), model="m", readings=readings))
     assert found["cartcast_worker_consumer_lag", "3", "shop.events"] == 12
     assert found["cartcast_worker_restore_records_total",] == 7
     assert found["cartcast_worker_restore_remaining_records",] == 8
@@ -83,7 +83,7 @@ def test_a_scrape_reads_the_readings():
     assert (found["cartcast_worker_assigned_partitions",], found["cartcast_worker_shoppers",]) == (2, 11)
     assert (found["cartcast_worker_ready",], found["cartcast_worker_commits_total",]) == (1, 1)
     restore.end()
-    assert samples(worker_metrics(Counts(), model="m", readings=readings))["cartcast_worker_restoring",] == 0
+    assert samples(worker_metrics(WorkerCounts(), model="m", readings=readings))["cartcast_worker_restoring",] == 0
 
 
 async def test_every_stage_of_a_fetch_is_timed_once(lane, pipeline):
