@@ -168,11 +168,15 @@ class SequenceStore(Store[bytes, bytes]):
 
     async def _restore(self, restoring: list[PartitionStates]) -> None:
         try:
-            await asyncio.gather(*map(self._restore_partition, restoring))
+            for reading in asyncio.as_completed([self._read_partition(states) for states in restoring]):
+                states = await reading
+                left = len(restoring) - sum(each.restored.done() for each in restoring)
+                if left == 1:
+                    self.restore.end()
+                states.restored.set_result(None)
         except Exception as failure:  # noqa: BLE001 - without its states this worker must not go on, whatever it is
             await self.app.crash(failure)
             return
-        self.restore.end()
         _log.info(
             "ready",
             partitions=sorted(self.partitions),
@@ -180,9 +184,9 @@ class SequenceStore(Store[bytes, bytes]):
             generation=self._generation,
         )
 
-    async def _restore_partition(self, states: PartitionStates) -> None:
+    async def _read_partition(self, states: PartitionStates) -> PartitionStates:
         states.published = await asyncio.to_thread(self._read, states)
-        states.restored.set_result(None)
+        return states
 
     def _changelog_bounds(self, partitions: list[int]) -> dict[int, tuple[int, int]]:
         reader = PartitionReader(self._client_config)

@@ -1,5 +1,6 @@
 """How far the restore of sequence states has come, for metrics and for those who wait for it."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,7 +12,7 @@ _log: Final = structlog.get_logger()
 
 
 class Restore:
-    """Changelog records that were read and that are left; one thread reads them, any thread asks."""
+    """Changelog records that were read and that are left; a thread a partition reads them, any thread asks."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, on_records: Callable[[], None] = lambda: None
@@ -24,6 +25,7 @@ class Restore:
         self._clock = clock
         self._remaining: dict[int, int] = {}
         self._began_at = self._ended_at = 0.0
+        self._lock = threading.Lock()
 
     def begin(self, remaining: Mapping[int, int]) -> None:
         """Note that these partitions have so many records left, whatever was under way before."""
@@ -38,7 +40,8 @@ class Restore:
 
         def note(records: int, remaining: int) -> None:
             nonlocal before, logged
-            self.records += records - before
+            with self._lock:
+                self.records += records - before
             before = records
             self._remaining[partition] = remaining
             if records - logged >= _LOG_EVERY_RECORDS:
