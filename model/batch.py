@@ -11,7 +11,7 @@ import xxhash
 
 from model.events import OTHER, TYPE_CODES
 from model.text import token_codes
-from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, USER_ID, EventTexts, json_body, json_number
+from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, USER_ID, EventTexts
 
 MAX_CHANNEL_CHARACTERS: Final = 200
 """A longer channel is left out: a context never makes an event invalid."""
@@ -122,22 +122,19 @@ def _channel(given: str | None) -> str | None:
     return given if given and len(given) <= MAX_CHANNEL_CHARACTERS else None
 
 
-def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | None = None) -> EventBatch:
-    """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given."""
+def batch_of(
+    events: Sequence[EventLike], positions: npt.NDArray[np.int64] | None = None, *, with_texts: bool = True
+) -> EventBatch:
+    """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given.
+
+    Who has the events need not have their texts once more.
+    """
     items = [event.item_id for event in events]
     categories = [event.category for event in events]
     event_ids = [event.event_id for event in events]
-    texts = (
-        [event.user_id for event in events],
-        event_ids,
-        items,
-        categories,
-        [_channel(event.channel) for event in events],
-    )
-    prices = [json_number(event.price) for event in events]
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        texts=EventTexts.of([*(list(map(json_body, column)) for column in texts), prices]),
+        texts=_texts_of(events) if with_texts else EventTexts.none(len(events)),
         type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if event.price is None else event.price for event in events], np.float64),
@@ -146,3 +143,14 @@ def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | Non
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
     )
+
+
+def _texts_of(events: Sequence[EventLike]) -> EventTexts:
+    columns = (
+        [event.user_id for event in events],
+        [event.event_id for event in events],
+        [event.item_id for event in events],
+        [event.category for event in events],
+        [_channel(event.channel) for event in events],
+    )
+    return EventTexts.of(columns, [event.price for event in events])

@@ -1,6 +1,6 @@
 """Scoring a history without Kafka: the worker's code, batch by batch, with every user's state in memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -83,11 +83,11 @@ class OfflineScoring:
             self.counts.rows += len(chunk)
             self.counts.bad_rows += len(chunk) - len(events)
             if events:
-                yield self._scored(batch_of(events, np.array(numbers, np.int64)))
+                yield self._scored(events, batch_of(events, numbers, with_texts=False))
 
-    def _scored(self, batch: EventBatch) -> ScoredEvents:
+    def _scored(self, events: Sequence[Event], batch: EventBatch) -> ScoredEvents:
         index: dict[str, int] = {}
-        users = np.array([index.setdefault(user, len(index)) for user in batch.user_ids], np.int64)
+        users = np.array([index.setdefault(event.user_id, len(index)) for event in events], np.int64)
         states = self._codec.gather([self._states.get(user) for user in index])
         prepared = prepare_batch(states, users, batch, Source(_FILE_SOURCE, batch.positions))
         result = self._scorer.score(prepared.request)
@@ -97,10 +97,11 @@ class OfflineScoring:
         self.counts.scored += len(prepared.appended)
         order = np.argsort(prepared.appended.rows)
         extra = self.head_names.columns(result.extra[order])
-        return _scored_events(batch, prepared.appended.rows[order], propensities[order], extra)
+        return _scored_events(events, batch, prepared.appended.rows[order], propensities[order], extra)
 
 
 def _scored_events(
+    events: Sequence[Event],
     batch: EventBatch,
     rows: npt.NDArray[np.int64],
     propensities: npt.NDArray[np.float32],
@@ -109,8 +110,8 @@ def _scored_events(
     indices = rows.tolist()
     return ScoredEvents(
         rows=batch.positions[rows],
-        user_ids=[batch.user_ids[row] for row in indices],
-        event_ids=[batch.event_ids[row] for row in indices],
+        user_ids=[events[row].user_id for row in indices],
+        event_ids=[events[row].event_id for row in indices],
         event_time_ms=batch.event_time_ms[rows],
         propensities=published(propensities),
         extra=extra,

@@ -9,7 +9,7 @@ from model.append import Appended, Source, append_events
 from model.batch import EventBatch
 from model.horizons import HORIZONS
 from model.sequence import LAYOUT, NO_PRICE, PRICE_UNITS, SEQUENCE, new_sequences, state_dtype, stored_events
-from model.texts import TEXTS, EventTexts
+from model.texts import EventTexts
 from service.errors import CartcastError
 
 
@@ -98,7 +98,7 @@ def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
     count = len(users)
     batch = EventBatch(
         positions=np.arange(count),
-        texts=EventTexts(np.empty(0, np.uint8), np.full((count, TEXTS, 2), -1)),
+        texts=EventTexts.none(count),
         type_codes=ring["type"],
         event_time_ms=ring["time_s"].astype(np.int64) * 1000,
         prices=np.where(ring["price"] == NO_PRICE, np.nan, np.expm1(log_prices)),

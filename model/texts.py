@@ -1,5 +1,6 @@
 """The short texts of events as they stand in JSON, between the quotes: what a score repeats, byte by byte."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,8 @@ USER_ID, EVENT_ID, ITEM_ID, CATEGORY, CHANNEL, PRICE = range(6)
 TEXTS: Final = 6
 
 _encode: Final = msgspec.json.Encoder().encode
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+"""Characters that JSON strings cannot hold as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +27,22 @@ class EventTexts:
     """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; it starts at -1 if there is none."""
 
     @classmethod
-    def of(cls, columns: Sequence[Sequence[bytes | None]]) -> "EventTexts":
-        """Make them of one column per text."""
-        spans, start = np.full((len(columns[0]), TEXTS, 2), -1, np.int64), 0
-        for text, column in enumerate(columns):
-            ends = start + np.cumsum([len(each or b"") for each in column])
-            spans[:, text, 0] = np.where([each is None for each in column], -1, np.concatenate(([start], ends))[:-1])
+    def of(cls, columns: Sequence[Sequence[str | None]], prices: Sequence[float | None]) -> "EventTexts":
+        """Make them of the columns USER_ID to CHANNEL, and of prices."""
+        parts = [*map(_json_bodies, columns), [_encode(price) if price is not None else None for price in prices]]
+        spans, start = np.full((len(prices), TEXTS, 2), -1, np.int64), 0
+        for text, bodies in enumerate(parts):
+            ends = start + np.cumsum([len(body) if body else 0 for body in bodies], dtype=np.int64)
             spans[:, text, 1] = ends
-            start = int(ends[-1]) if len(column) else start
-        joined = b"".join([each or b"" for column in columns for each in column])
-        return cls(np.frombuffer(joined, np.uint8), spans)
+            spans[1:, text, 0], spans[:1, text, 0] = ends[:-1], start
+            spans[[body is None for body in bodies], text, 0] = -1
+            start = int(ends[-1]) if len(ends) else start
+        return cls(np.frombuffer(b"".join([body for bodies in parts for body in bodies if body]), np.uint8), spans)
+
+    @classmethod
+    def none(cls, events: int) -> "EventTexts":
+        """Return texts of events that have none."""
+        return cls(np.empty(0, np.uint8), np.full((events, TEXTS, 2), -1, np.int64))
 
     @classmethod
     def concatenated(cls, parts: Sequence["EventTexts"]) -> "EventTexts":
@@ -55,14 +64,12 @@ class EventTexts:
         return [None if start < 0 else _text(joined[start:end]) for start, end in self.spans[:, text].tolist()]
 
 
-def json_body(text: str | None) -> bytes | None:
-    """Return what stands between the quotes of a text's JSON string."""
-    return None if text is None else _encode(text)[1:-1]
-
-
-def json_number(number: float | None) -> bytes | None:
-    """Return a number as JSON writes it."""
-    return None if number is None else _encode(number)
+def _json_bodies(texts: Sequence[str | None]) -> list[bytes | None]:
+    """Return what stands between the quotes of each text's JSON string."""
+    joined = "".join([text for text in texts if text])
+    if _ESCAPED.search(joined) is None:
+        return [None if text is None else text.encode() for text in texts]
+    return [None if text is None else _encode(text)[1:-1] for text in texts]
 
 
 def _text(body: bytes) -> str:

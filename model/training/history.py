@@ -4,7 +4,7 @@ What grows with the number of events is in a `Storage`, so in memory only up to 
 users is in memory: about 150 bytes per user.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -15,7 +15,7 @@ import xxhash
 
 from model.append import Source, append_events
 from model.arrays import Runs
-from model.batch import EventBatch, batch_of
+from model.batch import batch_of
 from model.events import PURCHASE, Event
 from model.features import Features
 from model.heads import CATEGORY_CODES, CategoryNames
@@ -155,8 +155,9 @@ class _Appending:
         """Number of accepted events of each user `(users,)`."""
         return self._states["events"][: len(self.numbers)].astype(np.int64)
 
-    def append(self, batch: EventBatch) -> None:
-        users = np.array([self.numbers.setdefault(user, len(self.numbers)) for user in batch.user_ids], np.int64)
+    def append(self, events: Sequence[Event]) -> None:
+        batch = batch_of(events, with_texts=False)
+        users = np.array([self.numbers.setdefault(event.user_id, len(self.numbers)) for event in events], np.int64)
         if len(self.numbers) > len(self._states):
             self._make_room()
         rows = self.read + np.arange(len(batch))
@@ -174,7 +175,7 @@ class _Appending:
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
-        self.category_names.count(batch.categories)
+        self.category_names.count(event.category for event in events)
         self.read += len(batch)
         self.duplicates += appended.duplicates
 
@@ -204,7 +205,7 @@ def read_history(
         events = [row for row in chunk if isinstance(row, Event)]
         bad_rows += len(chunk) - len(events)
         if events:
-            appending.append(batch_of(events))
+            appending.append(events)
     if not appending.read:
         raise TrainingError("there is not one event to learn from: check the files and their --format")
     return _sorted_by_user(appending, bad_rows, storage or Storage())
