@@ -69,7 +69,7 @@ def clickhouse(stack: LocalStack) -> str:
 def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
     """A prefix that no other test uses, for topics, consumer groups and databases.
 
-    The database of this name is dropped in the end: its views would go on refreshing beside all later tests.
+    The database of this name is dropped in the end.
     """
     engine = request.getfixturevalue("clickhouse") if "clickhouse" in request.fixturenames else None
     prefix = f"t{secrets.token_hex(4)}"

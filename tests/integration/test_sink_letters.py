@@ -28,7 +28,7 @@ def settings(kafka, clickhouse, topic_prefix):
     migrate(settings.clickhouse)
     yield settings
     client = connect(settings.clickhouse)
-    client.command(f"DROP DATABASE {settings.clickhouse.database}")  # its views would be refreshed for ever
+    client.command(f"DROP DATABASE {settings.clickhouse.database}")
     client.close_connections()
 
 

@@ -1,59 +1,56 @@
--- What three views about what came true have in common: hours added up, the likeliest first, in columns of one array each.
-CREATE OR REPLACE VIEW outcome_ranks
-(
-    model LowCardinality(String) COMMENT 'version of the model',
-    horizon LowCardinality(String) COMMENT 'session, 1h or 24h',
-    ranks Array(Tuple(Int32, Float64, Float64, Float64, Float64, Float64)) COMMENT 'bins of the logit, the highest first: rank, scores, purchases, sum of propensities, lowest and highest propensity',
-    each_n Array(Float64) COMMENT 'scores of each bin',
-    each_y Array(Float64) COMMENT 'purchases of each bin',
-    each_s Array(Float64) COMMENT 'sum of propensities of each bin',
-    upto_n Array(Float64) COMMENT 'scores up to and with each bin',
-    upto_y Array(Float64) COMMENT 'purchases up to and with each bin',
-    total Float64 COMMENT 'scores',
-    bought Float64 COMMENT 'purchases',
-    losses Float64 COMMENT 'sum of log losses',
-    squares Float64 COMMENT 'sum of squared errors',
-    twentieths Array(Float64) COMMENT 'which of 20 bins of about equal counts each bin is in, 0 for the highest'
-) AS
+-- What the views of the evaluation have in common: scores by falling propensity, in columns of one array each. Equal
+-- propensities are one entry. `by_hour` is a parameter: 1 for a row per hour, 0 for one over all hours, whose hour is 1970.
+CREATE OR REPLACE VIEW outcome_ranks AS
 WITH
 entries AS
 (
     SELECT
-        tupleElement(each, 'model') AS model,
+        if({by_hour:UInt8} = 1, hour, toDateTime(0, 'UTC')) AS hour,
+        model,
         horizon,
-        tupleElement(each, 'rank') AS rank,
-        toFloat64(sum(tupleElement(each, 'scores'))) AS n,
-        toFloat64(sum(tupleElement(each, 'purchases'))) AS y,
-        sum(tupleElement(each, 'sum_propensity')) AS s,
-        sum(tupleElement(each, 'sum_log_loss')) AS l,
-        sum(tupleElement(each, 'sum_squared_error')) AS q,
-        min(tupleElement(each, 'lower')) AS lowest,
-        max(tupleElement(each, 'upper')) AS highest
-    FROM (SELECT horizon, entries FROM outcome_hours FINAL)
-    ARRAY JOIN entries AS each
-    GROUP BY model, horizon, rank
+        propensity,
+        toFloat64(count()) AS n,
+        toFloat64(countIf(purchased)) AS y,
+        sum(log_loss) AS l,
+        sum(squared_error) AS q
+    FROM sampled_outcomes
+    GROUP BY hour, model, horizon, propensity
 ),
-ordered AS
+columns_of_entries AS
 (
-    SELECT model, horizon, arrayReverseSort(groupArray((rank, n, y, s, lowest, highest))) AS ranks, sum(l) AS losses, sum(q) AS squares
+    SELECT
+        hour,
+        model,
+        horizon,
+        groupArray(propensity) AS unsorted_p,
+        arrayReverseSort(unsorted_p) AS each_p,
+        arrayReverseSort((n, p) -> p, groupArray(n), unsorted_p) AS each_n,
+        arrayReverseSort((y, p) -> p, groupArray(y), unsorted_p) AS each_y,
+        arrayMap((p, n) -> p * n, each_p, each_n) AS each_s,
+        sum(l) AS losses,
+        sum(q) AS squares
     FROM entries
-    GROUP BY model, horizon
-),
-columns_of_ranks AS
-(
-    SELECT *, ranks.2 AS each_n, ranks.3 AS each_y, ranks.4 AS each_s
-    FROM ordered
+    GROUP BY hour, model, horizon
 ),
 cumulated AS
 (
     SELECT *, arrayCumSum(each_n) AS upto_n, arrayCumSum(each_y) AS upto_y, arraySum(each_n) AS total, arraySum(each_y) AS bought
-    FROM columns_of_ranks
-),
-binned AS
-(
-    SELECT *, arrayMap((upto, own) -> floor(20 * (upto - own / 2) / total), upto_n, each_n) AS twentieths
-    FROM cumulated
+    FROM columns_of_entries
 )
-SELECT model, horizon, ranks, each_n, each_y, each_s, upto_n, upto_y, total, bought, losses, squares, twentieths
-FROM binned
-COMMENT 'Per model version and horizon: every kept score whose horizon has passed, in bins of the logit from the highest on; internal, read by online_evaluation_by_model, calibration_bins and operating_points'
+SELECT
+    hour,
+    model,
+    horizon,
+    each_p,
+    each_n,
+    each_y,
+    each_s,
+    upto_n,
+    upto_y,
+    total,
+    bought,
+    losses,
+    squares,
+    arrayMap((upto, own) -> floor(20 * (upto - own / 2) / total), upto_n, each_n) AS twentieths
+FROM cumulated
+COMMENT 'Per model version and horizon, and per hour if by_hour = 1: propensities of the sampled scores whose horizon has passed, the highest first, with how many there are and how many came true; internal, ask as outcome_ranks(by_hour = 0)'
