@@ -27,8 +27,8 @@ GROUPS: Final = {
     ),
     "Tables": ("scores", "dead_letters", "consumer_lag"),
     "Internal": (
-        "bounds", "view_settings", "shoppers", "scores_by_category", "sampled_outcomes", "outcome_ranks", "evaluation",
-        "schema_migrations",
+        "bounds", "view_settings", "shoppers", "scores_by_category", "outcomes_since", "sampled_outcomes",
+        "outcome_ranks", "evaluation", "schema_migrations",
     ),
 }  # fmt: skip
 """Every table and view, in the order of the page; a test fails when one is missing."""
