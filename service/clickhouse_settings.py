@@ -69,6 +69,14 @@ class ClickHouseSettings(BaseModel):
         default=None, description="end of that period; none: 24 hours after its start"
     )
 
+    evaluated_scores: int = Field(
+        default=250_000,
+        ge=1_000,
+        le=100_000_000,
+        description="about how many scores the views of the evaluation look at: whole histories of a sample of "
+        "shoppers; all, if there are no more",
+    )
+
     @model_validator(mode="after")
     def _secrets_are_apart(self) -> Self:
         if "@" in self.url.partition("://")[2].partition("/")[0]:

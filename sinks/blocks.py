@@ -65,7 +65,7 @@ class _AnyObject(msgspec.Struct):
     """No fields: the decoder checks that the bytes are one JSON object and builds nothing of what is in it."""
 
 
-class _Coordinates(msgspec.Struct):
+class _Coordinates(msgspec.Struct, gc=False):
     source_topic: str
     source_partition: int
     source_offset: int
@@ -92,14 +92,13 @@ def make_block(first: int, records: Sequence[Record], stored: Mapping[Source, in
         except (KeyError, TypeError, ValueError, SystemError):  # the last: the name of a header is not UTF-8
             rejected.append(Rejected(record, NO_COORDINATES))
             continue
-        value = record.value() or b""
         try:
-            _check_object(value)
+            agrees = _agrees(record.value() or b"", source, offset)
         except (msgspec.DecodeError, RecursionError):
             rejected.append(Rejected(record, NO_OBJECT))
             continue
         rows.append(record)
-        if _agrees(value, source, offset):
+        if agrees:
             highest.pop(source, None)  # the most recently raised is the last
             highest[source] = offset
     raised = {(topic.decode(), int(partition)): last for (topic, partition), last in highest.items()}
@@ -116,12 +115,21 @@ def _before_first(source: tuple[bytes | None, bytes | None]) -> int:
 
 
 def _agrees(value: bytes, source: tuple[bytes, bytes], offset: int) -> bool:
-    """Whether the value names the same coordinates as the headers."""
+    """Whether the value names the same coordinates as the headers; raises what tells that it is not one JSON object.
+
+    Coordinates are read first, because nearly every value has them, and is an object then.
+    """
     try:
-        decoded = _decode_coordinates(value)
+        named = _decode_coordinates(value)
     except ValueError:  # a DecodeError is one, and a UnicodeDecodeError
+        _check_object(value)
         return False
-    return (decoded.source_topic.encode(), b"%d" % decoded.source_partition, decoded.source_offset) == (*source, offset)
+    topic, partition = source
+    return (
+        named.source_offset == offset
+        and named.source_topic.encode() == topic
+        and b"%d" % named.source_partition == partition
+    )
 
 
 def _is_repeat(offset: int) -> int:

@@ -1,6 +1,7 @@
 """The sink's side of Kafka: its consumer, its commits, and what its failures mean."""
 
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 from typing import Any, Final
 
 import structlog
@@ -18,6 +19,7 @@ SOCKET_TIMEOUT_MS: Final = 15_000
 """A commit to a broker that has gone blocks the sink for so long, also during a stop."""
 RECONNECT_MAX_MS: Final = 2_000
 
+_error_of = methodcaller("error")
 log = structlog.get_logger()
 
 
@@ -84,7 +86,7 @@ def commit(consumer: Consumer, topic: str, bookmarks: Mapping[int, Bookmark]) ->
 
 def records_of(messages: Sequence[Message]) -> Sequence[Message]:
     """Leave out what is no record but an error of librdkafka; raises RefusedError for one that will not pass."""
-    errors = [error for message in messages if (error := message.error()) is not None]
+    errors = [error for error in map(_error_of, messages) if error is not None]
     if not errors:
         return messages
     for error in errors:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import methodcaller
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from sinks.bookmark import Bookmark
 
 MAX_BLOCK_BYTES: Final = 64 << 20
 
+_value_of = methodcaller("value")
 log = structlog.get_logger()
 
 
@@ -65,7 +67,7 @@ class Partition:
         if not self._pending:
             self._since = since
         self._pending.extend(records)
-        self._pending_bytes += sum(len(record.value() or b"") for record in records)
+        self._pending_bytes += _bytes_of(records)
         self._next_offset = records[-1].offset() + 1
 
     def _take_first(self, offset: int) -> None:
@@ -109,7 +111,7 @@ class Partition:
         else:
             count = min(self._limits.rows, len(self._pending))
         records, self._pending = self._pending[:count], self._pending[count:]
-        self._pending_bytes = sum(len(record.value() or b"") for record in self._pending)
+        self._pending_bytes = _bytes_of(self._pending)
         first = records[0].offset() if self._settled.offset is None else self._settled.offset
         self.block = make_block(first, records, self._settled.stored)
 
@@ -157,3 +159,7 @@ class Partition:
         """Name the block for ClickHouse: never the same for two blocks, also of two topics of one name."""
         block = self.block
         return f"{self._settled.topic_id}/{self.number}/{block.first}-{block.last}" if block else ""
+
+
+def _bytes_of(records: Sequence[Record]) -> int:
+    return sum(map(len, filter(None, map(_value_of, records))))

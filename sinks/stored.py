@@ -24,9 +24,12 @@ _SOURCE: Final = "model, source_topic, source_partition, source_offset"
 _PROPENSITIES: Final = f"COLUMNS('^{propensity_field('')}')"
 _WHERE: Final = "WHERE event_time >= {since:Int64} AND event_time < {until:Int64}"
 _EVENTS: Final = "event_id, user_id, event_type, event_time, nullIf(item_id, ''), nullIf(category, ''), price"
-_BY_SHOPPER: Final = "ORDER BY user_id, scored_at, source_topic, source_partition, source_offset"
-"""Each shopper's events as they were scored. The table is sorted by shopper, so that ClickHouse sorts one at a time:
-its memory and the wait for the first row do not grow with the table."""
+_BY_SHOPPER: Final = (
+    "ORDER BY toUInt8(bitShiftRight(cityHash64(user_id), 56)), user_id, "
+    "scored_at, source_topic, source_partition, source_offset"
+)
+"""Each shopper's events as they were scored. The table is sorted by shopper in this way, so that ClickHouse sorts one
+at a time: its memory and the wait for the first row do not grow with the table."""
 
 
 @dataclass(frozen=True, slots=True)

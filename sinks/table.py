@@ -23,23 +23,27 @@ TABLE: Final = "scores"
 _INSERT_SETTINGS: Final = {
     "async_insert": 0,
     "insert_deduplicate": 1,
+    "input_format_parallel_parsing": 0,
+    "optimize_on_insert": 0,
     "input_format_skip_unknown_fields": 1,
     "input_format_null_as_default": 1,
     "input_format_defaults_for_omitted_fields": 1,
     "max_partitions_per_insert_block": 0,
 }
+"""A block is parsed as one: cutting it up for several threads costs more than it gives, and on a cluster a bad row is
+found before any shard has a row, and a shard's rows are the same at every attempt. No row of a block replaces another,
+so that looking for them is left to merges."""
 
 
 def _on_a_cluster(settings: ClickHouseSettings) -> dict[str, int]:
     """Return what an insert into a distributed table needs, for its token to do on every shard what it does on one.
 
-    The answer comes when each shard has its rows, not when the asked server has a copy to send on. The block is parsed
-    as one, so that a bad row is found before any shard has a row, and a shard's rows are the same at every attempt.
+    The answer comes when each shard has its rows, not when the asked server has a copy to send on.
     """
     if not settings.cluster:
         return {}
     quorum = {"insert_quorum": settings.insert_quorum} if settings.insert_quorum else {}
-    return {"distributed_foreground_insert": 1, "input_format_parallel_parsing": 0, **quorum}
+    return {"distributed_foreground_insert": 1, **quorum}
 
 
 class ScoresTable(Protocol):

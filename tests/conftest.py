@@ -80,7 +80,7 @@ def databases(clickhouse: str) -> Databases:
 
 @pytest.fixture
 def database(databases: Databases) -> Iterator[ClickHouseSettings]:
-    """An empty database with all tables and views; its views are refreshed when a test says so."""
+    """An empty database with all tables and views."""
     with databases.lend() as settings:
         yield settings
 
@@ -89,7 +89,7 @@ def database(databases: Databases) -> Iterator[ClickHouseSettings]:
 def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
     """A prefix that no other test uses, for topics, consumer groups and databases.
 
-    The database of this name is dropped in the end: its views would go on refreshing beside all later tests.
+    The database of this name is dropped in the end.
     """
     engine = request.getfixturevalue("clickhouse") if "clickhouse" in request.fixturenames else None
     prefix = f"t{secrets.token_hex(4)}"

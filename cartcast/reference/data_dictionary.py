@@ -27,9 +27,8 @@ GROUPS: Final = {
     ),
     "Tables": ("scores", "dead_letters", "consumer_lag"),
     "Internal": (
-        "bounds", "view_settings", "outcome_hours", "outcome_work", "outcome_ranks",
-        "list_stale_outcomes", "make_outcomes", "category_days", "make_category_days",
-        "schema_migrations",
+        "bounds", "view_settings", "shoppers", "scores_by_category", "outcomes_since", "sampled_outcomes",
+        "outcome_ranks", "evaluation", "schema_migrations",
     ),
 }  # fmt: skip
 """Every table and view, in the order of the page; a test fails when one is missing."""
@@ -62,7 +61,7 @@ def page() -> str:
 def tables() -> dict[str, dict[str, Any]]:
     """Return each table and view of the page by name, in its order: what it is, what it means, and its columns.
 
-    A materialised view has no columns: they are those of the table that it fills, and are explained there.
+    A view with parameters has no columns until it is asked.
     """
     found, columns = _asked_of_an_engine()
     by_name = {table["name"]: table for table in found}
@@ -73,7 +72,7 @@ def tables() -> dict[str, dict[str, Any]]:
     }
     for column in columns:
         table = described.get(column["table"])
-        if table is not None and table["kind"] != "MaterializedView":
+        if table is not None:
             table["columns"][column["name"]] = {"type": column["type"], "comment": column["comment"]}
     return described
 

@@ -19,7 +19,7 @@ class Coefficients:
     broker_cpu_us_an_event: float
     """With one copy of every partition: events in and out, scores in and out, states in."""
     clickhouse_cpu_us_an_event: float
-    """Insert, merges and the outcomes that refresh themselves."""
+    """Insert and merges."""
     worker_base_bytes: float
     """A worker's memory without a single user."""
     sink_bytes: float

@@ -60,7 +60,7 @@ def _numbers(mine: Row) -> None:
             "Lift at 5 %", f"{decimal(mine['lift_5'], 1)} x", "Purchases among the highest 5 % of scores, over chance."
         )
         number("Did buy", percent(mine["base_rate"]), f"Said: {percent(mine['mean_propensity'])} on average.")
-        number("Outcomes", count(mine["scores"]), "Scores whose horizon has passed, over everything stored.")
+        number("Outcomes", count(mine["scores"]), "Scores of the sampled shoppers whose horizon has passed.")
     st.caption("Numbers and the three curves below are over everything stored of this model version.")
 
 

@@ -17,6 +17,9 @@ from sinks.observe.quality import BINS, LogitBin, calibration_error, population_
 MIN_DRIFT_SCORES: Final = 1_000
 """Of fewer, the population stability index is mostly chance: about 19 / scores of one and the same process."""
 
+MAX_SCORES: Final = 250_000
+"""About how many scores calibration is measured over: of so many shoppers, by the hashes of their ids."""
+
 _LOW_PRIORITY: Final = {"max_threads": 1, "priority": 10}
 _DISKS: Final = "SELECT name, free_space, total_space FROM system.disks WHERE total_space > 0 ORDER BY name"
 _DRIFT: Final = """
@@ -34,14 +37,20 @@ GROUP BY model, horizon, bin
 ORDER BY model, horizon, bin
 """
 """The last 24 hours of event time; the reference's hours are the view's."""
-_CALIBRATION: Final = """
-SELECT model, horizon, bin, sum(scores) AS n, sum(purchases) AS y, sum(sum_propensity) AS s
-FROM outcome_bins
-WHERE hour >= now() - INTERVAL 48 HOUR
+_CALIBRATION: Final = f"""
+WITH
+    (SELECT sum(events) FROM events_by_hour WHERE hour >= now() - INTERVAL 48 HOUR) AS recent,
+    {MAX_SCORES} / greatest(recent, 1) AS share,
+    if(share < 1, toUInt64(share * 18446744073709551615), 18446744073709551615) AS last_hash,
+    least(greatest(propensity, 1e-7), 1 - 1e-7) AS clipped
+SELECT model, horizon, toInt16(floor(8 * log(clipped / (1 - clipped)))) AS bin,
+    count() AS n, countIf(purchased) AS y, sum(propensity) AS s
+FROM outcomes_since(since_ms = toUnixTimestamp64Milli(now64(3)) - 48 * 3600000)
+WHERE toUInt8(bitShiftRight(cityHash64(user_id), 56)) <= toUInt8(bitShiftRight(last_hash, 56))
+    AND cityHash64(user_id) <= last_hash
 GROUP BY model, horizon, bin
 ORDER BY model, horizon, bin
-"""
-"""48 hours, because what becomes of a score within 24 is not known before; the view has those alone that are."""
+"""  # noqa: S608 - our own number
 
 log = structlog.get_logger()
 

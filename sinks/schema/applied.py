@@ -9,7 +9,7 @@ from service.clickhouse_settings import ClickHouseSettings, as_utc
 from sinks.schema.layout import Layout, run
 
 VIEW_SETTINGS: Final = "view_settings"
-NAMES: Final = ("segment_high", "segment_medium", "drift_reference_from", "drift_reference_to")
+NAMES: Final = ("segment_high", "segment_medium", "drift_reference_from", "drift_reference_to", "evaluated_scores")
 """Fields of ClickHouseSettings; the view `bounds` has the same names and the same defaults."""
 
 

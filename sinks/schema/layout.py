@@ -26,10 +26,6 @@ DDL_TIMEOUT_SECONDS: Final = PATIENT.answer_seconds - 10
 _CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
 _ALTER_TABLE: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 _CREATE_VIEW: Final = re.compile(r"^CREATE OR REPLACE VIEW (\w+)", re.MULTILINE)
-_REFRESHED_VIEW: Final = re.compile(
-    r"^(CREATE MATERIALIZED VIEW IF NOT EXISTS \w+)\n(REFRESH [^\n]*)\nAS\n(.*)\n(COMMENT '.*')\s*$",
-    re.MULTILINE | re.DOTALL,
-)
 _ENGINE: Final = re.compile(r"^ENGINE = (\w*MergeTree)(?:\((\w+)\))?", re.MULTILINE)
 _IN_A_QUERY: Final = re.compile(r"\b((?:NOT )?IN) \(SELECT\b")
 _TOKEN_WINDOW: Final = re.compile(r"\breplicated_deduplication_window = \d+")
@@ -95,8 +91,6 @@ class Cluster:
             return self._alter_table(sql)
         if _CREATE_VIEW.search(sql):
             return [_global(_CREATE_VIEW.sub(rf"CREATE OR REPLACE VIEW \1 {self._everywhere}", sql, count=1))]
-        if _REFRESHED_VIEW.search(sql):
-            return [_global(_REFRESHED_VIEW.sub(self._refreshed_by_one, sql))]
         raise RefusedError(f"a statement cannot be carried out on cluster {self.name}: {sql.strip()[:60]}")
 
     def holder(self, table: str) -> str:
@@ -127,19 +121,6 @@ class Cluster:
             f"CREATE OR REPLACE TABLE {TABLE} {self._everywhere} AS `{self.database}`.{LOCAL_TABLE}\n"
             f"ENGINE = Distributed('{self.name}', '{self.database}', '{LOCAL_TABLE}', cityHash64(user_id))\n"
             "COMMENT 'One row per accepted event with its propensities, over all shards; read the views where one fits'"
-        )
-
-    def _refreshed_by_one(self, view: re.Match[str]) -> str:
-        """Let one server do the work: of those that answer, the one whose name comes first.
-
-        A database engine that coordinates refreshes would be another (Replicated), which takes no `ON CLUSTER`. Should
-        two servers take themselves for the first, the later result replaces the earlier one.
-        """
-        create, refresh, query, comment = view.groups()
-        return (
-            f"{create} {self._everywhere}\n{refresh}\nAS\nSELECT *\nFROM\n(\n{query}\n)\n"  # noqa: S608 - our own names
-            f"WHERE hostName() = (SELECT min(hostName()) FROM clusterAllReplicas('{self.name}', system.one) "
-            f"SETTINGS skip_unavailable_shards = 1)\n{comment}"
         )
 
 

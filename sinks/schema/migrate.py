@@ -1,6 +1,6 @@
 """The database, its tables and views: numbered SQL files, each applied once, in order, never back.
 
-First come the tables, then the views over them, then the views that the engine refreshes by itself into tables.
+First come the tables, then the views over them.
 
 One statement a file, because ClickHouse has no transaction around several; every statement may be repeated
 (`IF NOT EXISTS`, `OR REPLACE`), so that two migrations at once, or one that was killed, do no harm.

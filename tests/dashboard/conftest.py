@@ -6,7 +6,7 @@ import pytest
 
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
-from tests.dashboard.databases import Shop, client_of, make_outcomes, nasty_rows
+from tests.dashboard.databases import Shop, client_of, nasty_rows
 from tests.harness.databases import Databases
 
 
@@ -21,7 +21,6 @@ def shop(databases: Databases) -> Iterator[Shop]:
         filled_shop.insert(client, "scores", rows)
         filled_shop.insert(client, "dead_letters", letters)
         filled_shop.insert(client, "consumer_lag", filled_shop.lags())
-        make_outcomes(client)
         yield Shop(source, client, rows)
 
 

@@ -65,18 +65,6 @@ def nasty_rows(rows: list[Score]) -> list[Score]:
     ]
 
 
-def make_outcomes(client: Client) -> None:
-    """Have the engine do now what it does every few seconds: count categories, and find who bought."""
-    client.command("SYSTEM REFRESH VIEW make_category_days")
-    client.command("SYSTEM WAIT VIEW make_category_days")
-    before = -1
-    while (known := int(client.command("SELECT sum(v.scores) FROM outcome_bins AS v"))) != before or not known:
-        before = known
-        for view in ("list_stale_outcomes", "make_outcomes"):
-            client.command(f"SYSTEM REFRESH VIEW {view}")
-            client.command(f"SYSTEM WAIT VIEW {view}")
-
-
 def answers(url: str) -> bool:
     """Whether a server of ours says that all is well there."""
     try:

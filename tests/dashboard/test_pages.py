@@ -11,7 +11,7 @@ from dashboard.formatting import moment
 from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
-from tests.dashboard.databases import NASTY_NAMES, client_of, make_outcomes
+from tests.dashboard.databases import NASTY_NAMES, client_of
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = [
@@ -250,7 +250,6 @@ def test_what_is_not_known_is_not_said(open_page, database, lonely):
     rows = [{**row, "event_type": "view", "propensity_24h": 0.1} for row in filled_shop.plain_scores(3000)]
     client = client_of(database)
     filled_shop.insert(client, "scores", rows)
-    make_outcomes(client)
     assert "Nobody is in segment high" in texts(open_page("overview", database))
     model_page = texts(open_page("model", database))
     assert "Not known which version ranks best" in model_page

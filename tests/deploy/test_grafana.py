@@ -70,20 +70,8 @@ def filled(databases):
         client = connect(settings, database=settings.database)
         for statement in (FILL, FILL_DEAD_LETTERS, FILL_LAG):
             client.command(statement, parameters={"now": int(NOW.timestamp() * 1000)})
-        make_outcomes(client)
         yield client
         client.close_connections()
-
-
-def make_outcomes(client):
-    """Have the engine do now what it does every few seconds, until it has found out all who bought."""
-    before, known = -1, 0
-    while known == 0 or known != before:
-        before = known
-        for view in ("list_stale_outcomes", "make_outcomes", "make_category_days"):
-            client.command(f"SYSTEM REFRESH VIEW {view}")
-            client.command(f"SYSTEM WAIT VIEW {view}")
-        known = int(client.command("SELECT sum(scores) FROM online_evaluation"))
 
 
 def sql_of(text, since=NOW - timedelta(days=7)):

@@ -1,8 +1,8 @@
 """A cluster of one server, as far as the embedded engine goes: prints as JSON what its tables and views answer.
 
 The engine carries out no `ON CLUSTER` and replicates nothing, so both are left out of the statements here; distributed
-tables, sharding, tokens, lists that are sent along (`GLOBAL IN`) and the choice of one server for the refreshed views
-are the real ones. `pair` has the server twice, so that every query meets more than one shard.
+tables, sharding, tokens and lists that are sent along (`GLOBAL IN`) are the real ones. `pair` has the server twice, so
+that every query meets more than one shard.
 """
 
 import json
@@ -26,7 +26,6 @@ PORT: Final = 9000
 CONFIG: Final = """<clickhouse><tcp_port>{port}</tcp_port><macros><shard>1</shard><replica>a</replica></macros>
 <remote_servers><one>{shard}</one><pair>{shard}{shard}</pair></remote_servers></clickhouse>"""
 SHARD: Final = f"<shard><replica><host>127.0.0.1</host><port>{PORT}</port></replica></shard>"
-MADE: Final = ("list_stale_outcomes", "make_outcomes", "make_category_days")
 CLUSTER_ONLY: Final = re.compile(
     r" ON CLUSTER `\w+`|Replicated(?=\w*MergeTree)|'/clickhouse/tables/[^)]*?'\{.*?\}'(?:, )?"
 )
@@ -43,14 +42,12 @@ DISTRIBUTED: Final = "Distributed('pair', 'spread', 'scores_local', cityHash64(u
 
 
 def prepare(engine: Any, layout: Layout, database: str) -> None:
-    """Make the tables and views of a database; nothing is refreshed before it is told to."""
+    """Make the tables and views of a database."""
     for sql in (layout.create_database(), f"USE {database}"):
         engine.query(CLUSTER_ONLY.sub("", sql))
     for sql in (LEDGER, *(migration.sql for migration in shipped_migrations())):
         for statement in layout.statements(sql):
             engine.query(CLUSTER_ONLY.sub("", statement))
-    for view in MADE:
-        engine.query(f"SYSTEM STOP VIEW {view}")
 
 
 def insert(engine: Any, database: str, token: str, block: str) -> None:
@@ -58,15 +55,12 @@ def insert(engine: Any, database: str, token: str, block: str) -> None:
     engine.query(f"INSERT INTO {database}.scores SETTINGS {settings} FORMAT JSONEachRow\n{block}")
 
 
-def refresh(engine: Any, database: str) -> None:
-    for view in MADE:
-        for action in ("START", "REFRESH", "WAIT", "STOP"):
-            engine.query(f"SYSTEM {action} VIEW {database}.{view}")
-
-
 def answers(engine: Any, database: str) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of every view."""
-    names = "SELECT name FROM system.tables WHERE database = 'plain' AND engine = 'View' ORDER BY name"
+    names = (
+        "SELECT name FROM system.tables WHERE database = 'plain' AND engine = 'View' "
+        "AND empty(parameterized_view_parameters) ORDER BY name"
+    )
     return {name: rows(engine, f"SELECT * FROM {database}.{name} ORDER BY ALL") for name in lines(engine, names, "TSV")}  # noqa: S608
 
 
@@ -120,10 +114,8 @@ def main() -> None:
             "stored": int(lines(engine, "SELECT count() FROM spread.scores_local", "TSV")[0]),
         }
         for database in ("plain", "spread"):
-            refresh(engine, database)
             found[database] = answers(engine, database)
         engine.query(f"CREATE OR REPLACE TABLE spread.scores AS spread.scores_local ENGINE = {DISTRIBUTED}")
-        refresh(engine, "spread")
         found["pair"] = {name: len(of_view) for name, of_view in answers(engine, "spread").items()}
         engine.close()
     sys.stdout.write(json.dumps(found))

@@ -11,8 +11,6 @@ from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.harness.waiting import eventually
 
-REFRESHED = {"list_stale_outcomes": "", "make_outcomes": "DEPENDS ON list_stale_outcomes", "make_category_days": ""}
-"""Views that the engine refreshes every ten seconds, and what each of them waits for."""
 SCHEMA = """
 SELECT groupBitXor(cityHash64(name, create_table_query)) FROM system.tables WHERE database = currentDatabase()
 """
@@ -26,7 +24,7 @@ SELECT count() FROM system.processes WHERE current_database = currentDatabase() 
 
 
 class Databases:
-    """The migrated databases of one engine; in none of them a view is refreshed unless a test says so."""
+    """The migrated databases of one engine."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -49,8 +47,6 @@ class Databases:
         settings = ClickHouseSettings(url=self._url, database=f"d{secrets.token_hex(4)}")
         migrate(settings)
         client = connect(settings, database=settings.database)
-        for view, condition in REFRESHED.items():
-            client.command(f"ALTER TABLE {view} MODIFY REFRESH EVERY 1 YEAR {condition} APPEND")
         schema = client.command(SCHEMA)
         _empty(client)
         client.close_connections()
@@ -59,7 +55,5 @@ class Databases:
 
 def _empty(client: Client) -> None:
     eventually(lambda: client.command(RUNNING) == 0, "the end of what runs in the database")
-    for view in REFRESHED:
-        client.command(f"SYSTEM WAIT VIEW {view}")
     for (table,) in client.query(TABLES).result_rows:
         client.command(f"TRUNCATE TABLE {table}")

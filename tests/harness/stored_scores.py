@@ -2,6 +2,7 @@
 
 import json
 import random
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,17 +48,18 @@ def _row(rng: random.Random, user: str, number: int, hours: int) -> Row:
 
 
 class Stored:
-    """One database with rows, and the same rows as Python knows them."""
+    """One database with rows, and the same rows as Python knows them; tokens are its own."""
 
     def __init__(self, settings: ClickHouseSettings) -> None:
         self.settings = settings
         self.client: Client = connect(settings, database=settings.database)
         self.rows: list[Row] = []
+        self._tokens = secrets.token_hex(4)
         self._blocks = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Insert one block."""
-        self.insert(rows, f"block {self._blocks}")
+        self.insert(rows, f"{self._tokens} {self._blocks}")
         self._blocks += 1
         self.rows += rows
 
@@ -71,13 +73,6 @@ class Stored:
         """Return rows as dicts."""
         result = self.client.query(sql, parameters=parameters)
         return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
-
-    def make_outcomes(self, times: int = 1) -> None:
-        """Have the engine do now what it does every few seconds."""
-        for _ in range(times):
-            for view in ("list_stale_outcomes", "make_outcomes", "make_category_days"):
-                self.client.command(f"SYSTEM REFRESH VIEW {view}")
-                self.client.command(f"SYSTEM WAIT VIEW {view}")
 
     def column(self, name: str) -> np.ndarray[Any, Any]:
         return np.array([row.get(name, np.nan) for row in self.rows])

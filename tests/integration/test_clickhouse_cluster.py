@@ -46,9 +46,8 @@ def test_every_table_is_replicated_and_only_scores_are_sharded():
     sharded = [line for line in engines if "{uuid}/{shard}'" in line]
     assert [line for line in engines if not line.startswith(("ENGINE = Replicated", "ENGINE = Distributed"))] == []
     assert sharded == ["ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')"]
-    assert (
-        "ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}', batch)" in engines
-    )
+    everywhere = "'/clickhouse/tables/{uuid}/all', '{shard}-{replica}'"
+    assert f"ENGINE = ReplicatedReplacingMergeTree({everywhere}, changed_at)" in engines
 
 
 def test_a_shard_remembers_tokens_for_longer_than_a_sink_is_away():

@@ -157,7 +157,6 @@ def psi(stored: Stored, model: str, horizon: str, now: float) -> float | None:
 
 def test_drift_and_calibration_are_those_of_the_rows(stored):
     stored.add(recent_rows(6000))
-    stored.make_outcomes()
     sampler = Sampler(stored.settings, seconds=60)
     sampler.sample()
     wanted = {
@@ -178,7 +177,6 @@ def test_drift_and_calibration_are_those_of_the_rows(stored):
 
 def test_what_is_old_or_little_is_not_shown(stored):
     stored.add(random_rows(1, 2000))
-    stored.make_outcomes()
     sampler = Sampler(stored.settings, seconds=60)
     sampler.sample()
     assert (sampler.drift, sampler.calibration) == ([], [])

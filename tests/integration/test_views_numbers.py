@@ -33,12 +33,15 @@ def stored(databases: Databases) -> Iterator[Stored]:
             rows = random_rows(block, 400, first=400 * block)
             filled.add(rows)
             filled.insert(rows, f"block {block}")
-        filled.make_outcomes()
         yield filled
 
 
 def views(stored: Stored) -> list[str]:
-    found = stored.query("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View'")
+    """Return the views; one with parameters is read through those that give them."""
+    found = stored.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' "
+        "AND empty(parameterized_view_parameters)"
+    )
     return [row["name"] for row in found]
 
 
@@ -220,6 +223,31 @@ def test_a_merge_that_removes_doubled_rows_corrects_every_view(empty):
     empty.client.command("OPTIMIZE TABLE scores FINAL")
     for view, rows in before.items():
         assert str(empty.query(f"SELECT * FROM {view} ORDER BY ALL")) == rows  # noqa: S608
+
+
+def test_deleting_a_shopper_takes_the_shopper_out_of_every_view(empty):
+    empty.add(random_rows(12, 600))
+    gone = "it's"
+    empty.client.command("DELETE FROM scores WHERE user_id = {user:String}", parameters={"user": gone})
+    empty.rows = [row for row in empty.rows if row["user_id"] != gone]
+    assert len(empty.rows) < 600
+    for view in ("events_by_hour", "events_by_minute", "propensity_by_hour", "events_by_category", "latest_scores"):
+        assert empty.query(f"SELECT sum(events) AS n FROM {view}")[0]["n"] == len(empty.rows)  # noqa: S608
+    for view in ("latest_scores", "shopper_timeline", "shopper_outcomes", "top_shoppers"):
+        assert gone not in {row["user_id"] for row in empty.query(f"SELECT user_id FROM {view}")}  # noqa: S608
+    assert empty.query("SELECT sum(rows) AS n FROM pipeline_by_minute")[0]["n"] == len(empty.rows)
+
+
+def test_categories_beyond_the_thousand_liveliest_are_one(empty):
+    rows = random_rows(13, 3000)
+    for number, row in enumerate(rows):
+        row["category"] = f"c{number % 1500 if number < 2000 else number % 500}"
+    empty.add(rows)
+    counts = Counter(row["category"] for row in rows)
+    shown = sorted(counts, key=lambda name: (-counts[name], name))[:1000]
+    found = empty.query("SELECT category, sum(events) AS n FROM events_by_category GROUP BY category")
+    others = sum(count for name, count in counts.items() if name not in shown)
+    assert {row["category"]: row["n"] for row in found} == {name: counts[name] for name in shown} | {"(others)": others}
 
 
 def test_the_distribution_counts_scores_in_twenty_bins(stored):

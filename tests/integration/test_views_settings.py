@@ -1,4 +1,4 @@
-"""Settings of the views and retention, applied by the migration to the real engine."""
+"""What `migrate` makes of views and settings on the real engine: comments, a second run, retention."""
 
 import time
 from datetime import datetime
@@ -6,8 +6,9 @@ from datetime import datetime
 import pytest
 from pydantic import ValidationError
 
+from cartcast.reference.data_dictionary import GROUPS
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate
+from sinks.schema.migrate import migrate, shipped_migrations
 from tests.harness.stored_scores import HOUR_MS, START_MS, Stored, random_rows
 from tests.harness.waiting import eventually
 
@@ -22,6 +23,38 @@ def stored(database: ClickHouseSettings) -> Stored:
 def with_settings(stored: Stored, **changes: object) -> list[str]:
     settings = stored.settings.model_dump() | {"password": stored.settings.password} | changes
     return migrate(ClickHouseSettings(**settings))
+
+
+def test_every_table_view_and_column_says_what_it_is_and_is_on_the_page(stored):
+    tables = stored.query("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+    assert [row["name"] for row in tables if not row["comment"]] == []
+    assert {row["name"] for row in tables} == {name for group in GROUPS.values() for name in group}
+    columns = stored.query("SELECT table, name, comment FROM system.columns WHERE database = currentDatabase()")
+    assert [(row["table"], row["name"]) for row in columns if not row["comment"]] == []
+
+
+def test_every_migration_may_be_applied_again(stored):
+    stored.add(random_rows(3, 100))
+    for migration in shipped_migrations():
+        stored.client.command(migration.sql)
+    assert stored.query("SELECT sum(events) AS events FROM events_by_hour")[0]["events"] == 100
+
+
+def test_the_sample_of_the_evaluation_is_as_large_as_the_settings_say_and_made_of_whole_histories(stored):
+    stored.add(random_rows(5, 8000, users=2000))
+    assert with_settings(stored, evaluated_scores=2000) == ["setting evaluated_scores = 2000"]
+    last = stored.query("SELECT sampled_hash FROM bounds")[0]["sampled_hash"]
+    assert last == pytest.approx(2**64 / 4)
+    sampled = stored.query("SELECT user_id FROM scores WHERE cityHash64(user_id) <= {last:UInt64}", last=last)
+    users = {row["user_id"] for row in sampled}
+    whole = stored.query(
+        "SELECT horizon, count() AS scores FROM shopper_outcomes "
+        "WHERE user_id IN {users:Array(String)} GROUP BY horizon",
+        users=sorted(users),
+    )
+    found = stored.query("SELECT horizon, sum(scores) AS scores FROM outcome_bins GROUP BY horizon")
+    assert {row["horizon"]: row["scores"] for row in found} == {row["horizon"]: row["scores"] for row in whole}
+    assert 500 < sum(row["user_id"] in users for row in stored.rows) < 4000
 
 
 def test_bounds_of_the_segments_move_with_the_settings(stored):
@@ -52,7 +85,6 @@ def test_old_scores_and_all_that_was_made_of_them_go_when_retention_says_so(stor
         row["scored_at"] = now_ms
         row["event_time"] += 200 * HOUR_MS
     stored.add(old + new)
-    stored.make_outcomes()
     assert with_settings(stored, retention_days=30) == [
         "retention of scores: 30 days",
         "retention of dead_letters: 30 days",
@@ -61,7 +93,6 @@ def test_old_scores_and_all_that_was_made_of_them_go_when_retention_says_so(stor
     stored.rows = new
     for view in ("events_by_hour", "propensity_by_hour", "latest_scores", "events_by_minute"):
         assert stored.query(f"SELECT sum(events) AS events FROM {view}")[0]["events"] == 600  # noqa: S608
-    stored.make_outcomes()
     assert stored.query("SELECT sum(events) AS events FROM events_by_category")[0]["events"] == 600
     hours = {row["event_time"] // HOUR_MS for row in new}
     found = stored.query("SELECT DISTINCT hour FROM online_evaluation")

@@ -1,7 +1,7 @@
 """What the sink asks of an insert when its table is spread over shards."""
 
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.table import _on_a_cluster
+from sinks.table import _INSERT_SETTINGS, _on_a_cluster
 
 
 def test_one_server_is_asked_for_nothing_more():
@@ -15,7 +15,8 @@ def test_every_shard_has_its_rows_before_the_sink_goes_on():
 
 
 def test_a_block_is_one_to_every_shard_so_that_its_token_is():
-    assert _on_a_cluster(ClickHouseSettings(cluster="shop"))["input_format_parallel_parsing"] == 0
+    asked = _INSERT_SETTINGS | _on_a_cluster(ClickHouseSettings(cluster="shop"))
+    assert asked["input_format_parallel_parsing"] == 0
 
 
 def test_a_quorum_is_passed_on():

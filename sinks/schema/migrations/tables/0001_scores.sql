@@ -5,11 +5,12 @@
 -- A propensity that a score lacks, because its model has no such horizon, is NaN; every view keeps models apart.
 -- stored_at is what delays are counted to: an event's own time may be that of a replayed history, its record's is not.
 --
--- Projections are aggregates that views would else make of every row, kept by the engine in each part of the table: a
--- block that is refused, doubled, merged or dropped takes its aggregates with it ('rebuild': also a merge that removes a
--- doubled row). A view uses one by asking in the same words. Shoppers are kept as 64-bit hashes. by_shopper orders a
--- shopper's events of one millisecond by offset in one number. seen_by_hour tells the outcomes which hours have changed;
--- by_time is the narrow copy that they are made from.
+-- Sorted by shopper, and shoppers by the first byte of their hash: a sample of shoppers is the table's beginning, whatever
+-- its size (view sampled_outcomes), and one shopper is looked for in at most 256 places.
+--
+-- Projections are small aggregates that pages ask for every few seconds, kept by the engine in each part of the table: a
+-- block that is refused, doubled, merged or dropped takes its aggregates with it ('rebuild': also rows that a merge or a
+-- DELETE removes). A view uses one by asking in the same words. Everything else is made of the rows when it is asked.
 CREATE TABLE IF NOT EXISTS scores
 (
     user_id String COMMENT 'the shopper' CODEC(ZSTD(1)),
@@ -52,6 +53,8 @@ CREATE TABLE IF NOT EXISTS scores
             channel,
             model,
             count(),
+            min(event_time),
+            max(event_time),
             sum(toFloat64(ifNotFinite(propensity_session, 0))),
             sum(toFloat64(ifNotFinite(propensity_1h, 0))),
             sum(toFloat64(ifNotFinite(propensity_24h, 0))),
@@ -63,8 +66,7 @@ CREATE TABLE IF NOT EXISTS scores
             countResample(0, 20, 1)(toUInt8(if(isFinite(propensity_24h), least(floor(toFloat64(propensity_24h) * 20), 19), 255))),
             countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_session), least(greatest(floor((log(toFloat64(propensity_session)) - log1p(-toFloat64(propensity_session))) * 4) + 28, 0), 39), 255))),
             countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_1h), least(greatest(floor((log(toFloat64(propensity_1h)) - log1p(-toFloat64(propensity_1h))) * 4) + 28, 0), 39), 255))),
-            countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_24h), least(greatest(floor((log(toFloat64(propensity_24h)) - log1p(-toFloat64(propensity_24h))) * 4) + 28, 0), 39), 255))),
-            groupUniqArray(sipHash64(user_id))
+            countResample(0, 40, 1)(toUInt8(if(isFinite(propensity_24h), least(greatest(floor((log(toFloat64(propensity_24h)) - log1p(-toFloat64(propensity_24h))) * 4) + 28, 0), 39), 255)))
         GROUP BY toStartOfHour(fromUnixTimestamp64Milli(event_time, 'UTC')), event_type, channel, model
     ),
     PROJECTION by_minute
@@ -74,41 +76,6 @@ CREATE TABLE IF NOT EXISTS scores
             event_type,
             count()
         GROUP BY toStartOfMinute(fromUnixTimestamp64Milli(event_time, 'UTC')), event_type
-    ),
-    PROJECTION by_category
-    (
-        SELECT
-            toDate(fromUnixTimestamp64Milli(event_time, 'UTC')),
-            category,
-            event_type,
-            model,
-            count(),
-            sum(toFloat64(ifNotFinite(propensity_session, 0))),
-            sum(toFloat64(ifNotFinite(propensity_1h, 0))),
-            sum(toFloat64(ifNotFinite(propensity_24h, 0))),
-            sum(isFinite(propensity_session)),
-            sum(isFinite(propensity_1h)),
-            sum(isFinite(propensity_24h)),
-            groupUniqArray(sipHash64(user_id))
-        GROUP BY toDate(fromUnixTimestamp64Milli(event_time, 'UTC')), category, event_type, model
-    ),
-    PROJECTION by_shopper
-    (
-        SELECT
-            user_id,
-            max(event_time),
-            argMax(event_id, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(event_type, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(item_id, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(category, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(channel, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(price, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(propensity_session, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(propensity_1h, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(propensity_24h, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            argMax(model, toUInt64(event_time) * 4194304 + source_offset % 4194304),
-            count()
-        GROUP BY user_id
     ),
     PROJECTION by_scoring_minute
     (
@@ -129,34 +96,11 @@ CREATE TABLE IF NOT EXISTS scores
             max(source_offset),
             count()
         GROUP BY source_topic, source_partition
-    ),
-    PROJECTION seen_by_hour
-    (
-        SELECT
-            intDiv(event_time, 3600000),
-            event_type = 'purchase',
-            count(),
-            sum(cityHash64(user_id, event_time, event_type, model)),
-            min(event_time),
-            max(event_time)
-        GROUP BY intDiv(event_time, 3600000), event_type = 'purchase'
-    ),
-    PROJECTION by_time
-    (
-        SELECT
-            user_id,
-            event_time,
-            event_type,
-            model,
-            propensity_session,
-            propensity_1h,
-            propensity_24h
-        ORDER BY event_time
     )
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(scored_at, 'UTC'))
-ORDER BY (user_id, event_time, source_topic, source_partition, source_offset)
+ORDER BY (toUInt8(bitShiftRight(cityHash64(user_id), 56)), user_id, event_time, source_topic, source_partition, source_offset)
 SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000,
-    deduplicate_merge_projection_mode = 'rebuild'
+    deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'One row per accepted event with its propensities; read the views instead where one fits'

@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW propensity_by_category
 (
     day Date COMMENT 'day of event time (UTC)',
-    category String COMMENT 'category of the event; empty if it has none; (others): all beyond the thousand with most events of the day',
+    category String COMMENT 'category of the event; empty if it has none; (others): all but the thousand with most events, see view scores_by_category',
     model LowCardinality(String) COMMENT 'version of the model that scored the events',
     events UInt64 COMMENT 'scored events',
     shoppers UInt64 COMMENT 'different shoppers; not to be added up over rows',
@@ -17,19 +17,19 @@ CREATE OR REPLACE VIEW propensity_by_category
 ) AS
 SELECT
     day,
-    tupleElement(each, 'category') AS category,
-    tupleElement(each, 'model') AS model,
-    tupleElement(each, 'events') AS events,
-    tupleElement(each, 'shoppers') AS shoppers,
+    category,
+    model,
+    count() AS events,
+    uniqExact(shopper_hash) AS shoppers,
     sum_propensity_session / scores_session AS mean_propensity_session,
     sum_propensity_1h / scores_1h AS mean_propensity_1h,
     sum_propensity_24h / scores_24h AS mean_propensity_24h,
-    tupleElement(each, 'sum_propensity_session') AS sum_propensity_session,
-    tupleElement(each, 'sum_propensity_1h') AS sum_propensity_1h,
-    tupleElement(each, 'sum_propensity_24h') AS sum_propensity_24h,
-    tupleElement(each, 'scores_session') AS scores_session,
-    tupleElement(each, 'scores_1h') AS scores_1h,
-    tupleElement(each, 'scores_24h') AS scores_24h
-FROM (SELECT day, by_model FROM category_days FINAL)
-ARRAY JOIN by_model AS each
-COMMENT 'Propensities per day of event time (UTC), category and model version; made every 10 seconds by make_category_days'
+    sum(toFloat64(ifNotFinite(propensity_session, 0))) AS sum_propensity_session,
+    sum(toFloat64(ifNotFinite(propensity_1h, 0))) AS sum_propensity_1h,
+    sum(toFloat64(ifNotFinite(propensity_24h, 0))) AS sum_propensity_24h,
+    sum(isFinite(propensity_session)) AS scores_session,
+    sum(isFinite(propensity_1h)) AS scores_1h,
+    sum(isFinite(propensity_24h)) AS scores_24h
+FROM scores_by_category
+GROUP BY day, category, model
+COMMENT 'Propensities per day of event time (UTC), category and model version'

@@ -1,14 +1,5 @@
-CREATE OR REPLACE VIEW shopper_outcomes
-(
-    user_id String COMMENT 'the shopper: ask for one, WHERE user_id = ...',
-    event_time Int64 COMMENT 'when the event happened, epoch milliseconds',
-    event_type LowCardinality(String) COMMENT 'kind of event',
-    model LowCardinality(String) COMMENT 'version of the model that scored it',
-    horizon LowCardinality(String) COMMENT 'session, 1h or 24h',
-    propensity Float64 COMMENT 'what the score said',
-    purchased UInt8 COMMENT '1 if the shopper bought within the horizon, strictly after the event',
-    known_at Int64 COMMENT 'when the horizon was over, epoch milliseconds'
-) AS
+-- What became of a score is told by its shopper's later events alone: of scores since a time, only what came since is read.
+CREATE OR REPLACE VIEW outcomes_since AS
 WITH
     (SELECT last_event FROM data_span) AS end_of_data,
     shoppers AS
@@ -22,6 +13,7 @@ WITH
             arrayReverseFill(t -> t < 9000000000000, arrayMap((t, type) -> if(type = 'purchase', t, toInt64(9000000000000)), times, events.2)) AS purchases_from,
             arrayReverseFill((t, own, next) -> next != own, arrayShiftLeft(purchases_from, 1, toInt64(9000000000000)), times, next_times) AS next_purchases
         FROM scores
+        WHERE event_time >= {since_ms:Int64}
         GROUP BY user_id
     )
 SELECT
@@ -42,4 +34,4 @@ ARRAY JOIN
         ('24h', event.6, event.1 + 86400000, event.1 + 86400000)
     ] AS each
 WHERE isFinite(each.2) AND each.4 <= end_of_data
-COMMENT 'One row per score and horizon that is over, of a shopper: did the shopper buy? Fast for WHERE user_id = ...; A purchase counts if it is strictly later than the event, and within 1h, within 24h, or in the same session (gap 30 minutes). The horizon is over when the data goes on past it, see view data_span'
+COMMENT 'One row per score and horizon that is over, see shopper_outcomes, of events since an epoch millisecond; internal, ask as outcomes_since(since_ms = 0)'

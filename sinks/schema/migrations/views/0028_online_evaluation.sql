@@ -16,22 +16,6 @@ CREATE OR REPLACE VIEW online_evaluation
     lift_5 Nullable(Float64) COMMENT 'the same of the highest 5 %',
     lift_10 Nullable(Float64) COMMENT 'the same of the highest 10 %'
 ) AS
-SELECT
-    toDateTime(hour_number * 3600, 'UTC') AS hour,
-    tupleElement(each, 'model') AS model,
-    horizon,
-    tupleElement(each, 'scores') AS scores,
-    tupleElement(each, 'purchases') AS purchases,
-    tupleElement(each, 'base_rate') AS base_rate,
-    tupleElement(each, 'mean_propensity') AS mean_propensity,
-    tupleElement(each, 'roc_auc') AS roc_auc,
-    tupleElement(each, 'pr_auc') AS pr_auc,
-    tupleElement(each, 'log_loss') AS log_loss,
-    tupleElement(each, 'brier') AS brier,
-    tupleElement(each, 'ece') AS ece,
-    tupleElement(each, 'lift_1') AS lift_1,
-    tupleElement(each, 'lift_5') AS lift_5,
-    tupleElement(each, 'lift_10') AS lift_10
-FROM (SELECT hour_number, horizon, evaluations FROM outcome_hours FINAL)
-ARRAY JOIN evaluations AS each
-COMMENT 'How good the propensities of an hour (event time, UTC) turned out, per model version and horizon, over the scores whose horizon has passed: for session, that the session is over. A purchase counts if it is strictly later than the event. Definitions as in cartcast evaluate; made every 10 seconds by list_stale_outcomes and make_outcomes'
+SELECT *
+FROM evaluation(by_hour = 1)
+COMMENT 'How good the propensities of an hour (event time, UTC) turned out, per model version and horizon, over the scores of the sampled shoppers (clickhouse.evaluated_scores) whose horizon has passed: for session, that the session is over. A purchase counts if it is strictly later than the event. Definitions as in cartcast evaluate'

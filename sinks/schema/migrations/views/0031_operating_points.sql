@@ -14,16 +14,16 @@ points AS
     SELECT
         *,
         arrayMap((own, next) -> floor(200 * own / total) != floor(200 * next / total), upto_n, arrayShiftLeft(upto_n, 1, -1)) AS shown
-    FROM outcome_ranks
+    FROM outcome_ranks(by_hour = 0)
 )
 SELECT
     model,
     horizon,
-    tupleElement(each, 1).5 AS threshold,
-    if(bought = 0, NULL, tupleElement(each, 3) / bought) AS recall,
-    tupleElement(each, 3) / tupleElement(each, 2) AS precision,
-    if(bought = total, NULL, (tupleElement(each, 2) - tupleElement(each, 3)) / (total - bought)) AS false_positive_rate,
-    tupleElement(each, 2) / total AS share
+    each.1 AS threshold,
+    if(bought = 0, NULL, each.3 / bought) AS recall,
+    each.3 / each.2 AS precision,
+    if(bought = total, NULL, (each.2 - each.3) / (total - bought)) AS false_positive_rate,
+    each.2 / total AS share
 FROM points
-ARRAY JOIN arrayFilter((point, is_shown) -> is_shown, arrayZip(ranks, upto_n, upto_y), shown) AS each
-COMMENT 'Points of the PR, ROC and gain curves per model version and horizon, at about 200 thresholds; made every 10 seconds by list_stale_outcomes and make_outcomes'
+ARRAY JOIN arrayFilter((point, is_shown) -> is_shown, arrayZip(each_p, upto_n, upto_y), shown) AS each
+COMMENT 'Points of the PR, ROC and gain curves per model version and horizon, at about 200 thresholds, of the sampled shoppers (clickhouse.evaluated_scores)'

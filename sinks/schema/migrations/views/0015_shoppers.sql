@@ -1,4 +1,6 @@
-CREATE OR REPLACE VIEW latest_scores
+-- Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read. A shopper's events of
+-- one millisecond are in the order of their offsets, which one number tells: 4194304 are 22 bits.
+CREATE OR REPLACE VIEW shoppers
 (
     user_id String COMMENT 'the shopper',
     event_at DateTime64(3, 'UTC') COMMENT 'time of the latest event',
@@ -14,9 +16,12 @@ CREATE OR REPLACE VIEW latest_scores
     model LowCardinality(String) COMMENT 'version of the model that scored it',
     value_at_stake Nullable(Float64) COMMENT 'propensity_24h x price; NULL without a price or a propensity',
     segment LowCardinality(String) COMMENT 'high, medium or low by propensity_24h (bounds: view bounds); unknown if the model has no such horizon',
-    events UInt64 COMMENT 'how many events of the shopper are kept'
+    events UInt64 COMMENT 'how many events of the shopper are kept',
+    last_events Array(Tuple(event_at DateTime64(3, 'UTC'), event_type LowCardinality(String), item_id String, propensity_24h Float32)) COMMENT 'up to ten of the latest events, the newest first'
 ) AS
-WITH (SELECT (segment_high, segment_medium) FROM bounds) AS segment_bounds
+WITH
+    (SELECT (segment_high, segment_medium) FROM bounds) AS segment_bounds,
+    toUInt64(event_time) * 4194304 + source_offset % 4194304 AS moment
 SELECT
     user_id,
     fromUnixTimestamp64Milli(latest, 'UTC') AS event_at,
@@ -32,24 +37,29 @@ SELECT
     latest_model AS model,
     if(isNaN(propensity_24h), NULL, propensity_24h * price) AS value_at_stake,
     multiIf(isNaN(propensity_24h), 'unknown', propensity_24h >= segment_bounds.1, 'high', propensity_24h >= segment_bounds.2, 'medium', 'low') AS segment,
-    events
+    events,
+    arrayMap(
+        each -> (fromUnixTimestamp64Milli(each.1, 'UTC'), each.5, each.6, each.7),
+        arraySlice(arrayDistinct(arraySlice(newest, 1, 30)), 1, 10)
+    ) AS last_events
 FROM
 (
     SELECT
         user_id,
         max(event_time) AS latest,
-        argMax(event_id, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_event_id,
-        argMax(event_type, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_event_type,
-        argMax(item_id, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_item_id,
-        argMax(category, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_category,
-        argMax(channel, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_channel,
-        argMax(price, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_price,
-        argMax(propensity_session, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_propensity_session,
-        argMax(propensity_1h, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_propensity_1h,
-        argMax(propensity_24h, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_propensity_24h,
-        argMax(model, toUInt64(event_time) * 4194304 + source_offset % 4194304) AS latest_model,
-        count() AS events
+        argMax(event_id, moment) AS latest_event_id,
+        argMax(event_type, moment) AS latest_event_type,
+        argMax(item_id, moment) AS latest_item_id,
+        argMax(category, moment) AS latest_category,
+        argMax(channel, moment) AS latest_channel,
+        argMax(price, moment) AS latest_price,
+        argMax(propensity_session, moment) AS latest_propensity_session,
+        argMax(propensity_1h, moment) AS latest_propensity_1h,
+        argMax(propensity_24h, moment) AS latest_propensity_24h,
+        argMax(model, moment) AS latest_model,
+        count() AS events,
+        arrayReverseSort(groupArray((event_time, source_offset, source_topic, source_partition, event_type, item_id, propensity_24h))) AS newest
     FROM scores
     GROUP BY user_id
 )
-COMMENT 'One row per shopper: the latest score, what is at stake, and the segment; order by a propensity for the likeliest buyers'
+COMMENT 'One row per shopper: the latest score and the latest events; internal, read by latest_scores and top_shoppers'

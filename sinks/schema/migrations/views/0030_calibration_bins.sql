@@ -12,13 +12,13 @@ CREATE OR REPLACE VIEW calibration_bins
 SELECT
     model,
     horizon,
-    toUInt8(19 - tupleElement(each, 1)) AS bin,
-    min(tupleElement(each, 2).5) AS lower,
-    max(tupleElement(each, 2).6) AS upper,
-    toUInt64(sum(tupleElement(each, 2).2)) AS scores,
-    sum(tupleElement(each, 2).4) / scores AS mean_propensity,
-    sum(tupleElement(each, 2).3) / scores AS purchase_rate
-FROM outcome_ranks
-ARRAY JOIN arrayZip(twentieths, ranks) AS each
+    toUInt8(19 - each.1) AS bin,
+    min(each.2) AS lower,
+    max(each.2) AS upper,
+    toUInt64(sum(each.3)) AS scores,
+    sum(each.5) / scores AS mean_propensity,
+    sum(each.4) / scores AS purchase_rate
+FROM outcome_ranks(by_hour = 0)
+ARRAY JOIN arrayZip(twentieths, each_p, each_n, each_y, each_s) AS each
 GROUP BY model, horizon, bin
-COMMENT 'Calibration per model version and horizon: what the propensities said and what came true, over 20 bins of about equal counts; a bin has every score from lower to upper; made every 10 seconds by list_stale_outcomes and make_outcomes'
+COMMENT 'Calibration per model version and horizon, of the sampled shoppers (clickhouse.evaluated_scores): what the propensities said and what came true, over 20 bins of about equal counts; a bin has every score from lower to upper'

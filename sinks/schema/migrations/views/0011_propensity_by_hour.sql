@@ -22,7 +22,7 @@ SELECT
     channel,
     model,
     count() AS events,
-    length(groupUniqArray(sipHash64(user_id))) AS shoppers,
+    uniqExact(cityHash64(user_id)) AS shoppers,
     sum_propensity_session / scores_session AS mean_propensity_session,
     sum_propensity_1h / scores_1h AS mean_propensity_1h,
     sum_propensity_24h / scores_24h AS mean_propensity_24h,

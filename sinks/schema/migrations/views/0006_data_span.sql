@@ -11,35 +11,25 @@ WITH
 hours AS
 (
     SELECT
-        hour_number,
-        sum(counted) AS hour_events,
-        min(earliest) AS hour_first,
-        max(latest) AS hour_last
-    FROM
-    (
-        SELECT
-            intDiv(event_time, 3600000) AS hour_number,
-            event_type = 'purchase' AS bought,
-            count() AS counted,
-            min(event_time) AS earliest,
-            max(event_time) AS latest
-        FROM scores
-        GROUP BY hour_number, bought
-    )
-    GROUP BY hour_number
+        toStartOfHour(fromUnixTimestamp64Milli(event_time, 'UTC')) AS hour,
+        count() AS hour_events,
+        min(event_time) AS hour_first,
+        max(event_time) AS hour_last
+    FROM scores
+    GROUP BY hour
 ),
 gaps AS
 (
     SELECT
         *,
-        hour_number - lagInFrame(hour_number, 1, hour_number) OVER (ORDER BY hour_number ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS gap_hours
+        dateDiff('hour', lagInFrame(hour, 1, hour) OVER (ORDER BY hour ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), hour) AS gap_hours
     FROM hours
 ),
 judged AS
 (
     SELECT
         *,
-        max(gap_hours > 24 AND hour_number * 3600000 > toUnixTimestamp64Milli(now64(3)) + 86400000) OVER (ORDER BY hour_number) AS beyond
+        max(gap_hours > 24 AND hour > now() + INTERVAL 1 DAY) OVER (ORDER BY hour) AS beyond
     FROM gaps
 )
 SELECT

@@ -11,7 +11,7 @@ SELECT
     event_type,
     channel,
     count() AS events,
-    length(groupUniqArray(sipHash64(user_id))) AS shoppers
+    uniqExact(cityHash64(user_id)) AS shoppers
 FROM scores
 GROUP BY hour, event_type, channel
 COMMENT 'Events and shoppers per hour of event time (UTC), event type and channel; shoppers over several rows: view shoppers_by_hour'
