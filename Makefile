@@ -38,10 +38,9 @@ check: setup ## lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure: cost of each stage, speed of training, speed of the views, throughput of the whole pipeline, delay at 2,000 events a second
-	@PYTHONPATH=. $(BIN)/python tests/benchmarks/stages.py
-	@PYTHONPATH=. $(BIN)/python tests/benchmarks/training.py
-	@PYTHONPATH=. $(BIN)/python tests/benchmarks/views.py
+bench: setup ## measure: speed of training, speed of the views, throughput of the whole pipeline, delay at 2,000 events a second
+	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.views
 	@echo "==> full speed" && $(BIN)/cartcast demo --events 200000 --users 20000 --no-dashboard --json 2>/dev/null
 	@echo "==> 2,000 events a second" && $(BIN)/cartcast demo --events 60000 --users 20000 --rate 2000 --no-dashboard --json 2>/dev/null
 

@@ -1,6 +1,6 @@
 """Measures what `cartcast size` reckons with, and writes it to cartcast/sizing/coefficients.json.
 
-`PYTHONPATH=. .venv/bin/python tests/benchmarks/sizing.py` runs the whole pipeline once: real Kafka, one worker, one
+`.venv/bin/python -m benchmarks.sizing` runs the whole pipeline once: real Kafka, one worker, one
 sink, the ClickHouse engine, simulated events that wait for the worker. Costs are CPU time, which other work on the
 machine disturbs less than wall time; sizes are those on the disk after the run.
 """
@@ -37,8 +37,8 @@ PATIENT = {
 }
 """For processes that are stopped while the events are produced."""
 MEASURED_STATES = 100_000
-COEFFICIENTS = Path(__file__).parents[2] / "cartcast/sizing/coefficients.json"
-COMMAND = "PYTHONPATH=. .venv/bin/python tests/benchmarks/sizing.py"
+COEFFICIENTS = Path(__file__).parents[1] / "cartcast/sizing/coefficients.json"
+COMMAND = ".venv/bin/python -m benchmarks.sizing"
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def memory_a_user() -> float:
     """Return the resident bytes that a user's state, key and place in the dict take."""
     checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code, len(checkpoint.model.config.horizons))
-    before, held = resident_bytes(os.getpid()), {}
+    before, held = resident_bytes(os.getpid()), dict[bytes, bytes]()
     for start in range(0, MEASURED_STATES, 1000):
         keys = [f"user-{number:09d}".encode() for number in range(start, start + 1000)]
         held.update(zip(keys, codec.scatter(codec.gather([None] * 1000)), strict=True))
