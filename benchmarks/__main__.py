@@ -23,7 +23,7 @@ from typing import Final
 from benchmarks.bench import FULL, QUICK, Bench, Report, Scale
 from benchmarks.peers import CORES, PEERS, Peer
 from benchmarks.pipeline import LOADS, LOW_RATE, run_delay, run_pipeline, running_plant
-from benchmarks.processes import PROC, available_memory, cpu_name, started_here
+from benchmarks.processes import PROC, Family, available_memory, cpu_name, started_here
 from benchmarks.report import figures, of_a_speed, write_page
 from benchmarks.results import Contestant, Machine, Results, Size, Speed
 from benchmarks.throughput import EVENTS_TOPIC, events_of, run_peer
@@ -39,6 +39,9 @@ OUT: Final = Path("build/bench.json")
 CORE_HOUR_DOLLARS: Final = 0.05
 """An assumption, about what clouds ask for an hour of a virtual core; `--core-hour` changes it."""
 HOT_SHARE: Final = 0.5
+STATES: Final = "States and restore"
+MANY: Final = "Many shoppers"
+TOGETHER: Final = "Whole pipeline and delay"
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Entry:
     """A contestant, and how to run it once, given the number of the repetition."""
 
     contestant: Contestant
-    run: Callable[[int], Speed]
+    run: Callable[[Bench, int], Speed]
 
 
 @dataclass
@@ -77,8 +80,9 @@ def main() -> None:
     given = _arguments()
     scale = QUICK if given.mode == "quick" else FULL
     run = Run(_nothing_yet(scale, given.core_hour), scale, given.only or [], _reporter())
+    OUT.parent.mkdir(exist_ok=True)
     try:
-        with stop_signals_raise(), tempfile.TemporaryDirectory(prefix="cartcast-bench-") as directory:
+        with stop_signals_raise(), tempfile.TemporaryDirectory(prefix="bench-", dir=OUT.parent) as directory:
             _measure_alone(run, Path(directory))
             _measure_together(run, Path(directory) / "pipeline")
     except StopRequested:
@@ -86,7 +90,6 @@ def main() -> None:
     except CartcastError as failure:
         sys.exit(f"make bench: {failure}")
     line = run.results.json_line()
-    OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(f"{line}\n", encoding="utf-8")
     if given.page:
         write_page(run.results)
@@ -144,15 +147,17 @@ def _nothing_yet(scale: Scale, core_hour_dollars: float) -> Results:
 
 def _measure_alone(run: Run, directory: Path) -> None:
     """Measure what needs Kafka alone: every contestant in turn, as often as wanted, then the worker's states."""
+    entries = [entry for entry in _entries(run) if run.wants(entry.contestant.name)]
+    run.results.contestants = [entry.contestant for entry in entries]
+    if not (entries or run.wants(STATES) or run.wants(MANY)):
+        return
     with _bench(run, directory) as bench:
-        entries = [entry for entry in _entries(run, bench) if run.wants(entry.contestant.name)]
-        run.results.contestants = [entry.contestant for entry in entries]
         for number in range(1, run.scale.repetitions + 1):
             for entry in entries:
-                _run_once(run, entry, number)
-        run.attempt("States and restore", lambda: setattr(run.results, "states", run_states(bench)))
+                _run_once(run, entry, bench, number)
+        run.attempt(STATES, lambda: setattr(run.results, "states", run_states(bench)))
         if run.scale.many_shoppers:
-            run.attempt("Many shoppers", lambda: setattr(run.results, "many_shoppers", run_many_shoppers(bench)))
+            run.attempt(MANY, lambda: setattr(run.results, "many_shoppers", run_many_shoppers(bench)))
 
 
 @contextmanager
@@ -165,15 +170,16 @@ def _bench(run: Run, directory: Path) -> Iterator[Bench]:
         written = broker.fill(EVENTS_TOPIC, run.scale.shop().records())
         run.results.size.event_bytes = written / run.scale.all_events
         cache = default_cache() / "bench"
-        yield Bench(stack, broker, started_here("kafka.Kafka"), directory, cache, run.scale, run.report)
+        usage = Family([started_here("kafka.Kafka")]).usage
+        yield Bench(stack, broker, usage, directory, cache, run.scale, run.report)
 
 
-def _run_once(run: Run, entry: Entry, number: int) -> None:
+def _run_once(run: Run, entry: Entry, bench: Bench, number: int) -> None:
     contestant = entry.contestant
     if contestant.failure:
         return
     try:
-        speed = entry.run(number)
+        speed = entry.run(bench, number)
     except CartcastError as failure:
         contestant.failure = str(failure)
         run.report(f"{contestant.name} failed: {failure}")
@@ -182,44 +188,46 @@ def _run_once(run: Run, entry: Entry, number: int) -> None:
         run.report(f"{contestant.name}, run {number} of {run.scale.repetitions}: {of_a_speed(speed)}")
 
 
-def _entries(run: Run, bench: Bench) -> list[Entry]:
-    return [*(_peer_entry(peer, bench) for peer in PEERS), *_cartcast_entries(run, bench)]
+def _entries(run: Run) -> list[Entry]:
+    return [*(_peer_entry(peer, run.scale) for peer in PEERS), *_cartcast_entries(run)]
 
 
-def _peer_entry(peer: Peer, bench: Bench) -> Entry:
-    warm_up_events, total = events_of(peer, bench)
+def _peer_entry(peer: Peer, scale: Scale) -> Entry:
+    warm_up_events, total = events_of(peer, scale)
     contestant = Contestant(name=peer.name, how=peer.how, events=total - warm_up_events)
-    return Entry(contestant, lambda number: run_peer(peer, number, bench))
+    return Entry(contestant, lambda bench, number: run_peer(peer, number, bench))
 
 
-def _cartcast_entries(run: Run, bench: Bench) -> Iterator[Entry]:
+def _cartcast_entries(run: Run) -> Iterator[Entry]:
     shop, hot = run.scale.shop(), run.scale.shop(hot_share=HOT_SHARE)
 
-    def entry(name: str, how: str, work: Callable[[int], Speed]) -> Entry:
+    def entry(name: str, how: str, work: Callable[[Bench, int], Speed]) -> Entry:
         return Entry(Contestant(name=name, how=how, events=run.scale.events), work)
 
-    def shipped(number: int) -> Speed:
+    def shipped(bench: Bench, number: int) -> Speed:
         speed, run.results.stages_us = run_workers(f"alone-{number}", shop, bench)
         return speed
 
-    def smallest(number: int) -> Speed:
+    def smallest(bench: Bench, number: int) -> Speed:
         checkpoint = str(smallest_checkpoint(bench.directory / "smallest"))
         return run_workers(f"smallest-{number}", shop, bench, 1, "--checkpoint", checkpoint)[0]
 
     yield entry("Cartcast", "one worker with the model that ships, on the CPU", shipped)
     yield entry("Cartcast, LSTM of one unit", "the same with the smallest model: what is left without one", smallest)
-    yield entry("Cartcast, two workers", "two processes", lambda n: run_workers(f"two-{n}", shop, bench, 2)[0])
+    yield entry(
+        "Cartcast, two workers",
+        "two processes that share the partitions",
+        lambda bench, number: run_workers(f"two-{number}", shop, bench, 2)[0],
+    )
     yield entry(
         "Cartcast, a hot shopper",
         "one worker; half of all events are one shopper's",
-        lambda number: run_workers(f"hot-{number}", hot, bench)[0],
+        lambda bench, number: run_workers(f"hot-{number}", hot, bench)[0],
     )
 
 
 def _measure_together(run: Run, directory: Path) -> None:
     """Measure the whole pipeline, and the delay at shares of the speed that it turned out to have."""
-    if not run.wants("Whole pipeline"):
-        return
 
     def work() -> None:
         with running_plant(directory, run.report) as plant:
@@ -231,7 +239,7 @@ def _measure_together(run: Run, directory: Path) -> None:
                 run.results.delays.append(delay)
                 run.report(f"Delay at {load}: p50 {delay.p50_ms:.0f} ms, p99 {delay.p99_ms:.0f} ms")
 
-    run.attempt("Whole pipeline", work)
+    run.attempt(TOGETHER, work)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.events import Shop
-from benchmarks.processes import Usage, usage_below
+from benchmarks.processes import Usage
 from benchmarks.topics import Broker
 from cartcast.local.stack import LocalStack
 
@@ -50,12 +50,8 @@ class Bench:
 
     stack: LocalStack
     broker: Broker
-    broker_pid: int
-    """Its tether's."""
+    broker_usage: Callable[[], Usage]
     directory: Path
     cache: Path
     scale: Scale
     report: Report
-
-    def broker_usage(self) -> Usage:
-        return usage_below(self.broker_pid)

@@ -1,14 +1,17 @@
 """CPU and memory of processes and their children, from /proc."""
 
+import math
 import os
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 PROC: Final = Path("/proc")
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+MEMBERS_SECONDS: Final = 1.0
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,11 +66,25 @@ def below(roots: Iterable[int], found: dict[int, Stat]) -> set[int]:
     return reached
 
 
+@dataclass
+class Family:
+    """The descendants of processes; who they are is asked once a second, as that takes milliseconds."""
+
+    roots: Sequence[int]
+    _members: set[int] = field(default_factory=set)
+    _asked: float = -math.inf
+
+    def usage(self) -> Usage:
+        """Return what they use; what a child that has ended used counts with its parent."""
+        if time.monotonic() - self._asked > MEMBERS_SECONDS:
+            self._members, self._asked = below(self.roots, every_process()), time.monotonic()
+        stats = dict(_running(self._members)).values()
+        return Usage(sum(stat.cpu_seconds for stat in stats), sum(stat.resident_bytes for stat in stats))
+
+
 def usage_below(*roots: int) -> Usage:
-    """Return what the descendants of processes use."""
-    found = every_process()
-    stats = [found[pid] for pid in below(roots, found)]
-    return Usage(sum(stat.cpu_seconds for stat in stats), sum(stat.resident_bytes for stat in stats))
+    """Return what the descendants of processes use now."""
+    return Family(roots).usage()
 
 
 def started_here(word: str) -> int:

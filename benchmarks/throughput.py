@@ -1,11 +1,12 @@
 """Speed of each peer on a topic that is there before it starts."""
 
 import shutil
+import time
 from typing import Final
 
-from benchmarks.bench import COMMIT_MS, Bench
+from benchmarks.bench import COMMIT_MS, Bench, Scale
 from benchmarks.peers import CORES, Peer
-from benchmarks.processes import usage_below
+from benchmarks.processes import Family
 from benchmarks.results import Speed
 from benchmarks.sampling import Watch, speed_of
 from benchmarks.topics import PARTITIONS
@@ -14,9 +15,8 @@ from cartcast.local.processes import Children
 EVENTS_TOPIC: Final = "bench.events"
 
 
-def events_of(peer: Peer, bench: Bench) -> tuple[int, int]:
+def events_of(peer: Peer, scale: Scale) -> tuple[int, int]:
     """Return after how many events a peer is warm, and how many it has to read."""
-    scale = bench.scale
     return round(scale.warm_up_events * peer.events_share), round(scale.all_events * peer.events_share)
 
 
@@ -27,15 +27,10 @@ def run_peer(peer: Peer, number: int, bench: Bench) -> Speed:
     scores, changelog, directory = f"{name}.scores", f"{name}.changelog", bench.directory / name
     bench.broker.create(scores)
     bench.broker.create(changelog, config={"cleanup.policy": "compact"})
-    warm_up, total = events_of(peer, bench)
+    warm_up, total = events_of(peer, bench.scale)
     try:
         with Children(directory) as children:
-            watch = Watch(
-                lambda: bench.broker.count(scores),
-                lambda: usage_below(*(child.pid for child in programs)),
-                bench.broker_usage,
-                children.check,
-            )
+            started = time.monotonic()
             programs = [
                 children.start(
                     f"{name} {process}",
@@ -54,6 +49,8 @@ def run_peer(peer: Peer, number: int, bench: Bench) -> Speed:
                 )
                 for process in range(peer.processes)
             ]
+            family = Family([child.pid for child in programs])
+            watch = Watch(lambda: bench.broker.count(scores), family.usage, bench.broker_usage, children.check, started)
             watch.until(total)
             for child in programs:
                 child.kill()  # nothing is to be saved

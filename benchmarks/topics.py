@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.events import Record
@@ -14,6 +14,7 @@ from service.errors import LocalStackError
 
 PARTITIONS: Final = 4
 TIMEOUT_SECONDS: Final = 30.0
+LOOK_TIMEOUT_SECONDS: Final = 5.0
 QUEUE_MESSAGES: Final = 200_000
 PRODUCER: Final[Mapping[str, Any]] = {
     "acks": "all",
@@ -30,9 +31,12 @@ class Broker:
 
     bootstrap_servers: str
     _admin: AdminClient = field(init=False)
+    _consumer: Consumer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        client: dict[str, str | int | float | bool] = {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
+        self._admin = AdminClient(client)
+        self._consumer = Consumer({**client, "group.id": "bench"})
 
     def create(self, *topics: str, config: Mapping[str, str] | None = None) -> None:
         """Make topics of four partitions, and return when these have leaders. Raises LocalStackError."""
@@ -58,11 +62,9 @@ class Broker:
 
     def ends(self, topic: str) -> list[int]:
         """Return the offset at which each partition ends. Raises LocalStackError."""
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, number): latest for number in range(PARTITIONS)}
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         try:
-            answers = self._admin.list_offsets(asked, request_timeout=TIMEOUT_SECONDS)
-            return [answers[partition].result().offset for partition in asked]
+            return [self._consumer.get_watermark_offsets(each, timeout=LOOK_TIMEOUT_SECONDS)[1] for each in partitions]
         except KafkaException as failure:
             raise LocalStackError(f"Kafka does not say how long topic {topic} is: {failure.args[0].str()}") from None
 
@@ -85,8 +87,9 @@ class Broker:
         return size
 
     def _has_leaders(self, topic: str) -> bool:
+        """Ask as somebody new: a client that heard of the topic too early goes on not to know it."""
         try:
-            self.count(topic)
+            Broker(self.bootstrap_servers).ends(topic)
         except LocalStackError:
             return False
         return True

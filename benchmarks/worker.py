@@ -2,9 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.bench import COMMIT_MS, Bench
 from benchmarks.events import Shop
-from benchmarks.processes import Usage, available_memory, usage_below
+from benchmarks.processes import Family, Usage, available_memory
 from benchmarks.producer import start_producer
 from benchmarks.results import ManyShoppers, Speed, States
 from benchmarks.sampling import Watch, speed_of
@@ -34,6 +35,9 @@ COMMIT_AGE: Final = "cartcast_worker_commit_age_seconds"
 SPARE_MEMORY_SHARE: Final = 0.1
 """A worker whose shoppers do not fit is stopped while so much of the machine's memory is left."""
 
+DISK_BYTES_A_SHOPPER: Final = 3000
+"""What the broker keeps of an event, its score and the state, with room to spare."""
+
 Metrics = Mapping[tuple[str, str], float]
 """By name and stage, which is empty where there is none."""
 
@@ -46,9 +50,19 @@ class Workers:
     children: Children
     started: Sequence[tuple[Child, int]]
     """With the port of its pages."""
+    usage: Callable[[], Usage]
+    started_seconds: float
+    """When, on the monotonic clock."""
 
-    def usage(self) -> Usage:
-        return usage_below(*(child.pid for child, _ in self.started))
+    def check(self) -> None:
+        """Raise LocalStackError if one has ended."""
+        for child, _ in self.started:
+            child.check()
+
+    def wait_until_ready(self) -> None:
+        """Return when all are ready. Raises LocalStackError."""
+        for child, port in self.started:
+            wait_until_ready(child, partial(_answers, port, "readyz"), READY_SECONDS)
 
     def metrics(self) -> Metrics:
         """Return the sum of every metric over the workers."""
@@ -59,9 +73,6 @@ class Workers:
                     key = (sample.name, sample.labels.get("stage", ""))
                     found[key] = found.get(key, 0.0) + sample.value
         return found
-
-    def are_ready(self) -> bool:
-        return all(_answers(port, "readyz") for _, port in self.started)
 
 
 @contextmanager
@@ -90,11 +101,12 @@ def running_workers(topics: Topics, bench: Bench, count: int = 1, *options: str)
             "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": str(COMMIT_MS / 1000),
             "CARTCAST_LOG__FORMAT": "json",
         }
+        began = time.monotonic()
         started = [
             (children.start(f"worker {number}", command, {**shared, "CARTCAST_WORKER__WEB_PORT": str(port)}), port)
             for number, port in enumerate(ports)
         ]
-        yield Workers(topics, children, started)
+        yield Workers(topics, children, started, Family([child.pid for child, _ in started]).usage, began)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -116,12 +128,13 @@ def run_workers(name: str, shop: Shop, bench: Bench, count: int = 1, *options: s
 
 
 def watch_of(workers: Workers, bench: Bench) -> Watch:
-    """Return a watch that counts the scores of workers that have just been started."""
+    """Return a watch that counts the workers' scores."""
     return Watch(
         lambda: bench.broker.count(workers.topics.scores),
         workers.usage,
         bench.broker_usage,
-        workers.children.check,
+        workers.check,
+        workers.started_seconds,
     )
 
 
@@ -145,16 +158,15 @@ def run_states(bench: Bench) -> States:
     with topics_of("states", bench) as topics:
         bench.broker.fill(topics.events, Shop(shoppers, shoppers, in_turn=True).records())
         with running_workers(topics, bench) as workers:
-            wait_until_ready(workers.started[0][0], workers.are_ready, READY_SECONDS)
+            workers.wait_until_ready()
             empty = workers.usage().memory_bytes
             watch_of(workers, bench).until(shoppers)
             _wait_for_commit(workers)
             full = workers.usage().memory_bytes
         changelog = _log_bytes(bench.directory, topics.changelog) / shoppers
-        began = time.monotonic()
         with running_workers(topics, bench) as workers:
-            wait_until_ready(workers.started[0][0], workers.are_ready, READY_SECONDS)
-            ready = time.monotonic() - began
+            workers.wait_until_ready()
+            ready = time.monotonic() - workers.started_seconds
             restored = workers.metrics()[RESTORE_SECONDS, ""]
     return States(
         shoppers=shoppers,
@@ -167,28 +179,30 @@ def run_states(bench: Bench) -> States:
 
 def run_many_shoppers(bench: Bench) -> ManyShoppers:
     """Stream ever new shoppers through one worker, until all are scored or the machine's memory is nearly gone."""
-    shoppers = bench.scale.many_shoppers
+    shop = Shop(bench.scale.many_shoppers, bench.scale.many_shoppers, in_turn=True)
+    needed = shop.shoppers * DISK_BYTES_A_SHOPPER
+    if shutil.disk_usage(bench.directory).free < needed:
+        raise LocalStackError(f"{shop.shoppers:,} shoppers need {needed / 1e9:.0f} GB of disk in {bench.directory}")
     with topics_of("many", bench) as topics, running_workers(topics, bench) as workers:
-        shop = Shop(shoppers, shoppers, in_turn=True)
-        producer = start_producer(workers.children, bench.stack.bootstrap_servers, topics.events, shop)
         watch, ended = watch_of(workers, bench), "every shopper was scored"
-        while (sample := watch.look()).results < shoppers:
-            free, whole = available_memory()
-            if free < SPARE_MEMORY_SHARE * whole:
-                ended = f"stopped at {sample.results:,}: {SPARE_MEMORY_SHARE:.0%} of the machine's memory was left"
-                break
-            if workers.started[0][0].exit_status is not None:
-                ended = f"the worker ended at {sample.results:,}: {workers.started[0][0].last_words()}"
-                break
-            time.sleep(1)
-        producer.stop()
-    last = watch.samples[-1]
-    scored = [sample for sample in watch.samples if sample.results]
-    begun = scored[0] if scored else last
+
+        def check() -> None:
+            workers.check()
+            left, whole = available_memory()
+            if left < SPARE_MEMORY_SHARE * whole:
+                raise LocalStackError(f"stopped when {SPARE_MEMORY_SHARE:.0%} of the machine's memory was left")
+
+        watch.check = check
+        start_producer(workers.children, bench.stack.bootstrap_servers, topics.events, shop)
+        try:
+            watch.until(shop.events)
+        except LocalStackError as failure:
+            ended = str(failure)
+    scored = [sample for sample in watch.samples if sample.results] or watch.samples[-1:]
     return ManyShoppers(
-        shoppers=last.results,
+        shoppers=scored[-1].results,
         memory_bytes=max(sample.program.memory_bytes for sample in watch.samples),
-        events_per_second=(last.results - begun.results) / max(last.seconds - begun.seconds, 1e-9),
+        events_per_second=(scored[-1].results - scored[0].results) / max(scored[-1].seconds - scored[0].seconds, 1e-9),
         ended=ended,
     )
 

@@ -1,7 +1,10 @@
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.ObjectWriter;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -10,8 +13,9 @@ import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.state.ValueState;
 import org.apache.flink.api.common.state.ValueStateDescriptor;
-import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
+import org.apache.flink.api.common.serialization.SerializationSchema;
+import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.connector.base.DeliveryGuarantee;
@@ -38,10 +42,14 @@ public final class FlinkJob {
     public long ts;
   }
 
-  /** A score and its record's key, as another POJO. */
+  /** What it writes. */
   public static final class Score {
-    public String userId;
-    public byte[] json;
+    public String user_id;
+    public String event_id;
+    public String event_type;
+    public long event_time;
+    public double propensity;
+    public String model;
   }
 
   static final class Decode implements DeserializationSchema<Event> {
@@ -68,16 +76,39 @@ public final class FlinkJob {
     }
   }
 
+  /** A score as JSON, keyed by its shopper. */
+  static final class Encode implements KafkaRecordSerializationSchema<Score> {
+    private final String topic;
+    private transient ObjectWriter writer;
+
+    Encode(String topic) {
+      this.topic = topic;
+    }
+
+    @Override
+    public void open(SerializationSchema.InitializationContext context, KafkaSinkContext sink) {
+      writer = new ObjectMapper().writerFor(Score.class);
+    }
+
+    @Override
+    public ProducerRecord<byte[], byte[]> serialize(Score score, KafkaSinkContext context, Long timestamp) {
+      try {
+        byte[] json = writer.writeValueAsBytes(score);
+        return new ProducerRecord<>(topic, score.user_id.getBytes(StandardCharsets.UTF_8), json);
+      } catch (JsonProcessingException failure) {
+        throw new UncheckedIOException(failure);
+      }
+    }
+  }
+
   /** Keeps the last 64 entries of 16 bytes a shopper. */
   static final class Scoring extends KeyedProcessFunction<String, Event, Score> {
     private transient ValueState<byte[]> state;
-    private transient ObjectMapper mapper;
 
     @Override
     public void open(OpenContext context) {
       state = getRuntimeContext().getState(
           new ValueStateDescriptor<>("ring", PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO));
-      mapper = new ObjectMapper();
     }
 
     @Override
@@ -90,9 +121,12 @@ public final class FlinkJob {
       ByteBuffer.wrap(after, STATE_BYTES - ENTRY_BYTES, ENTRY_BYTES).putLong(event.ts).putLong(event.event_id.hashCode());
       state.update(after);
       Score score = new Score();
-      score.userId = event.user_id;
-      score.json = mapper.writeValueAsBytes(Map.of("user_id", event.user_id, "event_id", event.event_id,
-          "event_type", event.type, "event_time", event.ts, "propensity", 0.5, "model", "none"));
+      score.user_id = event.user_id;
+      score.event_id = event.event_id;
+      score.event_type = event.type;
+      score.event_time = event.ts;
+      score.propensity = 0.5;
+      score.model = "none";
       out.collect(score);
     }
   }
@@ -117,13 +151,10 @@ public final class FlinkJob {
         .setStartingOffsets(OffsetsInitializer.earliest())
         .setValueOnlyDeserializer(new Decode())
         .build();
-    String topic = given.get("BENCH_SCORES");
-    KafkaRecordSerializationSchema<Score> encode = (score, context, timestamp) ->
-        new ProducerRecord<>(topic, score.userId.getBytes(StandardCharsets.UTF_8), score.json);
     KafkaSink<Score> scores = KafkaSink.<Score>builder()
         .setBootstrapServers(servers)
         .setProperty("acks", "all")
-        .setRecordSerializer(encode)
+        .setRecordSerializer(new Encode(given.get("BENCH_SCORES")))
         .setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE)
         .build();
 

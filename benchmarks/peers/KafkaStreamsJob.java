@@ -1,6 +1,7 @@
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.ObjectWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -34,10 +35,20 @@ public final class KafkaStreamsJob {
     public long ts;
   }
 
+  /** What it writes. */
+  public static final class Score {
+    public String user_id;
+    public String event_id;
+    public String event_type;
+    public long event_time;
+    public double propensity;
+    public String model;
+  }
+
   /** Keeps the last 64 entries of 16 bytes a shopper. */
   static final class Scoring extends ContextualFixedKeyProcessor<String, byte[], byte[]> {
-    private final ObjectMapper mapper = new ObjectMapper();
-    private final ObjectReader reader = mapper.readerFor(Event.class);
+    private final ObjectReader reader = new ObjectMapper().readerFor(Event.class);
+    private final ObjectWriter writer = new ObjectMapper().writerFor(Score.class);
     private KeyValueStore<String, byte[]> store;
 
     @Override
@@ -57,9 +68,14 @@ public final class KafkaStreamsJob {
         }
         ByteBuffer.wrap(after, STATE_BYTES - ENTRY_BYTES, ENTRY_BYTES).putLong(event.ts).putLong(event.event_id.hashCode());
         store.put(record.key(), after);
-        context().forward(record.withValue(mapper.writeValueAsBytes(Map.of("user_id", event.user_id,
-            "event_id", event.event_id, "event_type", event.type, "event_time", event.ts, "propensity", 0.5,
-            "model", "none"))));
+        Score score = new Score();
+        score.user_id = event.user_id;
+        score.event_id = event.event_id;
+        score.event_type = event.type;
+        score.event_time = event.ts;
+        score.propensity = 0.5;
+        score.model = "none";
+        context().forward(record.withValue(writer.writeValueAsBytes(score)));
       } catch (IOException failure) {
         throw new UncheckedIOException(failure);
       }
