@@ -1,46 +1,52 @@
-"""A bar chart as SVG: a name, a bar and a number a line; readable on a light page and on a dark one."""
+"""A bar chart as SVG: a name, a bar and what it stands for a line; on white, so that it is readable on any page."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Final
 
 WIDTH: Final = 760
 NAME_WIDTH: Final = 210
-NUMBER_WIDTH: Final = 90
+LABEL_WIDTH: Final = 160
 LINE_HEIGHT: Final = 30
 BAR_HEIGHT: Final = 18
 OURS: Final = "Cartcast"
 COLOURS: Final = {True: "#4051b5", False: "#9aa3ad"}
-STYLE: Final = (
-    "text{font:14px sans-serif;fill:#24292f}"
-    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}rect{stroke:#e6edf3;stroke-width:.3}}"
-)
 
 
-def bars(values: Sequence[tuple[str, float]], unit: str = "events a second") -> str:
-    """Draw the values, the largest first; those of Cartcast have a colour of their own."""
-    ordered = sorted(values, key=lambda pair: -pair[1])
-    most = max((value for _, value in ordered), default=1.0)
-    height = LINE_HEIGHT * (len(ordered) + 1)
-    lines = [_bar(number, name, value, most) for number, (name, value) in enumerate(ordered, 1)]
+@dataclass(frozen=True)
+class Bar:
+    """One line of the chart."""
+
+    name: str
+    value: float
+    label: str
+
+
+def chart(title: str, bars: Sequence[Bar]) -> str:
+    """Draw the bars, the longest first; those of Cartcast have a colour of their own."""
+    ordered = sorted(bars, key=lambda bar: -bar.value)
+    most = max((bar.value for bar in ordered), default=1.0)
+    height = LINE_HEIGHT * (len(ordered) + 1) + 10
     return "\n".join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height + 8}" role="img">',
-            f"<title>{escape(unit)}</title><style>{STYLE}</style>",
-            f'<text x="{NAME_WIDTH}" y="20">{escape(unit)}, more is better</text>',
-            *lines,
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+            f"<title>{escape(title)}</title><style>text{{font:14px sans-serif;fill:#24292f}}</style>",
+            f'<rect width="{WIDTH}" height="{height}" rx="6" fill="#fff"/>',
+            f'<text x="{NAME_WIDTH}" y="20">{escape(title)}</text>',
+            *(_line(number, bar, most) for number, bar in enumerate(ordered, 1)),
             "</svg>\n",
         )
     )
 
 
-def _bar(number: int, name: str, value: float, most: float) -> str:
+def _line(number: int, bar: Bar, most: float) -> str:
     top = LINE_HEIGHT * number
-    length = (WIDTH - NAME_WIDTH - NUMBER_WIDTH) * value / most
+    length = (WIDTH - NAME_WIDTH - LABEL_WIDTH) * bar.value / most
     baseline = top + BAR_HEIGHT - 4
     return (
-        f'<text x="{NAME_WIDTH - 10}" y="{baseline}" text-anchor="end">{escape(name)}</text>'
+        f'<text x="{NAME_WIDTH - 10}" y="{baseline}" text-anchor="end">{escape(bar.name)}</text>'
         f'<rect x="{NAME_WIDTH}" y="{top}" width="{length:.1f}" height="{BAR_HEIGHT}" rx="2" '
-        f'fill="{COLOURS[name.startswith(OURS)]}"/>'
-        f'<text x="{NAME_WIDTH + length + 8:.1f}" y="{baseline}">{value:,.0f}</text>'
+        f'fill="{COLOURS[bar.name.startswith(OURS)]}"/>'
+        f'<text x="{NAME_WIDTH + length + 8:.1f}" y="{baseline}">{escape(bar.label)}</text>'
     )

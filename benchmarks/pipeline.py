@@ -18,14 +18,12 @@ from benchmarks.events import Shop
 from benchmarks.processes import Usage, started_here, usage_below
 from benchmarks.producer import start_producer
 from benchmarks.results import Delay, Pipeline
-from benchmarks.sampling import LOOK_SECONDS
+from benchmarks.sampling import wait_for
 from benchmarks.topics import Broker
 from cartcast.local.processes import Child, Children, wait_until_ready
 from service.clickhouse import connect
-from service.errors import LocalStackError
 
-PREPARE_SECONDS: Final = 120.0
-STALLED_SECONDS: Final = 60.0
+PRODUCER_SECONDS: Final = 120.0
 SETTLED_SHARE: Final = 0.2
 """Of a run at one rate, the first part is left out: it has the producer's first seconds in it."""
 LOADS: Final = (0.1, 0.5, 0.8)
@@ -67,7 +65,7 @@ class Plant:
         shop = Shop(events, shoppers, seed=100 + self._runs)
         options = ("--go", str(go), "--rate", str(rate))
         child = start_producer(self._children, self.kafka, self.topics.events, shop, *options)
-        wait_until_ready(child, lambda: b"ready" in child.log_path.read_bytes(), PREPARE_SECONDS)
+        wait_until_ready(child, lambda: b"ready" in child.log_path.read_bytes(), PRODUCER_SECONDS)
         self.expected += events
         return child, go
 
@@ -82,16 +80,8 @@ class Plant:
         return self.broker.ends(self.topics.scores)
 
     def wait_for_rows(self) -> None:
-        """Return when everything that was sent is stored. Raises LocalStackError when nothing moves for a minute."""
-        moved, before = time.monotonic(), -1
-        while (rows := self.rows()) < self.expected:
-            self._pipeline.check()
-            now = time.monotonic()
-            if rows != before:
-                moved, before = now, rows
-            elif now - moved > STALLED_SECONDS:
-                raise LocalStackError(f"{rows:,} of {self.expected:,} rows, and no more for {STALLED_SECONDS:.0f} s")
-            time.sleep(LOOK_SECONDS)
+        """Return when everything that was sent is stored."""
+        wait_for(self.expected, self.rows, self._pipeline.check)
 
 
 @contextmanager
@@ -121,7 +111,7 @@ def run_pipeline(plant: Plant, scale: Scale) -> Pipeline:
     plant.wait_for_rows()
     seconds, after = time.monotonic() - began, plant.usage()
     used = {name: after[name].cpu_seconds - before[name].cpu_seconds for name in before}
-    producer.wait(STALLED_SECONDS)
+    producer.wait(PRODUCER_SECONDS)
     used["producer"] = float(producer.log_path.read_text().split()[-1])
     return Pipeline(
         events_per_second=scale.events / seconds,

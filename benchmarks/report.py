@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.picture import bars
+from benchmarks.picture import Bar, chart
 from benchmarks.results import Contestant, Pipeline, Results, Speed, States, read_results
 
 ROOT: Final = Path(__file__).parents[1]
@@ -30,10 +30,10 @@ def write_page(results: Results, page: Path = PAGE, picture: Path = PICTURE) -> 
     """Put a run's figures into the page, between its two marks, and draw its picture."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    shown = f"![Events a second of each program]({picture.name})\n\n{figures(results)}"
+    shown = f"![Events a second of each program, and its CPU]({picture.name})\n\n{figures(results)}"
     page.write_text(f"{before}{BEGIN}\n\n{shown}\n\n{END}{after}", encoding="utf-8")
-    speeds = [(each.name, speed) for each in results.contestants if (speed := each.speed) is not None]
-    picture.write_text(bars([(name, speed.events_per_second) for name, speed in speeds]), encoding="utf-8")
+    bars = [_bar(each.name, speed) for each in results.contestants if (speed := each.speed) is not None]
+    picture.write_text(chart("events a second; CPU of program and broker an event", bars), encoding="utf-8")
 
 
 def figures(results: Results) -> str:
@@ -60,15 +60,20 @@ def of_a_speed(speed: Speed) -> str:
     )
 
 
+def _bar(name: str, speed: Speed) -> Bar:
+    return Bar(name, speed.events_per_second, f"{speed.events_per_second:,.0f}; {speed.cpu_us:,.1f} us")
+
+
 def _where(results: Results) -> str:
     machine, size = results.machine, results.size
+    hasty = " A quick run, which says that it works: Java programs are not warm in it." if size.mode == "quick" else ""
     runs = "one run" if size.repetitions == 1 else f"median of {size.repetitions} runs"
     return (
         f"`{results.command}` on {machine.cores} cores of {machine.processor}, {machine.memory_bytes / GB:.0f} GB, "
         f"{machine.system}, Python {machine.python}, Cartcast {results.version}, {results.date}; load average before: "
         f"{machine.load_before}. Each program reads {size.warm_up_events:,} events that are not measured and then "
         f"{size.events:,} events of {size.event_bytes:.0f} bytes (key and value) of {size.shoppers:,} shoppers from "
-        f"{size.partitions} partitions; {runs}."
+        f"{size.partitions} partitions; {runs}.{hasty}"
     )
 
 

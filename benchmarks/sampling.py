@@ -13,6 +13,18 @@ LOOK_SECONDS: Final = 0.1
 STALLED_SECONDS: Final = 60.0
 
 
+def wait_for(wanted: int, count: Callable[[], int], check: Callable[[], None]) -> None:
+    """Return when `count` is at `wanted`; raises LocalStackError when it stands still, or what `check` raises."""
+    moved, before = time.monotonic(), -1
+    while (now := count()) < wanted:
+        check()
+        if now != before:
+            moved, before = time.monotonic(), now
+        elif time.monotonic() - moved > STALLED_SECONDS:
+            raise LocalStackError(f"{now:,} of {wanted:,} are out, and no more for {STALLED_SECONDS:.0f} s")
+        time.sleep(LOOK_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One look."""
@@ -36,16 +48,8 @@ class Watch:
     samples: list[Sample] = field(default_factory=list)
 
     def until(self, results: int) -> None:
-        """Look until so many are out; raises LocalStackError when nothing has moved for a minute."""
-        moved, before = time.monotonic(), -1
-        while (sample := self.look()).results < results:
-            self.check()
-            now = time.monotonic()
-            if sample.results != before:
-                moved, before = now, sample.results
-            elif now - moved > STALLED_SECONDS:
-                raise LocalStackError(f"nothing has moved for {STALLED_SECONDS:.0f} s after {before:,} results")
-            time.sleep(LOOK_SECONDS)
+        """Take samples until so many results are out."""
+        wait_for(results, lambda: self.look().results, self.check)
 
     def look(self) -> Sample:
         sample = Sample(time.monotonic() - self.started, self.results(), self.program(), self.broker())

@@ -22,8 +22,6 @@ from benchmarks.sampling import Watch, speed_of
 from benchmarks.topics import PARTITIONS
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import PYTHON, Child, Children, wait_until_ready
-from model.checkpoint import Calibration, save_checkpoint
-from model.lstm import LSTMConfig, PropensityLSTM
 from service.errors import LocalStackError
 from service.kafka_settings import Topics
 from streams.topics import create_topics
@@ -146,6 +144,9 @@ def stages_between(before: Metrics, after: Metrics, events: int) -> dict[str, fl
 
 def smallest_checkpoint(directory: Path) -> Path:
     """Write a checkpoint whose LSTM has one unit: what is left is nearly all but the model."""
+    from model.checkpoint import Calibration, save_checkpoint  # noqa: PLC0415 - seconds of torch, once a run
+    from model.lstm import LSTMConfig, PropensityLSTM  # noqa: PLC0415 - the same
+
     model = PropensityLSTM(LSTMConfig(hidden_size=1))
     calibration = Calibration.identity(len(model.config.horizons))
     save_checkpoint(directory, model, calibration=calibration, metrics={}, training={})
