@@ -42,6 +42,10 @@ class Broker:
         """Make topics of four partitions, and return when these have leaders. Raises LocalStackError."""
         new = [NewTopic(topic, PARTITIONS, 1, config=dict(config or {})) for topic in topics]
         self._finish(self._admin.create_topics(new))
+        self.wait_for_leaders(*topics)
+
+    def wait_for_leaders(self, *topics: str) -> None:
+        """Return when all partitions of new topics can be asked. Raises LocalStackError."""
         give_up = time.monotonic() + TIMEOUT_SECONDS
         for topic in topics:
             while not self._has_leaders(topic):

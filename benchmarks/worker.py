@@ -80,6 +80,7 @@ def topics_of(name: str, bench: Bench) -> Iterator[Topics]:
     config = {"bootstrap.servers": bench.stack.bootstrap_servers}
     try:
         create_topics(config, topics, partitions=PARTITIONS, replication_factor=1)
+        bench.broker.wait_for_leaders(topics.events, topics.scores, topics.dead_letters, topics.changelog)
         yield topics
     finally:
         bench.broker.delete(topics.prefix)
@@ -178,6 +179,10 @@ def run_states(bench: Bench) -> States:
     )
 
 
+class _NoMoreError(LocalStackError):
+    """The worker takes no more shoppers, or must not."""
+
+
 def run_many_shoppers(bench: Bench) -> ManyShoppers:
     """Stream ever new shoppers through one worker, until all are scored or the machine's memory is nearly gone."""
     shop = Shop(bench.scale.many_shoppers, bench.scale.many_shoppers, in_turn=True)
@@ -188,17 +193,19 @@ def run_many_shoppers(bench: Bench) -> ManyShoppers:
         watch, ended = watch_of(workers, bench), "every shopper was scored"
 
         def check() -> None:
-            workers.check()
+            child = workers.started[0][0]
+            if child.exit_status is not None:
+                raise _NoMoreError(f"the worker ended: {child.last_words()}")
             left, whole = available_memory()
             if left < SPARE_MEMORY_SHARE * whole:
-                raise LocalStackError(f"stopped when {SPARE_MEMORY_SHARE:.0%} of the machine's memory was left")
+                raise _NoMoreError(f"stopped when {SPARE_MEMORY_SHARE:.0%} of the machine's memory was left")
 
         watch.check = check
         start_producer(workers.children, bench.stack.bootstrap_servers, topics.events, shop)
         try:
             watch.until(shop.events)
-        except LocalStackError as failure:
-            ended = str(failure)
+        except _NoMoreError as reason:
+            ended = str(reason)
     scored = [sample for sample in watch.samples if sample.results] or watch.samples[-1:]
     return ManyShoppers(
         shoppers=scored[-1].results,
