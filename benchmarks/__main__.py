@@ -20,15 +20,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import KafkaException
+
 from benchmarks.bench import FULL, QUICK, Bench, Report, Scale
 from benchmarks.peers import CORES, PEERS, Peer
 from benchmarks.pipeline import LOADS, LOW_RATE, run_delay, run_pipeline, running_plant
 from benchmarks.processes import PROC, Family, available_memory, cpu_name, started_here
 from benchmarks.report import figures, of_a_speed, write_page
 from benchmarks.results import Contestant, Machine, Results, Size, Speed
+from benchmarks.states import run_many_shoppers, run_states
 from benchmarks.throughput import EVENTS_TOPIC, events_of, run_peer
 from benchmarks.topics import PARTITIONS, Broker
-from benchmarks.worker import run_many_shoppers, run_states, run_workers, smallest_checkpoint
+from benchmarks.worker import run_workers, smallest_checkpoint
 from cartcast.demo.warm_up import warm_up
 from cartcast.local.maven import default_cache
 from cartcast.local.signals import StopRequested, stop_signals_raise
@@ -38,6 +42,8 @@ from service.errors import CartcastError
 OUT: Final = Path("build/bench.json")
 CORE_HOUR_DOLLARS: Final = 0.05
 """An assumption, about what clouds ask for an hour of a virtual core; `--core-hour` changes it."""
+FAILURES: Final = (CartcastError, ClickHouseError, KafkaException, OSError)
+"""What may go wrong in a part without harm to the others."""
 HOT_SHARE: Final = 0.5
 STATES: Final = "States and restore"
 MANY: Final = "Many shoppers"
@@ -71,7 +77,7 @@ class Run:
         self.report(f"{part} ...")
         try:
             work()
-        except CartcastError as failure:
+        except FAILURES as failure:
             self.results.failures[part] = str(failure)
             self.report(f"{part} failed: {failure}")
 
@@ -180,7 +186,7 @@ def _run_once(run: Run, entry: Entry, bench: Bench, number: int) -> None:
         return
     try:
         speed = entry.run(bench, number)
-    except CartcastError as failure:
+    except FAILURES as failure:
         contestant.failure = str(failure)
         run.report(f"{contestant.name} failed: {failure}")
     else:

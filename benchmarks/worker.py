@@ -1,43 +1,58 @@
-"""`cartcast worker` alone on a preloaded topic: its speed and its stages, its states and how long a restore takes."""
+"""`cartcast worker` alone on a preloaded topic: its speed and its stages."""
 
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.bench import COMMIT_MS, Bench
 from benchmarks.events import Shop
-from benchmarks.processes import Family, Usage, available_memory
-from benchmarks.producer import start_producer
-from benchmarks.results import ManyShoppers, Speed, States
+from benchmarks.processes import Family, Usage
+from benchmarks.results import Speed
 from benchmarks.sampling import Watch, speed_of
 from benchmarks.topics import PARTITIONS
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import PYTHON, Child, Children, wait_until_ready
 from service.errors import LocalStackError
 from service.kafka_settings import Topics
+from streams.observe.metrics import COMMIT_AGE, STAGE
 from streams.topics import create_topics
 
+PORT_VARIABLE: Final = "CARTCAST_WORKER__WEB_PORT"
 READY_SECONDS: Final = 300.0
-STAGE_SUM: Final = "cartcast_worker_stage_seconds_sum"
-RESTORE_SECONDS: Final = "cartcast_worker_restore_seconds"
-COMMIT_AGE: Final = "cartcast_worker_commit_age_seconds"
-SPARE_MEMORY_SHARE: Final = 0.1
-"""A worker whose shoppers do not fit is stopped while so much of the machine's memory is left."""
-
-DISK_BYTES_A_SHOPPER: Final = 3000
-"""What the broker keeps of an event, its score and the state, with room to spare."""
-
+STAGE_SUM: Final = f"{STAGE.name}_sum"
 Metrics = Mapping[tuple[str, str], float]
 """By name and stage, which is empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker, and the port of its pages."""
+
+    child: Child
+    port: int
+
+    def page(self, name: str) -> str:
+        """Return a page. Raises LocalStackError while it is not to be had."""
+        url = f"http://{LOOPBACK}:{self.port}/{name}"
+        try:
+            with urlopen(url, timeout=10) as answer:
+                return str(answer.read().decode())
+        except OSError as failure:
+            raise LocalStackError(f"{url} does not answer: {failure}") from None
+
+    def is_ready(self) -> bool:
+        try:
+            self.page("readyz")
+        except LocalStackError:
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -46,27 +61,30 @@ class Workers:
 
     topics: Topics
     children: Children
-    started: Sequence[tuple[Child, int]]
-    """With the port of its pages."""
+    each: Sequence[Worker]
     usage: Callable[[], Usage]
     started_seconds: float
     """When, on the monotonic clock."""
 
     def check(self) -> None:
         """Raise LocalStackError if one has ended."""
-        for child, _ in self.started:
-            child.check()
+        for worker in self.each:
+            worker.child.check()
 
     def wait_until_ready(self) -> None:
         """Return when all are ready. Raises LocalStackError."""
-        for child, port in self.started:
-            wait_until_ready(child, partial(_answers, port, "readyz"), READY_SECONDS)
+        for worker in self.each:
+            wait_until_ready(worker.child, worker.is_ready, READY_SECONDS)
+
+    def wait_for_commit(self) -> None:
+        """Return when everything that was scored is committed, and its states are in the changelog."""
+        wait_until_ready(self.each[0].child, lambda: self.metrics()[COMMIT_AGE.name, ""] == 0, READY_SECONDS)
 
     def metrics(self) -> Metrics:
         """Return the sum of every metric over the workers."""
         found: dict[tuple[str, str], float] = {}
-        for _, port in self.started:
-            for family in text_string_to_metric_families(_page(port, "metrics")):
+        for worker in self.each:
+            for family in text_string_to_metric_families(worker.page("metrics")):
                 for sample in family.samples:
                     key = (sample.name, sample.labels.get("stage", ""))
                     found[key] = found.get(key, 0.0) + sample.value
@@ -101,11 +119,11 @@ def running_workers(topics: Topics, bench: Bench, count: int = 1, *options: str)
             "CARTCAST_LOG__FORMAT": "json",
         }
         began = time.monotonic()
-        started = [
-            (children.start(f"worker {number}", command, {**shared, "CARTCAST_WORKER__WEB_PORT": str(port)}), port)
+        workers = [
+            Worker(children.start(f"worker {number}", command, {**shared, PORT_VARIABLE: str(port)}), port)
             for number, port in enumerate(ports)
         ]
-        yield Workers(topics, children, started, Family([child.pid for child, _ in started]).usage, began)
+        yield Workers(topics, children, workers, Family([worker.child.pid for worker in workers]).usage, began)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -152,91 +170,3 @@ def smallest_checkpoint(directory: Path) -> Path:
     calibration = Calibration.identity(len(model.config.horizons))
     save_checkpoint(directory, model, calibration=calibration, metrics={}, training={})
     return directory
-
-
-def run_states(bench: Bench) -> States:
-    """Score one event each of many shoppers, then start another worker that has to read all their states."""
-    shoppers = bench.scale.state_shoppers
-    with topics_of("states", bench) as topics:
-        bench.broker.fill(topics.events, Shop(shoppers, shoppers, in_turn=True).records())
-        with running_workers(topics, bench) as workers:
-            workers.wait_until_ready()
-            empty = workers.usage().memory_bytes
-            watch_of(workers, bench).until(shoppers)
-            _wait_for_commit(workers)
-            full = workers.usage().memory_bytes
-        changelog = _log_bytes(bench.directory, topics.changelog) / shoppers
-        with running_workers(topics, bench) as workers:
-            workers.wait_until_ready()
-            ready = time.monotonic() - workers.started_seconds
-            restored = workers.metrics()[RESTORE_SECONDS, ""]
-    return States(
-        shoppers=shoppers,
-        memory_bytes_a_shopper=(full - empty) / shoppers,
-        changelog_bytes_a_shopper=changelog,
-        restore_seconds=restored,
-        ready_seconds=ready,
-    )
-
-
-class _NoMoreError(LocalStackError):
-    """The worker takes no more shoppers, or must not."""
-
-
-def run_many_shoppers(bench: Bench) -> ManyShoppers:
-    """Stream ever new shoppers through one worker, until all are scored or the machine's memory is nearly gone."""
-    shop = Shop(bench.scale.many_shoppers, bench.scale.many_shoppers, in_turn=True)
-    needed = shop.shoppers * DISK_BYTES_A_SHOPPER
-    if shutil.disk_usage(bench.directory).free < needed:
-        raise LocalStackError(f"{shop.shoppers:,} shoppers need {needed / 1e9:.0f} GB of disk in {bench.directory}")
-    with topics_of("many", bench) as topics, running_workers(topics, bench) as workers:
-        watch, ended = watch_of(workers, bench), "every shopper was scored"
-
-        def check() -> None:
-            child = workers.started[0][0]
-            if child.exit_status is not None:
-                raise _NoMoreError(f"the worker ended: {child.last_words()}")
-            left, whole = available_memory()
-            if left < SPARE_MEMORY_SHARE * whole:
-                raise _NoMoreError(f"stopped when {SPARE_MEMORY_SHARE:.0%} of the machine's memory was left")
-
-        watch.check = check
-        start_producer(workers.children, bench.stack.bootstrap_servers, topics.events, shop)
-        try:
-            watch.until(shop.events)
-        except _NoMoreError as reason:
-            ended = str(reason)
-    scored = [sample for sample in watch.samples if sample.results] or watch.samples[-1:]
-    return ManyShoppers(
-        shoppers=scored[-1].results,
-        memory_bytes=max(sample.program.memory_bytes for sample in watch.samples),
-        events_per_second=(scored[-1].results - scored[0].results) / max(scored[-1].seconds - scored[0].seconds, 1e-9),
-        ended=ended,
-    )
-
-
-def _wait_for_commit(workers: Workers) -> None:
-    """Return when everything that was scored is committed, and its states are in the changelog."""
-    wait_until_ready(workers.started[0][0], lambda: workers.metrics()[COMMIT_AGE, ""] == 0, READY_SECONDS)
-
-
-def _log_bytes(directory: Path, topic: str) -> int:
-    """Return what a topic's partitions take on the broker's disk."""
-    folders = (directory / "stack" / "kafka" / "data").glob(f"{topic}-[0-9]*")
-    return sum(segment.stat().st_size for folder in folders for segment in folder.glob("*.log"))
-
-
-def _page(port: int, name: str) -> str:
-    with urlopen(f"http://{LOOPBACK}:{port}/{name}", timeout=10) as answer:
-        return str(answer.read().decode())
-
-
-def _answers(port: int, name: str) -> bool:
-    try:
-        _page(port, name)
-    except HTTPError as refused:
-        refused.close()
-        return False
-    except (URLError, OSError):
-        return False
-    return True
