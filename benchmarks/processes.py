@@ -12,6 +12,7 @@ from typing import Final, Self
 PROC: Final = Path("/proc")
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 MEMBERS_SECONDS: Final = 1.0
+STARTING_SECONDS: Final = 3.0
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -68,16 +69,21 @@ def below(roots: Iterable[int], found: dict[int, Stat]) -> set[int]:
 
 @dataclass
 class Family:
-    """The descendants of processes; who they are is asked once a second, as that takes milliseconds."""
+    """The descendants of processes; who they are is asked once a second, as that takes milliseconds.
+
+    While a program starts it is asked each time.
+    """
 
     roots: Sequence[int]
+    _made: float = field(default_factory=time.monotonic)
     _members: set[int] = field(default_factory=set)
     _asked: float = -math.inf
 
     def usage(self) -> Usage:
         """Return what they use; what a child that has ended used counts with its parent."""
-        if time.monotonic() - self._asked > MEMBERS_SECONDS:
-            self._members, self._asked = below(self.roots, every_process()), time.monotonic()
+        now = time.monotonic()
+        if now - self._made < STARTING_SECONDS or now - self._asked > MEMBERS_SECONDS:
+            self._members, self._asked = below(self.roots, every_process()), now
         stats = dict(_running(self._members)).values()
         return Usage(sum(stat.cpu_seconds for stat in stats), sum(stat.resident_bytes for stat in stats))
 

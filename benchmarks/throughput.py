@@ -5,7 +5,7 @@ import time
 from typing import Final
 
 from benchmarks.bench import COMMIT_MS, Bench, Scale
-from benchmarks.peers import CORES, Peer
+from benchmarks.peers import AT_ONCE, Peer
 from benchmarks.processes import Family
 from benchmarks.results import Speed
 from benchmarks.sampling import Watch, speed_of
@@ -43,7 +43,7 @@ def run_peer(peer: Peer, number: int, bench: Bench) -> Speed:
                         "BENCH_GROUP": name,
                         "BENCH_DIRECTORY": str(directory / f"state-{process}"),
                         "BENCH_PARTITIONS": str(PARTITIONS),
-                        "BENCH_THREADS": str(min(CORES, PARTITIONS)),
+                        "BENCH_THREADS": str(AT_ONCE),
                         "BENCH_COMMIT_MS": str(COMMIT_MS),
                     },
                 )

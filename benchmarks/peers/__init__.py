@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.peers.java import FLINK, FLINK_CONNECTOR_VERSION, KAFKA_STREAMS, java_command
+from benchmarks.topics import PARTITIONS
 from service.errors import LocalStackError
 
 HERE: Final = Path(__file__).parent
@@ -73,6 +74,8 @@ def _quix(cache: Path, report: Report) -> list[str]:
 
 
 CORES: Final = os.cpu_count() or 1
+AT_ONCE: Final = min(CORES, PARTITIONS)
+"""Threads or processes that a program is given; more would have no partition."""
 PEERS: Final[Sequence[Peer]] = (
     Peer(
         "Raw copy",
@@ -100,14 +103,14 @@ PEERS: Final[Sequence[Peer]] = (
         "Quix Streams",
         f"Quix Streams {QUIX_VERSION}; a process a core, RocksDB, changelog, commit once a second, at least once",
         _quix,
-        processes=CORES,
+        processes=AT_ONCE,
     ),
     Peer(
         "Plain Faust",
         "faust-streaming as installed; a process a core, one agent, a table in memory with changelog, commit once a "
         "second; a twentieth of the events",
         _faust,
-        processes=CORES,
+        processes=AT_ONCE,
         events_share=0.05,
     ),
 )
