@@ -99,7 +99,9 @@ def main() -> None:
     OUT.write_text(f"{line}\n", encoding="utf-8")
     if given.page:
         write_page(run.results)
-    print(f"{figures(run.results)}\n\n{line}")
+    print(f"{figures(run.results)}\n\n{line}", flush=True)
+    if run.results.own_failures:
+        sys.exit("make bench: a part of Cartcast's failed, see above")
 
 
 def _arguments() -> argparse.Namespace:
@@ -184,6 +186,8 @@ def _run_once(run: Run, entry: Entry, bench: Bench, number: int) -> None:
     contestant = entry.contestant
     if contestant.failure:
         return
+    part = f"{contestant.name}, run {number} of {run.scale.repetitions}"
+    run.report(f"{part} ...")
     try:
         speed = entry.run(bench, number)
     except FAILURES as failure:
@@ -191,7 +195,7 @@ def _run_once(run: Run, entry: Entry, bench: Bench, number: int) -> None:
         run.report(f"{contestant.name} failed: {failure}")
     else:
         contestant.runs.append(speed)
-        run.report(f"{contestant.name}, run {number} of {run.scale.repetitions}: {of_a_speed(speed)}")
+        run.report(f"{part}: {of_a_speed(speed)}")
 
 
 def _entries(run: Run) -> list[Entry]:

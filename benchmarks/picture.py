@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from benchmarks.results import OURS
+
 WIDTH: Final = 760
 NAME_WIDTH: Final = 210
 LABEL_WIDTH: Final = 160
 LINE_HEIGHT: Final = 30
 BAR_HEIGHT: Final = 18
-OURS: Final = "Cartcast"
 COLOURS: Final = {True: "#4051b5", False: "#9aa3ad"}
 
 

@@ -1,9 +1,12 @@
 """What one run of the benchmark has found, as it is written to the JSON line and read back for the page."""
 
 from statistics import median
-from typing import Self
+from typing import Final, Self
 
 import msgspec
+
+OURS: Final = "Cartcast"
+"""What the names of Cartcast's own contestants begin with."""
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +141,12 @@ class Results(msgspec.Struct, kw_only=True):
     many_shoppers: ManyShoppers | None = None
     failures: dict[str, str] = {}
     """By part of the benchmark: why it has no result."""
+
+    @property
+    def own_failures(self) -> list[str]:
+        """What went wrong with Cartcast; a peer that cannot be fetched is nobody's fault here."""
+        ours = [each.failure for each in self.contestants if each.failure and each.name.startswith(OURS)]
+        return [*ours, *self.failures.values()]
 
     def dollars_a_million(self, cpu_us_an_event: float) -> float:
         """Return the price of the cores for a million scores."""

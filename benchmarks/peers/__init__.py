@@ -107,8 +107,8 @@ PEERS: Final[Sequence[Peer]] = (
     ),
     Peer(
         "Plain Faust",
-        "faust-streaming as installed; a process a core, one agent, a table in memory with changelog, commit once a "
-        "second; a twentieth of the events",
+        "faust-streaming as installed; a process a core, one agent, a table in memory with changelog, no linger (its "
+        "default), commit once a second; a twentieth of the events",
         _faust,
         processes=AT_ONCE,
         events_share=0.05,

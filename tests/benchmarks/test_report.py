@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -112,6 +113,12 @@ def test_stages_are_those_that_the_worker_declares():
     before = {(STAGE_SUM, "decode"): 1.0, ("other", ""): 4.0}
     after = {(STAGE_SUM, "decode"): 1.5, (STAGE_SUM, "new"): 0.1, ("other", ""): 9.0}
     assert stages_between(before, after, 1000) == pytest.approx({"decode": 500.0, "new": 100.0})
+
+
+def test_a_peer_that_failed_is_no_failure_of_ours():
+    assert results().own_failures == ["too many"]
+    ours = Contestant(name="Cartcast, two workers", how="", events=1, failure="one ended")
+    assert Results(**{**msgspec.structs.asdict(results()), "contestants": [ours]}).own_failures[0] == "one ended"
 
 
 def test_the_figures_name_everything_that_was_found_and_what_failed():
