@@ -85,7 +85,7 @@ def _contestants(results: Results) -> str:
         "of the broker",
         "memory, GB",
         "start to first score, s",
-        "$ a million scores",
+        f"$ a million scores, at ${results.core_hour_dollars:g} an hour of a core",
     )
     table = _table(head, (_contestant_row(each, results) for each in results.contestants))
     how = "\n".join(f"- **{each.name}**: {each.how}." for each in results.contestants)

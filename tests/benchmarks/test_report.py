@@ -125,6 +125,7 @@ def test_the_figures_name_everything_that_was_found_and_what_failed():
     shown = figures(results())
     for words in (
         "2 cores of a processor",
+        "at $0.036 an hour of a core",
         "| Flink | 3 | 9.00 | 2.00 | 0.30 | 4.2 | 0.00011 |",
         "- **Flink**: as it is.",
         "| a stage of tomorrow | 0.25 |",
