@@ -40,12 +40,8 @@ check: setup ## lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure: cost of each stage, speed of training, speed of the views, throughput of the whole pipeline, delay at 2,000 events a second
-	@PYTHONPATH=. $(BIN)/python tests/benchmarks/stages.py
-	@PYTHONPATH=. $(BIN)/python tests/benchmarks/training.py
-	@PYTHONPATH=. $(BIN)/python tests/benchmarks/views.py
-	@echo "==> full speed" && $(BIN)/cartcast demo --events 200000 --users 20000 --no-dashboard --json 2>/dev/null
-	@echo "==> 2,000 events a second" && $(BIN)/cartcast demo --events 60000 --users 20000 --rate 2000 --no-dashboard --json 2>/dev/null
+bench: setup ## measure Cartcast beside Flink, Kafka Streams, Quix Streams ... on this machine; `make bench ARGS=quick` is a short one
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: setup ## take the pictures in docs/images: runs the demo and opens its pages in Chromium, two minutes
 	@$(BIN)/python tests/screenshots.py

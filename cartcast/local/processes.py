@@ -41,6 +41,11 @@ class Child:
         self._process = process
 
     @property
+    def pid(self) -> int:
+        """The tether's process id; the command is its child."""
+        return self._process.pid
+
+    @property
     def exit_status(self) -> int | None:
         """What the command returned (128 + signal if it was killed), or None while it runs."""
         return self._process.poll()

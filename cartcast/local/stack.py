@@ -11,7 +11,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from cartcast.local.kafka import KafkaNode
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import GRACE_SECONDS, PYTHON, Child, Children, wait_until_ready
 from service.errors import LocalStackError

@@ -1,4 +1,4 @@
-"""What one event, one user and one row cost: measured by `tests/benchmarks/sizing.py`, kept beside this file."""
+"""What one event, one user and one row cost: measured by `benchmarks/sizing.py`, kept beside this file."""
 
 import json
 from dataclasses import dataclass, fields

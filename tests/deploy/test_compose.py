@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from cartcast.local.kafka import KafkaNode
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from cartcast.local.ports import claimed_port
 from cartcast.local.processes import Child, Children, wait_until_ready
 from cartcast.settings import load_settings

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from tests.docs.fences import Block, blocks
 from tests.docs.shop import Shop, accepted_events
 

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from cartcast.local.kafka import KafkaNode
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from cartcast.local.processes import Children
 from streams.topics import create_topics
 from tests.harness.ports import new_port

@@ -7,7 +7,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from cartcast.local.kafka import KafkaNode
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from cartcast.local.processes import Children
 from model.events import Event
 from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers

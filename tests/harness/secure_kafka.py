@@ -8,7 +8,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
 from cartcast.local.kafka import KafkaNode
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import Children
 from service.kafka_settings import KafkaSettings

@@ -54,13 +54,12 @@ class Stored:
         self.settings = settings
         self.client: Client = connect(settings, database=settings.database)
         self.rows: list[Row] = []
-        self._tokens = secrets.token_hex(4)
-        self._blocks = 0
+        self.last_token = ""
 
     def add(self, rows: Sequence[Row]) -> None:
         """Insert one block."""
-        self.insert(rows, f"{self._tokens} {self._blocks}")
-        self._blocks += 1
+        self.last_token = secrets.token_hex(8)
+        self.insert(rows, self.last_token)
         self.rows += rows
 
     def insert(self, rows: Sequence[Row], token: str) -> None:

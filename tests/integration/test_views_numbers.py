@@ -32,7 +32,7 @@ def stored(databases: Databases) -> Iterator[Stored]:
         for block in range(4):
             rows = random_rows(block, 400, first=400 * block)
             filled.add(rows)
-            filled.insert(rows, f"block {block}")
+            filled.insert(rows, filled.last_token)
         yield filled
 
 

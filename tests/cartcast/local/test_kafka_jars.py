@@ -84,7 +84,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forged = tmp_path / "kafka_2.13-4.4.0.jar"
     forged.write_bytes(b"not Kafka")
-    monkeypatch.setattr("cartcast.local.kafka_jars._resolve", lambda _scratch: [forged])
+    monkeypatch.setattr("cartcast.local.maven.resolve", lambda _endpoints, _scratch: [forged])
     with pytest.raises(LocalStackError, match="is not the file that Cartcast expects"):
         kafka_jars(tmp_path / "cache", silent)
     assert list((tmp_path / "cache").iterdir()) == []

@@ -1,9 +1,9 @@
 """Every view over ten million generated rows: how long it takes, and by which plan.
 
-Run by `make bench`; `PYTHONPATH=. .venv/bin/python tests/benchmarks/views.py --rows 1000000 --plans` is a shorter one,
-with every `EXPLAIN`. The rows are an even flow over 30 days, some shoppers very busy, and 3 % purchases; there may be a
-million `--users` and `--categories`.
-Views of one shopper are asked for one; the best of three runs counts, as the machine may have other work.
+`.venv/bin/python -m benchmarks.views`; with `--rows 1000000 --plans` it is a shorter one, with every `EXPLAIN`. The
+rows are an even flow over 30 days, some shoppers very busy, and 3 % purchases; there may be a million `--users` and
+`--categories`. Views of one shopper are asked for one; the best of three runs counts, as the machine may have other
+work.
 """
 
 import argparse

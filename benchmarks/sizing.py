@@ -1,6 +1,6 @@
 """Measures what `cartcast size` reckons with, and writes it to cartcast/sizing/coefficients.json.
 
-`PYTHONPATH=. .venv/bin/python tests/benchmarks/sizing.py` runs the whole pipeline once: real Kafka, one worker, one
+`.venv/bin/python -m benchmarks.sizing` runs the whole pipeline once: real Kafka, one worker, one
 sink, the ClickHouse engine, simulated events that wait for the worker. Costs are CPU time, which other work on the
 machine disturbs less than wall time; sizes are those on the disk after the run.
 """
@@ -17,8 +17,9 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from benchmarks.processes import below, cpu_name, every_process, started_here, usage_below
+from cartcast.local.processes import PYTHON, Child, Children
 from cartcast.local.stack import LocalStack, local_stack
 from cartcast.settings import Settings, load_settings
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
@@ -37,8 +38,8 @@ PATIENT = {
 }
 """For processes that are stopped while the events are produced."""
 MEASURED_STATES = 100_000
-COEFFICIENTS = Path(__file__).parents[2] / "cartcast/sizing/coefficients.json"
-COMMAND = "PYTHONPATH=. .venv/bin/python tests/benchmarks/sizing.py"
+COEFFICIENTS = Path(__file__).parents[1] / "cartcast/sizing/coefficients.json"
+COMMAND = ".venv/bin/python -m benchmarks.sizing"
 
 
 def main() -> None:
@@ -65,11 +66,15 @@ def memory_a_user() -> float:
     """Return the resident bytes that a user's state, key and place in the dict take."""
     checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code, len(checkpoint.model.config.horizons))
-    before, held = resident_bytes(os.getpid()), {}
+    before, held = resident_bytes(), dict[bytes, bytes]()
     for start in range(0, MEASURED_STATES, 1000):
         keys = [f"user-{number:09d}".encode() for number in range(start, start + 1000)]
         held.update(zip(keys, codec.scatter(codec.gather([None] * 1000)), strict=True))
-    return (resident_bytes(os.getpid()) - before) / len(held)
+    return (resident_bytes() - before) / len(held)
+
+
+def resident_bytes() -> int:
+    return every_process()[os.getpid()].resident_bytes
 
 
 def run_pipeline(directory: Path, events: int, users: int) -> dict[str, float]:
@@ -82,23 +87,22 @@ def run_pipeline(directory: Path, events: int, users: int) -> dict[str, float]:
             settings.kafka.client_config(), settings.kafka.topics, partitions=PARTITIONS, replication_factor=1
         )
         migrate(settings.clickhouse)
-        processes = {name: start(name, stack, directory) for name in ("worker", "sink")}
-        try:
+        with Children(directory / "logs") as children:
+            environment = {**stack.environment(), **PATIENT}
+            command = [*PYTHON, "-m", "cartcast"]
+            processes = {name: children.start(name, [*command, name], environment) for name in ("worker", "sink")}
+            roots = {name: child.pid for name, child in processes.items()}
+            roots |= {"broker": started_here("kafka.Kafka"), "clickhouse": started_here("clickhouse_server")}
             wait_for_rows(settings, directory, stack, least=400, warm_up=True)
-            before = cpu_seconds(processes, directory)
-            memory = {"worker_base_bytes": resident_bytes(processes["worker"].pid)}
+            before = cpu_seconds(roots)
+            memory = {"worker_base_bytes": usage_below(roots["worker"]).memory_bytes}
             send_to(processes, signal.SIGSTOP)  # so that fetches and blocks are full, as they are where it matters
             run(["replay", str(history), "--format", "cartcast"], stack.environment())
             send_to(processes, signal.SIGCONT)
             rows = wait_for_rows(settings, directory, stack, least=events * 98 // 100)
             time.sleep(15)  # outcomes and merges that the last rows bring are part of the price
-            used = {name: after - before[name] for name, after in cpu_seconds(processes, directory).items()}
-            memory["sink_bytes"] = resident_bytes(processes["sink"].pid)
-        finally:
-            for process in processes.values():
-                process.terminate()
-            for process in processes.values():
-                process.wait(60)
+            used = {name: after - before[name] for name, after in cpu_seconds(roots).items()}
+            memory["sink_bytes"] = usage_below(roots["sink"]).memory_bytes
         return {
             **{f"{name}_cpu_us_an_event": seconds / rows * 1e6 for name, seconds in used.items()},
             **memory,
@@ -106,18 +110,9 @@ def run_pipeline(directory: Path, events: int, users: int) -> dict[str, float]:
         }
 
 
-def send_to(processes: Mapping[str, "subprocess.Popen[bytes]"], number: signal.Signals) -> None:
-    for process in processes.values():
-        process.send_signal(number)
-
-
-def start(name: str, stack: LocalStack, directory: Path) -> "subprocess.Popen[bytes]":
-    with (directory / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cartcast", name],
-            env={**os.environ, **stack.environment(), **PATIENT},
-            stderr=log,
-        )
+def send_to(processes: Mapping[str, Child], number: signal.Signals) -> None:
+    for pid in below([child.pid for child in processes.values()], every_process()):
+        os.kill(pid, number)
 
 
 def run(arguments: list[str], environment: Mapping[str, str]) -> None:
@@ -146,24 +141,9 @@ def wait_for_rows(settings: Settings, directory: Path, stack: LocalStack, *, lea
     raise SystemExit(f"{found} rows after {DEADLINE_SECONDS} s: see {directory}")
 
 
-def cpu_seconds(processes: Mapping[str, Any], directory: Path) -> dict[str, float]:
+def cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
     """Return the CPU seconds that each part has used so far."""
-    named = {"broker": "kafka.Kafka", "clickhouse": "cartcast.local.clickhouse_server"}
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    used = {name: seconds_of(process.pid) for name, process in processes.items()}
-    for name, word in named.items():
-        pids = [int(line.split()[0]) for line in listing.splitlines() if str(directory) in line and word in line]
-        used[name] = sum(map(seconds_of, pids))
-    return used
-
-
-def seconds_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return {name: usage_below(root).cpu_seconds for name, root in roots.items()}
 
 
 def sizes(settings: Settings, directory: Path, rows: int, history: Path) -> dict[str, float]:
@@ -200,11 +180,6 @@ def changelog(settings: Settings, directory: Path) -> dict[str, float]:
 def log_bytes(directory: Path, topic: str) -> int:
     partitions = (directory / "stack/kafka/data").glob(f"{topic}-[0-9]*")
     return sum(segment.stat().st_size for each in partitions for segment in each.glob("*.log"))
-
-
-def cpu_name() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
-    return names[0].split(":", 1)[1].strip() if names else platform.machine()
 
 
 if __name__ == "__main__":

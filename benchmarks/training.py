@@ -1,7 +1,7 @@
 """How fast training is: events a second of reading, labelling, one epoch of learning and one of validation.
 
-Run by `make bench`, on the CPU with one thread, as `cartcast train` runs, and on the GPU where there is one. Compare
-figures of one run only: the machine's speed is part of them.
+`.venv/bin/python -m benchmarks.training` runs on the CPU with one thread, as `cartcast train` runs, and on the GPU
+where there is one. Compare figures of one run only: the machine's speed is part of them.
 """
 
 import time

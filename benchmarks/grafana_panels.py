@@ -1,6 +1,6 @@
 """Times every panel of the Grafana dashboards over the rows that `dashboard_queries.py --fill` has made.
 
-`PYTHONPATH=.:tests/deploy python tests/benchmarks/grafana_panels.py [--database D]`; asks for all that is stored, each
+`.venv/bin/python -m benchmarks.grafana_panels [--database D]`; asks for all that is stored, each
 query three times, and prints the best and the worst time, the slowest query last.
 """
 
@@ -17,7 +17,7 @@ from cartcast.settings import load_settings
 from service.clickhouse import connect
 from tests.deploy.grafana_queries import replaced
 
-DASHBOARDS = Path(__file__).parents[2] / "deploy/grafana/dashboards"
+DASHBOARDS = Path(__file__).parents[1] / "deploy/grafana/dashboards"
 STEP_SECONDS = 3600
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     first, last, rows = client.query(
         "SELECT fromUnixTimestamp64Milli(min(event_time), 'UTC'), fromUnixTimestamp64Milli(max(event_time), 'UTC'), "
         "count() FROM scores"
-    ).first_row
+    ).result_rows[0]
     sys.stdout.write(
         f"{rows:,} rows, {first:%Y-%m-%d} to {last:%Y-%m-%d}\n\n{'panel':<60}{'best s':>8}{'worst s':>9}\n"
     )

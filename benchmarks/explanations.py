@@ -1,6 +1,6 @@
 """Are explanations faithful? Measured on simulated shoppers, with the checkpoint that ships.
 
-PYTHONPATH=. .venv/bin/python tests/benchmarks/explanations.py
+`.venv/bin/python -m benchmarks.explanations`
 
 Deletion: the k events with the largest attributions are removed together, and the change in log-odds is compared with
 that of any k events, of the k with the smallest attributions, and of the k that integrated gradients (Sundararajan,
@@ -21,10 +21,11 @@ from model.arrays import Runs
 from model.batch import batch_of
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.events import Event
-from model.explain import Explainer, Explanation, log_odds, stored_slots
+from model.explain import Explainer, Explanation, stored_slots
 from model.inference import Scorer
 from model.lstm import PackedFeatures, Packing
 from model.offline import OfflineScoring
+from model.propensities import log_odds
 from model.sequence import RING_EVENTS, new_sequences
 from model.simulator import SimulationSettings, simulate
 from model.simulator.process import Mood, Symbol
@@ -83,7 +84,7 @@ def change(explainer: Explainer, sequence: npt.NDArray[np.void], removed: Iterab
     for variant, places in enumerate(sets):
         kept[1 + variant, slots[places]] = False
     found = log_odds(explainer.propensities(sequence, kept)[:, HORIZON])
-    return np.abs(found[1:] - found[0]).tolist()
+    return [float(each) for each in np.abs(found[1:] - found[0])]
 
 
 def published_after(checkpoint: Checkpoint, history: list[Event]) -> float:

@@ -1,6 +1,6 @@
 """A Kafka cluster of three brokers on this machine, one of which is killed in mid-stream: no score lost, none doubled.
 
-`PYTHONPATH=.:tests .venv/bin/python tests/benchmarks/three_brokers.py`; three brokers take 1.2 GB and a minute. Each
+`.venv/bin/python -m tests.faults.three_brokers`; three brokers take 1.2 GB and a minute. Each
 broker has a rack of its own, topics have three copies of which two must have a record, each worker names a rack.
 """
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 from cartcast.local.kafka import KafkaNode
-from cartcast.local.kafka_jars import default_cache, kafka_jars
+from cartcast.local.kafka_jars import kafka_jars
+from cartcast.local.maven import default_cache
 from cartcast.local.ports import LOOPBACK, free_port
 from cartcast.local.processes import Child, Children
 from service.kafka_settings import Topics

@@ -1,6 +1,6 @@
 """Times every question that the dashboard's pages ask, over 10 million generated rows (or `--rows`).
 
-Needs a ClickHouse: `cartcast up`, then `PYTHONPATH=. python tests/benchmarks/dashboard_queries.py --fill`. The database
+Needs a ClickHouse: `cartcast up`, then `.venv/bin/python -m benchmarks.dashboard_queries --fill`. The database
 is `dashboard_benchmark`; without `--fill` the rows of the last run are used. Each question is asked three times; the
 best and the worst time are printed. `--categories 1000000` makes a category for every tenth event.
 """

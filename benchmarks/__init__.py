@@ -1,0 +1,1 @@
+"""Measures how fast Cartcast is; nothing that ships imports it."""
