@@ -134,13 +134,13 @@ def batch_of(events: Sequence[EventLike], positions: npt.NDArray[np.int64] | Non
         categories,
         [_channel(event.channel) for event in events],
     )
-    prices = [json_number(event.price) for event in events]
+    prices = [None if event.price is None else event.price + 0.0 for event in events]  # -0.0 becomes 0.0
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        texts=EventTexts.of([*(list(map(json_body, column)) for column in texts), prices]),
+        texts=EventTexts.of([*(list(map(json_body, column)) for column in texts), list(map(json_number, prices))]),
         type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
-        prices=np.array([math.nan if event.price is None else event.price for event in events], np.float64),
+        prices=np.array([math.nan if price is None else price for price in prices], np.float64),
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=np.array(list(map(id_code, items)), np.uint16),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),

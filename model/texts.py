@@ -21,7 +21,7 @@ class EventTexts:
 
     buffer: npt.NDArray[np.uint8]
     spans: npt.NDArray[np.int64]
-    """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; it starts at -1 if there is none."""
+    """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; -1 and -1 if there is none."""
 
     @classmethod
     def of(cls, columns: Sequence[Sequence[bytes | None]]) -> "EventTexts":
@@ -29,8 +29,9 @@ class EventTexts:
         spans, start = np.full((len(columns[0]), TEXTS, 2), -1, np.int64), 0
         for text, column in enumerate(columns):
             ends = start + np.cumsum([len(each or b"") for each in column])
-            spans[:, text, 0] = np.where([each is None for each in column], -1, np.concatenate(([start], ends))[:-1])
-            spans[:, text, 1] = ends
+            given = np.array([each is not None for each in column], np.bool_)
+            spans[given, text, 0] = np.concatenate(([start], ends))[:-1][given]
+            spans[given, text, 1] = ends[given]
             start = int(ends[-1]) if len(column) else start
         joined = b"".join([each or b"" for column in columns for each in column])
         return cls(np.frombuffer(joined, np.uint8), spans)
