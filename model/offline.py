@@ -106,12 +106,12 @@ def _scored_events(
     propensities: npt.NDArray[np.float32],
     extra: list[list[Any]],
 ) -> ScoredEvents:
-    indices = rows.tolist()
+    accepted = batch.take(rows)
     return ScoredEvents(
-        rows=batch.positions[rows],
-        user_ids=[batch.user_ids[row] for row in indices],
-        event_ids=[batch.event_ids[row] for row in indices],
-        event_time_ms=batch.event_time_ms[rows],
+        rows=accepted.positions,
+        user_ids=accepted.user_ids,
+        event_ids=accepted.event_ids,
+        event_time_ms=accepted.event_time_ms,
         propensities=published(propensities),
         extra=extra,
     )
