@@ -132,12 +132,13 @@ def batch_of(
     items = [event.item_id for event in events]
     categories = [event.category for event in events]
     event_ids = [event.event_id for event in events]
+    prices = [None if event.price is None else event.price + 0.0 for event in events]  # -0.0 becomes 0.0
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        texts=_texts_of(events) if with_texts else EventTexts.none(len(events)),
+        texts=_texts_of(events, prices) if with_texts else EventTexts.none(len(events)),
         type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
-        prices=np.array([math.nan if event.price is None else event.price for event in events], np.float64),
+        prices=np.array([math.nan if price is None else price for price in prices], np.float64),
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=np.array(list(map(id_code, items)), np.uint16),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
@@ -145,7 +146,7 @@ def batch_of(
     )
 
 
-def _texts_of(events: Sequence[EventLike]) -> EventTexts:
+def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None]) -> EventTexts:
     columns = (
         [event.user_id for event in events],
         [event.event_id for event in events],
@@ -153,4 +154,4 @@ def _texts_of(events: Sequence[EventLike]) -> EventTexts:
         [event.category for event in events],
         [_channel(event.channel) for event in events],
     )
-    return EventTexts.of(columns, [event.price for event in events])
+    return EventTexts.of(columns, prices)

@@ -6,13 +6,14 @@ uncompiled form, `function.py_func`, does the same one Python operation at a tim
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import numba
 import xxhash
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 StateRecord: TypeAlias = Any
@@ -26,7 +27,7 @@ def compiled(function: Function) -> Function:
 
     Division by zero gives infinity or NaN, as in numpy.
     """
-    return cast("Function", numba.njit(nogil=True, error_model="numpy", cache=_IS_CACHED)(function))
+    return cast("Function", _kept(numba.njit(nogil=True, error_model="numpy")(function)))
 
 
 def compiled_sums(function: Function) -> Function:
@@ -35,9 +36,32 @@ def compiled_sums(function: Function) -> Function:
     For sums of many floats, which then use the processor's vector units.
     """
     return cast(
-        "Function",
-        numba.njit(nogil=True, error_model="numpy", cache=_IS_CACHED, fastmath={"reassoc", "contract"})(function),
+        "Function", _kept(numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function))
     )
+
+
+class _ForgivingCache(FunctionCache):
+    """Numba's cache, but what is wrong with it (damaged files, a folder that is gone, a full disk) costs only time."""
+
+    def load_overload(self, *arguments: Any) -> Any:  # noqa: ANN401 - Numba's signature
+        try:
+            return super().load_overload(*arguments)  # type: ignore[no-untyped-call]
+        except Exception:  # noqa: BLE001 - of damaged bytes, unpickling can make any exception
+            with suppress(Exception):
+                self.flush()  # type: ignore[no-untyped-call] # else nothing could be kept either
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:  # noqa: ANN401 - Numba's signature
+        with suppress(Exception):
+            super().save_overload(*arguments)  # type: ignore[no-untyped-call]
+
+
+def _kept(dispatcher: Any) -> Any:  # noqa: ANN401 - Numba's dispatcher
+    if _IS_CACHED:
+        with suppress(RuntimeError):  # no folder that Numba can write
+            # As its enable_caching() does.
+            dispatcher._cache = _ForgivingCache(dispatcher.py_func)  # type: ignore[no-untyped-call]
+    return dispatcher
 
 
 def _use_cache() -> bool:
@@ -50,11 +74,11 @@ def _use_cache() -> bool:
     for source in sorted(_SOURCES.glob("*.py")):
         digest.update(source.read_bytes())
     name = f"compiled-{digest.hexdigest()}"
-    for parent in (_SOURCES / "__pycache__", Path("~/.cache/cartcast").expanduser()):
+    for parent in _parents():
         folder = parent / name
         with suppress(OSError):
             if not folder.exists():
-                folder.mkdir(parents=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 for older in parent.glob("compiled-*"):
                     if older != folder:
                         shutil.rmtree(older, ignore_errors=True)
@@ -62,6 +86,12 @@ def _use_cache() -> bool:
                 numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined] # made when Numba is imported
                 return True
     return False
+
+
+def _parents() -> Iterator[Path]:
+    yield _SOURCES / "__pycache__"
+    with suppress(RuntimeError):  # a user without a home
+        yield Path("~/.cache/cartcast").expanduser()
 
 
 _IS_CACHED: Final = _use_cache()

@@ -24,7 +24,7 @@ class EventTexts:
 
     buffer: npt.NDArray[np.uint8]
     spans: npt.NDArray[np.int64]
-    """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; it starts at -1 if there is none."""
+    """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; -1 and -1 if there is none."""
 
     @classmethod
     def of(cls, columns: Sequence[Sequence[str | None]], prices: Sequence[float | None]) -> "EventTexts":
@@ -35,7 +35,7 @@ class EventTexts:
             ends = start + np.cumsum([len(body) if body else 0 for body in bodies], dtype=np.int64)
             spans[:, text, 1] = ends
             spans[1:, text, 0], spans[:1, text, 0] = ends[:-1], start
-            spans[[body is None for body in bodies], text, 0] = -1
+            spans[[body is None for body in bodies], text] = -1
             start = int(ends[-1]) if len(ends) else start
         return cls(np.frombuffer(b"".join([body for bodies in parts for body in bodies if body]), np.uint8), spans)
 

@@ -1,6 +1,7 @@
 """The librdkafka producer for scores, dead letters and changelog: a batch in, one confirmation out."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ _QUEUE_FULL_PAUSE_SECONDS: Final = 0.005
 _STATISTICS_MS: Final = 5000
 _ANSWER_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 5.0
+_REFUSAL: Final = re.compile(r" failed: (.+?) \(broker ")
+"""Where a fatal error of librdkafka says what the broker answered."""
 
 
 class OutputRecord(msgspec.Struct, frozen=True, gc=False):
@@ -72,10 +75,10 @@ class Delivery:
         if self._missing == 0 and not self._loop.is_closed():  # a late report, after everything has ended
             self._loop.call_soon_threadsafe(self._finish)
 
-    def abandon(self) -> None:
+    def abandon(self, why: str = "a record was given up because another failed") -> None:
         """Fail now, whatever is still in flight."""
         if not self._done.done():
-            self._done.set_exception(RefusedError("a record was given up because another failed"))
+            self._done.set_exception(RefusedError(why))
 
     def _finish(self) -> None:
         if self._done.done():
@@ -83,14 +86,21 @@ class Delivery:
         if self._failure is None:
             self._done.set_result(None)
         else:
-            self._done.set_exception(RefusedError(f"Kafka did not take a record: {self._failure.str()}"))
+            self._done.set_exception(RefusedError(_refused(self._failure)))
+
+
+def _refused(error: KafkaError) -> str:
+    answer = _REFUSAL.search(error.str())
+    return f"Kafka did not take a record: {answer.group(1) if answer else error.str()}"
 
 
 class Publisher:
     """Produces batches in order and confirms each; an idempotent producer keeps order through retries.
 
     The report of a batch's last record speaks for all: within a partition records are delivered in order, and with
-    `enable.gapless.guarantee` one that fails for good makes all that follow it fail.
+    `enable.gapless.guarantee` one that the broker refuses is a fatal error. librdkafka tells of it before it reports
+    any record that it had sent behind (a broker that does not know the producer yet may have taken those), and nothing
+    is confirmed after it.
 
     Records wait in librdkafka for as long as the broker is away: nothing is given up, the offsets that depend on
     them are just not committed.
@@ -99,6 +109,8 @@ class Publisher:
     def __init__(self, client_config: Mapping[str, Any], *, linger_ms: float) -> None:
         self._statistics = _Statistics()
         self._expected = WeakSet[Delivery]()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fatal: KafkaError | None = None
         self._producer = Producer(
             {
                 **logged(client_config),
@@ -127,7 +139,8 @@ class Publisher:
 
     def expect(self, records: int) -> Delivery:
         """Return the confirmation of `records` records that are about to be produced."""
-        delivery = Delivery(records, asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        delivery = Delivery(records, self._loop)
         self._expected.add(delivery)
         return delivery
 
@@ -143,7 +156,14 @@ class Publisher:
                 except BufferError:
                     await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)
                 except KafkaException as failure:
-                    raise RefusedError(f"Kafka did not take a record for {topic}: {failure.args[0].str()}") from None
+                    raise await self._refusal(topic, failure.args[0], delivery) from None
+
+    async def _refusal(self, topic: str, error: KafkaError, delivery: Delivery) -> RefusedError:
+        if error.code() == KafkaError._FATAL and self._fatal is None and self._poller.is_alive():
+            await delivery  # the poll thread is about to be told why, and abandons it
+        if self._fatal is not None:
+            return RefusedError(_refused(self._fatal))
+        return RefusedError(f"Kafka did not take a record for {topic}: {error.str()}")
 
     @property
     def queue_messages(self) -> int:
@@ -171,9 +191,19 @@ class Publisher:
         except KafkaException as failure:
             raise UnavailableError(f"Kafka does not answer ({reason(failure)})") from None
 
+    def _abandon(self, error: KafkaError) -> None:
+        """Fail what is not confirmed; in the event loop."""
+        for delivery in list(self._expected):
+            delivery.abandon(_refused(error))
+
     def _take_statistics(self, text: str) -> None:
         self._statistics = msgspec.json.decode(text, type=_Statistics)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(0.1)
+            try:
+                self._producer.poll(0.1)
+            except KafkaException as failure:  # a fatal error
+                self._fatal = failure.args[0]
+                if self._loop is not None and not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(self._abandon, self._fatal)

@@ -1,5 +1,7 @@
 import json
+import random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,10 @@ from hypothesis import strategies as st
 
 import model.decode
 from model.batch import batch_of
-from model.decode import decode_events
+from model.decode import decode_each, decode_events
+from model.encode import ScoreTemplate, encode_scores
+from model.events import Score
+from model.horizons import HORIZONS
 from model.validate import InvalidEvent, validate_event
 from tests.harness.records import event_fields
 from tests.model.wire_values import MARK, objects, values
@@ -256,3 +261,112 @@ def test_an_unknown_type_counts_as_other_and_no_price_is_not_a_number():
 def test_nothing_decodes_to_nothing():
     batch, rejects = decode_events([], [])
     assert (len(batch), rejects) == (0, [])
+
+
+def random_text(chance):
+    """A text or number as JSON, of lengths at the borders of the hash and of the limits, or in another spelling."""
+    letter = chance.choice(["a", "é", "漢", "😀", "\x7f"])
+    length = chance.choice([0, 1, 3, 4, 8, 9, 16, 17, 64, 127, 128, 129, 130, 199, 200, 201, 241, 1023, 1024, 1025])
+    text = letter * (length // chance.choice([1, len(letter.encode())]))
+    return json.dumps(text, ensure_ascii=chance.random() < 0.2)
+
+
+def random_time(chance):
+    """An RFC 3339 time, or nearly."""
+    year, month, day = (
+        chance.choice([1, 1999, 2000, 2020, 2099, 2100, 9999]),
+        chance.randint(0, 13),
+        chance.randint(28, 32),
+    )
+    clock = chance.choice(["00:00:00", "23:59:59", "23:59:60", "24:00:00", "7:00:00"])
+    fraction = chance.choice(["", ".", ",5", *("." + "1987654321"[:digits] for digits in range(1, 11))])
+    zone = chance.choice(["Z", "Z", "z", "", "+02:00", "-23:59", "+24:00", "+0200", "-00:00", "+02:00:30", "+02:0"])
+    return f'"{year:04}-{month:02}-{day:02}{chance.choice("TTTt ")}{clock}{fraction}{zone}"'
+
+
+def random_number(chance):
+    number = chance.choice([chance.uniform(0, 1e4), chance.randint(0, 10**17), 10.0 ** chance.randint(-320, 308)])
+    return chance.choice(
+        [
+            *(f"{number}", f"{number:.5f}", f"{number:e}", f"-{number}", f"0{number}"),
+            *("-0", "-0.0", "1.", "1e400", "1E+3", "NaN", "999999999999999", "1000000000000000", "0.00000000000001"),
+            *("946684799999", "946684800000", "4102444799999", "4102444800000", "1511539217000.0"),
+        ]
+    )
+
+
+LITERALS = (
+    *("null", "true", "{}", "[]", '""', '" "', '"\\u0041"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\n\\"\\\\"', '"\t"'),
+    *('{"channel":"a"}', '{"channel":""}', '{"channel":5}', '{"channel":"a","channel":"b"}', '{"a":{"b":"c"}}'),
+    *('{ "channel" : "a" , "x" : null }', '{"channel":"\\ud800"}', '{"x":01}', '{"x":"a",}', "nul", "'a'"),
+)
+DAMAGE = (
+    *(b"\n", b"\t", b" ", b'"', b"\\", b"{", b"}", b"}\n{", b",", b":", b"-", b"0", b"e5", b".", b"\x00"),
+    *(b"\xff", b"\xc3", b"\xa9", b"\xe6\xbc", b"\xa2", b"\xed\xa0\x80", b"\\ud83d", b"\xef\xbb\xbf"),
+)
+
+
+def random_record(chance):
+    """An event in one of many spellings, in which one or two things are changed."""
+    fields = {"event_id": '"e"', "user_id": '"u"', "type": '"view"', "ts": "1511539217000"}
+    for name in ("item_id", "category", "price", "quantity", "rating", "text", "context", "other"):
+        if chance.random() < 0.4:
+            fields[name] = '{"channel":"mail"}' if name == "context" else "1.50" if name[-1] in "egy" else '"red shoe"'
+    written_fields = list(fields.items())
+    for _ in range(chance.choice([1, 1, 2])):
+        place = chance.randrange(len(written_fields))
+        literal = chance.choice([random_text, random_time, random_number, lambda chance: chance.choice(LITERALS)])(
+            chance
+        )
+        if written_fields[place][0] == "context" and chance.random() < 0.5:
+            literal = f'{{"channel":{literal}}}'
+        change = (written_fields[place][0], literal)
+        if chance.random() < 0.15:
+            written_fields.append(change)
+        else:
+            written_fields[place] = change
+    space = chance.choice(["", "", " ", "\t"])
+    value = ("{" + ",".join(f'"{name}":{space}{literal}' for name, literal in written_fields) + space + "}").encode()
+    if chance.random() < 0.4:
+        at = chance.randint(0, len(value))
+        value = value[:at] + chance.choice([*DAMAGE, b""]) + value[at + chance.choice([0, 0, 1, 2]) :]
+    return None if chance.random() < 0.01 else value
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_records_become_the_same_columns_and_scores_scanned_and_one_by_one(seed):
+    chance = random.Random(seed)
+    for _ in range(60):
+        records = [random_record(chance) for _ in range(chance.choice([1, 2, 10, 60]))]
+        keys = [chance.choice([b"u"] * 20 + [None, b"", b"x"]) for _ in records] if chance.random() < 0.5 else None
+        batch, rejects = decode_events(records, keys)
+        expected, expected_rejects = decode_each(records, keys, validate_event)
+        assert_same_batch(batch, expected)
+        np.testing.assert_array_equal(batch.token_codes, expected.token_codes)
+        assert rejects == expected_rejects
+        for one, other in zip(scores_of(batch), scores_of(expected), strict=True):
+            assert msgspec.json.decode(one, type=Score) == msgspec.json.decode(other, type=Score)
+
+
+def scores_of(batch):
+    scores = len(batch)
+    template = ScoreTemplate.of(HORIZONS, model="m", source_topic="t", source_partition=0)
+    propensities = np.full((scores, len(HORIZONS)), 0.5, np.float32)
+    times = batch.event_time_ms
+    return encode_scores(template, batch.texts, batch.type_codes, times, propensities, (), times, times, 0)
+
+
+@pytest.mark.parametrize("literal", ["-0", "-0.0", "0", "0.0", "-0e5"])
+@pytest.mark.parametrize("also", ["", ',"rating":-7777777777777777777', ',"x":[]'])
+def test_a_price_of_nothing_has_no_sign_however_it_is_written_and_decoded(literal, also):
+    value = written()[:-1] + f',"price":{literal}{also}}}'.encode()
+    for batch in (decode_events([value])[0], decode_each([value], None, validate_event)[0]):
+        assert not np.signbit(batch.prices).any()
+        assert b'"price":0.0,' in scores_of(batch)[0]
+
+
+def test_a_text_that_an_event_does_not_have_takes_no_bytes_of_a_score():
+    values = [written(item_id=None if number % 2 else "i", category="c" * 100) for number in range(50)]
+    for batch in (decode_events(values)[0], decode_each(values, None, validate_event)[0]):
+        lengths = batch.texts.spans[:, :, 1] - batch.texts.spans[:, :, 0]
+        assert lengths[batch.texts.spans[:, :, 0] < 0].tolist() == [0] * int((batch.texts.spans[:, :, 0] < 0).sum())

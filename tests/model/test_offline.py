@@ -9,6 +9,7 @@ from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.scoring import finish, prepare_batch
 from model.states import StateCodec
+from model.texts import EventTexts
 from model.validate import BadRow
 from tests.model.shop import USERS, columns, shoppers_events
 
@@ -86,3 +87,11 @@ def test_no_more_is_read_than_has_been_scored(checkpoint):
     events = iter(shoppers_events(30))
     next(offline(checkpoint, rows_at_once=10).score(events))
     assert len(list(events)) == 20
+
+
+@pytest.mark.parametrize("rows_at_once", [10, 150])
+def test_the_texts_of_a_batch_are_read_together_not_event_by_event(checkpoint, rows_at_once, monkeypatch):
+    reads, read = [], EventTexts.strings
+    monkeypatch.setattr(EventTexts, "strings", lambda texts, text: reads.append(text) or read(texts, text))
+    batches = list(offline(checkpoint, rows_at_once=rows_at_once).score(shoppers_events(150)))
+    assert len(reads) <= 5 * len(batches)

@@ -1,0 +1,69 @@
+"""The publisher on the real Kafka: what the broker refuses must fail its batch, wherever in it it lies."""
+
+import asyncio
+import os
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from service.errors import RefusedError
+from streams.publisher import Publisher, Record
+from tests.harness.waiting import DEADLINE_SECONDS
+
+pytestmark = pytest.mark.integration
+LIMIT_BYTES = 20_000
+
+TOO_LARGE = Record(b"k", os.urandom(LIMIT_BYTES + 1))
+MANY = [Record(b"k", os.urandom(200)) for _ in range(10_300)]  # whole message sets of a megabyte, and a small rest
+
+
+def small(count):
+    return [Record(b"k", b"v")] * count
+
+
+@pytest.fixture
+def topic(kafka, topic_prefix):
+    """A topic that takes less than librdkafka believes."""
+    configured = NewTopic(topic_prefix, 1, 1, config={"max.message.bytes": str(LIMIT_BYTES)})
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([configured])[topic_prefix].result()
+    return topic_prefix
+
+
+@pytest.fixture
+def publisher(kafka):
+    publisher = Publisher({"bootstrap.servers": kafka}, linger_ms=1)
+    publisher.start()
+    yield publisher
+    publisher.stop()
+
+
+async def publish(publisher, topic, records):
+    delivery = publisher.expect(len(records))
+    await publisher.produce(topic, 0, records, delivery)
+    await asyncio.wait_for(delivery, DEADLINE_SECONDS)
+
+
+def stored(kafka, topic):
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": topic})
+    _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0))
+    consumer.close()
+    return end
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["the first batch", "a later batch"])
+@pytest.mark.parametrize(
+    "records",
+    [[TOO_LARGE, *small(20)], [*small(20), TOO_LARGE, *small(20)], [*small(20), TOO_LARGE], MANY],
+    ids=["first", "middle", "last", "all but the rest"],
+)
+async def test_a_batch_of_which_the_broker_refuses_a_record_fails(kafka, publisher, topic, before, records):
+    await publish(publisher, topic, small(before))
+    waiting = publisher.expect(1)  # of another lane
+    for again in (records, small(1)):
+        with pytest.raises(RefusedError, match=r"^Kafka did not take a record: Broker: Message size too large$"):
+            await publish(publisher, topic, again)
+    with pytest.raises(RefusedError, match=r"^Kafka did not take a record: Broker: Message size too large$"):
+        await asyncio.wait_for(waiting, DEADLINE_SECONDS)
+    assert stored(kafka, topic) < before + len(records)
