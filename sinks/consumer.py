@@ -23,7 +23,7 @@ from service.liveness import Liveness
 from sinks.blocks import Record, insert_in_halves, insert_whole
 from sinks.dead_letters import DeadLetters
 from sinks.kafka import commit, committed_bookmarks, records_of
-from sinks.observe.progress import Counts, Progress
+from sinks.observe.progress import Progress, SinkCounts
 from sinks.partition import BlockLimits, Partition
 from sinks.table import ScoresTable, TimedTable
 
@@ -58,7 +58,7 @@ class Sink:
         `topic_id` tells this topic from an earlier one of its name; asked for at every assignment. `read` makes records
         with a partition, in order, of the consumer's messages. `beside(stop)` is entered while the sink consumes.
         """
-        self.counts = Counts()
+        self.counts = SinkCounts()
         self.liveness = Liveness(clock)
         self._consumer = consumer
         self._topic = topic

@@ -49,7 +49,7 @@ class _Row(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class LetterRecord:
     """A record whose value is a row of the table, in the place of a dead letter."""
 
     number: int
@@ -73,12 +73,12 @@ class Letter:
         return self.coordinates
 
 
-def letters_of(messages: Sequence[Message]) -> Sequence[Letter]:
+def letter_records(messages: Sequence[Message]) -> Sequence[LetterRecord]:
     """Make a letter of each message that is a record; raises what `records_of` raises."""
     return [_letter(message) for message in records_of(messages)]
 
 
-def _letter(message: Message) -> Letter:
+def _letter(message: Message) -> LetterRecord:
     topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
     headers = headers_of(message)
     reason, error = (
@@ -99,7 +99,7 @@ def _letter(message: Message) -> Letter:
         letter_offset=offset,
     )
     own: Headers = [("topic", topic.encode()), ("partition", b"%d" % partition), ("offset", b"%d" % offset)]
-    return Letter(partition, offset, _encode(row), own)
+    return LetterRecord(partition, offset, _encode(row), own)
 
 
 def _coordinates(headers: Mapping[str, bytes | None]) -> tuple[str, int, int] | None:

@@ -14,7 +14,7 @@ from service.probe import Probe
 from sinks.consumer import Sink
 from sinks.dead_letters import KafkaDeadLetters
 from sinks.kafka import open_consumer
-from sinks.letters import LIMITS, DeadLettersTable, Unstorable, letters_of
+from sinks.letters import LIMITS, DeadLettersTable, Unstorable, letter_records
 from sinks.letters import TABLE as LETTERS_TABLE
 from sinks.observe.background import Background, Run
 from sinks.observe.health import AskClickHouse, AskKafka, sink_health
@@ -114,7 +114,7 @@ def _letters_sink(connections: Connections, settings: SinkSettings) -> Sink:
         Unstorable(),
         topic_id=TopicIdentity(client_config, topic),
         limits=LIMITS,
-        read=letters_of,
+        read=letter_records,
     )
 
 

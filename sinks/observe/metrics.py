@@ -9,8 +9,8 @@ from prometheus_client.metrics_core import Metric
 from service.liveness import Liveness
 from service.metrics import Declaration, histogram, registry_of, sample
 from sinks.observe.lag import PartitionLag
-from sinks.observe.progress import Counts
-from sinks.observe.samples import Calibration, Disk, Drift
+from sinks.observe.progress import SinkCounts
+from sinks.observe.samples import CalibrationSample, Disk, Drift
 
 _PART: Final = ("part",)
 _MODEL: Final = ("model", "horizon")
@@ -35,14 +35,14 @@ COUNTERS: Final = {
         _PART,
     ),
 }
-"""By the field of `Counts`."""
+"""By the field of `SinkCounts`."""
 HISTOGRAMS: Final = {
     "block_rows": Declaration("histogram", "cartcast_sink_block_rows", "rows of one block that is stored", _PART),
     "insert_seconds": Declaration(
         "histogram", "cartcast_sink_insert_seconds", "seconds until ClickHouse has taken an insert", _PART
     ),
 }
-"""By the field of `Counts`."""
+"""By the field of `SinkCounts`."""
 WAITING: Final = Declaration(
     "gauge", "cartcast_sink_waiting", "1 while ClickHouse or Kafka is away and the part tries again, else 0", _PART
 )
@@ -97,7 +97,7 @@ DECLARED: Final = (
 class Part(Protocol):
     """A part of the sink that stores a topic: `scores` or `dead letters`."""
 
-    counts: Counts
+    counts: SinkCounts
     liveness: Liveness
 
     @property
@@ -110,7 +110,7 @@ class Samples(Protocol):
 
     disks: list[Disk]
     drift: list[Drift]
-    calibration: list[Calibration]
+    calibration: list[CalibrationSample]
 
 
 class NoSamples:
@@ -118,7 +118,7 @@ class NoSamples:
 
     disks: list[Disk] = []  # noqa: RUF012 - never changed
     drift: list[Drift] = []  # noqa: RUF012
-    calibration: list[Calibration] = []  # noqa: RUF012
+    calibration: list[CalibrationSample] = []  # noqa: RUF012
 
 
 def sink_metrics(

@@ -14,7 +14,7 @@ SECONDS_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 log = structlog.get_logger()
 
 
-class Counts:
+class SinkCounts:
     """What this sink did since it started."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Counts:
 class Progress:
     """Says what was done, if anything was."""
 
-    def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
+    def __init__(self, counts: SinkCounts, clock: Callable[[], float]) -> None:
         self._counts = counts
         self._clock = clock
         self._next = clock() + PROGRESS_SECONDS

@@ -74,7 +74,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibrationSample:
     """How far a model's recent propensities of a horizon were from what came true, over so many scores."""
 
     model: str
@@ -89,7 +89,7 @@ class Sampler:
     def __init__(self, settings: ClickHouseSettings, *, seconds: float) -> None:
         self.disks: list[Disk] = []
         self.drift: list[Drift] = []
-        self.calibration: list[Calibration] = []
+        self.calibration: list[CalibrationSample] = []
         self._settings = settings
         self._seconds = seconds
         self._client: Client | None = None
@@ -143,11 +143,11 @@ def drift_of(rows: list[tuple[Any, ...]]) -> list[Drift]:
     return found
 
 
-def calibration_of(rows: list[tuple[Any, ...]]) -> list[Calibration]:
+def calibration_of(rows: list[tuple[Any, ...]]) -> list[CalibrationSample]:
     """Make of rows (model, horizon, bin, scores, purchases, sum of propensities), sorted by bin, the error of each."""
     found = []
     for (model, horizon), group in groupby(rows, key=lambda row: row[:2]):
         bins = [LogitBin(*row[3:]) for row in group]
         if scores := sum(each.scores for each in bins):
-            found.append(Calibration(str(model), str(horizon), calibration_error(bins), scores))
+            found.append(CalibrationSample(str(model), str(horizon), calibration_error(bins), scores))
     return found

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sinks.letters import MAX_ERROR_CHARACTERS, letters_of
+from sinks.letters import MAX_ERROR_CHARACTERS, letter_records
 
 GOOD = [("topic", b"shop.events"), ("partition", b"3"), ("offset", b"41"), ("reason", b"json"), ("error", b"no object")]
 
@@ -40,7 +40,7 @@ class Dead:
 
 
 def row(message):
-    (letter,) = letters_of([message])
+    (letter,) = letter_records([message])
     assert (letter.partition(), letter.offset()) == (2, 5)
     assert letter.headers() == [("topic", b"shop.dead-letters"), ("partition", b"2"), ("offset", b"5")]
     return json.loads(letter.value())

@@ -10,12 +10,12 @@ from service.metrics import Declaration
 from sinks.observe import metrics
 from sinks.observe.lag import PartitionLag
 from sinks.observe.metrics import COUNTERS, DECLARED, HISTOGRAMS, sink_metrics
-from sinks.observe.progress import Counts
-from sinks.observe.samples import Calibration, Disk, Drift
+from sinks.observe.progress import SinkCounts
+from sinks.observe.samples import CalibrationSample, Disk, Drift
 
 
 def part(*, stored=0, waiting=False, clock=lambda: 0.0):
-    counts = Counts()
+    counts = SinkCounts()
     counts.stored = stored
     return SimpleNamespace(counts=counts, waiting=waiting, liveness=Liveness(clock))
 
@@ -66,7 +66,7 @@ def test_what_clickhouse_knows_is_shown_and_vanishes_with_the_sample():
     known = SimpleNamespace(
         disks=[Disk("default", 5, 20)],
         drift=[Drift("m1", "24h", 0.3)],
-        calibration=[Calibration("m1", "1h", 0.02, 900)],
+        calibration=[CalibrationSample("m1", "1h", 0.02, 900)],
     )
     registry = sink_metrics({}, samples=known)
     found = samples(registry)
@@ -80,7 +80,7 @@ def test_what_clickhouse_knows_is_shown_and_vanishes_with_the_sample():
 
 
 def test_every_count_is_a_metric_and_every_metric_is_served():
-    assert set(Counts().__dict__) == COUNTERS.keys() | HISTOGRAMS.keys()
+    assert set(SinkCounts().__dict__) == COUNTERS.keys() | HISTOGRAMS.keys()
     declared = {(each.name, each.kind) for each in DECLARED}
     families = sink_metrics({"scores": part()}).collect()
     assert declared == {(each.name, each.type) for each in families if each.name.startswith("cartcast_")}
