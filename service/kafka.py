@@ -56,6 +56,9 @@ class Repeats(logging.Filter):
 
 
 _librdkafka: Final = logging.getLogger("librdkafka")
+_librdkafka.addFilter(
+    lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage()
+)  # on purpose
 _librdkafka.addFilter(Repeats())
 
 
