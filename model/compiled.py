@@ -78,14 +78,24 @@ def _use_cache() -> bool:
         folder = parent / name
         with suppress(OSError):
             if not folder.exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                for older in parent.glob("compiled-*"):
-                    if older != folder:
-                        shutil.rmtree(older, ignore_errors=True)
+                _make(folder)
             if os.access(folder, os.W_OK):
                 numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined] # made when Numba is imported
                 return True
     return False
+
+
+def _make(folder: Path) -> None:
+    """Make a folder for machine code, with what an image brings beside the source, and without older versions'."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    brought = _SOURCES / "__pycache__" / folder.name  # Numba does not read where it cannot write
+    if brought.is_dir():
+        shutil.copytree(brought, folder, dirs_exist_ok=True)
+    else:
+        folder.mkdir(exist_ok=True)
+    for older in folder.parent.glob("compiled-*"):
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
 
 
 def _parents() -> Iterator[Path]:

@@ -97,14 +97,15 @@ def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
     log_prices = ring["price"] / PRICE_UNITS
     count = len(users)
     batch = EventBatch(
+        # Copies: columns as a decoder makes them, each in one piece, for which the loop is compiled already.
         positions=np.arange(count),
         texts=EventTexts.none(count),
-        type_codes=ring["type"],
+        type_codes=np.array(ring["type"]),
         event_time_ms=ring["time_s"].astype(np.int64) * 1000,
         prices=np.where(ring["price"] == NO_PRICE, np.nan, np.expm1(log_prices)),
         event_hashes=np.arange(1, count + 1, dtype=np.uint64),
-        item_codes=ring["item"],
-        category_codes=ring["category"],
-        token_codes=ring["tokens"],
+        item_codes=np.array(ring["item"]),
+        category_codes=np.array(ring["category"]),
+        token_codes=np.array(ring["tokens"]),
     )
-    return append_events(new_sequences(len(sequences)), users, batch, Source(0, np.arange(count)))
+    return append_events(new_sequences(len(sequences)), np.array(users), batch, Source(0, np.arange(count)))

@@ -8,15 +8,19 @@ from model.encode import ScoreTemplate, encode_scores
 from model.features import NUMERIC_FEATURES
 from model.lstm_step import StepWeights, run_steps
 from model.scoring import prepare_batch
-from model.states import StateCodec
+from model.states import StateCodec, replay_rings
 
 
 def compile_core() -> None:
     """Score one event of nobody's with a model of zeros: compiles what is not compiled yet, or loads it."""
     codec = StateCodec(carried_floats=2, model_code=1)
     event = b'{"event_id":"e","user_id":"u","type":"view","ts":"2000-01-01T00:00:00Z","price":1.5,"text":"shoe"}'
+    plain, _ = decode_events([event], [b"u"])
     batch, _ = decode_events([event, b"{}"], [b"u", b"u"])
-    prepared = prepare_batch(codec.gather([None]), np.zeros(1, np.int64), batch, Source(0, np.zeros(1, np.int64)))
+    for users in (2, 1):  # one state lies in one piece, several do not: the loop is compiled for both
+        states = codec.gather([None] * users)
+        prepared = prepare_batch(states, np.zeros(1, np.int64), batch, Source(0, np.zeros(1, np.int64)))
+        replay_rings(states["sequence"])
     gates, numeric = np.zeros((1, 4), np.float32), np.zeros((len(NUMERIC_FEATURES), 4), np.float32)
     heads = np.zeros((1, 1 + len(NUMERIC_FEATURES)), np.float32)
     buckets = np.zeros((2, 4), np.float32)
@@ -25,8 +29,9 @@ def compile_core() -> None:
         weights, prepared.appended.features, np.zeros(1, np.int64), np.zeros((1, 2), np.float32)
     )
     template = ScoreTemplate.of(("1h",), model="m", source_topic="t", source_partition=0)
-    times = batch.event_time_ms
-    encode_scores(template, batch.texts, batch.type_codes, times, propensities, (), times, times, 0)
+    for each in (batch, plain):  # whose texts are the bytes of Kafka, which are read-only
+        times = each.event_time_ms
+        encode_scores(template, each.texts, each.type_codes, times, propensities, (), times, times, 0)
 
 
 if __name__ == "__main__":

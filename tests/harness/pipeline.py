@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import torch
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]
 
 from model.append import Source
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
@@ -129,6 +129,13 @@ class Pipeline:
         admin.delete_topics([topic])[topic].result()
         self.wait_until(lambda: topic not in admin.list_topics().topics, "the deletion")
         create_topics(config, self.topics, partitions=PARTITIONS, replication_factor=1)
+
+    def limit_message_bytes(self, topic: str, limit: int) -> None:
+        """Make the broker refuse larger batches for a topic."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        admin.incremental_alter_configs([resource])[resource].result()
 
     def read(self, topic: str) -> list[Message]:
         """Everything on a topic, by partition and offset."""

@@ -147,6 +147,22 @@ def _damaged_records() -> list[tuple[str, bytes, bytes | None]]:
 SEGMENT = {"CARTCAST_WORKER__INPUT_FORMAT": "segment"}
 
 
+def test_a_score_that_the_broker_refuses_ends_the_worker_with_one_line_and_is_lost_to_none(pipeline: Pipeline) -> None:
+    events = shoppers(600, users=40, seed=5)
+    pipeline.limit_message_bytes(pipeline.topics.scores, 3000)
+    pipeline.produce(events)
+    worker = pipeline.start_worker()
+    assert worker.process.wait() == 1
+    lines = [line for line in worker.log.read_text().splitlines() if line and not line.startswith("{")]
+    assert lines == ["cartcast: Kafka did not take a record: Broker: Message size too large"]
+    assert "experimental" not in worker.log.read_text()
+    pipeline.workers.remove(worker)  # this one was meant to fail
+    pipeline.limit_message_bytes(pipeline.topics.scores, 1_000_000)
+    pipeline.start_worker()
+    pipeline.wait_for_scores(len({event.event_id for event in events}))
+    pipeline.check_scores()
+
+
 def call(number: int, **changed: object) -> tuple[bytes, bytes]:
     """A call of one of five shoppers, with the key that it should have."""
     user = f"u{number % 5}"

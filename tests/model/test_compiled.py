@@ -142,3 +142,16 @@ def test_a_folder_in_which_numba_may_write_nothing_is_no_failure(root):
         shutil.rmtree(folder)
         folder.touch()
     assert run(root, HOME="/dev/null")[:2] == [42, 42.0]
+
+
+def test_machine_code_that_came_beside_read_only_sources_is_taken_over(tmp_path, monkeypatch):
+    """As in the worker's image, whose user may write to its home alone."""
+    brought = tmp_path / "model" / "__pycache__" / "compiled-1"
+    brought.mkdir(parents=True)
+    (brought / "loop.nbi").write_bytes(b"index")
+    monkeypatch.setattr(model.compiled, "_SOURCES", tmp_path / "model")
+    folder, older = tmp_path / "home" / "compiled-1", tmp_path / "home" / "compiled-0"
+    older.mkdir(parents=True)
+    model.compiled._make(folder)
+    assert (folder / "loop.nbi").read_bytes() == b"index"
+    assert not older.exists()

@@ -1,0 +1,68 @@
+"""A worker compiles before it takes the first event: no shopper waits for a compiler."""
+
+import subprocess
+import sys
+
+SCORE = """
+import asyncio, gc
+import numpy as np
+import torch
+from numba.core.dispatcher import Dispatcher
+from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.formats.records import decoder_of
+from model.inference import Scorer
+from model.states import StateCodec
+from model.warm_up import compile_core
+from streams.fetch import Fetch
+from streams.messages import score_records
+from streams.observe.counts import Timings
+from streams.scoring import Scoring
+from streams.tables import PartitionStates
+
+EVENT = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000}'
+NUMBER_AS_ID = b'{"event_id":%d,"user_id":"u","type":"view","ts":1511539217000}'
+CALL = (b'{"type":"track","event":"Product Added","messageId":"m","userId":"u","timestamp":"2017-11-24T16:00:17Z",'
+        b'"properties":{"product_id":"p"}}')
+
+def compiled():
+    loops = [each for each in gc.get_objects() if isinstance(each, Dispatcher)]
+    return {loop.py_func.__qualname__: len(loop.signatures) for loop in loops}
+
+async def score_all():
+    checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
+    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
+    states = PartitionStates(0, asyncio.get_running_loop().create_future(), codec)
+    scoring = Scoring(Scorer(checkpoint, torch.device("cpu")), codec, 1)
+    offset = 0
+    def score(input_format, *values):
+        nonlocal offset
+        count = len(values)
+        offsets, timestamps = np.arange(offset, offset + count), np.zeros(count, np.int64)
+        keys = [b"v" if value and b'"v"' in value else b"u" for value in values]
+        fetch = Fetch("t", 0, keys, list(values), offsets, timestamps)
+        offset += count
+        scored = scoring.score(fetch, decoder_of(input_format), states, Timings())
+        states.scatter(scored.users, scored.states, fetch.next_offset)
+        for extra in (None, {"x": [1] * len(scored.rows)}):
+            score_records(fetch, scored.batch, scored.rows, scored.propensities, model="m", scored_at_ms=1, extra=extra)
+    score("cartcast", EVENT % (1, b"u"), EVENT % (2, b"u"))
+    score("cartcast", EVENT % (1, b"u"), EVENT % (2, b"v"))
+    score("cartcast", EVENT % (3, b"u"), NUMBER_AS_ID % 4, b"{", None)
+    score("cartcast", NUMBER_AS_ID % 5)
+    score("cartcast", b"{", None)
+    score("segment", CALL)
+    state = states.record(b"u")
+    state["sequence"]["model"] = 1  # another model's
+    states.scatter([b"u"], state, offset)
+    score("cartcast", EVENT % (6, b"u"), EVENT % (6, b"v"))
+
+compile_core()
+before = compiled()
+asyncio.run(score_all())
+assert compiled() == before, {name: count for name, count in compiled().items() if count != before.get(name)}
+"""
+
+
+def test_nothing_is_compiled_when_fetches_of_every_kind_are_scored():
+    done = subprocess.run([sys.executable, "-c", SCORE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
