@@ -54,7 +54,7 @@ def test_the_wheel_has_every_file_of_every_room(wheel):
         str(path.relative_to(ROOT))
         for room in ROOMS
         for path in (ROOT / room).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert there - held == set()
     assert {name.split("/")[0] for name in held} == {*ROOMS, f"cartcast-{cartcast.__version__}.dist-info"}

@@ -8,18 +8,20 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from service.errors import RefusedError
-from streams.publisher import Publisher, Record
+from streams.publisher import OutputRecord, Publisher
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.integration
 LIMIT_BYTES = 20_000
 
-TOO_LARGE = Record(b"k", os.urandom(LIMIT_BYTES + 1))
-MANY = [Record(b"k", os.urandom(200)) for _ in range(10_300)]  # whole message sets of a megabyte, and a small rest
+TOO_LARGE = OutputRecord(b"k", os.urandom(LIMIT_BYTES + 1))
+MANY = [
+    OutputRecord(b"k", os.urandom(200)) for _ in range(10_300)
+]  # whole message sets of a megabyte, and a small rest
 
 
 def small(count):
-    return [Record(b"k", b"v")] * count
+    return [OutputRecord(b"k", b"v")] * count
 
 
 @pytest.fixture
