@@ -251,6 +251,12 @@ def test_of_a_field_that_is_given_twice_the_last_counts():
     assert (batch.prices.tolist(), batch.user_ids) == ([2.0], ["v"])
 
 
+def test_null_after_a_value_takes_the_value_back():
+    batch, _ = decode_events([written(price=1, item_id="i")[:-1] + b',"price":null,"item_id":null}'])
+    assert np.isnan(batch.prices).tolist() == [True]
+    assert batch.item_ids == [None]
+
+
 def test_an_unknown_type_counts_as_other_and_no_price_is_not_a_number():
     batch, _ = decode_events([written(type="wave"), written(type="other", price=0)])
     assert batch.type_codes.tolist() == [9, 9]

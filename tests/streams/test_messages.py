@@ -35,6 +35,12 @@ def scores_of(fetch: Fetch, rows=None, propensities=None):
     )
 
 
+@pytest.mark.parametrize(("price", "written_as"), [(b"10", b"10.0"), (b"9.990", b"9.990"), (b"1e3", b"1000.0")])
+def test_a_price_is_written_with_a_decimal_point_for_readers_that_tell_types_apart(price, written_as):
+    (record,) = scores_of(fetch_of(written(price="?").replace(b'"?"', price)))
+    assert b'"price":' + written_as + b"," in record.value
+
+
 def test_scores_are_in_source_order_each_with_its_own_numbers():
     fetch = fetch_of(*(written(event_id=f"e{n}") for n in range(4)), offsets=[10, 11, 13, 20])
     records = scores_of(fetch, rows=[3, 0, 2], propensities=[[0.3, 0.31, 0.32], [0.0625, 0.5, 1], [0.2, 0.2, 0.2]])

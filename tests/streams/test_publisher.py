@@ -42,6 +42,30 @@ async def test_records_arrive_in_order_as_they_are_on_the_partition_they_were_gi
     assert [message.offset() for message in messages] == [0, 1, 2, 3]
 
 
+class OneByOne:
+    """A producer that delivers one record after the other."""
+
+    def __init__(self):
+        self._reports = []
+
+    def produce(self, _topic, _value, _key, _partition, report, **_):
+        self._reports.append(report)
+
+    def deliver(self) -> None:
+        if (report := self._reports.pop(0)) is not None:
+            report(None, None)
+
+
+async def test_a_batch_is_confirmed_with_its_last_record_and_not_before(mock_kafka, topic_prefix):
+    publisher, producer = Publisher(mock_kafka, linger_ms=0), OneByOne()
+    publisher._producer = producer
+    delivery = await publish(publisher, topic_prefix, [OutputRecord(b"k", b"v")] * 3)
+    for is_confirmed in (False, False, True):
+        producer.deliver()
+        await let_others_run()
+        assert delivery.done() is is_confirmed
+
+
 async def test_a_queue_that_is_full_makes_the_caller_wait_and_loses_nothing(mock_kafka, topic_prefix):
     publisher = Publisher({**mock_kafka, "queue.buffering.max.messages": 5}, linger_ms=0)
     publisher.start()
