@@ -1,5 +1,6 @@
 """ClickHouse over HTTP: connect, and say of every failure whether waiting helps, rows are bad, or a user must act."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from service.errors import (
     UnavailableError,
 )
 from service.tls import client_context, tls_failure, why_tls_fails
+
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+"""What the driver logs as an error, it raises as well: who called reports it, in one line."""
 
 VARIABLES: Final = "CARTCAST_CLICKHOUSE__"
 HTTP_PORT: Final = 8123

@@ -15,7 +15,7 @@ REPORTED_BY_CALLERS = ("clickhouse_connect", "urllib3")
 def leave_failures_to_callers() -> None:
     """Quieten the loggers of REPORTED_BY_CALLERS: the caller reports each in one line."""
     for name in REPORTED_BY_CALLERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:

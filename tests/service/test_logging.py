@@ -1,6 +1,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -66,3 +68,19 @@ def test_a_traceback_shows_no_variables():
         logging.getLogger("library").exception("failed")
     assert "ValueError: 8" in stream.getvalue()
     assert "= 'u-secret'" not in stream.getvalue()
+
+
+def test_a_clickhouse_that_is_away_is_told_by_an_exception_alone(unused_tcp_port):
+    """In a command that has not configured logging, where Python prints errors to stderr."""
+    settings = f"ClickHouseSettings(url='http://127.0.0.1:{unused_tcp_port}')"
+    script = f"""
+from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import UnavailableError
+try:
+    connect({settings})
+except UnavailableError:
+    print("away")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("away\n", "")
