@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model.append import Source, append_events
 from model.arrays import Runs
 from model.batch import batch_of
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from model.core.append import Source, append_events
 from model.events import Event
 from model.explain import Explainer, Explanation, stored_slots
 from model.inference import Scorer

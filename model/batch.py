@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, USER_ID, EventTexts
 from model.events import OTHER, TYPE_CODES
 from model.text import token_codes
-from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, USER_ID, EventTexts
 
 MAX_CHANNEL_CHARACTERS: Final = 200
 """A longer channel is left out: a context never makes an event invalid."""

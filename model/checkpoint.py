@@ -22,7 +22,7 @@ import torch
 import xxhash
 
 from model.card import model_card
-from model.features import NUMERIC_FEATURES
+from model.core.features import NUMERIC_FEATURES
 from model.heads import PURCHASE_CATEGORY
 from model.horizons import check_horizons
 from model.lstm import LSTMConfig, PropensityLSTM

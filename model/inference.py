@@ -18,10 +18,10 @@ import torch
 
 from model.arrays import Runs
 from model.checkpoint import Checkpoint
-from model.features import NUMERIC_FEATURES, Features
+from model.core.features import NUMERIC_FEATURES, Features
+from model.core.lstm_step import StepWeights, run_steps
 from model.heads import TOP, Ranked, may_be_named, ranked_dtype
 from model.lstm import PackedFeatures, Packing
-from model.lstm_step import StepWeights, run_steps
 from model.text import TOKENS
 from service.errors import CartcastError, CheckpointError
 

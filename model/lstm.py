@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from model.arrays import Runs
+from model.core.features import NUMERIC_FEATURES, Features
 from model.events import EVENT_TYPES
-from model.features import NUMERIC_FEATURES, Features
 from model.heads import PURCHASE_CATEGORY, Head, class_count
 from model.horizons import HORIZONS
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Source
 from model.batch import EventBatch, batch_of
+from model.core.append import Source
 from model.events import Event
 from model.heads import NO_HEADS, HeadNames
 from model.inference import Scorer

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Appended, Source, append_events
 from model.arrays import Runs
 from model.batch import EventBatch
+from model.core.append import Appended, Source, append_events
 from model.inference import InferenceRequest, InferenceResult
 from model.states import StateCodec, replay_rings
 

@@ -1,4 +1,4 @@
-"""A user's sequence state: one numpy structured record. `model.append` appends events to it."""
+"""A user's sequence state: one numpy structured record. `model.core.append` appends events to it."""
 
 from typing import Final
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Appended, Source, append_events
 from model.batch import EventBatch
+from model.core.append import Appended, Source, append_events
+from model.core.texts import EventTexts
 from model.horizons import HORIZONS
 from model.sequence import LAYOUT, NO_PRICE, PRICE_UNITS, SEQUENCE, new_sequences, state_dtype, stored_events
-from model.texts import EventTexts
 from service.errors import CartcastError
 
 

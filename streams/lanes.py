@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.events import OTHER
 from model.formats.records import Decode
 from model.heads import NO_HEADS, HeadNames

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.encode import ScoreTemplate, encode_scores
+from model.core.encode import ScoreTemplate, encode_scores
 from model.horizons import HORIZONS
 from model.validate import Reject
 from service.kafka import dead_letter_headers, source_headers

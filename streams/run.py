@@ -14,9 +14,9 @@ import structlog
 import torch
 
 from model.checkpoint import Checkpoint
-from model.compiled import is_machine_code_kept
+from model.core.compiled import is_machine_code_kept
+from model.core.warm_up import compile_core
 from model.inference import InferenceWorker, Scorer
-from model.warm_up import compile_core
 from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model.append import Source
 from model.batch import EventBatch
+from model.core.append import Source
 from model.formats.records import Decode
 from model.heads import Ranked
 from model.inference import InferenceRequest, InferenceResult

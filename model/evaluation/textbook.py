@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from model.arrays import Floats, Integers
+from model.core.features import NUMERIC_FEATURES
 from model.evaluation.baselines import LogitsOf, Sample
 from model.events import TYPE_CODES
-from model.features import NUMERIC_FEATURES
 from model.training.history import History
 
 WINDOW_EVENTS: Final = 20

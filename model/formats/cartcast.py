@@ -16,7 +16,7 @@ _LINES_AT_ONCE: Final = 1000
 
 def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
     """Yield an event or a bad row per line; accepts what the worker accepts."""
-    from model.decode import decode_events  # noqa: PLC0415 - loads numpy, which who asks for the formats' names need not
+    from model.core.decode import decode_events  # noqa: PLC0415 - loads numpy, which who asks for the formats' names need not
 
     while chunk := list(islice(lines, _LINES_AT_ONCE)):
         _, rejects = decode_events([raw for _, raw in chunk])

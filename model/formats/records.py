@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from model.batch import EventBatch
-from model.decode import decode_each, decode_events
+from model.core.decode import decode_each, decode_events
 from model.events import InputFormat
 from model.formats import ga4, segment
 from model.validate import Reject

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from model.append import Source, append_events
 from model.arrays import Runs
 from model.batch import batch_of
+from model.core.append import Source, append_events
+from model.core.features import Features
 from model.events import PURCHASE, Event
-from model.features import Features
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
 from model.training.storage import Storage

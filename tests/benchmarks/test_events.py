@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 
 from benchmarks.events import BLOCK, Shop
-from model.decode import decode_events
+from model.core.decode import decode_events
 
 
 def test_events_are_what_the_worker_takes_and_about_200_bytes():

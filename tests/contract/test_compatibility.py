@@ -16,7 +16,7 @@ from cartcast.reference import data_dictionary
 from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
 from cartcast.reference.score_schema import score_schema
-from model.decode import decode_events
+from model.core.decode import decode_events
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from tests.contract.compatibility import broken_promises, missing_columns

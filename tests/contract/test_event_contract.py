@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.events import EVENT_TYPES, Event
 from tests.harness.records import event_fields
 

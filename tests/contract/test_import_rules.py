@@ -56,5 +56,5 @@ def test_the_settings_load_nothing_heavy():
 
 
 def test_the_model_loads_neither_kafka_nor_clickhouse():
-    loaded = loaded_by("import model.scoring, model.decode, model.checkpoint, model.formats")
+    loaded = loaded_by("import model.scoring, model.core.decode, model.checkpoint, model.formats")
     assert loaded.isdisjoint({"confluent_kafka", "faust", "aiokafka", "clickhouse_connect", "chdb", "streams", "sinks"})

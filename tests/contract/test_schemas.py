@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.events import Event
 from model.formats.records import decoder_of
 from model.heads import HeadNames

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.events import EVENT_TYPES, Score
 from model.heads import HeadNames
 from streams.fetch import Fetch

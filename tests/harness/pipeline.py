@@ -17,9 +17,9 @@ import torch
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]
 
-from model.append import Source
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from model.decode import decode_events
+from model.core.append import Source
+from model.core.decode import decode_events
 from model.events import Event
 from model.inference import Scorer
 from model.scoring import finish, prepare_batch

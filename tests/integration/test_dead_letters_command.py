@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from tests.harness.command import run_command
 from tests.harness.pipeline import Pipeline, pipelines
 from tests.harness.records import event_fields

@@ -5,8 +5,8 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from model.core.features import NUMERIC_FEATURES, Features
 from model.events import EVENT_TYPES
-from model.features import NUMERIC_FEATURES, Features
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.text import TOKENS
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from model.batch import event_hash, id_code
+from model.core.features import NUMERIC_FEATURES
 from model.events import EVENT_TYPES, Event
-from model.features import NUMERIC_FEATURES
 from model.sequence import NO_PRICE, RECENT_DECAY_SECONDS, RECENT_GROUPS
 from model.text import token_codes
 

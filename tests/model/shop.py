@@ -4,8 +4,8 @@ from random import Random
 
 import numpy as np
 
-from model.append import Source
 from model.batch import batch_of
+from model.core.append import Source
 from model.events import EVENT_TYPES, Event
 
 START_MS = 1_700_000_000_000

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.append import Source, append_events
 from model.batch import batch_of, event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.core.append import Source, append_events
 from model.events import Event
 from model.explain import Explainer, log_odds, place_of, stored_slots
 from model.inference import Scorer

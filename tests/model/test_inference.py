@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.append import append_events
-from model.features import NUMERIC_FEATURES, Features
+from model.core.append import append_events
+from model.core.features import NUMERIC_FEATURES, Features
 from model.inference import InferenceError, InferenceRequest, InferenceWorker, Scorer, merged, select_device, split
 from model.sequence import new_sequences
 from model.text import TOKENS

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
 from model.arrays import Runs
-from model.features import Features
+from model.core.features import Features
 from model.horizons import HORIZONS
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
 from tests.model.reference_lstm import network, random_features, rows_of, slow_reference

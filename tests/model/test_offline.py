@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.core.texts import EventTexts
 from model.events import Event
 from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.scoring import finish, prepare_batch
 from model.states import StateCodec
-from model.texts import EventTexts
 from model.validate import BadRow
 from tests.model.shop import USERS, columns, shoppers_events
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.append import append_events
+from model.core.append import append_events
 from model.inference import InferenceRequest, Scorer
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import new_sequences

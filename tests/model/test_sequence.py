@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.append import Source, append_events, append_in_order
 from model.arrays import Runs
 from model.batch import batch_of
+from model.core.append import Source, append_events, append_in_order
+from model.core.features import NUMERIC_FEATURES
 from model.events import EVENT_TYPES, Event
-from model.features import NUMERIC_FEATURES
 from model.sequence import (
     RECENT_DECAY_SECONDS,
     RECENT_GROUPS,
@@ -154,7 +154,7 @@ def test_the_uncompiled_loop_does_the_same(monkeypatch):
     ]
     compiled, interpreted = new_sequences(USERS), new_sequences(USERS).view(np.recarray)
     by_machine = append(compiled, events, range(90))
-    monkeypatch.setattr("model.append.append_in_order", append_in_order.py_func)
+    monkeypatch.setattr("model.core.append.append_in_order", append_in_order.py_func)
     by_interpreter = append(interpreted, events, range(90))
     np.testing.assert_allclose(by_machine.features.numeric, by_interpreter.features.numeric, rtol=1e-6, atol=1e-6)
     assert compiled.tobytes() == interpreted.tobytes()

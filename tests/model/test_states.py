@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.append import append_events
-from model.features import NUMERIC_FEATURES
+from model.core.append import append_events
+from model.core.features import NUMERIC_FEATURES
 from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
 from service.errors import CartcastError

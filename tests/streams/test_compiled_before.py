@@ -12,7 +12,7 @@ from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.formats.records import decoder_of
 from model.inference import Scorer
 from model.states import StateCodec
-from model.warm_up import compile_core
+from model.core.warm_up import compile_core
 from streams.fetch import Fetch
 from streams.messages import score_records
 from streams.observe.counts import Timings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.validate import Reject
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records

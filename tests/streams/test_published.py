@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.formats.records import decoder_of
 from service.errors import RefusedError
 from service.kafka import source_headers

@@ -118,8 +118,8 @@ def _explanation(checkpoint: "Checkpoint", scores: list[StoredScore]) -> "Explan
     import numpy as np
     import torch
 
-    from model.append import Source, append_events
     from model.batch import batch_of
+    from model.core.append import Source, append_events
     from model.explain import Explainer
     from model.sequence import new_sequences
 

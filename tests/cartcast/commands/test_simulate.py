@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from tests.harness.command import run_command
 from tests.harness.waiting import eventually
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.events import Event
 from model.formats.cartcast import read_rows
 from model.validate import BadRow

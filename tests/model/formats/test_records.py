@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.events import INPUT_FORMATS
 from model.formats.records import decoder_of
 from model.formats.segment import FORMAT as SEGMENT

@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from model.decode import decode_events
+from model.core.decode import decode_events
 from model.simulator import EventWithTruth, SimulationSettings, process, simulate
 from model.simulator.catalogue import PRICE_RANGES
 from model.simulator.process import Price

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from model.append import Source, append_events
 from model.batch import batch_of
+from model.core.append import Source, append_events
 from model.events import Event
 from model.sequence import new_sequences
 from model.simulator import SimulationSettings, simulate

@@ -8,8 +8,8 @@ import torch
 
 from model.arrays import Runs
 from model.checkpoint import load_checkpoint, save_checkpoint
+from model.core.features import NUMERIC_FEATURES, Features
 from model.events import Event
-from model.features import NUMERIC_FEATURES, Features
 from model.formats import read_events
 from model.horizons import HORIZONS
 from model.lstm import LSTMConfig, Packing, PropensityLSTM

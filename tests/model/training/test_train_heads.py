@@ -9,8 +9,8 @@ import torch
 
 from model.arrays import Runs
 from model.checkpoint import load_checkpoint, save_checkpoint
+from model.core.features import NUMERIC_FEATURES, Features
 from model.events import EVENT_TYPES
-from model.features import NUMERIC_FEATURES, Features
 from model.heads import HEADS
 from model.lstm import CategoryHead, LSTMConfig, Packing, PropensityLSTM
 from model.simulator import SimulationSettings, simulate

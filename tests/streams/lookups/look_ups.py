@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from model.append import Source
 from model.batch import batch_of
+from model.core.append import Source
 from model.events import Event
 from model.inference import Scorer
 from model.scoring import finish, prepare_batch

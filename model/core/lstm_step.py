@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled_sums
-from model.features import Features
+from model.core.compiled import compiled_sums
+from model.core.features import Features
 from model.lstm import PropensityLSTM
 
 Weights = npt.NDArray[np.float32]

@@ -1,6 +1,6 @@
 """From JSON bytes to columns and rejects: the acceptance rules of the event contract live here, once.
 
-Events of plain shape, which nearly all are, are scanned in one pass over the bytes of a fetch (`model.scan`). The
+Events of plain shape, which nearly all are, are scanned in one pass over the bytes of a fetch (`model.core.scan`). The
 others are decoded together by msgspec; only when that fails, or something in them looks odd, is each validated by
 itself (`model.validate`). All ways accept the same records, which a test checks on generated input.
 """
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch, EventLike, batch_of
+from model.core.scan import FIELDS, TEXT, scan_events
+from model.core.texts import TEXTS, EventTexts
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
-from model.scan import FIELDS, TEXT, scan_events
 from model.text import TOKENS, token_codes
-from model.texts import TEXTS, EventTexts
 from model.validate import InvalidEvent, Reject, WireEvent, validate_event
 
 _DECODER: Final = msgspec.json.Decoder(WireEvent)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.core.compiled import compiled
 
 LONGEST: Final = 128
 

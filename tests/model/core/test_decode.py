@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import model.decode
+import model.core.decode
 from model.batch import batch_of
-from model.decode import decode_each, decode_events
-from model.encode import ScoreTemplate, encode_scores
+from model.core.decode import decode_each, decode_events
+from model.core.encode import ScoreTemplate, encode_scores
 from model.events import Score
 from model.horizons import HORIZONS
 from model.validate import InvalidEvent, validate_event
@@ -124,7 +124,7 @@ def test_ordinary_events_are_never_looked_at_one_by_one(monkeypatch):
     def refuse(_):
         raise AssertionError("looked at by itself")
 
-    monkeypatch.setattr(model.decode, "validate_event", refuse)
+    monkeypatch.setattr(model.core.decode, "validate_event", refuse)
     records = [
         written(user_id=f"u{number}", item_id="i", category="c", price=9.99, quantity=2, text="très bon", x={"y": [1]})
         for number in range(200)

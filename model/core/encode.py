@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.core.compiled import compiled
+from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, USER_ID, EventTexts
 from model.events import EVENT_TYPES, propensity_field
-from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, USER_ID, EventTexts
 
 Bytes = npt.NDArray[np.uint8]
 Bounds = npt.NDArray[np.int64]

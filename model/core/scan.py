@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.core.compiled import compiled
+from model.core.hashing import LONGEST, xxh3_64
+from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, TEXTS, USER_ID
 from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER
-from model.hashing import LONGEST, xxh3_64
-from model.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, TEXTS, USER_ID
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int64]

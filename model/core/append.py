@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.compiled import StateRecord, compiled
-from model.events import TYPE_CODES
-from model.features import (
+from model.core.compiled import StateRecord, compiled
+from model.core.features import (
     NUMERIC_FEATURES,
     Features,
     write_clock,
@@ -23,6 +22,7 @@ from model.features import (
     write_price,
     write_recent,
 )
+from model.events import TYPE_CODES
 from model.horizons import SESSION_GAP_MS
 from model.sequence import NO_PRICE, PRICE_UNITS, RECENT_GROUPS, REMEMBERED_IDS, RING_EVENTS
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import lstm_step
 from model.arrays import Runs
-from model.lstm_step import StepWeights, run_steps
+from model.core import lstm_step
+from model.core.lstm_step import StepWeights, run_steps
 from tests.model.reference_lstm import network, random_features, rows_of, sigmoid, slow_reference
 
 SLOPES, INTERCEPTS = np.array([1.0, 0.8, 1.3]), np.array([0.0, -0.4, 0.2])

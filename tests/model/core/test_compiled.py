@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import model.compiled
+import model.core.compiled
 
 SUM = """
-from model.compiled import compiled
+from model.core.compiled import compiled
 
 @compiled
 def _double(number):
@@ -26,12 +26,12 @@ def answer(number):
 RUN = """
 import json, shutil, sys
 sys.path.insert(0, sys.argv[1])
-import model.compiled
-from model.sum import answer
-kept = model.compiled.is_machine_code_kept()
+import model.core.compiled
+from model.core.sum import answer
+kept = model.core.compiled.is_machine_code_kept()
 answer(1)
 if "vanish" in sys.argv:
-    shutil.rmtree(model.compiled.numba.config.CACHE_DIR)
+    shutil.rmtree(model.core.compiled.numba.config.CACHE_DIR)
 print(json.dumps([answer(20), answer(20.0), kept, sum(answer.stats.cache_hits.values())]))
 """
 
@@ -40,10 +40,12 @@ print(json.dumps([answer(20), answer(20.0), kept, sum(answer.stats.cache_hits.va
 def warm(tmp_path_factory):
     """A folder of sources beside which machine code is kept."""
     root = tmp_path_factory.mktemp("warm")
-    (root / "model").mkdir()
-    (root / "model" / "__init__.py").touch()
-    shutil.copy(model.compiled.__file__, root / "model")
-    (root / "model" / "sum.py").write_text(SUM)
+    core = root / "model" / "core"
+    core.mkdir(parents=True)
+    (core.parent / "__init__.py").touch()
+    (core / "__init__.py").touch()
+    shutil.copy(model.core.compiled.__file__, core)
+    (core / "sum.py").write_text(SUM)
     assert run(root) == [42, 42.0, False, 0]
     return root
 
@@ -51,7 +53,7 @@ def warm(tmp_path_factory):
 @pytest.fixture
 def root(warm, tmp_path):
     """The same folder, warm, to be damaged; machine code is found by the path of its sources, so these do not move."""
-    kept = warm / "model" / "__pycache__"
+    kept = warm / "model" / "core" / "__pycache__"
     shutil.copytree(kept, tmp_path / "kept")
     yield warm
     shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
@@ -74,7 +76,7 @@ def run(root: Path, *arguments: str, options: tuple[str, ...] = (), setup=None, 
 
 
 def kept(root: Path, kind: str) -> list[Path]:
-    return list((root / "model" / "__pycache__").rglob(f"*.{kind}"))
+    return list((root / "model" / "core" / "__pycache__").rglob(f"*.{kind}"))
 
 
 @pytest.mark.parametrize("options", [(), ("-P",)])
@@ -102,26 +104,26 @@ def test_machine_code_of_another_processor_is_made_again(root):
 
 
 def test_machine_code_is_kept_at_home_where_it_cannot_be_kept_beside_the_sources(root):
-    shutil.rmtree(root / "model" / "__pycache__")
-    (root / "model" / "__pycache__").touch()
+    shutil.rmtree(root / "model" / "core" / "__pycache__")
+    (root / "model" / "core" / "__pycache__").touch()
     assert run(root) == [42, 42.0, False, 0]
     assert run(root) == [42, 42.0, True, 2]
     shutil.rmtree(root / "home")
 
 
 def test_where_nothing_can_be_kept_everything_is_compiled(root):
-    shutil.rmtree(root / "model" / "__pycache__")
-    (root / "model" / "__pycache__").touch()
+    shutil.rmtree(root / "model" / "core" / "__pycache__")
+    (root / "model" / "core" / "__pycache__").touch()
     assert run(root, HOME="/dev/null") == [42, 42.0, False, 0]
 
 
 def test_a_user_without_a_home_is_no_failure(root):
     no_user = "import pwd; pwd.getpwuid = {}.__getitem__; import os; del os.environ['HOME']"
-    (root / "model" / "__init__.py").write_text(no_user)
-    shutil.rmtree(root / "model" / "__pycache__")
-    (root / "model" / "__pycache__").touch()
+    (root / "model" / "core" / "__init__.py").write_text(no_user)
+    shutil.rmtree(root / "model" / "core" / "__pycache__")
+    (root / "model" / "core" / "__pycache__").touch()
     answered = run(root)
-    (root / "model" / "__init__.py").write_text("")
+    (root / "model" / "core" / "__init__.py").write_text("")
     assert answered == [42, 42.0, False, 0]
 
 
@@ -146,12 +148,12 @@ def test_a_folder_in_which_numba_may_write_nothing_is_no_failure(root):
 
 def test_machine_code_that_came_beside_read_only_sources_is_taken_over(tmp_path, monkeypatch):
     """As in the worker's image, whose user may write to its home alone."""
-    brought = tmp_path / "model" / "__pycache__" / "compiled-1"
+    brought = tmp_path / "model" / "core" / "__pycache__" / "compiled-1"
     brought.mkdir(parents=True)
     (brought / "loop.nbi").write_bytes(b"index")
-    monkeypatch.setattr(model.compiled, "_SOURCES", tmp_path / "model")
+    monkeypatch.setattr(model.core.compiled, "_SOURCES", tmp_path / "model" / "core")
     folder, older = tmp_path / "home" / "compiled-1", tmp_path / "home" / "compiled-0"
     older.mkdir(parents=True)
-    model.compiled._make(folder)
+    model.core.compiled._make(folder)
     assert (folder / "loop.nbi").read_bytes() == b"index"
     assert not older.exists()

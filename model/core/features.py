@@ -1,7 +1,7 @@
 """What the network sees of an event: codes for its embeddings, and numeric features of about unit scale.
 
-Every feature is computed in the loop that appends events to states (`model.append`), which training, offline scoring
-and the worker share; so they cannot differ.
+Every feature is computed in the loop that appends events to states (`model.core.append`), which training, offline
+scoring and the worker share; so they cannot differ.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import StateRecord, compiled
+from model.core.compiled import StateRecord, compiled
 from model.events import PURCHASE, TYPE_CODES
 from model.horizons import DAY_MS, SESSION_GAP_MS
 from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, RING_EVENTS

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from model.append import Source
-from model.decode import decode_events
-from model.encode import ScoreTemplate, encode_scores
-from model.features import NUMERIC_FEATURES
-from model.lstm_step import StepWeights, run_steps
+from model.core.append import Source
+from model.core.decode import decode_events
+from model.core.encode import ScoreTemplate, encode_scores
+from model.core.features import NUMERIC_FEATURES
+from model.core.lstm_step import StepWeights, run_steps
 from model.scoring import prepare_batch
 from model.states import StateCodec, replay_rings
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.append import append_events
+from model.core.append import append_events
+from model.core.features import NUMERIC_FEATURES
 from model.events import EVENT_TYPES, Event
-from model.features import NUMERIC_FEATURES
 from model.sequence import new_sequences
 from tests.model.shop import columns, shoppers_events
 

@@ -71,7 +71,7 @@ def _use_cache() -> bool:
     machine code into which an older form of a function from another file has been inlined.
     """
     digest = xxhash.xxh3_64()
-    for source in sorted(_SOURCES.glob("*.py")):
+    for source in sorted([*_SOURCES.glob("*.py"), *_SOURCES.parent.glob("*.py")]):  # constants are compiled in as well
         digest.update(source.read_bytes())
     name = f"compiled-{digest.hexdigest()}"
     for parent in _parents():
