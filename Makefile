@@ -25,7 +25,7 @@ $(INSTALLED): requirements.lock pyproject.toml cartcast/__init__.py
 	@echo "==> installing cartcast itself (editable)"
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "==> compiling what scores events for this processor (about half a minute)"
-	@$(BIN)/python -m model.core.warm_up
+	@$(BIN)/python -m streams.warm_up
 	@touch $@
 
 demo: setup ## run the whole pipeline on this machine; options through ARGS="--events 50000 --no-dashboard"

@@ -229,6 +229,7 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
     app.timer(interval=_BEAT_SECONDS)(beat)
 
     app.source_topic, app.secure, app.drain = topics.events, secure, lanes.close
+    app.close = pipeline.publisher.close
     app.on_partitions_assigned.connect(reopen, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.agent(app.topic(topics.events, schema=FetchSchema()), name="score-events")(score_events(take))

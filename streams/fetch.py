@@ -1,13 +1,14 @@
 """One fetch of one partition, the unit that flows through the stream application, and the order of fetches."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from streams.observe.trace_context import TraceHeaders, trace_headers
+from model.core.byte_strings import ByteStrings
+from streams.observe.trace_context import TRACEPARENT, TraceHeaders, trace_headers
+from streams.record_batch import FetchedRecords, read_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,8 @@ class Fetch:
 
     topic: str
     partition: int
-    keys: list[bytes | None] = field(repr=False)  # what a log may hold ends here
-    values: list[bytes | None] = field(repr=False)
+    keys: ByteStrings
+    values: ByteStrings
     offsets: npt.NDArray[np.int64]
     timestamps_ms: npt.NDArray[np.int64]
     """Kafka's timestamps of the records, 0 where a record has none."""
@@ -25,18 +26,13 @@ class Fetch:
     """By offset, of those records that are part of a trace."""
 
     @classmethod
-    def of(cls, records: list[Any]) -> "Fetch":
-        """Make a fetch of aiokafka's records."""
-        headers = [record.headers for record in records]
-        return cls(
-            topic=records[0].topic,
-            partition=records[0].partition,
-            keys=[record.key for record in records],
-            values=[record.value for record in records],
-            offsets=np.array([record.offset for record in records], np.int64),
-            timestamps_ms=np.array([max(record.timestamp or 0, 0) for record in records], np.int64),
-            traces=_traces(records) if any(headers) else {},
-        )
+    def of(cls, topic: str, partition: int, records: FetchedRecords) -> "Fetch":
+        """Make a fetch of the records of a partition."""
+        traces = _traces(records) if (records.headers.spans[:, 0] >= 0).any() else {}
+        return cls(topic, partition, records.keys, records.values, records.offsets, records.timestamps_ms, traces)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
 
     @property
     def last_offset(self) -> int:
@@ -54,19 +50,36 @@ class Fetch:
             return self
         if start == len(self.offsets):
             return None
+        return self._part(start, len(self))
+
+    def pieces(self, most: int) -> "Iterator[Fetch]":
+        """Return it in pieces of at most so many records."""
+        if len(self) <= most:
+            yield self
+        else:
+            for start in range(0, len(self), most):
+                yield self._part(start, start + most)
+
+    def _part(self, start: int, end: int) -> "Fetch":
         return Fetch(
             self.topic,
             self.partition,
-            self.keys[start:],
-            self.values[start:],
-            self.offsets[start:],
-            self.timestamps_ms[start:],
+            self.keys[start:end],
+            self.values[start:end],
+            self.offsets[start:end],
+            self.timestamps_ms[start:end],
             self.traces,
         )
 
 
-def _traces(records: list[Any]) -> dict[int, TraceHeaders]:
-    found = ((record.offset, trace_headers(record.headers)) for record in records if record.headers)
+def _traces(records: FetchedRecords) -> dict[int, TraceHeaders]:
+    if TRACEPARENT.encode() not in records.headers.buffer.tobytes():
+        return {}
+    found = (
+        (offset, trace_headers(read_headers(headers)))
+        for offset, headers in zip(records.offsets.tolist(), records.headers, strict=True)
+        if headers is not None
+    )
     return {offset: headers for offset, headers in found if headers}
 
 

@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.events import OTHER
 from model.formats.records import Decode
@@ -24,9 +25,10 @@ from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
-from streams.publisher import Delivery, OutputRecord, Publisher
+from streams.publisher import Delivery, Publisher
+from streams.record_batch import OutputRecords, RecordBatch, record_batches
 from streams.scoring import ScoredFetch, Scoring
-from streams.tables import PartitionStates
+from streams.tables import Dirty, PartitionStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ _QUEUED_FETCHES: Final = 2
 _UNCONFIRMED_DELIVERIES: Final = 8
 
 Acknowledge = Callable[[], object]
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
 
 
 class Lane:
@@ -100,10 +104,13 @@ class Lane:
             return None
         next_offset, dirty = states.next_offset, states.take_dirty()  # as of now: scoring goes on meanwhile
         try:
+            batches = await self._in_thread(self._changelog, dirty)
             await self._confirmed()
-            await self._publish(
-                self._pipeline.topics.changelog, [OutputRecord(user, state) for user, state in dirty.items()]
+            delivery = Delivery(len(batches))
+            self._pipeline.publisher.publish(
+                self._pipeline.topics.changelog, states.partition, *batches, delivery=delivery
             )
+            await delivery
         except CartcastError as failure:
             self._fail(failure)
             return None
@@ -148,31 +155,39 @@ class Lane:
             self._unconfirmed.popleft()
 
     async def _publish_results(self, fetch: Fetch, acknowledge: Acknowledge) -> Delivery:
-        """Score a fetch and produce what came of it."""
-        timings = self._pipeline.timings
-        scored = await self._score(fetch)
+        """Score a fetch, store the states, and produce what came of it."""
+        pipeline, states = self._pipeline, self._states
+        scored, scores, dead_letters = await self._in_thread(self._score, fetch)
+        states.scatter(scored.users, scored.states, fetch.next_offset)
         self._count(fetch, scored)
-        began = timings.clock()
-        scores, dead_letters = self._unpublished(fetch, scored)
-        encoded = timings.lap("encode", began)
-        topics, expect = self._pipeline.topics, self._pipeline.publisher.expect
-        delivery = expect(len(scores) + len(dead_letters))
+        began = pipeline.timings.clock()
+        delivery = Delivery(len(scores) + len(dead_letters))
         self._unconfirmed.append(delivery)
         delivery.on_success(acknowledge)
-        await self._pipeline.publisher.produce(topics.scores, fetch.partition, scores, delivery)
-        await self._pipeline.publisher.produce(topics.dead_letters, fetch.partition, dead_letters, delivery)
-        produced = timings.lap("produce", encoded)
+        pipeline.publisher.publish(pipeline.topics.scores, fetch.partition, *scores, delivery=delivery)
+        pipeline.publisher.publish(pipeline.topics.dead_letters, fetch.partition, *dead_letters, delivery=delivery)
+        produced = pipeline.timings.lap("produce", began)
         delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
         return delivery
 
-    async def _score(self, fetch: Fetch) -> ScoredFetch:
-        """Score a fetch against its users' states and store the states."""
-        pipeline, states = self._pipeline, self._states
-        scored = await asyncio.get_running_loop().run_in_executor(
-            pipeline.threads, pipeline.scoring.score, fetch, pipeline.decode, states, pipeline.timings
-        )
-        states.scatter(scored.users, scored.states, fetch.next_offset)
-        return scored
+    async def _in_thread(self, work: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
+        """Work beside the other lanes: most of it without the interpreter lock."""
+        return await asyncio.get_running_loop().run_in_executor(self._pipeline.threads, work, argument)
+
+    def _score(self, fetch: Fetch) -> tuple[ScoredFetch, list[RecordBatch], list[RecordBatch]]:
+        """Score a fetch against its users' states; return scores and dead letters that no predecessor has published."""
+        pipeline, timings = self._pipeline, self._pipeline.timings
+        scored = pipeline.scoring.score(fetch, pipeline.decode, self._states, timings)
+        began = timings.clock()
+        scores, dead_letters = self._unpublished(fetch, scored)
+        now_ms = pipeline.clock_ms()
+        batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
+        scored.seconds["encode"] = timings.clock() - began
+        return scored, *batches
+
+    def _changelog(self, dirty: Dirty) -> list[RecordBatch]:
+        records = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
+        return record_batches(records, self._pipeline.clock_ms())
 
     def _confirmed_since(self, produced: float, fetch: Fetch, scored: ScoredFetch) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""
@@ -182,7 +197,7 @@ class Lane:
         delays_ms = self._pipeline.clock_ms() - sent_ms[sent_ms > 0]
         timings.event_to_score.add_all(np.maximum(delays_ms, 0) / 1000)
 
-    def _unpublished(self, fetch: Fetch, scored: ScoredFetch) -> tuple[list[OutputRecord], list[OutputRecord]]:
+    def _unpublished(self, fetch: Fetch, scored: ScoredFetch) -> tuple[OutputRecords, OutputRecords]:
         """Encode the results that no predecessor has published."""
         published, offsets = self._states.published, fetch.offsets
         fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
@@ -201,7 +216,7 @@ class Lane:
 
     def _count(self, fetch: Fetch, scored: ScoredFetch) -> None:
         counts = self._pipeline.counts
-        counts.events += len(fetch.values)
+        counts.events += len(fetch)
         counts.scored += len(scored.rows)
         counts.other_types += int((scored.batch.type_codes[scored.rows] == OTHER).sum())
         counts.duplicates += scored.duplicates
@@ -210,11 +225,6 @@ class Lane:
         self._pipeline.timings.batch_events.add(len(scored.batch))
         for stage, seconds in scored.seconds.items():
             self._pipeline.timings.stages[stage].add(seconds)
-
-    async def _publish(self, topic: str, records: list[OutputRecord]) -> None:
-        delivery = self._pipeline.publisher.expect(len(records))
-        await self._pipeline.publisher.produce(topic, self._states.partition, records, delivery)
-        await delivery
 
     async def _confirmed(self) -> None:
         """Wait for what has been published so far; raises CartcastError."""

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch
-from model.core.encode import ScoreTemplate, encode_scores
+from model.core.byte_strings import ByteStrings
+from model.core.encode import LONGEST_NUMBER, ScoreTemplate, encode_scores
 from model.horizons import HORIZONS
 from model.validate import Reject
 from service.kafka import dead_letter_headers, source_headers
 from streams.fetch import Fetch
-from streams.publisher import OutputRecord
+from streams.record_batch import OutputRecord, OutputRecords, write_offset_headers, written_headers
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -28,7 +29,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     scored_at_ms: int,
     horizons: Sequence[str] = HORIZONS,
     extra: Mapping[str, Sequence[Any]] | None = None,
-) -> list[OutputRecord]:
+) -> OutputRecords:
     """Return one record an accepted event, in source order.
 
     `rows` are the accepted rows of the batch in any order; `propensities` `(len(rows), len(horizons))`, and the columns
@@ -50,15 +51,19 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         fetch.timestamps_ms[positions],
         scored_at_ms,
     )
-    topic, partition, _ = source_headers(fetch.topic, fetch.partition, 0)
-    records = [
-        OutputRecord(fetch.keys[position], value, [topic, partition, ("offset", b"%d" % offset)])
-        for position, value, offset in zip(positions.tolist(), values, offsets.tolist(), strict=True)
-    ]
+    return OutputRecords(fetch.keys.take(positions), values, source_header_columns(fetch, offsets))
+
+
+def source_header_columns(fetch: Fetch, offsets: npt.NDArray[np.int64]) -> ByteStrings:
+    """Return the headers that name source records, and the trace headers of those that have some."""
     if fetch.traces:
-        for record, offset in zip(records, offsets.tolist(), strict=True):
-            record.headers.extend(fetch.traces.get(offset, ()))  # type: ignore[union-attr] # made above
-    return records
+        each = [(source_headers(fetch.topic, fetch.partition, offset), offset) for offset in offsets.tolist()]
+        return ByteStrings.of([written_headers([*names, *fetch.traces.get(offset, ())]) for names, offset in each])
+    topic, partition, (name, _) = source_headers(fetch.topic, fetch.partition, 0)
+    named = np.frombuffer(written_headers([topic, partition, (name, b"")]), np.uint8)
+    out, ends = np.empty(len(offsets) * (len(named) + LONGEST_NUMBER), np.uint8), np.empty(len(offsets), np.int64)
+    write_offset_headers(named[:-1], offsets, out, ends)
+    return ByteStrings.of_bounds(out, ends)
 
 
 def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int64]) -> list[bytes]:
@@ -69,17 +74,19 @@ def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int6
     ]
 
 
-def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> list[OutputRecord]:
+def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:
     """Return one record a reject: key and value as received, headers that say where it lay and what is wrong."""
-    return [
-        OutputRecord(
-            fetch.keys[reject.position],
-            fetch.values[reject.position],
-            dead_letter_headers(
-                source_headers(fetch.topic, fetch.partition, int(fetch.offsets[reject.position])),
-                reason=reject.reason,
-                error=reject.error,
-            ),
-        )
-        for reject in rejects
-    ]
+    return OutputRecords.of(
+        [
+            OutputRecord(
+                fetch.keys[reject.position],
+                fetch.values[reject.position],
+                dead_letter_headers(
+                    source_headers(fetch.topic, fetch.partition, int(fetch.offsets[reject.position])),
+                    reason=reject.reason,
+                    error=reject.error,
+                ),
+            )
+            for reject in rejects
+        ]
+    )

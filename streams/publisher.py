@@ -1,55 +1,41 @@
-"""The librdkafka producer for scores, dead letters and changelog: a batch in, one confirmation out."""
+"""The producer for scores, dead letters and changelog: batches in, one confirmation out."""
 
 import asyncio
-import re
-import threading
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakSet
 
-import msgspec
-from confluent_kafka import KafkaError, KafkaException, Producer
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from confluent_kafka import KafkaError as Refusal
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from service.errors import RefusedError, UnavailableError
-from service.kafka import Headers, logged, reason
+from service.kafka import reason, silent, where
+from streams.record_batch import RecordBatch
+from streams.security import aiokafka_options
 
-_QUEUE_FULL_PAUSE_SECONDS: Final = 0.005
-_STATISTICS_MS: Final = 5000
 _ANSWER_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 5.0
-_REFUSAL: Final = re.compile(r" failed: (.+?) \(broker ")
-"""Where a fatal error of librdkafka says what the broker answered."""
-
-
-class OutputRecord(msgspec.Struct, frozen=True, gc=False):
-    """What is to be produced."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers | None = None
-
-    def __repr__(self) -> str:
-        return "OutputRecord()"  # what a log may hold ends here
-
-
-class _Statistics(msgspec.Struct):
-    """What is read of librdkafka's statistics."""
-
-    msg_size: int = 0
+_START_AGAIN_SECONDS: Final = 0.5
+_REQUEST_SECONDS: Final = 40.0
+_CLOSE_SECONDS: Final = 2.0
 
 
 class Delivery:
-    """Counts the confirmations of one batch; awaiting it returns when all are in, or raises RefusedError."""
+    """Counts the confirmations of some batches; awaiting it returns when all are in, or raises RefusedError."""
 
-    def __init__(self, records: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, batches: int) -> None:
         self.began_at = time.monotonic()
-        self._missing = records
-        self._loop = loop
-        self._failure: KafkaError | None = None
-        self._done: asyncio.Future[None] = loop.create_future()
-        if records == 0:
+        self._missing = batches
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if batches == 0:
             self._done.set_result(None)
 
     def __await__(self) -> Any:  # noqa: ANN401 - what a future yields to the loop is asyncio's own affair
@@ -60,126 +46,87 @@ class Delivery:
         return self._done.done()
 
     def on_success(self, callback: Callable[[], object]) -> None:
-        """Call back when every record is confirmed, and never if one fails."""
+        """Call back when every batch is confirmed, and never if one fails."""
         self._done.add_done_callback(lambda done: None if done.exception() else callback())
 
     def on_end(self, callback: Callable[[BaseException | None], object]) -> None:
-        """Call back with None when every record is confirmed, or with the failure when one fails."""
+        """Call back with None when every batch is confirmed, or with the failure when one fails."""
         self._done.add_done_callback(lambda done: callback(done.exception()))
 
-    def confirm(self, error: KafkaError | None, _: object, records: int = 1) -> None:
-        """Take a delivery report that speaks for some records; called by librdkafka in the poll thread alone."""
-        if error is not None:
-            self._failure = error
-        self._missing -= records
-        if self._missing == 0 and not self._loop.is_closed():  # a late report, after everything has ended
-            self._loop.call_soon_threadsafe(self._finish)
+    def confirm(self) -> None:
+        """Take the confirmation of one batch."""
+        self._missing -= 1
+        if self._missing == 0 and not self._done.done():
+            self._done.set_result(None)
 
     def abandon(self, why: str = "a record was given up because another failed") -> None:
         """Fail now, whatever is still in flight."""
         if not self._done.done():
             self._done.set_exception(RefusedError(why))
-
-    def _finish(self) -> None:
-        if self._done.done():
-            return
-        if self._failure is None:
-            self._done.set_result(None)
-        else:
-            self._done.set_exception(RefusedError(_refused(self._failure)))
+            self._done.exception()  # who dropped it must not be told of it by asyncio
 
 
-def _refused(error: KafkaError) -> str:
-    answer = _REFUSAL.search(error.str())
-    return f"Kafka did not take a record: {answer.group(1) if answer else error.str()}"
+@dataclass(slots=True)
+class _Queue:
+    """The batches of one partition that wait, in order, and the task that sends them."""
+
+    waiting: deque[tuple[RecordBatch, Delivery]] = field(default_factory=deque)
+    sending: "asyncio.Task[None] | None" = None
 
 
 class Publisher:
-    """Produces batches in order and confirms each; an idempotent producer keeps order through retries.
+    """Sends batches in order and confirms each; an idempotent producer keeps order through retries.
 
-    The report of a batch's last record speaks for all: within a partition records are delivered in order, and with
-    `enable.gapless.guarantee` one that the broker refuses is a fatal error. librdkafka tells of it before it reports
-    any record that it had sent behind (a broker that does not know the producer yet may have taken those), and nothing
-    is confirmed after it.
+    Of each partition one batch is under way at a time. So none that the broker refuses can be followed by another:
+    the end of a topic says how far everything before it has come. After the first refusal nothing is confirmed.
 
-    Records wait in librdkafka for as long as the broker is away: nothing is given up, the offsets that depend on
-    them are just not committed.
+    Batches wait for as long as the broker is away: nothing is given up, the offsets that depend on them are just not
+    committed. What brings batches bounds their number.
     """
 
-    def __init__(self, client_config: Mapping[str, Any], *, linger_ms: float) -> None:
-        self._statistics = _Statistics()
+    def __init__(self, client_config: Mapping[str, Any]) -> None:
+        self._client_config = client_config
+        self._queues: dict[tuple[str, int], _Queue] = {}
         self._expected = WeakSet[Delivery]()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._fatal: KafkaError | None = None
-        self._producer = Producer(
-            {
-                **logged(client_config),
-                "acks": "all",
-                "enable.idempotence": True,
-                "enable.gapless.guarantee": True,
-                "message.timeout.ms": 0,
-                "linger.ms": linger_ms,
-                "compression.type": "lz4",
-                "queue.buffering.max.kbytes": 256 * 1024,
-                "statistics.interval.ms": _STATISTICS_MS,
-                "stats_cb": self._take_statistics,
-            }
-        )
-        self._stopping = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="delivery-reports", daemon=True)
-
-    def start(self) -> None:
-        """Begin to serve delivery reports."""
-        self._poller.start()
-
-    def stop(self) -> None:
-        """End the thread; what has not been confirmed by now never will be, and its offsets stay uncommitted."""
-        self._stopping.set()
-        self._poller.join()
-
-    def expect(self, records: int) -> Delivery:
-        """Return the confirmation of `records` records that are about to be produced."""
-        self._loop = asyncio.get_running_loop()
-        delivery = Delivery(records, self._loop)
-        self._expected.add(delivery)
-        return delivery
-
-    async def produce(self, topic: str, partition: int, records: Sequence[OutputRecord], delivery: Delivery) -> None:
-        """Hand records to librdkafka, waiting while its queue is full."""
-        produce, last = self._producer.produce, len(records) - 1
-        for place, record in enumerate(records):
-            report = partial(delivery.confirm, records=len(records)) if place == last else None
-            while True:
-                try:
-                    produce(topic, record.value, record.key, partition, report, headers=record.headers)
-                    break
-                except BufferError:
-                    await asyncio.sleep(_QUEUE_FULL_PAUSE_SECONDS)
-                except KafkaException as failure:
-                    raise await self._refusal(topic, failure.args[0], delivery) from None
-
-    async def _refusal(self, topic: str, error: KafkaError, delivery: Delivery) -> RefusedError:
-        if error.code() == KafkaError._FATAL and self._fatal is None and self._poller.is_alive():
-            await delivery  # the poll thread is about to be told why, and abandons it
-        if self._fatal is not None:
-            return RefusedError(_refused(self._fatal))
-        return RefusedError(f"Kafka did not take a record for {topic}: {error.str()}")
-
-    @property
-    def queue_messages(self) -> int:
+        self._starting: asyncio.Task[AIOKafkaProducer] | None = None
+        self._refusal = ""
+        self._is_closed = False
+        self._admin = AdminClient(silent(client_config))
+        self.queue_messages = 0
         """Records that wait for their confirmation."""
-        return len(self._producer)
+        self.queue_bytes = 0
 
-    @property
-    def queue_bytes(self) -> int:
-        """Their bytes, at most five seconds ago."""
-        return self._statistics.msg_size
+    def publish(self, topic: str, partition: int, *batches: RecordBatch, delivery: Delivery) -> None:
+        """Send batches, each of which `delivery` expects, behind those that were given before."""
+        self._expected.add(delivery)
+        if self._refusal:
+            delivery.abandon(self._refusal)
+            return
+        queue = self._queues.setdefault((topic, partition), _Queue())
+        for batch in batches:
+            queue.waiting.append((batch, delivery))
+            self._count(batch, 1)
+        if queue.sending is None and batches:
+            queue.sending = asyncio.get_running_loop().create_task(self._send(topic, partition, queue))
+
+    async def close(self) -> None:
+        """Stop sending; what has not been confirmed by now never will be, and its offsets stay uncommitted."""
+        self._is_closed = True
+        tasks: list[asyncio.Task[Any]] = [queue.sending for queue in self._queues.values() if queue.sending is not None]
+        if self._starting is not None and not self._starting.done():
+            tasks.append(self._starting)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._starting is not None and not self._starting.cancelled() and self._starting.exception() is None:
+            await _close(self._starting.result())
 
     @property
     def waits_for_kafka(self) -> bool:
         """Whether Kafka owes a confirmation for more than five seconds, and who would take it lives."""
         late = time.monotonic() - _LATE_SECONDS
-        return self._poller.is_alive() and any(each.began_at <= late and not each.done() for each in self._expected)
+        return not self._is_closed and any(each.began_at <= late and not each.done() for each in self._expected)
 
     def ask(self, topic: str) -> None:
         """Return if a broker answers a question about a topic within five seconds; for any thread.
@@ -187,23 +134,75 @@ class Publisher:
         Raises UnavailableError.
         """
         try:
-            self._producer.list_topics(topic, timeout=_ANSWER_SECONDS)
+            self._admin.list_topics(topic, timeout=_ANSWER_SECONDS)
         except KafkaException as failure:
             raise UnavailableError(f"Kafka does not answer ({reason(failure)})") from None
 
-    def _abandon(self, error: KafkaError) -> None:
-        """Fail what is not confirmed; in the event loop."""
+    async def _send(self, topic: str, partition: int, queue: _Queue) -> None:
+        try:
+            while queue.waiting:
+                batch, delivery = queue.waiting[0]
+                producer = await self._producer()
+                await (await producer.send_batch(batch, topic, partition=partition))
+                queue.waiting.popleft()
+                self._count(batch, -1)
+                delivery.confirm()
+        except KafkaError as error:
+            self._abandon(f"Kafka did not take a record for {topic}: {in_words(error)}")
+        except Exception as failure:
+            self._abandon(f"Kafka's client failed ({failure!r})")
+            raise
+        finally:
+            queue.sending = None
+
+    async def _producer(self) -> AIOKafkaProducer:
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_task(_started(self._client_config))
+        return await asyncio.shield(self._starting)
+
+    def _count(self, batch: RecordBatch, sign: int) -> None:
+        self.queue_messages += sign * batch.record_count()
+        self.queue_bytes += sign * batch.size()
+
+    def _abandon(self, refusal: str) -> None:
+        self._refusal = self._refusal or refusal
         for delivery in list(self._expected):
-            delivery.abandon(_refused(error))
+            delivery.abandon(self._refusal)
 
-    def _take_statistics(self, text: str) -> None:
-        self._statistics = msgspec.json.decode(text, type=_Statistics)
 
-    def _poll(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._producer.poll(0.1)
-            except KafkaException as failure:  # a fatal error
-                self._fatal = failure.args[0]
-                if self._loop is not None and not self._loop.is_closed():
-                    self._loop.call_soon_threadsafe(self._abandon, self._fatal)
+def in_words(error: KafkaError) -> str:
+    """Return what a broker answered."""
+    return str(Refusal(error.errno).str()) if error.errno > 0 else str(error)
+
+
+async def _started(client_config: Mapping[str, Any]) -> AIOKafkaProducer:
+    """Return a producer that has met a broker, however long that takes; raises aiokafka's KafkaError if it refuses."""
+    while True:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=where(client_config).split(","),
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=int(_REQUEST_SECONDS * 1000),
+            **aiokafka_options(client_config),
+        )
+        producer._message_accumulator._batch_ttl = (
+            math.inf
+        )  # else a batch is given up while its partition has no leader
+        try:
+            await producer.start()
+        except KafkaConnectionError:
+            await _close(producer)
+            await asyncio.sleep(_START_AGAIN_SECONDS)
+        except BaseException:
+            await _close(producer)
+            raise
+        else:
+            return producer
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Close a producer without waiting for what it has still to send."""
+    await producer.client.close()  # first: what is under way ends with its connection
+    with suppress(TimeoutError):
+        await asyncio.wait_for(producer._sender.close(), _CLOSE_SECONDS)
+    producer._closed = True

@@ -15,7 +15,6 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.core.compiled import is_machine_code_kept
-from model.core.warm_up import compile_core
 from model.inference import InferenceWorker, Scorer
 from service.errors import CartcastError
 from service.probe import Probe
@@ -27,6 +26,7 @@ from streams.publisher import Publisher
 from streams.scoring import Inference
 from streams.settings import StreamSettings
 from streams.transport import BatchApp
+from streams.warm_up import compile_core
 
 _SWITCH_INTERVAL_SECONDS: Final = 0.0005
 """How long a thread may keep the interpreter from others that wait; a score passes through four threads."""
@@ -70,8 +70,7 @@ def _run(
     listener: socket.socket | None,
 ) -> None:
     spans = open_spans(settings.trace)
-    publisher = Publisher(settings.client_config, linger_ms=settings.worker.linger_ms)
-    publisher.start()
+    publisher = Publisher(settings.client_config)
     probe = Probe(lambda: publisher.ask(settings.topics.scores))
     app = create_app(
         settings,
@@ -105,7 +104,6 @@ def _run(
         _run_until_stopped(app)
     finally:
         probe.stop()
-        publisher.stop()
         spans.close()
         watchdog.stop()
         _log.info("stopped", **app.counts.as_dict())

@@ -1,6 +1,5 @@
 """Scoring one fetch: decode, append, infer. Runs in a thread, most of it without the interpreter lock."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from model.states import StateCodec
 from model.validate import Reject
 from streams.fetch import Fetch
 from streams.observe.counts import Timings
+from streams.slots import Distinct
 from streams.tables import PartitionStates
 
 
@@ -38,7 +38,7 @@ class ScoredFetch:
     extra: Ranked
     """What the extra heads answer `(accepted,)`."""
     rejects: list[Reject]
-    users: list[bytes]
+    users: Distinct
     states: npt.NDArray[np.void]
     """The states of `users` after the fetch, to be stored."""
     duplicates: int
@@ -63,11 +63,11 @@ class Scoring:
         began = timings.clock()
         batch, rejects = decode(fetch.values, fetch.keys)
         decoded = timings.clock()
-        users, index = _distinct([fetch.keys[position] or b"" for position in batch.positions.tolist()])
+        users = Distinct.of(fetch.keys.take(batch.positions))
         after = states.gather(users)
         if (rebuild := rebuild_request(self.codec, after)) is not None:
             finish_rebuild(after, rebuild, self.inference.score(rebuild))
-        prepared = prepare_batch(after, index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
+        prepared = prepare_batch(after, users.index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
         appended = timings.clock()
         result = self.inference.score(prepared.request)
         propensities = finish(after, prepared, result)
@@ -84,10 +84,3 @@ class Scoring:
             already_applied=prepared.appended.already_applied,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )
-
-
-def _distinct(users: Sequence[bytes]) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """Return the distinct users, and for each element of `users` its index among them."""
-    index: dict[bytes, int] = {}
-    positions = [index.setdefault(user, len(index)) for user in users]
-    return list(index), np.array(positions, np.int64)

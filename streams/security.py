@@ -1,4 +1,4 @@
-"""TLS and SASL for Faust's consumer, from the properties that librdkafka's clients take."""
+"""TLS and SASL for Faust's consumer and the publisher, from the properties that librdkafka's clients take."""
 
 import asyncio
 import ssl
@@ -12,6 +12,7 @@ import faust
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 from faust.auth import Credentials
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from service.kafka import ssl_context
 
@@ -38,6 +39,11 @@ def faust_credentials(client_config: Mapping[str, Any]) -> Credentials | None:
         mechanism=client_config["sasl.mechanism"],
         ssl_context=context,
     )
+
+
+def aiokafka_options(client_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an aiokafka client that reaches the same brokers in the same way."""
+    return dict(credentials_to_aiokafka_auth(faust_credentials(client_config)))
 
 
 class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types

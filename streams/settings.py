@@ -42,7 +42,6 @@ class WorkerSettings(BaseModel):
     fetch_max_wait_ms: int = Field(
         default=10, ge=0, description="Kafka `fetch.max.wait.ms`: ... but for no longer than this"
     )
-    linger_ms: float = Field(default=5.0, ge=0, description="how long a score waits for others to be sent with it")
     instance_id: str | None = Field(
         default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
     )

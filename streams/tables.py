@@ -6,7 +6,8 @@ because they must be ordered with the delivery of scores.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,16 +16,26 @@ import structlog
 from faust.stores.base import Store
 from faust.types import TP
 
+from model.core.byte_strings import ByteStrings
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
+from streams.slots import Distinct, Slots, grown
 
 TABLE_NAME: Final = "sequences"
-_FIRST_SLOTS: Final = 1024
 _RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """States that the changelog does not have."""
+
+    slots: npt.NDArray[np.int64]
+    users: ByteStrings
+    values: ByteStrings
 
 
 class PartitionStates:
@@ -39,31 +50,33 @@ class PartitionStates:
         self.next_offset = 0
         """The source offset after the last one dealt with; 0 before the first fetch."""
         self._codec = codec
-        self._slots: dict[bytes, int] = {}
-        self._users: list[bytes] = []
-        """By slot."""
-        self._records = codec.blank(_FIRST_SLOTS)
-        self._is_dirty = np.zeros(_FIRST_SLOTS, np.bool_)
+        self._slots = Slots()
+        self._records = np.empty(0, codec.dtype)
+        """By slot, as is the next."""
+        self._is_dirty = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
         return len(self._slots)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(list(self._slots))
+        return (user or b"" for user in self._slots.users)
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
-        slot = self._slots.get(user)
-        return None if slot is None else self._records[slot : slot + 1].copy()
+        (slot,) = self._slots.find(Distinct.of([user]))
+        return None if slot < 0 else self._records[slot : slot + 1].copy()
 
-    def gather(self, users: Sequence[bytes]) -> npt.NDArray[np.void]:
+    def gather(self, users: Distinct) -> npt.NDArray[np.void]:
         """Return copies of the users' records `(users,)`, blank ones for users who are new."""
-        slots = np.array([self._slots.get(user, -1) for user in users], np.int64)
-        records = self._records[slots]
-        records[slots < 0] = self._codec.blank(1)
+        slots = self._slots.find(users)
+        is_known = slots >= 0
+        if is_known.all():
+            return self._records[slots]
+        records = self._codec.blank(len(slots))
+        records[is_known] = self._records[slots[is_known]]
         return records
 
-    def scatter(self, users: Sequence[bytes], records: npt.NDArray[np.void], next_offset: int) -> None:
+    def scatter(self, users: Distinct, records: npt.NDArray[np.void], next_offset: int) -> None:
         """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet."""
         slots = self._store(users, records)  # before `_is_dirty` is read: it may grow
         self._is_dirty[slots] = True
@@ -73,27 +86,28 @@ class PartitionStates:
         """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
         while values:
             some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
-            self._store([user for user, _ in some], self._codec.gather([value for _, value in some]))
+            users = Distinct.of([user for user, _ in some])
+            self._store(users, self._codec.gather([value for _, value in some]))
 
-    def take_dirty(self) -> dict[bytes, bytes]:
+    def take_dirty(self) -> Dirty:
         """Return the states that the changelog does not have, as they are now, and consider them written."""
-        slots = np.flatnonzero(self._is_dirty)
+        slots = np.flatnonzero(self._is_dirty[: len(self)])
         self._is_dirty[slots] = False
-        users = [self._users[slot] for slot in slots.tolist()]
-        return dict(zip(users, self._codec.scatter(self._records[slots]), strict=True))
+        values = self._records[slots]
+        ends = self._codec.dtype.itemsize * np.arange(1, len(slots) + 1)
+        return Dirty(slots, self._slots.users.take(slots), ByteStrings.of_bounds(values.view(np.uint8), ends))
 
-    def mark_dirty(self, users: Iterable[bytes]) -> None:
-        """Take back that these users' states were written."""
-        self._is_dirty[[self._slots[user] for user in users]] = True
+    def mark_dirty(self, dirty: Dirty) -> None:
+        """Take back that these states were written."""
+        self._is_dirty[dirty.slots] = True
 
-    def _store(self, users: Sequence[bytes], records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-        slots = np.array([self._slots.get(user, -1) for user in users], np.int64)
-        for place in np.flatnonzero(slots < 0).tolist():
-            slots[place] = self._slots[users[place]] = len(self._users)
-            self._users.append(users[place])
-        while len(self._users) > len(self._records):
-            self._records = np.concatenate([self._records, self._codec.blank(len(self._records))])
-            self._is_dirty = np.concatenate([self._is_dirty, np.zeros(len(self._is_dirty), np.bool_)])
+    def _store(self, users: Distinct, records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        known = len(self)
+        slots = self._slots.add(users)
+        if len(self) > len(self._records):
+            self._records = grown(self._records, len(self))
+            self._is_dirty = grown(self._is_dirty, len(self))
+        self._is_dirty[known : len(self)] = False
         self._records[slots] = records
         return slots
 

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from cartcast.reference.event_schema import DIALECT, Schema
+from model.core.byte_strings import ByteStrings
 from model.validate import Reject, WireEvent
 from service.kafka import source_headers
 from streams.fetch import Fetch
@@ -76,4 +77,11 @@ def _schema(title: str, description: str, names: list[str]) -> Schema:
 
 def _fetch() -> Fetch:
     """Return a fetch of one record, to make headers of."""
-    return Fetch("cartcast.events", 0, [b"u1"], [b"{"], np.zeros(1, np.int64), np.zeros(1, np.int64))
+    return Fetch(
+        "cartcast.events",
+        0,
+        ByteStrings.of([b"u1"]),
+        ByteStrings.of([b"{"]),
+        np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
+    )

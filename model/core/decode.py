@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch, EventLike, batch_of
+from model.core.byte_strings import ByteStrings
 from model.core.scan import FIELDS, TEXT, scan_events
 from model.core.texts import TEXTS, EventTexts
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
@@ -52,41 +53,31 @@ def _scan(
     values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
 ) -> tuple[EventBatch, npt.NDArray[np.bool_]]:
     """Return a batch of all records, and which of them were scanned `(records,)`; the others' columns mean nothing."""
-    records = len(values)
-    buffer, bounds = _joined(values, b"\n")
-    key_buffer, key_bounds = (np.empty(0, np.uint8), np.empty(0, np.int64)) if keys is None else _joined(keys, b"")
+    records, read = len(values), ByteStrings.of(values)
+    given = ByteStrings.of(() if keys is None else keys)
     spans = np.empty((records, FIELDS, 2), np.int64)
     types, times_ms = np.empty(records, np.uint8), np.empty(records, np.int64)
     numbers, hashes = np.empty((records, 2)), np.empty(records, np.uint64)
     codes, plain = np.empty((records, 2), np.uint16), np.empty(records, np.bool_)
-    is_text_valid = _is_utf8(buffer)
-    scan_events(
-        buffer, bounds, key_buffer, key_bounds, is_text_valid, spans, types, times_ms, numbers, hashes, codes, plain
-    )
+    is_text_valid = _is_utf8(read.buffer)
+    strings = (read.buffer, read.spans, given.buffer, given.spans)
+    scan_events(*strings, is_text_valid, spans, types, times_ms, numbers, hashes, codes, plain)
     batch = EventBatch(
         positions=np.arange(records),
-        texts=EventTexts(buffer, np.ascontiguousarray(spans[:, :TEXTS])),
+        texts=EventTexts(read.buffer, np.ascontiguousarray(spans[:, :TEXTS])),
         type_codes=types,
         event_time_ms=times_ms,
         prices=numbers[:, 0].copy(),
         event_hashes=hashes,
         item_codes=codes[:, 0].copy(),
         category_codes=codes[:, 1].copy(),
-        token_codes=_token_codes(buffer, spans[:, TEXT], numbers[:, 1], plain),
+        token_codes=_token_codes(read.buffer, spans[:, TEXT], numbers[:, 1], plain),
     )
     return batch, plain
 
 
-def _joined(values: Sequence[bytes | None], end: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return all values, each followed by `end`, and where each begins `(values + 1,)`."""
-    given = [value or b"" for value in values]
-    bounds = np.zeros(len(given) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, given), np.int64, len(given)) + len(end), out=bounds[1:])
-    return np.frombuffer(end.join([*given, b""]), np.uint8), bounds
-
-
 def _is_utf8(buffer: npt.NDArray[np.uint8]) -> bool:
-    """Whether all of the bytes are UTF-8; a line feed ends each value, so that no character spans two of them."""
+    """Whether all of the bytes are UTF-8; a line feed follows each string, so that no character spans two of them."""
     text = buffer.tobytes()
     try:
         return text.isascii() or bool(text.decode())

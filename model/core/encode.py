@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final, Self
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from model.core.byte_strings import ByteStrings
 from model.core.compiled import compiled
 from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, USER_ID, EventTexts
 from model.events import EVENT_TYPES, propensity_field
@@ -16,7 +16,7 @@ from model.events import EVENT_TYPES, propensity_field
 Bytes = npt.NDArray[np.uint8]
 Bounds = npt.NDArray[np.int64]
 
-_LONGEST_NUMBER: Final = 20
+LONGEST_NUMBER: Final = 20
 _MILLIONTHS: Final = 1_000_000
 _NULL: Final = np.frombuffer(b"null", np.uint8)
 _ZERO, _NINE, _DOT, _MINUS, _QUOTE = (np.uint8(ord(each)) for each in '09.-"')
@@ -60,7 +60,7 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     offsets: npt.NDArray[np.int64],
     timestamps_ms: npt.NDArray[np.int64],
     scored_at_ms: int,
-) -> list[bytes]:
+) -> ByteStrings:
     """Return the JSON of each score.
 
     Every column has one entry per score, `propensities` `(scores, horizons)`; `extra` are further fields, each with a
@@ -72,7 +72,7 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         extra_bounds[1:] = np.cumsum([len(fields) for fields in extra])
     extra_buffer = np.frombuffer(b"".join(extra), np.uint8)
     text_bytes = int((texts.spans[:, :, 1] - texts.spans[:, :, 0]).clip(min=len(_NULL)).sum())
-    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * _LONGEST_NUMBER + 12
+    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER + 12
     out = np.empty(scores * fixed_bytes + text_bytes + len(extra_buffer), np.uint8)
     ends = np.empty(scores, np.int64)
     used = write_scores(
@@ -91,9 +91,7 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         out,
         ends,
     )
-    written = out[:used].tobytes()
-    bounds = [0, *ends.tolist()]
-    return [written[start:end] for start, end in pairwise(bounds)]
+    return ByteStrings.of_bounds(out[:used], ends)
 
 
 @compiled
@@ -125,16 +123,16 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = _text(out, _piece(out, at, pieces, bounds, 4), buffer, text[CATEGORY])
         at = _piece(out, at, pieces, bounds, 5)
         at = _price(out, at, buffer, text[PRICE])
-        at = _number(out, _piece(out, at, pieces, bounds, 6), times_ms[row])
+        at = write_number(out, _piece(out, at, pieces, bounds, 6), times_ms[row])
         piece = 7
         for horizon in range(propensities.shape[1]):
             at = _propensity(out, _piece(out, at, pieces, bounds, piece), propensities[row, horizon])
             piece += 1
         at = _copy(out, at, extra, extra_bounds[row], extra_bounds[row + 1])
-        at = _number(out, _piece(out, at, pieces, bounds, piece), offsets[row])
-        at = _number(out, _piece(out, at, pieces, bounds, piece + 1), scored_at_ms)
+        at = write_number(out, _piece(out, at, pieces, bounds, piece), offsets[row])
+        at = write_number(out, _piece(out, at, pieces, bounds, piece + 1), scored_at_ms)
         at = _text(out, _piece(out, at, pieces, bounds, piece + 2), buffer, text[CHANNEL])
-        at = _number(out, _piece(out, at, pieces, bounds, piece + 3), timestamps_ms[row])
+        at = write_number(out, _piece(out, at, pieces, bounds, piece + 3), timestamps_ms[row])
         at = _piece(out, at, pieces, bounds, piece + 4)
         ends[row] = at
     return at
@@ -179,7 +177,7 @@ def _price(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> i
 
 
 @compiled
-def _number(out: Bytes, at: int, number: int) -> int:
+def write_number(out: Bytes, at: int, number: int) -> int:
     """Write a whole number that is not negative."""
     digits, rest = 1, number // 10
     while rest > 0:

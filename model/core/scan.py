@@ -56,9 +56,9 @@ _DAYS_OF_MONTH: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
 @compiled
 def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the result
     buffer: Bytes,
-    bounds: Spans,
+    values: Spans,
     keys: Bytes,
-    key_bounds: Spans,
+    key_spans: Spans,
     is_text_valid: bool,
     spans: Spans,
     types: npt.NDArray[np.uint8],
@@ -70,18 +70,20 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
 ) -> None:
     """Fill the columns of every record that is a plain, valid event, and set `plain` for these.
 
-    `bounds` `(records + 1,)` are where the values start in `buffer`, each followed by a line feed; `key_bounds` those
-    of the keys, or empty if keys are not checked. `is_text_valid` says that all of `buffer` is UTF-8; if not, a record
-    with anything but ASCII is not plain. `numbers` `(records, 2)` are price and rating, NaN for none; `codes`
-    `(records, 2)` those of item and category.
+    `values` `(records, 2)` are where the values start and end in `buffer`, each followed by a line feed, and -1 where
+    there is none; `key_spans` the same of the keys, or empty if keys are not checked. `is_text_valid` says that all of
+    `buffer` is UTF-8; if not, a record with anything but ASCII is not plain. `numbers` `(records, 2)` are price and
+    rating, NaN for none; `codes` `(records, 2)` those of item and category.
     """
     for row in range(len(plain)):
-        start, end = bounds[row], bounds[row + 1] - 1
-        plain[row] = _scan(buffer, start, end, is_text_valid, spans[row], times_ms[row : row + 1], numbers[row])
+        start, end = values[row]
+        plain[row] = start >= 0 and _scan(
+            buffer, start, end, is_text_valid, spans[row], times_ms[row : row + 1], numbers[row]
+        )
         if not plain[row]:
             continue
-        if len(key_bounds) > 0 and not _is_equal(
-            buffer, spans[row, USER_ID], keys, key_bounds[row], key_bounds[row + 1]
+        if len(key_spans) > 0 and not _is_equal(
+            buffer, spans[row, USER_ID], keys, key_spans[row, 0], key_spans[row, 1]
         ):
             plain[row] = False
             continue

@@ -37,7 +37,8 @@ class EventTexts:
             spans[1:, text, 0], spans[:1, text, 0] = ends[:-1], start
             spans[[body is None for body in bodies], text] = -1
             start = int(ends[-1]) if len(ends) else start
-        return cls(np.frombuffer(b"".join([body for bodies in parts for body in bodies if body]), np.uint8), spans)
+        joined = bytearray().join([body for bodies in parts for body in bodies if body])  # as writable as any array
+        return cls(np.frombuffer(joined, np.uint8), spans)
 
     @classmethod
     def none(cls, events: int) -> "EventTexts":

@@ -16,6 +16,7 @@ from cartcast.reference import data_dictionary
 from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
 from cartcast.reference.score_schema import score_schema
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
@@ -44,8 +45,8 @@ def fetch_of(record) -> Fetch:
     key, value = record["key"], record["value"]
     as_text = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return Fetch(
-        record["topic"], record["partition"], [None if key is None else key.encode()],
-        [None if as_text is None else as_text.encode()],
+        record["topic"], record["partition"], ByteStrings.of([None if key is None else key.encode()]),
+        ByteStrings.of([None if as_text is None else as_text.encode()]),
         np.array([record["offset"]]), np.array([record.get("timestamp", 0)]),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.events import Event
 from model.formats.records import decoder_of
@@ -106,7 +107,7 @@ def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
     events = [FULL, LEAST, LEAST | {"event_id": 7, "user_id": 42, "type": "wave", "item_id": "", "price": 1}]
     keys = [str(event["user_id"]).encode() for event in events]
     fetch = Fetch(
-        "shop.events", 3, keys, [json.dumps(event).encode() for event in events],
+        "shop.events", 3, ByteStrings.of(keys), ByteStrings.of([json.dumps(event).encode() for event in events]),
         np.array([0, 107, 2**62]), np.array([1_700_000_000_007, 0, 1]), traces or {},
     )  # fmt: skip
     batch, rejects = decode_events(fetch.values, fetch.keys)
@@ -114,9 +115,10 @@ def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
     names = HeadNames(heads)
     numbers = np.array([[0.0] * len(horizons), [1.0] * len(horizons), [0.5] * len(horizons)], np.float32)
     fields = {name: column for (name, _), column in zip(names.fields, extra, strict=True)}
-    return score_records(
+    records = score_records(
         fetch, batch, np.arange(3), numbers, model="m", scored_at_ms=1_700_000_000_123, horizons=horizons, extra=fields
     )
+    return list(records)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ BAD_VALUES = [None, b"", b"{", b"[]", b"\xff", b"{}", b"[" * 70, json.dumps(LEAS
 @pytest.mark.parametrize("input_format", ["cartcast", "segment", "ga4"])
 def test_headers_of_dead_letters_are_valid(input_format):
     fetch = Fetch(
-        "shop.events", 3, [b"u"] * len(BAD_VALUES), BAD_VALUES,
+        "shop.events", 3, ByteStrings.of([b"u"] * len(BAD_VALUES)), ByteStrings.of(BAD_VALUES),
         np.arange(len(BAD_VALUES)), np.zeros(len(BAD_VALUES), np.int64),
     )  # fmt: skip
     _, rejects = decoder_of(input_format)(fetch.values, fetch.keys)

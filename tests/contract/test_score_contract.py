@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.events import EVENT_TYPES, Score
 from model.heads import HeadNames
@@ -41,7 +42,8 @@ LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "ite
 @pytest.fixture
 def records():
     values = [json.dumps(event).encode() for event in (FULL, LEAST)]
-    fetch = Fetch("shop.events", 3, ["ü".encode(), b"42"], values, np.array([100, 107]), np.array([1700000000007, 0]))
+    keys, times = ByteStrings.of(["ü".encode(), b"42"]), np.array([1700000000007, 0])
+    fetch = Fetch("shop.events", 3, keys, ByteStrings.of(values), np.array([100, 107]), times)
     batch, _ = decode_events(fetch.values, fetch.keys)
     propensities = np.array([[0.25, 0.5, 0.75], [0.125, 0.0, 1.0]], np.float32)
     return score_records(fetch, batch, np.arange(2), propensities, model="lstm8-ab", scored_at_ms=1700000000123)
@@ -90,7 +92,7 @@ def test_the_declared_message_type_is_this_contract():
 @pytest.mark.parametrize("horizons", [("30m",), ("session", "7d"), ("24h", "1h", "session"), ("1h", "2h", "3h", "4h")])
 def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
     batch, _ = decode_events([json.dumps(LEAST).encode()])
-    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]), np.array([9]))
+    fetch = Fetch("shop.events", 3, ByteStrings.of([b"42"]), ByteStrings.of([b""]), np.array([7]), np.array([9]))
     numbers = np.linspace(0.25, 0.5, len(horizons), dtype=np.float32)
     (record,) = score_records(fetch, batch, np.arange(1), numbers[None], model="m", scored_at_ms=1, horizons=horizons)
     body = json.loads(record.value)
@@ -102,7 +104,7 @@ def test_a_model_of_other_horizons_publishes_theirs_in_the_same_place(horizons):
 
 def test_further_heads_answer_in_fields_of_their_own_after_the_propensities():
     batch, _ = decode_events([json.dumps(LEAST).encode()])
-    fetch = Fetch("shop.events", 3, [b"42"], [b""], np.array([7]), np.array([9]))
+    fetch = Fetch("shop.events", 3, ByteStrings.of([b"42"]), ByteStrings.of([b""]), np.array([7]), np.array([9]))
     names, answers = HeadNames(("next_type", "purchase_category")), ("cart", 0.41, ["shoes", "bags", "hats"])
     (record,) = score_records(
         fetch,

@@ -4,7 +4,7 @@ import gc
 
 import streams.run
 import streams.topics  # noqa: F401
-from model.core.warm_up import compile_core
+from streams.warm_up import compile_core
 
 compile_core()
 

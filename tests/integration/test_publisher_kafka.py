@@ -8,11 +8,13 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from service.errors import RefusedError
-from streams.publisher import OutputRecord, Publisher
+from streams.publisher import Delivery, Publisher
+from streams.record_batch import OutputRecord, OutputRecords, record_batches
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.integration
 LIMIT_BYTES = 20_000
+REFUSED = r"^Kafka did not take a record for \S+: Broker: Message size too large$"
 
 TOO_LARGE = OutputRecord(b"k", os.urandom(LIMIT_BYTES + 1))
 MANY = [
@@ -26,7 +28,7 @@ def small(count):
 
 @pytest.fixture
 def topic(kafka, topic_prefix):
-    """A topic that takes less than librdkafka believes."""
+    """A topic that takes less than a batch may have."""
     configured = NewTopic(topic_prefix, 1, 1, config={"max.message.bytes": str(LIMIT_BYTES)})
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([configured])[topic_prefix].result()
@@ -34,16 +36,16 @@ def topic(kafka, topic_prefix):
 
 
 @pytest.fixture
-def publisher(kafka):
-    publisher = Publisher({"bootstrap.servers": kafka}, linger_ms=1)
-    publisher.start()
+async def publisher(kafka):
+    publisher = Publisher({"bootstrap.servers": kafka})
     yield publisher
-    publisher.stop()
+    await publisher.close()
 
 
 async def publish(publisher, topic, records):
-    delivery = publisher.expect(len(records))
-    await publisher.produce(topic, 0, records, delivery)
+    batches = record_batches(OutputRecords.of(records), 0)
+    delivery = Delivery(len(batches))
+    publisher.publish(topic, 0, *batches, delivery=delivery)
     await asyncio.wait_for(delivery, DEADLINE_SECONDS)
 
 
@@ -62,10 +64,10 @@ def stored(kafka, topic):
 )
 async def test_a_batch_of_which_the_broker_refuses_a_record_fails(kafka, publisher, topic, before, records):
     await publish(publisher, topic, small(before))
-    waiting = publisher.expect(1)  # of another lane
+    publisher.publish(topic, 0, delivery=(waiting := Delivery(1)))  # of another lane
     for again in (records, small(1)):
-        with pytest.raises(RefusedError, match=r"^Kafka did not take a record: Broker: Message size too large$"):
+        with pytest.raises(RefusedError, match=REFUSED):
             await publish(publisher, topic, again)
-    with pytest.raises(RefusedError, match=r"^Kafka did not take a record: Broker: Message size too large$"):
+    with pytest.raises(RefusedError, match=REFUSED):
         await asyncio.wait_for(waiting, DEADLINE_SECONDS)
     assert stored(kafka, topic) < before + len(records)

@@ -1,7 +1,8 @@
 """A small real model for the stream side's tests, and generated tests without a deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, Future
 
 import pytest
 import torch
@@ -22,6 +23,18 @@ from tests.streams.memory_publisher import MemoryPublisher
 
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+
+class ThisThread(Executor):
+    """Works at once: what a lane does next does not depend on a thread."""
+
+    def submit(self, work: Callable[..., object], *arguments: object) -> Future:  # type: ignore[override]
+        future = Future[object]()
+        try:
+            future.set_result(work(*arguments))
+        except Exception as failure:  # noqa: BLE001 - whoever waits for the future is told
+            future.set_exception(failure)
+        return future
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +71,7 @@ def pipeline(checkpoint, inference) -> Pipeline:
         model_version=checkpoint.version,
         clock_ms=lambda: START_MS,
         counts=counts,
+        threads=ThisThread(),
     )
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from model.core.byte_strings import ByteStrings
 from service.kafka_settings import Topics
 from streams.fetch import Fetch
 from streams.lanes import Lane
@@ -22,7 +23,7 @@ def event(number: int, user: str = "u") -> bytes:
 def fetch(*values: bytes, first_offset: int = 0, partition: int = PARTITION) -> Fetch:
     keys = [json.loads(value)["user_id"].encode() if value.startswith(b"{") else b"?" for value in values]
     offsets = first_offset + np.arange(len(values))
-    return Fetch(TOPICS.events, partition, keys, list(values), offsets, START_MS + offsets)
+    return Fetch(TOPICS.events, partition, ByteStrings.of(keys), ByteStrings.of(values), offsets, START_MS + offsets)
 
 
 def fetches(count: int, first: int = 0) -> list[Fetch]:

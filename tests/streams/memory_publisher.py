@@ -1,12 +1,11 @@
-"""A publisher without Kafka, under the same interface: it keeps what is produced and confirms it when told."""
+"""A publisher without Kafka, under the same interface: it keeps what is published and confirms it when told."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError
-
-from streams.publisher import Delivery, OutputRecord
+from streams.publisher import Delivery
+from streams.record_batch import OutputRecord, OutputRecords, RecordBatch, read_batches, stored_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class MemoryPublisher:
         self.produced: list[Produced] = []
         self.holds = holds
         self._unconfirmed: list[tuple[str, Delivery]] = []
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     @property
     def queue_messages(self) -> int:
@@ -41,41 +40,46 @@ class MemoryPublisher:
     def waits_for_kafka(self) -> bool:
         return False
 
-    def expect(self, records: int) -> Delivery:
-        return Delivery(records, asyncio.get_running_loop())
+    async def close(self) -> None: ...
 
-    async def produce(self, topic: str, partition: int, records: Iterable[OutputRecord], delivery: Delivery) -> None:
-        for record in records:
-            self.produced.append(Produced(topic, partition, record))
+    def publish(self, topic: str, partition: int, *batches: RecordBatch, delivery: Delivery) -> None:
+        for batch in batches:
+            self.produced += [Produced(topic, partition, record) for record in records_of(batch)]
             if self.holds:
                 self._unconfirmed.append((topic, delivery))
             else:
-                delivery.confirm(None, None)
-        async with self._changed:
-            self._changed.notify_all()
+                delivery.confirm()
+        self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once something has been produced that makes the condition true."""
-        async with self._changed:
-            await self._changed.wait_for(condition)
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def confirm(self, topic: str | None = None) -> None:
         """Confirm what waits, on one topic or on all, and let everybody notice."""
-        await self._report(None, topic)
+        await self._report(topic, Delivery.confirm)
 
     async def fail(self, topic: str | None = None) -> None:
         """Report that what waits will never be delivered."""
-        await self._report(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), topic)
+        await self._report(topic, Delivery.abandon)
 
-    async def _report(self, error: KafkaError | None, topic: str | None) -> None:
+    async def _report(self, topic: str | None, report: Callable[[Delivery], None]) -> None:
         reported = [(name, delivery) for name, delivery in self._unconfirmed if topic in {None, name}]
         self._unconfirmed = [pair for pair in self._unconfirmed if pair not in reported]
         for _, delivery in reported:
-            delivery.confirm(error, None)
+            report(delivery)
         await let_others_run()
 
     def on(self, topic: str) -> list[Produced]:
         return [produced for produced in self.produced if produced.topic == topic]
+
+
+def records_of(batch: RecordBatch) -> list[OutputRecord]:
+    """The records of a batch, read as a consumer reads them."""
+    fetched = read_batches(list(stored_batches(memoryview(batch._build()))))
+    return list(OutputRecords(fetched.keys, fetched.values, fetched.headers))
 
 
 async def let_others_run() -> None:

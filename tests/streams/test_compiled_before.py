@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from numba.core.dispatcher import Dispatcher
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.core.byte_strings import ByteStrings
 from model.formats.records import decoder_of
 from model.inference import Scorer
 from model.states import StateCodec
-from model.core.warm_up import compile_core
+from streams.warm_up import compile_core
 from streams.fetch import Fetch
-from streams.messages import score_records
+from streams.messages import dead_letter_records, score_records
 from streams.observe.counts import Timings
+from streams.record_batch import read_batches, read_headers, record_batches, stored_batches
 from streams.scoring import Scoring
+from streams.slots import Distinct
 from streams.tables import PartitionStates
 
 EVENT = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000}'
@@ -39,12 +42,17 @@ async def score_all():
         count = len(values)
         offsets, timestamps = np.arange(offset, offset + count), np.zeros(count, np.int64)
         keys = [b"v" if value and b'"v"' in value else b"u" for value in values]
-        fetch = Fetch("t", 0, keys, list(values), offsets, timestamps)
+        fetch = Fetch("t", 0, ByteStrings.of(keys), ByteStrings.of(values), offsets, timestamps)
         offset += count
         scored = scoring.score(fetch, decoder_of(input_format), states, Timings())
         states.scatter(scored.users, scored.states, fetch.next_offset)
         for extra in (None, {"x": [1] * len(scored.rows)}):
-            score_records(fetch, scored.batch, scored.rows, scored.propensities, model="m", scored_at_ms=1, extra=extra)
+            scores = score_records(
+                fetch, scored.batch, scored.rows, scored.propensities, model="m", scored_at_ms=1, extra=extra
+            )
+            for batch in record_batches(scores, 0):
+                list(map(read_headers, read_batches(list(stored_batches(memoryview(batch._build())))).headers))
+        record_batches(dead_letter_records(fetch, scored.rejects), 0)
     score("cartcast", EVENT % (1, b"u"), EVENT % (2, b"u"))
     score("cartcast", EVENT % (1, b"u"), EVENT % (2, b"v"))
     score("cartcast", EVENT % (3, b"u"), NUMBER_AS_ID % 4, b"{", None)
@@ -53,7 +61,7 @@ async def score_all():
     score("segment", CALL)
     state = states.record(b"u")
     state["sequence"]["model"] = 1  # another model's
-    states.scatter([b"u"], state, offset)
+    states.scatter(Distinct.of([b"u"]), state, offset)
     score("cartcast", EVENT % (6, b"u"), EVENT % (6, b"v"))
 
 compile_core()

@@ -207,7 +207,6 @@ async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carri
     second = Lane(other, states, failures.append)
     await put(second, Acks(), *fetches(1, first=3))
     await other.publisher.until(lambda: len(other.publisher.produced) == 1)
-    await put(lane, Acks(), *fetches(1, first=4))
     await second.close()
     rebuilt, (state,) = (
         json.loads(other.publisher.produced[0].record.value),

@@ -43,7 +43,8 @@ async def gated(checkpoint, pipeline):
     worker.start(checkpoint.model.config.carried_floats)
     scorer.gate.clear()
     scorer.entered.clear()
-    yield scorer, replace(pipeline, scoring=Scoring(worker, pipeline.scoring.codec, SOURCE_CODE))
+    scoring = Scoring(worker, pipeline.scoring.codec, SOURCE_CODE)
+    yield scorer, replace(pipeline, scoring=scoring, threads=None)
     scorer.gate.set()
     worker.stop()
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.core.byte_strings import ByteStrings
 from model.formats.records import decoder_of
 from streams.fetch import Fetch
 from streams.lanes import Lane
@@ -29,7 +30,8 @@ def call(number: int, event: str = "Product Viewed", user: str = "u") -> bytes:
 
 def fetch(*values: bytes, key: bytes = b"u") -> Fetch:
     offsets = np.arange(len(values))
-    return Fetch(TOPICS.events, PARTITION, [key] * len(values), list(values), offsets, START_MS + offsets)
+    keys = ByteStrings.of([key] * len(values))
+    return Fetch(TOPICS.events, PARTITION, keys, ByteStrings.of(values), offsets, START_MS + offsets)
 
 
 async def test_segment_calls_are_scored_as_the_same_events_in_canonical_form(pipeline, states, failures):

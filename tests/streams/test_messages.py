@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.validate import Reject
 from streams.fetch import Fetch
@@ -18,7 +19,8 @@ MINIMAL = event_fields()
 def fetch_of(*values: bytes | None, offsets: list[int] | None = None) -> Fetch:
     offsets = list(range(len(values))) if offsets is None else offsets
     numbers = np.array(offsets, np.int64)
-    return Fetch("shop.events", 3, [b"key %d" % offset for offset in offsets], list(values), numbers, numbers)
+    keys = ByteStrings.of([b"key %d" % offset for offset in offsets])
+    return Fetch("shop.events", 3, keys, ByteStrings.of(values), numbers, numbers)
 
 
 def written(**fields) -> bytes:
@@ -30,9 +32,8 @@ def scores_of(fetch: Fetch, rows=None, propensities=None):
     rows = np.arange(len(batch)) if rows is None else np.array(rows, np.int64)
     if propensities is None:
         propensities = np.full((len(rows), 3), 0.5)
-    return score_records(
-        fetch, batch, rows, np.asarray(propensities, np.float32), model="lstm8-0a", scored_at_ms=1_700_000_000_000
-    )
+    numbers = np.asarray(propensities, np.float32)
+    return list(score_records(fetch, batch, rows, numbers, model="lstm8-0a", scored_at_ms=1_700_000_000_000))
 
 
 @pytest.mark.parametrize(("price", "written_as"), [(b"10", b"10.0"), (b"9.990", b"9.990"), (b"1e3", b"1000.0")])
@@ -82,7 +83,7 @@ def test_no_scores_are_no_records():
 def test_a_dead_letter_is_the_record_as_received_with_where_it_lay_and_why():
     fetch = fetch_of(written(), None, b"\xff", offsets=[10, 12, 40])
     rejects = [Reject(1, "tombstone", "the record has no value"), Reject(2, "encoding", "invalid UTF-8 at byte 0")]
-    records = dead_letter_records(fetch, rejects)
+    records = list(dead_letter_records(fetch, rejects))
     assert [(record.key, record.value) for record in records] == [(b"key 12", None), (b"key 40", b"\xff")]
     assert records[1].headers == [
         ("topic", b"shop.events"),

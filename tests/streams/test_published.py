@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.formats.records import decoder_of
 from service.errors import RefusedError
@@ -14,7 +15,7 @@ from streams.changelog import PartitionReader
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.published import Published, published_positions
-from streams.publisher import OutputRecord
+from streams.record_batch import OutputRecord
 from streams.topic_configs import topic_configs
 from tests.streams.fetches import PARTITION, event
 from tests.streams.mock_topics import create, write
@@ -44,7 +45,7 @@ def published(mock_kafka, topics):
 def fetch_of(topics: Topics, *values: bytes, first_offset: int = 0) -> Fetch:
     offsets = first_offset + np.arange(len(values))
     keys = [json.loads(value)["user_id"].encode() if value.startswith(b"{") else b"?" for value in values]
-    return Fetch(topics.events, PARTITION, keys, list(values), offsets, offsets)
+    return Fetch(topics.events, PARTITION, ByteStrings.of(keys), ByteStrings.of(values), offsets, offsets)
 
 
 def results(fetch: Fetch, decode=decode_events) -> tuple[list[OutputRecord], list[OutputRecord]]:
@@ -52,7 +53,7 @@ def results(fetch: Fetch, decode=decode_events) -> tuple[list[OutputRecord], lis
     batch, rejects = decode(fetch.values, fetch.keys)
     half = np.full((len(batch), 3), 0.5, np.float32)
     scores = score_records(fetch, batch, np.arange(len(batch)), half, model="m", scored_at_ms=0)
-    return scores, dead_letter_records(fetch, rejects)
+    return list(scores), list(dead_letter_records(fetch, rejects))
 
 
 @pytest.fixture
@@ -101,7 +102,8 @@ def test_other_partitions_and_other_topics_results_say_nothing(mock_kafka, topic
 def test_scores_of_another_input_format_are_known_as_well(mock_kafka, topics, published):
     """The setting may have changed since: that is no topic made anew."""
     call = {"type": "track", "event": "Order Completed", "userId": "u", "timestamp": "2017-11-24T16:00:17Z"}
-    source = Fetch(topics.events, PARTITION, [b"u"], [json.dumps(call).encode()], np.arange(1), np.arange(1))
+    keys, values = ByteStrings.of([b"u"]), ByteStrings.of([json.dumps(call).encode()])
+    source = Fetch(topics.events, PARTITION, keys, values, np.arange(1), np.arange(1))
     scores, _ = results(source, decoder_of("segment"))
     write(mock_kafka, topics.events, PARTITION, [OutputRecord(b"u", source.values[0])])
     write(mock_kafka, topics.scores, PARTITION, scores)

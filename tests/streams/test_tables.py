@@ -8,8 +8,9 @@ from faust.types import TP
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
-from streams.publisher import OutputRecord
-from streams.tables import PartitionStates, SequenceStore
+from streams.record_batch import OutputRecord
+from streams.slots import Distinct
+from streams.tables import Dirty, PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
 from tests.streams.mock_topics import create, write
 
@@ -35,6 +36,10 @@ def held(states: PartitionStates) -> dict[bytes, bytes]:
     return {user: states.record(user).tobytes() for user in states}
 
 
+def as_dict(dirty: Dirty) -> dict[bytes, bytes]:
+    return dict(zip(dirty.users, dirty.values, strict=True))
+
+
 @pytest.fixture
 async def states() -> PartitionStates:
     restored = asyncio.get_running_loop().create_future()
@@ -43,11 +48,11 @@ async def states() -> PartitionStates:
 
 
 async def test_gathering_gives_copies_of_what_was_scattered_and_a_blank_one_for_a_new_user(states):
-    states.scatter([b"a", b"b"], records(1, 2), next_offset=7)
-    gathered = states.gather([b"b", b"new", b"a"])
+    states.scatter(Distinct.of([b"a", b"b"]), records(1, 2), next_offset=7)
+    gathered = states.gather(Distinct.of([b"b", b"new", b"a"]))
     assert gathered.tobytes() == records(2, -1, 1).tobytes()
     gathered["sequence"]["offset"] = 9
-    assert states.gather([b"a", b"b"]).tobytes() == records(1, 2).tobytes()
+    assert states.gather(Distinct.of([b"a", b"b"])).tobytes() == records(1, 2).tobytes()
     assert states.record(b"new") is None
     assert states.next_offset == 7
 
@@ -56,26 +61,26 @@ async def test_states_of_any_number_of_users_are_kept(states):
     users = [b"%d" % number for number in range(5000)]
     for first in range(0, 5000, 700):
         some = users[first : first + 700]
-        states.scatter(some, records(*range(first, first + len(some))), next_offset=first)
-    assert states.gather(users[::-1])["sequence"]["offset"].tolist() == list(range(5000))[::-1]
+        states.scatter(Distinct.of(some), records(*range(first, first + len(some))), next_offset=first)
+    assert states.gather(Distinct.of(users[::-1]))["sequence"]["offset"].tolist() == list(range(5000))[::-1]
     assert (len(states), list(states)) == (5000, users)
 
 
 async def test_dirty_states_are_taken_once_as_they_are_now(states):
-    states.scatter([b"a", b"b"], records(1, 2), next_offset=1)
-    states.scatter([b"a"], records(3), next_offset=2)
-    assert states.take_dirty() == {b"a": state(3), b"b": state(2)}
-    assert states.take_dirty() == {}
-    states.scatter([b"b"], records(4), next_offset=3)
-    assert states.take_dirty() == {b"b": state(4)}
+    states.scatter(Distinct.of([b"a", b"b"]), records(1, 2), next_offset=1)
+    states.scatter(Distinct.of([b"a"]), records(3), next_offset=2)
+    assert as_dict(states.take_dirty()) == {b"a": state(3), b"b": state(2)}
+    assert as_dict(states.take_dirty()) == {}
+    states.scatter(Distinct.of([b"b"]), records(4), next_offset=3)
+    assert as_dict(states.take_dirty()) == {b"b": state(4)}
 
 
 async def test_states_that_were_not_written_after_all_are_dirty_again_as_they_are_by_then(states):
-    states.scatter([b"a", b"b"], records(1, 2), next_offset=1)
+    states.scatter(Distinct.of([b"a", b"b"]), records(1, 2), next_offset=1)
     taken = states.take_dirty()
-    states.scatter([b"a"], records(3), next_offset=2)
+    states.scatter(Distinct.of([b"a"]), records(3), next_offset=2)
     states.mark_dirty(taken)
-    assert states.take_dirty() == {b"a": state(3), b"b": state(2)}
+    assert as_dict(states.take_dirty()) == {b"a": state(3), b"b": state(2)}
 
 
 class CrashRecorder(SimpleNamespace):
@@ -137,7 +142,7 @@ async def test_an_assigned_partition_is_restored_from_its_changelog(store, topic
     assert restore.seconds > 0
     assert held(store.partitions[0]) == {b"a": state(1), b"b": state(2)}
     assert held(store.partitions[1]) == {b"c": state(3)}
-    assert store.partitions[0].take_dirty() == {}
+    assert as_dict(store.partitions[0].take_dirty()) == {}
     assert store.partitions[0].next_offset == 0
 
 
@@ -155,7 +160,7 @@ async def test_a_partition_that_is_kept_keeps_its_states_and_one_that_is_lost_is
     await assign(store, topics, 0, 1, generation=1)
     await restored(store)
     kept = store.partitions[0]
-    kept.scatter([b"new"], record(5), next_offset=6)
+    kept.scatter(Distinct.of([b"new"]), record(5), next_offset=6)
     put(0, new=state(5))
     await assign(store, topics, 0, 2, generation=2)
     await restored(store)

@@ -3,9 +3,11 @@
 import asyncio
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 
 import faust
+import numpy as np
 import pytest
 from aiohttp import web
 from aiokafka.consumer import AIOKafkaConsumer
@@ -38,7 +40,7 @@ from streams.transport import (
     StoreTable,
     key_partition,
 )
-from tests.streams.fetches import TOPICS, event
+from tests.streams.fetches import TOPICS, event, fetch
 from tests.streams.memory_publisher import let_others_run
 
 EVENTS, OTHER_EVENTS = TP(TOPICS.events, 0), TP(TOPICS.events, 1)
@@ -47,6 +49,10 @@ CHANGELOG = TP(TOPICS.changelog, 0)
 
 def record(tp: TP, offset: int) -> ConsumerRecord:
     return ConsumerRecord(tp.topic, tp.partition, offset, 1000, 0, b"u", event(offset), None, 1, 50, ())
+
+
+def fetch_of(tp: TP, *offsets: int) -> Fetch:
+    return replace(fetch(*map(event, offsets), partition=tp.partition), offsets=np.array(offsets))
 
 
 class MemoryThread:
@@ -138,8 +144,8 @@ async def test_the_broker_is_asked_to_let_records_gather_and_told_the_rack(app):
 async def test_a_fetch_of_the_source_topic_is_one_message_and_of_a_changelog_one_each(consumer):
     messages = await messages_of(
         consumer,
-        {EVENTS: [record(EVENTS, 5), record(EVENTS, 7), record(EVENTS, 8)], CHANGELOG: [record(CHANGELOG, 1)]},
-        {EVENTS: [record(EVENTS, 9)], CHANGELOG: [record(CHANGELOG, 2), record(CHANGELOG, 3)], OTHER_EVENTS: []},
+        {EVENTS: [fetch_of(EVENTS, 5, 7, 8)], CHANGELOG: [record(CHANGELOG, 1)]},
+        {EVENTS: [fetch_of(EVENTS, 9)], CHANGELOG: [record(CHANGELOG, 2), record(CHANGELOG, 3)], OTHER_EVENTS: []},
     )
     fetches = [message for message in messages if message.topic == TOPICS.events]
     assert [(fetch.tp, fetch.offset) for fetch in fetches] == [(EVENTS, 8), (EVENTS, 9)]
@@ -163,10 +169,10 @@ async def test_what_was_fetched_across_a_rebalance_or_a_seek_is_dropped_and_soug
         return await handed_out(*arguments)
 
     consumer._thread.getmany = getmany
-    assert await messages_of(consumer, {EVENTS: [record(EVENTS, 9)]}) == []
+    assert await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 9)]}) == []
     assert consumer._read_offset[EVENTS] == 5
     consumer._thread.getmany = handed_out
-    (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
+    (message,) = await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)]})
     assert message.offset == 5
 
 
@@ -174,7 +180,7 @@ async def test_what_is_fetched_while_a_seek_is_under_way_is_dropped_even_if_it_i
     """aiokafka asks the broker for one commit after the other: a partition's position may still be the old one."""
     consumer._thread.committed = {EVENTS: 5}
     await consumer.perform_seek()
-    await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})  # let it be dropped, as at a rebalance
+    await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)]})  # let it be dropped, as at a rebalance
     answers, seek = asyncio.Event(), consumer._thread.seek_to_committed
 
     async def slow_seek():
@@ -184,12 +190,12 @@ async def test_what_is_fetched_while_a_seek_is_under_way_is_dropped_even_if_it_i
     consumer._thread.seek_to_committed = slow_seek
     recovery = asyncio.create_task(consumer.perform_seek())
     await let_others_run()
-    fetch = asyncio.create_task(messages_of(consumer, {EVENTS: [record(EVENTS, 6)]}))
+    fetch = asyncio.create_task(messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 6)]}))
     await let_others_run()
     answers.set()
     assert await fetch == []
     await recovery
-    in_order = [{EVENTS: [record(EVENTS, offset)]} for offset in (5, 6)]
+    in_order = [{EVENTS: [fetch_of(EVENTS, offset)]} for offset in (5, 6)]
     assert [message.offset for message in await messages_of(consumer, *in_order)] == [5, 6]
 
 
@@ -203,9 +209,12 @@ async def test_a_seek_that_begins_while_records_are_put_in_order_drops_them_too(
         await consumer.perform_seek()
 
     consumer._thread.seek_wait = seek_meanwhile
-    behind = {EVENTS: [record(EVENTS, 9)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]}
+    behind = {EVENTS: [fetch_of(EVENTS, 9)], OTHER_EVENTS: [fetch_of(OTHER_EVENTS, 3)]}
     assert await messages_of(consumer, behind) == []
-    assert len(await messages_of(consumer, {EVENTS: [record(EVENTS, 5)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]})) == 2
+    assert (
+        len(await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)], OTHER_EVENTS: [fetch_of(OTHER_EVENTS, 3)]}))
+        == 2
+    )
 
 
 @pytest.mark.parametrize("refusal", [IllegalStateError("No current assignment"), AssertionError("No partitions")])
@@ -217,7 +226,7 @@ async def test_a_seek_that_a_rebalance_forbids_ends_no_worker(consumer, refusal)
     await consumer.perform_seek()
     sought = consumer._thread.seek_to_committed
     consumer._thread.seek_to_committed = consumer._thread.seek_wait = refuse
-    assert await messages_of(consumer, {EVENTS: [record(EVENTS, 9)]}) == []
+    assert await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 9)]}) == []
     handed_out = consumer._thread.getmany
 
     async def getmany(*arguments):
@@ -225,32 +234,32 @@ async def test_a_seek_that_a_rebalance_forbids_ends_no_worker(consumer, refusal)
         return await handed_out(*arguments)
 
     consumer._thread.getmany = getmany
-    assert await messages_of(consumer, {EVENTS: [record(EVENTS, 9)]}) == []
+    assert await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 9)]}) == []
     consumer._thread.seek_to_committed, consumer._thread.getmany = sought, handed_out
     await consumer.perform_seek()
-    (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
+    (message,) = await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)]})
     assert message.offset == 5
 
 
 async def test_what_begins_behind_its_place_is_dropped_and_fetched_again_from_there(consumer):
     consumer._thread.committed = {EVENTS: 5, OTHER_EVENTS: 3}
     await consumer.perform_seek()
-    behind = {EVENTS: [record(EVENTS, 9)], OTHER_EVENTS: [record(OTHER_EVENTS, 3)]}
+    behind = {EVENTS: [fetch_of(EVENTS, 9)], OTHER_EVENTS: [fetch_of(OTHER_EVENTS, 3)]}
     assert [message.tp for message in await messages_of(consumer, behind)] == [OTHER_EVENTS]
     assert consumer._thread.sought == [{EVENTS: 5}]
-    in_order = [{EVENTS: [record(EVENTS, offset)]} for offset in (5, 6)]
+    in_order = [{EVENTS: [fetch_of(EVENTS, offset)]} for offset in (5, 6)]
     assert [message.offset for message in await messages_of(consumer, *in_order)] == [5, 6]
 
 
 async def test_an_offset_that_nothing_has_costs_one_fetch_and_no_record(consumer):
     """Control records of a transaction have offsets and are never handed out."""
-    fetched = [{EVENTS: [record(EVENTS, offset)]} for offset in (5, 7, 7, 8)]
+    fetched = [{EVENTS: [fetch_of(EVENTS, offset)]} for offset in (5, 7, 7, 8)]
     assert [message.offset for message in await messages_of(consumer, *fetched)] == [5, 7, 8]
     assert consumer._thread.sought == [{EVENTS: 6}]
 
 
 async def test_a_fetch_reaches_the_agents_as_it_is(app, consumer):
-    (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
+    (message,) = await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)]})
     topic = app.topic(TOPICS.events, schema=FetchSchema())
     passed_on = await topic.decode(message)
     assert passed_on.value is message.value
@@ -267,16 +276,16 @@ async def test_offsets_between_two_fetches_are_no_gap_to_be_waited_for(consumer)
             fetcher._stopped.set()
 
     consumer.callback = callback
-    consumer._thread.records = [
-        {EVENTS: [record(EVENTS, offset) for offset in offsets]} for offsets in ([1, 2], [3, 9])
-    ]
+    consumer._thread.records = [{EVENTS: [fetch_of(EVENTS, *offsets)]} for offsets in ([1, 2], [3, 9])]
     await consumer._drain_messages(fetcher)
     assert received == [2, 9]
     assert not consumer._gap[EVENTS]
 
 
 async def test_a_commit_is_of_what_is_secured_whatever_is_acknowledged(app, consumer):
-    for message in await messages_of(consumer, {EVENTS: [record(EVENTS, 5)], OTHER_EVENTS: [record(OTHER_EVENTS, 5)]}):
+    for message in await messages_of(
+        consumer, {EVENTS: [fetch_of(EVENTS, 5)], OTHER_EVENTS: [fetch_of(OTHER_EVENTS, 5)]}
+    ):
         consumer.track_message(message)
         consumer.ack(message)
     app.secured = {EVENTS: 4}
@@ -290,7 +299,7 @@ async def test_a_commit_is_of_what_is_secured_whatever_is_acknowledged(app, cons
 
 
 async def test_acknowledgements_of_committed_partitions_are_forgotten(app, consumer):
-    for message in await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]}):
+    for message in await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)]}):
         consumer.ack(message)
     assert consumer._acked[EVENTS] == [5]
     app.secured = {EVENTS: 6}
@@ -307,7 +316,7 @@ async def test_a_secured_offset_of_a_partition_that_is_gone_is_not_committed(app
 
 
 async def test_before_a_rebalance_lanes_are_drained_then_acknowledgements_awaited_then_committed(app, consumer):
-    (message,) = await messages_of(consumer, {EVENTS: [record(EVENTS, 5)]})
+    (message,) = await messages_of(consumer, {EVENTS: [fetch_of(EVENTS, 5)]})
     consumer.track_message(message)
     waiting = asyncio.create_task(consumer.wait_empty())
     await let_others_run()

@@ -56,8 +56,8 @@ def test_a_wrong_value_names_the_setting_what_is_allowed_and_its_source(yaml, mo
 @pytest.mark.parametrize(
     ("text", "name", "line"),
     [
-        ("worker: {linger_ms: 1}\nsink: {block_rows: 5}\nworker: {web_port: 1}", "worker", 3),
-        ("worker:\n  linger_ms: 1\n  linger_ms: 2", "linger_ms", 3),
+        ("worker: {fetch_max_wait_ms: 1}\nsink: {block_rows: 5}\nworker: {web_port: 1}", "worker", 3),
+        ("worker:\n  fetch_max_wait_ms: 1\n  fetch_max_wait_ms: 2", "fetch_max_wait_ms", 3),
     ],
 )
 def test_a_setting_that_a_file_gives_twice_is_refused(yaml, text, name, line):

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -13,27 +13,14 @@ from streams.fetch import Fetch
 from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
+from streams.record_batch import OutputRecord, OutputRecords, read_batches, record_batches, stored_batches
 from streams.scoring import Scoring
 from streams.settings import TraceSettings
-from tests.streams.fetches import PARTITION, START_MS, TOPICS, Acks, event, fetch, put
+from tests.streams.fetches import PARTITION, TOPICS, Acks, event, fetch, put
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01".encode()
 STATE = b"shop=1,other=b"
-
-
-@dataclass
-class Record:
-    offset: int
-    headers: tuple = ()
-    topic: str = TOPICS.events
-    partition: int = PARTITION
-    key: bytes = b"u"
-    timestamp: int = START_MS
-
-    @property
-    def value(self) -> bytes:
-        return event(self.offset)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +58,21 @@ def test_the_flags_say_whether_a_trace_is_recorded():
     assert parsed(PARENT) == (int(TRACE, 16), 0x00F067AA0BA902B7, 1)
 
 
+def fetch_of(*headers: list[tuple[str, bytes]] | None) -> Fetch:
+    """A fetch of one event for each of the headers, from offset 5 on."""
+    values = [event(number) for number in range(len(headers))]
+    records = [OutputRecord(b"u", value, given) for value, given in zip(values, headers, strict=True)]
+    (batch,) = record_batches(OutputRecords.of(records), 0)
+    (stored,) = stored_batches(memoryview(batch._build()))
+    return Fetch.of(TOPICS.events, PARTITION, read_batches([replace(stored, base_offset=5)]))
+
+
 def traced() -> Fetch:
-    return Fetch.of(
-        [
-            Record(5),
-            Record(6, (("traceparent", PARENT), ("tracestate", STATE))),
-            Record(7, (("source", b"web"),)),
-            Record(8, (("traceparent", PARENT[:-2] + b"00"),)),
-        ]
+    return fetch_of(
+        None,
+        [("traceparent", PARENT), ("tracestate", STATE)],
+        [("source", b"web")],
+        [("traceparent", PARENT[:-2] + b"00")],
     )
 
 
@@ -95,7 +89,7 @@ async def test_a_score_has_the_trace_of_its_event_and_no_other(lane, pipeline):
 
 
 def test_a_fetch_without_traces_keeps_none():
-    assert Fetch.of([Record(1), Record(2)]).traces == {}
+    assert fetch_of(None, [("source", b"web")]).traces == {}
 
 
 @pytest.fixture
@@ -136,7 +130,8 @@ async def breaks_in_scoring(lane, _, monkeypatch) -> None:
     await asyncio.wait([lane._task])
 
 
-async def breaks_while_a_lane_is_cancelled(lane, _, monkeypatch) -> None:
+async def breaks_while_a_lane_is_cancelled(lane, pipeline, monkeypatch) -> None:
+    object.__setattr__(pipeline, "threads", None)
     reached, goes_on = threading.Event(), threading.Event()
 
     def wait(*_):
@@ -161,10 +156,10 @@ async def breaks_in_encoding(lane, _, monkeypatch) -> None:
 
 
 async def breaks_in_producing(lane, pipeline, monkeypatch) -> None:
-    async def fail(*_):
+    def fail(*_, **__):
         raise UnavailableError("u")
 
-    monkeypatch.setattr(pipeline.publisher, "produce", fail)
+    monkeypatch.setattr(pipeline.publisher, "publish", fail)
     await put(lane, Acks(), traced())
     await asyncio.wait([lane._task])
 

@@ -1,0 +1,58 @@
+"""The hash table of shoppers, against a dictionary."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.core.hashing import seeded_hash
+from streams.slots import Distinct, Slots
+
+USERS = st.lists(st.binary(max_size=24), max_size=60)
+
+
+@given(USERS)
+def test_the_distinct_are_those_of_a_dictionary_in_order(users):
+    distinct = Distinct.of(users)
+    assert list(distinct.strings) == list(dict.fromkeys(users))
+    assert [distinct.strings[place] for place in distinct.index.tolist()] == users
+
+
+@given(st.lists(USERS, max_size=8))
+def test_each_shopper_keeps_the_slot_that_the_first_appearance_gave(groups):
+    slots, known = Slots(), dict[bytes, int]()
+    for users in groups:
+        distinct = Distinct.of(users)
+        found = [known.get(user, -1) for user in distinct.strings]
+        assert slots.find(distinct).tolist() == found
+        for user in distinct.strings:
+            known.setdefault(user, len(known))
+        assert slots.add(distinct).tolist() == [known[user] for user in distinct.strings]
+    assert (len(slots), list(slots.users)) == (len(known), list(known))
+
+
+def test_any_number_of_shoppers_is_found_again():
+    slots, users = Slots(), [b"shopper-%d" % number * (number % 9) for number in range(20_000)]
+    for first in range(0, len(users), 3000):
+        slots.add(Distinct.of(users[first : first + 3000]))
+    distinct = Distinct.of(users)
+    assert [slots.users[slot] for slot in slots.find(distinct).tolist()] == list(distinct.strings)
+
+
+def test_ids_of_one_hash_are_told_apart():
+    users = [b"a", b"b", b"ab", b""]
+    slots, distinct = Slots(), Distinct.of(users)
+    distinct.hashes[:] = 5
+    assert slots.add(distinct).tolist() == [0, 1, 2, 3]
+    assert slots.find(distinct).tolist() == [0, 1, 2, 3]
+
+
+def test_the_hash_is_seeded_and_sees_every_byte():
+    text = np.frombuffer(b"0123456789abcdefghi", np.uint8)
+    hashes = {
+        seeded_hash(text, start, end, np.uint64(seed)) for start in range(4) for end in range(4, 19) for seed in (1, 2)
+    }
+    assert len(hashes) == 4 * 15 * 2
+    for place in range(len(text)):
+        other = text.copy()
+        other[place] ^= 1
+        assert seeded_hash(other, 0, len(text), np.uint64(1)) != seeded_hash(text, 0, len(text), np.uint64(1))
