@@ -51,8 +51,8 @@ class PartitionStates:
         """The source offset after the last one dealt with; 0 before the first fetch."""
         self._codec = codec
         self._slots = Slots()
-        self._records = np.empty(0, codec.dtype)
-        """By slot, as is the next."""
+        self._bytes = np.empty(0, np.dtype((np.void, codec.dtype.itemsize)))
+        """The records by slot, as is the next; numpy copies records of a structured array field by field."""
         self._is_dirty = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
@@ -64,16 +64,16 @@ class PartitionStates:
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
         (slot,) = self._slots.find(Distinct.of([user]))
-        return None if slot < 0 else self._records[slot : slot + 1].copy()
+        return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
 
     def gather(self, users: Distinct) -> npt.NDArray[np.void]:
         """Return copies of the users' records `(users,)`, blank ones for users who are new."""
         slots = self._slots.find(users)
         is_known = slots >= 0
         if is_known.all():
-            return self._records[slots]
+            return self._bytes[slots].view(self._codec.dtype)
         records = self._codec.blank(len(slots))
-        records[is_known] = self._records[slots[is_known]]
+        records.view(self._bytes.dtype)[is_known] = self._bytes[slots[is_known]]
         return records
 
     def scatter(self, users: Distinct, records: npt.NDArray[np.void], next_offset: int) -> None:
@@ -93,7 +93,7 @@ class PartitionStates:
         """Return the states that the changelog does not have, as they are now, and consider them written."""
         slots = np.flatnonzero(self._is_dirty[: len(self)])
         self._is_dirty[slots] = False
-        values = self._records[slots]
+        values = self._bytes[slots]
         ends = self._codec.dtype.itemsize * np.arange(1, len(slots) + 1)
         return Dirty(slots, self._slots.users.take(slots), ByteStrings.of_bounds(values.view(np.uint8), ends))
 
@@ -104,11 +104,11 @@ class PartitionStates:
     def _store(self, users: Distinct, records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
         known = len(self)
         slots = self._slots.add(users)
-        if len(self) > len(self._records):
-            self._records = grown(self._records, len(self))
+        if len(self) > len(self._bytes):
+            self._bytes = grown(self._bytes, len(self))
             self._is_dirty = grown(self._is_dirty, len(self))
         self._is_dirty[known : len(self)] = False
-        self._records[slots] = records
+        self._bytes[slots] = records.view(self._bytes.dtype)
         return slots
 
 
