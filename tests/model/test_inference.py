@@ -20,14 +20,14 @@ def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> 
     sequences = new_sequences(users)
     appended = append_events(sequences, *columns(shoppers_events(count, seed, users)))
     distinct = len(np.unique(appended.users))
-    carried = np.random.default_rng(seed).normal(size=(distinct, carried_floats)).astype(np.float32)
+    carried = np.random.default_rng(seed).normal(size=(distinct, carried_floats)).astype(np.float16)
     return InferenceRequest(appended.features, appended.users, carried)
 
 
 def nothing(carried_floats: int) -> InferenceRequest:
     none = np.zeros(0, np.int64)
     features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none, none.reshape(0, TOKENS))
-    return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float32))
+    return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float16))
 
 
 def assert_equal(scored, expected) -> None:
