@@ -37,6 +37,7 @@ from model.sequence import (
     REMEMBERED_TEXTS,
     RING_EVENTS,
 )
+from model.text import TOKENS
 
 _GROUP_OF_TYPE: Final = np.full(len(TYPE_CODES), -1, np.int8)
 for _group, _name in enumerate(RECENT_GROUPS):
@@ -181,11 +182,9 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         state.ring_categories[slot] = categories[event]
         packed = np.int64(types[event]) | (_price_units(log_price) << PRICE_SHIFT)
         packed |= _gap_code(time_s - last_s if number else np.int64(0)) << GAP_SHIFT
-        if tokens[event].any():
+        if tokens[event, 0] > 0:  # codes of words come before zeros
             packed |= HAS_WORDS
-            for place in range(REMEMBERED_TEXTS - 1, 0, -1):
-                state.words[place] = state.words[place - 1]
-            state.words[0] = tokens[event]
+            _remember_words(state, tokens, event)
         state.ring_events[slot] = packed
 
         rows[accepted] = event
@@ -196,21 +195,16 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
 
 @compiled
 def _is_remembered(state: StateRecord, event_hash: np.uint64) -> bool:
-    """Whether the hash is that of one of the last REMEMBERED_IDS accepted event ids."""
-    found, first = False, np.uint32(event_hash >> np.uint64(32))
+    """Whether the hash, as far as it is kept, is that of one of the last REMEMBERED_IDS accepted event ids."""
+    first, end = np.uint32(event_hash >> np.uint64(32)), np.int64(event_hash >> np.uint64(28)) & 15
+    found = False
     for slot in range(REMEMBERED_IDS):
         found |= state.ids[slot] == first  # no early end: this way the compiler compares many at once
-    return found and _is_remembered_to_the_end(state, first, event_hash)
-
-
-@compiled
-def _is_remembered_to_the_end(state: StateRecord, first: np.uint32, event_hash: np.uint64) -> bool:
-    """Whether a slot that holds the hash's first 32 bits holds its next four, too."""
-    end = np.int64(event_hash >> np.uint64(28)) & 15
-    for slot in range(REMEMBERED_IDS):
-        if state.ids[slot] == first and (np.int64(state.id_ends[slot // 2]) >> slot % 2 * 4) & 15 == end:
-            return True
-    return False
+    if found:  # nearly always a repeat: look at the last four bits as well
+        found = False
+        for slot in range(REMEMBERED_IDS):
+            found |= state.ids[slot] == first and (np.int64(state.id_ends[slot // 2]) >> slot % 2 * 4) & 15 == end
+    return found
 
 
 @compiled
@@ -220,6 +214,15 @@ def _remember(state: StateRecord, slot: np.int64, event_hash: np.uint64) -> None
     end = np.int64(event_hash >> np.uint64(28)) & 15
     state.ids[slot] = event_hash >> np.uint64(32)
     state.id_ends[slot // 2] = (np.int64(state.id_ends[slot // 2]) & ~(15 << shift)) | (end << shift)
+
+
+@compiled
+def _remember_words(state: StateRecord, tokens: npt.NDArray[np.uint16], event: np.int64) -> None:
+    """Put an event's words first, in place of the oldest event's."""
+    for place in range(TOKENS):
+        for text in range(REMEMBERED_TEXTS - 1, 0, -1):
+            state.words[text, place] = state.words[text - 1, place]
+        state.words[0, place] = tokens[event, place]
 
 
 @compiled

@@ -31,8 +31,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
     event_time: Annotated[
         int,
         Meta(
-            description="Epoch milliseconds, to the second, plus 0.003 % of the gaps of more than 9 hours until the "
-            "last event; not earlier than the event before"
+            description="Epoch milliseconds, to the second, and within 0.003 % of each gap of more than 9 hours until "
+            "the last event; not earlier than the event before"
         ),
     ]
     type: str

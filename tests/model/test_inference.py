@@ -163,6 +163,16 @@ def test_a_request_without_events_is_answered_with_nothing(checkpoint, serve, fl
     assert_equal(full.result(), Scorer(checkpoint, CPU).score(steps))
 
 
+def test_pytorch_scores_as_the_compiled_step_does(checkpoint, floats):
+    """But for numbers between two halves, which either may round away from the other."""
+    by_step, by_pytorch, steps = Scorer(checkpoint, CPU), Scorer(checkpoint, CPU), request(1, floats)
+    by_pytorch._step = None  # as on a GPU
+    expected, found = by_step.score(steps), by_pytorch.score(steps)
+    assert found.carried.dtype == expected.carried.dtype == np.float16
+    np.testing.assert_allclose(found.propensities, expected.propensities, atol=1e-4)
+    np.testing.assert_allclose(found.carried, expected.carried, atol=1e-3)
+
+
 def test_numbers_that_are_not_finite_are_an_error_not_a_score(checkpoint, floats):
     steps = request(1, floats)
     steps.features.numeric[3, 0] = np.nan
