@@ -32,7 +32,6 @@ class StateCodec:
         blank["latest"] = np.nan
         self._blank = blank.tobytes()
         self._blank_record = blank[0]
-        self._latest_bytes = blank["latest"].nbytes
 
     def blank(self, users: int) -> npt.NDArray[np.void]:
         """Return the `(users,)` records of users who have done nothing yet."""
@@ -62,19 +61,13 @@ class StateCodec:
         return np.flatnonzero(states["sequence"]["model"] != self.model_code)
 
     def _resized(self, record: bytes) -> bytes:
-        """Fit a record of another size: keep its sequence, and what it carries if this model wrote it.
-
-        A record of a model with another number of carried floats is stale. Records of older versions lack `latest`.
-        """
+        """Fit a record of a model with another number of carried floats or horizons: keep its sequence, as stale."""
         if len(record) == self.dtype.itemsize:
             return record
         if len(record) < SEQUENCE.itemsize:
             raise _layout_error(f"{len(record)} bytes")
         fitted = np.frombuffer(self._blank, self.dtype).copy()
         fitted["sequence"] = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE)
-        without_latest = self.dtype.itemsize - self._latest_bytes
-        if len(record) == without_latest and fitted["sequence"]["model"][0] == self.model_code:
-            return record + fitted.tobytes()[without_latest:]
         fitted["sequence"]["model"] = 0
         return fitted.tobytes()
 

@@ -36,9 +36,8 @@ def to_half(x: np.float32) -> np.uint16:
 def from_half(half: np.uint16) -> np.float32:
     """Return the number whose bits these are."""
     size = np.int32((np.int32(half) & 0x7FFF) << 13)
-    widened = np.float32(size.view(np.float32) * _UP).view(
-        np.int32
-    )  # the smallest halves, too: as floats they are normal
+    # With the exponent where a float has it, the number is 2**112 times too small, be it normal or subnormal.
+    widened = np.float32(size.view(np.float32) * _UP).view(np.int32)
     widened = np.int32(widened | _FLOAT_INFINITY if size >= 0x7C00 << 13 else widened)
     x = widened.view(np.float32)
     return -x if half & 0x8000 else x

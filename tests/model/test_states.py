@@ -68,28 +68,6 @@ def test_states_of_this_model_are_not_stale():
     assert CODEC.stale(CODEC.gather(CODEC.scatter(some_states()))).tolist() == []
 
 
-def test_a_value_from_before_there_were_latest_propensities_is_as_good_as_new_but_for_these():
-    states = some_states()
-    states["latest"] = 0.25
-    old = [value[: -states["latest"][0].nbytes] for value in CODEC.scatter(states)]
-    read = CODEC.gather(old)
-    assert CODEC.stale(read).tolist() == []
-    np.testing.assert_array_equal(read["carried"], states["carried"])
-    assert read["sequence"].tobytes() == states["sequence"].tobytes()
-    assert np.isnan(read["latest"]).all()
-
-
-def test_an_old_value_of_another_model_of_that_size_is_stale():
-    old = [value[:-12] for value in StateCodec(16, model_code=8).scatter(some_states())]
-    assert (
-        CODEC.gather(old)["sequence"]["model"].tolist() == [7] * USERS
-    )  # written by 7, whatever codec wrote the bytes
-    other = StateCodec(16, model_code=8)
-    read = other.gather(old)
-    assert other.stale(read).tolist() == list(range(USERS))
-    assert np.isnan(read["latest"]).all()
-
-
 @pytest.mark.parametrize("horizons", [1, 5])
 def test_a_state_of_a_model_with_other_horizons_is_stale_and_its_latest_propensities_are_unknown(horizons):
     successor = StateCodec(16, 8, horizons)
