@@ -21,12 +21,12 @@ from model.batch import batch_of
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.core.append import Source, append_events
 from model.events import Event
-from model.explain import Explainer, Explanation, stored_slots
+from model.explain import Explainer, Explanation
 from model.inference import Scorer
 from model.lstm import PackedFeatures, Packing
 from model.offline import OfflineScoring
 from model.propensities import log_odds
-from model.sequence import RING_EVENTS, new_sequences
+from model.sequence import RING_EVENTS, new_sequences, stored_events
 from model.simulator import SimulationSettings, simulate
 from model.simulator.process import Mood, Symbol
 from model.simulator.vocabulary import LANGUAGES, translations
@@ -78,12 +78,11 @@ def integrated_gradients(checkpoint: Checkpoint, sequence: npt.NDArray[np.void])
 
 def change(explainer: Explainer, sequence: npt.NDArray[np.void], removed: Iterable[Ranking]) -> list[float]:
     """Return how much the log-odds change, up or down, without each set of events."""
-    slots, sets = stored_slots(sequence), list(removed)
-    kept = np.zeros((len(sets) + 1, RING_EVENTS), np.bool_)
-    kept[:, slots] = True
+    (_, stored), sets = stored_events(sequence), list(removed)
+    kept = np.ones((len(sets) + 1, len(stored)), np.bool_)
     for variant, places in enumerate(sets):
-        kept[1 + variant, slots[places]] = False
-    found = log_odds(explainer.propensities(sequence, kept)[:, HORIZON])
+        kept[1 + variant, places] = False
+    found = log_odds(explainer.propensities(stored, kept)[:, HORIZON])
     return [float(each) for each in np.abs(found[1:] - found[0])]
 
 

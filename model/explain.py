@@ -2,8 +2,9 @@
 
 Exact leave-one-out over the ring (Li, Monroe and Jurafsky, "Understanding neural networks through representation
 erasure", 2016): no gradient, no approximation, and every feature that depends on the event (counts, gaps, an earlier
-view of the item) is computed again without it. Events before the ring are lost, so what is explained is the propensity
-from the ring alone; show `Explanation.from_ring` beside the published one.
+view of the item) is computed again without it. Events before the ring are lost, and the words of all but the last few
+that had any, so what is explained is the propensity from the ring alone; show `Explanation.from_ring` beside the
+published one.
 """
 
 import copy
@@ -17,8 +18,8 @@ from model.arrays import Floats, Runs
 from model.checkpoint import Checkpoint
 from model.inference import InferenceRequest, Scorer
 from model.propensities import log_odds
-from model.sequence import RING_EVENTS, hashes_of_stored, stored_events
-from model.states import replay_rings
+from model.sequence import shortened, stored_events
+from model.states import replay_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,7 @@ class Explanation:
     """Why the propensities after one event are what they are."""
 
     events: npt.NDArray[np.void]
-    """The stored events up to the one that is explained, which is the last `(events,)`; records of the ring."""
-    hashes: npt.NDArray[np.uint64]
-    """Their ids' hashes (`model.batch.event_hash`)."""
+    """The stored events up to the one that is explained, which is the last: STORED_EVENT `(events,)`."""
     earlier: int
     """Number of accepted events before the first of them, of which only the carried numbers remain."""
     from_ring: Floats
@@ -62,37 +61,35 @@ class Explainer:
         `place` counts the stored events from the oldest, or from the end if negative. Raises IndexError if there is no
         such event.
         """
-        slots = stored_slots(sequence)
-        shown = slots[: range(len(slots))[place] + 1]
-        # One variant with all events, then one without each: (1 + events, RING_EVENTS).
-        kept = np.zeros((len(shown) + 1, RING_EVENTS), np.bool_)
-        kept[:, shown] = True
-        kept[1 + np.arange(len(shown)), shown] = False
-        propensities = self.propensities(sequence, kept)  # (1 + events, horizons)
+        _, stored = stored_events(sequence)
+        shown = stored[: range(len(stored))[place] + 1]
+        # One variant with all events, then one without each: (1 + events, events).
+        kept = np.ones((len(shown) + 1, len(shown)), np.bool_)
+        kept[1:][np.eye(len(shown), dtype=np.bool_)] = False
+        propensities = self.propensities(shown, kept)  # (1 + events, horizons)
         return Explanation(
-            events=sequence["ring"][0, shown],
-            hashes=hashes_of_stored(sequence, shown),
-            earlier=int(sequence["events"][0]) - len(slots),
+            events=shown,
+            earlier=int(sequence["events"][0]) - len(stored),
             from_ring=propensities[0],
             without=propensities[1:],
         )
 
     def from_ring(self, sequence: npt.NDArray[np.void]) -> Floats:
         """Return the propensities after the last event that the stored events alone give `(horizons,)`."""
-        kept = np.ones((1, RING_EVENTS), np.bool_)
-        return np.asarray(self.propensities(sequence, kept)[0])
+        _, stored = stored_events(sequence)
+        return np.asarray(self.propensities(stored, np.ones((1, len(stored)), np.bool_))[0])
 
-    def propensities(self, sequence: npt.NDArray[np.void], kept: npt.NDArray[np.bool_]) -> Floats:
+    def propensities(self, stored: npt.NDArray[np.void], kept: npt.NDArray[np.bool_]) -> Floats:
         """Return the propensities after the last of the events that each row of `kept` keeps `(variants, horizons)`.
 
-        `kept` is `(variants, RING_EVENTS)`; a variant without events has none: NaN.
+        `stored` are STORED_EVENT records `(events,)`, `kept` is `(variants, events)`; a variant without events has
+        none: NaN.
         """
-        variants = np.repeat(sequence, len(kept))  # (variants,)
-        variants["ring"]["time_s"][~kept] = 0  # an empty slot
-        replayed = replay_rings(variants)  # every variant is a user of its own
+        variants, places = np.nonzero(kept)
+        replayed = replay_events(variants, stored[places], len(kept))  # every variant is a user of its own
         runs = Runs.of(replayed.users)
         request = InferenceRequest(
-            replayed.features, replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float32)
+            replayed.features, replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float16)
         )
         # Variants without events have no run and stay NaN.
         found = np.full((len(kept), len(self.horizons)), np.nan)
@@ -100,12 +97,8 @@ class Explainer:
         return found
 
 
-def stored_slots(sequence: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-    """Return the ring slots of one `(1,)` record that hold an event, oldest first."""
-    return stored_events(sequence)[1]
-
-
 def place_of(sequence: npt.NDArray[np.void], event_hash: int) -> int | None:
     """Return the position among the stored events of the one whose id has this hash; None if it is not stored."""
-    found = np.flatnonzero(hashes_of_stored(sequence, stored_slots(sequence)) == np.uint64(event_hash))
+    _, stored = stored_events(sequence)
+    found = np.flatnonzero(stored["id_hash"] == shortened(event_hash))
     return int(found[-1]) if len(found) else None

@@ -39,7 +39,7 @@ class InferenceRequest:
     features: Features
     users: npt.NDArray[np.int64]
     """`(events,)` ascending"""
-    carried: npt.NDArray[np.float32]
+    carried: npt.NDArray[np.float16]
     """`(distinct users, carried_floats)`, in the users' order"""
 
 
@@ -49,7 +49,7 @@ class InferenceResult:
 
     propensities: npt.NDArray[np.float32]
     """`(events, horizons)` calibrated probabilities"""
-    carried: npt.NDArray[np.float32]
+    carried: npt.NDArray[np.float16]
     """`(distinct users, carried_floats)` after each user's last event"""
     extra: Ranked
     """The extra heads' most likely classes `(events,)`; records without fields if there are no such heads."""
@@ -88,7 +88,6 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.device = device
         self._model = checkpoint.model.to(device).eval()
-        self._hidden = checkpoint.model.config.hidden_size
         self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
         self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
         config = checkpoint.model.config
@@ -127,12 +126,10 @@ class Scorer:
         packing = Packing.of(runs)
         carried = torch.from_numpy(request.carried[packing.sequences]).to(self.device, non_blocking=True)
         packed: PackedFeatures = packing.pack(request.features, self.device)
-        # Packed order: (events, hidden), and (sequences, hidden) twice.
-        output, (h, c) = self._model.outputs(packed, (carried[:, : self._hidden], carried[:, self._hidden :]))
+        output = self._model.step_outputs(packed, carried)  # (events, hidden), in packed order
         logits = self._model.logits(output, packed)  # (events, horizons)
         propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
-        after = torch.cat((h, c), dim=1).cpu().numpy()  # (sequences, carried_floats)
-        return _unpacked(packing, InferenceResult(propensities, after, self._ranked(output, packed)))
+        return _unpacked(packing, InferenceResult(propensities, carried.cpu().numpy(), self._ranked(output, packed)))
 
     def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
         """Return each head's most likely classes among the named ones; missing ones have propensity 0."""
@@ -266,4 +263,4 @@ def _warm_up_request(carried_floats: int) -> InferenceRequest:
     zeros = np.zeros(events, np.int64)
     numeric, tokens = np.zeros((events, len(NUMERIC_FEATURES)), np.float32), np.zeros((events, TOKENS), np.int64)
     features = Features(numeric, zeros, zeros, zeros, tokens)
-    return InferenceRequest(features, np.arange(events), np.zeros((events, carried_floats), np.float32))
+    return InferenceRequest(features, np.arange(events), np.zeros((events, carried_floats), np.float16))

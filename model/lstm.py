@@ -89,6 +89,20 @@ class PropensityLSTM(nn.Module):
         output, (h, c) = self.lstm(packed, (h.unsqueeze(0), c.unsqueeze(0)))
         return output.data, (h.squeeze(0), c.squeeze(0))
 
+    def step_outputs(self, inputs: "PackedFeatures", carried: Tensor) -> Tensor:
+        """Do what `outputs` does one step at a time, rounding what is carried to half precision after each.
+
+        `carried` are h and c side by side, float16 `(sequences, 2 * hidden)`, advanced in place. Returns the LSTM's
+        output `(events, hidden)`.
+        """
+        outputs = []
+        for step in torch.split(self.embedded(inputs), inputs.batch_sizes.tolist()):  # (sequences, inputs)
+            before = carried[: len(step)].float().chunk(2, dim=1)
+            h, c = torch.lstm_cell(step, before, *self.lstm.all_weights[0])
+            carried[: len(step)] = torch.cat((h, c), dim=1)
+            outputs.append(h)
+        return torch.cat(outputs)
+
     def embedded(self, inputs: "PackedFeatures") -> Tensor:
         """Return the LSTM's input `(events, inputs)`."""
         return torch.cat(

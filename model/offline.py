@@ -55,7 +55,7 @@ class OfflineCounts:
 
 
 class OfflineScoring:
-    """Scores a history whose rows arrive in order; keeps one state of about two kilobytes per user, and no events."""
+    """Scores a history whose rows arrive in order; keeps one state of about one kilobyte per user, and no events."""
 
     def __init__(
         self, scorer: Scorer, codec: StateCodec, *, head_names: HeadNames = NO_HEADS, rows_at_once: int = 20_000

@@ -1,6 +1,9 @@
-"""A user's sequence state: one numpy structured record. `model.core.append` appends events to it."""
+"""A user's sequence state: one numpy structured record. `model.core.append` appends events to it.
 
-from typing import Final
+Every byte is held once for each shopper in memory and once in the changelog, so nothing is wider than what it says.
+"""
+
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,29 +11,36 @@ import xxhash
 
 from model.text import TOKENS
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Version of the record's layout; a state of another layout is refused, never misread."""
 RING_EVENTS: Final = 32
 REMEMBERED_IDS: Final = 64
+REMEMBERED_TEXTS: Final = 4
 
-PRICE_UNITS: Final = 2048
-NO_PRICE: Final = 65_535
+ID_BITS: Final = 36
+"""Of an event id's 64-bit hash, the first bits are kept: 32 of them in `ids`, the rest, four bits, in `id_ends`.
+
+An event is taken for a repeat by mistake with a probability of at most REMEMBERED_IDS / 2**ID_BITS, one in a billion.
+"""
+
+# A ring event, from the lowest bit: its type, whether it has words, its price, and the time since the event before it.
+TYPE_BITS: Final = 4
+HAS_WORDS: Final = 1 << TYPE_BITS
+PRICE_SHIFT: Final = TYPE_BITS + 1
+PRICE_BITS: Final = 9
+PRICE_UNITS: Final = 40
+"""A ring holds log1p of a price in units of 1 / PRICE_UNITS: to 1.3 %, up to the largest that features tell apart."""
+NO_PRICE: Final = (1 << PRICE_BITS) - 1
+GAP_SHIFT: Final = PRICE_SHIFT + PRICE_BITS
+GAP_FRACTION_BITS: Final = 14
+"""A gap is a floating-point number without sign, of 4 + 14 bits, in seconds: exact below 9 hours, then to 0.003 %."""
+MAX_GAP_CODE: Final = (1 << (32 - GAP_SHIFT)) - 1
 
 RECENT_GROUPS: Final = ("view", "search", "favorite", "cart", "purchase")
 """Groups of event types whose recent counts are kept; a checkout counts as cart, other types in no group."""
 RECENT_DECAY_SECONDS: Final = (15 * 60, 4 * 3600, 48 * 3600, 14 * 86_400)
 """Time constants of the exponentially decayed counts."""
 
-RING_EVENT: Final = np.dtype(
-    [
-        ("time_s", "<u4"),  # Unix seconds; 0 marks an empty slot
-        ("item", "<u2"),
-        ("category", "<u2"),
-        ("price", "<u2"),  # log1p of the price in units of 1 / PRICE_UNITS, NO_PRICE for none
-        ("type", "u1"),
-        ("tokens", "<u2", (TOKENS,)),  # words that the shopper wrote, 0 for none
-    ]
-)
 SEQUENCE: Final = np.dtype(
     [
         ("layout", "u1"),
@@ -39,26 +49,44 @@ SEQUENCE: Final = np.dtype(
         ("offset", "<i8"),  # the last source offset applied, -1 for none
         ("events", "<u4"),  # accepted so far
         ("sessions", "<u4"),
-        ("first_time_s", "<u4"),  # when the first event happened
-        ("totals", "<u4", (len(RECENT_GROUPS),)),  # accepted so far, by group
+        ("carts", "<u4"),  # accepted events so far of the groups cart and purchase
+        ("purchases", "<u4"),
+        ("first_time_s", "<u4"),  # when the first event happened, Unix seconds
         ("session_events", "<u4"),
         ("session_start_s", "<u4"),
         ("last_time_ms", "<i8"),  # the latest event time so far
         ("recent", "<f4", (len(RECENT_GROUPS), len(RECENT_DECAY_SECONDS))),
         ("last_seen_s", "<u4", (len(RECENT_GROUPS),)),  # when an event of the group was last seen, 0 for never
         # Ring buffers: the accepted event number n, from 0, is in slot n % REMEMBERED_IDS, or n % RING_EVENTS.
-        ("event_hashes", "<u8", (REMEMBERED_IDS,)),  # of the last accepted events, 0 for none
-        ("ring", RING_EVENT, (RING_EVENTS,)),  # the last accepted events
+        ("ids", "<u4", (REMEMBERED_IDS,)),  # the first 32 bits of the last accepted ids' hashes
+        ("id_ends", "u1", (REMEMBERED_IDS // 2,)),  # and the next four, two slots in a byte
+        ("ring_items", "<u2", (RING_EVENTS,)),  # of the last accepted events, 0 for none
+        ("ring_categories", "<u2", (RING_EVENTS,)),
+        ("ring_events", "<u4", (RING_EVENTS,)),  # type, price and time, as the constants above say
+        ("words", "<u2", (REMEMBERED_TEXTS, TOKENS)),  # of the last events that had any, the latest first; 0 for none
     ]
 )
+STORED_EVENT: Final = np.dtype(
+    [
+        ("time_s", "<i8"),
+        ("type", "u1"),
+        ("item", "<u2"),
+        ("category", "<u2"),
+        ("log_price", "<f8"),  # log1p of the price, NaN for none
+        ("tokens", "<u2", (TOKENS,)),
+        ("id_hash", "<u8"),  # ID_BITS
+    ]
+)
+"""An event as it is read from a ring."""
 
 
 def state_dtype(carried_floats: int, horizons: int) -> np.dtype[np.void]:
     """Return the table value's dtype for a model that carries `carried_floats` numbers from event to event.
 
+    They are rounded to half precision after every event, so that what is stored is what goes on.
     `latest` holds the propensities after the last event, one per horizon, NaN if unknown; look-ups read them.
     """
-    return np.dtype([("sequence", SEQUENCE), ("carried", "<f4", (carried_floats,)), ("latest", "<f4", (horizons,))])
+    return np.dtype([("sequence", SEQUENCE), ("carried", "<f2", (carried_floats,)), ("latest", "<f4", (horizons,))])
 
 
 def new_sequences(users: int) -> npt.NDArray[np.void]:
@@ -74,18 +102,49 @@ def source_code(identity: str) -> int:
     return xxhash.xxh32_intdigest(identity.encode())
 
 
-def stored_events(sequences: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the user and the ring slot of every stored event `(events,)`: by user, oldest first."""
-    # Slot of the k-th oldest of the last RING_EVENTS events: those numbered events - RING_EVENTS to events - 1.
-    slots = (sequences["events"].astype(np.int64)[:, None] + np.arange(RING_EVENTS)) % RING_EVENTS  # (users, ring)
-    stored = np.take_along_axis(sequences["ring"]["time_s"], slots, axis=1) > 0
-    users, places = np.nonzero(stored)
-    return users, slots[users, places]
+def shortened(event_hash: int) -> int:
+    """Return what a state keeps of an event id's 64-bit hash: its first ID_BITS."""
+    return event_hash >> (64 - ID_BITS)
 
 
-def hashes_of_stored(sequence: npt.NDArray[np.void], slots: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return the id hashes of the events in some ring slots of one `(1,)` record."""
-    events = int(sequence["events"][0])
-    numbers = events - 1 - (events - 1 - slots) % RING_EVENTS  # the accepted events in these slots
-    hashes: npt.NDArray[np.uint64] = sequence["event_hashes"][0, numbers % REMEMBERED_IDS]
-    return hashes
+def hexadecimal(id_hash: int) -> str:
+    """Return what is kept of a hash as text: the first nine of the whole hash's sixteen digits."""
+    return f"{id_hash:0{ID_BITS // 4}x}"
+
+
+def stored_events(sequences: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
+    """Return the user and the STORED_EVENT of every event in the rings `(events,)`: by user, oldest first."""
+    # Column k is the event numbered `events` - RING_EVENTS + k, if it is not negative: all are (users, RING_EVENTS).
+    numbers = sequences["events"].astype(np.int64)[:, None] - RING_EVENTS + np.arange(RING_EVENTS)
+    users, columns = np.nonzero(numbers >= 0)
+    slots = numbers % RING_EVENTS
+    packed = np.take_along_axis(sequences["ring_events"], slots, axis=1)
+    # An event is as much older than the last one as the gaps after it add up to.
+    gaps_s = gap_seconds(packed >> GAP_SHIFT)
+    age_s = gaps_s[:, ::-1].cumsum(axis=1)[:, ::-1] - gaps_s
+    time_s = sequences["last_time_ms"][:, None] // 1000 - age_s
+    # The n-th last event with words has the n-th words, if so many are kept.
+    has_words = (packed & HAS_WORDS) > 0
+    place = np.where(has_words, has_words[:, ::-1].cumsum(axis=1)[:, ::-1], 0)
+    price = (packed >> PRICE_SHIFT) & NO_PRICE
+    events = np.zeros(len(users), STORED_EVENT)
+    at, number = (users, columns), numbers[users, columns]
+    events["time_s"] = time_s[at]
+    events["type"] = packed[at] & (HAS_WORDS - 1)
+    events["item"] = sequences["ring_items"][users, slots[at]]
+    events["category"] = sequences["ring_categories"][users, slots[at]]
+    events["log_price"] = np.where(price == NO_PRICE, np.nan, price / PRICE_UNITS)[at]
+    kept = (place[at] > 0) & (place[at] <= REMEMBERED_TEXTS)
+    events["tokens"][kept] = sequences["words"][users[kept], place[at][kept] - 1]
+    slot = number % REMEMBERED_IDS
+    ends = (sequences["id_ends"][users, slot // 2] >> (slot % 2 * 4)) & 15
+    events["id_hash"] = sequences["ids"][users, slot].astype(np.uint64) << np.uint64(4) | ends.astype(np.uint64)
+    return users, events
+
+
+def gap_seconds(codes: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """Return the gaps that codes stand for, in seconds."""
+    exponent, fraction = (part.astype(np.int64) for part in np.divmod(codes, 1 << GAP_FRACTION_BITS))
+    leading = np.minimum(exponent, 1) << GAP_FRACTION_BITS
+    gaps_s: npt.NDArray[np.int64] = (leading + fraction) << np.maximum(exponent - 1, 0)
+    return gaps_s

@@ -9,7 +9,7 @@ from model.batch import EventBatch
 from model.core.append import Appended, Source, append_events
 from model.core.texts import EventTexts
 from model.horizons import HORIZONS
-from model.sequence import LAYOUT, NO_PRICE, PRICE_UNITS, SEQUENCE, new_sequences, state_dtype, stored_events
+from model.sequence import ID_BITS, LAYOUT, SEQUENCE, new_sequences, state_dtype, stored_events
 from service.errors import CartcastError
 
 
@@ -32,7 +32,6 @@ class StateCodec:
         blank["latest"] = np.nan
         self._blank = blank.tobytes()
         self._blank_record = blank[0]
-        self._latest_bytes = blank["latest"].nbytes
 
     def blank(self, users: int) -> npt.NDArray[np.void]:
         """Return the `(users,)` records of users who have done nothing yet."""
@@ -62,19 +61,13 @@ class StateCodec:
         return np.flatnonzero(states["sequence"]["model"] != self.model_code)
 
     def _resized(self, record: bytes) -> bytes:
-        """Fit a record of another size: keep its sequence, and what it carries if this model wrote it.
-
-        A record of a model with another number of carried floats is stale. Records of older versions lack `latest`.
-        """
+        """Fit a record of a model with another number of carried floats or horizons: keep its sequence, as stale."""
         if len(record) == self.dtype.itemsize:
             return record
         if len(record) < SEQUENCE.itemsize:
             raise _layout_error(f"{len(record)} bytes")
         fitted = np.frombuffer(self._blank, self.dtype).copy()
         fitted["sequence"] = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE)
-        without_latest = self.dtype.itemsize - self._latest_bytes
-        if len(record) == without_latest and fitted["sequence"]["model"][0] == self.model_code:
-            return record + fitted.tobytes()[without_latest:]
         fitted["sequence"]["model"] = 0
         return fitted.tobytes()
 
@@ -89,23 +82,25 @@ def _layout_error(what: str) -> StateLayoutError:
 def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:
     """Append the events of every user's ring, oldest first, to a new sequence, to rebuild carried numbers from.
 
-    `Appended.users` are indices into `sequences`. Events before the ring are lost, so the rebuilt numbers differ from
-    those of the whole history.
+    `Appended.users` are indices into `sequences`. Events before the ring are lost, and so are the words of all but the
+    last events that had any: the rebuilt numbers differ from those of the whole history.
     """
-    users, slots = stored_events(sequences)  # (events,)
-    ring = sequences["ring"][users, slots]  # (events,)
-    log_prices = ring["price"] / PRICE_UNITS
-    count = len(users)
+    users, events = stored_events(sequences)
+    return replay_events(users, events, len(sequences))
+
+
+def replay_events(users: npt.NDArray[np.int64], events: npt.NDArray[np.void], count: int) -> Appended:
+    """Append STORED_EVENT records `(events,)` of `count` users to new sequences; `users` are ascending."""
     batch = EventBatch(
         # Copies: columns as a decoder makes them, each in one piece, for which the loop is compiled already.
-        positions=np.arange(count),
-        texts=EventTexts.none(count),
-        type_codes=np.array(ring["type"]),
-        event_time_ms=ring["time_s"].astype(np.int64) * 1000,
-        prices=np.where(ring["price"] == NO_PRICE, np.nan, np.expm1(log_prices)),
-        event_hashes=np.arange(1, count + 1, dtype=np.uint64),
-        item_codes=np.array(ring["item"]),
-        category_codes=np.array(ring["category"]),
-        token_codes=np.array(ring["tokens"]),
+        positions=np.arange(len(users)),
+        texts=EventTexts.none(len(users)),
+        type_codes=np.array(events["type"]),
+        event_time_ms=events["time_s"] * 1000,
+        prices=np.expm1(events["log_price"]),
+        event_hashes=np.arange(1, len(users) + 1, dtype=np.uint64) << np.uint64(64 - ID_BITS),
+        item_codes=np.array(events["item"]),
+        category_codes=np.array(events["category"]),
+        token_codes=np.array(events["tokens"]),
     )
-    return append_events(new_sequences(len(sequences)), np.array(users), batch, Source(0, np.arange(count)))
+    return append_events(new_sequences(count), np.array(users), batch, Source(0, np.arange(len(users))))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import xxhash
 
 TOKENS: Final = 4
-"""Maximum number of tokens per event: a search rarely has more, and a state holds those of a whole ring of events."""
+"""Maximum number of tokens per event: a search rarely has more, and a state holds those of several events."""
 
 _STAR: Final = "\u2605"  # no letter, so no word that somebody writes is taken for a rating
 _CHARACTERS_READ: Final = 2000

@@ -35,7 +35,7 @@ def compile_core() -> None:
     buckets = np.zeros((2, 4), np.float32)
     weights = StepWeights(gates, buckets, buckets, buckets, numeric, gates, heads, np.zeros(1, np.float32))
     propensities, _ = run_steps(
-        weights, prepared.appended.features, np.zeros(1, np.int64), np.zeros((1, 2), np.float32)
+        weights, prepared.appended.features, np.zeros(1, np.int64), np.zeros((1, 2), np.float16)
     )
     template = ScoreTemplate.of(("1h",), model="m", source_topic="t", source_partition=0)
     times = plain.event_time_ms

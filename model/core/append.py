@@ -24,7 +24,20 @@ from model.core.features import (
 )
 from model.events import TYPE_CODES
 from model.horizons import SESSION_GAP_MS
-from model.sequence import NO_PRICE, PRICE_UNITS, RECENT_GROUPS, REMEMBERED_IDS, RING_EVENTS
+from model.sequence import (
+    GAP_FRACTION_BITS,
+    GAP_SHIFT,
+    HAS_WORDS,
+    MAX_GAP_CODE,
+    NO_PRICE,
+    PRICE_SHIFT,
+    PRICE_UNITS,
+    RECENT_GROUPS,
+    REMEMBERED_IDS,
+    REMEMBERED_TEXTS,
+    RING_EVENTS,
+)
+from model.text import TOKENS
 
 _GROUP_OF_TYPE: Final = np.full(len(TYPE_CODES), -1, np.int8)
 for _group, _name in enumerate(RECENT_GROUPS):
@@ -144,7 +157,7 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
 
         # Time and session. Event times never decrease; a gap above SESSION_GAP_MS begins a session.
         time_ms = np.int64(max(times_ms[event], state.last_time_ms))
-        time_s = time_ms // 1000
+        time_s, last_s = time_ms // 1000, state.last_time_ms // 1000
         gap_ms = np.int64(time_ms - state.last_time_ms if number else -1)
         if number == 0:
             state.first_time_s = time_s
@@ -159,19 +172,20 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         write_clock(features, state, gap_ms, time_ms)
         write_price(features, np.float32(log_price))
         write_recent(features, state, _GROUP_OF_TYPE[types[event]], gap_ms, time_s)
-        write_familiarity(features, state, np.int64(items[event]), np.int64(categories[event]), time_ms)
+        write_familiarity(features, state, np.int64(items[event]), np.int64(categories[event]), time_ms, last_s)
         write_habits(features, state, time_ms)
 
         # Remember the event, in place of the oldest one.
-        state.event_hashes[number % REMEMBERED_IDS] = hashes[event]
-        slot = state.ring[number % RING_EVENTS]
-        slot.time_s = time_s
-        slot.item = items[event]
-        slot.category = categories[event]
-        slot.price = _price_units(log_price)
-        slot.type = types[event]
-        for place in range(tokens.shape[1]):
-            slot.tokens[place] = tokens[event, place]
+        _remember(state, number % REMEMBERED_IDS, hashes[event])
+        slot = number % RING_EVENTS
+        state.ring_items[slot] = items[event]
+        state.ring_categories[slot] = categories[event]
+        packed = np.int64(types[event]) | (_price_units(log_price) << PRICE_SHIFT)
+        packed |= _gap_code(time_s - last_s if number else np.int64(0)) << GAP_SHIFT
+        if tokens[event, 0] > 0:  # codes of words come before zeros
+            packed |= HAS_WORDS
+            _remember_words(state, tokens, event)
+        state.ring_events[slot] = packed
 
         rows[accepted] = event
         applied_ms[accepted] = time_ms
@@ -181,11 +195,34 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
 
 @compiled
 def _is_remembered(state: StateRecord, event_hash: np.uint64) -> bool:
-    """Whether the hash is that of one of the last REMEMBERED_IDS accepted event ids."""
+    """Whether the hash, as far as it is kept, is that of one of the last REMEMBERED_IDS accepted event ids."""
+    first, end = np.uint32(event_hash >> np.uint64(32)), np.int64(event_hash >> np.uint64(28)) & 15
     found = False
     for slot in range(REMEMBERED_IDS):
-        found |= state.event_hashes[slot] == event_hash  # no early end: this way the compiler compares many at once
+        found |= state.ids[slot] == first  # no early end: this way the compiler compares many at once
+    if found:  # nearly always a repeat: look at the last four bits as well
+        found = False
+        for slot in range(REMEMBERED_IDS):
+            found |= state.ids[slot] == first and (np.int64(state.id_ends[slot // 2]) >> slot % 2 * 4) & 15 == end
     return found
+
+
+@compiled
+def _remember(state: StateRecord, slot: np.int64, event_hash: np.uint64) -> None:
+    """Write the first ID_BITS of a hash to a slot."""
+    shift = slot % 2 * 4
+    end = np.int64(event_hash >> np.uint64(28)) & 15
+    state.ids[slot] = event_hash >> np.uint64(32)
+    state.id_ends[slot // 2] = (np.int64(state.id_ends[slot // 2]) & ~(15 << shift)) | (end << shift)
+
+
+@compiled
+def _remember_words(state: StateRecord, tokens: npt.NDArray[np.uint16], event: np.int64) -> None:
+    """Put an event's words first, in place of the oldest event's."""
+    for place in range(TOKENS):
+        for text in range(REMEMBERED_TEXTS - 1, 0, -1):
+            state.words[text, place] = state.words[text - 1, place]
+        state.words[0, place] = tokens[event, place]
 
 
 @compiled
@@ -194,3 +231,13 @@ def _price_units(log_price: float) -> int:
     if math.isnan(log_price):
         return NO_PRICE
     return min(int(log_price * PRICE_UNITS + 0.5), NO_PRICE - 1)
+
+
+@compiled
+def _gap_code(gap_s: np.int64) -> int:
+    """Return a time between two events as a ring stores it: rounded to the nearest, the largest if it is larger."""
+    exponent, fraction = 0, gap_s
+    while fraction >= 2 << GAP_FRACTION_BITS:
+        exponent += 1
+        fraction = (gap_s + (1 << (exponent - 1))) >> exponent
+    return min((exponent << GAP_FRACTION_BITS) + int(fraction), MAX_GAP_CODE)

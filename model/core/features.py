@@ -14,7 +14,14 @@ import numpy.typing as npt
 from model.core.compiled import StateRecord, compiled
 from model.events import PURCHASE, TYPE_CODES
 from model.horizons import DAY_MS, SESSION_GAP_MS
-from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS, RING_EVENTS
+from model.sequence import (
+    GAP_FRACTION_BITS,
+    GAP_SHIFT,
+    HAS_WORDS,
+    RECENT_DECAY_SECONDS,
+    RECENT_GROUPS,
+    RING_EVENTS,
+)
 
 NUMERIC_FEATURES: Final = (
     "is_first_event",
@@ -138,41 +145,71 @@ def write_recent(
         numeric[_SINCE + _GROUPS + each] = seen_s == 0
     if group >= 0:
         state.last_seen_s[group] = time_s
-        state.totals[group] += 1
+    state.carts += group == _CARTS
+    state.purchases += group == _PURCHASES
 
 
 @compiled
-def write_familiarity(
-    numeric: npt.NDArray[np.float32], state: StateRecord, item: np.int64, category: np.int64, time_ms: np.int64
+def write_familiarity(  # noqa: PLR0913, PLR0917 - an event and a state
+    numeric: npt.NDArray[np.float32],
+    state: StateRecord,
+    item: np.int64,
+    category: np.int64,
+    time_ms: np.int64,
+    last_s: np.int64,
 ) -> None:
-    """Write what the ring, which does not hold the event yet, knows of its item and category (codes, 0 for none)."""
+    """Write what the ring, which does not hold the event yet, knows of its item and category (codes, 0 for none).
+
+    `last_s` is when the event before it happened, the latest of the ring.
+    """
     same_item = same_category = distinct_items = with_item = 0
-    last_same_s = np.int64(0)
-    carted = favorited = purchased = False
-    for slot in range(RING_EVENTS):
-        earlier = state.ring[slot]
-        if earlier.time_s == 0:
-            continue
-        if item > 0 and earlier.item == item:
-            same_item += 1
-            last_same_s = max(last_same_s, np.int64(earlier.time_s))
-            carted |= earlier.type in (_CART, _CHECKOUT)
-            favorited |= earlier.type == _FAVORITE
-            purchased |= earlier.type == _PURCHASE
-        if category > 0 and earlier.category == category:
-            same_category += 1
-        if earlier.item > 0:
+    for slot in range(RING_EVENTS):  # slots without an event have no item and no category
+        earlier = state.ring_items[slot]
+        same_item += earlier == item
+        same_category += state.ring_categories[slot] == category
+        if earlier > 0:
             with_item += 1
-            distinct_items += not _holds_item(state, earlier.item, slot)
+            distinct_items += not _holds_item(state, earlier, slot)
     if with_item == RING_EVENTS:
         distinct_items -= 1  # models have been trained on this count: one less once every slot holds an item
-    numeric[_FAMILIARITY] = math.log1p(same_item) * _COUNT_SCALE
-    numeric[_FAMILIARITY + 1] = carted
-    numeric[_FAMILIARITY + 2] = favorited
-    numeric[_FAMILIARITY + 3] = purchased
-    numeric[_FAMILIARITY + 4] = _log_time(time_ms - last_same_s * 1000) if last_same_s else 0.0
-    numeric[_FAMILIARITY + 5] = math.log1p(same_category) * _COUNT_SCALE
+    for place in range(_FAMILIARITY, _FAMILIARITY + 5):
+        numeric[place] = 0.0
+    if item > 0 and same_item > 0:
+        numeric[_FAMILIARITY] = math.log1p(same_item) * _COUNT_SCALE
+        _write_same_item(numeric, state, item, time_ms, last_s)
+    numeric[_FAMILIARITY + 5] = math.log1p(same_category) * _COUNT_SCALE if category > 0 else 0.0
     numeric[_FAMILIARITY + 6] = math.log1p(distinct_items) * _COUNT_SCALE
+
+
+@compiled
+def _write_same_item(
+    numeric: npt.NDArray[np.float32], state: StateRecord, item: np.int64, time_ms: np.int64, last_s: np.int64
+) -> None:
+    """Write what happened to an item that the ring holds, and the time since; `state.events` counts the event."""
+    newest = np.int64(state.events) - 2
+    seen_s = np.int64(-1)
+    for back in range(min(state.events - 1, RING_EVENTS)):  # from the latest event to the oldest
+        slot = (newest - back) % RING_EVENTS
+        packed = np.int64(state.ring_events[slot])
+        if state.ring_items[slot] == item:
+            kind = packed & (HAS_WORDS - 1)
+            if kind in (_CART, _CHECKOUT):
+                numeric[_FAMILIARITY + 1] = 1.0
+            elif kind == _FAVORITE:
+                numeric[_FAMILIARITY + 2] = 1.0
+            elif kind == _PURCHASE:
+                numeric[_FAMILIARITY + 3] = 1.0
+            if seen_s < 0:
+                seen_s = last_s
+        last_s -= _gap_seconds(packed >> GAP_SHIFT)
+    numeric[_FAMILIARITY + 4] = _log_time(time_ms - seen_s * 1000)
+
+
+@compiled
+def _gap_seconds(code: np.int64) -> np.int64:
+    """Return the seconds that a ring's gap stands for, as `model.sequence.gap_seconds` does."""
+    exponent, fraction = code >> GAP_FRACTION_BITS, code & ((1 << GAP_FRACTION_BITS) - 1)
+    return ((1 << GAP_FRACTION_BITS) + fraction) << (exponent - 1) if exponent else fraction
 
 
 @compiled
@@ -180,14 +217,14 @@ def _holds_item(state: StateRecord, item: np.uint16, before_slot: int) -> bool:
     """Whether a ring slot before this one holds the item."""
     found = False
     for slot in range(before_slot):
-        found |= state.ring[slot].item == item  # no early end: this way the compiler compares many at once
+        found |= state.ring_items[slot] == item  # no early end: this way the compiler compares many at once
     return found
 
 
 @compiled
 def write_habits(numeric: npt.NDArray[np.float32], state: StateRecord, time_ms: np.int64) -> None:
     """Write the shopper's long-term rates; the constants added shrink rates over a short past."""
-    purchases, carts = np.int64(state.totals[_PURCHASES]), np.int64(state.totals[_CARTS])
+    purchases, carts = np.int64(state.purchases), np.int64(state.carts)
     events, sessions = np.int64(state.events), np.int64(state.sessions)
     days = (time_ms - np.int64(state.first_time_s) * 1000) / DAY_MS
     numeric[_HABITS] = math.log1p(purchases) * _COUNT_SCALE

@@ -2,6 +2,9 @@
 
 The embeddings are folded into the input projection: a row per code of what it adds to the gates. So an event costs one
 row per code and two products of a vector with a matrix. Gates are in PyTorch's order: input, forget, cell, output.
+
+What is carried to the next event is rounded to half precision after each, so that no result depends on where a batch
+ends.
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ import numpy.typing as npt
 
 from model.core.compiled import compiled_sums
 from model.core.features import Features
+from model.core.half import from_half, to_half
 from model.lstm import PropensityLSTM
 
 Weights = npt.NDArray[np.float32]
@@ -56,7 +60,7 @@ class StepWeights:
 
 
 def run_steps(
-    weights: StepWeights, features: Features, rows: npt.NDArray[np.int64], carried: npt.NDArray[np.float32]
+    weights: StepWeights, features: Features, rows: npt.NDArray[np.int64], carried: npt.NDArray[np.float16]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Advance the carried (h, c) of each event's row, in place, `(states, 2 * hidden)`; events in order.
 
@@ -79,7 +83,7 @@ def run_steps(
         features.categories,
         features.tokens,
         rows,
-        carried,
+        carried.view(np.uint16),
         propensities,
         outputs,
     )
@@ -102,16 +106,18 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
     categories: npt.NDArray[np.int64],
     tokens: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
-    carried: npt.NDArray[np.float32],
+    carried: npt.NDArray[np.uint16],
     propensities: npt.NDArray[np.float32],
     outputs: npt.NDArray[np.float32],
 ) -> None:
-    """Run one LSTM step per event, in order; see `run_steps`."""
+    """Run one LSTM step per event, in order; see `run_steps`. `carried` are the bits of its numbers."""
     hidden = len(hidden_weights)
     gates = np.empty(4 * hidden, np.float32)
+    state = np.empty(2 * hidden, np.float32)
+    h, c = state[:hidden], state[hidden:]
     for event in range(len(rows)):
-        h, c = carried[rows[event], :hidden], carried[rows[event], hidden:]
-        x = numeric[event]
+        x, kept = numeric[event], carried[rows[event]]
+        _widen(kept, state)
 
         # Input projection and recurrence, (4 * hidden,).
         _add_rows(gates, type_gates[types[event]], item_gates[_bucket(items[event], len(item_gates))])
@@ -127,10 +133,25 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
             c[unit] = f * c[unit] + i * g
             h[unit] = o * _tanh(c[unit])
         outputs[event] = h
+        _round(state, kept)
 
         for horizon in range(len(heads)):
             logit = _dot(heads[horizon, :hidden], h) + _dot(heads[horizon, hidden:], x)
             propensities[event, horizon] = _sigmoid(logit + head_biases[horizon])
+
+
+@compiled_sums
+def _widen(halves: npt.NDArray[np.uint16], numbers: Weights) -> None:
+    """Store in `numbers` what halves are, given as bits."""
+    for place in range(len(numbers)):
+        numbers[place] = from_half(halves[place])
+
+
+@compiled_sums
+def _round(numbers: Weights, halves: npt.NDArray[np.uint16]) -> None:
+    """Store in `halves` the bits of the halves nearest to the numbers."""
+    for place in range(len(numbers)):
+        halves[place] = to_half(numbers[place])
 
 
 @compiled_sums

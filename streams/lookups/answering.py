@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.events import EVENT_TYPES
-from model.explain import Explanation, stored_slots
+from model.explain import Explanation
 from model.propensities import published
-from model.sequence import hashes_of_stored
+from model.sequence import hexadecimal, stored_events
 from streams.lookups.answers import AsOf, Attribution, Shopper, ShopperExplanation, StoredEvent
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -28,7 +28,6 @@ def shopper_answer(  # noqa: PLR0913 - an answer says all of this
     as_of: AsOf,
 ) -> Shopper:
     """Make the answer of one SEQUENCE record `(1,)`."""
-    slots = stored_slots(sequence)
     return Shopper(
         user_id=user_id,
         propensities=_by_horizon(propensities, horizons),
@@ -36,7 +35,7 @@ def shopper_answer(  # noqa: PLR0913 - an answer says all of this
         rebuilt=rebuilt,
         last_event_time=int(sequence["last_time_ms"][0]),
         events=int(sequence["events"][0]),
-        last_events=_stored_events(sequence["ring"][0, slots], hashes_of_stored(sequence, slots)),
+        last_events=_stored_events(stored_events(sequence)[1]),
         as_of=as_of,
     )
 
@@ -51,7 +50,7 @@ def explanation_answer(  # noqa: PLR0913 - an answer says all of this
     as_of: AsOf,
 ) -> ShopperExplanation:
     """Make the answer of an explanation and of the published propensities, None if they are not known."""
-    events = _stored_events(explanation.events, explanation.hashes)
+    events = _stored_events(explanation.events)
     return ShopperExplanation(
         user_id=user_id,
         model=model,
@@ -74,9 +73,9 @@ def explanation_answer(  # noqa: PLR0913 - an answer says all of this
     )
 
 
-def _stored_events(ring: npt.NDArray[np.void], hashes: npt.NDArray[np.uint64]) -> list[StoredEvent]:
-    columns = zip(ring["time_s"].tolist(), ring["type"].tolist(), hashes.tolist(), strict=True)
-    return [StoredEvent(time_s * 1000, EVENT_TYPES[code], f"{id_hash:016x}") for time_s, code, id_hash in columns]
+def _stored_events(events: npt.NDArray[np.void]) -> list[StoredEvent]:
+    columns = zip(events["time_s"].tolist(), events["type"].tolist(), events["id_hash"].tolist(), strict=True)
+    return [StoredEvent(time_s * 1000, EVENT_TYPES[code], hexadecimal(id_hash)) for time_s, code, id_hash in columns]
 
 
 def _by_horizon(propensities: Numbers, horizons: Sequence[str]) -> dict[str, float]:

@@ -28,12 +28,19 @@ class AsOf(msgspec.Struct, frozen=True):
 class StoredEvent(msgspec.Struct, frozen=True):
     """One of the shopper's last events, as the table keeps it."""
 
-    event_time: Annotated[int, Meta(description="Epoch milliseconds, to the second; not earlier than the event before")]
+    event_time: Annotated[
+        int,
+        Meta(
+            description="Epoch milliseconds, to the second, and within 0.003 % of each gap of more than 9 hours until "
+            "the last event; not earlier than the event before"
+        ),
+    ]
     type: str
     event_hash: Annotated[
         str,
         Meta(
-            description="XXH3 (64 bits) of the event id, 16 hexadecimal digits; ClickHouse: lower(hex(xxh3(event_id)))"
+            description="The first 9 of the 16 hexadecimal digits of the event id's XXH3 (64 bits); ClickHouse: "
+            "left(leftPad(lower(hex(xxh3(event_id))), 16, '0'), 9)"
         ),
     ]
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import event_hash
-from model.explain import Explainer, place_of, stored_slots
+from model.explain import Explainer, place_of
+from model.sequence import RING_EVENTS
 from model.states import StateCodec
 from streams.lookups.answering import explanation_answer, shopper_answer
 from streams.lookups.answers import AsOf, Shopper, ShopperExplanation
@@ -89,7 +90,8 @@ class Lookup:
     async def explanation(self, user: bytes, partition: int, event_id: str | None) -> ShopperExplanation:
         """Explain the propensities after an event, the last one if None; raises this module's errors."""
         state = self._state(user, partition)
-        sequence, last = state["sequence"], len(stored_slots(state["sequence"])) - 1
+        sequence = state["sequence"]
+        last = min(int(sequence["events"][0]), RING_EVENTS) - 1
         place = last if event_id is None else place_of(sequence, event_hash(event_id))
         if place is None:
             raise NotStoredError

@@ -44,6 +44,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def assert_rounded_to_half(rounded, exact) -> None:
+    """Assert that float16 numbers are the nearest to `exact`, as far as that is known."""
+    np.testing.assert_array_less(np.abs(rounded - exact), np.spacing(np.abs(rounded)) / 2 + 1e-6)
+
+
 def slow_reference(model: PropensityLSTM, features: Features, rows, h, c):
     """One sequence, one event at a time, from the equations of Hochreiter and Schmidhuber with a forget gate.
 

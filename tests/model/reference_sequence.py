@@ -2,20 +2,21 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from model.batch import event_hash, id_code
 from model.core.features import NUMERIC_FEATURES
 from model.events import EVENT_TYPES, Event
-from model.sequence import NO_PRICE, RECENT_DECAY_SECONDS, RECENT_GROUPS
+from model.sequence import RECENT_DECAY_SECONDS, RECENT_GROUPS
 from model.text import token_codes
 
 HALF_HOUR_MS = 30 * 60 * 1000
 DAY_MS = 86_400_000
 REMEMBERED = 64
 RING = 32
+WORDY = 4
 
 
 class Happened(NamedTuple):
@@ -111,7 +112,12 @@ def features_of(event: Event, happened: Happened) -> dict[str, float]:
     same_category = [each for each in happened.previous if category and id_code(each.category) == category]
     items = [id_code(each.item_id) for each in happened.previous if each.item_id]
     day, week = (math.tau * (happened.time_ms % span) / span for span in (DAY_MS, 7 * DAY_MS))
-    since_same_s = [(happened.time_ms - each.ts // 1000 * 1000) / 1000 for each in same_item]
+    times_s = times_as_stored([each.ts // 1000 for each in happened.previous])
+    since_same_s = [
+        happened.time_ms / 1000 - time_s
+        for each, time_s in zip(happened.previous, times_s, strict=True)
+        if any(each is same for same in same_item)
+    ]
     log_price = math.nan if event.price is None else math.log1p(event.price)
     purchases, carts = (happened.totals[RECENT_GROUPS.index(group)] for group in ("purchase", "cart"))
     days = happened.age_ms / DAY_MS
@@ -145,21 +151,38 @@ def features_of(event: Event, happened: Happened) -> dict[str, float]:
     return dict(zip(NUMERIC_FEATURES, map(float, values), strict=True))
 
 
-def ring_columns(ring: list[Event]) -> dict[str, list[int]]:
-    """Return a ring's events as the columns that a state holds, oldest first."""
+def gap_as_stored(gap_s: int) -> int:
+    """Round a gap to 15 significant bits, the larger if two are equally near; the longest is half of 2**30 seconds."""
+    unit = 2 ** max(gap_s.bit_length() - 15, 0)
+    return min((gap_s + unit // 2) // unit * unit, (2**15 - 1) * 2**14)
+
+
+def times_as_stored(times_s: list[int]) -> list[int]:
+    """Return the times of a ring's events, oldest first: the last one is exact, the others are gaps before it."""
+    stored = times_s[-1:]
+    for earlier, later in zip(reversed(times_s[:-1]), reversed(times_s[1:]), strict=True):
+        stored.insert(0, stored[0] - gap_as_stored(later - earlier))
+    return stored
+
+
+def ring_columns(ring: list[Event]) -> dict[str, list[Any]]:
+    """Return a ring's events as they are read from a state, oldest first."""
+    wordy = [event for event in ring if token_codes([event.text]).any()][-WORDY:]
     return {
-        "time_s": [event.ts // 1000 for event in ring],
+        "time_s": times_as_stored([event.ts // 1000 for event in ring]),
         "item": [id_code(event.item_id) for event in ring],
         "category": [id_code(event.category) for event in ring],
-        "price": [
-            NO_PRICE if event.price is None else min(math.floor(math.log1p(event.price) * 2048 + 0.5), NO_PRICE - 1)
+        "log_price": [
+            -1 if event.price is None else min(math.floor(math.log1p(event.price) * 40 + 0.5), 510) / 40
             for event in ring
         ],
-        "tokens": token_codes([event.text for event in ring]).tolist(),
+        "tokens": token_codes(
+            [event.text if any(event is each for each in wordy) else None for event in ring]
+        ).tolist(),
         "type": [EVENT_TYPES.index(event.type) for event in ring],
     }
 
 
 def hashes(ids: list[str]) -> list[int]:
-    """Return the hashes of remembered ids, oldest first."""
-    return [event_hash(event_id) for event_id in ids]
+    """Return what is kept of the hashes of remembered ids, oldest first."""
+    return [int(f"{event_hash(event_id):016x}"[:9], 16) for event_id in ids]

@@ -1,5 +1,6 @@
 """Attributions by leaving out, against the slow and obvious way: score the history again without the event."""
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -10,23 +11,28 @@ from model.batch import batch_of, event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.core.append import Source, append_events
 from model.events import Event
-from model.explain import Explainer, log_odds, place_of, stored_slots
+from model.explain import Explainer, log_odds, place_of
 from model.inference import Scorer
 from model.offline import OfflineScoring
-from model.sequence import RING_EVENTS, new_sequences
+from model.sequence import RING_EVENTS, new_sequences, shortened, stored_events
 from model.simulator import SimulationSettings, simulate
 from model.states import StateCodec
 from tests.model.shop import START_MS, shoppers_events
 
 
 def whole_seconds(count: int, seed: int = 1) -> list[Event]:
-    """One shopper's events at whole seconds with prices that half precision holds, as the ring stores them."""
+    """One shopper's events of which a state forgets nothing: whole seconds, no price but 0, words in four of them."""
     events = shoppers_events(count, seed=seed, users=1)
+    wordy = [event for event in events if event.text][-4:]
     return [
-        Event(**{**{name: getattr(event, name) for name in event.__struct_fields__}, "ts": event.ts // 1000 * 1000,
-                 "price": None if event.price is None else 0.0})
+        msgspec.structs.replace(
+            event,
+            ts=event.ts // 1000 * 1000,
+            price=None if event.price is None else 0.0,
+            text=event.text if event in wordy else None,
+        )
         for event in events
-    ]  # fmt: skip
+    ]
 
 
 def sequence_of(events: list[Event]):
@@ -72,7 +78,6 @@ def test_an_earlier_event_is_explained_as_if_it_were_the_last(checkpoint, count,
     np.testing.assert_allclose(earlier.without, as_last.without, atol=1e-6)
     np.testing.assert_allclose(earlier.from_ring, as_last.from_ring, atol=1e-6)
     assert earlier.events.tobytes() == as_last.events.tobytes()
-    assert earlier.hashes.tolist() == [event_hash(event.event_id) for event in events[: place + 1]]
 
 
 def test_what_lies_before_the_ring_is_counted_but_not_explained(checkpoint):
@@ -80,7 +85,7 @@ def test_what_lies_before_the_ring_is_counted_but_not_explained(checkpoint):
     explanation = Explainer(checkpoint).explain(sequence_of(events))
     assert (len(explanation.events), explanation.earlier) == (RING_EVENTS, 7)
     np.testing.assert_allclose(explanation.from_ring, scored_offline(checkpoint, events[7:]), atol=2e-6)
-    assert explanation.hashes.tolist() == [event_hash(event.event_id) for event in events[7:]]
+    assert explanation.events["id_hash"].tolist() == [shortened(event_hash(event.event_id)) for event in events[7:]]
 
 
 def test_a_single_event_has_a_propensity_but_nothing_to_compare_it_with(checkpoint):
@@ -161,12 +166,11 @@ def test_the_attributed_events_are_those_whose_removal_together_changes_most(shi
         sequence = sequence_of(events)
         explanation = explainer.explain(sequence)
         order = np.argsort(-np.abs(explanation.log_odds[:, 0]))
-        slots = stored_slots(sequence)
-        kept = np.zeros((4, RING_EVENTS), np.bool_)
-        kept[:, slots] = True
+        _, stored = stored_events(sequence)
+        kept = np.ones((4, len(stored)), np.bool_)
         for variant, removed in enumerate([[], order[:3], random.permutation(order)[:3], order[-3:]]):
-            kept[variant, slots[np.array(removed, np.int64)]] = False
-        found = log_odds(explainer.propensities(sequence, kept)[:, 0])
+            kept[variant, np.array(removed, np.int64)] = False
+        found = log_odds(explainer.propensities(stored, kept)[:, 0])
         changes.append(np.abs(found[1:] - found[0]))
     top, at_random, bottom = np.mean(changes, axis=0)
     assert top > 2 * at_random > 2 * bottom

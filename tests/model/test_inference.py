@@ -20,14 +20,14 @@ def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> 
     sequences = new_sequences(users)
     appended = append_events(sequences, *columns(shoppers_events(count, seed, users)))
     distinct = len(np.unique(appended.users))
-    carried = np.random.default_rng(seed).normal(size=(distinct, carried_floats)).astype(np.float32)
+    carried = np.random.default_rng(seed).normal(size=(distinct, carried_floats)).astype(np.float16)
     return InferenceRequest(appended.features, appended.users, carried)
 
 
 def nothing(carried_floats: int) -> InferenceRequest:
     none = np.zeros(0, np.int64)
     features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none, none.reshape(0, TOKENS))
-    return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float32))
+    return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float16))
 
 
 def assert_equal(scored, expected) -> None:
@@ -161,6 +161,16 @@ def test_a_request_without_events_is_answered_with_nothing(checkpoint, serve, fl
     empty, full = worker.submit(nothing(floats)), worker.submit(steps)
     assert empty.result().propensities.shape == (0, 3)
     assert_equal(full.result(), Scorer(checkpoint, CPU).score(steps))
+
+
+def test_pytorch_scores_as_the_compiled_step_does(checkpoint, floats):
+    """But for numbers between two halves, which either may round away from the other."""
+    by_step, by_pytorch, steps = Scorer(checkpoint, CPU), Scorer(checkpoint, CPU), request(1, floats)
+    by_pytorch._step = None  # as on a GPU
+    expected, found = by_step.score(steps), by_pytorch.score(steps)
+    assert found.carried.dtype == expected.carried.dtype == np.float16
+    np.testing.assert_allclose(found.propensities, expected.propensities, atol=1e-4)
+    np.testing.assert_allclose(found.carried, expected.carried, atol=1e-3)
 
 
 def test_numbers_that_are_not_finite_are_an_error_not_a_score(checkpoint, floats):

@@ -7,9 +7,10 @@ from torch.nn.utils.rnn import pack_sequence
 
 from model.arrays import Runs
 from model.core.features import Features
+from model.core.lstm_step import StepWeights, run_steps
 from model.horizons import HORIZONS
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
-from tests.model.reference_lstm import network, random_features, rows_of, slow_reference
+from tests.model.reference_lstm import assert_rounded_to_half, network, random_features, rows_of, slow_reference
 
 CPU = torch.device("cpu")
 
@@ -63,6 +64,47 @@ def test_carrying_the_state_over_equals_the_full_sequence(lengths, first_part):
             np.testing.assert_allclose(logits, full[part], atol=1e-5)
     np.testing.assert_allclose(h, h_full, atol=1e-5)
     np.testing.assert_allclose(c, c_full, atol=1e-5)
+
+
+@torch.inference_mode()
+def stepped(model: PropensityLSTM, features: Features, users, before):
+    """Run the rounded steps, in place, and bring their outputs back into row order and run order."""
+    packing = Packing.of(Runs.of(np.asarray(users, np.int64)))
+    in_order = torch.from_numpy(before[packing.sequences])
+    outputs = np.empty((len(users), model.config.hidden_size), np.float32)
+    outputs[packing.rows] = model.step_outputs(packing.pack(features, CPU), in_order).numpy()
+    before[packing.sequences] = in_order.numpy()
+    return outputs
+
+
+@pytest.mark.parametrize("hidden_size", [1, 5, 64])
+def test_steps_of_pytorch_are_those_of_the_compiled_core(hidden_size):
+    """From the same carried numbers, which a number between two halves may be rounded away from."""
+    model, features = network(hidden_size), random_features(8)
+    weights = StepWeights.of(model, np.ones(3), np.zeros(3))
+    states = (np.random.default_rng(9).normal(size=(4, 2 * hidden_size)) * 0.5).astype(np.float16)
+    for first in (0, 4):
+        part, compiled = rows_of(features, slice(first, first + 4)), states.copy()
+        _, expected = run_steps(weights, part, np.arange(4), compiled)
+        np.testing.assert_allclose(stepped(model, part, np.arange(4), states), expected, atol=1e-5)
+        assert_rounded_to_half(states[:, :hidden_size], expected)
+        np.testing.assert_allclose(states, compiled, rtol=1e-3, atol=1e-6)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(1, 4))
+def test_rounded_steps_do_not_depend_on_how_events_are_cut(lengths, first_part):
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    features, ranks = random_features(len(users)), Runs.of(users).rank
+    whole = np.zeros((len(lengths), 12), np.float16)
+    outputs, parts = stepped(SMALL, features, users, whole), np.zeros_like(whole)
+    for part in (np.flatnonzero(ranks < first_part), np.flatnonzero(ranks >= first_part)):
+        if len(part):
+            present = np.unique(users[part])
+            carried_on = parts[present]
+            found = stepped(SMALL, rows_of(features, part), users[part], carried_on)
+            np.testing.assert_allclose(found, outputs[part], atol=1e-3)
+            parts[present] = carried_on
+    np.testing.assert_allclose(parts, whole, atol=1e-3)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12))

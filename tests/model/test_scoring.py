@@ -69,7 +69,7 @@ def rebuilt_from_scratch(checkpoint, ring_events):
     sequences = new_sequences(1)
     users, batch, source = columns(ring_events)
     appended = append_events(sequences, np.zeros_like(users), batch, source)
-    carried = np.zeros((1, checkpoint.model.config.carried_floats), np.float32)
+    carried = np.zeros((1, checkpoint.model.config.carried_floats), np.float16)
     return Scorer(checkpoint, CPU).score(InferenceRequest(appended.features, appended.users, carried)).carried[0]
 
 

@@ -7,21 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.arrays import Runs
-from model.batch import batch_of
+from model.batch import batch_of, event_hash
 from model.core.append import Source, append_events, append_in_order
 from model.core.features import NUMERIC_FEATURES
 from model.events import EVENT_TYPES, Event
 from model.sequence import (
     RECENT_DECAY_SECONDS,
     RECENT_GROUPS,
-    REMEMBERED_IDS,
-    RING_EVENTS,
-    hashes_of_stored,
     new_sequences,
     source_code,
     stored_events,
 )
-from tests.model.reference_sequence import Happened, Shopper, features_of, hashes, ring_columns
+from tests.model.reference_sequence import RING, Happened, Shopper, features_of, hashes, ring_columns
 
 START_MS = 1_700_000_000_123
 HALF_HOUR_MS = 30 * 60 * 1000
@@ -88,14 +85,12 @@ def assert_state(state, shopper: Shopper) -> None:
         "last_time_ms",
     ):
         assert state[name] == getattr(shopper, name), name
-    slots = [number % RING_EVENTS for number in range(shopper.events - len(shopper.ring), shopper.events)]
-    remembered = [number % REMEMBERED_IDS for number in range(shopper.events - len(shopper.ids), shopper.events)]
-    assert state["event_hashes"][remembered].tolist() == hashes(shopper.ids)
-    for name, column in ring_columns(shopper.ring).items():
-        assert state["ring"][name][slots].tolist() == column
+    assert [state["carts"], state["purchases"]] == [shopper.totals.get(group, 0) for group in ("cart", "purchase")]
     users, stored = stored_events(state[None])
-    assert (set(users), stored.tolist()) == (set(users) & {0}, slots)
-    assert hashes_of_stored(state[None], stored).tolist() == hashes(shopper.ids[-RING_EVENTS:])
+    assert users.tolist() == [0] * len(shopper.ring)
+    for name, column in ring_columns(shopper.ring).items():
+        assert (np.nan_to_num(stored[name], nan=-1) if name == "log_price" else stored[name]).tolist() == column, name
+    assert stored["id_hash"].tolist() == hashes(shopper.ids[-RING:])
 
 
 def assert_equals_the_reference(events, sizes) -> None:
@@ -173,6 +168,29 @@ def test_an_id_is_remembered_for_the_users_last_64_accepted_events(sizes, others
     parts = [append(states, part, range(first, first + len(part))) for first, part in cut(events, sizes)]
     assert sum(part.duplicates for part in parts) == is_duplicate
     assert states["events"][0] == others + 2 - is_duplicate
+
+
+@pytest.mark.parametrize("number", [0, 1, 31, 63])
+@pytest.mark.parametrize(("bit", "is_duplicate"), [(0, True), (27, True), (28, False), (31, False), (32, False)])
+def test_ids_are_told_apart_by_the_first_36_bits_of_their_hashes(number, bit, is_duplicate):
+    """The hash of the event `number` again, but for one bit, counted from the lowest."""
+    states, events = new_sequences(1), views(*(f"e{place}" for place in range(65)))
+    append(states, events[:64], range(64))
+    batch = batch_of(events[64:])
+    batch.event_hashes[0] = event_hash(f"e{number}") ^ (1 << bit)
+    appended = append_events(states, np.zeros(1, np.int64), batch, Source(SOURCE, np.array([64])))
+    assert appended.duplicates == is_duplicate
+
+
+@pytest.mark.parametrize("days", [1, 30, 400])
+def test_a_stored_time_is_within_0_003_percent_of_the_gap_and_the_last_one_exact(days):
+    gap_ms = days * 86_400_000 + 7_000
+    events = [Event("a", "0", "view", START_MS), Event("b", "0", "view", START_MS + gap_ms)]
+    states = new_sequences(1)
+    append(states, events, [0, 1])
+    earlier, last = stored_events(states)[1]["time_s"].tolist()
+    assert last == events[1].ts // 1000
+    assert abs(earlier - events[0].ts // 1000) <= 0.000031 * gap_ms / 1000
 
 
 def test_duplicates_do_not_push_ids_out_of_the_memory():

@@ -49,8 +49,8 @@ def test_gathering_and_scattering_nothing_gives_nothing():
     assert CODEC.scatter(CODEC.gather([])) == []
 
 
-def test_a_state_is_at_most_1_8_kilobytes():
-    assert StateCodec(2 * 64, 1).dtype.itemsize < 1850
+def test_a_state_of_64_units_is_at_most_a_kilobyte():
+    assert StateCodec(2 * 64, 1).dtype.itemsize <= 1000
 
 
 @pytest.mark.parametrize("carried_floats", [8, 16, 24])
@@ -59,35 +59,13 @@ def test_a_state_of_another_model_keeps_its_sequence_and_is_stale(carried_floats
     successor = StateCodec(carried_floats, model_code=8)
     states = successor.gather([*values[:2], None])
     assert successor.stale(states).tolist() == [0, 1]
-    assert states["sequence"]["ring"][:2].tobytes() == some_states()["sequence"]["ring"][:2].tobytes()
+    assert states["sequence"]["ring_events"][:2].tobytes() == some_states()["sequence"]["ring_events"][:2].tobytes()
     assert states["sequence"]["events"][:2].tolist() == some_states()["sequence"]["events"][:2].tolist()
     assert states["carried"].shape == (3, carried_floats)
 
 
 def test_states_of_this_model_are_not_stale():
     assert CODEC.stale(CODEC.gather(CODEC.scatter(some_states()))).tolist() == []
-
-
-def test_a_value_from_before_there_were_latest_propensities_is_as_good_as_new_but_for_these():
-    states = some_states()
-    states["latest"] = 0.25
-    old = [value[: -states["latest"][0].nbytes] for value in CODEC.scatter(states)]
-    read = CODEC.gather(old)
-    assert CODEC.stale(read).tolist() == []
-    np.testing.assert_array_equal(read["carried"], states["carried"])
-    assert read["sequence"].tobytes() == states["sequence"].tobytes()
-    assert np.isnan(read["latest"]).all()
-
-
-def test_an_old_value_of_another_model_of_that_size_is_stale():
-    old = [value[:-12] for value in StateCodec(16, model_code=8).scatter(some_states())]
-    assert (
-        CODEC.gather(old)["sequence"]["model"].tolist() == [7] * USERS
-    )  # written by 7, whatever codec wrote the bytes
-    other = StateCodec(16, model_code=8)
-    read = other.gather(old)
-    assert other.stale(read).tolist() == list(range(USERS))
-    assert np.isnan(read["latest"]).all()
 
 
 @pytest.mark.parametrize("horizons", [1, 5])
@@ -129,11 +107,16 @@ def test_replaying_rings_runs_the_last_32_events_from_scratch(count, users):
     rows = np.concatenate(kept).astype(np.int64)
     assert replayed.users.tolist() == appended.users[rows].tolist()
     assert replayed.time_ms.tolist() == (appended.time_ms[rows] // 1000 * 1000).tolist()
-    for name in ("types", "items", "categories", "tokens"):
+    for name in ("types", "items", "categories"):
         np.testing.assert_array_equal(getattr(replayed.features, name), getattr(appended.features, name)[rows])
+    tokens = appended.features.tokens[rows]
+    for user in range(users):
+        wordy = np.flatnonzero((appended.users[rows] == user) & tokens.any(axis=1))
+        tokens[wordy[:-4]] = 0  # those of the last four are kept
+    np.testing.assert_array_equal(replayed.features.tokens, tokens)
     prices, log_events = (NUMERIC_FEATURES.index(name) for name in ("log_price", "log_events"))
     numeric = replayed.features.numeric
-    np.testing.assert_allclose(numeric[:, prices], appended.features.numeric[rows, prices], atol=1e-3)
+    np.testing.assert_allclose(numeric[:, prices], appended.features.numeric[rows, prices], atol=0.009)
     numbers = [place + 1 for part in kept for place in range(len(part))]
     np.testing.assert_allclose(numeric[:, log_events], np.log1p(numbers) / 3, rtol=1e-6)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from model.batch import event_hash
+from model.sequence import hexadecimal, shortened
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import CartcastError, LookUpError, UnavailableError
 from service.worker_client import WorkerRefusedError, ask_explanation
@@ -130,4 +131,6 @@ def _explanation(checkpoint: "Checkpoint", scores: list[StoredScore]) -> "Explan
 
 
 def _items(scores: list[StoredScore]) -> dict[str, str]:
-    return {f"{event_hash(one.event.event_id):016x}": one.event.item_id for one in scores if one.event.item_id}
+    return {
+        hexadecimal(shortened(event_hash(one.event.event_id))): one.event.item_id for one in scores if one.event.item_id
+    }
