@@ -1,13 +1,11 @@
 """Reading back what this application wrote: table states from the changelog, positions from the output topics."""
 
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from model.sequence import SEQUENCE
 from service.errors import RefusedError
 from service.kafka import logged
 
@@ -15,8 +13,6 @@ _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
 """librdkafka waits this long for a full call also when the end of the partition is among what it has."""
 _DEADLINE_SECONDS: Final = 60.0
-_OFFSET_AT: Final = SEQUENCE.fields["offset"][1] if SEQUENCE.fields else 0
-_SOURCE_AT: Final = SEQUENCE.fields["source"][1] if SEQUENCE.fields else 0
 _LAST_RECORDS: Final = 1000
 _FURTHER_BACK: Final = 10
 
@@ -43,17 +39,17 @@ class PartitionReader:
         self._consumer.close()
 
     def restore(self, topic: str, partition: int, on_progress: Callable[[int, int], None]) -> dict[bytes, bytes]:
-        """Return the newest value of every key of a changelog partition; reports records read, and offsets left.
-
-        Newest is the value that knows the higher source offset, not the later one: a worker that had lost the
-        partition without knowing may have written an old state after its successor's new one.
-        """
+        """Return the latest value of every key of a changelog partition; reports records read, and offsets left."""
         states: dict[bytes, bytes] = {}
         records, (first, end) = 0, self.bounds(topic, partition)
         remaining = end - first
         for messages in self._until_end(TopicPartition(topic, partition, OFFSET_BEGINNING)):
             for message in messages:
-                _keep_newest(states, message.key(), message.value())
+                key, value = message.key(), message.value()
+                if key is not None and value:
+                    states[key] = value
+                else:
+                    states.pop(key, None)
             records += len(messages)
             remaining = max(end - messages[-1].offset() - 1, 0) if messages else remaining
             on_progress(records, remaining)
@@ -156,23 +152,3 @@ def _is_end(message: Message, of: TopicPartition) -> bool:
     if not error.retriable() and error.code() != KafkaError._TRANSPORT:
         raise RefusedError(f"cannot read {of.topic} partition {of.partition}: {error.str()}")
     return False
-
-
-def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
-    if key is None:
-        return
-    if not value:
-        states.pop(key, None)
-    elif (known := states.get(key)) is None or not _is_older(value, known):
-        states[key] = value
-
-
-def _is_older(value: bytes, known: bytes) -> bool:
-    """Tell whether `value` has seen less of the same source than `known`; what is too short for a state never has."""
-    if (
-        min(len(value), len(known)) < SEQUENCE.itemsize
-        or value[_SOURCE_AT : _SOURCE_AT + 4] != known[_SOURCE_AT : _SOURCE_AT + 4]
-    ):
-        return False
-    offset, known_offset = (struct.unpack_from("<q", state, _OFFSET_AT)[0] for state in (value, known))
-    return bool(offset < known_offset)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import numpy as np
+import structlog
 
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
@@ -21,6 +22,7 @@ from model.heads import NO_HEADS, HeadNames
 from model.horizons import HORIZONS
 from service.errors import CartcastError
 from service.kafka_settings import Topics
+from streams.fenced import FencedError
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.observe.counts import Timings, WorkerCounts
@@ -54,6 +56,9 @@ class Pipeline:
 
 _QUEUED_FETCHES: Final = 2
 _UNCONFIRMED_DELIVERIES: Final = 8
+_UNTOLD_SECONDS: Final = 60.0
+"""How long the group may leave a partition with a worker that has lost it."""
+_log: Final = structlog.get_logger()
 
 Acknowledge = Callable[[], object]
 _Argument = TypeVar("_Argument")
@@ -71,6 +76,7 @@ class Lane:
         self._unconfirmed: deque[Delivery] = deque()
         self._closing = False
         self._failed = False
+        self._untold: asyncio.TimerHandle | None = None
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def put(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
@@ -82,6 +88,8 @@ class Lane:
     async def close(self) -> None:
         """Finish the fetch that is being scored, drop the queued ones, and wait for every confirmation."""
         self._closing = True
+        if self._untold is not None:
+            self._untold.cancel()
         if self._states.restored.done():
             await self._queue.put(None)
         else:
@@ -106,11 +114,10 @@ class Lane:
         try:
             batches = await self._in_thread(self._changelog, dirty)
             await self._confirmed()
-            delivery = Delivery(len(batches))
-            self._pipeline.publisher.publish(
-                self._pipeline.topics.changelog, states.partition, *batches, delivery=delivery
-            )
-            await delivery
+            await states.changelog.write(batches)
+        except FencedError as failure:
+            self._lose(failure)
+            return None
         except CartcastError as failure:
             self._fail(failure)
             return None
@@ -140,6 +147,16 @@ class Lane:
             self._on_failure(failure)
         for delivery in self._unconfirmed:
             delivery.abandon()
+
+    def _lose(self, fenced: FencedError) -> None:
+        """Score no more: the partition is another worker's. The group will say so; if it does not, this worker ends."""
+        _log.warning("lost a partition", partition=self._states.partition, why=str(fenced))
+        self._pipeline.counts.fenced += 1
+        self._failed = self._closing = self._states.is_lost = True
+        for delivery in self._unconfirmed:
+            delivery.abandon()
+        self._drop_queued()
+        self._untold = asyncio.get_running_loop().call_later(_UNTOLD_SECONDS, self._on_failure, fenced)
 
     async def _process(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
         """Decode, append, score, publish; acknowledge when the results are confirmed."""
@@ -187,7 +204,7 @@ class Lane:
 
     def _changelog(self, dirty: Dirty) -> list[RecordBatch]:
         records = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
-        return record_batches(records, self._pipeline.clock_ms())
+        return record_batches(records, self._pipeline.clock_ms(), in_transaction=True)
 
     def _confirmed_since(self, produced: float, fetch: Fetch, scored: ScoredFetch) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""

@@ -1,4 +1,4 @@
-"""The producer for scores, dead letters and changelog: batches in, one confirmation out."""
+"""The producer for scores and dead letters: batches in, one confirmation out."""
 
 import asyncio
 import math
@@ -120,7 +120,7 @@ class Publisher:
         if tasks:
             await asyncio.wait(tasks)
         if self._starting is not None and not self._starting.cancelled() and self._starting.exception() is None:
-            await _close(self._starting.result())
+            await close_producer(self._starting.result())
 
     @property
     def waits_for_kafka(self) -> bool:
@@ -157,7 +157,9 @@ class Publisher:
 
     async def _producer(self) -> AIOKafkaProducer:
         if self._starting is None:
-            self._starting = asyncio.get_running_loop().create_task(_started(self._client_config))
+            self._starting = asyncio.get_running_loop().create_task(
+                open_producer(self._client_config, enable_idempotence=True)
+            )
         return await asyncio.shield(self._starting)
 
     def _count(self, batch: RecordBatch, sign: int) -> None:
@@ -175,34 +177,32 @@ def in_words(error: KafkaError) -> str:
     return str(Refusal(error.errno).str()) if error.errno > 0 else str(error)
 
 
-async def _started(client_config: Mapping[str, Any]) -> AIOKafkaProducer:
+async def open_producer(client_config: Mapping[str, Any], **options: object) -> AIOKafkaProducer:
     """Return a producer that has met a broker, however long that takes; raises aiokafka's KafkaError if it refuses."""
     while True:
         producer = AIOKafkaProducer(
             bootstrap_servers=where(client_config).split(","),
             acks="all",
-            enable_idempotence=True,
             request_timeout_ms=int(_REQUEST_SECONDS * 1000),
+            **options,
             **aiokafka_options(client_config),
         )
-        producer._message_accumulator._batch_ttl = (
-            math.inf
-        )  # else a batch is given up while its partition has no leader
+        producer._message_accumulator._batch_ttl = math.inf  # else it gives up batches of partitions without a leader
         try:
             await producer.start()
         except KafkaConnectionError:
-            await _close(producer)
+            await close_producer(producer)
             await asyncio.sleep(_START_AGAIN_SECONDS)
         except BaseException:
-            await _close(producer)
+            await close_producer(producer)
             raise
         else:
             return producer
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
+async def close_producer(producer: AIOKafkaProducer) -> None:
     """Close a producer without waiting for what it has still to send."""
     await producer.client.close()  # first: what is under way ends with its connection
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, KafkaError):
         await asyncio.wait_for(producer._sender.close(), _CLOSE_SECONDS)
     producer._closed = True

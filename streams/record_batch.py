@@ -333,11 +333,11 @@ def _varint(number: int) -> bytes:
 class RecordBatch:
     """A batch that is ready to be sent, under the interface of aiokafka's BatchBuilder."""
 
-    def __init__(self, section: bytes, records: int, timestamp_ms: int, codec: int) -> None:
+    def __init__(self, section: bytes, records: int, timestamp_ms: int, attributes: int) -> None:
         self._section = section
         self._records = records
         self._timestamp_ms = timestamp_ms
-        self._codec = codec
+        self._attributes = attributes
         self._producer = (-1, -1, -1)
 
     def close(self) -> None:
@@ -358,14 +358,14 @@ class RecordBatch:
 
     def _build(self) -> bytes:
         length = self.size() - _AFTER_LENGTH
-        fields = (self._codec, self._records - 1, self._timestamp_ms, self._timestamp_ms, *self._producer)
+        fields = (self._attributes, self._records - 1, self._timestamp_ms, self._timestamp_ms, *self._producer)
         batch = bytearray(_BATCH.pack(0, length, -1, _MAGIC, 0, *fields, self._records))
         batch += self._section
         struct.pack_into(">I", batch, _CRC_AT, calc_crc32c(memoryview(batch)[_CRC_FROM:]))
         return bytes(batch)
 
 
-def record_batches(records: OutputRecords, timestamp_ms: int, *, compress: bool = True) -> list[RecordBatch]:
+def record_batches(records: OutputRecords, timestamp_ms: int, *, in_transaction: bool = False) -> list[RecordBatch]:
     """Return batches of records, in order, that brokers take unless a single record is too large."""
     keys, values, headers = records.keys, records.values, records.headers
     sizes = [(each.spans[:, 1] - each.spans[:, 0]) for each in (keys, values, headers)]
@@ -377,10 +377,8 @@ def record_batches(records: OutputRecords, timestamp_ms: int, *, compress: bool 
         used, end = write_records(
             *(keys.buffer, keys.spans, values.buffer, values.spans, headers.buffer, headers.spans), first, out
         )
-        section, codec = out[:used].tobytes(), 0
-        if compress:
-            section, codec = _compressed(section), _LZ4
-        batches.append(RecordBatch(section, end - first, timestamp_ms, codec))
+        attributes = _LZ4 | (_TRANSACTIONAL if in_transaction else 0)
+        batches.append(RecordBatch(_compressed(out[:used].tobytes()), end - first, timestamp_ms, attributes))
         first = end
     return batches
 

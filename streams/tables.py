@@ -20,6 +20,7 @@ from model.core.byte_strings import ByteStrings
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
+from streams.fenced import ChangelogWriter
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
 from streams.slots import Distinct, Slots, grown
@@ -41,8 +42,13 @@ class Dirty:
 class PartitionStates:
     """The states of one partition's users, in one array, and how far the partition has been dealt with."""
 
-    def __init__(self, partition: int, restored: "asyncio.Future[None]", codec: StateCodec) -> None:
+    def __init__(
+        self, partition: int, restored: "asyncio.Future[None]", codec: StateCodec, changelog: ChangelogWriter
+    ) -> None:
         self.partition = partition
+        self.changelog = changelog
+        self.is_lost = False
+        """Whether another worker has taken over the partition, as Kafka has told who writes the changelog."""
         self.restored = restored
         self.changelog_end_offset = 0
         """Where the changelog ended at the last rebalance; all before is here, once the states are restored."""
@@ -132,6 +138,7 @@ class SequenceStore(Store[bytes, bytes]):
         self._codec = codec
         self._generation = -1
         self._restoring: asyncio.Task[None] | None = None
+        self._closing = set[asyncio.Task[None]]()
 
     @property
     def restored(self) -> bool:
@@ -157,12 +164,19 @@ class SequenceStore(Store[bytes, bytes]):
         self._generation = generation_id
         self._stop_restoring()
         for partition, states in list(self.partitions.items()):
-            if partition not in owned or missed_a_generation or not states.restored.done():
+            if partition not in owned or missed_a_generation or states.is_lost or not states.restored.done():
                 del self.partitions[partition]
+                self._close(states)
         bounds = await asyncio.to_thread(self._changelog_bounds, sorted(owned))
         loop = asyncio.get_running_loop()
         new = [
-            PartitionStates(partition, loop.create_future(), self._codec) for partition in owned - set(self.partitions)
+            PartitionStates(
+                partition,
+                loop.create_future(),
+                self._codec,
+                ChangelogWriter(self._client_config, self._topics, partition),
+            )
+            for partition in owned - set(self.partitions)
         ]
         self.partitions.update((states.partition, states) for states in new)
         for partition, (_, end) in bounds.items():
@@ -173,7 +187,17 @@ class SequenceStore(Store[bytes, bytes]):
         self._restoring = loop.create_task(self._restore(new))
 
     async def on_stop(self) -> None:
+        """Stop restoring, and close what writes changelogs: the last commit is behind."""
         self._stop_restoring()
+        for states in self.partitions.values():
+            self._close(states)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _close(self, states: PartitionStates) -> None:
+        closing = asyncio.get_running_loop().create_task(states.changelog.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _stop_restoring(self) -> None:
         if self._restoring is not None:
@@ -199,6 +223,7 @@ class SequenceStore(Store[bytes, bytes]):
         )
 
     async def _read_partition(self, states: PartitionStates) -> PartitionStates:
+        await states.changelog.start()  # first: from now on nothing is written behind what is read
         states.published = await asyncio.to_thread(self._read, states)
         return states
 

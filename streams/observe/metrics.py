@@ -22,6 +22,9 @@ COUNTERS: Final = {
     "duplicates": Declaration(
         "counter", "cartcast_worker_duplicates", "events whose event_id their shopper had already sent"
     ),
+    "fenced": Declaration(
+        "counter", "cartcast_worker_fenced", "partitions that another worker took over while this one still scored them"
+    ),
     "already_applied": Declaration(
         "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
     ),

@@ -19,7 +19,7 @@ from streams.observe.counts import WorkerCounts
 from streams.scoring import Scoring
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
-from tests.streams.memory_publisher import MemoryPublisher
+from tests.streams.memory_publisher import MemoryPublisher, states_of
 
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
@@ -79,7 +79,7 @@ def pipeline(checkpoint, inference) -> Pipeline:
 async def states(pipeline) -> PartitionStates:
     restored = asyncio.get_running_loop().create_future()
     restored.set_result(None)
-    return PartitionStates(PARTITION, restored, pipeline.scoring.codec)
+    return states_of(pipeline, PARTITION, restored)
 
 
 @pytest.fixture

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streams.lanes import Pipeline
 from streams.publisher import Delivery
 from streams.record_batch import OutputRecord, OutputRecords, RecordBatch, read_batches, stored_batches
+from streams.tables import PartitionStates
+from tests.streams.fetches import PARTITION, TOPICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,28 @@ class MemoryPublisher:
 
     def on(self, topic: str) -> list[Produced]:
         return [produced for produced in self.produced if produced.topic == topic]
+
+
+class MemoryChangelog:
+    """Writes a partition's states through a publisher."""
+
+    def __init__(self, publisher: MemoryPublisher) -> None:
+        self._publisher = publisher
+        self.failure: Exception | None = None
+
+    async def write(self, batches: list[RecordBatch]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        delivery = Delivery(len(batches))
+        self._publisher.publish(TOPICS.changelog, PARTITION, *batches, delivery=delivery)
+        await delivery
+
+    async def close(self) -> None: ...
+
+
+def states_of(pipeline: Pipeline, partition: int, restored: "asyncio.Future[None]") -> PartitionStates:
+    """The states of a partition without shoppers, whose changelog the pipeline's publisher keeps."""
+    return PartitionStates(partition, restored, pipeline.scoring.codec, MemoryChangelog(pipeline.publisher))
 
 
 def records_of(batch: RecordBatch) -> list[OutputRecord]:

@@ -10,10 +10,10 @@ from tests.streams.mock_topics import write
 PARTITION = 1
 
 
-def state(offset: int, source: int = 7, mark: int = 0) -> bytes:
-    """A sequence that has seen a source up to an offset; `mark` tells equal ones apart."""
+def state(offset: int) -> bytes:
+    """A sequence that has seen its source up to an offset."""
     sequence = new_sequences(1)
-    sequence["source"], sequence["offset"], sequence["events"] = source, offset, mark
+    sequence["offset"] = offset
     return sequence.tobytes()
 
 
@@ -39,16 +39,6 @@ def restored(reader: PartitionReader, topic: str) -> dict[bytes, bytes]:
 def test_every_users_newest_state_is_restored(reader, put, topic_prefix):
     put((b"a", state(1)), (b"b", state(2)), (b"a", state(3)), (b"b", state(4)), (b"c", state(5)))
     assert restored(reader, topic_prefix) == {b"a": state(3), b"b": state(4), b"c": state(5)}
-
-
-def test_a_state_that_a_slow_predecessor_wrote_late_does_not_replace_a_newer_one(reader, put, topic_prefix):
-    put((b"a", state(9)), (b"a", state(4)), (b"b", state(4)), (b"b", state(4, mark=1)))
-    assert restored(reader, topic_prefix) == {b"a": state(9), b"b": state(4, mark=1)}
-
-
-def test_offsets_of_two_sources_are_not_compared(reader, put, topic_prefix):
-    put((b"a", state(900, source=1)), (b"a", state(3, source=2)))
-    assert restored(reader, topic_prefix) == {b"a": state(3, source=2)}
 
 
 def test_a_tombstone_removes_a_user_and_a_record_without_a_key_is_nobodys(reader, put, topic_prefix):

@@ -34,7 +34,7 @@ def compiled():
 async def score_all():
     checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-    states = PartitionStates(0, asyncio.get_running_loop().create_future(), codec)
+    states = PartitionStates(0, asyncio.get_running_loop().create_future(), codec, None)
     scoring = Scoring(Scorer(checkpoint, torch.device("cpu")), codec, 1)
     offset = 0
     def score(input_format, *values):

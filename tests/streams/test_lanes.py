@@ -9,9 +9,8 @@ from service.errors import RefusedError
 from streams.lanes import Lane, Lanes
 from streams.published import Published
 from streams.scoring import Scoring
-from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
-from tests.streams.memory_publisher import MemoryPublisher, let_others_run
+from tests.streams.memory_publisher import MemoryPublisher, let_others_run, states_of
 
 
 async def test_scores_go_out_in_source_order_to_the_partition_of_their_events(lane, pipeline):
@@ -162,7 +161,7 @@ async def test_what_a_predecessor_published_is_applied_but_not_published_again(l
 async def test_an_event_that_a_state_knows_is_neither_scored_nor_published(pipeline, states, lane, failures):
     await put(lane, Acks(), fetch(event(0), event(1)))
     await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 2)
-    successor = PartitionStates(PARTITION, states.restored, pipeline.scoring.codec)
+    successor = states_of(pipeline, PARTITION, states.restored)
     successor.restore({user: states.record(user).tobytes() for user in states})
     second = Lane(pipeline, successor, failures.append)
     await put(second, Acks(), fetch(event(0), event(1), event(2)))
@@ -185,7 +184,10 @@ async def test_scores_do_not_depend_on_how_the_broker_cuts_the_fetches(pipeline,
     values = [event(number // 2, user) for number in range(24) for user in ("a", "b")]
     scores = {}
     for size in (1, 5, 48):
-        fresh, publisher = PartitionStates(PARTITION, states.restored, pipeline.scoring.codec), MemoryPublisher()
+        fresh, publisher = (
+            states_of(pipeline, PARTITION, states.restored),
+            MemoryPublisher(),
+        )
         lane = Lane(replace(pipeline, publisher=publisher), fresh, failures.append)
         for start in range(0, len(values), size):
             await put(lane, Acks(), fetch(*values[start : start + size], first_offset=start))
@@ -218,7 +220,7 @@ async def test_the_first_touch_under_another_model_rebuilds_what_the_state_carri
 
 async def test_lanes_secure_every_partition_that_has_dealt_with_something(pipeline, states, failures):
     lanes, publisher = Lanes(failures.append), pipeline.publisher
-    other = PartitionStates(5, states.restored, pipeline.scoring.codec)
+    other = states_of(pipeline, 5, states.restored)
     await lanes.put(fetch(event(0), event(1)), Acks().of(0), pipeline, states)
     await lanes.put(fetch(event(0), partition=5, first_offset=8), Acks().of(0), pipeline, other)
     await publisher.until(lambda: len(publisher.produced) == 3)

@@ -8,11 +8,11 @@ import torch
 from model.inference import InferenceWorker, Scorer
 from model.states import StateLayoutError
 from service.errors import RefusedError
+from streams.fenced import FencedError
 from streams.lanes import Lane
 from streams.scoring import Scoring
-from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, fetches, put, source_offsets
-from tests.streams.memory_publisher import let_others_run
+from tests.streams.memory_publisher import let_others_run, states_of
 
 
 class GatedScorer(Scorer):
@@ -82,7 +82,14 @@ async def test_close_waits_for_the_confirmations(lane, pipeline):
 
 async def test_a_lane_that_waits_for_its_states_closes_at_once_and_leaves_them_to_be_restored(pipeline, failures):
     restored = asyncio.get_running_loop().create_future()
-    acks, lane = Acks(), Lane(pipeline, PartitionStates(PARTITION, restored, pipeline.scoring.codec), failures.append)
+    acks, lane = (
+        Acks(),
+        Lane(
+            pipeline,
+            states_of(pipeline, PARTITION, restored),
+            failures.append,
+        ),
+    )
     await put(lane, acks, *fetches(2))
     await let_others_run()
     await lane.close()
@@ -94,7 +101,7 @@ async def test_a_lane_that_waits_for_its_states_closes_at_once_and_leaves_them_t
 
 async def test_a_lane_scores_once_its_states_are_restored(pipeline, failures):
     restored = asyncio.get_running_loop().create_future()
-    states = PartitionStates(PARTITION, restored, pipeline.scoring.codec)
+    states = states_of(pipeline, PARTITION, restored)
     lane = Lane(pipeline, states, failures.append)
     await put(lane, Acks(), *fetches(1, first=5))
     await let_others_run()
@@ -163,3 +170,31 @@ async def test_a_delivery_that_fails_fails_the_lane(pipeline, states, failures):
     assert [type(failure) for failure in failures] == [RefusedError]
     assert await lane.secure() is None
     assert 0 not in acks
+
+
+async def test_a_lane_whose_partition_another_worker_took_scores_no_more_and_waits_for_the_group(
+    pipeline, states, failures
+):
+    acks, lane = Acks(), Lane(pipeline, states, failures.append)
+    states.changelog.failure = FencedError("another worker has taken over partition 3")
+    await put(lane, acks, *fetches(1))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 1)
+    assert await lane.secure() is None
+    await put(lane, acks, *fetches(2, first=1))
+    await let_others_run()
+    await lane.close()
+    assert (failures, states.is_lost, pipeline.counts.fenced) == ([], True, 1)
+    assert source_offsets(pipeline.publisher.produced) == [0]
+    assert acks == [0, 1, 2]
+
+
+async def test_a_group_that_never_tells_of_another_owner_ends_the_worker(pipeline, states, failures, monkeypatch):
+    monkeypatch.setattr("streams.lanes._UNTOLD_SECONDS", 0.0)
+    lane = Lane(pipeline, states, failures.append)
+    states.changelog.failure = FencedError("another worker has taken over partition 3")
+    await put(lane, Acks(), *fetches(1))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 1)
+    assert await lane.secure() is None
+    await asyncio.sleep(0.01)
+    assert failures == [states.changelog.failure]
+    await lane.close()

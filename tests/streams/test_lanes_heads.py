@@ -19,8 +19,8 @@ from model.offline import OfflineScoring
 from model.states import StateCodec
 from streams.lanes import Lane
 from streams.scoring import Scoring
-from streams.tables import PartitionStates
 from tests.streams.fetches import SOURCE_CODE, START_MS, TOPICS, Acks, fetch, put
+from tests.streams.memory_publisher import states_of
 
 PARTITIONS = (3, 4, 5)
 FIELDS = ["next_type", "next_type_propensity", "next_purchase_categories"]
@@ -69,7 +69,11 @@ async def published(pipeline, restored, partitions=PARTITIONS, size: int = 7) ->
     """Put all partitions' events through their lanes at the same time, `size` a fetch."""
     failures: list[Exception] = []
     lanes = {
-        one: Lane(pipeline, PartitionStates(one, restored, pipeline.scoring.codec), failures.append)
+        one: Lane(
+            pipeline,
+            states_of(pipeline, one, restored),
+            failures.append,
+        )
         for one in partitions
     }
 

@@ -9,9 +9,8 @@ from model.core.byte_strings import ByteStrings
 from model.formats.records import decoder_of
 from streams.fetch import Fetch
 from streams.lanes import Lane
-from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, START_MS, TOPICS, Acks, fetches, put
-from tests.streams.memory_publisher import MemoryPublisher
+from tests.streams.memory_publisher import MemoryPublisher, states_of
 
 NUMERIC = ("propensity_session", "propensity_1h", "propensity_24h")
 
@@ -41,7 +40,11 @@ async def test_segment_calls_are_scored_as_the_same_events_in_canonical_form(pip
         ("segment", [fetch(call(0), call(1), call(2))]),
     ):
         one = replace(pipeline, publisher=MemoryPublisher(), decode=decoder_of(name))
-        lane = Lane(one, PartitionStates(PARTITION, states.restored, pipeline.scoring.codec), failures.append)
+        lane = Lane(
+            one,
+            states_of(pipeline, PARTITION, states.restored),
+            failures.append,
+        )
         await put(lane, Acks(), *batches)
         await one.publisher.until(lambda one=one: len(one.publisher.produced) == 3)
         await lane.close()

@@ -61,9 +61,10 @@ def records_of(fetched) -> list[OutputRecord]:
 
 
 @given(RECORDS, st.booleans())
-def test_what_is_written_is_what_stock_clients_read(records, compress):
-    (batch,) = sent(records, compress=compress)
+def test_what_is_written_is_what_stock_clients_read(records, in_transaction):
+    (batch,) = sent(records, in_transaction=in_transaction)
     assert DefaultRecordBatch(batch).validate_crc()
+    assert DefaultRecordBatch(batch).is_transactional == in_transaction
     assert by_aiokafka(batch) == records
     assert {record.timestamp for record in DefaultRecordBatch(batch)} == {NOW_MS}
 

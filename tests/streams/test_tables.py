@@ -12,6 +12,7 @@ from streams.record_batch import OutputRecord
 from streams.slots import Distinct
 from streams.tables import Dirty, PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
+from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
 from tests.streams.mock_topics import create, write
 
 CODEC = StateCodec(carried_floats=4, model_code=1)
@@ -44,7 +45,7 @@ def as_dict(dirty: Dirty) -> dict[bytes, bytes]:
 async def states() -> PartitionStates:
     restored = asyncio.get_running_loop().create_future()
     restored.set_result(None)
-    return PartitionStates(0, restored, CODEC)
+    return PartitionStates(0, restored, CODEC, MemoryChangelog(MemoryPublisher()))
 
 
 async def test_gathering_gives_copies_of_what_was_scattered_and_a_blank_one_for_a_new_user(states):
@@ -176,6 +177,17 @@ async def test_after_a_generation_without_this_worker_every_partition_is_read_ag
     await restored(store)
     put(0, a=state(9))
     await assign(store, topics, 0, generation=3)
+    await restored(store)
+    assert held(store.partitions[0]) == {b"a": state(9)}
+
+
+async def test_a_partition_that_another_worker_took_meanwhile_is_read_again(store, topics, put):
+    put(0, a=state(1))
+    await assign(store, topics, 0, generation=1)
+    await restored(store)
+    store.partitions[0].is_lost = True
+    put(0, a=state(9))
+    await assign(store, topics, 0, generation=2)
     await restored(store)
     assert held(store.partitions[0]) == {b"a": state(9)}
 

@@ -107,7 +107,7 @@ async def app():
     async def flush():
         pass
 
-    app.secure, app.drain = secure, drain
+    app.secure, app.drain, app.close = secure, drain, flush
     app.topics.acks_enabled_for = lambda topic: topic == TOPICS.events
     app.producer.flush = flush
     return app

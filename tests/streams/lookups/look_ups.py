@@ -16,6 +16,7 @@ from model.states import StateCodec
 from streams.app import store
 from streams.tables import PartitionStates
 from streams.transport import BatchApp, key_partition
+from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
 
 PARTITIONS = 4
 IDENTITY = "shop.events/1"
@@ -52,7 +53,9 @@ def own(app: BatchApp, partitions: Sequence[int], *, restored: bool = True) -> N
         if restored:
             done.set_result(None)
         sequences = store(app.tables["sequences"])
-        sequences.partitions[partition] = PartitionStates(partition, done, sequences._codec)
+        sequences.partitions[partition] = PartitionStates(
+            partition, done, sequences._codec, MemoryChangelog(MemoryPublisher())
+        )
 
 
 def put_state(app: BatchApp, user: str, value: bytes) -> None:

@@ -1,0 +1,91 @@
+"""Writing a partition's states so that nobody but its present owner can."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from service.errors import CartcastError, RefusedError
+from service.kafka_settings import Topics
+from streams.publisher import close_producer, in_words, open_producer
+from streams.record_batch import RecordBatch
+
+_TRANSACTION_SECONDS: Final = 300.0
+"""How long Kafka lets a transaction be open: an outage of that length costs the partition's lane. A successor does not
+wait for it. (A broker allows 900 by default, transaction.max.timeout.ms.)"""
+
+
+class FencedError(CartcastError):
+    """Another worker has taken over the partition: what this one knows of it is old."""
+
+
+class ChangelogWriter:
+    """Writes states in transactions under an id of the partition's own, whose epoch each new owner raises (KIP-98).
+
+    So an owner that was frozen or cut off while its partition went to another writes nothing behind that one's states:
+    Kafka refuses it, and has taken back what it had begun. Restores read what was committed.
+    """
+
+    def __init__(self, client_config: Mapping[str, Any], topics: Topics, partition: int) -> None:
+        self._client_config = client_config
+        self._topic = topics.changelog
+        self._partition = partition
+        self._starting: asyncio.Task[AIOKafkaProducer] | None = None
+        self._transaction: asyncio.Task[None] | None = None
+        self._failure: CartcastError | None = None
+
+    async def start(self) -> None:
+        """Become the only one who writes; waits for as long as Kafka is away. Raises RefusedError."""
+        opening = open_producer(
+            self._client_config,
+            transactional_id=f"{self._topic}-{self._partition}",
+            transaction_timeout_ms=int(_TRANSACTION_SECONDS * 1000),
+        )
+        self._starting = asyncio.get_running_loop().create_task(opening)
+        try:
+            await self._starting
+        except KafkaError as error:
+            raise self._refusal(error) from None
+
+    async def write(self, batches: Sequence[RecordBatch]) -> None:
+        """Write batches, all or none; whoever stops waiting leaves a transaction that ends by itself.
+
+        Raises FencedError, RefusedError.
+        """
+        if self._transaction is not None:  # which nobody has waited for
+            await asyncio.wait([self._transaction])
+        if self._failure is not None:
+            raise self._failure
+        if batches:
+            self._transaction = asyncio.get_running_loop().create_task(self._write(batches))
+            await asyncio.shield(self._transaction)
+
+    async def close(self) -> None:
+        """Close the connections; Kafka takes back what is not committed when the next owner comes."""
+        for task in (self._transaction, self._starting):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        if self._starting is not None and not self._starting.cancelled() and self._starting.exception() is None:
+            await close_producer(self._starting.result())
+
+    async def _write(self, batches: Sequence[RecordBatch]) -> None:
+        if self._starting is None:
+            raise RuntimeError("a changelog is written before it is started")
+        producer = await self._starting
+        try:
+            await producer.begin_transaction()
+            for batch in batches:
+                await (await producer.send_batch(batch, self._topic, partition=self._partition))
+            await producer.commit_transaction()
+        except (ProducerFenced, InvalidProducerEpoch):
+            self._failure = FencedError(f"another worker has taken over partition {self._partition}")
+            raise self._failure from None
+        except KafkaError as error:
+            self._failure = self._refusal(error)
+            raise self._failure from None
+
+    def _refusal(self, error: KafkaError) -> RefusedError:
+        return RefusedError(f"Kafka did not take states for {self._topic}: {in_words(error)}")
