@@ -14,7 +14,6 @@ import typer
 
 from cartcast.extras import missing_package
 from service.errors import CartcastError, RefusedError
-from service.tls import check_certificate
 
 if TYPE_CHECKING:
     from cartcast.settings import Settings
@@ -87,6 +86,8 @@ def _from(config_file: Path | None) -> str:
 
 
 def _certificates(settings: "Settings") -> str:
+    from service.tls import check_certificate
+
     files = {**settings.kafka.certificates(), **settings.clickhouse.certificates()}
     if not files:
         return "none is set"

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from cartcast.commands.shared.app import App
 from cartcast.commands.shared.options import JsonLine, given, settings_of
 
-app = typer.Typer(help="Kafka topics of the pipeline.", no_args_is_help=True)
+app = App(help="Kafka topics of the pipeline.", no_args_is_help=True)
 
 
 @app.callback()
