@@ -118,7 +118,7 @@ def listen(endpoint: Endpoint) -> socket.socket | None:
 
     Raises ListenError if the address is none of this machine's, or lets other machines in without a token.
     """
-    if not endpoint.token and not _is_loopback(endpoint.bind):
+    if not endpoint.token and not is_loopback(endpoint.bind):
         raise ListenError(
             f"{endpoint.bind_setting} {endpoint.bind} lets other machines in, and {endpoint.token_setting} is not set: "
             f"set {_variable(endpoint.token_setting)}, or {_variable(endpoint.bind_setting)} to 127.0.0.1"
@@ -159,7 +159,7 @@ def _variable(setting: str) -> str:
     return f"CARTCAST_{setting.upper().replace('.', '__')}"
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     """Whether only this machine reaches `address`; that it is no address at all is found out when it is bound."""
     try:
         found = {name[0] for *_, name in socket.getaddrinfo(address or None, 0, flags=socket.AI_PASSIVE)}
