@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -294,8 +295,9 @@ class _Server(ThreadingHTTPServer):
             connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's parameters
-        """Log it: the base would print a traceback, also about a client that hung up."""
-        log.debug("a request was not answered", exc_info=True)
+        """Log it, a client that hung up or was cut off without a traceback, which the base would print."""
+        failure = sys.exception()
+        log.debug("a request was not answered", exc_info=None if isinstance(failure, OSError) else failure)
 
 
 class _Handler(BaseHTTPRequestHandler):
