@@ -11,40 +11,39 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 import typer.main
-from typer.core import TyperCommand, TyperGroup
 
 import cartcast
 from cartcast.commands import COMMANDS, PANELS
+from cartcast.commands.shared.app import MARKUP, App, Command, Group
 from cartcast.extras import missing_extra
 from service.errors import CartcastError, UsageError
 
 _HELP: Final = "The probability that a shopper buys, scored at every event of a stream."
-_MARKUP: Final = "rich"
 
 
-class LazyCommand(TyperCommand):
+class LazyCommand(Command):
     """A command as the list of commands shows it; its file is imported when it is asked for."""
 
     def __init__(self, name: str, panel: str) -> None:
-        super().__init__(name, help=COMMANDS[name], rich_help_panel=panel, rich_markup_mode=_MARKUP)
+        super().__init__(name, help=COMMANDS[name], rich_help_panel=panel, rich_markup_mode=MARKUP)
 
-    def load(self) -> TyperCommand | TyperGroup:
+    def load(self) -> Command | Group:
         """Return the command itself."""
         name = str(self.name)
         attribute = name.replace("-", "_")
         module = import_module(f"cartcast.commands.{attribute}")
-        alone = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
+        alone = App(add_completion=False)
         if hasattr(module, "app"):
             alone.add_typer(module.app, name=name)
         else:
             alone.command(name)(getattr(module, attribute))
-        return cast("TyperCommand | TyperGroup", typer.main.get_group(alone).commands[name])
+        return cast("Command | Group", typer.main.get_group(alone).commands[name])
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - typer exports no type for it
         return self.load().make_context(*args, **kwargs)
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """All commands, of which none is imported yet."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own
@@ -54,13 +53,12 @@ class Commands(TyperGroup):
                 self.add_command(LazyCommand(name, panel))
 
 
-app = typer.Typer(
+app = App(
     name="cartcast",
     cls=Commands,
     help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=_MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

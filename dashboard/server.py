@@ -5,8 +5,14 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from dashboard.settings import Config, DashboardSettings
 from service.errors import ListenError
+from service.http import WRONG_HOST, Hosts, names_in
 
 SCRIPT: Final = Path(__file__).with_name("entry") / "main.py"
 
@@ -37,10 +43,39 @@ def serve(config: Config) -> None:
     from dashboard.config import configure  # noqa: PLC0415
 
     configure(config)
+    check_hosts(Hosts((config.settings.host, *names_in(config.settings.names))))
     logging.getLogger("uvicorn.error").addFilter(is_worth_a_line)
     options = flag_options(config.settings)
     bootstrap.load_config_options(options)
     bootstrap.run(str(SCRIPT), is_hello=False, args=[], flag_options=options)
+
+
+def check_hosts(hosts: Hosts) -> None:
+    """Have Streamlit's server refuse requests whose Host header names another machine (DNS rebinding)."""
+    from streamlit.web.server.starlette import starlette_app  # noqa: PLC0415 - a second to load
+
+    before = starlette_app.create_streamlit_middleware
+
+    def create_streamlit_middleware() -> list[Middleware]:
+        return [Middleware(_HostCheck, hosts), *before()]
+
+    starlette_app.create_streamlit_middleware = create_streamlit_middleware
+
+
+class _HostCheck:
+    """ASGI middleware: pages and their web sockets for those who name this machine."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._hosts.admits(Headers(scope=scope).get("host", "")):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await PlainTextResponse(f"{WRONG_HOST} in dashboard.names\n", 421)(scope, receive, send)
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:

@@ -17,6 +17,12 @@ class DashboardSettings(BaseModel):
         min_length=1,
         description="address to listen on; the pages ask for no password, so keep others behind a proxy that does",
     )
+    names: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._, -]*$",
+        description="names, by commas, by which browsers may ask, beside addresses, `localhost` and `host`: those "
+        "of the proxy in front of the pages",
+    )
     port: int = Field(default=8501, ge=1, le=65535, description="port of the pages")
     worker_url: str = Field(
         default="http://127.0.0.1:6066",

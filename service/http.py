@@ -7,14 +7,17 @@ The sink serves them here, with a thread per request; the worker, whose look-ups
 import errno
 import hmac
 import ipaddress
+import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Final, NamedTuple
+from threading import Lock, Thread
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -30,21 +33,58 @@ READY_PATH: Final = "/readyz"
 OPERATIONAL_PATHS: Final = (METRICS_PATH, LIVE_PATH, READY_PATH)
 OPEN_PATHS: Final = frozenset({LIVE_PATH, READY_PATH})
 """What asks for no token."""
+_NAME_AND_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 CHALLENGE: Final = 'Bearer realm="cartcast"'
 """`WWW-Authenticate` of a refusal (RFC 6750)."""
+WRONG_HOST: Final = "the Host header names another machine: ask by address or as localhost, or set the name"
+TWO_TOKENS: Final = "give one Authorization header"
 CLIENT_SECONDS: Final = 10
-"""How long a client may take to say what it wants."""
+"""How long a client may take to say what it wants; the sink's server closes a connection after it in any case."""
+MAX_CONNECTIONS: Final = 256
+"""Of one more the oldest is closed: whoever holds connections open keeps nobody else from asking."""
 STOP_SECONDS: Final = 0.1
-"""How soon the server notices that it should stop."""
+"""How soon the server notices that it should stop, or that a client has had its time."""
+_REPEAT_SECONDS: Final = 60.0
 
 log = structlog.get_logger()
 
 
-class Access:
-    """Admits requests by their Authorization header (RFC 6750); without a token it admits all."""
+class Hosts:
+    """Which Host headers name this process: an IP address, `localhost`, or one of `names`, with any port.
 
-    def __init__(self, token: str = "") -> None:
+    A web page whose name was made to resolve to this machine (DNS rebinding) sends its own name; addresses, by which
+    probes and scrapers come, cannot be made to resolve elsewhere.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
+
+    def admits(self, host: str) -> bool:
+        """Judge a Host header as it came; one without a name, which browsers never send, is admitted."""
+        found = _NAME_AND_PORT.fullmatch(host)
+        if found is None:
+            return False
+        name = found[1].lower().rstrip(".")
+        if not name or name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+
+class Access:
+    """Admits requests by their Authorization header (RFC 6750); without a token, those that name this process."""
+
+    def __init__(self, token: str = "", names: Iterable[str] = ()) -> None:
+        """`names`: what Host may say, beside addresses and `localhost`, where there is no token."""
         self._token = token.encode()
+        self._hosts = Hosts(names)
+
+    def knows(self, host: str) -> bool:
+        """Whether a request with this Host header is meant for this process; a token says so whatever the name."""
+        return bool(self._token) or self._hosts.admits(host)
 
     def admits(self, authorization: str) -> bool:
         """Compare in a time that tells nothing of the token.
@@ -69,12 +109,17 @@ class Endpoint:
     token_setting: str
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names that a setting gives, separated by commas."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 def listen(endpoint: Endpoint) -> socket.socket | None:
     """Return a listening socket, None if the port is taken.
 
     Raises ListenError if the address is none of this machine's, or lets other machines in without a token.
     """
-    if not endpoint.token and not _is_loopback(endpoint.bind):
+    if not endpoint.token and not is_loopback(endpoint.bind):
         raise ListenError(
             f"{endpoint.bind_setting} {endpoint.bind} lets other machines in, and {endpoint.token_setting} is not set: "
             f"set {_variable(endpoint.token_setting)}, or {_variable(endpoint.bind_setting)} to 127.0.0.1"
@@ -115,7 +160,7 @@ def _variable(setting: str) -> str:
     return f"CARTCAST_{setting.upper().replace('.', '__')}"
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     """Whether only this machine reaches `address`; that it is no address at all is found out when it is bound."""
     try:
         found = {name[0] for *_, name in socket.getaddrinfo(address or None, 0, flags=socket.AI_PASSIVE)}
@@ -133,26 +178,28 @@ class Page(NamedTuple):
 
 
 class OperationalPages:
-    """What `/metrics`, `/livez` and `/readyz` answer; `/metrics` asks for the token, unless it is empty."""
+    """What `/metrics`, `/livez` and `/readyz` answer; `/metrics` alone asks who asks."""
 
-    def __init__(self, registry: CollectorRegistry, health: Health, token: str = "") -> None:
+    def __init__(self, registry: CollectorRegistry, health: Health, access: Access) -> None:
         self._registry = registry
         self._health = health
-        self._access = Access(token)
+        self._access = access
 
-    def answer(self, path: str, authorization: str, accept: str) -> Page:
-        """Return the page at `path`, in the format that `accept` names; both header values as they came, or empty."""
+    def answer(self, path: str, host: str, authorization: str, accept: str) -> Page:
+        """Return the page at `path`, in the format that `accept` names; header values as they came, or empty."""
         match path.partition("?")[0]:
             case "/livez":
                 return _health_page(self._health.live())
             case "/readyz":
                 return _health_page(self._health.ready())
+            case "/metrics" if not self._access.knows(host):
+                return problem(HTTPStatus.MISDIRECTED_REQUEST, WRONG_HOST)
             case "/metrics" if not self._access.admits(authorization):
-                return _problem(HTTPStatus.UNAUTHORIZED, "give the token: Authorization: Bearer TOKEN")
+                return problem(HTTPStatus.UNAUTHORIZED, "give the token: Authorization: Bearer TOKEN")
             case "/metrics":
                 body, content_type = exposition(self._registry, accept)
                 return Page(HTTPStatus.OK, content_type, body)
-        return _problem(HTTPStatus.NOT_FOUND, f"there are {', '.join(OPERATIONAL_PATHS)}")
+        return problem(HTTPStatus.NOT_FOUND, f"there are {', '.join(OPERATIONAL_PATHS)}")
 
 
 def _health_page(report: HealthReport) -> Page:
@@ -160,7 +207,8 @@ def _health_page(report: HealthReport) -> Page:
     return Page(status, "application/json", msgspec.json.encode(report.as_dict()))
 
 
-def _problem(status: HTTPStatus, message: str) -> Page:
+def problem(status: HTTPStatus, message: str) -> Page:
+    """Return a refusal in JSON."""
     return Page(status, "application/json", msgspec.json.encode({"error": message}))
 
 
@@ -185,6 +233,21 @@ def serving(pages: OperationalPages, endpoint: Endpoint) -> Iterator[None]:
         thread.join()
 
 
+class AcceptFailures:
+    """Says once a minute that connections cannot be accepted, which is tried again and again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said_at = -_REPEAT_SECONDS
+
+    def note(self, failure: OSError) -> None:
+        """Log the failure unless one was logged within the last minute."""
+        now = self._clock()
+        if now - self._said_at >= _REPEAT_SECONDS:
+            self._said_at = now
+            log.warning("connections to the pages cannot be accepted", reason=failure.strerror or str(failure))
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -193,10 +256,48 @@ class _Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listener
         self.pages = pages
+        self._accept_failures = AcceptFailures()
+        self._lock = Lock()
+        self._began: dict[socket.socket, float] = {}
+        """When each open connection was accepted, the oldest first."""
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection, closing the oldest if there are too many."""
+        try:
+            connection, address = super().get_request()
+        except OSError as failure:
+            self._accept_failures.note(failure)
+            time.sleep(STOP_SECONDS)  # the caller would try again at once, for as long as there is no descriptor
+            raise
+        with self._lock:
+            while len(self._began) >= MAX_CONNECTIONS:
+                self._end(next(iter(self._began)))
+            self._began[connection] = time.monotonic()
+        return connection, address
+
+    def service_actions(self) -> None:
+        """End connections that have had their time: a client that sends a byte now and then meets no other limit."""
+        oldest = time.monotonic() - CLIENT_SECONDS
+        with self._lock:
+            for connection in [each for each, began in self._began.items() if began < oldest]:
+                self._end(connection)
+
+    def close_request(self, request: Any) -> None:  # noqa: ANN401 - the base's type
+        """Close a connection that was answered."""
+        with self._lock:
+            self._began.pop(request, None)
+        super().close_request(request)
+
+    def _end(self, connection: socket.socket) -> None:
+        """Wake the thread that waits for the client; it closes the connection."""
+        del self._began[connection]
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's parameters
-        """Log it: the base would print a traceback, also about a client that hung up."""
-        log.debug("a request was not answered", exc_info=True)
+        """Log it, a client that hung up or was cut off without a traceback, which the base would print."""
+        failure = sys.exception()
+        log.debug("a request was not answered", exc_info=None if isinstance(failure, OSError) else failure)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -205,10 +306,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
-        authorization = self.headers.get("Authorization", "").encode("latin-1", "replace")  # as http.server decodes it
-        page = self.server.pages.answer(
-            self.path, authorization.decode("utf-8", "surrogateescape"), self.headers.get("Accept", "")
-        )
+        page = self._page()
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
@@ -220,6 +318,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(page.body)
 
     do_HEAD = do_GET  # noqa: N815
+
+    def _page(self) -> Page:
+        given = self.headers.get_all("Authorization", [])
+        if len(given) > 1:
+            return problem(HTTPStatus.BAD_REQUEST, TWO_TOKENS)
+        authorization = "".join(given).encode("latin-1", "replace")  # as http.server decodes it
+        return self.server.pages.answer(
+            self.path,
+            self.headers.get("Host", ""),
+            authorization.decode("utf-8", "surrogateescape"),
+            self.headers.get("Accept", ""),
+        )
 
     def version_string(self) -> str:
         return "cartcast"

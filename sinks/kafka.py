@@ -12,6 +12,8 @@ from service.kafka import logged, raise_if_refused, reason, settings_accepted
 from sinks.bookmark import Bookmark, read_bookmark
 from sinks.settings import SinkSettings
 
+CLIENT_ID: Final = "cartcast-sink"
+"""By which `doctor` tells a sink from a stranger in its group."""
 COMMITTED_TIMEOUT_SECONDS: Final = 60.0
 MAX_POLL_INTERVAL_MS: Final = 600_000
 """An insert may take a minute, and a refused block many inserts."""
@@ -31,6 +33,7 @@ def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSe
     session_ms = int(settings.session_timeout_seconds * 1000)
     config: dict[str, Any] = {
         **logged(client_config),
+        "client.id": CLIENT_ID,
         "group.id": group,
         "group.protocol": "classic",
         "partition.assignment.strategy": "range",

@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any, Final
 
 from service.clickhouse_settings import ClickHouseSettings
-from service.http import Endpoint, OperationalPages, serving
+from service.http import Access, Endpoint, OperationalPages, names_in, serving
 from service.kafka import TopicIdentity
 from service.kafka_settings import Topics
 from service.probe import Probe
@@ -73,7 +73,7 @@ def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> d
     pages = OperationalPages(
         sink_metrics(parts, lambda: () if lag is None else lag.latest, samples),
         sink_health(parts, probes, stalled_seconds=settings.stalled_seconds),
-        settings.metrics_token.get_secret_value(),
+        Access(settings.metrics_token.get_secret_value(), names_in(settings.metrics_names)),
     )
     with serving(pages, endpoint(settings)):
         scores.run(stop)

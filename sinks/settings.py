@@ -26,6 +26,12 @@ class SinkSettings(BaseModel):
     metrics_token: SecretStr = Field(
         default=SecretStr(""), description="what /metrics asks for as `Authorization: Bearer`; empty: nothing"
     )
+    metrics_names: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._, -]*$",
+        description="names, by commas, by which /metrics may be asked for without a token, beside addresses and "
+        "`localhost`",
+    )
     sample_seconds: float = Field(
         default=60.0,
         ge=0,

@@ -20,12 +20,12 @@ from model.heads import HeadNames
 from model.sequence import source_code
 from model.states import StateCodec
 from service.health import Health
-from service.http import Access, OperationalPages
+from service.http import OperationalPages
 from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.fetch import Fetch
 from streams.lanes import Acknowledge, Lanes, Pipeline
-from streams.lookups.listener import advertised_url
+from streams.lookups.listener import advertised_url, page_access
 from streams.lookups.lookup import Lookup
 from streams.lookups.web import Pages, application_options, refuse
 from streams.observe.counts import WorkerCounts
@@ -88,7 +88,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         health = _health(app, table, settings, kafka_answers)
         readings = _readings(app, table, settings.topics.events, publisher, health, device)
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
-        operational = OperationalPages(registry, health, settings.worker.web_token.get_secret_value())
+        operational = OperationalPages(registry, health, page_access(settings.worker))
         look_up = _look_up(table, codec, checkpoint, settings)
         _serve(app, listener, Pages(app, look_up, settings.partitions, operational))
     return app
@@ -139,7 +139,7 @@ def _web_settings(settings: StreamSettings, listener: socket.socket | None) -> d
         "web_enabled": True,
         "web_port": listener.getsockname()[1],
         "canonical_url": advertised_url(settings.worker, listener),
-        "web_application_options": application_options(Access(settings.worker.web_token.get_secret_value())),
+        "web_application_options": application_options(page_access(settings.worker)),
         "Router": KeyRouter,
     }
 

@@ -1,5 +1,6 @@
 """Running one worker: from a checkpoint and settings to a process that scores until it is told to stop."""
 
+import asyncio
 import gc
 import io
 import logging
@@ -20,11 +21,13 @@ from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app
 from streams.lookups.listener import open_listener
+from streams.observe.partitions import PartitionWatch
 from streams.observe.spans import open_spans
 from streams.observe.watchdog import Watchdog
 from streams.publisher import Publisher
 from streams.scoring import Inference
 from streams.settings import StreamSettings
+from streams.topics import check_unchanged
 from streams.transport import BatchApp
 from streams.warm_up import compile_core
 
@@ -97,16 +100,28 @@ def _run(
         kafka_answered_since=probe.answered_since,
         stopping=lambda: app.should_stop,
     )
+    partitions = PartitionWatch(
+        lambda: check_unchanged(settings.client_config, settings.topics, settings.partitions),
+        lambda refusal: _end(app, refusal),
+    )
     probe.start()
     watchdog.start()
+    partitions.start()
     _freeze_garbage_collector()
     try:
         _run_until_stopped(app)
     finally:
+        partitions.stop()
         probe.stop()
         spans.close()
         watchdog.stop()
         _log.info("stopped", **app.counts.as_dict())
+
+
+def _end(app: BatchApp, failure: CartcastError) -> None:
+    """Let the application end with this failure; may be called from any thread."""
+    app.failure = app.failure or failure
+    asyncio.run_coroutine_threadsafe(app.crash(failure), app.loop)
 
 
 def _freeze_garbage_collector() -> None:

@@ -71,6 +71,12 @@ class WorkerSettings(BaseModel):
         description="what look-ups and metrics ask for as `Authorization: Bearer`, the same for all workers of a "
         "group; empty: nothing",
     )
+    web_names: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._, -]*$",
+        description="names, by commas, by which pages may be asked for without `web_token`, beside addresses, "
+        "`localhost` and `web_host`: a name that a web page chose is refused (DNS rebinding)",
+    )
     stalled_seconds: float = Field(
         default=120.0,
         ge=0,

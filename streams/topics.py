@@ -5,13 +5,14 @@ the changelog partition of the user's events: the numbers must agree, or states 
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from service.errors import RefusedError
@@ -21,6 +22,7 @@ from streams.topic_configs import BROKER_DEFAULTS, TopicRetention, topic_configs
 
 APPEAR_SECONDS = 10.0
 CREATE = "run `cartcast topics create`"
+GROW = "run `cartcast topics create --partitions"
 ELSEWHERE = "or use another CARTCAST_KAFKA__TOPIC_PREFIX"
 
 
@@ -57,9 +59,10 @@ def create_topics(
 def _refuse_other_counts(present: Mapping[str, int], partitions: int) -> None:
     for name, count in present.items():
         if count != partitions:
+            grow = f"{GROW} {partitions}`, " if partitions > count else ""
             raise RefusedError(
                 f"topic {name} has {count} partitions, but kafka.partitions is {partitions}: "
-                f"set CARTCAST_KAFKA__PARTITIONS={count}, {ELSEWHERE}"
+                f"set CARTCAST_KAFKA__PARTITIONS={count}, {grow}{ELSEWHERE}"
             )
 
 
@@ -83,15 +86,71 @@ def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int |
         if name not in counts:
             raise RefusedError(f"topic {name} does not exist at {where(client_config)}: {CREATE}")
     expected = counts[topics.events]
-    for name, count in counts.items():
-        if count != expected:
-            raise RefusedError(
-                f"topic {name} has {count} partitions, but {topics.events} has {expected}: delete {name} and {CREATE} "
-                f"with CARTCAST_KAFKA__PARTITIONS={expected}, {ELSEWHERE}"
-            )
+    _refuse_disagreement(counts)
     if wanted is not None:
         _refuse_other_counts(counts, wanted)
     return expected
+
+
+def check_unchanged(client_config: Mapping[str, Any], topics: Topics, partitions: int) -> None:
+    """Check that all topics still have so many partitions; one that is gone is for others to notice.
+
+    Raises UnavailableError if Kafka does not answer, RefusedError if they have not.
+    """
+    counts = _partition_counts(open_admin(client_config), client_config, topics)
+    _refuse_disagreement(counts)
+    if counts and (now := max(counts.values())) != partitions:
+        raise RefusedError(
+            f"the topics of {topics.prefix} have {now} partitions, and had {partitions} when this worker began: "
+            "start every worker again"
+        )
+
+
+def _refuse_disagreement(counts: Mapping[str, int]) -> None:
+    most = max(counts.values(), default=0)
+    behind = {name: count for name, count in counts.items() if count < most}
+    if behind:
+        ahead = next(name for name, count in counts.items() if count == most)
+        others = ", ".join(f"{name} {count}" for name, count in behind.items())
+        raise RefusedError(
+            f"topic {ahead} has {most} partitions, but {others}: {GROW} {most}`, "
+            "which grows the others and deletes nothing, then start every worker again (shoppers who are in another "
+            "partition now begin anew)"
+        )
+
+
+def grow_topics(client_config: Mapping[str, Any], topics: Topics, partitions: int) -> dict[str, int]:
+    """Give every topic that exists so many partitions, if it has fewer; return what those had, by name.
+
+    All or none: the brokers judge everything first. The events topic comes last, so that no event is in a partition
+    that has no counterpart. Raises RefusedError if Kafka refuses, or if a topic has more.
+    """
+    admin = open_admin(client_config)
+    present = smaller_topics(client_config, topics, partitions)
+    last = sorted(present, key=lambda name: name == topics.events)
+    for validate_only in (True, False):
+        for name in last:  # one after the other: the order counts
+            asked = admin.create_partitions(
+                [NewPartitions(name, partitions)], operation_timeout=TIMEOUT_SECONDS, validate_only=validate_only
+            )
+            try:
+                asked[name].result()
+            except KafkaException as failure:
+                raise RefusedError(f"Kafka does not add partitions to topic {name}: {reason(failure)}") from None
+    _wait_until(lambda: not smaller_topics(client_config, topics, partitions), "grown", topics)
+    return present
+
+
+def smaller_topics(client_config: Mapping[str, Any], topics: Topics, partitions: int) -> dict[str, int]:
+    """Return the topics that have fewer partitions, and how many; raises RefusedError if one has more."""
+    present = _partition_counts(open_admin(client_config), client_config, topics)
+    _refuse_other_counts({name: count for name, count in present.items() if count > partitions}, partitions)
+    return {name: count for name, count in present.items() if count < partitions}
+
+
+def staying_share(before: int, after: int) -> float:
+    """Return the share of the keys that stay in their partition: those with the same remainder by both numbers."""
+    return before / math.lcm(before, after)
 
 
 def count_brokers(client_config: Mapping[str, Any]) -> int:
@@ -134,15 +193,15 @@ def _created(name: str, outcome: "Future[None]") -> bool:
     return True
 
 
-def _wait_until_listed(
-    admin: Administrator,
-    client_config: Mapping[str, Any],
-    topics: Topics,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
+def _wait_until_listed(admin: Administrator, client_config: Mapping[str, Any], topics: Topics) -> None:
     """Return when the brokers list what the controller has created, usually a moment later."""
-    deadline = clock() + APPEAR_SECONDS
-    while len(_partition_counts(admin, client_config, topics)) < len(topic_configs(topics)):
-        if clock() > deadline:
-            raise RefusedError(f"the topics of {topics.prefix} were created but are not listed: run the command again")
+    wanted = len(topic_configs(topics))
+    _wait_until(lambda: len(_partition_counts(admin, client_config, topics)) == wanted, "created", topics)
+
+
+def _wait_until(listed: Callable[[], bool], what: str, topics: Topics) -> None:
+    deadline = time.monotonic() + APPEAR_SECONDS
+    while not listed():
+        if time.monotonic() > deadline:
+            raise RefusedError(f"the topics of {topics.prefix} were {what} but are not listed: run the command again")
         time.sleep(0.02)

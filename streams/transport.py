@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final, cast
 
 import faust
@@ -33,6 +33,7 @@ from yarl import URL
 
 from service.liveness import Liveness
 from streams.fetch import Fetch, FetchOrder
+from streams.lookups.server import KEPT_SECONDS, ListeningSite, Refuse
 from streams.observe.counts import Timings, WorkerCounts
 from streams.record_batch import StoredBatch, committed, read_batches, stored_batches
 
@@ -332,8 +333,7 @@ class BatchApp(App):
     counts: WorkerCounts
     listener: socket.socket
     """The socket on which the web server listens, if it is enabled."""
-    refuse: Callable[[int, BaseException | None], web.Response]
-    """What answers a request that cannot even be read; takes aiohttp's status and exception."""
+    refuse: Refuse
     failure: Exception | None = None
     """What a lane failed with, if the application crashes because of one."""
     secure: Callable[[], Awaitable[Mapping[TP, int]]]
@@ -410,64 +410,16 @@ class ListeningWeb(Web):
     def __init__(self, app: "BatchApp", **kwargs: Any) -> None:  # noqa: ANN401 - Faust's signature
         """Adds to: making the server. Why: by default a slow client keeps a worker from ending for a minute."""
         super().__init__(app, **kwargs)
-        self._runner = web.AppRunner(self.web_app, access_log=None, shutdown_timeout=_WEB_SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(
+            self.web_app,
+            access_log=None,
+            shutdown_timeout=_WEB_SHUTDOWN_SECONDS,
+            keepalive_timeout=KEPT_SECONDS,
+        )
 
     def _create_site(self) -> web.BaseSite:
         """Replaces: binding a host and a port. Why: which port is free is found out before Kafka's group is joined."""
         return ListeningSite(self._runner, self.app.listener, self.app.refuse)
-
-
-class ListeningSite(web.BaseSite):
-    """Serves a socket; what is not even HTTP is answered as the application answers everything else."""
-
-    def __init__(
-        self,
-        runner: web.AppRunner,
-        listener: socket.socket,
-        refuse: Callable[[int, BaseException | None], web.Response],
-    ) -> None:
-        super().__init__(runner)
-        self._listener = listener
-        self._refuse = refuse
-
-    @property
-    def name(self) -> str:
-        return str(self._listener.getsockname())
-
-    async def start(self) -> None:
-        """Replaces: serving with aiohttp's own handler. Why: that one answers bad requests in plain text."""
-        await super().start()
-        loop, server = asyncio.get_running_loop(), cast("web.Server", self._runner.server)
-        handler = partial(RefusingHandler, server, self._refuse, loop=loop, **server._kwargs)
-        self._server = await loop.create_server(handler, sock=self._listener)
-
-
-class RefusingHandler(web.RequestHandler):
-    """aiohttp's handler of one connection."""
-
-    __slots__ = ("_refuse",)
-
-    def __init__(
-        self,
-        server: web.Server,
-        refuse: Callable[[int, BaseException | None], web.Response],
-        **kwargs: Any,  # noqa: ANN401 - aiohttp's own arguments
-    ) -> None:
-        super().__init__(server, **kwargs)
-        self._refuse = refuse
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Replaces: an answer in plain text or HTML, and a traceback in the log for whatever a client sends."""
-        del request, message
-        response = self._refuse(status, exc)
-        response.force_close()
-        return response
 
 
 class FetchSchema(faust.Schema):  # type: ignore[type-arg]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cartcast.local.stack import LocalStack, local_stack
+from cartcast.local.stack import PASSWORD_FILE, LocalStack, local_stack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from tests.harness.databases import Databases
@@ -56,6 +56,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         terminal.write_line(f"[stack] {line}")
 
     directory = tmp_path_factory.mktemp("stack")
+    (directory / PASSWORD_FILE).touch()  # none: tests name ClickHouse by its URL alone
     with local_stack(directory, report, preferred_ports=False) as running:
         yield running
 

@@ -23,7 +23,8 @@ COMMANDS: Final = {
     "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",
     "inspect": "Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.",
     "size": "Say how many partitions, workers and sinks, and how much memory, disk and network, a shop needs.",
-    "doctor": "Check settings, certificates, Kafka, its topics, ClickHouse, its table, the checkpoint and the device.",
+    "doctor": "Check settings, servers, topics, table and model, and whether workers and sink run and keep up.",
+    "status": "Show who reads each partition, how far behind, and how old the table is, live until Ctrl-C.",
     "config": "Look at the settings.",
 }
 """By name, the first line of each one's docstring."""
@@ -32,6 +33,6 @@ PANELS: Final = {
     "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
     "Data": ("replay", "dead-letters", "simulate", "inspect"),
     "Model": ("train", "evaluate", "score"),
-    "Look": ("explain", "size", "doctor", "config"),
+    "Look": ("explain", "size", "doctor", "status", "config"),
 }
 """How the list of commands is grouped."""

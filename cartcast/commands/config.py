@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+from cartcast.commands.shared.app import App
+
+app = App(help="Look at the settings.", no_args_is_help=True)
 
 
 @app.callback()

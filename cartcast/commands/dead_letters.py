@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cartcast.commands.shared.app import App
 from cartcast.commands.shared.options import moment_ms, settings_of
 from model.events import InputFormat
-from service.kafka_settings import KafkaSettings
 
 if TYPE_CHECKING:
     from service.kafka_settings import KafkaSettings
     from streams.letters import DeadLetter, Resent
 
-app = typer.Typer(help="Records that are no events, and why.", no_args_is_help=True)
+app = App(help="Records that are no events, and why.", no_args_is_help=True)
 
 Reasons = Annotated[
     list[str] | None,

@@ -14,7 +14,6 @@ import typer
 
 from cartcast.extras import missing_package
 from service.errors import CartcastError, RefusedError
-from service.tls import check_certificate
 
 if TYPE_CHECKING:
     from cartcast.settings import Settings
@@ -31,25 +30,34 @@ class Finding:
     ok: bool | None
     """None if it was skipped: what it asks with is not installed."""
     detail: str
+    warns: bool = False
+    """Whether it works, and should be otherwise."""
+
+
+class DoubtfulError(CartcastError):
+    """It works, and should be otherwise."""
 
 
 def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check settings, certificates, Kafka, its topics, ClickHouse, its table, the checkpoint and the device.
+    """Check settings, servers, topics, table and model, and whether workers and sink run and keep up.
 
-    Prints one line for each, with what to do; fails if any of them does. What this installation has no packages for is
-    skipped (in JSON: ok is null), and is no failure.
+    Prints one line for each, with what to do; fails if any of them does: if a worker or sink that ran before, or has
+    records to read, does not run, if a stranger is in its group, or if records were deleted before they were read. What
+    this installation has no packages for is skipped (in JSON: ok is null), and is no failure; a warning is none either.
 
     Example: cartcast doctor
     """
     findings = examine(context.obj)
     if as_json:
-        print(json.dumps({finding.check: {"ok": finding.ok, "detail": finding.detail} for finding in findings}))
+        print(
+            json.dumps({each.check: {"ok": each.ok, "warns": each.warns, "detail": each.detail} for each in findings})
+        )
     else:
         for finding in findings:
-            print(f"{STATUS[finding.ok]:<6}{finding.check:<14}{finding.detail}")
+            print(f"{'warn' if finding.warns else STATUS[finding.ok]:<6}{finding.check:<14}{finding.detail}")
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
@@ -73,6 +81,8 @@ def examine(config_file: Path | None) -> list[Finding]:
 def _made(name: str, check: Check, settings: "Settings") -> Finding:
     try:
         return Finding(name, ok=True, detail=check(settings))
+    except DoubtfulError as doubt:
+        return Finding(name, ok=True, detail=str(doubt), warns=True)
     except CartcastError as failure:
         return Finding(name, ok=False, detail=str(failure))
     except ModuleNotFoundError as missing:
@@ -87,12 +97,38 @@ def _from(config_file: Path | None) -> str:
 
 
 def _certificates(settings: "Settings") -> str:
+    from service.tls import check_certificate
+
     files = {**settings.kafka.certificates(), **settings.clickhouse.certificates()}
     if not files:
         return "none is set"
     now = datetime.now(UTC)
     days = {path: (check_certificate(name, path) - now).days for name, path in files.items()}
     return ", ".join(f"{path} expires in {left} day{'' if left == 1 else 's'}" for path, left in days.items())
+
+
+def _passwords(settings: "Settings") -> str:
+    open_ones = []
+    kafka, clickhouse = settings.kafka, settings.clickhouse
+    if kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN":
+        open_ones.append("Kafka's, with SASL PLAIN: set kafka.security_protocol to SASL_SSL, or a SCRAM mechanism")
+    if clickhouse.password.get_secret_value() and _is_open(clickhouse.url):
+        open_ones.append(f"ClickHouse's, to {clickhouse.url}: use https://")
+    if settings.dashboard.worker_token.get_secret_value() and _is_open(settings.dashboard.worker_url):
+        open_ones.append(f"the workers' token, to {settings.dashboard.worker_url}: put TLS before the workers")
+    if open_ones:
+        raise DoubtfulError(f"readable on the network: {'; '.join(open_ones)}")
+    return "none is readable on the network"
+
+
+def _is_open(url: str) -> bool:
+    """Whether what is sent there leaves this machine unencrypted."""
+    from urllib.parse import urlsplit
+
+    from service.http import is_loopback
+
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _kafka(settings: "Settings") -> str:
@@ -156,9 +192,35 @@ def _device(settings: "Settings") -> str:
     return f"{settings.worker.device} is {select_device(settings.worker.device)}"
 
 
+def _group(name: str) -> Check:
+    """Return the check of one reader."""
+
+    def check(settings: "Settings") -> str:
+        from contextlib import closing
+
+        from cartcast.pipeline_state import PipelineGroups
+
+        groups = PipelineGroups(settings.kafka.client_config(), settings.kafka.topics, name)
+        with closing(groups):
+            (state,) = groups.read()
+        if problems := state.problems():
+            raise RefusedError("; ".join(problems))
+        return state.as_line()
+
+    return check
+
+
+def _stored(settings: "Settings") -> str:
+    from cartcast.pipeline_state import table_age_seconds
+
+    age = table_age_seconds(settings.clickhouse)
+    return "no row yet" if age is None else f"the newest row was stored {age:,.0f} s ago"
+
+
 STATUS: Final[dict[bool | None, str]] = {True: "ok", False: "FAIL", None: "skip"}
 CHECKS: Final[dict[str, Check]] = {
     "certificates": _certificates,
+    "passwords": _passwords,
     "kafka": _kafka,
     "topics": _topics,
     "clickhouse": _clickhouse,
@@ -166,6 +228,16 @@ CHECKS: Final[dict[str, Check]] = {
     "checkpoint": _checkpoint,
     "horizons": _horizons,
     "device": _device,
+    "workers": _group("workers"),
+    "sink": _group("sink"),
+    "letters": _group("letters"),
+    "stored": _stored,
 }
-STANDS_ON: Final = {"topics": ("kafka",), "table": ("clickhouse",), "horizons": ("table", "checkpoint")}
+STANDS_ON: Final = {
+    "topics": ("kafka",),
+    "table": ("clickhouse",),
+    "horizons": ("table", "checkpoint"),
+    **dict.fromkeys(("workers", "sink", "letters"), ("topics",)),
+    "stored": ("table",),
+}
 """Which checks make sense only if others passed."""

@@ -4,12 +4,14 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cartcast.local.signals import StopRequested, stop_signals_raise
-from cartcast.local.stack import LocalStack, local_stack
+
+if TYPE_CHECKING:
+    from cartcast.local.stack import LocalStack
 
 WATCH_SECONDS = 0.2
 
@@ -26,6 +28,8 @@ def up(
 
     Example: cartcast up --dir /tmp/shop
     """
+    from cartcast.local.stack import local_stack
+
     try:
         with stop_signals_raise(), local_stack(directory, _report) as stack:
             print(_as_json(stack) if as_json else _as_exports(stack), flush=True)
@@ -41,11 +45,11 @@ def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _as_exports(stack: LocalStack) -> str:
+def _as_exports(stack: "LocalStack") -> str:
     return "\n".join(f"export {name}={value}" for name, value in stack.environment().items())
 
 
-def _as_json(stack: LocalStack) -> str:
+def _as_json(stack: "LocalStack") -> str:
     return json.dumps(
         {
             "bootstrap_servers": stack.bootstrap_servers,

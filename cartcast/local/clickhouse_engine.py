@@ -10,13 +10,23 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, Final
 
-from cartcast.local.clickhouse_protocol import InsertFrom, Statement, Summary, quoted, quoted_name
+from cartcast.local.clickhouse_protocol import (
+    InsertFrom,
+    Statement,
+    Summary,
+    quoted,
+    quoted_name,
+    refuse_outside,
+)
 from service.errors import LocalStackError
 
 LOCK_TIMEOUT_SECONDS = 15.0
 """How long the lock of a killed predecessor may linger on the data directory."""
+CONFIGURATION: Final = Path(__file__).with_name("clickhouse")
+_LONG_STATEMENT: Final = 100_000
+"""Bytes from which a statement, quoted in another one, may be longer than the engine reads by default."""
 
 
 class EngineError(Exception):
@@ -32,18 +42,19 @@ class Engine:
 
         self._connect: Callable[[str], Any] = chdb.connect
         self._directory = directory
+        self._address = f"{directory}?config-file={CONFIGURATION}/config.xml&users_config={CONFIGURATION}/users.xml"
         give_up = time.monotonic() + timeout_seconds
         self._lock = self._lock_directory(give_up)
         self._keeper = self._open(give_up)
         self._bodies = directory / "bodies"
         shutil.rmtree(self._bodies, ignore_errors=True)  # what a killed predecessor left
-        self._bodies.mkdir()
+        self._bodies.mkdir(mode=0o700)
         self.timezone = self._keeper.query("SELECT timezone()", "TabSeparated").bytes().decode().strip()
 
     def _lock_directory(self, give_up: float) -> IO[bytes]:
         """Wait in silence for a predecessor of ours; the engine's own lock complains on stderr at every try."""
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (self._directory / "cartcast.lock").open("wb")
         except OSError as failure:
             raise LocalStackError(
@@ -60,7 +71,7 @@ class Engine:
     def _open(self, give_up: float) -> Any:  # noqa: ANN401 - chdb has no types
         while True:
             try:
-                return self._connect(str(self._directory))
+                return self._connect(self._address)
             except RuntimeError:
                 self._wait(give_up)
 
@@ -74,6 +85,7 @@ class Engine:
 
     def execute(self, statement: Statement) -> tuple[bytes, Summary]:
         """Run `statement` to its end and return the whole answer."""
+        self._refuse_outside(statement)
         insert = statement.insert_from()
         if insert is not None:
             return self._execute_insert(statement, insert)
@@ -104,15 +116,33 @@ class Engine:
 
     def stream(self, statement: Statement) -> Generator[bytes, None, None]:
         """Yield the answer block by block; closing the iterator cancels the statement."""
+        self._refuse_outside(statement)
         with self._handle(statement) as handle, _engine_words():
             blocks = handle.send_query(statement.sql, statement.format, params=dict(statement.parameters))
             with blocks:
                 for block in blocks:
                     yield bytes(block.bytes())
 
+    def _refuse_outside(self, statement: Statement) -> None:
+        """Raise BadRequestError for what would reach outside the engine, EngineError for what it cannot parse.
+
+        It refuses several statements in one, as ClickHouse does and chdb does not.
+        """
+        sql = statement.without_data
+        literal = sql.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+        try:
+            with self._connect(self._address) as handle, _engine_words():
+                if len(sql) > _LONG_STATEMENT:
+                    handle.query(f"SET max_query_size = {3 * len(sql)}")
+                formatted = handle.query(b"SELECT formatQuerySingleLine('" + literal + b"')", "TSVRaw")
+                text = bytes(formatted.bytes()).decode(errors="replace")
+        except EngineError as failure:
+            raise EngineError(str(failure).partition(": In scope SELECT formatQuery")[0]) from None
+        refuse_outside(text, statement.parameters)
+
     @contextmanager
     def _handle(self, statement: Statement) -> Iterator[Any]:
-        with self._connect(str(self._directory)) as handle, _engine_words():
+        with self._connect(self._address) as handle, _engine_words():
             if statement.database:
                 handle.query(f"USE {quoted_name(statement.database)}")
             settings = dict(statement.settings)

@@ -26,9 +26,10 @@ CONCATENABLE_FORMATS: Final = frozenset(
 )
 """Formats without header or footer, so that a stream of blocks is one valid document."""
 
+ACCESS_DENIED: Final = 497
 AUTHENTICATION_FAILED: Final = 516
 _STATUS_BY_CODE: Final = {
-    **dict.fromkeys((192, 193, AUTHENTICATION_FAILED), 403),
+    **dict.fromkeys((192, 193, ACCESS_DENIED, AUTHENTICATION_FAILED), 403),
     **dict.fromkeys((16, 46, 47, 50, 60, 81, 115, 73), 404),
     **dict.fromkeys((6, 26, 27, 33, 36, 38, 41, 53, 62, 69, 70, 72, 117, 130, 131, 376, 467, 469, 691), 400),
     48: 501,
@@ -42,6 +43,11 @@ _INSERT: Final = re.compile(
 _SETTINGS: Final = re.compile(rb"\bSETTINGS\s+(?=\w+\s*=)", re.IGNORECASE)
 _SELECTS: Final = re.compile(rb"\b(?:SELECT|WITH|WATCH|FROM\s+INFILE)\b", re.IGNORECASE)
 _ERROR_CODE: Final = re.compile(r"Code: (\d+)")
+_QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
+_OUTSIDE: Final = re.compile(
+    r"\b(?:INTO OUTFILE|FROM INFILE|file|python)\b|\b(?:disk|executable|EmbeddedRocksDB)(?= ?\()", re.IGNORECASE
+)
+"""What grants cannot refuse. `file` may stand without parentheses, as an argument of `arrayMap` or after APPLY."""
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -77,6 +83,12 @@ class Statement:
         """Whether the answer may be sent block by block while the engine still works on it."""
         return self.reads and self.format in CONCATENABLE_FORMATS
 
+    @property
+    def without_data(self) -> bytes:
+        """The statement; of an insert that brings its data along, what stands before the data."""
+        insert = self.insert_from()
+        return self.sql if insert is None else insert.head
+
     def insert_from(self) -> "InsertFrom | None":
         """Return an insert that brings its data along, taken apart; None for every other statement."""
         found = _INSERT.match(self.sql, _start(self.sql))
@@ -100,11 +112,18 @@ class InsertFrom:
     format: str
     data: bytes
 
+    @property
+    def head(self) -> bytes:
+        """The statement without its data."""
+        return self._statement(b"")
+
     def sql(self, path: str) -> bytes:
         """Return the statement that reads the same data from a file."""
+        return self._statement(b" FROM INFILE " + quoted(path).encode())
+
+    def _statement(self, source: bytes) -> bytes:
         settings = b" SETTINGS " + self.settings if self.settings else b""
-        file = quoted(path).encode()
-        return b"INSERT INTO %b FROM INFILE %b%b FORMAT %b" % (self.table, file, settings, self.format.encode())
+        return b"INSERT INTO %b%b%b FORMAT %b" % (self.table, source, settings, self.format.encode())
 
 
 def parse_statement(
@@ -154,6 +173,21 @@ def quoted(text: str) -> str:
 def quoted_name(name: str) -> str:
     """Return `name` as a quoted identifier of ClickHouse SQL."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def refuse_outside(formatted: str, parameters: Mapping[str, str]) -> None:
+    """Raise BadRequestError if a statement reads or writes outside the engine: a file, a script, this process.
+
+    `formatted` is the statement as the engine's own `formatQuery` writes it: without comments, names without escapes.
+    """
+    found = _OUTSIDE.search(_QUOTED.sub("''", formatted))
+    named = found[0] if found else None
+    if ":Identifier}" in formatted:
+        named = named or next((value for value in parameters.values() if _OUTSIDE.fullmatch(value)), None)
+    if named is not None:
+        raise BadRequestError(
+            ACCESS_DENIED, f"{named}: the local engine reads and writes nothing outside its directory. (ACCESS_DENIED)"
+        )
 
 
 def decompress(body: bytes, encoding: str) -> bytes:

@@ -2,7 +2,8 @@
 
 `python -m cartcast.local.clickhouse_server --path DIR --port PORT` serves DIR on 127.0.0.1 until SIGTERM, SIGINT or,
 when its stdin is a pipe, until the process that holds the other end is gone. Any ClickHouse client that speaks HTTP
-works. Left out, because nothing here needs it: sessions (each request stands alone), compressed answers (a client must
+works. Requests of web pages are refused: whoever asks must know the password, name this machine and come from no other
+origin. Left out, because nothing here needs it: sessions (each request stands alone), compressed answers (a client must
 accept plain ones), external tables, users other than the one given.
 """
 
@@ -22,10 +23,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from cartcast.local.clickhouse_engine import Engine, EngineError
 from cartcast.local.clickhouse_native import CUSTOM_SERIALIZATION_REVISION, for_protocol_version
 from cartcast.local.clickhouse_protocol import (
+    ACCESS_DENIED,
     AUTHENTICATION_FAILED,
     BadRequestError,
     Statement,
@@ -36,6 +39,7 @@ from cartcast.local.clickhouse_protocol import (
     parse_statement,
 )
 from service.errors import LocalStackError
+from service.http import TWO_TOKENS, Hosts
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 4 << 30
@@ -51,9 +55,10 @@ def _names_protocol(statement: Statement) -> bool:
 
 
 class ClickHouseServer:
-    """Answers HTTP requests with one engine; `credentials` None lets everybody in."""
+    """Answers HTTP requests with one engine; `credentials` None asks for none."""
 
     def __init__(self, engine: Engine, credentials: tuple[str, str] | None = None) -> None:
+        self._hosts = Hosts()
         self._engine = engine
         self._credentials = credentials
         self._threads = ThreadPoolExecutor(MAX_STATEMENTS_AT_ONCE, thread_name_prefix="statement")
@@ -90,6 +95,7 @@ class ClickHouseServer:
 
     async def _read(self, request: web.Request, query_id: str) -> Statement:
         parameters = dict(request.query)
+        self._refuse_web_pages(request)
         self._authenticate(parameters, request.headers)
         if request.content_type == "multipart/form-data":
             parameters |= await _form_fields(request)
@@ -100,7 +106,21 @@ class ClickHouseServer:
         read_only = request.method == "GET"
         return parse_statement(parameters, request.headers, body, query_id=query_id, read_only=read_only)
 
-    def _authenticate(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
+    def _refuse_web_pages(self, request: web.Request) -> None:
+        """Raise BadRequestError for what a browser sends on behalf of a page that is not ours: there is none of ours.
+
+        Host names this machine unless the page's name was made to resolve to it (DNS rebinding); Origin and
+        Sec-Fetch-Site tell of every other page. An address that somebody types into a browser is let in.
+        """
+        headers = request.headers
+        is_ours = self._hosts.admits(headers.get("Host", ""))
+        from_page = "Origin" in headers or headers.get("Sec-Fetch-Site", "none") != "none"
+        if not is_ours or from_page:
+            raise BadRequestError(ACCESS_DENIED, "Requests of web pages are refused. (ACCESS_DENIED)")
+
+    def _authenticate(self, parameters: Mapping[str, str], headers: CIMultiDictProxy[str]) -> None:
+        if len(headers.getall("Authorization", [])) > 1:
+            raise BadRequestError(AUTHENTICATION_FAILED, f"{TWO_TOKENS}. (AUTHENTICATION_FAILED)")
         if self._credentials is None:
             return
         user, password = given_credentials(parameters, headers)
@@ -231,15 +251,21 @@ async def _run(arguments: argparse.Namespace) -> None:
     await serve(engine, arguments.port, credentials, stop)
 
 
+def _absolute(path: str) -> Path:
+    return Path(path).absolute()
+
+
 def main() -> None:
     """Serve until told to stop; exit code 0, or 1 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m cartcast.local.clickhouse_server", description=__doc__)
-    parser.add_argument("--path", type=Path, required=True, help="data directory, made if missing")
+    parser.add_argument("--path", type=_absolute, required=True, help="data directory, made if missing")
     parser.add_argument("--port", type=int, required=True, help="0 for any free one; it is printed")
     parser.add_argument("--user", default="", help="without it, everybody is let in")
-    parser.add_argument("--password-file", type=Path)
+    parser.add_argument("--password-file", type=_absolute)
+    arguments = parser.parse_args()
+    os.chdir("/")  # the engine, when it is loaded, takes a config.xml of the current folder for its own
     try:
-        asyncio.run(_run(parser.parse_args()))
+        asyncio.run(_run(arguments))
     except LocalStackError as failure:
         print(f"cartcast: {failure}", file=sys.stderr)  # noqa: T201 - a user reads it
         sys.exit(1)

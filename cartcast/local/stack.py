@@ -1,6 +1,8 @@
 """Kafka and the ClickHouse engine on this machine, as one thing that starts and stops."""
 
 import fcntl
+import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ from service.errors import LocalStackError
 
 KAFKA_PORT = 9092
 CLICKHOUSE_PORT = 8123
+CLICKHOUSE_USER = "default"
+PASSWORD_FILE = "clickhouse-password"  # noqa: S105 - its name
+"""In the stack's directory, readable by its owner alone."""
 LOCK_WAIT_SECONDS = GRACE_SECONDS + 5.0
 """A stack whose owner was killed holds the lock until its servers have had their time to end."""
 
@@ -31,13 +36,14 @@ class LocalStack:
 
     bootstrap_servers: str
     clickhouse_url: str
+    clickhouse_password: str
     children: Children
 
     def settings(self) -> dict[str, dict[str, str]]:
         """Return the values that lead every part to this stack, for `load_settings(**...)`."""
         return {
             "kafka": {"bootstrap_servers": self.bootstrap_servers, "security_protocol": "PLAINTEXT"},
-            "clickhouse": {"url": self.clickhouse_url, "user": "default", "password": ""},
+            "clickhouse": {"url": self.clickhouse_url, "user": CLICKHOUSE_USER, "password": self.clickhouse_password},
         }
 
     def environment(self) -> dict[str, str]:
@@ -71,6 +77,7 @@ def local_stack(
         Children(directory / "logs", keep_open=[lock.fileno()]) as children,
     ):
         jars = kafka_jars(cache or default_cache(), report)
+        password = _password(directory / PASSWORD_FILE)
         clickhouse = _start_clickhouse(children, directory, clickhouse_port) if with_clickhouse else None
         node = KafkaNode(directory / "kafka", jars, kafka_port, controller_port)
         report(f"starting Apache Kafka on {node.bootstrap_servers}")
@@ -80,14 +87,25 @@ def local_stack(
         if clickhouse is not None:
             report(f"starting the ClickHouse engine on {url}")
             wait_until_ready(clickhouse, lambda: _pings(url))
-        yield LocalStack(node.bootstrap_servers, url, children)
+        yield LocalStack(node.bootstrap_servers, url, password, children)
 
 
 def _start_clickhouse(children: Children, directory: Path, port: int) -> Child:
-    data = directory / "clickhouse"
-    data.mkdir(exist_ok=True)
-    module = "cartcast.local.clickhouse_server"
-    return children.start("ClickHouse", [*PYTHON, "-m", module, "--path", str(data), "--port", str(port)])
+    server = [*PYTHON, "-m", "cartcast.local.clickhouse_server", "--path", str(directory / "clickhouse")]
+    credentials = ["--user", CLICKHOUSE_USER, "--password-file", str(directory / PASSWORD_FILE)]
+    return children.start("ClickHouse", [*server, "--port", str(port), *credentials])
+
+
+def _password(path: Path) -> str:
+    """Return the password that the file holds, a new random one if there is no file: who starts again keeps it."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        path.chmod(0o600)
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(password := secrets.token_urlsafe(24))
+    return password
 
 
 def _pings(url: str) -> bool:
@@ -102,7 +120,10 @@ def _pings(url: str) -> bool:
 def _locked(directory: Path) -> Iterator[IO[str]]:
     """Own the directory. The tethers inherit the lock, so it is free only when no server of an old stack is left."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in ("clickhouse", "kafka", "logs"):  # the directory itself may be somebody's, with other things in it
+            (directory / part).mkdir(mode=0o700, exist_ok=True)
+            (directory / part).chmod(0o700)
         lock = (directory / "lock").open("a")
     except OSError as failure:
         raise LocalStackError(f"{directory} cannot be written ({failure.strerror}): choose another --dir") from None

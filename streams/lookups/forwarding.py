@@ -10,6 +10,8 @@ from streams.lookups.answers import Problem
 from streams.tables import TABLE_NAME
 from streams.transport import BatchApp
 
+_MAX_ANSWER_BYTES: Final = 1_000_000
+"""Ten times what a worker answers: that it is one is known from Kafka's group, in which others may say anything."""
 _FORWARDED: Final = "X-Cartcast-Forwarded"
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0, connect=1.0)
 _PASSED_BACK: Final = ("Content-Type", "Retry-After", "WWW-Authenticate")
@@ -59,8 +61,18 @@ async def _asked(app: BatchApp, url: URL, headers: dict[str, str]) -> web.Respon
     try:
         async with app.http_client.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as answer:
             kept = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
-            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+            return web.Response(status=answer.status, body=await _body(answer), headers=kept)
     except (aiohttp.ClientError, TimeoutError):
         raise ProblemError(
             503, "owner_away", "the worker that has the user does not answer, or serves no look-ups: ask again"
         ) from None
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > _MAX_ANSWER_BYTES:
+            answer.close()
+            raise ProblemError(502, "owner_answer", "what should be the worker that has the user answers at length")
+    return bytes(body)

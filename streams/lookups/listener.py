@@ -6,7 +6,7 @@ from typing import Final
 
 from yarl import URL
 
-from service.http import Endpoint, listen, port_taken
+from service.http import Access, Endpoint, listen, names_in, port_taken
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 _PORTS_TRIED: Final = 100
@@ -42,3 +42,8 @@ def advertised_url(worker: WorkerSettings, listener: socket.socket) -> URL:
     """Return where other workers reach the API."""
     host = worker.web_host or (socket.gethostname() if worker.web_bind in _EVERYWHERE else worker.web_bind)
     return URL.build(scheme="http", host=host, port=listener.getsockname()[1])
+
+
+def page_access(worker: WorkerSettings) -> Access:
+    """Return who may ask for pages other than those of health."""
+    return Access(worker.web_token.get_secret_value(), (worker.web_host or "", *names_in(worker.web_names)))

@@ -33,6 +33,8 @@ _REFUSALS: Final = {
     "405": "Only GET and HEAD are served",
     "413": "The request has a body of more than 1,024 bytes, or of unknown size",
     "414": "The id, or the whole path, is too long",
+    "421": "The Host header has a name that the worker does not know, and the worker has no token",
+    "502": "What should be the worker that has the shopper answers with more than a worker does",
     "503": "The worker that has the shopper is starting, moving or busy: ask again after `Retry-After` seconds",
 }
 

@@ -17,7 +17,15 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from model.events import MAX_ID_BYTES
-from service.http import CHALLENGE, OPEN_PATHS, OPERATIONAL_PATHS, Access, OperationalPages
+from service.http import (
+    CHALLENGE,
+    OPEN_PATHS,
+    OPERATIONAL_PATHS,
+    TWO_TOKENS,
+    WRONG_HOST,
+    Access,
+    OperationalPages,
+)
 from streams.lookups import lookup, openapi
 from streams.lookups.answers import Problem, Refusal
 from streams.lookups.forwarding import ProblemError, forward
@@ -100,8 +108,8 @@ class Pages:
         return web.Response(body=self._openapi, content_type="application/json")
 
     async def operational(self, request: web.Request) -> web.Response:
-        headers = request.headers
-        page = self._operational.answer(request.path, headers.get("Authorization", ""), headers.get("Accept", ""))
+        headers = (request.headers.get(name, "") for name in ("Host", "Authorization", "Accept"))
+        page = self._operational.answer(request.path, *headers)
         return web.Response(status=page.status, body=page.body, headers={"Content-Type": page.content_type})
 
     def _partition(self, user: bytes) -> int:
@@ -150,8 +158,8 @@ def _event_of(request: web.Request) -> str | None:
 async def _answer(request: web.Request, handler: _Handler, access: Access) -> web.StreamResponse:
     try:
         _check_size(request)
-        if request.path not in OPEN_PATHS and not access.admits(request.headers.get("Authorization", "")):
-            raise ProblemError(401, "unauthorized", "give the worker's web_token: Authorization: Bearer TOKEN")
+        if request.path not in OPEN_PATHS:
+            _check_access(request, access)
         return await handler(request)
     except ProblemError as refused:
         return _refusal(refused.status, refused.problem)
@@ -161,6 +169,16 @@ async def _answer(request: web.Request, handler: _Handler, access: Access) -> we
         raise
     except Exception as failure:  # noqa: BLE001 - a page that fails must not end the worker, nor tell why
         return _failed(failure)
+
+
+def _check_access(request: web.Request, access: Access) -> None:
+    given = request.headers.getall("Authorization", [])
+    if len(given) > 1:
+        raise ProblemError(400, "bad_request", TWO_TOKENS)
+    if not access.knows(request.headers.get("Host", "")):
+        raise ProblemError(421, "wrong_host", f"{WRONG_HOST} in worker.web_names")
+    if not access.admits("".join(given)):
+        raise ProblemError(401, "unauthorized", "give the worker's web_token: Authorization: Bearer TOKEN")
 
 
 def _check_size(request: web.Request) -> None:

@@ -1,6 +1,7 @@
 """`cartcast dashboard` as a process, and what it must not load."""
 
 import asyncio
+import http.client
 import logging
 import socket
 import subprocess
@@ -38,11 +39,32 @@ def test_a_wrong_option_exits_with_2(wrong):
     assert run_command("dashboard", *wrong).status == 2
 
 
-def test_it_serves_until_sigterm_and_says_where(start_command):
+WEB_SOCKET = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+
+
+def status(port, host, **headers):
+    """Of the pages, or of the web socket behind them, when they are asked for under a name."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/_stcore/stream" if headers else "/", headers={"Host": host, **headers})
+    found = connection.getresponse().status
+    connection.close()
+    return found
+
+
+def test_it_serves_those_who_name_it_until_sigterm_and_says_where(start_command):
     port = new_port()
-    process = start_command("dashboard", "--port", str(port), "--url", "http://127.0.0.1:9")
+    named = {"CARTCAST_DASHBOARD__NAMES": "shop.example"}
+    process = start_command("dashboard", "--port", str(port), "--url", "http://127.0.0.1:9", environment=named)
     assert f"http://127.0.0.1:{port}" in process.stderr.readline()
     eventually(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), "the pages")
+    asked = {host: status(port, host) for host in ("localhost:1", "10.0.0.7", "shop.example", "evil.example")}
+    assert asked == {"localhost:1": 200, "10.0.0.7": 200, "shop.example": 200, "evil.example": 421}
+    assert status(port, "evil.example", **WEB_SOCKET) == 403
     process.terminate()
     _, err = process.communicate()
     assert process.returncode == 0

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
+from cartcast.local.clickhouse_engine import CONFIGURATION
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import kafka_jars
 from cartcast.local.maven import default_cache
@@ -25,13 +26,17 @@ from cartcast.local.processes import Child, Children, wait_until_ready
 from cartcast.settings import load_settings
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+from sinks.schema.migrate import migrate
 from tests.deploy.go_programs import run
 from tests.deploy.image_files import HEALTHCHECK, PARTS, command, environment
+from tests.harness.ports import new_port
+from tests.harness.sink_process import Engine
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-SECRETS = ("CLICKHOUSE_PASSWORD", "GRAFANA_PASSWORD", "WEB_TOKEN")
+READER = ROOT / "deploy" / "clickhouse" / "reader.xml"
+SECRETS = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASSWORD", "GRAFANA_PASSWORD", "WEB_TOKEN")
 ONE_SHOTS = {"topics", "migrate"}
 Service = dict[str, Any]
 
@@ -168,7 +173,79 @@ def test_grafana_is_given_what_its_provisioning_asks_for(services):
     files = (ROOT / "deploy" / "grafana" / "provisioning").rglob("*.yaml")
     asked = {name for file in files for name in re.findall(r"\$\{(\w+)\}", file.read_text())}
     assert asked <= set(given)
-    assert given["CLICKHOUSE_PASSWORD"] == services["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"]
+
+
+def test_dashboard_and_grafana_ask_clickhouse_as_a_user_who_only_reads(services):
+    reader = services["clickhouse"]["environment"]["CLICKHOUSE_READER_PASSWORD"]
+    grafana, dashboard = (services[name]["environment"] for name in ("grafana", "dashboard"))
+    assert (grafana["CLICKHOUSE_USER"], grafana["CLICKHOUSE_PASSWORD"]) == ("cartcast_reader", reader)
+    prefix = "CARTCAST_CLICKHOUSE__"
+    assert (dashboard[f"{prefix}USER"], dashboard[f"{prefix}PASSWORD"]) == ("cartcast_reader", reader)
+    mounted = [volume["target"] for volume in services["clickhouse"]["volumes"] if volume["type"] == "bind"]
+    assert mounted == ["/etc/clickhouse-server/users.d/reader.xml"]
+
+
+def test_the_development_overlay_has_the_same_user():
+    servers = yaml.safe_load_all((ROOT / "deploy/kubernetes/overlays/dev/servers.yaml").read_text())
+    (users,) = [each["data"] for each in servers if each["kind"] == "ConfigMap"]
+    assert users["reader.xml"] == READER.read_text()
+
+
+_AS_READER: Final = """
+import json, sys
+import chdb
+directory, config, users, statements = sys.argv[1:]
+handle = chdb.connect(f"{directory}?config-file={config}&users_config={users}")
+handle.query("USE cartcast", "Null")
+refused = {}
+for statement in json.loads(statements):
+    try:
+        handle.query(statement, "Null")
+    except RuntimeError as failure:
+        refused[statement] = str(failure)
+print(json.dumps(refused))
+"""
+CHANGES: Final = [
+    "INSERT INTO cartcast.schema_migrations SELECT * FROM cartcast.schema_migrations",
+    "ALTER TABLE cartcast.scores DELETE WHERE 1",
+    "DROP TABLE cartcast.scores",
+    "TRUNCATE TABLE cartcast.scores",
+    "CREATE TABLE cartcast.mine (a Int8) ENGINE = Memory",
+    "SELECT * FROM url('http://127.0.0.1:9/', 'TSV')",
+    "SELECT * FROM file('/etc/passwd', 'TSV')",
+    "SELECT * FROM another.private",
+]
+
+
+@pytest.mark.integration
+def test_that_user_reads_every_table_and_view_and_nothing_else(tmp_path):
+    data = tmp_path / "data"
+    engine = Engine(data, new_port())
+    migrate(ClickHouseSettings(url=engine.url))
+    client = connect(ClickHouseSettings(url=engine.url))
+    client.command("CREATE DATABASE another")
+    client.command("CREATE TABLE another.private (a Int8) ENGINE = MergeTree ORDER BY a")
+    names = client.query(
+        "SELECT name FROM system.tables WHERE database = 'cartcast' AND parameterized_view_parameters = []"
+    ).result_columns[0]
+    client.close_connections()
+    assert engine.stop() == 0
+
+    # the engine in this process has one user: he is given what the file gives the reader
+    users = READER.read_text().replace("  <profiles>", "  <quotas><default/></quotas><profiles><default/>")
+    users = users.replace("<cartcast_reader>\n      <password", "<default>\n      <password")
+    users = users.replace("</cartcast_reader>\n  </users>", "</default>\n  </users>")
+    users = users.replace('<password from_env="CLICKHOUSE_READER_PASSWORD"/>', "<password/>")
+    (tmp_path / "users.xml").write_text(users)
+    reads = [f"SELECT * FROM cartcast.`{name}` LIMIT 1" for name in names]  # noqa: S608 - of our own tables
+    asked = [str(data), str(CONFIGURATION / "config.xml"), str(tmp_path / "users.xml"), json.dumps(reads + CHANGES)]
+    ran = subprocess.run(
+        [sys.executable, "-c", _AS_READER, *asked], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    refused = json.loads(ran.stdout)
+    assert len(reads) > 30
+    assert sorted(refused) == sorted(CHANGES), refused
 
 
 class Machine:

@@ -16,7 +16,7 @@ from tests.deploy.kubernetes_schemas import schema_directory
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("dev", "production", "gpu")
-SECRETS = {"cartcast-web", "cartcast-clickhouse", "cartcast-kafka"}
+SECRETS = {"cartcast-web", "cartcast-clickhouse", "cartcast-clickhouse-reader", "cartcast-kafka"}
 SECOND = 1
 Manifest = dict[str, Any]
 

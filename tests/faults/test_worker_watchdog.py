@@ -28,14 +28,14 @@ Scorer.score = hang
 """
 EVENT_LOOP = """
 from streams.lanes import Lane
-unpublished, calls = Lane._unpublished, 0
+count, calls = Lane._count, 0
 def hang(self, fetch, scored):
     global calls
     calls += 1
     if calls > 3:
         time.sleep(1000)
-    return unpublished(self, fetch, scored)
-Lane._unpublished = hang
+    return count(self, fetch, scored)
+Lane._count = hang
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -205,14 +206,128 @@ def test_only_the_right_user_and_password_get_in(guarded):
     assert curl(f"{guarded.url}/?user=analyst&password=secret", "-d", "SELECT 1")[0] == 200
 
 
+def test_two_authorization_headers_are_refused(guarded):
+    both = ["-H", "Authorization: Basic YW5hbHlzdDpzZWNyZXQ=", "-H", "Authorization: Basic eA=="]
+    status, head, _ = curl(guarded.url, "-d", "SELECT 1", *both)
+    assert (status, "X-ClickHouse-Exception-Code: 516" in head) == (403, True)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Host: evil.example", "Host: evil.example:8123", "Origin: http://evil.example", "Origin: null",
+     "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Sec-Fetch-Site: same-origin"],
+)  # fmt: skip
+def test_requests_of_web_pages_are_refused(clickhouse, header):
+    status, head, _ = curl(f"{clickhouse}/?query=SELECT%201", "-H", header)
+    assert (status, "X-ClickHouse-Exception-Code: 497" in head) == (403, True)
+
+
+@pytest.mark.parametrize("header", ["Host: localhost:1", "Host: [::1]", "Sec-Fetch-Site: none"])
+def test_addresses_of_this_machine_typed_into_a_browser_are_not(clickhouse, header):
+    assert curl(f"{clickhouse}/?query=SELECT%201", "-H", header)[0] == 200
+
+
+SECRET = "known to nobody"  # noqa: S105 - what the file below holds
+OUTSIDE = [
+    "SELECT file('{path}')",
+    "SELECT `f\\x69le`('{path}')",
+    "SELECT \"file\"/* a /* b */ c */('{path}')",
+    "SELECT arrayMap(file, ['{path}'])",
+    "SELECT * APPLY file FROM (SELECT '{path}')",
+    "CREATE FUNCTION {database}_read AS path -> file(path)",
+    "SELECT * FROM file('{path}', 'LineAsString')",
+    "SELECT * FROM default.`{path}`",
+    "SELECT * FROM (SELECT * FROM file('{path}', 'LineAsString'))",
+    "DESCRIBE TABLE file('{path}')",
+    "SELECT 1; SELECT file('{path}')",
+    "INSERT INTO {database}.t (s) FROM INFILE '{path}' FORMAT LineAsString",
+    "INSERT INTO {database}.t (s) FROM/**/INFILE '{path}' FORMAT LineAsString -- FORMAT CSV\n",
+    "INSERT INTO FUNCTION file('{path}.new', 'TSV', 's String') VALUES ('x')",
+    "SELECT 1 INTO OUTFILE '{path}.new'",
+    "SELECT 1 INTO/**/OUTFILE '{path}.new'",
+    "CREATE TABLE {database}.f (s String) ENGINE = File(LineAsString, '{path}')",
+    "CREATE TABLE {database}.f AS file('{path}', 'LineAsString')",
+    "CREATE TABLE {database}.f (a UInt8) ENGINE = EmbeddedRocksDB(0, '{path}.new') PRIMARY KEY a",
+    (
+        "CREATE TABLE {database}.f (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = object_storage, "
+        "object_storage_type = local, metadata_type = local, path = '{path}.new/')"
+    ),
+    "CREATE DATABASE {database}_files ENGINE = Filesystem('/')",
+    "CREATE DATABASE {database}_lite ENGINE = SQLite('{path}.new')",
+    (
+        "CREATE DICTIONARY {database}.d (a UInt64) PRIMARY KEY a SOURCE(FILE(path '{path}' format 'TSV')) "
+        "LAYOUT(FLAT()) LIFETIME(0)"
+    ),
+    "BACKUP TABLE {database}.t TO File('{path}.new')",
+    "SELECT 1 FORMAT Template SETTINGS format_template_resultset = '{path}'",
+    "SELECT * FROM url('http://127.0.0.1:9/', 'LineAsString')",
+    "SELECT * FROM s3('http://127.0.0.1:9/bucket/x', 'LineAsString')",
+    "SELECT * FROM remote('127.0.0.1:9', 'system.one')",
+    "SELECT * FROM mysql('127.0.0.1:9', 'a', 'b', 'c', 'd')",
+    "SELECT * FROM postgresql('127.0.0.1:9', 'a', 'b', 'c', 'd')",
+    "SELECT * FROM mongodb('127.0.0.1:9', 'a', 'b', 'c', 'd', 's String')",
+    "SELECT * FROM redis('127.0.0.1:9', 'k', 'k String')",
+    "SELECT * FROM jdbc('jdbc:x', 'a', 'b')",
+    "SELECT * FROM odbc('DSN=x', 'a', 'b')",
+    "SELECT * FROM sqlite('{path}', 't')",
+    "SELECT * FROM executable('cat', 'TSV', 's String')",
+    "SELECT * FROM Python(SECRET)",
+    "CREATE TABLE {database}.f (s String) ENGINE = URL('http://127.0.0.1:9/', 'TSV')",
+    "CREATE TABLE {database}.f (s String) ENGINE = Kafka('127.0.0.1:9', 't', 'g', 'TSV')",
+    "CREATE DATABASE {database}_my ENGINE = MySQL('127.0.0.1:9', 'a', 'b', 'c')",
+    "CREATE USER {database}_user",
+    "GRANT SOURCES ON *.* TO default",
+    "SET dialect = 'kusto'",
+]
+
+
+@pytest.mark.parametrize("sql", OUTSIDE)
+def test_nothing_outside_the_engine_is_read_or_written(client, clickhouse, tmp_path, sql):
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    status, head, body = curl(clickhouse, "--data-binary", sql.format(path=path, database=client.database))
+    code = re.search(r"Exception-Code: (\d+)", head)
+    assert (status >= 400, SECRET in body, [each.name for each in tmp_path.iterdir()]) == (True, False, ["secret"])
+    assert code is not None
+    assert code[1] in {"497", "452", "62"}  # denied, a setting that stays, several statements in one
+    assert count(client) == 0
+
+
+def test_a_function_cannot_be_named_by_a_parameter(clickhouse, tmp_path):
+    (tmp_path / "secret").write_text(SECRET)
+    asked = f"{clickhouse}/?param_f=file"
+    status, _, body = curl(asked, "-d", f"SELECT arrayMap({{f:Identifier}}, ['{tmp_path}/secret'])")
+    assert (status, SECRET in body) == (403, False)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 'file(1) INTO OUTFILE'", "SELECT 1 -- file('x')\n", "SELECT {p:String}"])
+def test_words_of_texts_and_comments_are_not_taken_for_functions(clickhouse, sql):
+    assert curl(f"{clickhouse}/?param_p=python", "--data-binary", sql)[0] == 200
+
+
+@pytest.mark.parametrize(("letters", "status"), [(150_000, 200), (300_000, 400)])
+def test_a_statement_longer_than_the_engine_reads_is_refused_as_it_would_be(clickhouse, tmp_path, letters, status):
+    (tmp_path / "statement").write_text(f"SELECT '{letters * 'x'}'")
+    assert curl(clickhouse, "--data-binary", f"@{tmp_path}/statement")[0] == status
+
+
+def test_a_config_file_of_the_current_folder_is_not_the_engines(tmp_path):
+    (tmp_path / "config.xml").write_text("<clickhouse><default_database>elsewhere</default_database></clickhouse>")
+    process = server(tmp_path / "engine", 0, stdin=subprocess.PIPE, cwd=tmp_path)
+    assert process.stdout.readline().startswith("ready")
+    process.communicate()
+    assert process.returncode == 0
+
+
 def test_after_a_kill_the_data_is_there_and_a_running_query_ends_at_a_stop(tmp_path):
     engine = Engine(tmp_path / "engine", new_port())
     client = clickhouse_connect.get_client(dsn=engine.url)
-    client.command("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
-    client.insert("t", [[1]], column_names=["a"])
+    client.command("CREATE DATABASE shop")
+    client.command("CREATE TABLE shop.t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    client.insert("shop.t", [[1]], column_names=["a"])
     engine.kill()
     engine.start()
-    assert count(clickhouse_connect.get_client(dsn=engine.url)) == 1
+    assert count(clickhouse_connect.get_client(dsn=f"{engine.url}/shop")) == 1
     failures = []
 
     def endless():

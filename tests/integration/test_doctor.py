@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, Producer
 
 from cartcast.commands.doctor import examine
 from cartcast.local.stack import LocalStack
@@ -9,10 +10,15 @@ from model.checkpoint import Calibration, save_checkpoint
 from model.lstm import LSTMConfig, PropensityLSTM
 from tests.harness.command import run_command
 from tests.harness.ports import new_port
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
-CHECKS = ["settings", "certificates", "kafka", "topics", "clickhouse", "table", "checkpoint", "horizons", "device"]
+CHECKS = [
+    *("settings", "certificates", "passwords", "kafka", "topics", "clickhouse", "table", "checkpoint", "horizons"),
+    *("device", "workers", "sink", "letters", "stored"),
+]
+NOT_BEFORE = ["topics", "table", "horizons", "workers", "sink", "letters", "stored"]
 
 
 def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStack, topic_prefix: str) -> None:
@@ -24,13 +30,11 @@ def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStac
 
     def findings(status: int) -> dict[str, dict[str, object]]:
         doctor = run_command("doctor", "--json", environment=environment)
-        assert doctor.status == status, doctor.stderr
+        assert doctor.status == status, doctor.stdout
         return json.loads(doctor.stdout)
 
     before = findings(status=1)
-    assert [check for check in CHECKS if check not in before or not before[check]["ok"]] == [
-        "topics", "table", "horizons",
-    ]  # fmt: skip
+    assert [check for check in CHECKS if check not in before or not before[check]["ok"]] == NOT_BEFORE
     assert "horizons" not in before
     assert "cartcast topics create" in str(before["topics"]["detail"])
     assert "cartcast migrate" in str(before["table"]["detail"])
@@ -38,6 +42,44 @@ def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStac
         assert run_command(*command, environment=environment).status == 0
     after = findings(status=0)
     assert [check for check in CHECKS if after[check]["ok"]] == CHECKS
+
+
+def test_events_that_nobody_reads_and_strangers_in_the_sinks_group_are_failures(
+    stack: LocalStack, topic_prefix: str
+) -> None:
+    environment = {
+        **stack.environment(),
+        "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix,
+        "CARTCAST_KAFKA__PARTITIONS": "2",
+        "CARTCAST_CLICKHOUSE__DATABASE": topic_prefix,
+    }
+    for command in (["topics", "create"], ["migrate"]):
+        assert run_command(*command, environment=environment).status == 0
+    assert run_command("status", "--once", environment=environment).status == 0
+    kafka = {"bootstrap.servers": stack.bootstrap_servers}
+    producer = Producer(kafka)
+    for number in range(20):
+        producer.produce(f"{topic_prefix}.events", b"{}", b"u", partition=number % 2)
+    producer.flush()
+    stranger = Consumer({**kafka, "group.id": f"{topic_prefix}-sink", "session.timeout.ms": 6000})
+    stranger.subscribe([f"{topic_prefix}.scores"])
+    eventually(lambda: stranger.poll(0.1) or stranger.assignment(), "a stranger in the group")
+
+    doctor = run_command("doctor", environment=environment)
+    assert doctor.status == 1
+    lines = {line[6:].split()[0]: line for line in doctor.stdout.splitlines()}
+    assert lines["workers"] == "FAIL  workers       nobody runs, and 20 records wait: run `cartcast worker`"
+    assert "rdkafka @ 127.0.0.1 in group" in lines["sink"]
+    assert lines["letters"].startswith("ok")
+    assert lines["stored"].endswith("no row yet")
+
+    once = run_command("status", "--json", environment=environment)
+    assert once.status == 1
+    workers, sink, letters = json.loads(once.stdout)["groups"]
+    assert (workers["lag"], len(workers["partitions"]), workers["members"]) == (20, 2, 0)
+    assert {each["owner"] for each in sink["partitions"]} == {"rdkafka @ 127.0.0.1"}
+    assert letters["problems"] == []
+    stranger.close()
 
 
 def test_servers_that_do_not_answer_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

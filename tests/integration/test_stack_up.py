@@ -2,6 +2,7 @@
 
 import json
 import signal
+import stat
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from cartcast.demo.readback import read_to_end
 from cartcast.local import stack as stack_module
-from cartcast.local.stack import LocalStack, local_stack
-from service.errors import LocalStackError
+from cartcast.local.stack import PASSWORD_FILE, LocalStack, local_stack
+from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
+from service.errors import LocalStackError, RefusedError
 from service.kafka_settings import Topics
 from streams.topics import create_topics
 
@@ -43,6 +47,7 @@ def test_two_stacks_run_side_by_side_and_a_stop_signal_ends_each_cleanly(
     addresses = []
     for up in (for_a_program, for_a_shell):
         read_until(up, "ready")
+    assert_own_passwords(tmp_path / "one", tmp_path / "two")
     for name in ("one", "two"):
         assert len(processes_of(tmp_path / name)) >= 5  # up, two tethers, Kafka, ClickHouse
     for up, stop_signal in ((for_a_program, signal.SIGTERM), (for_a_shell, signal.SIGINT)):
@@ -53,6 +58,30 @@ def test_two_stacks_run_side_by_side_and_a_stop_signal_ends_each_cleanly(
     assert processes_of(tmp_path) == {}
     assert len(set(addresses)) == 4
     assert all("127.0.0.1:" in address for address in addresses)
+
+
+def assert_own_passwords(*directories: Path) -> None:
+    """Each stack has a password that only its owner can read, in folders that only they can open."""
+    files = [directory / PASSWORD_FILE for directory in directories]
+    assert len({path.read_text() for path in files}) == 2
+    assert min(len(path.read_text()) for path in files) >= 32
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    private = [path for each in directories for path in (each, each / "clickhouse", each / "kafka", each / "logs")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o700}
+
+
+def test_the_settings_that_are_printed_lead_to_clickhouse_and_without_them_nobody_gets_in(tmp_path: Path) -> None:
+    for _ in range(2):  # who starts again keeps the password, which shells have in their variables
+        with local_stack(tmp_path, lambda _: None, preferred_ports=False) as running:
+            password = (tmp_path / PASSWORD_FILE).read_text()
+            assert running.environment()["CARTCAST_CLICKHOUSE__PASSWORD"] == password
+            settings = ClickHouseSettings.model_validate(running.settings()["clickhouse"])
+            client = connect(settings)
+            assert client.command("SELECT 1") == 1
+            client.close_connections()
+            with pytest.raises(RefusedError, match="refuses user default"):
+                connect(settings.model_copy(update={"password": SecretStr("")}))
+    assert (tmp_path / PASSWORD_FILE).read_text() == password
 
 
 def addresses_of_json(stdout: str) -> list[str]:

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from model.events import Event, Score
+from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic, validator
-from tests.harness.pipeline import PROPENSITIES, Pipeline, pipelines, shoppers
+from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, pipelines, shoppers
 from tests.harness.records import event_fields
 
 pytestmark = pytest.mark.integration
@@ -177,6 +180,39 @@ def call(number: int, **changed: object) -> tuple[bytes, bytes]:
         "properties": {"product_id": f"p{number}", "price": "9.50"},
     }
     return user.encode(), json.dumps(fields | changed).encode()
+
+
+def test_partitions_added_to_the_live_events_topic_end_the_worker_with_what_to_do(pipeline: Pipeline) -> None:
+    events = shoppers(300, users=40, seed=5)
+    pipeline.produce(events)
+    worker = pipeline.start_worker()
+    pipeline.wait_for_scores(len({event.event_id for event in events}))
+    kafka, topics = {"bootstrap.servers": pipeline.kafka}, pipeline.topics
+    more = PARTITIONS + 1
+    admin = AdminClient(kafka)
+    admin.create_partitions([NewPartitions(topics.events, more)])[topics.events].result()
+    assert worker.process.wait() == 1
+    pipeline.workers.remove(worker)  # this one was meant to fail
+    (line,) = [line for line in worker.log.read_text().splitlines() if line and not line.startswith("{")]
+    assert line.startswith(f"cartcast: topic {topics.events} has {more} partitions, but {topics.scores} {PARTITIONS}, ")
+    assert f"run `cartcast topics create --partitions {more}`, which grows the others and deletes nothing" in line
+
+    grown = run_command("topics", "create", "--partitions", more, environment=settings_of(pipeline))
+    assert grown.status == 0, grown.stderr
+    pipeline.produce_raw(
+        [(b"new", json.dumps(EVENT | {"user_id": "new", "event_id": "n"}).encode())], partition=more - 1
+    )
+    pipeline.start_worker()
+    added, reader = TopicPartition(topics.scores, more - 1), Consumer({**kafka, "group.id": "reader"})
+    pipeline.wait_until(lambda: reader.get_watermark_offsets(added) == (0, 1), "a score in the new partition")
+    reader.close()
+
+
+def settings_of(pipeline: Pipeline) -> dict[str, str]:
+    return {
+        "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": pipeline.kafka,
+        "CARTCAST_KAFKA__TOPIC_PREFIX": pipeline.topics.prefix,
+    }
 
 
 def test_segment_calls_are_scored_and_what_is_none_is_a_dead_letter(pipeline: Pipeline) -> None:

@@ -3,14 +3,17 @@
 import http.client
 import json
 import socket
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from cartcast.local.ports import free_port
+from service import http as http_module
 from service.errors import ListenError
 from service.health import Health
-from service.http import Endpoint, OperationalPages, serving
+from service.http import AcceptFailures, Access, Endpoint, Hosts, OperationalPages, names_in, serving
 from service.metrics import Declaration, registry_of, sample
 
 WAITING = Declaration("gauge", "shop_waiting", "1 while it waits")
@@ -22,7 +25,7 @@ def endpoint(port, bind="127.0.0.1", token=""):
 
 def pages(ready="ok", token=""):
     registry = registry_of(lambda: iter([sample(WAITING, 1)]))
-    return OperationalPages(registry, Health({}, {"clickhouse": lambda: ready}), token)
+    return OperationalPages(registry, Health({}, {"clickhouse": lambda: ready}), Access(token, ["shop.example"]))
 
 
 @contextmanager
@@ -89,6 +92,102 @@ def test_other_paths_and_methods_are_refused():
 def test_a_client_that_says_nothing_keeps_nobody_from_asking():
     with served() as ask, socket.create_connection(("127.0.0.1", ask.port)):
         assert ask("/livez")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "127.0.0.1", "10.1.2.3:9464", "[::1]:80", "[2001:db8::7]", "localhost", "LOCALHOST.:80", "shop.example:1"],
+)
+def test_addresses_localhost_and_listed_names_are_this_process(host):
+    assert Hosts(["Shop.example"]).admits(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "::1",
+        "127.1",
+        "a:b:c",
+        "[x]",
+    ],
+)
+def test_other_names_are_not(host):
+    assert not Hosts(["shop.example"]).admits(host)
+
+
+def test_names_of_a_setting_stand_between_commas():
+    assert (names_in(""), names_in(" a.example, b ,")) == ((), ("a.example", "b"))
+
+
+def test_a_page_whose_name_was_made_to_resolve_here_reads_no_metrics():
+    with served() as ask:
+        status, _, body = ask("/metrics", Host="evil.example")
+        assert (status, b"shop_waiting" in body) == (421, False)
+        assert [ask("/metrics", Host=host)[0] for host in ("shop.example", "10.0.0.7:9464")] == [200, 200]
+        assert ask("/livez", Host="evil.example")[0] == 200
+
+
+def test_who_has_the_token_may_use_any_name():
+    with served(bearer="t0k3n") as ask:
+        assert ask("/metrics", Host="sink.shop.svc:9464", Authorization="Bearer t0k3n")[0] == 200
+        assert ask("/metrics", Host="sink.shop.svc:9464")[0] == 401
+
+
+def test_two_authorization_headers_are_refused():
+    with served(bearer="t0k3n") as ask, socket.create_connection(("127.0.0.1", ask.port)) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nAuthorization: Bearer t0k3n\r\nAuthorization: Bearer x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 400 ")
+
+
+def test_a_client_that_sends_its_head_byte_by_byte_is_cut_off(monkeypatch):
+    monkeypatch.setattr(http_module, "CLIENT_SECONDS", 0.2)
+
+    def drip(client):
+        while True:
+            client.sendall(b"G")
+            time.sleep(0.02)
+
+    with (
+        served() as ask,
+        socket.create_connection(("127.0.0.1", ask.port)) as client,
+        pytest.raises(OSError, match=r"reset|pipe"),
+    ):
+        drip(client)
+
+
+def test_of_too_many_connections_the_oldest_go(monkeypatch):
+    monkeypatch.setattr(http_module, "MAX_CONNECTIONS", 3)
+    with served() as ask, ExitStack() as opened:
+        clients = [opened.enter_context(socket.create_connection(("127.0.0.1", ask.port))) for _ in range(9)]
+        assert ask("/livez")[0] == 200
+        assert [client.recv(1) for client in clients[:6]] == [b""] * 6
+
+
+def test_that_nothing_can_be_accepted_is_logged_once_a_minute():
+    now = [0.0]
+    failures = AcceptFailures(lambda: now[0])
+    with capture_logs() as lines:
+        for now[0] in (0.0, 0.1, 59.0, 61.0):
+            failures.note(OSError(24, "Too many open files"))
+    assert [line["reason"] for line in lines] == ["Too many open files"] * 2
+
+
+def test_a_connection_that_cannot_be_accepted_does_not_end_the_server(monkeypatch):
+    failures = iter([OSError(24, "Too many open files")] * 3)
+
+    def accept(self):
+        for failure in failures:
+            raise failure
+        return self.socket.accept()
+
+    monkeypatch.setattr("socketserver.TCPServer.get_request", accept)
+    with capture_logs() as lines, served() as ask:
+        assert ask("/livez")[0] == 200
+    assert [line["log_level"] for line in lines if "reason" in line] == ["warning"]
 
 
 def open_to(bind, bearer=""):

@@ -1,13 +1,13 @@
 import json
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from cartcast.local.stack import LocalStack
 from service.errors import RefusedError, UnavailableError
 from service.kafka_settings import Topics
 from streams.topic_configs import Difference, TopicRetention, differing_topics, topic_configs
-from streams.topics import check_topics, create_topics, unused_prefix
+from streams.topics import check_topics, check_unchanged, create_topics, grow_topics, staying_share, unused_prefix
 from tests.harness.command import run_command
 from tests.harness.ports import new_port
 from tests.harness.waiting import eventually
@@ -59,8 +59,50 @@ def test_topics_that_disagree_are_refused(kafka: str, topic_prefix: str) -> None
     topics = Topics(prefix=topic_prefix)
     for name in topic_configs(topics):
         _create_topic(kafka, name, partitions=3 if name == topics.scores else 2)
-    with pytest.raises(RefusedError, match=r"\.scores has 3 partitions, but .*\.events has 2"):
+    with pytest.raises(
+        RefusedError, match=r"\.scores has 3 partitions, but .*\.events 2.* create --partitions 3`, which"
+    ):
         check_topics(client(kafka), topics)
+
+
+def test_partitions_that_were_added_to_one_topic_are_added_to_the_others(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(prefix=topic_prefix)
+    create_topics(client(kafka), topics, partitions=2, replication_factor=1)
+    check_unchanged(client(kafka), topics, 2)
+    admin = AdminClient(client(kafka))
+    admin.create_partitions([NewPartitions(topics.events, 3)])[topics.events].result()
+
+    def is_noticed() -> bool:
+        try:
+            check_unchanged(client(kafka), topics, 2)
+        except RefusedError as refusal:
+            return f"topic {topics.events} has 3 partitions, but {topics.scores} 2" in str(refusal)
+        return False
+
+    eventually(is_noticed, "a partition that was added")
+    grown = grow_topics(client(kafka), topics, 3)
+    assert grown == dict.fromkeys((topics.scores, topics.dead_letters, topics.changelog), 2)
+    assert check_topics(client(kafka), topics) == 3
+    with pytest.raises(RefusedError, match=r"have 3 partitions, and had 2 .* start every worker again"):
+        check_unchanged(client(kafka), topics, 2)
+    assert grow_topics(client(kafka), topics, 3) == {}
+    with pytest.raises(RefusedError, match=r"has 3 partitions, but kafka\.partitions is 2"):
+        grow_topics(client(kafka), topics, 2)
+
+
+def test_what_kafka_refuses_to_grow_grows_nothing(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(prefix=topic_prefix)
+    create_topics(client(kafka), topics, partitions=1, replication_factor=1)
+    with pytest.raises(RefusedError, match="does not add partitions to topic"):
+        grow_topics(client(kafka), topics, 50_000)
+    assert check_topics(client(kafka), topics) == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 8), (4, 5), (1, 7), (6, 9), (3, 3)])
+def test_the_share_of_shoppers_who_stay_is_that_of_their_hashes(before: int, after: int) -> None:
+    hashes = range(before * after)
+    stay = sum(number % before == number % after for number in hashes) / len(hashes)
+    assert staying_share(before, after) == pytest.approx(stay)
 
 
 def test_kafka_says_why_it_does_not_create_a_topic(kafka: str, topic_prefix: str) -> None:
@@ -123,7 +165,22 @@ def test_the_command_creates_the_topics_and_says_so(stack: LocalStack, topic_pre
     assert json.loads(create.stdout)["partitions"] == 2
     again = run_command("topics", "create", "--partitions", 2, environment=environment)
     assert "exist" in again.stdout
-    other = run_command("topics", "create", "--partitions", 3, environment=environment)
-    assert other.status == 1
-    assert other.stderr.startswith("cartcast: topic ")
-    assert len(other.stderr.splitlines()) == 1
+    fewer = run_command("topics", "create", "--partitions", 1, environment=environment)
+    assert fewer.status == 1
+    assert fewer.stderr.startswith("cartcast: topic ")
+    assert len(fewer.stderr.splitlines()) == 1
+
+
+def test_the_command_adds_partitions_after_a_warning_and_only_when_it_is_told_to(
+    stack: LocalStack, topic_prefix: str
+) -> None:
+    environment = {**stack.environment(), "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix}
+    assert run_command("topics", "create", "--partitions", 2, environment=environment).status == 0
+    setting = run_command("topics", "create", environment=environment | {"CARTCAST_KAFKA__PARTITIONS": "4"})
+    assert (setting.status, "create --partitions 4`" in setting.stderr) == (1, True)
+    grown = run_command("topics", "create", "--partitions", 4, environment=environment)
+    assert grown.status == 0, grown.stderr
+    assert "grow from 2 to 4 partitions: about 50 % of the shoppers move" in grown.stderr
+    assert f"grew {topic_prefix}.events from 2 to 4 partitions" in grown.stdout
+    assert "start every worker again" in grown.stdout
+    assert check_topics({"bootstrap.servers": stack.bootstrap_servers}, Topics(prefix=topic_prefix)) == 4

@@ -500,7 +500,7 @@ def test_faust_asks_its_producer_for_a_keys_partition():
 
 
 def test_faust_makes_its_web_server_site_and_runner_where_ours_are_made():
-    """Still needed: `BatchApp._new_web`, `ListeningWeb`, `ListeningSite`, `RefusingHandler`."""
+    """Still needed: `BatchApp._new_web`, `ListeningWeb`, `ListeningSite`, `LimitedHandler`."""
     assert "self._new_web()" in inspect.getsource(App)
     assert "self._create_site()" in calls(Web.start_server)
     assert "self._runner: AppRunner = AppRunner(self.web_app, access_log=None)" in calls(Web.__init__)

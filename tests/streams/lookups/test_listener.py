@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from service.errors import ListenError
-from streams.lookups.listener import advertised_url, open_listener
+from streams.lookups.listener import advertised_url, open_listener, page_access
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -81,3 +81,10 @@ def test_others_are_told_an_address_that_reaches_the_worker(settings, host):
 def _free() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+def test_names_of_the_settings_may_be_asked_for_without_a_token():
+    access = page_access(WorkerSettings(web_host="one.example", web_names="two.example, three.example"))
+    asked = ("one.example", "two.example:6066", "three.example", "evil.example")
+    assert [access.knows(host) for host in asked] == [True, True, True, False]
+    assert not page_access(WorkerSettings()).knows("one.example")

@@ -84,3 +84,30 @@ async def test_health_pages_name_what_fails(serve):
         "kafka": "ok",
         "running": "ok",
     }
+
+
+async def test_without_a_token_a_page_of_another_name_reads_nothing(serve):
+    worker = await serve()
+    for path in PROTECTED:
+        status, answer = await worker.get(path, Host="evil.example")
+        assert (status, answer["error"]["code"]) == (421, "wrong_host"), path
+    for host in ("10.0.0.7:6066", "localhost", "worker.example"):
+        assert (await worker.get("/v1/openapi.json", Host=host))[0] == (421 if "worker" in host else 200)
+    for page in ("/livez", "/readyz"):
+        assert (await worker.get(page, Host="evil.example"))[0] in {200, 503}
+
+
+async def test_two_authorization_headers_are_refused(serve):
+    worker = await serve(token=TOKEN)
+    async with ClientSession() as client:
+        both = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer x")]
+        async with client.get(f"{worker.url}/v1/users/u", headers=both) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (400, "bad_request")
+
+
+async def test_an_answer_of_another_worker_is_bounded_in_size(serve, monkeypatch):
+    asked, owner = await serve([]), await serve()
+    monkeypatch.setattr("streams.lookups.forwarding._MAX_ANSWER_BYTES", 10)
+    route(asked, key_partition(b"u", PARTITIONS), owner.url)
+    status, answer = await asked.get("/v1/users/u")
+    assert (status, answer["error"]["code"]) == (502, "owner_answer")
