@@ -137,6 +137,42 @@ def test_a_group_that_others_commit_in_or_delete_loses_and_doubles_no_row(settin
     assert lag(settings, PARTITIONS) == 0
 
 
+def test_a_plain_consumer_that_joins_the_group_for_a_while_loses_no_row(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    group, topic = f"{settings.kafka.topic_prefix}-sink", settings.kafka.topics.scores
+    with SinkProcess(settings) as sink:
+        sink.wait_for("ready")
+        plain = Consumer(settings.kafka.client_config() | {"group.id": group, "partition.assignment.strategy": "range"})
+        plain.subscribe([topic])
+        eventually(lambda: plain.poll(0.1) is None and plain.assignment(), "a partition for the plain consumer")
+        taken = [each.partition for each in plain.assignment()]
+        for partition in range(PARTITIONS):
+            scores.publish(partition, range(200))
+        plain.commit(offsets=[TopicPartition(topic, partition, 200) for partition in taken], asynchronous=False)
+        plain.close()
+        stored.wait_for(PARTITIONS * 200)
+        assert sink.stop()[0] == 0
+    assert stored.matches(scores)
+
+
+def test_a_view_of_somebody_else_that_throws_is_waited_for_by_name_and_no_row_is_doubled(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    client = connect(settings.clickhouse, database=settings.clickhouse.database)
+    client.command("CREATE TABLE made_by_hand (u UInt32) ENGINE = MergeTree ORDER BY u")
+    client.command("CREATE MATERIALIZED VIEW own TO made_by_hand AS SELECT toUInt32(user_id) AS u FROM scores")
+    scores.publish(0, range(300))
+    with SinkProcess(settings) as sink:
+        assert "own fails" in sink.wait_for("waiting")["reason"]
+        sink.kill()
+    with SinkProcess(settings) as sink:
+        sink.wait_for("waiting")
+        client.command("DROP VIEW own")
+        sink.wait_for("resumed")
+        assert sink.stop()[0] == 0
+    assert stored.matches(scores)
+    assert dead_letters(settings) == []
+
+
 def test_a_group_that_another_program_holds_by_another_protocol_ends_the_sink_with_one_line(settings):
     group, topic = f"{settings.kafka.topic_prefix}-sink", settings.kafka.topics.scores
     assignor = {"partition.assignment.strategy": "roundrobin"}
