@@ -2,10 +2,10 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -19,6 +19,7 @@ from service.errors import (
     NotMigratedError,
     RefusedError,
     RowsRefusedError,
+    TooLargeError,
     TooSlowError,
     UnavailableError,
 )
@@ -47,7 +48,12 @@ _READING_COLUMN: Final = re.compile(r"while reading the value of key (\w+)")
 _BROKEN_RULE: Final = re.compile(r"Constraint `(\w+)`")
 _SYSTEM_ERROR: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
 _MISSING_GRANT: Final = re.compile(r"necessary to have the grant ([^.]+(?:\.[^\s.]+)?)")
-_FOREIGN_SERVER: Final = re.compile(r"HTTP status 4\d\d")
+_HTTP_STATUS: Final = re.compile(r"HTTP status (\d{3})")
+_TOO_LARGE: Final = 413
+_PASSING: Final = frozenset({403, 408, 425, 429})
+"""What a proxy or balancer before ClickHouse says for a while: forbidden, too slow, too early, too many."""
+_FAILING_VIEW: Final = re.compile(r"while pushing to view ([^\s.]+\.(?:`[^`]+`|[\w$-]+))")
+_LOST_TARGET: Final = re.compile(r"Target table '([^']+)' of view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,27 @@ def connected(settings: ClickHouseSettings, *, database: str | None = None) -> I
         client.close_connections()
 
 
+def insert(  # noqa: PLR0913
+    client: Client,
+    settings: ClickHouseSettings,
+    table: str,
+    rows: Sequence[bytes],
+    *,
+    query_settings: Mapping[str, Any],
+    column_types: Mapping[str, str] | None = None,
+) -> None:
+    """Insert one JSON object a row; done once ClickHouse itself says so. Raises what `failures` raises."""
+    with failures(settings, column_types):
+        answer = client.raw_insert(
+            table, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=dict(query_settings)
+        )
+    if not (answer.query_id() or answer.summary.get("written_rows")):
+        raise UnavailableError(
+            f"an insert into ClickHouse at {settings.url} was answered by something before it: the answer names no "
+            "query; look at the proxy"
+        )
+
+
 @contextmanager
 def failures(settings: ClickHouseSettings, column_types: Mapping[str, str] | None = None) -> Iterator[None]:
     """Turn the client's exceptions into UnavailableError or RefusedError, or one of their kinds; no text has values."""
@@ -118,6 +145,10 @@ def _meaning(failure: ClickHouseError, settings: ClickHouseSettings, column_type
     code, name = getattr(failure, "code", None), getattr(failure, "name", None) or "error"
     if code is None:
         return _meaning_without_a_code(failure, settings)
+    if (view := _failing_view(failure)) is not None:
+        return UnavailableError(
+            f"ClickHouse at {settings.url} takes no rows into the table because {view} ({name}): mend it or drop it"
+        )
     if code in _ROW_CODES:
         return RowsRefusedError(_what_is_wrong(failure, column_types))
     kind: type[CartcastError] = UnavailableError
@@ -139,14 +170,37 @@ def _meaning_without_a_code(failure: ClickHouseError, settings: ClickHouseSettin
     where = f"ClickHouse at {settings.url}"
     if (words := _what_tls_says(failure, settings)) is not None:
         return RefusedError(f"{where} {words}")
-    if _FOREIGN_SERVER.search(str(failure)):
-        return RefusedError(f"{settings.url} is answered by no ClickHouse: correct {VARIABLES}URL")
+    if status := _HTTP_STATUS.search(str(failure)):
+        return _meaning_of_a_status(int(status.group(1)), settings)
     cause = getattr(failure.__cause__, "reason", None) or failure.__cause__ or failure
     system = _SYSTEM_ERROR.search(str(cause))
     return UnavailableError(
         f"{where} does not answer ({system.group(1) if system else type(cause).__name__}): "
         f"start it (`cartcast up`), or correct {VARIABLES}URL"
     )
+
+
+def _meaning_of_a_status(status: int, settings: ClickHouseSettings) -> CartcastError:
+    """Return what an answer means that ClickHouse would have given a code: a proxy gave it, or another server."""
+    if status == _TOO_LARGE:
+        return TooLargeError(
+            f"a proxy before ClickHouse at {settings.url} takes no request of this size (HTTP 413): lower "
+            "sink.block_rows, or raise the proxy's limit (nginx: client_max_body_size)"
+        )
+    if status in _PASSING or status >= 500:
+        return UnavailableError(
+            f"ClickHouse at {settings.url} does not answer, but a proxy before it: HTTP {status}; look at its log"
+        )
+    return RefusedError(f"{settings.url} is answered by no ClickHouse (HTTP {status}): correct {VARIABLES}URL")
+
+
+def _failing_view(failure: ClickHouseError) -> str | None:
+    """Return which materialized view, made by somebody else, keeps an insert into its table from ending."""
+    if view := _FAILING_VIEW.search(str(failure)):
+        return f"materialized view {view.group(1)} fails"
+    if target := _LOST_TARGET.search(str(failure)):
+        return f"a materialized view writes to {target.group(1)}, which does not exist"
+    return None
 
 
 def _what_tls_says(failure: ClickHouseError, settings: ClickHouseSettings) -> str | None:

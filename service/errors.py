@@ -16,6 +16,7 @@ CartcastError              the command prints its line and exits with 1; a trace
 │   └── TooSlowError       ClickHouse gave up on a query that took too long
 └── RefusedError           Kafka or ClickHouse refuses, for a reason that waiting will not change
     ├── NotMigratedError   ClickHouse lacks a table, a view or a column
+    ├── TooLargeError      a proxy takes no request of this size
     └── RowsRefusedError   at least one row of an insert cannot be stored, so none was
 """
 
@@ -82,6 +83,10 @@ class RefusedError(CartcastError):
 
 class NotMigratedError(RefusedError):
     """ClickHouse lacks a table, a view or a column: `cartcast migrate` makes it."""
+
+
+class TooLargeError(RefusedError):
+    """A proxy before ClickHouse takes no request of this size."""
 
 
 class RowsRefusedError(RefusedError):

@@ -1,5 +1,6 @@
 """What every client of Kafka shares: where librdkafka logs, failures in words, topic identity, and record headers."""
 
+import hashlib
 import logging
 import re
 import socket
@@ -32,6 +33,7 @@ _REFUSALS: Final = _BAD_CREDENTIALS | {
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError._FATAL,
 }
+_FOREIGN_MEMBERS: Final = frozenset({KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError.GROUP_MAX_SIZE_REACHED})
 
 
 # Logging
@@ -101,7 +103,15 @@ def settings_accepted() -> Iterator[None]:
 def raise_if_refused(error: KafkaError) -> None:
     """Raise RefusedError if waiting will not change `error`."""
     if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced" in error.str():
-        raise RefusedError("another process runs under this one's sink.instance_id: give each its own")
+        raise RefusedError(
+            "another process came into the consumer group under this one's sink.instance_id, and has its partitions: "
+            "give each its own"
+        )
+    if error.code() in _FOREIGN_MEMBERS:
+        raise RefusedError(
+            f"the consumer group does not let this process in ({error.str()}): another program is in it, or too many "
+            "members; look who is (`kafka-consumer-groups --describe --members`), and give each program its own group"
+        )
     if error.code() in _REFUSALS or error.fatal():
         raise RefusedError(f"Kafka refuses ({error.str()}): correct the {VARIABLES} settings, or the broker's ACLs")
 
@@ -165,20 +175,26 @@ class TopicIdentity:
     """The id that Kafka gave a topic when it was created: one that is deleted and created again has another."""
 
     def __init__(self, client_config: Mapping[str, Any], topic: str) -> None:
-        self._admin = AdminClient(silent(client_config))
+        self._config = silent(client_config)
+        self._admin: AdminClient | None = None
         self._topic = topic
 
     def __call__(self) -> str:
         """Return the id; raises RefusedError if there is no such topic, UnavailableError if nobody answers."""
-        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=TIMEOUT_SECONDS)
+        admin, self._admin = self._admin or AdminClient(self._config), None  # one that failed may have broken for good
+        asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=TIMEOUT_SECONDS)
         try:
-            return str(asked[self._topic].result().topic_id)
+            topic_id = str(asked[self._topic].result(2 * TIMEOUT_SECONDS).topic_id)
+        except TimeoutError:
+            raise UnavailableError(f"Kafka does not describe topic {self._topic} (timed out)") from None
         except KafkaException as failure:
             error = failure.args[0]
             if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise RefusedError(f"topic {self._topic} does not exist: run `cartcast topics create`") from None
             raise_if_refused(error)
             raise UnavailableError(f"Kafka does not describe topic {self._topic} ({error.str()})") from None
+        self._admin = admin
+        return topic_id
 
 
 def _raise_if_it_refused(admin: Administrator, client_config: Mapping[str, Any]) -> None:
@@ -287,3 +303,41 @@ def source_headers(topic: str, partition: int, offset: int) -> Headers:
 def dead_letter_headers(source: Headers, *, reason: str, error: str) -> Headers:
     """Return the headers of a dead letter: where the refused record lies, and what is wrong with it."""
     return [*source, ("reason", reason.encode()), ("error", error.encode())]
+
+
+CUT_BYTES: Final = 1_000
+"""How much of a key, a value and an error a cut dead letter holds."""
+_ITS_OWN_FAULT: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError._INVALID_ARG,
+        KafkaError._BAD_MSG,
+    }
+)
+
+
+def refuses_the_record(error: KafkaError) -> bool:
+    """Whether a record was not taken for what it is, so that it never will be: too large, a bad time or header.
+
+    A broker refuses a batch as a whole: only a record that was sent alone is sure to be the one.
+    """
+    return error.code() in _ITS_OWN_FAULT
+
+
+def cut_dead_letter(
+    key: bytes | None, value: bytes | None, headers: Headers
+) -> tuple[bytes | None, bytes | None, Headers]:
+    """Return key, value and headers of a dead letter that always fits, in the place of one that a topic refuses.
+
+    Key and value are their first bytes; the headers `bytes` and `sha256`, which only cut letters have, are those of the
+    whole value.
+    """
+    short: Headers = [(name, text[:CUT_BYTES] if text else text) for name, text in headers]
+    whole = value or b""
+    size: Headers = [("bytes", b"%d" % len(whole)), ("sha256", hashlib.sha256(whole).hexdigest().encode())]
+    return key and key[:CUT_BYTES], value and value[:CUT_BYTES], short + size

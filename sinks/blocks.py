@@ -1,27 +1,26 @@
-"""Which rows make a block, so that a crash makes the same block again: pure functions of the records.
+"""Which rows make a block, so that a crash makes the same block again, and how a block gets into the table.
 
-Repeats are dropped by their headers alone. Within one scores partition the source offsets of an event partition rise,
-except where the worker repeated what it had published before a crash; so a row is new exactly if its source offset is
-above the highest one that is stored. A record raises that one only if its value says the same as its headers: anything
-else may claim any offset, and what came after it would be taken for repeats.
+Within one scores partition the source offsets rise, except where a worker repeated what it had published before a
+crash. A row above the highest source offset that is stored is new, for sure. Of any other nobody is believed but the
+table: it is a repeat exactly if the table has it. Such a block is `compared`, and its token names the rows that were
+lacking; so a record can claim any source offset, and no other row vanishes for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import structlog
 
-from service.errors import RowsRefusedError
-from sinks.bookmark import MAX_TOPIC_BYTES, Source, trimmed
-from sinks.table import ScoresTable
+from service.errors import CartcastError, RowsRefusedError, UnavailableError
+from sinks.bookmark import Source
+from sinks.table import Key, ScoresTable
 
 MAX_OFFSET: Final = 2**63 - 1
 MAX_REPEATS: Final = 20
-"""More often than this no server dies between a token and its rows; then the rows are not what they seem."""
-NO_COORDINATES: Final = "headers: no source topic, partition and offset"
-NO_OBJECT: Final = "value: not one JSON object"
+"""More often than this no server dies between a token and its rows; then something deletes them, such as their TTL."""
+BEYOND_THE_END: Final = "headers: a source offset that the events topic does not have"
 
 log = structlog.get_logger()
 
@@ -37,11 +36,49 @@ class Record(Protocol):
     def headers(self) -> Headers | None: ...
 
 
+class RecordRefusedError(CartcastError):
+    """A record that is no row: `reason` to group by, `error` what is wrong with it, never a value."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+        self.error = error
+
+
+class Row(NamedTuple):
+    """A record that is a row of the table; `identity` tells events at one source offset apart."""
+
+    record: Record
+    source_offset: int
+    identity: int
+
+    @property
+    def key(self) -> Key:
+        """What the table knows the row by."""
+        return self.source_offset, self.identity
+
+
+Judge = Callable[[Record], Row]
+"""Returns the row that a record is, or raises RecordRefusedError."""
+EndOffset = Callable[[int], int]
+"""Returns the end of the source partition, asked for again if the given source offset lies beyond what is known."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the events of a partition's scores lie, and how its records are judged."""
+
+    source: Source
+    judge: Judge
+    end_offset: EndOffset
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A record that is no row of the table; `error` names what is wrong, never a value."""
 
     record: Record
+    reason: str
     error: str
 
 
@@ -49,168 +86,107 @@ class Rejected:
 class Block:
     """Consecutive records, sorted: `rows` are to be inserted, `rejected` are dead letters, the rest are repeats.
 
-    `first` is the committed offset and `last` the offset of the last record; `stored` holds the highest source offsets
-    once the block is stored.
+    `source` is where their events lie, `first` the committed offset and `last` the offset of the last record.
+    `compared`: the table may have some of the rows.
     """
 
+    source: Source
     first: int
     last: int
-    rows: list[Record]
+    rows: list[Row]
     rejected: list[Rejected]
     repeats: int
-    stored: dict[Source, int]
+    compared: bool
 
 
-class _AnyObject(msgspec.Struct):
-    """No fields: the decoder checks that the bytes are one JSON object and builds nothing of what is in it."""
+def make_block(first: int, records: Sequence[Record], stored: int, origin: Origin) -> Block:
+    """Sort `records` (not empty) that come after the row of the highest `stored` source offset; -1 if none is.
 
-
-class _Coordinates(msgspec.Struct, gc=False):
-    source_topic: str
-    source_partition: int
-    source_offset: int
-
-
-_decode_coordinates = msgspec.json.Decoder(_Coordinates).decode
-_check_object = msgspec.json.Decoder(_AnyObject).decode
-
-
-def make_block(first: int, records: Sequence[Record], stored: Mapping[Source, int]) -> Block:
-    """Sort `records` (not empty) that follow what `stored` describes."""
-    highest = {(topic.encode(), b"%d" % partition): last for (topic, partition), last in stored.items()}
-    rows: list[Record] = []
-    rejected: list[Rejected] = []
-    repeats = 0
-    for record in records:
-        try:
-            headers = dict(record.headers() or ())
-            source, offset = (headers["topic"], headers["partition"]), int(headers["offset"])
-            last = highest[source] if source in highest else _before_first(source)
-            if not last < offset <= MAX_OFFSET:
-                repeats += _is_repeat(offset)
-                continue
-        except (KeyError, TypeError, ValueError, SystemError):  # the last: the name of a header is not UTF-8
-            rejected.append(Rejected(record, NO_COORDINATES))
-            continue
-        try:
-            agrees = _agrees(record.value() or b"", source, offset)
-        except (msgspec.DecodeError, RecursionError):
-            rejected.append(Rejected(record, NO_OBJECT))
-            continue
-        rows.append(record)
-        if agrees:
-            highest.pop(source, None)  # the most recently raised is the last
-            highest[source] = offset
-    raised = {(topic.decode(), int(partition)): last for (topic, partition), last in highest.items()}
-    return Block(first, records[-1].offset(), rows, rejected, repeats, trimmed(raised))
-
-
-def _before_first(source: tuple[bytes | None, bytes | None]) -> int:
-    """Return -1, below every offset; raises ValueError if `source` is no topic and partition."""
-    topic, partition = source[0] or b"", source[1] or b""
-    topic.decode()  # UnicodeDecodeError is a ValueError
-    if not 0 < len(topic) <= MAX_TOPIC_BYTES or not partition.isdigit() or b"%d" % int(partition) != partition:
-        raise ValueError
-    return -1
-
-
-def _agrees(value: bytes, source: tuple[bytes, bytes], offset: int) -> bool:
-    """Whether the value names the same coordinates as the headers; raises what tells that it is not one JSON object.
-
-    Coordinates are read first, because nearly every value has them, and is an object then.
+    Raises what `origin.end_offset` raises.
     """
-    try:
-        named = _decode_coordinates(value)
-    except ValueError:  # a DecodeError is one, and a UnicodeDecodeError
-        _check_object(value)
-        return False
-    topic, partition = source
-    return (
-        named.source_offset == offset
-        and named.source_topic.encode() == topic
-        and b"%d" % named.source_partition == partition
+    judged, rejected = _judged(records, origin.judge)
+    highest = max((row.source_offset for row in judged), default=-1)
+    if highest >= 0 and highest >= (end := origin.end_offset(highest)):
+        rejected += [Rejected(row.record, "stranger", BEYOND_THE_END) for row in judged if row.source_offset >= end]
+        judged = [row for row in judged if row.source_offset < end]
+    rows: dict[Key, Row] = {}
+    compared = False
+    for row in judged:
+        if row.key not in rows:
+            compared = compared or row.source_offset <= stored
+            stored = max(stored, row.source_offset)
+            rows[row.key] = row
+    return Block(
+        origin.source, first, records[-1].offset(), [*rows.values()], rejected, len(judged) - len(rows), compared
     )
 
 
-def _is_repeat(offset: int) -> int:
-    """Return 1; raises ValueError if this is no offset at all."""
-    if not 0 <= offset <= MAX_OFFSET:
-        raise ValueError
-    return 1
+def _judged(records: Sequence[Record], judge: Judge) -> tuple[list[Row], list[Rejected]]:
+    rows, rejected = [], []
+    for record in records:
+        try:
+            rows.append(judge(record))
+        except RecordRefusedError as refusal:
+            rejected.append(Rejected(record, refusal.reason, refusal.error))
+    return rows, rejected
 
 
 def insert_whole(table: ScoresTable, block: Block, token: str, *, tried_before: bool) -> None:
     """Insert the block's rows; raises what `ScoresTable.insert` raises."""
     if block.rows:
-        _insert(table, block.rows, token, tried_before=tried_before)
+        _insert(table, block.source, block.rows, token, tried_before=tried_before)
 
 
-def insert_in_halves(table: ScoresTable, block: Block, token: str, *, tried_before: bool) -> list[Rejected]:
-    """Insert every row that the table takes, and return the others.
+def insert_lacking(
+    table: ScoresTable, block: Block, token: str, rows_at_once: int | None, *, tried_before: bool
+) -> tuple[list[Rejected], int]:
+    """Insert the rows that the table lacks, all at once or so many; return those that it refuses, and how many it had.
 
-    The halves, and their tokens, follow from the block alone: again after a crash, they are the same.
+    The engine is asked once which rows it refuses, and why. Raises UnavailableError if it cannot tell.
     """
-    parts = list(_halves(block.rows))
-    rejected = []
-    while parts:
-        rows = parts.pop()
-        refusal = _refusal(table, rows, f"{token}/{rows[0].offset()}-{rows[-1].offset()}", tried_before=tried_before)
-        if refusal is not None and len(rows) == 1:
-            rejected.append(Rejected(rows[0], str(refusal)))
-        elif refusal is not None:
-            parts += _halves(rows)
-    return rejected
+    known = table.stored(block.source, [row.key for row in block.rows])
+    rows = [row for row in block.rows if row.key not in known]
+    repeats = len(block.rows) - len(rows)
+    try:
+        _insert_in_pieces(table, block.source, rows, token, rows_at_once, tried_before=tried_before)
+    except RowsRefusedError:
+        refused = table.violations([row.record.value() or b"" for row in rows])
+    else:
+        return [], repeats
+    good = [row for place, row in enumerate(rows) if place not in refused]
+    known = table.stored(block.source, [row.key for row in good])  # pieces before the refused one
+    try:
+        lacking = [row for row in good if row.key not in known]
+        _insert_in_pieces(table, block.source, lacking, token, rows_at_once, tried_before=tried_before)
+    except RowsRefusedError as refusal:
+        raise UnavailableError(f"ClickHouse refuses rows and does not tell which: {refusal}") from None
+    return [Rejected(rows[place].record, "row", error) for place, error in refused.items()], repeats
 
 
-def _halves(rows: list[Record]) -> Iterator[list[Record]]:
-    """Yield what is not empty of the second and the first half."""
-    middle = len(rows) // 2
-    yield from filter(None, (rows[middle:], rows[:middle]))
+def _insert_in_pieces(  # noqa: PLR0913
+    table: ScoresTable, source: Source, rows: list[Row], token: str, rows_at_once: int | None, *, tried_before: bool
+) -> None:
+    size = rows_at_once or max(len(rows), 1)
+    for start in range(0, len(rows), size):
+        piece = rows[start : start + size]
+        names = zlib.crc32(b" ".join(b"%d" % row.record.offset() for row in piece))
+        _insert(table, source, piece, f"{token}/{names:08x}", tried_before=tried_before)
 
 
-def _refusal(table: ScoresTable, rows: list[Record], token: str, *, tried_before: bool) -> RowsRefusedError | None:
-    """Insert `rows`; a refusal counts once repeated: a body that was cut off looks like bad rows."""
-    for _ in range(2):
-        try:
-            _insert(table, rows, token, tried_before=tried_before)
-        except RowsRefusedError as failure:
-            refusal = failure
-        else:
-            return None
-    return refusal
-
-
-def _insert(table: ScoresTable, rows: list[Record], token: str, *, tried_before: bool) -> None:
+def _insert(table: ScoresTable, source: Source, rows: list[Row], token: str, *, tried_before: bool) -> None:
     """Insert `rows`, and after an attempt whose end is unknown make sure that they are there.
 
     A MergeTree writes a token down before it adds the rows. One that was killed in between knows the token of rows
     that it does not have, and drops them when they come again; so they come once more under another token.
     """
-    values = [row.value() or b"" for row in rows]
+    values = [row.record.value() or b"" for row in rows]
     table.insert(values, token)
     for _ in range(MAX_REPEATS):
-        if not (tried_before and _are_missing(table, rows)):
+        if not (tried_before and table.shows_at_once):
+            return
+        if len(table.stored(source, [row.key for row in rows])) == len(rows):
             return
         log.warning("the table knows the token of rows that it lacks", token=token)
         token += "/again"
         table.insert(values, token)
-    raise RowsRefusedError("columns source_topic, source_partition, source_offset: not found as they were inserted")
-
-
-def _are_missing(table: ScoresTable, rows: list[Record]) -> bool:
-    offsets: dict[Source, set[int]] = {}
-    for row in rows:
-        source, offset = _stored_under(row)
-        offsets.setdefault(source, set()).add(offset)  # rows of the same coordinates may be one row by now
-    counts = [table.count(source, min(each), max(each)) for source, each in offsets.items()]
-    return None not in counts and sum(count or 0 for count in counts) < sum(map(len, offsets.values()))
-
-
-def _stored_under(row: Record) -> tuple[Source, int]:
-    """Return the coordinates that the table finds the row under: the value's, should they contradict the headers'."""
-    try:
-        value = _decode_coordinates(row.value() or b"")
-    except ValueError:  # as text, for example, which the table reads as well, or not UTF-8
-        headers = dict(row.headers() or ())
-        return (headers["topic"].decode(), int(headers["partition"])), int(headers["offset"])
-    return (value.source_topic, value.source_partition), value.source_offset
+    log.warning("the table does not show rows that it has taken: something deletes them", token=token)

@@ -17,17 +17,21 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from service.backoff import Backoff
-from service.errors import CommitRefusedError, RowsRefusedError, UnavailableError
+from service.errors import CommitRefusedError, RefusedError, RowsRefusedError, TooLargeError, UnavailableError
 from service.kafka import raise_if_refused, reason
 from service.liveness import Liveness
-from sinks.blocks import Record, insert_in_halves, insert_whole
+from sinks.blocks import Block, Origin, Record, Rejected, insert_lacking, insert_whole
+from sinks.bookmark import Bookmark
 from sinks.dead_letters import DeadLetters
-from sinks.kafka import commit, committed_bookmarks, records_of
+from sinks.judge import STRANGER
+from sinks.kafka import MAX_POLL_INTERVAL_MS, commit, committed_bookmarks, first_and_end_offset, records_of
 from sinks.observe.progress import Progress, SinkCounts
 from sinks.partition import BlockLimits, Partition
 from sinks.table import ScoresTable, TimedTable
 
 DRAIN_SECONDS: Final = 10.0
+OUTSIDE_SECONDS: Final = MAX_POLL_INTERVAL_MS / 1000 + 30
+"""So long a sink waits to be let into its group: another member may hold a rebalance up for its poll interval."""
 
 _partition_of = methodcaller("partition")
 log = structlog.get_logger()
@@ -48,6 +52,7 @@ class Sink:
         dead_letters: DeadLetters,
         *,
         topic_id: Callable[[], str],
+        origin: Callable[[int], Origin],
         limits: BlockLimits,
         read: Callable[[Sequence[Any]], Sequence[Any]] = records_of,
         beside: Callable[[Event], AbstractContextManager[None]] = _nothing_beside,
@@ -55,8 +60,9 @@ class Sink:
     ) -> None:
         """Take the parts.
 
-        `topic_id` tells this topic from an earlier one of its name; asked for at every assignment. `read` makes records
-        with a partition, in order, of the consumer's messages. `beside(stop)` is entered while the sink consumes.
+        `topic_id` tells this topic from an earlier one of its name; asked for at every assignment. `origin(partition)`
+        says how records are judged. `read` makes records with a partition, in order, of the consumer's messages.
+        `beside(stop)` is entered while the sink consumes.
         """
         self.counts = SinkCounts()
         self.liveness = Liveness(clock)
@@ -65,13 +71,15 @@ class Sink:
         self._table = TimedTable(table, self.counts.insert_seconds, self.liveness, clock)
         self._dead_letters = dead_letters
         self._topic_id = topic_id
+        self._origin = origin
         self._limits = limits
         self._read_messages = read
         self._beside = beside
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
         self._stop = Event()
-        self._fresh: list[TopicPartition] = []
+        self._unopened: list[TopicPartition] = []
+        self._outside_since: float | None = None
         self._backoff = Backoff(clock)
         self._progress = Progress(self.counts, clock)
 
@@ -80,11 +88,17 @@ class Sink:
         """Whether Kafka or ClickHouse is away, and the sink waits until it is back."""
         return self._backoff.waiting
 
+    @property
+    def outside_seconds(self) -> float:
+        """Seconds since it was last in its consumer group; 0 while it is in it, also without a partition."""
+        since = self._outside_since
+        return 0.0 if since is None else self._clock() - since
+
     def run(self, stop: Event) -> None:
         """Store scores until `stop` is set, then what has been read; raises RefusedError if waiting will not help."""
         self._stop = stop
         try:
-            if self._wait_for_topic_id() is not None:
+            if self._wait_for_topic():
                 self._check_table()
                 with self._beside(stop):
                     self._consume()
@@ -94,25 +108,43 @@ class Sink:
         log.info("stopped", **self.counts.as_dict())
 
     def _consume(self) -> None:
+        self._outside_since = self._clock()
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not self._stop.is_set():
             self._read(self._longest_wait())
             self.liveness.turned()  # before an insert that may take long, and after it
             self._store_or_back_off()
+            self._check_membership()
             self.liveness.turned()
             self._progress.report()
         self._drain()
 
-    def _wait_for_topic_id(self) -> str | None:
-        """Wait for a Kafka that is away; None if the end came first."""
+    def _wait_for_topic(self) -> bool:
+        """Wait for a Kafka that is away; False if the end came first."""
         backoff = Backoff(self._clock)
         while not self._stop.wait(backoff.seconds_left()):
             self.liveness.turned()
             try:
-                return self._topic_id()
+                self._topic_id()
             except UnavailableError as failure:
                 log.warning("waiting", reason=str(failure), pause_seconds=backoff.failed())
-        return None
+            else:
+                return True
+        return False
+
+    def _check_membership(self) -> None:
+        """Raise RefusedError if Kafka answers, but the group has not let this sink in for long."""
+        if self.outside_seconds < OUTSIDE_SECONDS:
+            return
+        try:
+            self._topic_id()
+        except UnavailableError:
+            self._outside_since = self._clock()
+            return
+        raise RefusedError(
+            f"the sink was not in the consumer group of topic {self._topic} for {OUTSIDE_SECONDS:.0f} seconds, though "
+            "Kafka answers: look who is (`kafka-consumer-groups --describe --members`), then start the sink again"
+        )
 
     def _check_table(self) -> None:
         """Fail at once with what would fail at the first block; a ClickHouse that is away may come back."""
@@ -129,24 +161,44 @@ class Sink:
             raise_if_refused(failure.args[0])
             log.warning("Kafka reports an error", reason=reason(failure))
             return
-        fresh = self._let_fresh_partitions_flow()
         for number, run in groupby(self._read_messages(messages), _partition_of):
-            if number in self._partitions and number not in fresh:
+            if number in self._partitions:  # if not, it was read before a rebalance
                 records = cast("list[Record]", list(run))
+                self._count_deleted(self._partitions[number], records)
                 self._partitions[number].add(records, since)
                 self.liveness.taken(number, records[-1].offset() + 1)
 
-    def _let_fresh_partitions_flow(self) -> set[int]:
-        """Return the partitions that came during the last read: what it read of them is from an earlier assignment."""
-        fresh, self._fresh = self._fresh, []
-        if fresh and not self._backoff.waiting:
-            self._consumer.resume(fresh)
-        return {each.partition for each in fresh}
+    def _count_deleted(self, partition: Partition, records: Sequence[Record]) -> None:
+        """Say which offsets are missing because retention passed the sink; a transaction leaves some out as well."""
+        expected = partition.next_offset
+        if expected is None or records[-1].offset() - expected < len(records):
+            return
+        try:
+            first, _ = first_and_end_offset(self._consumer, self._topic, partition.number)
+        except UnavailableError:
+            return  # what the next gap says will do
+        for record in records:
+            self._say_deleted(partition.number, expected, min(record.offset(), first))
+            expected = record.offset() + 1
+
+    def _say_deleted(self, number: int, since: int, until: int) -> None:
+        if since < until:
+            self.counts.deleted += until - since
+            log.error(
+                "records were deleted by the topic's retention before they were stored",
+                topic=self._topic,
+                partition=number,
+                first_offset=since,
+                last_offset=until - 1,
+                records=until - since,
+            )
 
     def _longest_wait(self) -> float:
         if self._backoff.waiting:
             return min(self._backoff.seconds_left(), self._limits.seconds)
         if any(partition.block is not None for partition in self._partitions.values()):
+            return 0.0
+        if self._unopened:
             return 0.0
         now = self._clock()
         deadlines = [partition.deadline() for partition in self._partitions.values()]
@@ -165,14 +217,19 @@ class Sink:
             self._resume()
 
     def _store_due(self, *, stopping: bool = False) -> None:
+        """Store at most one block, so that Kafka hears of this member between two inserts."""
+        if not stopping:
+            self._open_partitions()
         now = self._clock()
         for partition in self._partitions.values():
             if partition.due(now, stopping=stopping):
                 partition.freeze()
         self._commit_due()
-        for partition in self._partitions.values():
+        for number, partition in self._partitions.items():
             if partition.block_is_named:
                 self._store_block(partition)
+                self._partitions[number] = self._partitions.pop(number)  # others come first now
+                return
 
     def _commit_due(self) -> None:
         due = {
@@ -191,31 +248,45 @@ class Sink:
         block = partition.block
         if block is None:
             return
-        rejected = list(block.rejected)
+        refused, repeats = self._insert(partition, block)
+        if refused is None:
+            return
+        rejected = [*block.rejected, *refused]
+        self._dead_letters.send(rejected, partition.number)
+        partition.settle(refused)
+        strangers = sum(each.reason == STRANGER for each in rejected)
+        self.counts.settled(len(block.rows) - len(refused) - repeats, block.repeats + repeats, len(rejected), strangers)
+        if rejected:
+            log.warning(
+                "records are no rows",
+                partition=partition.number,
+                dead_letters=len(rejected),
+                strangers=strangers,
+                first=rejected[0].error,
+            )
+        log.debug("block stored", partition=partition.number, rows=len(block.rows) - len(refused), repeats=repeats)
+
+    def _insert(self, partition: Partition, block: Block) -> tuple[list[Rejected] | None, int]:
+        """Return the rows that the table refuses, and how many it had; None if the block needs another name first."""
         tried_before, partition.tried = partition.tried, True
+        token = partition.token()
         try:
-            if partition.halved:
-                rejected += insert_in_halves(self._table, block, partition.token(), tried_before=tried_before)
-            else:
-                insert_whole(self._table, block, partition.token(), tried_before=tried_before)
+            if partition.compared:
+                return insert_lacking(self._table, block, token, partition.rows_at_once, tried_before=tried_before)
+            insert_whole(self._table, block, token, tried_before=tried_before)
         except RowsRefusedError as refusal:
             log.warning("the table refuses a block", partition=partition.number, first=block.first, error=str(refusal))
-            partition.halve()
-            return
-        self._dead_letters.send(rejected, partition.number)
-        partition.settle()
-        self._count(partition, len(block.rows) + len(block.rejected) - len(rejected), block.repeats, len(rejected))
-
-    def _count(self, partition: Partition, stored: int, repeats: int, dead_letters: int) -> None:
-        self.counts.settled(stored, repeats, dead_letters)
-        if dead_letters:
-            log.warning("records are no rows", partition=partition.number, dead_letters=dead_letters)
-        log.debug("block stored", partition=partition.number, rows=stored, repeats=repeats)
+            partition.compare()
+            return None, 0
+        except TooLargeError:
+            if not partition.cut():  # sink.block_rows is not lower than when the block was named
+                raise
+            return None, 0
+        return [], 0
 
     def _pause(self, failure: UnavailableError) -> None:
         """Stop fetching but stay in the group: frozen blocks wait, and Kafka keeps the rest."""
-        if not self._backoff.waiting:
-            self._consumer.pause(self._consumer.assignment())
+        self._consumer.pause(self._consumer.assignment())
         self.counts.retries += 1
         log.warning("waiting", reason=str(failure), pause_seconds=self._backoff.failed())
 
@@ -235,24 +306,44 @@ class Sink:
             log.warning("leaving records to the next sink", reason=str(failure))
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        topic_id = self._wait_for_topic_id()
-        if topic_id is None:
-            return
-        for number, bookmark in committed_bookmarks(consumer, assigned, topic_id).items():
-            self._partitions[number] = Partition(number, bookmark, self._limits)
-        starts = [self._start(each.partition) for each in assigned]
-        consumer.assign(starts)
-        consumer.pause(starts)
-        self._fresh += starts
+        """Take partitions; where to read them is asked outside of this callback, in which nobody may wait."""
+        consumer.assign([])
+        self._unopened = assigned
+        self._outside_since = None
         self.liveness.rebalanced(assigned=True)
-        log.info("ready", partitions=sorted(self._partitions))
 
-    def _start(self, number: int) -> TopicPartition:
-        offset = self._partitions[number].start
-        return TopicPartition(self._topic, number, OFFSET_BEGINNING if offset is None else offset)
+    def _open_partitions(self) -> None:
+        """Begin with what was assigned: where Kafka's commits say, if they can be believed and the table agrees."""
+        if not self._unopened:
+            return
+        topic_id, numbers = self._topic_id(), [each.partition for each in self._unopened]
+        offsets = {number: first_and_end_offset(self._consumer, self._topic, number) for number in numbers}
+        bookmarks = committed_bookmarks(self._consumer, self._unopened, topic_id, offsets)
+        opened = {number: self._opened(number, bookmark, *offsets[number]) for number, bookmark in bookmarks.items()}
+        self._consumer.assign([self._start(partition) for partition in opened.values()])
+        self._partitions, self._unopened = opened, []
+        log.info("ready", partitions=sorted(opened))
+
+    def _opened(self, number: int, bookmark: Bookmark, first: int, end: int) -> Partition:
+        origin = self._origin(number)
+        highest = self._table.highest(origin.source)
+        if self._table.shows_at_once and bookmark.stored > highest:
+            log.warning(
+                "the table lacks rows that the last commit calls stored: storing again what the topic still has",
+                partition=number,
+            )
+            bookmark = Bookmark(None, bookmark.topic_id)
+        if bookmark.offset is not None and bookmark.offset < first and (bookmark.block_last or 0) < first:
+            self._say_deleted(number, bookmark.offset, first)
+            bookmark = Bookmark(first, bookmark.topic_id, bookmark.stored)
+        return Partition(number, bookmark, self._limits, origin, highest=highest, end=end)
+
+    def _start(self, partition: Partition) -> TopicPartition:
+        offset = partition.start
+        return TopicPartition(self._topic, partition.number, OFFSET_BEGINNING if offset is None else offset)
 
     def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        self.liveness.rebalanced(assigned=False)
+        self._leave()
         gone = {each.partition: self._partitions.pop(each.partition, None) for each in revoked}
         final_commit = {
             number: bookmark
@@ -266,7 +357,12 @@ class Sink:
         log.info("partitions given back", partitions=sorted(gone))
 
     def _lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
-        self.liveness.rebalanced(assigned=False)
+        self._leave()
         for each in lost:
             self._partitions.pop(each.partition, None)
         log.warning("partitions lost", partitions=sorted(each.partition for each in lost))
+
+    def _leave(self) -> None:
+        self._unopened = []
+        self._outside_since = self._clock()
+        self.liveness.rebalanced(assigned=False)

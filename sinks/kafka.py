@@ -7,16 +7,16 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from service.errors import CommitRefusedError, RefusedError
+from service.errors import CommitRefusedError, UnavailableError
 from service.kafka import logged, raise_if_refused, reason, settings_accepted
 from sinks.bookmark import Bookmark, read_bookmark
 from sinks.settings import SinkSettings
 
 CLIENT_ID: Final = "cartcast-sink"
 """By which `doctor` tells a sink from a stranger in its group."""
-COMMITTED_TIMEOUT_SECONDS: Final = 60.0
-MAX_POLL_INTERVAL_MS: Final = 600_000
-"""An insert may take a minute, and a refused block many inserts."""
+OFFSETS_TIMEOUT_SECONDS: Final = 15.0
+MAX_POLL_INTERVAL_MS: Final = 300_000
+"""An insert may take a minute, and between two looks at Kafka there are at most four questions to ClickHouse."""
 SOCKET_TIMEOUT_MS: Final = 15_000
 """A commit to a broker that has gone blocks the sink for so long, also during a stop."""
 RECONNECT_MAX_MS: Final = 2_000
@@ -53,17 +53,56 @@ def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSe
         return Consumer(config)
 
 
-def committed_bookmarks(consumer: Consumer, assigned: Sequence[TopicPartition], topic_id: str) -> dict[int, Bookmark]:
-    """Return the bookmark of each assigned partition; raises RefusedError if Kafka does not give them."""
+def first_and_end_offset(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Return the first offset that a partition still has, and the offset of the next record that is written.
+
+    Raises UnavailableError, or RefusedError if waiting will not help.
+    """
     try:
-        committed = consumer.committed(list(assigned), timeout=COMMITTED_TIMEOUT_SECONDS)
+        found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=OFFSETS_TIMEOUT_SECONDS)
+    except KafkaException as failure:
+        raise_if_refused(failure.args[0])
+        raise UnavailableError(f"Kafka does not tell the offsets of {topic} ({reason(failure)})") from None
+    if found is None:
+        raise UnavailableError(f"Kafka does not tell the offsets of {topic} (timed out)")
+    return int(found[0]), int(found[1])
+
+
+class SourceEnd:
+    """Knows the end of one partition of the events topic; asks again when a score lies beyond what it knows."""
+
+    def __init__(self, consumer: Consumer, topic: str, partition: int) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partition = partition
+        self._end = 0
+
+    def __call__(self, offset: int) -> int:
+        """Return the end; raises what `first_and_end_offset` raises."""
+        if offset >= self._end:
+            self._end = max(self._end, first_and_end_offset(self._consumer, self._topic, self._partition)[1])
+        return self._end
+
+
+def committed_bookmarks(
+    consumer: Consumer, assigned: Sequence[TopicPartition], topic_id: str, offsets: Mapping[int, tuple[int, int]]
+) -> dict[int, Bookmark]:
+    """Return the bookmark of each assigned partition, whose first and end `offsets` are given.
+
+    Raises UnavailableError, or RefusedError if waiting will not help.
+    """
+    try:
+        committed = consumer.committed(list(assigned), timeout=OFFSETS_TIMEOUT_SECONDS)
         for each in committed:
             if each.error is not None:
                 raise KafkaException(each.error)
     except KafkaException as failure:
-        raise RefusedError(f"Kafka gives no committed offsets ({reason(failure)}): start the sink again") from None
+        raise_if_refused(failure.args[0])
+        raise UnavailableError(f"Kafka gives no committed offsets ({reason(failure)})") from None
     return {
-        each.partition: read_bookmark(each.offset if each.offset >= 0 else None, each.metadata, topic_id)
+        each.partition: read_bookmark(
+            each.offset if each.offset >= 0 else None, each.metadata, topic_id, offsets[each.partition][1]
+        )
         for each in committed
     }
 

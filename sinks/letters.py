@@ -12,14 +12,14 @@ import msgspec
 import structlog
 from confluent_kafka import Message
 
-from service.clickhouse import failures
+from service.clickhouse import insert
 from service.clickhouse_settings import ClickHouseSettings
 from service.kafka import header_text, headers_of
-from sinks.blocks import MAX_OFFSET, Headers, Record, Rejected
+from sinks.blocks import MAX_OFFSET, Headers, Record, Rejected, Row
 from sinks.bookmark import MAX_TOPIC_BYTES, Source
 from sinks.kafka import records_of
 from sinks.partition import BlockLimits
-from sinks.table import ClickHouseTable
+from sinks.table import ClickHouseTable, Key
 
 TABLE: Final = "dead_letters"
 LIMITS: Final = BlockLimits(rows=5_000, seconds=1.0, fetch_records=200)
@@ -78,6 +78,11 @@ def letter_records(messages: Sequence[Message]) -> Sequence[LetterRecord]:
     return [_letter(message) for message in records_of(messages)]
 
 
+def judge_letter(record: Record) -> Row:
+    """Return a letter's row; its source is its own place, so that every one is new."""
+    return Row(record, record.offset(), 0)
+
+
 def _letter(message: Message) -> LetterRecord:
     topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
     headers = headers_of(message)
@@ -93,7 +98,7 @@ def _letter(message: Message) -> LetterRecord:
         *refused,
         reason=reason or NO_REASON,
         error=error,
-        value_bytes=len(message.value() or b""),
+        value_bytes=_value_bytes(message, headers),
         dead_at=_seconds(message.timestamp()[1]),
         letter_partition=partition,
         letter_offset=offset,
@@ -113,6 +118,12 @@ def _coordinates(headers: Mapping[str, bytes | None]) -> tuple[str, int, int] | 
     return (topic, partition, offset) if fits else None
 
 
+def _value_bytes(message: Message, headers: Mapping[str, bytes | None]) -> int:
+    """Return the size of the refused value, also of one that its letter holds only the beginning of."""
+    named = headers.get("bytes") or b""
+    return int(named) if named.isdigit() and len(named) < 10 else len(message.value() or b"")
+
+
 def _seconds(time_ms: int) -> str:
     """Return what ClickHouse reads as a DateTime64(3): seconds with decimals (a bare integer would be seconds)."""
     seconds, rest = divmod(min(max(time_ms, 0), MAX_TIME_MS), 1000)
@@ -126,14 +137,26 @@ class DeadLettersTable(ClickHouseTable):
         super().__init__(settings, TABLE)
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:  # noqa: ARG002 - the key does what a token would
-        client = self._connected()
-        with failures(self._settings, self._column_types):
-            settings = {"async_insert": 0, "insert_deduplicate": 0}
-            client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
+        settings = {"async_insert": 0, "insert_deduplicate": 0}
+        insert(
+            self._connected(),
+            self._settings,
+            self._name,
+            rows,
+            query_settings=settings,
+            column_types=self._column_types,
+        )
 
-    def count(self, source: Source, first: int, last: int) -> int | None:  # noqa: ARG002
-        """Not known: rows are counted by what was refused, not by letters. Nothing depends on it without tokens."""
-        return None
+    @property
+    def shows_at_once(self) -> bool:
+        return False
+
+    def stored(self, source: Source, keys: Sequence[Key]) -> set[Key]:  # noqa: ARG002
+        """Return nothing: rows are known by what was refused, not by letters, and may come again."""
+        return set()
+
+    def highest(self, source: Source) -> int:  # noqa: ARG002
+        return -1
 
 
 class Unstorable:

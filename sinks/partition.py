@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from service.errors import RefusedError
-from sinks.blocks import Block, Record, make_block
+from sinks.blocks import Block, Origin, Record, Rejected, make_block
 from sinks.bookmark import Bookmark
 
 MAX_BLOCK_BYTES: Final = 64 << 20
@@ -36,15 +36,26 @@ class Partition:
     `block_is_named`, then `settle`. A block that was frozen stays the same until it is settled or the partition goes.
     """
 
-    def __init__(self, number: int, committed: Bookmark, limits: BlockLimits) -> None:
-        """Go on at `committed`, the bookmark that Kafka holds; it may name a block to be made again."""
+    def __init__(  # noqa: PLR0913
+        self, number: int, committed: Bookmark, limits: BlockLimits, origin: Origin, *, highest: int = -1, end: int = 0
+    ) -> None:
+        """Go on at `committed`, the bookmark that Kafka holds; it may name a block to be made again.
+
+        `highest`: the highest source offset that the table has. `end`: the partition's end offset; who was here before
+        may have tried to store any block below it, should nothing tell which.
+        """
         self.number = number
         self.block: Block | None = None
-        self.halved = committed.halved
-        self.tried = committed.block_last is not None
+        self.compared = committed.compared
+        self.rows_at_once = committed.rows_at_once
+        self.tried = False
+        named_end = 0 if committed.block_last is None else committed.block_last + 1
+        self._tried_until = end if committed.offset is None else named_end
         self._limits = limits
+        self._origin = origin
+        self._highest = highest
         self._committed = committed
-        self._settled = replace(committed, block_last=None, halved=False)
+        self._settled = replace(committed, block_last=None, compared=False, rows_at_once=None)
         self._named_last = committed.block_last
         self._pending: list[Record] = []
         self._pending_bytes = 0
@@ -55,6 +66,11 @@ class Partition:
     def start(self) -> int | None:
         """The offset to read from; None for the beginning."""
         return self._settled.offset
+
+    @property
+    def next_offset(self) -> int | None:
+        """The offset of the next record, should none be missing; None if any may come."""
+        return self._settled.offset if self._next_offset is None else self._next_offset
 
     def add(self, records: Sequence[Record], since: float) -> None:
         """Take records in order; `since` is a time before the first of them can have come in."""
@@ -79,8 +95,7 @@ class Partition:
         elif self._named_last is not None and offset > self._named_last:
             log.warning("records of the last block are gone, deleted by the topic's retention", partition=self.number)
             self._named_last = None
-        self.halved = self.halved and self._named_last is not None
-        self.tried = self._named_last is not None
+        self.compared = self.compared and self._named_last is not None
 
     def _without_reread(self, records: Sequence[Record], next_offset: int) -> Sequence[Record]:
         """Leave out what was read before (librdkafka fetches again after a pause)."""
@@ -105,21 +120,35 @@ class Partition:
         return self._since + self._limits.seconds if self._pending and self.block is None else None
 
     def freeze(self) -> None:
-        """Make the block: the one that Kafka's bookmark names, or a new one."""
-        if self._named_last is not None:
-            count = sum(record.offset() <= self._named_last for record in self._pending)
+        """Make the block: the one that Kafka's bookmark names, or a new one; raises what `Origin.end_offset` raises.
+
+        A block that was named without comparing it with the table is inserted whole: its token tells what is stored.
+        """
+        named = self._named_last is not None
+        if named:
+            count = sum(record.offset() <= (self._named_last or 0) for record in self._pending)
         else:
             count = min(self._limits.rows, len(self._pending))
-        records, self._pending = self._pending[:count], self._pending[count:]
-        self._pending_bytes = _bytes_of(self._pending)
+        records = self._pending[:count]
         first = records[0].offset() if self._settled.offset is None else self._settled.offset
-        self.block = make_block(first, records, self._settled.stored)
+        stored = self._settled.stored if named else max(self._settled.stored, self._highest)
+        self.block = make_block(first, records, stored, self._origin)
+        self._pending = self._pending[count:]
+        self._pending_bytes = _bytes_of(self._pending)
+        self.compared = self.compared or (self.block.compared and not named)
+        self.tried = first < self._tried_until
 
     def to_commit(self) -> Bookmark | None:
         """Return what Kafka should hold now and does not: the block's name, or in a quiet moment that all is stored."""
         bookmark = self._settled
         if self.block is not None:
-            bookmark = replace(bookmark, offset=self.block.first, block_last=self.block.last, halved=self.halved)
+            bookmark = replace(
+                bookmark,
+                offset=self.block.first,
+                block_last=self.block.last,
+                compared=self.compared,
+                rows_at_once=self.rows_at_once,
+            )
         elif self._pending or self._named_last is not None:
             return None
         return bookmark if bookmark != self._committed and bookmark.offset is not None else None
@@ -144,16 +173,26 @@ class Partition:
         """Whether something is left that can be stored or committed now."""
         return self.block is not None or self.due(0.0, stopping=True) or self.to_commit() is not None
 
-    def halve(self) -> None:
-        """Note that the table refused the block: its new name must be committed before it is inserted in halves."""
-        self.halved = True
+    def compare(self) -> None:
+        """Note that the table refused the block: under its new name only those rows are inserted that it takes."""
+        self.compared = True
 
-    def settle(self) -> None:
-        """Note that the block is stored and its dead letters are delivered."""
+    def cut(self) -> bool:
+        """Note that the block is too large for a proxy; False if it is not larger than the limits allow."""
+        if self.block is None or len(self.block.rows) <= self._limits.rows or self.rows_at_once == self._limits.rows:
+            return False
+        self.compared, self.rows_at_once = True, self._limits.rows
+        return True
+
+    def settle(self, rejected: Sequence[Rejected] = ()) -> None:
+        """Note that the block is stored but for the `rejected`, whose dead letters are delivered."""
         if self.block is not None:
-            self._settled = replace(self._settled, offset=self.block.last + 1, stored=self.block.stored)
+            refused = {each.record.offset() for each in rejected}
+            rows = [row.source_offset for row in self.block.rows if row.record.offset() not in refused]
+            stored = max([self._settled.stored, *rows])
+            self._settled = replace(self._settled, offset=self.block.last + 1, stored=stored)
             self.block, self._named_last = None, None
-            self.halved = self.tried = False
+            self.compared, self.rows_at_once, self.tried = False, None, False
 
     def token(self) -> str:
         """Name the block for ClickHouse: never the same for two blocks, also of two topics of one name."""

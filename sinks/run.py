@@ -11,10 +11,12 @@ from service.http import Access, Endpoint, OperationalPages, names_in, serving
 from service.kafka import TopicIdentity
 from service.kafka_settings import Topics
 from service.probe import Probe
+from sinks.blocks import Origin
 from sinks.consumer import Sink
 from sinks.dead_letters import KafkaDeadLetters
-from sinks.kafka import open_consumer
-from sinks.letters import LIMITS, DeadLettersTable, Unstorable, letter_records
+from sinks.judge import ScoreJudge
+from sinks.kafka import SourceEnd, open_consumer
+from sinks.letters import LIMITS, DeadLettersTable, Unstorable, judge_letter, letter_records
 from sinks.letters import TABLE as LETTERS_TABLE
 from sinks.observe.background import Background, Run
 from sinks.observe.health import AskClickHouse, AskKafka, sink_health
@@ -94,12 +96,19 @@ def endpoint(settings: SinkSettings) -> Endpoint:
 
 def _scores_sink(connections: Connections, settings: SinkSettings, background: Background) -> Sink:
     client_config, topics = connections.client_config, connections.topics
+    consumer = open_consumer(client_config, connections.groups[topics.scores], settings)
+
+    def origin(partition: int) -> Origin:
+        judge, end = ScoreJudge(topics.events, partition), SourceEnd(consumer, topics.events, partition)
+        return Origin((topics.events, partition), judge, end)
+
     return Sink(
-        open_consumer(client_config, connections.groups[topics.scores], settings),
+        consumer,
         topics.scores,
         ClickHouseTable(connections.clickhouse),
         KafkaDeadLetters(client_config, scores_topic=topics.scores, topic=topics.dead_letters),
         topic_id=TopicIdentity(client_config, topics.scores),
+        origin=origin,
         limits=BlockLimits(settings.block_rows, settings.block_seconds),
         beside=background,
     )
@@ -113,6 +122,7 @@ def _letters_sink(connections: Connections, settings: SinkSettings) -> Sink:
         DeadLettersTable(connections.clickhouse),
         Unstorable(),
         topic_id=TopicIdentity(client_config, topic),
+        origin=lambda partition: Origin((topic, partition), judge_letter, lambda offset: offset + 1),
         limits=LIMITS,
         read=letter_records,
     )

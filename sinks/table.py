@@ -1,20 +1,25 @@
 """Where scores end up: what the consumer asks of a table, and the table in ClickHouse."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
 from clickhouse_connect.driver.client import Client
 
 from model.events import propensity_field
-from service.clickhouse import connect, failures
+from service.clickhouse import connect, failures, insert
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RowsRefusedError
 from service.liveness import Liveness
 from service.metrics import Histogram
 from sinks.bookmark import Source
+
+Answer = TypeVar("Answer")
+Key = tuple[int, int]
+"""A row's source offset and the identity of its event (`sinks.judge.identity`)."""
 
 log = structlog.get_logger()
 
@@ -34,6 +39,22 @@ _INSERT_SETTINGS: Final = {
 found before any shard has a row, and a shard's rows are the same at every attempt. No row of a block replaces another,
 so that looking for them is left to merges."""
 
+_JUDGING_SETTINGS: Final = {
+    **{name: value for name, value in _INSERT_SETTINGS.items() if name.startswith("input_format")},
+    "max_query_size": 1 << 31,
+    "log_queries": 0,
+    "log_queries_cut_to_length": 64,
+}
+"""The rows stand in the query: no log of the server may keep it."""
+_KEYS_AT_ONCE: Final = 10_000
+"""As many offsets as fit into a query of the default `max_query_size`."""
+_CONSTRAINT: Final = re.compile(r"^\s*CONSTRAINT `?(\w+)`? CHECK (.+?),?$", re.MULTILINE)
+_NOT_INSERTED: Final = ("ALIAS", "MATERIALIZED")
+_PLACE: Final = "place_in_block"
+NOT_READABLE: Final = (
+    "not a row of this table: a value that its column's type cannot hold, or a field that is there twice"
+)
+
 
 def _on_a_cluster(settings: ClickHouseSettings) -> dict[str, int]:
     """Return what an insert into a distributed table needs, for its token to do on every shard what it does on one.
@@ -52,6 +73,10 @@ class ScoresTable(Protocol):
     def check(self) -> None:
         """Return if blocks can be inserted; raises UnavailableError, or RefusedError if waiting will not help."""
 
+    @property
+    def shows_at_once(self) -> bool:
+        """Whether a row that was taken is sure to be among `stored` from then on."""
+
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         """Store one JSON object a row: all or none, and nothing if a block with this token is stored already.
 
@@ -59,8 +84,20 @@ class ScoresTable(Protocol):
         or it is certain that nothing was stored and the same insert may succeed later, RefusedError if it cannot.
         """
 
-    def count(self, source: Source, first: int, last: int) -> int | None:
-        """Return how many rows come from these offsets of an event partition; None if this is not sure to be known.
+    def violations(self, rows: Sequence[bytes]) -> dict[int, str]:
+        """Return which of these rows the table refuses, by their place, and what is wrong with each; stores nothing.
+
+        Raises UnavailableError or RefusedError.
+        """
+
+    def stored(self, source: Source, keys: Sequence[Key]) -> set[Key]:
+        """Return those of these rows of an event partition that the table has.
+
+        Raises UnavailableError or RefusedError.
+        """
+
+    def highest(self, source: Source) -> int:
+        """Return the highest source offset that the table has of an event partition, -1 if it has none.
 
         Raises UnavailableError or RefusedError.
         """
@@ -78,6 +115,7 @@ class ClickHouseTable:
         self._name = f"`{settings.database}`.{table}"
         self._client: Client | None = None
         self._column_types: dict[str, str] = {}
+        self._constraints: dict[str, str] = {}
         self._warned_of: set[str] = set()
         self._engine = ""
 
@@ -88,25 +126,62 @@ class ClickHouseTable:
         client = self._connected()
         self._warn_of_fields_without_a_column(rows)
         settings = {**_INSERT_SETTINGS, **_on_a_cluster(self._settings), "insert_deduplication_token": token}
-        with failures(self._settings, self._column_types):
-            client.raw_insert(self._name, insert_block=b"\n".join(rows), fmt="JSONEachRow", settings=settings)
+        insert(client, self._settings, self._name, rows, query_settings=settings, column_types=self._column_types)
 
-    def count(self, source: Source, first: int, last: int) -> int | None:
-        """Ask the table; a replica may not know yet what another one has taken (and needs no asking: see Keeper).
+    def violations(self, rows: Sequence[bytes]) -> dict[int, str]:
+        """Have the engine read the rows and check the table's constraints, in one query.
 
-        Nor does a distributed table: some shards may have the block and others not. Its token makes it whole.
+        Its user needs `CREATE TEMPORARY TABLE` for this, as for every table function.
         """
         client = self._connected()
-        if not self._engine.startswith("Replacing"):
-            return None
-        topic, partition = source
+        rules = ", ".join(f"NOT ifNull({rule}, 0), {_quoted(name)}" for name, rule in self._constraints.items())
+        columns = ", ".join(f"`{name}` {kind}" for name, kind in self._column_types.items())
+        placed = b"\n".join(b'{"%s":%d,%s' % (_PLACE.encode(), n, row.lstrip()[1:]) for n, row in enumerate(rows))
+        query = (
+            f"SELECT {_PLACE}, multiIf({rules + ', ' if rules else '0, NULL, '}'') "  # noqa: S608 - quoted
+            f"FROM format(JSONEachRow, {_quoted(f'{_PLACE} UInt32, {columns}')}, {_quoted(placed.decode())})"
+        )
+        settings = {**_JUDGING_SETTINGS, "input_format_allow_errors_num": len(rows)}
         with failures(self._settings):
-            found = client.command(
-                f"SELECT count() FROM {self._name} WHERE source_topic = {{topic:String}} "  # noqa: S608 - our own name
-                "AND source_partition = {partition:Int32} AND source_offset BETWEEN {first:Int64} AND {last:Int64}",
-                parameters={"topic": topic, "partition": partition, "first": first, "last": last},
+            read = client.query(query, settings=settings).result_rows
+        broken = {int(place): str(rule) for place, rule in read}
+        found = ((place, broken.get(place)) for place in range(len(rows)))
+        return {
+            place: NOT_READABLE if rule is None else f"column {rule}: missing or out of range"
+            for place, rule in found
+            if rule != ""
+        }
+
+    @property
+    def shows_at_once(self) -> bool:
+        """Not a replica, which may not have yet what another one has taken, nor a table that is spread over shards."""
+        return self._engine.startswith("Replacing")
+
+    def stored(self, source: Source, keys: Sequence[Key]) -> set[Key]:
+        client, wanted = self._connected(), set(keys)
+        found: set[Key] = set()
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            offsets = ", ".join(str(offset) for offset, _ in keys[start : start + _KEYS_AT_ONCE])
+            query = (
+                f"SELECT source_offset, CRC32(concat(event_id, '\\0', user_id)) FROM {self._name} "  # noqa: S608 - numbers
+                "WHERE source_topic = {topic:String} AND source_partition = {partition:Int32} "
+                f"AND source_offset IN ({offsets})"
             )
-        return int(str(found))
+            with failures(self._settings):
+                rows = client.query(query, parameters={"topic": source[0], "partition": source[1]}).result_rows
+            found.update((int(offset), int(identity)) for offset, identity in rows)
+        return found & wanted
+
+    def highest(self, source: Source) -> int:
+        """Ask the projection `by_source`, whose words these are."""
+        client = self._connected()
+        query = (
+            f"SELECT max(source_offset) FROM {self._name} WHERE source_topic = {{topic:String}} "  # noqa: S608 - our own name
+            "AND source_partition = {partition:Int32} GROUP BY source_topic, source_partition"
+        )
+        with failures(self._settings):
+            rows = client.query(query, parameters={"topic": source[0], "partition": source[1]}).result_rows
+        return int(rows[0][0]) if rows else -1
 
     def close(self) -> None:
         if self._client is not None:
@@ -130,14 +205,22 @@ class ClickHouseTable:
             client = connect(self._settings)
             with failures(self._settings):
                 described = client.query(f"DESCRIBE TABLE {self._name}").result_rows
+                made_by = str(client.query(f"SHOW CREATE TABLE {self._name}").result_rows[0][0])
                 engine = client.command(
                     "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {name:String}",
                     parameters={"database": self._settings.database, "name": self._table},
                 )
-            self._column_types = {str(name): str(column_type) for name, column_type, *_ in described}
+            self._column_types = {
+                str(name): str(column_type) for name, column_type, kind, *_ in described if kind not in _NOT_INSERTED
+            }
+            self._constraints = dict(_CONSTRAINT.findall(made_by))
             self._engine = str(engine)
             self._client = client
         return self._client
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 class TimedTable:
@@ -159,18 +242,29 @@ class TimedTable:
         try:
             self._table.insert(rows, token)
         except RowsRefusedError:
-            self._note_answer()
+            self._noted(None)
             raise
         self._seconds.add(self._clock() - since)
-        self._note_answer()
+        self._noted(None)
 
-    def count(self, source: Source, first: int, last: int) -> int | None:
-        return self._table.count(source, first, last)
+    def violations(self, rows: Sequence[bytes]) -> dict[int, str]:
+        return self._noted(self._table.violations(rows))
+
+    @property
+    def shows_at_once(self) -> bool:
+        return self._table.shows_at_once
+
+    def stored(self, source: Source, keys: Sequence[Key]) -> set[Key]:
+        return self._noted(self._table.stored(source, keys))
+
+    def highest(self, source: Source) -> int:
+        return self._noted(self._table.highest(source))
 
     def close(self) -> None:
         self._table.close()
 
-    def _note_answer(self) -> None:
-        """Halves of a refused block are many inserts within one turn of the loop."""
+    def _noted(self, answer: Answer) -> Answer:
+        """Note progress: a refused block is many questions within one turn of the loop."""
         self._liveness.turned()
         self._liveness.progressed()
+        return answer

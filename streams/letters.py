@@ -1,8 +1,10 @@
 """Dead letters, read back: what they say, and which of them are events after all.
 
 A letter is sent again only if it is an event by the rules and the input format of now, under its shopper's key. What
-still is none would only come back. An event that was scored meanwhile is a duplicate by its id, as long as its shopper
-remembers it (the last 64 events).
+still is none would only come back, and a letter that was cut holds no event. Letters of reason `key` are sent only if
+somebody names that reason: whoever wrote the record gave another key than the shopper's, perhaps because only that
+was theirs to write, and the replay would make it the shopper's own. An event that was scored meanwhile is a duplicate
+by its id, as long as its shopper remembers it (the last 64 events).
 """
 
 from collections import Counter
@@ -17,6 +19,8 @@ from service.kafka import Headers, header_text, headers_of
 
 Send = Callable[[bytes, bytes, Headers], object]
 """Queue a record of the events topic: key, value, headers."""
+NAMED_ONLY: Final = "key"
+"""The reason whose letters are not sent unless it is named."""
 CARRIED_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -30,6 +34,8 @@ class DeadLetter:
     reason: str
     error: str
     time_ms: int
+    is_cut: bool
+    """Whether `value` is only the beginning of what was refused."""
     carried: Headers
 
 
@@ -40,6 +46,10 @@ class Resent:
     sent: int = 0
     elsewhere: int = 0
     """Letters about other records than those of the events topic: rows of files, scores that are no rows."""
+    cut: int = 0
+    """Letters that hold only the beginning of a record."""
+    wrong_key: int = 0
+    """Letters of reason `key`, which nobody named."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Letters that still are no event, by the reason of now."""
 
@@ -54,12 +64,20 @@ def dead_letters_of(
             yield letter
 
 
-def resend(letters: Iterable[DeadLetter], events_topic: str, decode: Decode, send: Send) -> Resent:
-    """Send those letters about `events_topic` that `decode` accepts now."""
+def resend(
+    letters: Iterable[DeadLetter], events_topic: str, decode: Decode, send: Send, reasons: Collection[str] = ()
+) -> Resent:
+    """Send those letters about `events_topic` that `decode` accepts now; `reasons` are those that somebody named."""
     resent = Resent()
     for letter in letters:
         if letter.source_topic != events_topic:
             resent.elsewhere += 1
+            continue
+        if letter.is_cut:
+            resent.cut += 1
+            continue
+        if letter.reason == NAMED_ONLY and NAMED_ONLY not in reasons:
+            resent.wrong_key += 1
             continue
         batch, rejects = decode([letter.value], None)
         resent.rejected.update(reject.reason for reject in rejects)
@@ -78,5 +96,6 @@ def _letter(message: Message) -> DeadLetter:
         header_text(headers, "reason"),
         header_text(headers, "error"),
         int(message.timestamp()[1]),
+        "sha256" in headers,
         carried,
     )

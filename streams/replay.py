@@ -12,7 +12,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from model.events import Event
 from model.validate import BadRow
 from service.errors import RefusedError
-from service.kafka import Headers, dead_letter_headers, silent, source_headers
+from service.kafka import (
+    Headers,
+    cut_dead_letter,
+    dead_letter_headers,
+    headers_of,
+    refuses_the_record,
+    silent,
+    source_headers,
+)
 from service.kafka_settings import Topics
 
 NOT_FROM_A_PARTITION: Final = -1
@@ -27,6 +35,7 @@ _PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
     "queue.buffering.max.messages": 200_000,
     "delivery.report.only.error": True,  # a call-back for each success would cost as much as producing
     "message.timeout.ms": 60_000,
+    "message.max.bytes": 100 << 20,  # the topic says how large a record may be
 }
 _POLL_EVERY_EVENTS: Final = 1000
 _FLUSH_SLICE_SECONDS: Final = 0.2  # a signal is seen between two slices
@@ -113,6 +122,11 @@ class EventProducer:
             self.wait(0)
 
     def _on_failed_delivery(self, error: KafkaError, message: Message) -> None:
+        headers = headers_of(message)
+        if message.topic() == self._topics.dead_letters and refuses_the_record(error) and "sha256" not in headers:
+            key, value, short = cut_dead_letter(message.key(), message.value(), [*headers.items()])
+            self._producer.produce(self._topics.dead_letters, value, key, headers=short)
+            return
         self._failed += 1
         self._failure = self._failure or f"{message.topic()}: {error.str()}"
 

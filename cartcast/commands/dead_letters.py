@@ -63,8 +63,10 @@ def replay(
 ) -> None:
     """Send dead letters of the events topic to it again, if they are events by now, keyed by their shopper.
 
-    By now: under the setting worker.input_format, and with this version's rules; a wrong key is put right. The others
-    stay where they are, and so do letters about rows of files and about scores. An event that was scored already is a
+    By now: under the setting worker.input_format, and with this version's rules. The others stay where they are, and so
+    do letters about rows of files and about scores, and letters that hold only the beginning of a record. Letters of
+    reason key are left out unless --reason key names them: their producer had another key than the shopper's, so the
+    event may be made up, and sent again it counts as the shopper's own. An event that was scored already is a
     duplicate and changes nothing while it is among its shopper's last 64: name --since, so as not to send old ones.
 
     Example: cartcast dead-letters replay --reason key --since 2026-01-31T08:00:00Z --dry-run
@@ -73,12 +75,19 @@ def replay(
     resent = _replay(settings.kafka, settings.worker.input_format, reasons or (), since or 0, dry_run=dry_run)
     rejected = dict(resent.rejected.most_common())
     if as_json:
-        fields = {"sent": resent.sent, "rejected": rejected, "elsewhere": resent.elsewhere, "dry_run": dry_run}
-        print(json.dumps(fields))
+        left = {"elsewhere": resent.elsewhere, "cut": resent.cut, "wrong_key": resent.wrong_key}
+        print(json.dumps({"sent": resent.sent, "rejected": rejected, **left, "dry_run": dry_run}))
         return
     print(f"{'would send' if dry_run else 'sent'} {resent.sent:,} events to {settings.kafka.topics.events}")
     if rejected:
         print(f"left {resent.rejected.total():,} that still are no events: {_described(rejected)}")
+    if resent.wrong_key:
+        print(
+            f"left {resent.wrong_key:,} whose producer had another key than the shopper's: send them, with "
+            "--reason key, only if you know who wrote them"
+        )
+    if resent.cut:
+        print(f"left {resent.cut:,} that hold only the beginning of a record")
     if resent.elsewhere:
         print(f"left {resent.elsewhere:,} that are not about records of {settings.kafka.topics.events}")
 
@@ -98,9 +107,9 @@ def _replay(
     letters = _letters(kafka, reasons, since_ms)
     decode = decoder_of(input_format)
     if dry_run:
-        return resend(letters, kafka.topics.events, decode, lambda *_: None)
+        return resend(letters, kafka.topics.events, decode, lambda *_: None, reasons)
     with EventProducer(kafka.client_config(), kafka.topics) as producer:
-        return resend(letters, kafka.topics.events, decode, producer.send_bytes)
+        return resend(letters, kafka.topics.events, decode, producer.send_bytes, reasons)
 
 
 def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "Iterator[DeadLetter]":

@@ -7,7 +7,7 @@ import numpy as np
 from cartcast.reference.event_schema import DIALECT, Schema
 from model.core.byte_strings import ByteStrings
 from model.validate import Reject, WireEvent
-from service.kafka import source_headers
+from service.kafka import CUT_BYTES, cut_dead_letter, source_headers
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
@@ -25,6 +25,8 @@ _FIELDS: Final[dict[str, Schema]] = {
         "pattern": r"^\S+$",
         "examples": [*REASONS, *(name for name in WireEvent.__struct_fields__ if name != "context")],
     },
+    "bytes": {"description": "Size of the whole value, if the dead letter is cut", "pattern": _WHOLE_NUMBER},
+    "sha256": {"description": "SHA-256 of the whole value, if the dead letter is cut", "pattern": "^[0-9a-f]{64}$"},
     "error": {"description": "The same in a sentence, which never quotes the shopper's data", "minLength": 1},
 }
 _TRACE: Final[dict[str, Schema]] = {
@@ -56,11 +58,17 @@ def score_headers_schema() -> Schema:
 def dead_letter_headers_schema() -> Schema:
     """Return the schema of the headers of a record of the dead-letter topic."""
     (record,) = dead_letter_records(_fetch(), [Reject(0, "json", "not JSON")])
-    return _schema(
+    names = [name for name, _ in record.headers or ()]
+    schema = _schema(
         "Dead-letter headers",
-        "Where the record lay that is no event, and why. Key and value of the dead letter are that record's bytes.",
-        [name for name, _ in record.headers or ()],
+        "Where the record lay that is no event, and why. Key and value of the dead letter are that record's bytes; if "
+        f"the topic does not take it so, they are the first {CUT_BYTES:,} bytes of each, and two headers more tell of "
+        "the whole value.",
+        names,
     )
+    _, _, headers = cut_dead_letter(None, None, [])
+    cut = {name: {"type": "string", **_FIELDS[name]} for name, _ in headers}
+    return {**schema, "properties": {**schema["properties"], **cut}, "dependentRequired": {"sha256": ["bytes"]}}
 
 
 def _schema(title: str, description: str, names: list[str]) -> Schema:

@@ -47,7 +47,7 @@ _ABOUT: Final[Mapping[str, _Described]] = {
     ),
     "dead_letters": _Described(
         key="as received",
-        value="the bytes as received",
+        value="the bytes as received; of a record that is too large for a dead letter, its first 1,000 bytes",
         headers="`topic`, `partition`, `offset` of the refused record; `reason`, to group by; `error`, a sentence "
         "without shopper data",
         written_by="workers (records that are no events), `cartcast replay` (rows of files), sinks (scores that are no "

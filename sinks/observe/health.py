@@ -23,6 +23,10 @@ class Part(Protocol):
 
     liveness: Liveness
 
+    @property
+    def outside_seconds(self) -> float:
+        """Seconds since it was last in its consumer group; 0 while it is in it."""
+
 
 class Answers(Protocol):
     """Knows whether a server answers."""
@@ -33,16 +37,21 @@ class Answers(Protocol):
 def sink_health(parts: Mapping[str, Part], servers: Mapping[str, Answers], *, stalled_seconds: float) -> Health:
     """Return the checks: parts and servers by their names.
 
-    Live: loops turn and commits advance, or wait for a server. Ready: parts are in their consumer groups (a standby
-    as well), Kafka answers and ClickHouse has the tables.
+    Live: loops turn, parts are in their consumer groups and commits advance, or wait for a server. Ready: parts are in
+    their groups (a standby as well), Kafka answers and ClickHouse has the tables.
     """
 
     def life(part: Part) -> str:
         silent_seconds, stalled = part.liveness.silent_seconds, part.liveness.stalled_seconds
-        if max(silent_seconds, stalled) <= stalled_seconds or any(each.answer() != OK for each in servers.values()):
+        outside = part.outside_seconds
+        if max(silent_seconds, stalled, outside) <= stalled_seconds or any(
+            each.answer() != OK for each in servers.values()
+        ):
             return OK  # also for a silent loop: nothing bounds how long a commit waits for a Kafka that hangs
         if silent_seconds > stalled_seconds:
             return f"its loop has not turned for {silent_seconds:.0f} seconds"
+        if outside > stalled_seconds:
+            return f"not in its consumer group for {outside:.0f} seconds, Kafka answers"
         return f"nothing was committed for {stalled:.0f} seconds while records wait, Kafka and ClickHouse answer"
 
     def membership(part: Part) -> str:
@@ -59,14 +68,17 @@ class AskKafka:
     """Whether a broker answers; with a client of its own."""
 
     def __init__(self, client_config: Mapping[str, Any]) -> None:
-        self._admin = AdminClient(silent(client_config))
+        self._config = silent(client_config)
+        self._admin: AdminClient | None = None
 
     def __call__(self) -> None:
         """Return if one does; raises UnavailableError."""
+        admin, self._admin = self._admin or AdminClient(self._config), None  # after a failure: a new one
         try:
-            self._admin.describe_cluster(request_timeout=TIMEOUT_SECONDS).result(2 * TIMEOUT_SECONDS)
+            admin.describe_cluster(request_timeout=TIMEOUT_SECONDS).result(2 * TIMEOUT_SECONDS)
         except (KafkaException, TimeoutError):
             raise UnavailableError("Kafka does not answer") from None
+        self._admin = admin
 
 
 class AskClickHouse:

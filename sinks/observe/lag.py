@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
@@ -112,7 +112,11 @@ class LagSampler:
 
     def _offsets(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> _Numbers:
         asked: dict[TopicPartition, Future[Any]] = (
-            self._admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=TIMEOUT_SECONDS)
+            self._admin.list_offsets(
+                dict.fromkeys(partitions, which),
+                isolation_level=IsolationLevel.READ_COMMITTED,  # what a transaction still holds back cannot be read
+                request_timeout=TIMEOUT_SECONDS,
+            )
             if partitions
             else {}
         )

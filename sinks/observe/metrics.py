@@ -27,6 +27,18 @@ COUNTERS: Final = {
     "dead_letters": Declaration(
         "counter", "cartcast_sink_dead_letters", "records that are no rows and went to the dead-letter topic", _PART
     ),
+    "strangers": Declaration(
+        "counter",
+        "cartcast_sink_strangers",
+        "those of these records that no worker of this application wrote",
+        _PART,
+    ),
+    "deleted": Declaration(
+        "counter",
+        "cartcast_sink_deleted_records",
+        "offsets that the topic's retention took before the records were stored",
+        _PART,
+    ),
     "blocks": Declaration("counter", "cartcast_sink_blocks", "blocks of records that are stored", _PART),
     "retries": Declaration(
         "counter",

@@ -21,6 +21,8 @@ class SinkCounts:
         self.stored = 0
         self.repeats = 0
         self.dead_letters = 0
+        self.strangers = 0
+        self.deleted = 0
         self.blocks = 0
         self.retries = 0
         self.block_rows = Histogram(ROWS_BOUNDS)
@@ -30,13 +32,14 @@ class SinkCounts:
         """Return what became of records."""
         return {"stored": self.stored, "repeats": self.repeats, "dead_letters": self.dead_letters}
 
-    def settled(self, stored: int, repeats: int, dead_letters: int) -> None:
-        """Count a block of which so many records were stored, skipped and refused."""
+    def settled(self, stored: int, repeats: int, dead_letters: int, strangers: int = 0) -> None:
+        """Count a block of which so many records were stored, skipped and refused, `strangers` among the last."""
         self.blocks += 1
         self.block_rows.add(stored)
         self.stored += stored
         self.repeats += repeats
         self.dead_letters += dead_letters
+        self.strangers += strangers
 
 
 class Progress:

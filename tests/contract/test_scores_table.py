@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.errors import RowsRefusedError
+from sinks.judge import identity
 from sinks.table import ClickHouseTable, ScoresTable
 from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
@@ -185,10 +186,25 @@ def test_more_months_than_the_engine_allows_by_default_are_stored(table):
     assert len(table.rows) == 150
 
 
-def test_rows_are_counted_by_their_source(table):
+def test_what_is_stored_of_a_source_is_told_by_offset_and_event(table):
     table.insert([as_json(score(offset)) for offset in (1, 2, 5)], "a")
-    table.insert([as_json(score(offset, source_partition=4)) for offset in (1, 2)], "b")
-    assert table.count(("events", 3), 1, 5) == 3
-    assert table.count(("events", 3), 2, 4) == 1
-    assert table.count(("events", 4), 0, 9) == 2
-    assert table.count(("other", 3), 0, 9) == 0
+    table.insert([as_json(score(9, source_partition=4))], "b")
+    keys = [(offset, identity("u", f"e3-{offset}")) for offset in range(20_000)]
+    assert table.stored(("events", 3), keys) == {keys[1], keys[2], keys[5]}
+    assert table.stored(("events", 3), [(1, identity("u", "another")), (9, identity("u", "e3-9"))]) == set()
+    assert table.stored(("other", 3), keys) == table.stored(("events", 3), []) == set()
+    highest = [table.highest(source) for source in (("events", 3), ("events", 4), ("events", 5), ("other", 3))]
+    assert highest == [5, 9, -1, -1]
+    assert table.shows_at_once
+
+
+def test_the_table_tells_at_once_which_rows_it_would_refuse_and_stores_none(table):
+    text = "naïve\n\t\"'\\ 日本 \x00"
+    bad = {1: {"scored_at": 1}, 3: {"price": "secret"}, 4: {"propensity_1h": 7}}
+    rows = [as_json(score(place, user_id=text, **bad.get(place, {}))) for place in range(6)]
+    found = table.violations(rows)
+    assert found.keys() == bad.keys()
+    assert "scored_at" in found[1]
+    assert "secret" not in str(found)
+    assert table.violations(rows[:1]) == table.violations([rows[5]]) == {}
+    assert table.rows == []

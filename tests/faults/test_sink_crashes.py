@@ -11,13 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import RowsRefusedError, UnavailableError
+from sinks.blocks import Origin
+from sinks.bookmark import Bookmark
 from sinks.consumer import Sink
+from sinks.judge import ScoreJudge
 from sinks.partition import BlockLimits
 from tests.harness.memory_kafka import Crash, MemoryConsumer, MemoryTopic, coordinates, no_trouble
 from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 
 Trouble = (Crash, UnavailableError)
+SOURCE_END = 10_000
 STEPS = ("read", "commit", "committed", "insert", "token written", "inserted", "dead letters", "dead letters sent")
 
 
@@ -82,28 +86,30 @@ def score(partition, offset, **changes):
 
 
 def fill(topic, partition, rng, events):
-    """Publish as a worker that crashes does: sometimes some of the last scores again; some records are bad.
+    """Publish as a worker that crashes does: sometimes some of the last scores again; some are bad, some forged.
 
-    Returns the source offsets of the rows that must be stored, and the offsets of the dead letters.
+    Returns the source offsets of the rows that must be stored, and where the bad records are, with what each is; of
+    repeats that are bad, one letter is enough.
     """
     good, dead, next_source = set(), set(), 0
     bad = {n for n in range(events) if rng.random() < 0.05}
     while next_source < events:
         source = next_source
         next_source += 1
-        value = score(partition, source, price="x") if source in bad else score(partition, source)
-        first_time = source not in good | {each for each, _ in dead}
-        topic.append(partition, value, coordinates("events", partition, source), gap=rng.random() < 0.1)
+        wrong = rng.choice([{"scored_at": 1}, {"price": "x"}, {"channel": "refused"}]) if source in bad else {}
+        key, value = f"u{source % 7}".encode(), score(partition, source, **wrong)
+        topic.append(partition, value, coordinates("events", partition, source), key, gap=rng.random() < 0.1)
         if source not in bad:
             good.add(source)
-        elif first_time:
+        else:
             dead.add((source, topic.records[partition][-1].offset()))
         if rng.random() < 0.03:
             next_source -= rng.randrange(min(next_source, 15) + 1)
         if rng.random() < 0.03:
-            topic.append(partition, b"no row", None)
-            dead.add((None, topic.records[partition][-1].offset()))
-    return good, {(partition, offset) for _, offset in dead}
+            forged = rng.choice([2**62, SOURCE_END, source + 1])
+            topic.append(partition, score(partition, forged), coordinates("events", partition, forged), b"stranger")
+            dead.add((f"stranger {source}", topic.records[partition][-1].offset()))
+    return good, {(partition, offset): (partition, source) for source, offset in dead}
 
 
 def new_sink(topic, table, letters, trouble, rng):
@@ -114,14 +120,16 @@ def new_sink(topic, table, letters, trouble, rng):
         table,
         letters,
         topic_id=lambda: "id",
+        origin=lambda partition: Origin(("events", partition), ScoreJudge("events", partition), lambda _: SOURCE_END),
         limits=BlockLimits(rng.randrange(1, 40), 0.01),
         clock=ticking(),
     )
 
 
-def run_until_through(topic, table, letters, trouble, rng):
+def run_until_through(topic, table, letters, trouble, rng, *, between=lambda: None):
     """Start a sink, and another one whenever it dies."""
     for _ in range(1000):
+        between()
         try:
             new_sink(topic, table, letters, trouble, rng).run(StopWhenThrough(topic))
             return
@@ -152,20 +160,20 @@ class World:
     def __post_init__(self):
         self.rng = random.Random(self.seed)
         self.topic, self.table, self.letters = MemoryTopic(self.partitions), TroubledTable(), Letters()
-        self.wanted_rows, self.wanted_letters = set(), set()
+        self.wanted_rows, self.bad = set(), {}
         for partition in range(self.partitions):
             good, dead = fill(self.topic, partition, self.rng, events=150)
             self.wanted_rows |= {(partition, offset) for offset in good}
-            self.wanted_letters |= dead
+            self.bad |= dead
 
-    def run(self, trouble):
-        run_until_through(self.topic, self.table, self.letters, trouble, self.rng)
+    def run(self, trouble, between=lambda: None):
+        run_until_through(self.topic, self.table, self.letters, trouble, self.rng, between=between)
 
     def check(self):
         rows = [(row["source_partition"], row["source_offset"]) for row in self.table.rows]
         assert len(rows) == len(set(rows)), "doubled"
         assert set(rows) == self.wanted_rows
-        assert self.letters.offsets == self.wanted_letters
+        assert {self.bad.get(each) for each in self.letters.offsets} == set(self.bad.values())
 
 
 def check(seed, trouble_at):
@@ -238,6 +246,34 @@ def test_with_blocks_that_are_wrongly_refused_and_kills_every_row_is_stored_once
     world = World(seed)
     world.table.refuses_wrongly = lambda: world.rng.random() < 0.3
     world.run(often(probability)(world.rng))
+    world.check()
+
+
+FORGED = '{"topic_id":"id","stored":%d,"block_last":%d}'
+
+
+@given(st.integers(0, 2**32), st.floats(0.05, 0.5))
+@settings(max_examples=60, deadline=None)
+def test_whatever_others_commit_between_two_sinks_every_row_is_stored_once(seed, probability):
+    """The group is deleted, moved by hand or by a plain consumer, or its metadata is made up."""
+    world = World(seed)
+
+    def tamper():
+        for partition, (offset, _) in list(world.topic.commits.items()):
+            anywhere = world.rng.randrange(300)
+            match world.rng.randrange(6):
+                case 0:
+                    del world.topic.commits[partition]
+                case 1:
+                    world.topic.commits[partition] = (anywhere, "")
+                case 2:
+                    world.topic.commits[partition] = (2**62, Bookmark(2**62, "id", 3).metadata())
+                case 3:
+                    world.topic.commits[partition] = (offset, FORGED % (3, 2**62))
+                case 4:
+                    world.topic.commits[partition] = (anywhere, FORGED % (2**62, anywhere + 1))
+
+    world.run(often(probability)(world.rng), tamper)
     world.check()
 
 

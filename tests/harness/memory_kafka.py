@@ -33,6 +33,7 @@ class MemoryRecord:
     offset_number: int
     value_bytes: bytes | None
     headers_list: Headers | None
+    key_bytes: bytes | None = b"u"
 
     def partition(self) -> int:
         return self.partition_number
@@ -41,7 +42,7 @@ class MemoryRecord:
         return self.offset_number
 
     def key(self) -> bytes | None:
-        return b"key"
+        return self.key_bytes
 
     def value(self) -> bytes | None:
         return self.value_bytes
@@ -66,11 +67,13 @@ class MemoryTopic:
     commits: dict[int, tuple[int, str]] = field(default_factory=dict)
     generation: int = 0
 
-    def append(self, partition: int, value: bytes | None, headers: Headers | None, *, gap: int = 0) -> None:
+    def append(
+        self, partition: int, value: bytes | None, headers: Headers | None, key: bytes | None = b"u", *, gap: int = 0
+    ) -> None:
         """Add a record, `gap` offsets after its predecessor's (as control records leave)."""
         log = self.records.setdefault(partition, [])
         offset = (log[-1].offset_number + 1 if log else 0) + gap
-        log.append(MemoryRecord(partition, offset, value, headers))
+        log.append(MemoryRecord(partition, offset, value, headers, key))
 
     def delete_below(self, partition: int, offset: int) -> None:
         """Do what retention does."""
@@ -140,6 +143,10 @@ class MemoryConsumer:
             TopicPartition(each.topic, each.partition, *self._topic.commits.get(each.partition, (-1001, "")))
             for each in partitions
         ]
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:  # noqa: ARG002
+        log = self._topic.records.get(partition.partition) or []
+        return (log[0].offset_number, log[-1].offset_number + 1) if log else (0, 0)
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         self._positions = {each.partition: max(each.offset, 0) for each in partitions}

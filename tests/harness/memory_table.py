@@ -10,6 +10,8 @@ from msgspec import Meta
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from service.errors import RowsRefusedError
 from sinks.bookmark import Source
+from sinks.judge import identity
+from sinks.table import Key
 
 _Text = Annotated[str, Meta(min_length=1)]
 _TimeMs = Annotated[int, Meta(ge=MIN_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
@@ -46,19 +48,47 @@ class MemoryTable:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.tokens: set[str] = set()
+        self.refuses_channel = "refused"
+        """Of a rule that only this table has."""
 
     def check(self) -> None:
         """Return: it is always there."""
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
-        decoded = [_row(value) for value in rows]
+        decoded = [self._row(value) for value in rows]
         if token not in self.tokens:
             self.tokens.add(token)
             self.rows.extend(decoded)
 
-    def count(self, source: Source, first: int, last: int) -> int | None:
-        ours = [row for row in self.rows if (row["source_topic"], row["source_partition"]) == source]
-        return sum(1 for row in ours if first <= row["source_offset"] <= last)
+    def violations(self, rows: Sequence[bytes]) -> dict[int, str]:
+        return {place: error for place, value in enumerate(rows) if (error := self._error(value))}
+
+    @property
+    def shows_at_once(self) -> bool:
+        return True
+
+    def stored(self, source: Source, keys: Sequence[Key]) -> set[Key]:
+        found = {(row["source_offset"], identity(row["user_id"], row["event_id"])) for row in self._of(source)}
+        return found & set(keys)
+
+    def highest(self, source: Source) -> int:
+        return max((row["source_offset"] for row in self._of(source)), default=-1)
+
+    def _of(self, source: Source) -> list[dict[str, Any]]:
+        return [row for row in self.rows if (row["source_topic"], row["source_partition"]) == source]
+
+    def _error(self, value: bytes) -> str:
+        try:
+            self._row(value)
+        except RowsRefusedError as refusal:
+            return str(refusal)
+        return ""
+
+    def _row(self, value: bytes) -> dict[str, Any]:
+        row = _row(value)
+        if row["channel"] == self.refuses_channel:
+            raise RowsRefusedError("column channel: missing or out of range")
+        return row
 
     def close(self) -> None:
         """Keep everything."""

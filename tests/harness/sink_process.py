@@ -18,6 +18,8 @@ from tests.harness.forked import ForkedProcess, command_script, piped
 from tests.harness.records import score_fields
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
+PRODUCER = {"acks": "all", "linger.ms": 5, "message.max.bytes": 2_000_000}
+
 
 def pipeline_settings(kafka: str, clickhouse: str, prefix: str, *, database: str = "", **sink: object) -> Settings:
     """Return settings for one test: its own topics, group and, if it was not lent one, database."""
@@ -112,19 +114,21 @@ class Scores:
 
     settings: Settings
     published: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    _events: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._producer = Producer(self.settings.kafka.client_config() | {"acks": "all", "linger.ms": 5})
+        self._producer = Producer(self.settings.kafka.client_config() | PRODUCER)
 
     def publish(self, partition: int, sources: range) -> None:
         """Publish the scores of these source offsets; twice the same offset is a repeat."""
+        self.have_events(partition, sources.stop)
         for source in sources:
             row = score(self.settings.kafka.topics.events, partition, source)
             self.published[partition, source] = row
-            self.send(partition, json.dumps(row).encode(), source)
+            self.send(partition, json.dumps(row).encode(), source, key=row["user_id"].encode())
         assert self._producer.flush() == 0
 
-    def send(self, partition: int, value: bytes | None, source: int | None = None) -> None:
+    def send(self, partition: int, value: bytes | None, source: int | None = None, *, key: bytes = b"key") -> None:
         """Send one record, with source coordinates if `source` is given."""
         topics = self.settings.kafka.topics
         headers = [
@@ -133,8 +137,17 @@ class Scores:
             ("offset", b"%d" % (source or 0)),
         ]
         given = headers if source is not None else None
-        self._producer.produce(topics.scores, value, b"key", partition, headers=given)
+        self._producer.produce(topics.scores, value, key, partition, headers=given)
         self._producer.poll(0)
+
+    def have_events(self, partition: int, end: int) -> None:
+        """Let the events be on their topic that scores come from; no score of any other is believed."""
+        topic, known = self.settings.kafka.topics.events, self._events.get(partition, 0)
+        for _ in range(known, end):
+            self._producer.produce(topic, b"{}", b"u", partition)
+            self._producer.poll(0)
+        assert self._producer.flush() == 0
+        self._events[partition] = max(known, end)
 
     def flush(self) -> None:
         assert self._producer.flush() == 0

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from model.core.decode import decode_events
+from service.kafka import cut_dead_letter, dead_letter_headers, source_headers
 from tests.harness.command import run_command
 from tests.harness.pipeline import Pipeline, pipelines
 from tests.harness.records import event_fields
@@ -77,8 +78,10 @@ def test_letters_that_are_events_now_are_sent_again_under_their_shoppers_key(pip
         (None, event, "history.csv", "price"),
         (b"u", None, pipeline.topics.scores, "row"),
     )
-    dry = cartcast("replay", "--dry-run")
-    assert dry == {"sent": 1, "rejected": {"json": 1, "event_id": 1}, "elsewhere": 2, "dry_run": True}
+    left = {"rejected": {"json": 1, "event_id": 1}, "elsewhere": 2, "cut": 0}
+    assert cartcast("replay", "--dry-run") == {"sent": 0, **left, "wrong_key": 1, "dry_run": True}
+    every = [word for reason in ("key", "json", "event_id", "price", "row") for word in ("--reason", reason)]
+    assert cartcast("replay", "--dry-run", *every) == {"sent": 1, **left, "wrong_key": 0, "dry_run": True}
     assert pipeline.read(events) == []
     assert cartcast("replay", "--reason", "json")["sent"] == 0
     assert cartcast("replay", "--reason", "key", "--reason", "json")["sent"] == 1
@@ -90,6 +93,24 @@ def test_letters_that_are_events_now_are_sent_again_under_their_shoppers_key(pip
     assert cartcast("replay", "--reason", "event_id", CARTCAST_WORKER__INPUT_FORMAT="segment")["sent"] == 1
     assert {record.key() for record in pipeline.read(events)} == {b"secret-shopper", b"u2"}
     assert pipeline.count(pipeline.topics.dead_letters) == 5
+
+
+def test_a_letter_that_holds_only_the_beginning_of_a_record_is_left(pipeline, cartcast):
+    producer = Producer({"bootstrap.servers": pipeline.kafka})
+    source = source_headers(pipeline.topics.events, 0, 7)
+    headers = dead_letter_headers(source, reason="json", error="no object")
+    key, value, headers = cut_dead_letter(b"u", json.dumps(EVENT).encode() + b" " * 5000, headers)
+    producer.produce(pipeline.topics.dead_letters, value, key, headers=headers)
+    assert producer.flush() == 0
+    assert json.loads(value) == EVENT
+    assert cartcast("replay") == {
+        "sent": 0,
+        "rejected": {},
+        "elsewhere": 0,
+        "cut": 1,
+        "wrong_key": 0,
+        "dry_run": False,
+    }
 
 
 def test_letters_are_counted_by_reason_from_a_time_on(pipeline, cartcast):

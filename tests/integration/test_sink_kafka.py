@@ -1,17 +1,21 @@
 """`cartcast sink` as a process, on the real Kafka and the real ClickHouse engine."""
 
+import hashlib
 import json
 import subprocess
+from collections import Counter
 
 import clickhouse_connect
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
-from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings
-from tests.harness.waiting import DEADLINE_SECONDS
+from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings, score
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration
@@ -77,15 +81,147 @@ def test_records_that_are_no_rows_are_dead_letters_and_all_others_rows(settings)
     for number, (_, headers) in enumerate(letters):
         assert headers["topic"].decode() == settings.kafka.topics.scores
         assert (headers["partition"], headers["offset"]) == (b"2", b"%d" % (500 + number))
-        assert headers["reason"] == b"row"
-    assert [headers["error"].split(b":")[0] for _, headers in letters] == [
-        b"value",
-        b"value",
-        b"value",
-        b"headers",
-        b"column event_id",
-        b"column event_id",
-    ]
+        assert headers["reason"] == b"stranger"
+    assert [headers["error"].split(b":")[0] for _, headers in letters] == [b"value"] * 3 + [b"headers"] + [b"value"] * 2
+
+
+def test_whole_blocks_of_bad_rows_and_a_record_that_no_topic_takes_again_hold_nothing_up(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    scores.publish(1, range(700))
+    connect(settings.clickhouse, database=settings.clickhouse.database).command(
+        "ALTER TABLE scores ADD CONSTRAINT own CHECK channel != 'secret'"
+    )
+    events, wrong = settings.kafka.topics.events, ({"scored_at": 1}, {"channel": "secret"}, {"propensity_1h": 7})
+    scores.have_events(1, 3100)
+    for source in range(700, 2800):
+        value = score(events, 1, source) | wrong[source % 3]
+        scores.send(1, json.dumps(value).encode(), source, key=value["user_id"].encode())
+    huge = b'{"' + b"x" * 1_048_400 + b'":1}'  # a letter has headers more, and a broker's limit is 1,048,588
+    scores.send(1, huge)
+    scores.publish(1, range(2800, 3100))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(1000)
+        assert sink.stop()[0] == 0
+    assert stored.matches(scores)
+    letters = dead_letters(settings)
+    assert Counter(headers["reason"] for _, headers in letters) == {b"row": 2100, b"stranger": 1}
+    (cut,) = ((value, headers) for value, headers in letters if b"sha256" in {name.encode() for name in headers})
+    assert cut[0] == huge[:1000]
+    assert (cut[1]["bytes"], cut[1]["sha256"]) == (b"%d" % len(huge), hashlib.sha256(huge).hexdigest().encode())
+    assert b"secret" not in b"".join(headers["error"] for _, headers in letters)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_group_that_others_commit_in_or_delete_loses_and_doubles_no_row(settings, deleted):
+    scores, stored = Scores(settings), Stored(settings)
+    group, topic = f"{settings.kafka.topic_prefix}-sink", settings.kafka.topics.scores
+    scores.publish(0, range(600))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(600)
+        assert sink.stop()[0] == 0
+    scores.publish(0, range(600, 900))
+    if deleted:
+        admin = AdminClient(settings.kafka.client_config())  # must outlive its answer
+        admin.delete_consumer_groups([group])[group].result()
+    else:
+        plain = Consumer(settings.kafka.client_config() | {"group.id": group})
+        plain.commit(offsets=[TopicPartition(topic, 0, 850)], asynchronous=False)
+        plain.close()
+    with SinkProcess(settings) as sink:
+        stored.wait_for(900)
+        scores.publish(0, range(900, 1000))
+        stored.wait_for(1000)
+        code, summary = sink.stop()
+    assert (code, summary["stored"], summary["repeats"]) == (0, 400, 600)
+    assert stored.matches(scores)
+    assert lag(settings, PARTITIONS) == 0
+
+
+def test_a_plain_consumer_that_joins_the_group_for_a_while_loses_no_row(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    group, topic = f"{settings.kafka.topic_prefix}-sink", settings.kafka.topics.scores
+    with SinkProcess(settings) as sink:
+        sink.wait_for("ready")
+        plain = Consumer(settings.kafka.client_config() | {"group.id": group, "partition.assignment.strategy": "range"})
+        plain.subscribe([topic])
+        eventually(lambda: plain.poll(0.1) is None and plain.assignment(), "a partition for the plain consumer")
+        taken = [each.partition for each in plain.assignment()]
+        for partition in range(PARTITIONS):
+            scores.publish(partition, range(200))
+        plain.commit(offsets=[TopicPartition(topic, partition, 200) for partition in taken], asynchronous=False)
+        plain.close()
+        stored.wait_for(PARTITIONS * 200)
+        assert sink.stop()[0] == 0
+    assert stored.matches(scores)
+
+
+def test_a_view_of_somebody_else_that_throws_is_waited_for_by_name_and_no_row_is_doubled(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    client = connect(settings.clickhouse, database=settings.clickhouse.database)
+    client.command("CREATE TABLE made_by_hand (u UInt32) ENGINE = MergeTree ORDER BY u")
+    client.command("CREATE MATERIALIZED VIEW own TO made_by_hand AS SELECT toUInt32(user_id) AS u FROM scores")
+    scores.publish(0, range(300))
+    with SinkProcess(settings) as sink:
+        assert "own fails" in sink.wait_for("waiting")["reason"]
+        sink.kill()
+    with SinkProcess(settings) as sink:
+        sink.wait_for("waiting")
+        client.command("DROP VIEW own")
+        sink.wait_for("resumed")
+        assert sink.stop()[0] == 0
+    assert stored.matches(scores)
+    assert dead_letters(settings) == []
+
+
+def test_a_group_that_another_program_holds_by_another_protocol_ends_the_sink_with_one_line(settings):
+    group, topic = f"{settings.kafka.topic_prefix}-sink", settings.kafka.topics.scores
+    assignor = {"partition.assignment.strategy": "roundrobin"}
+    stranger = Consumer(settings.kafka.client_config() | {"group.id": group} | assignor)
+    stranger.subscribe([topic])
+    eventually(lambda: stranger.poll(0.1) is None and len(stranger.assignment()) == PARTITIONS, "a member")
+    with SinkProcess(settings) as sink:
+        assert sink.ended()[0] == 1
+    stranger.close()
+    assert sink.log[-1].startswith("cartcast: the consumer group does not let this process in")
+
+
+def test_forged_scores_make_no_real_row_vanish(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    scores.publish(0, range(100))
+    events = settings.kafka.topics.events
+    for forged in (2**62, 2**63 - 1, 100):
+        value = score(events, 0, forged) | {"event_time": 1_700_000_000_000}
+        scores.send(0, json.dumps(value).encode(), forged, key=value["user_id"].encode())
+    scores.flush()
+    scores.publish(0, range(100, 300))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(300)
+        assert sink.stop()[0] == 0
+    found = {(row["source_partition"], row["source_offset"]) for row in stored.rows()}
+    assert scores.published.keys() <= found
+
+
+def test_records_that_retention_took_before_they_were_stored_are_counted_and_named(settings):
+    scores, stored = Scores(settings), Stored(settings)
+    scores.publish(0, range(100))
+    with SinkProcess(settings) as sink:
+        stored.wait_for(100)
+        assert sink.stop()[0] == 0
+    scores.publish(0, range(100, 300))
+    admin = AdminClient(settings.kafka.client_config())  # must outlive its answer
+    for deletion in admin.delete_records([TopicPartition(settings.kafka.topics.scores, 0, 250)]).values():
+        deletion.result()
+    with SinkProcess(settings) as sink:
+        stored.wait_for(150)
+        told = sink.wait_for("records were deleted by the topic's retention before they were stored")
+        assert sink.stop()[0] == 0
+    assert {name: told[name] for name in ("topic", "partition", "first_offset", "last_offset", "records")} == {
+        "topic": settings.kafka.topics.scores,
+        "partition": 0,
+        "first_offset": 100,
+        "last_offset": 249,
+        "records": 150,
+    }
 
 
 def test_a_stock_client_and_curl_read_the_table_and_the_views(settings):

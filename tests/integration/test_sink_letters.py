@@ -95,7 +95,7 @@ def test_what_the_sink_itself_refuses_is_a_row_too(settings):
     with SinkProcess(settings):
         letters.wait_for(1)
     assert letters.query("SELECT source_topic, source_partition, source_offset, reason, error FROM dead_letters") == [
-        (settings.kafka.topics.scores, 1, 20, "row", "value: not one JSON object")
+        (settings.kafka.topics.scores, 1, 20, "stranger", "value: not one JSON object")
     ]
 
 

@@ -1,6 +1,18 @@
+import hashlib
 import logging
 
-from service.kafka import Repeats, dead_letter_headers, header_text, headers_of, source_headers
+import pytest
+from confluent_kafka import KafkaError
+
+from service.kafka import (
+    Repeats,
+    cut_dead_letter,
+    dead_letter_headers,
+    header_text,
+    headers_of,
+    refuses_the_record,
+    source_headers,
+)
 
 
 def test_librdkafka_logs_no_line_twice_within_a_minute():
@@ -37,3 +49,27 @@ def test_a_dead_letter_says_where_the_record_lies_and_what_is_wrong():
         "reason": b"json",
         "error": b"no object",
     }
+
+
+@pytest.mark.parametrize("size", [0, 10, 5_000_000])
+def test_a_cut_dead_letter_always_fits_and_names_what_it_is_the_beginning_of(size):
+    whole = b"x" * size
+    given = dead_letter_headers(source_headers("t" * 249, 2**31 - 1, 2**63 - 1), reason="json", error="e" * 100_000)
+    key, value, headers = cut_dead_letter(b"k" * size, whole, given)
+    assert whole.startswith(value)
+    assert len(key) + sum(len(text) for _, text in headers) + len(value) < 5_000
+    named = dict(headers)
+    assert (named["bytes"], named["sha256"]) == (b"%d" % size, hashlib.sha256(whole).hexdigest().encode())
+    assert {name: named[name] for name in ("topic", "partition", "offset", "reason")} == {
+        name: text for name, text in given if name != "error"
+    }
+
+
+def test_a_tombstones_cut_letter_has_neither_key_nor_value():
+    assert cut_dead_letter(None, None, [])[:2] == (None, None)
+
+
+def test_a_refusal_for_what_a_record_is_differs_from_one_that_passes():
+    assert refuses_the_record(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    assert refuses_the_record(KafkaError(KafkaError.INVALID_TIMESTAMP))
+    assert not refuses_the_record(KafkaError(KafkaError._ALL_BROKERS_DOWN))

@@ -1,41 +1,39 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.bookmark import MAX_METADATA_BYTES, Bookmark, read_bookmark, trimmed
+from sinks.bookmark import Bookmark, read_bookmark
 
-offsets = st.integers(0, 2**63 - 1)
-sources = st.dictionaries(st.tuples(st.text(min_size=1, max_size=249), st.integers(0, 2**31 - 1)), offsets, max_size=5)
+END = 100
 
 
-@given(offsets, sources, st.none() | offsets, st.booleans())
-def test_what_is_committed_is_read_back(offset, stored, block_last, halved):
-    bookmark = Bookmark(offset, "id", stored, block_last, halved)
-    assert read_bookmark(offset, bookmark.metadata(), "id") == bookmark
+@given(st.integers(0, END - 1), st.integers(-1, 2**63 - 1), st.booleans(), st.none() | st.integers(1, 100_000))
+def test_what_is_committed_is_read_back(offset, stored, compared, rows_at_once):
+    for last in (None, offset, END - 1):
+        bookmark = Bookmark(offset, "id", stored, last, compared, rows_at_once)
+        assert read_bookmark(offset, bookmark.metadata(), "id", END) == bookmark
+
+
+def test_a_commit_at_the_end_is_read_back():
+    assert read_bookmark(END, Bookmark(END, "id", 4).metadata(), "id", END) == Bookmark(END, "id", 4)
 
 
 def test_without_a_commit_nothing_is_stored():
-    assert read_bookmark(None, None, "id") == Bookmark(None, "id")
+    assert read_bookmark(None, None, "id", END) == Bookmark(None, "id")
 
 
-def test_of_a_commit_by_another_program_only_the_offset_counts():
-    assert read_bookmark(5, "by hand", "id") == Bookmark(5, "id")
-    assert read_bookmark(5, "", "id") == Bookmark(5, "id")
+@pytest.mark.parametrize(
+    "metadata",
+    ["by hand", "", None, "{}", '{"topic_id":"id","stored":[["events",0,7]]}', '{"topic_id":"id","stored":"x"}'],
+)
+def test_nothing_is_believed_of_a_commit_by_another_program(metadata):
+    assert read_bookmark(5, metadata, "id", END) == Bookmark(None, "id")
 
 
 def test_a_commit_for_an_earlier_topic_of_the_name_means_nothing():
-    old = Bookmark(5, "old", {("events", 0): 4}, 9)
-    assert read_bookmark(5, old.metadata(), "new") == Bookmark(None, "new")
+    assert read_bookmark(5, Bookmark(5, "old", 4, 9).metadata(), "new", END) == Bookmark(None, "new")
 
 
-@given(st.dictionaries(st.tuples(st.text(min_size=1, max_size=249), st.integers(0, 2**31 - 1)), offsets, max_size=60))
-def test_the_metadata_never_outgrows_what_the_broker_takes(stored):
-    kept = trimmed(stored)
-    metadata = Bookmark(2**62, "x" * 36, kept, 2**62, halved=True).metadata()
-    assert len(metadata.encode()) <= MAX_METADATA_BYTES
-
-
-def test_the_sources_raised_last_are_kept():
-    stored = {("topic" * 40, number): number for number in range(60)}
-    kept = trimmed(stored)
-    assert list(kept) == list(stored)[-len(kept) :]
-    assert len(kept) > 10
+@pytest.mark.parametrize(("offset", "last"), [(END + 1, None), (2**62, None), (5, END), (5, 2**62), (5, 3)])
+def test_a_commit_that_speaks_of_records_that_are_not_there_is_not_believed(offset, last):
+    assert read_bookmark(offset, Bookmark(offset, "id", 4, last).metadata(), "id", END) == Bookmark(None, "id")

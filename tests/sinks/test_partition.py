@@ -1,20 +1,28 @@
+import json
+
 import pytest
 
 from service.errors import RefusedError
+from sinks.blocks import Origin, Rejected
 from sinks.bookmark import Bookmark
+from sinks.judge import ScoreJudge
 from sinks.partition import BlockLimits, Partition
 from tests.harness.memory_kafka import MemoryRecord, coordinates
+from tests.harness.records import score_fields
 
 NEW = Bookmark(None, "id")
-VALUE = b'{"source_topic":"events","source_partition":0,"source_offset":%d}'
+ORIGIN = Origin(("events", 0), ScoreJudge("events", 0), lambda _: 1_000)
 
 
 def records(*offsets):
-    return [MemoryRecord(0, offset, VALUE % offset, coordinates("events", 0, offset)) for offset in offsets]
+    return [
+        MemoryRecord(0, offset, json.dumps(score_fields(0, offset)).encode(), coordinates("events", 0, offset))
+        for offset in offsets
+    ]
 
 
-def partition(committed=NEW, rows=3, seconds=1.0):
-    return Partition(0, committed, BlockLimits(rows, seconds))
+def partition(committed=NEW, rows=3, seconds=1.0, highest=-1, end=0):
+    return Partition(0, committed, BlockLimits(rows, seconds), ORIGIN, highest=highest, end=end)
 
 
 def stored(partition):
@@ -25,7 +33,7 @@ def stored(partition):
         assert not partition.block_is_named
         partition.committed(bookmark)
     assert partition.block_is_named
-    token, offsets = partition.token(), [row.offset() for row in partition.block.rows]
+    token, offsets = partition.token(), [row.record.offset() for row in partition.block.rows]
     partition.settle()
     return token, offsets
 
@@ -74,10 +82,10 @@ def test_a_frozen_block_does_not_change_when_records_come_in():
 
 
 def test_the_commit_before_an_insert_names_the_block():
-    one = partition(Bookmark(5, "id", {("events", 0): 4}))
+    one = partition(Bookmark(5, "id", 4))
     one.add(records(5, 6), since=0.0)
     one.freeze()
-    assert one.to_commit() == Bookmark(5, "id", {("events", 0): 4}, block_last=6)
+    assert one.to_commit() == Bookmark(5, "id", 4, block_last=6)
 
 
 def test_a_quiet_partition_commits_that_all_is_stored_once():
@@ -85,7 +93,7 @@ def test_a_quiet_partition_commits_that_all_is_stored_once():
     one.add(records(0, 1), since=0.0)
     stored(one)
     bookmark = one.to_commit()
-    assert bookmark == Bookmark(2, "id", {("events", 0): 1})
+    assert bookmark == Bookmark(2, "id", 1)
     one.committed(bookmark)
     assert one.to_commit() is None
     assert not one.unfinished
@@ -112,19 +120,64 @@ def test_after_a_crash_the_named_block_is_made_again_with_its_token_whatever_the
     assert stored(after)[1] == [4, 5]
 
 
-def test_a_named_block_that_was_halved_is_halved_again():
+def test_a_named_block_that_was_compared_is_compared_again():
     before = partition()
     before.add(records(0, 1), since=0.0)
     before.freeze()
     before.committed(before.to_commit())
-    before.halve()
+    before.compare()
     assert not before.block_is_named
     after = partition(before.to_commit())
     after.add(records(0, 1), since=0.0)
     after.freeze()
-    assert after.halved
+    assert after.compared
     after.settle()
-    assert not after.halved
+    assert not after.compared
+
+
+def test_rows_that_the_table_may_have_are_compared_with_it():
+    for highest, compared in ((-1, False), (0, True), (7, True)):
+        one = partition(highest=highest)
+        one.add(records(0, 1), since=0.0)
+        one.freeze()
+        assert one.compared is compared
+
+
+def test_a_named_block_is_inserted_under_its_token_although_the_table_may_have_it():
+    one = partition(Bookmark(0, "id", -1, 1), highest=1)
+    one.add(records(0, 1), since=0.0)
+    one.freeze()
+    assert (one.compared, one.tried, one.block_is_named) == (False, True, True)
+
+
+def test_without_a_commit_every_block_that_was_there_before_may_have_been_tried():
+    one = partition(rows=2, end=3)
+    one.add(records(0, 1, 2, 3, 4, 5), since=0.0)
+    tried = []
+    for _ in range(3):
+        one.freeze()
+        tried.append(one.tried)
+        one.settle()
+    assert tried == [True, True, False]
+
+
+def test_refused_rows_do_not_count_as_stored():
+    one = partition()
+    one.add(records(0, 1), since=0.0)
+    one.freeze()
+    one.settle([Rejected(one.block.rows[1].record, "row", "x")])
+    assert one.to_commit() == Bookmark(2, "id", 0)
+
+
+def test_a_block_that_is_too_large_for_a_proxy_is_cut_once_the_setting_is_lower():
+    kafka_holds = Bookmark(0, "id", -1, 3)
+    for rows, is_cut in ((2, True), (4, False)):
+        one = partition(kafka_holds, rows=rows)
+        one.add(records(0, 1, 2, 3), since=0.0)
+        one.freeze()
+        assert one.cut() is is_cut
+        assert one.rows_at_once == (rows if is_cut else None)
+        assert not one.cut()
 
 
 def test_offsets_that_are_missing_inside_a_block_do_not_matter():
@@ -149,10 +202,11 @@ def test_a_named_block_that_retention_has_taken_whole_is_forgotten():
     assert stored(after)[1] == [20, 21, 22]
 
 
-def test_a_log_that_starts_below_the_commit_is_read_from_there_without_storing_repeats():
-    after = partition(Bookmark(10, "id", {("events", 0): 9}, block_last=12))
+def test_a_log_that_starts_below_the_commit_is_read_from_there_and_compared_with_the_table():
+    after = partition(Bookmark(10, "id", 9, block_last=12))
     after.add(records(0, 9, 10), since=0.0)
-    assert stored(after) == ("id/0/0-10", [10])
+    after.freeze()
+    assert (after.token(), after.compared) == ("id/0/0-10", True)
 
 
 def test_records_that_are_read_a_second_time_are_ignored():
@@ -185,7 +239,7 @@ def test_the_final_commit_confirms_what_is_stored():
     one.add(records(0), since=0.0)
     stored(one)
     one.add(records(1), since=0.0)
-    assert one.final_commit() == Bookmark(1, "id", {("events", 0): 0})
+    assert one.final_commit() == Bookmark(1, "id", 0)
 
 
 def test_the_final_commit_never_hides_the_name_of_a_block_that_may_be_stored():

@@ -31,8 +31,8 @@ def clock():
     return Clock()
 
 
-def health(clock, *, in_group=True, clickhouse=OK, kafka=OK):
-    part = SimpleNamespace(liveness=Liveness(clock))
+def health(clock, *, in_group=True, clickhouse=OK, kafka=OK, outside_seconds=0.0):
+    part = SimpleNamespace(liveness=Liveness(clock), outside_seconds=outside_seconds)
     part.liveness.rebalanced(assigned=in_group)
     outside = {"kafka": answering(kafka), "clickhouse": answering(clickhouse)}
     return part.liveness, sink_health({"scores": part}, outside, stalled_seconds=STALLED_SECONDS)
@@ -73,6 +73,15 @@ def test_commits_that_do_not_advance_are_an_end_only_if_nothing_outside_explains
     report = judged.live()
     assert report.ok is alive
     assert alive or "nothing was committed for 61 seconds" in report.checks["scores"]
+
+
+@pytest.mark.parametrize(("kafka", "alive"), [(OK, False), ("does not answer", True)])
+def test_a_sink_that_its_group_does_not_let_in_is_not_alive_while_kafka_answers(clock, kafka, alive):
+    liveness, judged = health(clock, kafka=kafka, outside_seconds=STALLED_SECONDS + 1)
+    liveness.turned()
+    report = judged.live()
+    assert report.ok is alive
+    assert alive or report.checks["scores"] == "not in its consumer group for 61 seconds, Kafka answers"
 
 
 def test_ready_is_in_the_group_with_everything_answering(clock):

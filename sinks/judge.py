@@ -1,0 +1,127 @@
+"""What a record of the scores topic is: a score that this application's workers published, or a stranger's record.
+
+A worker writes the key, the value and the headers of a score from the same event; so they agree. Anybody who may write
+to the topic may write anything else: it becomes a dead letter, and moves nothing.
+"""
+
+import zlib
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
+from service.kafka import headers_of
+from sinks.blocks import Record, RecordRefusedError, Row
+
+STRANGER: Final = "stranger"
+"""Reason of a record that no worker of this application wrote."""
+ROW: Final = "row"
+"""Reason of a score that the table does not take."""
+
+NO_COORDINATES: Final = "headers: no source topic, partition and offset"
+OTHER_SOURCE: Final = "headers: not of this application's events topic, or of another partition"
+NO_OBJECT: Final = "value: not one JSON object"
+DISAGREES: Final = "value: names another source topic, partition or offset than the headers"
+OTHER_KEY: Final = "key: not the user_id of the value"
+
+_Text = Annotated[str, Meta(min_length=1)]
+_Propensity = float | None
+_Flat = dict[str, str | float | bool | list[str | float | bool | None] | None]
+
+
+class _Score(msgspec.Struct, gc=False):
+    """The fields whose types are those of every version of a score; a model may add others."""
+
+    user_id: _Text
+    event_id: _Text
+    event_type: _Text
+    event_time: int
+    model: _Text
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    scored_at: int
+    item_id: str | None = None
+    category: str | None = None
+    channel: str | None = None
+    price: float | None = None
+    source_timestamp: int = 0
+    propensity_session: _Propensity = None
+    propensity_1h: _Propensity = None
+    propensity_24h: _Propensity = None
+
+
+_decode = msgspec.json.Decoder(_Score).decode
+_check_flat = msgspec.json.Decoder(_Flat).decode
+
+
+class ScoreJudge:
+    """Judges the records of one partition of the scores topic, which has the number of its events' partition."""
+
+    def __init__(self, events_topic: str, partition: int) -> None:
+        self._topic = events_topic
+        self._partition = partition
+        self._headers = events_topic.encode(), b"%d" % partition
+
+    def __call__(self, record: Record) -> Row:
+        """Return the row that a record is; raises RecordRefusedError with a reason and what is wrong, never a value."""
+        offset = self._source_offset(record)
+        score = _score(record.value() or b"")
+        if (
+            score.source_offset != offset
+            or score.source_partition != self._partition
+            or score.source_topic != self._topic
+        ):
+            raise RecordRefusedError(STRANGER, DISAGREES)
+        user = score.user_id.encode()
+        if record.key() != user:
+            raise RecordRefusedError(STRANGER, OTHER_KEY)
+        _check_bounds(score)
+        return Row(record, offset, zlib.crc32(score.event_id.encode() + b"\0" + user))
+
+    def _source_offset(self, record: Record) -> int:
+        headers = headers_of(record)
+        topic, partition, offset = headers.get("topic"), headers.get("partition"), headers.get("offset")
+        if not (topic and partition and offset and partition.isdigit() and offset.isdigit() and len(offset) < 20):
+            raise RecordRefusedError(STRANGER, NO_COORDINATES)
+        if (topic, partition) != self._headers:
+            raise RecordRefusedError(STRANGER, OTHER_SOURCE)
+        return int(offset)
+
+
+def identity(user_id: str, event_id: str) -> int:
+    """Return what tells two events at one source offset apart: that of an earlier topic of the same name, or a forgery.
+
+    The table computes the same (`ClickHouseTable.stored`).
+    """
+    return zlib.crc32(f"{event_id}\0{user_id}".encode())
+
+
+def _score(value: bytes) -> _Score:
+    try:
+        if value.count(b"{") + value.count(b"[") > 2:  # no engine has to follow what nests deeply
+            _check_flat(value)
+        return _decode(value)
+    except msgspec.ValidationError as failure:  # its text names field and types
+        raise RecordRefusedError(STRANGER, f"value: {failure}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RecordRefusedError(STRANGER, NO_OBJECT) from None
+
+
+def _check_bounds(score: _Score) -> None:
+    """Refuse what the table's constraints would refuse with the whole block."""
+    if not MIN_EVENT_TIME_MS <= score.event_time <= MAX_EVENT_TIME_MS:
+        raise _out_of_range("event_time")
+    if not MIN_EVENT_TIME_MS <= score.scored_at <= MAX_EVENT_TIME_MS:
+        raise _out_of_range("scored_at")
+    if score.propensity_session is not None and not 0 <= score.propensity_session <= 1:
+        raise _out_of_range("propensity_session")
+    if score.propensity_1h is not None and not 0 <= score.propensity_1h <= 1:
+        raise _out_of_range("propensity_1h")
+    if score.propensity_24h is not None and not 0 <= score.propensity_24h <= 1:
+        raise _out_of_range("propensity_24h")
+
+
+def _out_of_range(column: str) -> RecordRefusedError:
+    return RecordRefusedError(ROW, f"column {column}: out of range")
