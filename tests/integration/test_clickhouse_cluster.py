@@ -107,6 +107,13 @@ def test_the_command_prints_the_script_without_a_server():
     assert "propensity_7d" in ran.stdout
 
 
+@pytest.fixture
+def may_reach_servers(monkeypatch):
+    """The local engine lets nobody reach others; what is asked behind that."""
+    monkeypatch.setattr("sinks.schema.checks.ON_CLUSTER", ())
+
+
+@pytest.mark.usefixtures("may_reach_servers")
 def test_a_cluster_that_the_server_does_not_know_is_one_line_and_makes_nothing(clickhouse, topic_prefix):
     settings = ClickHouseSettings(url=clickhouse, database=topic_prefix, cluster="nowhere")
     with pytest.raises(
@@ -117,6 +124,7 @@ def test_a_cluster_that_the_server_does_not_know_is_one_line_and_makes_nothing(c
     assert client.query(f"SHOW DATABASES LIKE '{topic_prefix}'").result_rows == []
 
 
+@pytest.mark.usefixtures("may_reach_servers")
 def test_a_database_of_one_server_is_not_made_half_a_cluster(clickhouse, topic_prefix):
     migrate(ClickHouseSettings(url=clickhouse, database=topic_prefix), migrations=shipped_migrations()[:1])
     with pytest.raises(RefusedError, match=r"was made for one server, but clickhouse\.cluster says cluster shop"):

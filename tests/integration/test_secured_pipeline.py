@@ -122,6 +122,7 @@ def test_every_event_is_stored_through_secured_connections_and_no_secret_is_said
     commands.start(kafka.variables("SCRAM-SHA-512"), "sink")
     commands.start({}, "dashboard")
     commands.run(kafka.variables("SCRAM-SHA-256"), "replay", str(history), "--format", "cartcast")
+    eventually(lambda: '"users"' in commands.said(), "a worker that has joined its group", found=commands.said)
     commands.run(kafka.variables("OAUTHBEARER"), "doctor")
     for form in ([], ["--json"]):
         commands.run(kafka.variables("OAUTHBEARER"), "config", "show", *form)
