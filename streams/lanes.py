@@ -110,7 +110,7 @@ class Lane:
         states = self._states
         if self._failed or not states.next_offset:
             return None
-        next_offset, dirty = states.next_offset, states.take_dirty()  # as of now: scoring goes on meanwhile
+        dirty = states.take_dirty()  # as of now: scoring goes on meanwhile
         try:
             batches = await self._in_thread(self._changelog, dirty)
             await self._confirmed()
@@ -124,7 +124,7 @@ class Lane:
         except BaseException:  # also when the commit is cancelled: the next one must write these states again
             states.mark_dirty(dirty)
             raise
-        return None if self._failed else next_offset
+        return None if self._failed else dirty.next_offset
 
     async def _run(self) -> None:
         try:
@@ -172,14 +172,18 @@ class Lane:
             self._unconfirmed.popleft()
 
     async def _publish_results(self, fetch: Fetch, acknowledge: Acknowledge) -> Delivery:
-        """Score a fetch, store the states, and produce what came of it."""
-        pipeline, states = self._pipeline, self._states
-        scored, scores, dead_letters = await self._in_thread(self._score, fetch)
-        states.scatter(scored.users, scored.states, fetch.next_offset)
+        """Score a fetch and produce what came of it."""
+        pipeline = self._pipeline
+        delivery = Delivery()
+        self._unconfirmed.append(delivery)  # first: who secures the states waits for the scores that they came from
+        try:
+            scored, scores, dead_letters = await self._in_thread(self._score, fetch)
+        except BaseException:
+            self._unconfirmed.remove(delivery)  # nothing will come
+            raise
         self._count(fetch, scored)
         began = pipeline.timings.clock()
-        delivery = Delivery(len(scores) + len(dead_letters))
-        self._unconfirmed.append(delivery)
+        delivery.expect(len(scores) + len(dead_letters))
         delivery.on_success(acknowledge)
         pipeline.publisher.publish(pipeline.topics.scores, fetch.partition, *scores, delivery=delivery)
         pipeline.publisher.publish(pipeline.topics.dead_letters, fetch.partition, *dead_letters, delivery=delivery)
@@ -192,7 +196,7 @@ class Lane:
         return await asyncio.get_running_loop().run_in_executor(self._pipeline.threads, work, argument)
 
     def _score(self, fetch: Fetch) -> tuple[ScoredFetch, list[RecordBatch], list[RecordBatch]]:
-        """Score a fetch against its users' states; return scores and dead letters that no predecessor has published."""
+        """Score a fetch, store the states; return scores and dead letters that no predecessor has published."""
         pipeline, timings = self._pipeline, self._pipeline.timings
         scored = pipeline.scoring.score(fetch, pipeline.decode, self._states, timings)
         began = timings.clock()
@@ -200,6 +204,7 @@ class Lane:
         now_ms = pipeline.clock_ms()
         batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
         scored.seconds["encode"] = timings.clock() - began
+        self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset)
         return scored, *batches
 
     def _changelog(self, dirty: Dirty) -> list[RecordBatch]:

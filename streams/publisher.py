@@ -31,11 +31,22 @@ _CLOSE_SECONDS: Final = 2.0
 class Delivery:
     """Counts the confirmations of some batches; awaiting it returns when all are in, or raises RefusedError."""
 
-    def __init__(self, batches: int) -> None:
+    def __init__(self) -> None:
         self.began_at = time.monotonic()
-        self._missing = batches
+        self._missing = 0
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if batches == 0:
+
+    @classmethod
+    def of(cls, batches: int) -> "Delivery":
+        """Return that of a known number of batches."""
+        delivery = cls()
+        delivery.expect(batches)
+        return delivery
+
+    def expect(self, batches: int) -> None:
+        """Say how many confirmations there will be; until then it is not done."""
+        self._missing = batches
+        if batches == 0 and not self._done.done():
             self._done.set_result(None)
 
     def __await__(self) -> Any:  # noqa: ANN401 - what a future yields to the loop is asyncio's own affair

@@ -39,6 +39,8 @@ class ScoredFetch:
     """What the extra heads answer `(accepted,)`."""
     rejects: list[Reject]
     users: Distinct
+    slots: npt.NDArray[np.int64]
+    """Of those users who had a state before, -1 of the others."""
     states: npt.NDArray[np.void]
     """The states of `users` after the fetch, to be stored."""
     duplicates: int
@@ -64,7 +66,7 @@ class Scoring:
         batch, rejects = decode(fetch.values, fetch.keys)
         decoded = timings.clock()
         users = Distinct.of(fetch.keys.take(batch.positions))
-        after = states.gather(users)
+        slots, after = states.gather(users)
         if (rebuild := rebuild_request(self.codec, after)) is not None:
             finish_rebuild(after, rebuild, self.inference.score(rebuild))
         prepared = prepare_batch(after, users.index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
@@ -79,6 +81,7 @@ class Scoring:
             extra=result.extra,
             rejects=rejects,
             users=users,
+            slots=slots,
             states=after,
             duplicates=prepared.appended.duplicates,
             already_applied=prepared.appended.already_applied,

@@ -70,9 +70,9 @@ class Slots:
         find_slots(*table, users.strings.buffer, users.strings.spans, users.hashes, slots)
         return slots
 
-    def add(self, users: Distinct) -> Integers:
-        """Return the slots of shoppers `(users,)`, who get one if they have none."""
-        slots = self.find(users)
+    def add(self, users: Distinct, found: Integers) -> Integers:
+        """Return the slots of shoppers `(users,)`; who was not found by `find` gets one."""
+        slots = found.copy()
         new = np.flatnonzero(slots < 0)
         spans = users.strings.spans[new]
         self.make_room(len(new), int((spans[:, 1] - spans[:, 0]).sum()))

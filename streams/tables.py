@@ -6,6 +6,7 @@ because they must be ordered with the delivery of scores.
 """
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,8 @@ class Dirty:
     slots: npt.NDArray[np.int64]
     users: ByteStrings
     values: ByteStrings
+    next_offset: int
+    """Up to where they come."""
 
 
 class PartitionStates:
@@ -56,6 +59,8 @@ class PartitionStates:
         self.next_offset = 0
         """The source offset after the last one dealt with; 0 before the first fetch."""
         self._codec = codec
+        self._lock = threading.Lock()
+        """States are stored by a scoring thread, and taken and looked up by the event loop."""
         self._slots = Slots()
         self._bytes = np.empty(0, np.dtype((np.void, codec.dtype.itemsize)))
         """The records by slot, as is the next; numpy copies records of a structured array field by field."""
@@ -65,51 +70,65 @@ class PartitionStates:
         return len(self._slots)
 
     def __iter__(self) -> Iterator[bytes]:
-        return (user or b"" for user in self._slots.users)
+        with self._lock:
+            return iter([user or b"" for user in self._slots.users])
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
-        (slot,) = self._slots.find(Distinct.of([user]))
-        return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
+        with self._lock:
+            (slot,) = self._slots.find(Distinct.of([user]))
+            return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
 
-    def gather(self, users: Distinct) -> npt.NDArray[np.void]:
-        """Return copies of the users' records `(users,)`, blank ones for users who are new."""
+    def gather(self, users: Distinct) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
+        """Return the users' slots, -1 for who is new, and copies of their records `(users,)`, blank for who is new.
+
+        For the one who stores them again with `scatter`, before anybody else does.
+        """
         slots = self._slots.find(users)
         is_known = slots >= 0
         if is_known.all():
-            return self._bytes[slots].view(self._codec.dtype)
+            return slots, self._bytes[slots].view(self._codec.dtype)
         records = self._codec.blank(len(slots))
         records.view(self._bytes.dtype)[is_known] = self._bytes[slots[is_known]]
-        return records
+        return slots, records
 
-    def scatter(self, users: Distinct, records: npt.NDArray[np.void], next_offset: int) -> None:
+    def scatter(
+        self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void], next_offset: int
+    ) -> None:
         """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet."""
-        slots = self._store(users, records)  # before `_is_dirty` is read: it may grow
-        self._is_dirty[slots] = True
-        self.next_offset = next_offset
+        with self._lock:
+            stored = self._store(users, slots, records)  # before `_is_dirty` is read: it may grow
+            self._is_dirty[stored] = True
+            self.next_offset = next_offset
 
     def restore(self, values: dict[bytes, bytes]) -> None:
         """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
         while values:
             some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
             users = Distinct.of([user for user, _ in some])
-            self._store(users, self._codec.gather([value for _, value in some]))
+            self._store(users, self._slots.find(users), self._codec.gather([value for _, value in some]))
 
     def take_dirty(self) -> Dirty:
         """Return the states that the changelog does not have, as they are now, and consider them written."""
-        slots = np.flatnonzero(self._is_dirty[: len(self)])
-        self._is_dirty[slots] = False
-        values = self._bytes[slots]
+        with self._lock:
+            slots = np.flatnonzero(self._is_dirty[: len(self)])
+            self._is_dirty[slots] = False
+            values, next_offset = self._bytes[slots], self.next_offset
         ends = self._codec.dtype.itemsize * np.arange(1, len(slots) + 1)
-        return Dirty(slots, self._slots.users.take(slots), ByteStrings.of_bounds(values.view(np.uint8), ends))
+        values_of = ByteStrings.of_bounds(values.view(np.uint8), ends)
+        return Dirty(slots, self._slots.users.take(slots), values_of, next_offset)
 
     def mark_dirty(self, dirty: Dirty) -> None:
         """Take back that these states were written."""
-        self._is_dirty[dirty.slots] = True
+        with self._lock:
+            self._is_dirty[dirty.slots] = True
 
-    def _store(self, users: Distinct, records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    def _store(
+        self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]
+    ) -> npt.NDArray[np.int64]:
+        """Store records; returns the slots, of which those who are new get one."""
         known = len(self)
-        slots = self._slots.add(users)
+        slots = self._slots.add(users, slots)
         if len(self) > len(self._bytes):
             self._bytes = grown(self._bytes, len(self))
             self._is_dirty = grown(self._is_dirty, len(self))

@@ -51,7 +51,8 @@ def _compile_records(values: ByteStrings) -> None:
     records = read_batches([stored])
     read_headers(records.headers[0] or b"")
     slots = Slots()
-    slots.add(Distinct.of(records.keys))
+    users = Distinct.of(records.keys)
+    slots.add(users, slots.find(users))
     slots.make_room(_MORE_THAN_AT_FIRST, 0)
 
 

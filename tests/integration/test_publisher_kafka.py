@@ -44,7 +44,7 @@ async def publisher(kafka):
 
 async def publish(publisher, topic, records):
     batches = record_batches(OutputRecords.of(records), 0)
-    delivery = Delivery(len(batches))
+    delivery = Delivery.of(len(batches))
     publisher.publish(topic, 0, *batches, delivery=delivery)
     await asyncio.wait_for(delivery, DEADLINE_SECONDS)
 
@@ -64,7 +64,7 @@ def stored(kafka, topic):
 )
 async def test_a_batch_of_which_the_broker_refuses_a_record_fails(kafka, publisher, topic, before, records):
     await publish(publisher, topic, small(before))
-    publisher.publish(topic, 0, delivery=(waiting := Delivery(1)))  # of another lane
+    publisher.publish(topic, 0, delivery=(waiting := Delivery.of(1)))  # of another lane
     for again in (records, small(1)):
         with pytest.raises(RefusedError, match=REFUSED):
             await publish(publisher, topic, again)

@@ -89,7 +89,7 @@ class MemoryChangelog:
     async def write(self, batches: list[RecordBatch]) -> None:
         if self.failure is not None:
             raise self.failure
-        delivery = Delivery(len(batches))
+        delivery = Delivery.of(len(batches))
         self._publisher.publish(TOPICS.changelog, PARTITION, *batches, delivery=delivery)
         await delivery
 

@@ -45,7 +45,7 @@ async def score_all():
         fetch = Fetch("t", 0, ByteStrings.of(keys), ByteStrings.of(values), offsets, timestamps)
         offset += count
         scored = scoring.score(fetch, decoder_of(input_format), states, Timings())
-        states.scatter(scored.users, scored.states, fetch.next_offset)
+        states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset)
         for extra in (None, {"x": [1] * len(scored.rows)}):
             scores = score_records(
                 fetch, scored.batch, scored.rows, scored.propensities, model="m", scored_at_ms=1, extra=extra
@@ -61,7 +61,8 @@ async def score_all():
     score("segment", CALL)
     state = states.record(b"u")
     state["sequence"]["model"] = 1  # another model's
-    states.scatter(Distinct.of([b"u"]), state, offset)
+    users = Distinct.of([b"u"])
+    states.scatter(users, states.gather(users)[0], state, offset)
     score("cartcast", EVENT % (6, b"u"), EVENT % (6, b"v"))
 
 compile_core()

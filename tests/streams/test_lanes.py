@@ -65,6 +65,27 @@ async def test_states_go_to_the_changelog_after_their_scores_are_confirmed(lane,
     assert await securing == 3
 
 
+async def test_states_whose_scores_are_still_with_their_thread_are_not_secured_before_them(lane, pipeline, monkeypatch):
+    """The thread has stored the states, and the event loop has not published what came of them."""
+    publisher, published = pipeline.publisher, asyncio.Event()
+
+    async def in_thread(work, argument):
+        done = work(argument)
+        if work == lane._score:
+            await published.wait()
+        return done
+
+    monkeypatch.setattr(lane, "_in_thread", in_thread)
+    await put(lane, Acks(), *fetches(1))
+    await let_others_run()
+    securing = asyncio.create_task(lane.secure())
+    await let_others_run()
+    assert (publisher.produced, securing.done()) == ([], False)
+    published.set()
+    assert await securing == 1
+    assert [one.topic for one in publisher.produced] == [TOPICS.scores, TOPICS.changelog]
+
+
 async def test_an_offset_is_secure_only_when_every_delivery_before_it_is_confirmed(lane, pipeline):
     """More fetches than may be unconfirmed: the lane itself waits for the first of them meanwhile."""
     acks, publisher = Acks(), pipeline.publisher

@@ -28,7 +28,7 @@ async def publisher(mock_kafka, topic_prefix):
 
 def publish(publisher: Publisher, topic: str, *records: OutputRecord) -> Delivery:
     batches = record_batches(OutputRecords.of(records), 1_700_000_000_000)
-    delivery = Delivery(len(batches))
+    delivery = Delivery.of(len(batches))
     publisher.publish(topic, PARTITION, *batches, delivery=delivery)
     return delivery
 
@@ -80,7 +80,7 @@ async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_f
 
 @pytest.fixture
 async def delivery() -> Delivery:
-    return Delivery(2)
+    return Delivery.of(2)
 
 
 async def test_a_delivery_is_done_when_every_batch_is_confirmed(delivery):
@@ -97,7 +97,7 @@ async def test_a_delivery_is_done_when_every_batch_is_confirmed(delivery):
 
 
 async def test_a_delivery_of_nothing_is_done_at_once():
-    nothing, called = Delivery(0), []
+    nothing, called = Delivery.of(0), []
     nothing.on_success(lambda: called.append("confirmed"))
     assert nothing.done()
     await nothing

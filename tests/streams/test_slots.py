@@ -26,14 +26,15 @@ def test_each_shopper_keeps_the_slot_that_the_first_appearance_gave(groups):
         assert slots.find(distinct).tolist() == found
         for user in distinct.strings:
             known.setdefault(user, len(known))
-        assert slots.add(distinct).tolist() == [known[user] for user in distinct.strings]
+        assert slots.add(distinct, slots.find(distinct)).tolist() == [known[user] for user in distinct.strings]
     assert (len(slots), list(slots.users)) == (len(known), list(known))
 
 
 def test_any_number_of_shoppers_is_found_again():
     slots, users = Slots(), [b"shopper-%d" % number * (number % 9) for number in range(20_000)]
     for first in range(0, len(users), 3000):
-        slots.add(Distinct.of(users[first : first + 3000]))
+        some = Distinct.of(users[first : first + 3000])
+        slots.add(some, slots.find(some))
     distinct = Distinct.of(users)
     assert [slots.users[slot] for slot in slots.find(distinct).tolist()] == list(distinct.strings)
 
@@ -42,7 +43,7 @@ def test_ids_of_one_hash_are_told_apart():
     users = [b"a", b"b", b"ab", b""]
     slots, distinct = Slots(), Distinct.of(users)
     distinct.hashes[:] = 5
-    assert slots.add(distinct).tolist() == [0, 1, 2, 3]
+    assert slots.add(distinct, slots.find(distinct)).tolist() == [0, 1, 2, 3]
     assert slots.find(distinct).tolist() == [0, 1, 2, 3]
 
 

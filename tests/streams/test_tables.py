@@ -41,6 +41,12 @@ def as_dict(dirty: Dirty) -> dict[bytes, bytes]:
     return dict(zip(dirty.users, dirty.values, strict=True))
 
 
+def put_states(states: PartitionStates, users, after, next_offset: int) -> None:
+    distinct = Distinct.of(users)
+    slots, _ = states.gather(distinct)
+    states.scatter(distinct, slots, after, next_offset)
+
+
 @pytest.fixture
 async def states() -> PartitionStates:
     restored = asyncio.get_running_loop().create_future()
@@ -49,11 +55,11 @@ async def states() -> PartitionStates:
 
 
 async def test_gathering_gives_copies_of_what_was_scattered_and_a_blank_one_for_a_new_user(states):
-    states.scatter(Distinct.of([b"a", b"b"]), records(1, 2), next_offset=7)
-    gathered = states.gather(Distinct.of([b"b", b"new", b"a"]))
+    put_states(states, [b"a", b"b"], records(1, 2), 7)
+    gathered = states.gather(Distinct.of([b"b", b"new", b"a"]))[1]
     assert gathered.tobytes() == records(2, -1, 1).tobytes()
     gathered["sequence"]["offset"] = 9
-    assert states.gather(Distinct.of([b"a", b"b"])).tobytes() == records(1, 2).tobytes()
+    assert states.gather(Distinct.of([b"a", b"b"]))[1].tobytes() == records(1, 2).tobytes()
     assert states.record(b"new") is None
     assert states.next_offset == 7
 
@@ -62,24 +68,24 @@ async def test_states_of_any_number_of_users_are_kept(states):
     users = [b"%d" % number for number in range(5000)]
     for first in range(0, 5000, 700):
         some = users[first : first + 700]
-        states.scatter(Distinct.of(some), records(*range(first, first + len(some))), next_offset=first)
-    assert states.gather(Distinct.of(users[::-1]))["sequence"]["offset"].tolist() == list(range(5000))[::-1]
+        put_states(states, some, records(*range(first, first + len(some))), first)
+    assert states.gather(Distinct.of(users[::-1]))[1]["sequence"]["offset"].tolist() == list(range(5000))[::-1]
     assert (len(states), list(states)) == (5000, users)
 
 
 async def test_dirty_states_are_taken_once_as_they_are_now(states):
-    states.scatter(Distinct.of([b"a", b"b"]), records(1, 2), next_offset=1)
-    states.scatter(Distinct.of([b"a"]), records(3), next_offset=2)
+    put_states(states, [b"a", b"b"], records(1, 2), 1)
+    put_states(states, [b"a"], records(3), 2)
     assert as_dict(states.take_dirty()) == {b"a": state(3), b"b": state(2)}
     assert as_dict(states.take_dirty()) == {}
-    states.scatter(Distinct.of([b"b"]), records(4), next_offset=3)
+    put_states(states, [b"b"], records(4), 3)
     assert as_dict(states.take_dirty()) == {b"b": state(4)}
 
 
 async def test_states_that_were_not_written_after_all_are_dirty_again_as_they_are_by_then(states):
-    states.scatter(Distinct.of([b"a", b"b"]), records(1, 2), next_offset=1)
+    put_states(states, [b"a", b"b"], records(1, 2), 1)
     taken = states.take_dirty()
-    states.scatter(Distinct.of([b"a"]), records(3), next_offset=2)
+    put_states(states, [b"a"], records(3), 2)
     states.mark_dirty(taken)
     assert as_dict(states.take_dirty()) == {b"a": state(3), b"b": state(2)}
 
@@ -161,7 +167,7 @@ async def test_a_partition_that_is_kept_keeps_its_states_and_one_that_is_lost_is
     await assign(store, topics, 0, 1, generation=1)
     await restored(store)
     kept = store.partitions[0]
-    kept.scatter(Distinct.of([b"new"]), record(5), next_offset=6)
+    put_states(kept, [b"new"], record(5), 6)
     put(0, new=state(5))
     await assign(store, topics, 0, 2, generation=2)
     await restored(store)
