@@ -85,12 +85,11 @@ class PartitionStates:
         For the one who stores them again with `scatter`, before anybody else does.
         """
         slots = self._slots.find(users)
-        is_known = slots >= 0
-        if is_known.all():
-            return slots, self._bytes[slots].view(self._codec.dtype)
-        records = self._codec.blank(len(slots))
-        records.view(self._bytes.dtype)[is_known] = self._bytes[slots[is_known]]
-        return slots, records
+        if not len(self):
+            return slots, self._codec.blank(len(slots))
+        records = self._bytes[slots]  # of who is new, those of anybody
+        records[slots < 0] = self._codec.blank(1).view(records.dtype)
+        return slots, records.view(self._codec.dtype)
 
     def scatter(
         self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void], next_offset: int
