@@ -15,7 +15,7 @@ import structlog
 
 from service.errors import CartcastError, RowsRefusedError, UnavailableError
 from sinks.bookmark import Source
-from sinks.table import Key, ScoresTable
+from sinks.table import Key, ScoresTable, identity_of
 
 MAX_OFFSET: Final = 2**63 - 1
 MAX_REPEATS: Final = 20
@@ -46,16 +46,15 @@ class RecordRefusedError(CartcastError):
 
 
 class Row(NamedTuple):
-    """A record that is a row of the table; `identity` tells events at one source offset apart."""
+    """A record that is a row of the table."""
 
     record: Record
     source_offset: int
-    identity: int
 
     @property
     def key(self) -> Key:
-        """What the table knows the row by."""
-        return self.source_offset, self.identity
+        """What the table knows the row by; decodes the value."""
+        return self.source_offset, identity_of(self.record.value() or b"")
 
 
 Judge = Callable[[Record], Row]
@@ -109,16 +108,32 @@ def make_block(first: int, records: Sequence[Record], stored: int, origin: Origi
     if highest >= 0 and highest >= (end := origin.end_offset(highest)):
         rejected += [Rejected(row.record, "stranger", BEYOND_THE_END) for row in judged if row.source_offset >= end]
         judged = [row for row in judged if row.source_offset < end]
+    if _all_rise(judged, stored):
+        rows, compared = judged, False
+    else:
+        rows, compared = _distinct(judged, stored)
+    return Block(origin.source, first, records[-1].offset(), rows, rejected, len(judged) - len(rows), compared)
+
+
+def _all_rise(rows: Sequence[Row], stored: int) -> bool:
+    """Whether each source offset is above the one before, and the first above what is stored."""
+    for row in rows:
+        if row.source_offset <= stored:
+            return False
+        stored = row.source_offset
+    return True
+
+
+def _distinct(judged: Sequence[Row], stored: int) -> tuple[list[Row], bool]:
+    """Return the rows without repeats among themselves, and whether the table may have some of them."""
     rows: dict[Key, Row] = {}
     compared = False
     for row in judged:
-        if row.key not in rows:
+        if (key := row.key) not in rows:
             compared = compared or row.source_offset <= stored
             stored = max(stored, row.source_offset)
-            rows[row.key] = row
-    return Block(
-        origin.source, first, records[-1].offset(), [*rows.values()], rejected, len(judged) - len(rows), compared
-    )
+            rows[key] = row
+    return [*rows.values()], compared
 
 
 def _judged(records: Sequence[Record], judge: Judge) -> tuple[list[Row], list[Rejected]]:

@@ -80,7 +80,7 @@ def letter_records(messages: Sequence[Message]) -> Sequence[LetterRecord]:
 
 def judge_letter(record: Record) -> Row:
     """Return a letter's row; its source is its own place, so that every one is new."""
-    return Row(record, record.offset(), 0)
+    return Row(record, record.offset())
 
 
 def _letter(message: Message) -> LetterRecord:

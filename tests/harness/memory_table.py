@@ -10,8 +10,7 @@ from msgspec import Meta
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from service.errors import RowsRefusedError
 from sinks.bookmark import Source
-from sinks.judge import identity
-from sinks.table import Key
+from sinks.table import Key, identity
 
 _Text = Annotated[str, Meta(min_length=1)]
 _TimeMs = Annotated[int, Meta(ge=MIN_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from sinks.blocks import MAX_OFFSET, RecordRefusedError
-from sinks.judge import DISAGREES, NO_COORDINATES, NO_OBJECT, OTHER_KEY, OTHER_SOURCE, ScoreJudge, identity
+from sinks.judge import DISAGREES, NO_COORDINATES, NO_OBJECT, OTHER_KEY, OTHER_SOURCE, ScoreJudge
+from sinks.table import identity
 from tests.harness.memory_kafka import MemoryRecord, coordinates
 from tests.harness.records import score_fields
 
@@ -31,7 +32,7 @@ def with_fields(**changes):
 
 def test_a_score_is_a_row_of_its_source_offset():
     row = judge(record())
-    assert (row.source_offset, row.identity) == (5, identity("u", "e3-5"))
+    assert row.key == (5, identity("u", "e3-5"))
 
 
 @pytest.mark.parametrize("offset", [0, MAX_OFFSET])
