@@ -38,12 +38,9 @@ _FOREIGN_MEMBERS: Final = frozenset({KafkaError.INCONSISTENT_GROUP_PROTOCOL, Kaf
 
 # Logging
 
-_EXPECTED_WARNING: Final = "enable.gapless.guarantee is experimental"
-"""At every start of a worker, whose publisher relies on it (KIP-98's idempotence alone does not stop at a gap)."""
-
 
 class Repeats(logging.Filter):
-    """Drops what is expected, and what was logged within the last minute: a broker is tried ten times a second."""
+    """Drops what was logged within the last minute: a broker is tried ten times a second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -51,8 +48,6 @@ class Repeats(logging.Filter):
         self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if _EXPECTED_WARNING in record.getMessage():
-            return False
         line, now = _SUFFIX.sub("", record.getMessage()), self._clock()
         if now - self._logged_at.get(line, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
             return False
@@ -63,7 +58,12 @@ class Repeats(logging.Filter):
 
 
 _librdkafka: Final = logging.getLogger("librdkafka")
-_librdkafka.addFilter(Repeats())
+_repeats: Final = Repeats()
+for _name in (
+    *("librdkafka", "aiokafka", "aiokafka.conn", "aiokafka.consumer.fetcher"),
+    *("aiokafka.consumer.group_coordinator", "aiokafka.producer.sender"),
+):
+    logging.getLogger(_name).addFilter(_repeats)  # a filter is not asked about what a logger below logs
 
 
 def logged(client_config: Mapping[str, Any]) -> dict[str, Any]:

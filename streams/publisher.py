@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from service.errors import RefusedError, UnavailableError
-from service.kafka import reason, silent, where
+from service.kafka import logged, reason, where
 from streams.record_batch import RecordBatch
 from streams.security import aiokafka_options
 
@@ -102,7 +102,7 @@ class Publisher:
         self._starting: asyncio.Task[AIOKafkaProducer] | None = None
         self._refusal = ""
         self._is_closed = False
-        self._admin = AdminClient(silent(client_config))
+        self._admin = AdminClient(logged(client_config))
         self.queue_messages = 0
         """Records that wait for their confirmation."""
         self.queue_bytes = 0
@@ -147,6 +147,7 @@ class Publisher:
         try:
             self._admin.list_topics(topic, timeout=_ANSWER_SECONDS)
         except KafkaException as failure:
+            self._admin.poll(0)  # let librdkafka log why
             raise UnavailableError(f"Kafka does not answer ({reason(failure)})") from None
 
     async def _send(self, topic: str, partition: int, queue: _Queue) -> None:

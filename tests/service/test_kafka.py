@@ -15,6 +15,13 @@ from service.kafka import (
 )
 
 
+@pytest.mark.parametrize("name", ["librdkafka", "aiokafka", "aiokafka.consumer.fetcher", "aiokafka.producer.sender"])
+def test_what_a_client_says_over_and_over_is_logged_once(name, caplog):
+    for _ in range(3):
+        logging.getLogger(name).error("%s cannot connect", name)
+    assert [record.getMessage() for record in caplog.records] == [f"{name} cannot connect"]
+
+
 def test_librdkafka_logs_no_line_twice_within_a_minute():
     now = 0.0
     repeats = Repeats(lambda: now)
