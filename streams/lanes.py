@@ -114,7 +114,9 @@ class Lane:
         try:
             batches = await self._in_thread(self._changelog, dirty)
             await self._confirmed()
+            began = self._pipeline.timings.clock()
             await states.changelog.write(batches)
+            self._pipeline.timings.lap("changelog", began)
         except FencedError as failure:
             self._lose(failure)
             return None

@@ -50,7 +50,8 @@ STAGE: Final = Declaration(
     "histogram",
     "cartcast_worker_stage_seconds",
     f"seconds that one batch spent in a stage: {', '.join(STAGES)}; fetch contains the wait for records, append "
-    "computes the features, inference contains the wait for the device, acknowledge is Kafka's confirmation",
+    "computes the features, inference contains the wait for the device, acknowledge is Kafka's confirmation, changelog "
+    "the transaction of a commit",
     ("stage",),
 )
 DELAY: Final = Declaration(

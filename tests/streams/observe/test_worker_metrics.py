@@ -89,10 +89,11 @@ def test_a_scrape_reads_the_readings():
 async def test_every_stage_of_a_fetch_is_timed_once(lane, pipeline):
     await put(lane, Acks(), fetch(event(1), event(2), b"no json"), fetch(event(3), first_offset=3))
     await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 4)
+    await lane.secure()
     await lane.close()
     timings = pipeline.timings
     counted = {stage: timings.stages[stage].buckets()[-1][1] for stage in STAGES}
-    assert counted == dict.fromkeys(STAGES, 2) | {"fetch": 0}  # the consumer times that one
+    assert counted == dict.fromkeys(STAGES, 2) | {"fetch": 0, "changelog": 1}  # the consumer times the first
     assert all(timings.stages[stage].total > 0 for stage in STAGES if stage != "fetch")
     assert (timings.batch_events.buckets()[-1][1], timings.batch_events.total) == (2, 3)
     delays = timings.event_to_score
