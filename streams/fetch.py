@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from model.core.byte_strings import ByteStrings
 from streams.observe.trace_context import TRACEPARENT, TraceHeaders, trace_headers
-from streams.record_batch import FetchedRecords, read_headers
+from streams.record_batch import FetchedRecords, StoredBatch, read_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,22 @@ class Fetch:
     """Kafka's timestamps of the records, 0 where a record has none."""
     traces: Mapping[int, TraceHeaders] = field(default_factory=dict)
     """By offset, of those records that are part of a trace."""
+    error: str = ""
+    """Why the records of a batch cannot be had; they are one record here then, at the last offset of the batch, whose
+    value are the records' bytes as they were sent."""
 
     @classmethod
     def of(cls, topic: str, partition: int, records: FetchedRecords) -> "Fetch":
         """Make a fetch of the records of a partition."""
         traces = _traces(records) if (records.headers.spans[:, 0] >= 0).any() else {}
         return cls(topic, partition, records.keys, records.values, records.offsets, records.timestamps_ms, traces)
+
+    @classmethod
+    def unreadable(cls, topic: str, partition: int, batch: StoredBatch, error: str) -> "Fetch":
+        """Make that of a batch whose records cannot be had."""
+        key, value = ByteStrings.none(1), ByteStrings.of([batch.packed.tobytes()])
+        timestamps_ms = np.array([max(batch.highest_timestamp_ms, 0)])
+        return cls(topic, partition, key, value, np.array([batch.last_offset]), timestamps_ms, error=error)
 
     def __len__(self) -> int:
         return len(self.offsets)
