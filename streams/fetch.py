@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ import numpy.typing as npt
 from model.core.byte_strings import ByteStrings
 from streams.observe.trace_context import TRACEPARENT, TraceHeaders, trace_headers
 from streams.record_batch import FetchedRecords, StoredBatch, read_headers
+
+_MOST_HEADERS: Final = 64
+"""A record with more is part of no trace: a megabyte of headers takes the consumer half a second to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,13 @@ class Fetch:
 
 
 def _traces(records: FetchedRecords) -> dict[int, TraceHeaders]:
-    if TRACEPARENT.encode() not in records.headers.buffer.tobytes():
+    parent = TRACEPARENT.encode()
+    if parent not in records.headers.buffer.tobytes():
         return {}
     found = (
-        (offset, trace_headers(read_headers(headers)))
+        (offset, trace_headers(read_headers(headers, most=_MOST_HEADERS)))
         for offset, headers in zip(records.offsets.tolist(), records.headers, strict=True)
-        if headers is not None
+        if headers is not None and parent in headers
     )
     return {offset: headers for offset, headers in found if headers}
 

@@ -51,8 +51,8 @@ RECORD_OVERHEAD: Final = 8 * _LONGEST_VARINT
 """What a record takes beside its key, value and headers, at most."""
 MOST_BATCH_BYTES: Final = 900_000
 """Of the records of a batch before compression; a topic takes about a million bytes by default (max.message.bytes)."""
-MOST_UNPACKED_BYTES: Final = 32 << 20
-"""Of the records of a batch that is read. Producers send a megabyte by default; 1 kB of zstd can hold this much."""
+MOST_UNPACKED_BYTES: Final = 16 << 20
+"""Of the records of a batch that is read. Producers send a megabyte by default; half a kilobyte of zstd can hold this much."""
 _USUAL_RATIO: Final = 32
 """More than events are compressed by."""
 _LZ4_LEVEL: Final = 1
@@ -353,12 +353,12 @@ def _read_varint(section: Bytes, at: int) -> tuple[Any, int]:
     return (number >> np.int64(1)) & np.int64(0x7FFFFFFFFFFFFFFF) ^ -(number & np.int64(1)), at
 
 
-def read_headers(written: bytes) -> list[tuple[str, bytes | None]]:
-    """Return the headers of a record; none if they are damaged."""
+def read_headers(written: bytes, most: int | None = None) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a record; none if they are damaged, or more than `most`."""
     section = np.frombuffer(written, np.uint8)
     count, at = _read_varint(section, 0)
     headers = list[tuple[str, bytes | None]]()
-    for _ in range(min(count, len(written))):
+    for _ in range(min(count, len(written) if most is None else most)):
         length, at = _read_varint(section, at)
         name, at = written[at : at + max(length, 0)].decode(errors="replace"), at + max(length, 0)
         length, at = _read_varint(section, at)

@@ -272,8 +272,8 @@ class FetchedPieces:
     def _read(self) -> Iterator[Fetch]:
         """Yield what was committed, in pieces; as aiokafka does, move on behind what was not.
 
-        What follows once MOST_UNPACKED_BYTES are unpacked is left to the next fetch: one response can hold hundreds of
-        batches of that size, and aiokafka takes all of it at once.
+        What goes beyond MOST_UNPACKED_BYTES is left to the next fetch: one response can hold hundreds of batches that
+        are just as large when they are unpacked, and aiokafka takes all of it at once.
         """
         waiting, records, left, end = list[_Unpacked](), 0, MOST_UNPACKED_BYTES, self.next_fetch_offset
         for batch, counts in self._batches:
@@ -287,12 +287,12 @@ class FetchedPieces:
                     yield from self._unreadable(batch, failure)
                     waiting, records = [], 0
                 else:
+                    if len(section) > left and left < MOST_UNPACKED_BYTES:
+                        break
                     waiting.append((batch, section))
                     records += batch.records
                     left -= len(section)
             end = batch.last_offset + 1
-            if left <= 0:
-                break
             if records >= self._most:
                 yield from self._fetches(waiting)
                 waiting, records = [], 0

@@ -70,8 +70,8 @@ def test_a_consumer_moves_on_behind_each_piece():
 
 
 def test_once_a_response_has_been_unpacked_to_the_bound_the_rest_is_fetched_again():
-    half = LIMIT_BYTES // 2
-    response = [batch(offset, bytes(half)) for offset in range(10)]
+    third = LIMIT_BYTES // 3
+    response = [batch(offset, bytes(third)) for offset in range(10)]
     pieces = pieces_of(response)
     assert taken(pieces) == [([0, 1], False, 2)]
     assert pieces.next_fetch_offset == 2
@@ -79,5 +79,6 @@ def test_once_a_response_has_been_unpacked_to_the_bound_the_rest_is_fetched_agai
 
 
 def test_records_that_are_sent_as_they_are_may_be_larger():
-    value = os.urandom(3 * LIMIT_BYTES)
-    assert [list(piece.values) for piece in pieces_of([batch(0, value, codec=0)])] == [[value]]
+    response = [batch(offset, os.urandom(3 * LIMIT_BYTES), codec=0) for offset in range(2)]
+    assert taken(pieces_of(response)) == [([0], False, 1)]
+    assert taken(pieces_of(response[1:], 1)) == [([1], False, 2)]
