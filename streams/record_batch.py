@@ -52,7 +52,7 @@ RECORD_OVERHEAD: Final = 8 * _LONGEST_VARINT
 MOST_BATCH_BYTES: Final = 900_000
 """Of the records of a batch before compression; a topic takes about a million bytes by default (max.message.bytes)."""
 MOST_UNPACKED_BYTES: Final = 16 << 20
-"""Of the records of a batch that is read. Producers send a megabyte by default; half a kilobyte of zstd can hold this much."""
+"""Of the records of a batch that is read. Producers send 1 MB by default; 534 bytes of zstd can hold this."""
 _USUAL_RATIO: Final = 32
 """More than events are compressed by."""
 _LZ4_LEVEL: Final = 1
