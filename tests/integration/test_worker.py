@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from os import urandom
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -251,7 +250,11 @@ def test_a_worker_with_another_setting_goes_on_where_its_predecessor_stopped(pip
 def test_records_too_large_for_a_letter_are_cut_ones_and_what_comes_behind_them_is_scored(pipeline: Pipeline) -> None:
     topics = pipeline.topics
     pipeline.limit_message_bytes(topics.events, 8_000_000)
-    garbage, large, too_large = urandom(950_000), bytes(5_000_000), bytes(MOST_UNPACKED_BYTES)
+    garbage, large, too_large = (
+        np.random.default_rng(1).integers(128, 256, 950_000, np.uint8).tobytes(),
+        bytes(5_000_000),
+        bytes(MOST_UNPACKED_BYTES),
+    )
     good = [(b"u", json.dumps(EVENT | {"event_id": f"good-{number}"}).encode()) for number in range(4)]
     pipeline.produce_raw(good[:1], 0)
     pipeline.produce_raw([(b"k" * 2000, garbage)], 0)
