@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from model.core.byte_strings import ByteStrings
 from streams.observe.trace_context import TRACEPARENT, TraceHeaders, trace_headers
-from streams.record_batch import FetchedRecords, read_headers
+from streams.record_batch import FetchedRecords, StoredBatch, read_headers
+
+_MOST_HEADERS: Final = 64
+"""A record with more is part of no trace: a megabyte of headers takes the consumer half a second to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +28,22 @@ class Fetch:
     """Kafka's timestamps of the records, 0 where a record has none."""
     traces: Mapping[int, TraceHeaders] = field(default_factory=dict)
     """By offset, of those records that are part of a trace."""
+    error: str = ""
+    """Why the records of a batch cannot be had; they are one record here then, at the last offset of the batch, whose
+    value are the records' bytes as they were sent."""
 
     @classmethod
     def of(cls, topic: str, partition: int, records: FetchedRecords) -> "Fetch":
         """Make a fetch of the records of a partition."""
         traces = _traces(records) if (records.headers.spans[:, 0] >= 0).any() else {}
         return cls(topic, partition, records.keys, records.values, records.offsets, records.timestamps_ms, traces)
+
+    @classmethod
+    def unreadable(cls, topic: str, partition: int, batch: StoredBatch, error: str) -> "Fetch":
+        """Make that of a batch whose records cannot be had."""
+        key, value = ByteStrings.none(1), ByteStrings.of([batch.packed.tobytes()])
+        timestamps_ms = np.array([max(batch.highest_timestamp_ms, 0)])
+        return cls(topic, partition, key, value, np.array([batch.last_offset]), timestamps_ms, error=error)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -73,12 +87,13 @@ class Fetch:
 
 
 def _traces(records: FetchedRecords) -> dict[int, TraceHeaders]:
-    if TRACEPARENT.encode() not in records.headers.buffer.tobytes():
+    parent = TRACEPARENT.encode()
+    if parent not in records.headers.buffer.tobytes():
         return {}
     found = (
-        (offset, trace_headers(read_headers(headers)))
+        (offset, trace_headers(read_headers(headers, most=_MOST_HEADERS)))
         for offset, headers in zip(records.offsets.tolist(), records.headers, strict=True)
-        if headers is not None
+        if headers is not None and parent in headers
     )
     return {offset: headers for offset, headers in found if headers}
 

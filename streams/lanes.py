@@ -24,7 +24,7 @@ from service.errors import CartcastError
 from service.kafka_settings import Topics
 from streams.fenced import FencedError
 from streams.fetch import Fetch
-from streams.messages import dead_letter_records, score_records
+from streams.messages import dead_letter_records, decode_unreadable, score_records
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Delivery, Publisher
@@ -200,7 +200,8 @@ class Lane:
     def _score(self, fetch: Fetch) -> tuple[ScoredFetch, list[RecordBatch], list[RecordBatch]]:
         """Score a fetch, store the states; return scores and dead letters that no predecessor has published."""
         pipeline, timings = self._pipeline, self._pipeline.timings
-        scored = pipeline.scoring.score(fetch, pipeline.decode, self._states, timings)
+        decode = decode_unreadable(fetch) if fetch.error else pipeline.decode
+        scored = pipeline.scoring.score(fetch, decode, self._states, timings)
         began = timings.clock()
         scores, dead_letters = self._unpublished(fetch, scored)
         now_ms = pipeline.clock_ms()

@@ -1,6 +1,7 @@
 """From arrays to the bytes of output records."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -9,13 +10,25 @@ import numpy.typing as npt
 
 from model.batch import EventBatch
 from model.core.byte_strings import ByteStrings
+from model.core.decode import decode_each
 from model.core.encode import LONGEST_NUMBER, ScoreTemplate, encode_scores
+from model.events import Event
+from model.formats.records import Decode
 from model.horizons import HORIZONS
-from model.validate import Reject
-from service.kafka import dead_letter_headers, source_headers
+from model.validate import InvalidEvent, Reject
+from service.kafka import Headers, cut_dead_letter, dead_letter_headers, source_headers
 from streams.fetch import Fetch
-from streams.record_batch import OutputRecord, OutputRecords, write_offset_headers, written_headers
+from streams.record_batch import (
+    MOST_BATCH_BYTES,
+    RECORD_OVERHEAD,
+    OutputRecord,
+    OutputRecords,
+    write_offset_headers,
+    written_headers,
+)
 
+UNPACKED: Final = "unpacked"
+"""Reason of a batch that is damaged, or too large when it is unpacked."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -75,18 +88,31 @@ def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int6
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:
-    """Return one record a reject: key and value as received, headers that say where it lay and what is wrong."""
-    return OutputRecords.of(
-        [
-            OutputRecord(
-                fetch.keys[reject.position],
-                fetch.values[reject.position],
-                dead_letter_headers(
-                    source_headers(fetch.topic, fetch.partition, int(fetch.offsets[reject.position])),
-                    reason=reject.reason,
-                    error=reject.error,
-                ),
-            )
-            for reject in rejects
-        ]
-    )
+    """Return one record a reject: key and value as received, headers that say where it lay and what is wrong.
+
+    What is too large for a batch is cut, because the worker cannot take back what a topic refuses; and so is a batch
+    that nobody can read.
+    """
+    return OutputRecords.of([_dead_letter(fetch, reject) for reject in rejects])
+
+
+def _dead_letter(fetch: Fetch, reject: Reject) -> OutputRecord:
+    key, value = fetch.keys[reject.position], fetch.values[reject.position]
+    source = source_headers(fetch.topic, fetch.partition, int(fetch.offsets[reject.position]))
+    headers = dead_letter_headers(source, reason=reject.reason, error=reject.error)
+    if fetch.error or _record_bytes(key, value, headers) > MOST_BATCH_BYTES:
+        key, value, headers = cut_dead_letter(key, value, headers)
+    return OutputRecord(key, value, headers)
+
+
+def _record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    return len(key or b"") + len(value or b"") + len(written_headers(headers)) + RECORD_OVERHEAD
+
+
+def decode_unreadable(fetch: Fetch) -> Decode:
+    """Return what decodes a batch whose records cannot be had: to one reject of reason UNPACKED."""
+
+    def one_event(_value: bytes | None) -> Event:
+        raise InvalidEvent(UNPACKED, fetch.error)
+
+    return partial(decode_each, one_event=one_event)

@@ -6,7 +6,8 @@ integers.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ import cramjam
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.util import calc_crc32c
 
@@ -37,13 +37,29 @@ _CRC_FROM: Final = 21
 """The checksum is over what stands from here on."""
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _LZ4: Final = 3
-_DECODERS: Final = {1: gzip_decode, 2: snappy_decode, _LZ4: lz4_decode, 4: zstd_decode}
+_SNAPPY: Final = 2
+_DECOMPRESS_INTO: Final[Mapping[int, Callable[[Any, Any], int]]] = {
+    1: cramjam.gzip.decompress_into,
+    _LZ4: cramjam.lz4.decompress_into,
+    4: cramjam.zstd.decompress_into,
+}
+_XERIAL: Final = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
+"""What snappy-java, and clients that do as it does, begin with; blocks follow, each behind its size."""
 _ABORT: Final = 0
 _LONGEST_VARINT: Final = 10
-_RECORD_OVERHEAD: Final = 8 * _LONGEST_VARINT
-_MOST_BYTES: Final = 900_000
+RECORD_OVERHEAD: Final = 8 * _LONGEST_VARINT
+"""What a record takes beside its key, value and headers, at most."""
+MOST_BATCH_BYTES: Final = 900_000
 """Of the records of a batch before compression; a topic takes about a million bytes by default (max.message.bytes)."""
+MOST_UNPACKED_BYTES: Final = 16 << 20
+"""Of the records of a batch that is read. Producers send 1 MB by default; 534 bytes of zstd can hold this."""
+_USUAL_RATIO: Final = 32
+"""More than events are compressed by."""
 _LZ4_LEVEL: Final = 1
+
+
+class UnreadableBatchError(Exception):
+    """A batch is as it was sent, and no records can be had of it: damaged, or too large when it is unpacked."""
 
 
 class OutputRecord(msgspec.Struct, frozen=True, gc=False):
@@ -132,20 +148,76 @@ class StoredBatch:
         if crc != calc_crc32c(self.data[_CRC_FROM:]):
             raise CorruptRecordException(f"the batch at offset {self.base_offset} has another checksum than it says")
 
+    @property
+    def packed(self) -> memoryview:
+        """The records' bytes, compressed if they are."""
+        return self.data[_BATCH.size :]
+
     def section(self) -> bytes | memoryview:
-        """Return the records' bytes, decompressed; raises CorruptRecordException."""
-        packed, codec = self.data[_BATCH.size :], self.attributes & _CODEC
+        """Return the records' bytes, decompressed.
+
+        Takes no more memory than MOST_UNPACKED_BYTES, and a copy of what it returns. Raises UnreadableBatchError, and
+        CorruptRecordException for an unknown codec.
+        """
+        codec = self.attributes & _CODEC
         if not codec:
-            return packed
-        try:
-            return bytes(_DECODERS[codec](packed))
-        except (KeyError, ValueError, cramjam.DecompressionError) as failure:
-            raise CorruptRecordException(f"the batch at offset {self.base_offset} is damaged ({failure})") from None
+            return self.packed
+        if codec != _SNAPPY and codec not in _DECOMPRESS_INTO:
+            raise CorruptRecordException(f"the batch at offset {self.base_offset} has unknown compression {codec}")
+        section = _unsnapped(self.packed) if codec == _SNAPPY else _decompressed(self.packed, _DECOMPRESS_INTO[codec])
+        if section is None:
+            raise UnreadableBatchError(
+                f"{self._in_words()} is damaged, or has more than {MOST_UNPACKED_BYTES} bytes when it is unpacked"
+            )
+        return section
+
+    def damaged(self) -> UnreadableBatchError:
+        """Return what to raise if the records do not fill the section."""
+        return UnreadableBatchError(f"{self._in_words()} is damaged")
+
+    def _in_words(self) -> str:
+        return f"the batch of offsets {self.base_offset} to {self.last_offset} ({len(self.packed)} bytes as sent)"
 
 
-def read_batches(batches: Sequence[StoredBatch]) -> FetchedRecords:
-    """Return the records of consecutive batches; raises CorruptRecordException."""
-    sections = [batch.section() for batch in batches]
+def _decompressed(packed: memoryview, decompress_into: Callable[[Any, Any], int]) -> bytes | None:
+    """Return what was compressed; None if it is damaged or larger than MOST_UNPACKED_BYTES."""
+    for most in sorted({min(_USUAL_RATIO * len(packed), MOST_UNPACKED_BYTES), MOST_UNPACKED_BYTES}):
+        out = np.empty(most, np.uint8)
+        with suppress(cramjam.DecompressionError):  # also if it does not fit
+            return out[: decompress_into(packed, out)].tobytes()
+        del out  # before there is a larger one
+    return None
+
+
+def _unsnapped(packed: memoryview) -> bytes | None:
+    """Return what was compressed; None if it is damaged or larger than MOST_UNPACKED_BYTES."""
+    blocks, left = list[bytes](), MOST_UNPACKED_BYTES
+    with suppress(cramjam.DecompressionError, struct.error):
+        for block in _snappy_blocks(packed):
+            left -= cramjam.snappy.decompress_raw_len(block)
+            if left < 0:
+                return None
+            blocks.append(bytes(cramjam.snappy.decompress_raw(block)))
+        return b"".join(blocks)
+    return None
+
+
+def _snappy_blocks(packed: memoryview) -> Iterator[memoryview]:
+    if packed[: len(_XERIAL)].tobytes() != _XERIAL:
+        yield packed
+        return
+    at = len(_XERIAL)
+    while at < len(packed):
+        (size,) = struct.unpack_from(">I", packed, at)
+        yield packed[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def read_batches(
+    batches: Sequence[StoredBatch], sections: Sequence[bytes | memoryview] | None = None
+) -> FetchedRecords:
+    """Return the records of consecutive batches, whose `sections` may be given; raises as `StoredBatch.section`."""
+    sections = [batch.section() for batch in batches] if sections is None else sections
     section = np.frombuffer(sections[0] if len(sections) == 1 else b"".join(sections), np.uint8)
     records = sum(min(max(batch.records, 0), len(each)) for batch, each in zip(batches, sections, strict=True))
     offsets, timestamps_ms = np.empty(records, np.int64), np.empty(records, np.int64)
@@ -157,7 +229,7 @@ def read_batches(batches: Sequence[StoredBatch]) -> FetchedRecords:
         columns = (offsets[rows], timestamps_ms[rows], keys[rows], values[rows], headers[rows])
         key_at, value_at = read_records(section, start, end, *columns, key_buffer, key_at, value_buffer, value_at)
         if key_at < 0 or len(columns[0]) != batch.records:
-            raise CorruptRecordException(f"the batch at offset {batch.base_offset} is damaged")
+            raise batch.damaged()
         columns[0][:] += batch.base_offset
         columns[1][:] += batch.first_timestamp_ms
         if batch.attributes & _LOG_APPEND_TIME:
@@ -281,12 +353,12 @@ def _read_varint(section: Bytes, at: int) -> tuple[Any, int]:
     return (number >> np.int64(1)) & np.int64(0x7FFFFFFFFFFFFFFF) ^ -(number & np.int64(1)), at
 
 
-def read_headers(written: bytes) -> list[tuple[str, bytes | None]]:
-    """Return the headers of a record; none if they are damaged."""
+def read_headers(written: bytes, most: int | None = None) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a record; none if they are damaged, or more than `most`."""
     section = np.frombuffer(written, np.uint8)
     count, at = _read_varint(section, 0)
     headers = list[tuple[str, bytes | None]]()
-    for _ in range(min(count, len(written))):
+    for _ in range(min(count, len(written) if most is None else most)):
         length, at = _read_varint(section, at)
         name, at = written[at : at + max(length, 0)].decode(errors="replace"), at + max(length, 0)
         length, at = _read_varint(section, at)
@@ -369,10 +441,10 @@ def record_batches(records: OutputRecords, timestamp_ms: int, *, in_transaction:
     """Return batches of records, in order, that brokers take unless a single record is too large."""
     keys, values, headers = records.keys, records.values, records.headers
     sizes = [(each.spans[:, 1] - each.spans[:, 0]) for each in (keys, values, headers)]
-    most = min(int(sum(size.sum() for size in sizes)) + len(records) * _RECORD_OVERHEAD, _MOST_BYTES)
+    most = min(int(sum(size.sum() for size in sizes)) + len(records) * RECORD_OVERHEAD, MOST_BATCH_BYTES)
     batches, first = list[RecordBatch](), 0
     while first < len(records):
-        largest = int(sum(size[first] for size in sizes)) + _RECORD_OVERHEAD
+        largest = int(sum(size[first] for size in sizes)) + RECORD_OVERHEAD
         out = np.empty(max(most, largest), np.uint8)
         used, end = write_records(
             *(keys.buffer, keys.spans, values.buffer, values.spans, headers.buffer, headers.spans), first, out

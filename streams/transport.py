@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import faust
 from aiohttp import web
@@ -35,7 +35,14 @@ from service.liveness import Liveness
 from streams.fetch import Fetch, FetchOrder
 from streams.lookups.server import KEPT_SECONDS, ListeningSite, Refuse
 from streams.observe.counts import Timings, WorkerCounts
-from streams.record_batch import StoredBatch, committed, read_batches, stored_batches
+from streams.record_batch import (
+    MOST_UNPACKED_BYTES,
+    StoredBatch,
+    UnreadableBatchError,
+    committed,
+    read_batches,
+    stored_batches,
+)
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0
@@ -237,6 +244,9 @@ class RawRecords:
         return len(self.data)
 
 
+_Unpacked: TypeAlias = tuple[StoredBatch, bytes | memoryview]
+
+
 class FetchedPieces:
     """Makes Fetches of one partition's bytes, under the interface of aiokafka's PartitionRecords."""
 
@@ -260,14 +270,28 @@ class FetchedPieces:
         return self._pieces
 
     def _read(self) -> Iterator[Fetch]:
-        """Yield what was committed, in pieces; as aiokafka does, move on behind what was not."""
-        waiting, records, end = list[StoredBatch](), 0, self.next_fetch_offset
+        """Yield what was committed, in pieces; as aiokafka does, move on behind what was not.
+
+        What goes beyond MOST_UNPACKED_BYTES is left to the next fetch: one response can hold hundreds of batches that
+        are just as large when they are unpacked, and aiokafka takes all of it at once.
+        """
+        waiting, records, left, end = list[_Unpacked](), 0, MOST_UNPACKED_BYTES, self.next_fetch_offset
         for batch, counts in self._batches:
             if self._check_crcs:
                 batch.check()
             if counts:
-                waiting.append(batch)
-                records += batch.records
+                try:
+                    section = batch.section()
+                except UnreadableBatchError as failure:
+                    yield from self._fetches(waiting)
+                    yield from self._unreadable(batch, failure)
+                    waiting, records = [], 0
+                else:
+                    if len(section) > left and left < MOST_UNPACKED_BYTES:
+                        break
+                    waiting.append((batch, section))
+                    records += batch.records
+                    left -= len(section)
             end = batch.last_offset + 1
             if records >= self._most:
                 yield from self._fetches(waiting)
@@ -275,13 +299,25 @@ class FetchedPieces:
         yield from self._fetches(waiting)
         self.next_fetch_offset = end
 
-    def _fetches(self, batches: Sequence[StoredBatch]) -> Iterator[Fetch]:
-        if not batches:
+    def _fetches(self, unpacked: Sequence[_Unpacked]) -> Iterator[Fetch]:
+        if not unpacked:
             return
-        fetch = Fetch.of(self._tp.topic, self._tp.partition, read_batches(batches)).since(self.next_fetch_offset)
+        try:
+            records = read_batches(*zip(*unpacked, strict=True))
+        except UnreadableBatchError as failure:
+            for each in unpacked if len(unpacked) > 1 else ():
+                yield from self._fetches([each])
+            if len(unpacked) == 1:
+                yield from self._unreadable(unpacked[0][0], failure)
+            return
+        fetch = Fetch.of(self._tp.topic, self._tp.partition, records).since(self.next_fetch_offset)
         for piece in () if fetch is None else fetch.pieces(self._most):
             self.next_fetch_offset = piece.next_offset
             yield piece
+
+    def _unreadable(self, batch: StoredBatch, failure: UnreadableBatchError) -> Iterator[Fetch]:
+        self.next_fetch_offset = batch.last_offset + 1
+        yield Fetch.unreadable(self._tp.topic, self._tp.partition, batch, str(failure))
 
 
 def read_columns(source_topic: str, most: int) -> None:

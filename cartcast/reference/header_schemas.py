@@ -9,10 +9,11 @@ from model.core.byte_strings import ByteStrings
 from model.validate import Reject, WireEvent
 from service.kafka import CUT_BYTES, cut_dead_letter, source_headers
 from streams.fetch import Fetch
-from streams.messages import dead_letter_records
+from streams.messages import UNPACKED, dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
+from streams.record_batch import MOST_UNPACKED_BYTES
 
-REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key")
+REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key", UNPACKED)
 """The kinds of damage that are no single field's fault."""
 _WHOLE_NUMBER: Final = r"^(0|[1-9][0-9]*)$"
 _FIELDS: Final[dict[str, Schema]] = {
@@ -62,8 +63,10 @@ def dead_letter_headers_schema() -> Schema:
     schema = _schema(
         "Dead-letter headers",
         "Where the record lay that is no event, and why. Key and value of the dead letter are that record's bytes; if "
-        f"the topic does not take it so, they are the first {CUT_BYTES:,} bytes of each, and two headers more tell of "
-        "the whole value.",
+        f"these are too large for the topic, they are the first {CUT_BYTES:,} bytes of each, and two headers more tell "
+        f"of the whole value. A batch of records that is damaged, or has more than {MOST_UNPACKED_BYTES:,} bytes when "
+        f"it is unpacked, is one dead letter of reason {UNPACKED}, cut so, of its bytes as they were sent, at its last "
+        "offset; `error` names the first.",
         names,
     )
     _, _, headers = cut_dead_letter(None, None, [])

@@ -116,8 +116,12 @@ class Pipeline:
         """Send events as any producer with the Java partitioner would."""
         self.produce_raw([(event.user_id.encode(), msgspec.json.encode(event)) for event in events])
 
-    def produce_raw(self, records: Sequence[tuple[bytes | None, bytes | None]], partition: int = -1) -> None:
-        producer = Producer({"bootstrap.servers": self.kafka, "partitioner": "murmur2_random"})
+    def produce_raw(
+        self, records: Sequence[tuple[bytes | None, bytes | None]], partition: int = -1, **properties: Any
+    ) -> None:
+        """Send records in one batch or more, with properties of librdkafka, whose dots are underscores."""
+        named = {name.replace("_", "."): value for name, value in properties.items()}
+        producer = Producer({"bootstrap.servers": self.kafka, "partitioner": "murmur2_random", **named})
         for key, value in records:
             producer.produce(self.topics.events, value, key, partition)
         assert producer.flush() == 0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -15,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from model.events import Event, Score
+from streams.record_batch import MOST_UNPACKED_BYTES
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic, validator
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, pipelines, shoppers
@@ -242,3 +244,46 @@ def test_a_worker_with_another_setting_goes_on_where_its_predecessor_stopped(pip
     pipeline.wait_for_scores(11)
     assert second.stop() == 0
     assert len(pipeline.scores()) == 11
+
+
+def test_records_too_large_for_a_letter_are_cut_ones_and_what_comes_behind_them_is_scored(pipeline: Pipeline) -> None:
+    topics = pipeline.topics
+    pipeline.limit_message_bytes(topics.events, 8_000_000)
+    garbage, large, too_large = (
+        np.random.default_rng(1).integers(128, 256, 950_000, np.uint8).tobytes(),
+        bytes(5_000_000),
+        bytes(MOST_UNPACKED_BYTES),
+    )
+    good = [(b"u", json.dumps(EVENT | {"event_id": f"good-{number}"}).encode()) for number in range(4)]
+    pipeline.produce_raw(good[:1], 0)
+    pipeline.produce_raw([(b"k" * 2000, garbage)], 0)
+    pipeline.produce_raw(good[1:2], 0)
+    for value in (large, too_large):
+        pipeline.produce_raw([(b"u", value)], 0, compression_type="zstd", message_max_bytes=100_000_000)
+    pipeline.produce_raw(good[2:3], 0)
+    first = pipeline.start_worker()
+    pipeline.wait_for_scores(3)
+    pipeline.wait_until(lambda: pipeline.count(topics.dead_letters) == 3, "the dead letters")
+    assert first.stop() == 0
+    pipeline.produce_raw(good[3:], 0)
+    second = pipeline.start_worker()
+    pipeline.wait_for_scores(4)
+    assert second.stop() == 0
+
+    letters = pipeline.read(topics.dead_letters)
+    headers = [{name: value.decode() for name, value in letter.headers()} for letter in letters]
+    assert [(each["offset"], each["reason"]) for each in headers] == [
+        ("1", "encoding"),
+        ("3", "json"),
+        ("4", "unpacked"),
+    ]
+    assert [each["bytes"] for each in headers[:2]] == ["950000", "5000000"]
+    assert int(headers[2]["bytes"]) < 100_000
+    assert headers[0]["sha256"] == sha256(garbage).hexdigest()
+    assert (letters[0].key(), letters[0].value()) == (b"k" * 1000, garbage[:1000])
+    for each in headers:
+        validator("dead-letter-headers").validate(each)
+    listed = run_command("dead-letters", "list", "--json", environment=settings_of(pipeline))
+    assert json.loads(listed.stdout)["letters"] == 3
+    replayed = run_command("dead-letters", "replay", "--dry-run", "--json", environment=settings_of(pipeline))
+    assert json.loads(replayed.stdout)["cut"] == 3

@@ -3,7 +3,7 @@ import pytest
 
 from model.core.byte_strings import ByteStrings
 from streams.fetch import Fetch
-from streams.record_batch import FetchedRecords
+from streams.record_batch import FetchedRecords, written_headers
 
 OFFSETS = [4, 5, 9, 12]
 """With the holes that compaction and transactions leave."""
@@ -50,3 +50,12 @@ def test_a_fetch_is_cut_into_pieces_that_lose_nothing(fetch):
     assert [piece.offsets.tolist() for piece in pieces] == [[4, 5, 9], [12]]
     assert [value for piece in pieces for value in piece.values] == list(fetch.values)
     assert list(fetch.pieces(4)) == [fetch]
+
+
+@pytest.mark.parametrize(("others", "is_traced"), [(0, True), (63, True), (64, False), (100_000, False)])
+def test_a_record_with_very_many_headers_is_part_of_no_trace(others, is_traced):
+    parent = ("traceparent", b"00-%s-%s-01" % (b"a" * 32, b"b" * 16))
+    headers = ByteStrings.of([written_headers([*[("", None)] * others, parent])])
+    text = ByteStrings.of([b"x"])
+    fetch = Fetch.of("shop.events", 2, FetchedRecords(np.array([7]), np.array([1000]), text, text, headers))
+    assert fetch.traces == ({7: (parent,)} if is_traced else {})

@@ -6,10 +6,23 @@ import pytest
 
 from model.states import StateCodec
 from service.errors import RefusedError
+from streams.fetch import Fetch
 from streams.lanes import Lane, Lanes
 from streams.published import Published
+from streams.record_batch import StoredBatch
 from streams.scoring import Scoring
-from tests.streams.fetches import PARTITION, SOURCE_CODE, TOPICS, Acks, event, fetch, fetches, put, source_offsets
+from tests.streams.fetches import (
+    PARTITION,
+    SOURCE_CODE,
+    START_MS,
+    TOPICS,
+    Acks,
+    event,
+    fetch,
+    fetches,
+    put,
+    source_offsets,
+)
 from tests.streams.memory_publisher import MemoryPublisher, let_others_run, states_of
 
 
@@ -265,3 +278,20 @@ async def test_lanes_drop_and_acknowledge_what_comes_between_two_assignments(pip
     assert acks == ["not owned", "scored", "between", "after"]
     await lanes.close()
     await lanes.close()
+
+
+async def test_a_batch_that_nobody_can_read_is_a_dead_letter_amid_scores(lane, pipeline):
+    acks, batch = Acks(), StoredBatch(1, 4, 4, 0, START_MS, -1, 4, memoryview(bytes(61) + b"packed"))
+    await put(
+        lane,
+        acks,
+        fetch(event(0)),
+        Fetch.unreadable(TOPICS.events, PARTITION, batch, "the batch of offsets 1 to 4 is damaged"),
+        fetch(event(1), first_offset=5),
+    )
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 2)
+    (letter,) = pipeline.publisher.on(TOPICS.dead_letters)
+    assert (letter.headers["reason"], letter.headers["offset"], letter.record.value) == (b"unpacked", b"4", b"packed")
+    assert source_offsets(pipeline.publisher.on(TOPICS.scores)) == [0, 5]
+    assert await lane.secure() == 6
+    assert pipeline.counts.dead_letters == {"unpacked": 1}

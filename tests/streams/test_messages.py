@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ from hypothesis import strategies as st
 
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
+from model.events import MAX_ID_BYTES
 from model.validate import Reject
 from streams.fetch import Fetch
-from streams.messages import dead_letter_records, score_records
+from streams.messages import UNPACKED, dead_letter_records, decode_unreadable, score_records
+from streams.observe.trace_context import trace_headers
+from streams.record_batch import MOST_BATCH_BYTES, StoredBatch, record_batches, written_headers
 from tests.harness.records import event_fields
 
 MINIMAL = event_fields()
@@ -92,3 +96,48 @@ def test_a_dead_letter_is_the_record_as_received_with_where_it_lay_and_why():
         ("reason", b"encoding"),
         ("error", b"invalid UTF-8 at byte 0"),
     ]
+
+
+@pytest.mark.parametrize("part", ["key", "value", "error"])
+def test_a_dead_letter_that_no_batch_holds_is_cut(part):
+    for size, is_cut in ((MOST_BATCH_BYTES - 1_000, False), (MOST_BATCH_BYTES, True)):
+        key, value, error = (b"x" * (size if part == name else 10) for name in ("key", "value", "error"))
+        fetch = replace(fetch_of(value, offsets=[7]), keys=ByteStrings.of([key]))
+        records = dead_letter_records(fetch, [Reject(0, "json", error.decode())])
+        (record,) = records
+        headers = dict(record.headers)
+        assert ("sha256" in headers) == is_cut
+        assert (headers["offset"], headers["reason"]) == (b"7", b"json")
+        assert is_cut or (record.key, record.value, headers["error"]) == (key, value, error)
+        assert is_cut == (len(record.key) + len(record.value) + len(headers["error"]) < size)
+        assert headers.get("bytes", b"%d" % len(value)) == b"%d" % len(value)
+        assert all(batch.size() < 1_000_000 for batch in record_batches(records, 0))
+
+
+def test_a_batch_that_nobody_can_read_is_one_cut_letter():
+    batch = StoredBatch(5, 9, 4, 0, 1000, -1, 5, memoryview(bytes(61) + b"packed"))
+    fetch = Fetch.unreadable("shop.events", 3, batch, "damaged")
+    assert (len(fetch), fetch.next_offset, fetch.timestamps_ms.tolist()) == (1, 10, [1000])
+    events, rejects = decode_unreadable(fetch)(fetch.values, fetch.keys)
+    assert (len(events), rejects) == (0, [Reject(0, UNPACKED, "damaged")])
+    (letter,) = dead_letter_records(fetch, rejects)
+    assert (letter.key, letter.value) == (None, b"packed")
+    headers = dict(letter.headers)
+    assert (headers["offset"], headers["reason"], headers["bytes"]) == (b"9", b"unpacked", b"6")
+    assert len(headers["sha256"]) == 64
+
+
+def test_the_largest_event_makes_a_score_far_smaller_than_a_batch():
+    """Whatever its record's size: every text that is copied has a bound, and JSON takes six bytes for one at most."""
+    ids = dict.fromkeys(("user_id", "event_id", "item_id", "category"), "\x01" * MAX_ID_BYTES)
+    value = written(**ids, price="?", channel="\x01" * 100_000).replace(b'"?"', b"1." + b"9" * 200_000)
+    trace = trace_headers(
+        [("traceparent", b"01-%s-%s-01-" % (b"a" * 32, b"b" * 16) + b"x" * 200)] + [("tracestate", b"s" * 100)] * 81
+    )
+    assert trace_headers([trace[0], ("tracestate", b"s" * 100_000)]) == (trace[0],)
+    fetch = replace(fetch_of(value), keys=ByteStrings.of([ids["user_id"].encode()]), traces={0: trace})
+    (record,) = scores_of(fetch)
+    sizes = len(record.key), len(record.value), len(written_headers(record.headers))
+    assert sizes[0] == MAX_ID_BYTES
+    assert 4 * 6 * MAX_ID_BYTES < sizes[1] < 30_000
+    assert 8_000 < sizes[2] < 10_000

@@ -206,3 +206,21 @@ def test_results_of_an_earlier_topic_of_the_same_name_are_refused(mock_kafka, to
     write(mock_kafka, topics.events, PARTITION, others)
     with pytest.raises(RefusedError, match="created again"):
         published()
+
+
+def test_a_letter_that_was_cut_is_known_by_the_size_and_hash_of_its_record(mock_kafka, topics, process, published):
+    large = b"x" * 950_000
+    process(fetch_of(topics, large))
+    assert published().last_dead_letter == 0
+    _, letters = results(fetch_of(topics, large[1:] + b"y"))
+    write(mock_kafka, topics.dead_letters, PARTITION, letters)
+    with pytest.raises(RefusedError, match="created again"):
+        published()
+
+
+def test_a_batch_that_nobody_could_read_is_not_read_again(mock_kafka, topics, published):
+    """Its source would unpack it."""
+    write(mock_kafka, topics.events, PARTITION, [OutputRecord(b"k", b"in the place of a batch")])
+    letter = OutputRecord(None, b"packed", [*source_headers(topics.events, PARTITION, 0), ("reason", b"unpacked")])
+    write(mock_kafka, topics.dead_letters, PARTITION, [letter])
+    assert published().last_dead_letter == 0

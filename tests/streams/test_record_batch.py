@@ -2,10 +2,12 @@
 
 import os
 import struct
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import pytest
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from hypothesis import given
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 
 from model.core.byte_strings import ByteStrings
 from streams.record_batch import (
+    MOST_UNPACKED_BYTES,
     OutputRecord,
     OutputRecords,
+    UnreadableBatchError,
     committed,
     read_batches,
     read_headers,
@@ -33,6 +37,7 @@ RECORDS = st.lists(
     max_size=80,
 )
 NOW_MS = 1_700_000_000_123
+HEADER_BYTES = 61
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
@@ -107,7 +112,7 @@ def test_damage_is_an_error_or_other_records_and_never_a_look_behind_the_batch(d
         batch[data.draw(st.integers(57, len(batch) - 1))] = data.draw(st.integers(0, 255))
     try:
         fetched = read(bytes(batch))
-    except CorruptRecordException:
+    except UnreadableBatchError:
         return
     for strings in (fetched.keys, fetched.values, fetched.headers):
         assert (strings.spans[:, 0] <= strings.spans[:, 1]).all()
@@ -122,6 +127,48 @@ def test_another_checksum_is_told():
     (stored,) = stored_batches(memoryview(bytes(batch)))
     with pytest.raises(CorruptRecordException, match="offset 0"):
         stored.check()
+
+
+def compressed(section: bytes, codec: str) -> bytes:
+    encoders = {
+        "gzip": gzip_encode,
+        "snappy": partial(snappy_encode, xerial_compatible=False),
+        "xerial": snappy_encode,
+        "lz4": lz4_encode,
+        "zstd": zstd_encode,
+    }
+    return with_section(encoders[codec](section), CODECS["snappy" if codec == "xerial" else codec])
+
+
+def with_section(section: bytes, codec: int) -> bytes:
+    """A batch of records that are packed so, at offsets 5 to 7."""
+    batch = bytearray(written_by_aiokafka([OutputRecord(b"k", b"v")] * 3, base_offset=5))[:HEADER_BYTES] + section
+    struct.pack_into(">i", batch, 8, len(batch) - 12)
+    batch[22] |= codec
+    return bytes(batch)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "xerial", "lz4", "zstd"])
+def test_a_batch_is_unpacked_up_to_a_bound(codec):
+    (most,) = stored_batches(memoryview(compressed(bytes(MOST_UNPACKED_BYTES), codec)))
+    assert most.section() == bytes(MOST_UNPACKED_BYTES)
+    (more,) = stored_batches(memoryview(compressed(bytes(MOST_UNPACKED_BYTES + 1), codec)))
+    with pytest.raises(UnreadableBatchError, match=f"offsets 5 to 7 .*{len(more.packed)} bytes as sent.* unpacked"):
+        more.section()
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "section", [b"", b"nonsense" * 9, b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01\xff\xff\xff\xfc"]
+)
+def test_what_cannot_be_unpacked_is_told(codec, section):
+    with pytest.raises(UnreadableBatchError, match="damaged"):
+        read(with_section(section, codec))
+
+
+def test_an_unknown_compression_is_no_damage():
+    with pytest.raises(CorruptRecordException, match="unknown compression 7"):
+        read(with_section(b"", 7))
 
 
 def test_an_older_format_is_refused_in_words():
