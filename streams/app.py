@@ -69,7 +69,12 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
-        scoring=Scoring(inference, codec, source_code(settings.source_identity)),
+        scoring=Scoring(
+            inference,
+            codec,
+            source_code(settings.source_identity),
+            clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
+        ),
         threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
         model_version=checkpoint.version,
         clock_ms=lambda: time.time_ns() // 1_000_000,

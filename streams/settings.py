@@ -42,6 +42,12 @@ class WorkerSettings(BaseModel):
     fetch_max_wait_ms: int = Field(
         default=10, ge=0, description="Kafka `fetch.max.wait.ms`: ... but for no longer than this"
     )
+    clock_ahead_seconds: float = Field(
+        default=86_400.0,
+        gt=0,
+        description="how far an event's time may lie after its Kafka record's timestamp; one that lies further is "
+        "applied, and scored, as of that timestamp: a clock far ahead would freeze its shopper's for years",
+    )
     instance_id: str | None = Field(
         default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
     )
