@@ -86,8 +86,9 @@ class WorkerSettings(BaseModel):
     stalled_seconds: float = Field(
         default=120.0,
         ge=0,
-        description="how long no commit may advance while records wait and Kafka answers, or the event loop may stand "
-        "still, before the worker ends itself with status 1; 0: for ever",
+        description="how long no commit may advance while records wait and Kafka answers, the consumer group may leave "
+        "the worker without an answer, or the event loop may stand still, before it ends itself with status 1; 0: for "
+        "ever",
     )
     drain_seconds: float = Field(
         default=20.0,
