@@ -23,8 +23,9 @@ FULL: Final = "GroupMaxSizeReachedError"
 _ADVICE: Final = {
     "InconsistentGroupProtocolError": "another program has joined consumer group {group}, which is the workers' alone: "
     "stop it or give it a group of its own (`cartcast doctor` names the group's members)",
-    "GroupAuthorizationFailedError": "allow this user `Read` on group {group} (docs/clusters.md)",
-    "TopicAuthorizationFailedError": "allow this user `Read` on the topics of this application (docs/clusters.md)",
+    "GroupAuthorizationFailedError": "allow this user `Read` on group {group} (docs/security-settings.md)",
+    "TopicAuthorizationFailedError": "allow this user `Read` on the topics of this application "
+    "(docs/security-settings.md)",
     FULL: "group {group} has as many members as the broker's `group.max.size` allows: raise it or run fewer workers",
     "InvalidSessionTimeoutError": "the broker's `group.min.session.timeout.ms` and `group.max.session.timeout.ms` do "
     "not allow worker.session_timeout_seconds: change one of them",
