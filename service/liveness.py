@@ -26,9 +26,12 @@ class Liveness:
         self.commits = 0
         self.assigned = False
         """Whether the consumer group has given this process its partitions, possibly none."""
+        self.refusal = ""
+        """Why the consumer group refused this process since it last had partitions."""
         self._clock = clock
         self._turned_at: float | None = None
         self._progressed_at = 0.0
+        self._unassigned_since = self._refused_at = clock()
         self._partitions: dict[Hashable, _Partition] = {}
 
     def turned(self) -> None:
@@ -57,8 +60,15 @@ class Liveness:
 
     def rebalanced(self, *, assigned: bool) -> None:
         """Forget all offsets: what was fetched before a rebalance is fetched again by whoever owns it now."""
+        if self.assigned and not assigned:
+            self._unassigned_since = self._clock()
         self.assigned = assigned
+        self.refusal = ""
         self._partitions = {}
+
+    def refused(self, why: str) -> None:
+        """Note that the consumer group does not take this process."""
+        self.refusal, self._refused_at = why, self._clock()
 
     @property
     def commit_age_seconds(self) -> float:
@@ -69,6 +79,16 @@ class Liveness:
     def stalled_seconds(self) -> float:
         """The same, but at most the seconds since the last progress of any kind."""
         return self._age(self._progressed_at)
+
+    @property
+    def unassigned_seconds(self) -> float:
+        """Seconds without an assignment, but at most those since the last progress of any kind; 0 with one."""
+        return 0.0 if self.assigned else max(self._clock() - max(self._unassigned_since, self._progressed_at), 0.0)
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """The same, but at most the seconds since the group last refused this process."""
+        return min(self.unassigned_seconds, max(self._clock() - self._refused_at, 0.0))
 
     @property
     def silent_seconds(self) -> float:

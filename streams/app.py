@@ -28,6 +28,7 @@ from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.listener import advertised_url, page_access
 from streams.lookups.lookup import Lookup
 from streams.lookups.web import Pages, application_options, refuse
+from streams.membership import PATIENCE_SECONDS, Membership
 from streams.observe.counts import WorkerCounts
 from streams.observe.device_use import device_use
 from streams.observe.health import worker_health
@@ -69,7 +70,12 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
-        scoring=Scoring(inference, codec, source_code(settings.source_identity)),
+        scoring=Scoring(
+            inference,
+            codec,
+            source_code(settings.source_identity),
+            clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
+        ),
         threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
         model_version=checkpoint.version,
         clock_ms=lambda: time.time_ns() // 1_000_000,
@@ -83,6 +89,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
     app.client_rack = settings.client_config.get("client.rack")
+    app.membership = _membership(app, settings)
     _connect(app, table, pipeline, settings.topics)
     if listener is not None:
         health = _health(app, table, settings, kafka_answers)
@@ -92,6 +99,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         look_up = _look_up(table, codec, checkpoint, settings)
         _serve(app, listener, Pages(app, look_up, settings.partitions, operational))
     return app
+
+
+def _membership(app: BatchApp, settings: StreamSettings) -> Membership:
+    patience = min(PATIENCE_SECONDS, settings.worker.stalled_seconds or PATIENCE_SECONDS)
+    return Membership(app.conf.id, settings.worker.instance_id, app.liveness, app.end, patience)
 
 
 def _look_up(table: StoreTable, codec: StateCodec, checkpoint: Checkpoint, settings: StreamSettings) -> Lookup:

@@ -246,6 +246,7 @@ class Lane:
         counts.other_types += int((scored.batch.type_codes[scored.rows] == OTHER).sum())
         counts.duplicates += scored.duplicates
         counts.already_applied += scored.already_applied
+        counts.clock_ahead += scored.clock_ahead
         counts.dead_letters.update(reject.reason for reject in scored.rejects)
         self._pipeline.timings.batch_events.add(len(scored.batch))
         for stage, seconds in scored.seconds.items():

@@ -1,6 +1,5 @@
 """Running one worker: from a checkpoint and settings to a process that scores until it is told to stop."""
 
-import asyncio
 import gc
 import io
 import logging
@@ -102,7 +101,7 @@ def _run(
     )
     partitions = PartitionWatch(
         lambda: check_unchanged(settings.client_config, settings.topics, settings.partitions),
-        lambda refusal: _end(app, refusal),
+        app.end,
     )
     probe.start()
     watchdog.start()
@@ -116,12 +115,6 @@ def _run(
         spans.close()
         watchdog.stop()
         _log.info("stopped", **app.counts.as_dict())
-
-
-def _end(app: BatchApp, failure: CartcastError) -> None:
-    """Let the application end with this failure; may be called from any thread."""
-    app.failure = app.failure or failure
-    asyncio.run_coroutine_threadsafe(app.crash(failure), app.loop)
 
 
 def _freeze_garbage_collector() -> None:

@@ -1,6 +1,6 @@
 """Scoring one fetch: decode, append, infer. Runs in a thread, most of it without the interpreter lock."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from model.batch import EventBatch
 from model.core.append import Source
+from model.events import MIN_EVENT_TIME_MS
 from model.formats.records import Decode
 from model.heads import Ranked
 from model.inference import InferenceRequest, InferenceResult
@@ -45,6 +46,8 @@ class ScoredFetch:
     """The states of `users` after the fetch, to be stored."""
     duplicates: int
     already_applied: int
+    clock_ahead: int = 0
+    """Events that were applied as of their record's timestamp."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each stage took."""
 
@@ -56,6 +59,8 @@ class Scoring:
     inference: Inference
     codec: StateCodec
     source_code: int
+    clock_ahead_ms: int = 86_400_000
+    """How far an event's time may lie after its record's timestamp."""
 
     def score(self, fetch: Fetch, decode: Decode, states: PartitionStates, timings: Timings) -> ScoredFetch:
         """Score a fetch against its users' states, which stay as they are; raises CartcastError.
@@ -64,6 +69,7 @@ class Scoring:
         """
         began = timings.clock()
         batch, rejects = decode(fetch.values, fetch.keys)
+        batch, clock_ahead = _bounded_times(batch, fetch.timestamps_ms[batch.positions], self.clock_ahead_ms)
         decoded = timings.clock()
         users = Distinct.of(fetch.keys.take(batch.positions))
         slots, after = states.gather(users)
@@ -85,5 +91,20 @@ class Scoring:
             states=after,
             duplicates=prepared.appended.duplicates,
             already_applied=prepared.appended.already_applied,
+            clock_ahead=clock_ahead,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )
+
+
+def _bounded_times(
+    batch: EventBatch, timestamps_ms: npt.NDArray[np.int64], most_ahead_ms: int
+) -> tuple[EventBatch, int]:
+    """Return the events, those too far ahead of their records `(events,)` at their records' times, and their number.
+
+    A state's clock never goes back: an event from next year would make all that follows simultaneous with it. A record
+    without a timestamp (0), or with one that is no event's (seconds in place of milliseconds), says nothing.
+    """
+    is_ahead = (timestamps_ms >= MIN_EVENT_TIME_MS) & (batch.event_time_ms - timestamps_ms > most_ahead_ms)
+    if not (count := int(is_ahead.sum())):
+        return batch, 0
+    return replace(batch, event_time_ms=np.where(is_ahead, timestamps_ms, batch.event_time_ms)), count

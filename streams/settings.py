@@ -42,6 +42,12 @@ class WorkerSettings(BaseModel):
     fetch_max_wait_ms: int = Field(
         default=10, ge=0, description="Kafka `fetch.max.wait.ms`: ... but for no longer than this"
     )
+    clock_ahead_seconds: float = Field(
+        default=86_400.0,
+        gt=0,
+        description="how far an event's time may lie after its Kafka record's timestamp; one that lies further is "
+        "applied, and scored, as of that timestamp: a clock far ahead would freeze its shopper's for years",
+    )
     instance_id: str | None = Field(
         default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
     )
@@ -80,8 +86,9 @@ class WorkerSettings(BaseModel):
     stalled_seconds: float = Field(
         default=120.0,
         ge=0,
-        description="how long no commit may advance while records wait and Kafka answers, or the event loop may stand "
-        "still, before the worker ends itself with status 1; 0: for ever",
+        description="how long no commit may advance while records wait and Kafka answers, the consumer group may leave "
+        "the worker without an answer, or the event loop may stand still, before it ends itself with status 1; 0: for "
+        "ever",
     )
     drain_seconds: float = Field(
         default=20.0,

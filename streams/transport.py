@@ -8,17 +8,21 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, TypeAlias, cast
 
 import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import BrokerResponseError, IllegalStateError, KafkaError, kafka_errors
 from aiokafka.partitioner import murmur2
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.types import Int16, Int32, Schema, String
 from aiokafka.record.memory_records import MemoryRecords
 from faust.app.base import App
 from faust.app.router import Router
@@ -31,9 +35,11 @@ from faust.types.tuples import ConsumerMessage
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
+from service.errors import CartcastError
 from service.liveness import Liveness
 from streams.fetch import Fetch, FetchOrder
 from streams.lookups.server import KEPT_SECONDS, ListeningSite, Refuse
+from streams.membership import FENCED, FULL, RETRY_SECONDS, Membership
 from streams.observe.counts import Timings, WorkerCounts
 from streams.record_batch import (
     MOST_UNPACKED_BYTES,
@@ -209,13 +215,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         Why: a fetch costs milliseconds whatever it holds, and with the default of one byte the broker answers with
         the first record of one partition, while aiokafka asks for nothing more until that is consumed.
         """
-        consumer = super()._create_worker_consumer(transport)
-        read_columns(self.app.source_topic, consumer._max_poll_records)
-        consumer._isolation_level = "read_committed"  # what a transaction took back was never sent
-        consumer._fetch_min_bytes = self.app.fetch_min_bytes
-        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms
-        consumer._client_rack = self.app.client_rack
-        return consumer
+        made = super()._create_worker_consumer(transport)
+        join_groups_as(self.app.membership)
+        read_columns(self.app.source_topic, made._max_poll_records)
+        made._isolation_level = "read_committed"  # what a transaction took back was never sent
+        made._fetch_min_bytes = self.app.fetch_min_bytes
+        made._fetch_max_wait_ms = self.app.fetch_max_wait_ms
+        made._client_rack = self.app.client_rack
+        return made
 
     def lags(self) -> dict[Any, int]:
         """Reads: aiokafka's positions and high-water marks. Why: asking for them costs a turn in its thread."""
@@ -228,6 +235,105 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             for tp, state in states.items()
             if state is not None and state.highwater is not None and state._position is not None
         }
+
+
+class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
+    """Another member has joined under this one's `group.instance.id`; aiokafka does not know the code."""
+
+    errno = 82
+    message = FENCED
+
+
+class GroupMaxSizeReachedError(BrokerResponseError):  # type: ignore[misc]
+    """The group has `group.max.size` members; aiokafka does not know the code."""
+
+    errno = 81
+    message = FULL
+
+
+class StaticHeartbeatResponse(Response):  # type: ignore[misc]
+    """Heartbeat response, version 3."""
+
+    API_KEY = HeartbeatRequest.API_KEY
+    API_VERSION = 3
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("error_code", Int16))
+
+
+class StaticHeartbeatStruct(RequestStruct):  # type: ignore[misc]
+    """Heartbeat request, version 3, which names the `group.instance.id` (KIP-345)."""
+
+    API_KEY = HeartbeatRequest.API_KEY
+    API_VERSION = 3
+    RESPONSE_TYPE = StaticHeartbeatResponse
+    SCHEMA = Schema(
+        ("group", String("utf-8")),
+        ("generation_id", Int32),
+        ("member_id", String("utf-8")),
+        ("group_instance_id", String("utf-8")),
+    )
+
+
+class StaticHeartbeat(Request[StaticHeartbeatStruct]):  # type: ignore[misc]
+    """The heartbeat of a static member, which alone Kafka answers with FENCED_INSTANCE_ID."""
+
+    API_KEY = HeartbeatRequest.API_KEY
+
+    def __init__(self, coordinator: GroupCoordinator) -> None:
+        self._member = (coordinator.group_id, coordinator.generation, coordinator.member_id)
+        self._instance_id = coordinator._group_instance_id
+
+    def build(self, request_struct_class: type[StaticHeartbeatStruct]) -> StaticHeartbeatStruct:
+        return request_struct_class(*self._member, self._instance_id)
+
+
+class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has no types
+    """A member of the group that is told why it is refused, and asks again."""
+
+    member_id: str
+
+    def __init__(self, membership: Membership, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiokafka's arguments
+        self._membership = membership
+        super().__init__(*args, **kwargs)
+
+    async def _coordination_routine(self) -> None:
+        """Adds to: the routine that joins and stays in the group. Why: nobody is told when it breaks."""
+        try:
+            await super()._coordination_routine()
+        except KafkaError as error:
+            self._membership.broke(error)
+            raise
+
+    async def _push_error_to_user(self, exc: KafkaError) -> None:
+        """Replaces: waiting until somebody has read the error. Why: Faust never does, and the member never rejoins."""
+        self._membership.refused(exc)
+        await asyncio.wait([self._closing], timeout=RETRY_SECONDS)
+        self.request_rejoin()
+
+    async def _send_req(self, request: Any) -> Any:  # noqa: ANN401
+        """Adds to: asking the coordinator. Why: only a heartbeat that names the static member learns of another."""
+        if isinstance(request, HeartbeatRequest) and self._group_instance_id is not None:
+            request = StaticHeartbeat(self)
+        return await super()._send_req(request)
+
+    def reset_generation(self) -> None:
+        """Adds to: forgetting a membership that the group no longer knows.
+
+        Why: a static member that joins without its member id takes the place of whoever has the instance id, in turn
+        for ever. With it, it is told that it is fenced; Kafka asks to join without it if nobody has the instance id.
+        """
+        known, had_joined = self.member_id, self.generation > 0
+        super().reset_generation()
+        if self._group_instance_id is not None and had_joined:
+            self.member_id = known
+
+
+def join_groups_as(membership: Membership) -> None:
+    """Make aiokafka's consumer join with the coordinator above.
+
+    Replaces: its own, which it makes by the name in its module; there is one consumer in a process.
+    """
+    kafka_errors.update({error.errno: error for error in (FencedInstanceIdError, GroupMaxSizeReachedError)})
+    consumer.GroupCoordinator = partial(MemberCoordinator, membership)
 
 
 class RawRecords:
@@ -367,6 +473,7 @@ class BatchApp(App):
     client_rack: str | None = None
     """Kafka's `client.rack`: fetches go to the copy of a partition that is nearest to it (KIP-392)."""
     counts: WorkerCounts
+    membership: Membership
     listener: socket.socket
     """The socket on which the web server listens, if it is enabled."""
     refuse: Refuse
@@ -381,6 +488,11 @@ class BatchApp(App):
         super().__init__(*args, **kwargs)
         self.timings = Timings()
         self.liveness = Liveness()
+
+    def end(self, failure: CartcastError) -> None:
+        """Let the application end with this failure; may be called from any thread."""
+        self.failure = self.failure or failure
+        asyncio.run_coroutine_threadsafe(self.crash(failure), self.loop)
 
     def _new_transport(self) -> BatchTransport:
         """Replaces: the transport that the broker URL's scheme names. Why: that is how ours gets in."""

@@ -56,7 +56,13 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"type": "string", "minLength": 1, "examples": list(EVENT_TYPES)},
         "What the shopper did; any type that is not among the examples counts as `other`",
     ),
-    "ts": (_TIME, "When: epoch milliseconds, or an RFC 3339 time; of the years 2000 to 2099"),
+    "ts": (
+        _TIME,
+        (
+            "When: epoch milliseconds, or an RFC 3339 time; of the years 2000 to 2099; of one more than a day "
+            "(`worker.clock_ahead_seconds`) after its record's Kafka timestamp, that timestamp is taken"
+        ),
+    ),
     "item_id": (_OPTIONAL_ID, "Of which item"),
     "category": (_OPTIONAL_ID, "Of which category"),
     "price": ({**_NUMBER, "minimum": 0}, "Of one unit, in the shop's own currency"),

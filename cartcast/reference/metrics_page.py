@@ -7,6 +7,7 @@ from cartcast.commands.sink import ENDING_SECONDS
 from service.http import LIVE_PATH, METRICS_PATH, READY_PATH
 from service.metrics import Declaration
 from sinks.observe.metrics import DECLARED as SINK
+from streams.membership import PATIENCE_SECONDS
 from streams.observe.metrics import DECLARED as WORKER
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
@@ -20,7 +21,7 @@ Written by `make reference` from the code; do not edit. Worker and sink serve th
 | --- | --- | --- |
 | port | `worker.web_port`, {DEFAULT_WEB_PORT} or the next free one | `sink.metrics_port`, none if it is not set |
 | `{METRICS_PATH}` | what stands below, in Prometheus' text format | the same |
-| `{LIVE_PATH}` | 200 while its loop turns and its commits advance | 200 while its loops turn and its commits advance |
+| `{LIVE_PATH}` | 200 while it gets on, in its group | 200 while its loops turn and its commits advance |
 | `{READY_PATH}` | 200 while it scores, or would if it got a partition | 200 while it stores, or would if it got one |
 
 `{METRICS_PATH}` asks for `Authorization: Bearer TOKEN` where a token is set (`worker.web_token`, `sink.metrics_token`);
@@ -32,10 +33,12 @@ they looked at:
 ```
 
 ## A worker's health
-`{LIVE_PATH}` fails when the event loop, or the commits while records wait, have stood still for longer than
-`worker.stalled_seconds` ({WorkerSettings().stalled_seconds:g}). What waits for Kafka does not count: Kafka is away, or
-has not confirmed something. After the same time the watchdog ends the worker with exit code 1 and one line that says
-what hung; nothing is lost. So a supervisor that starts ended processes again need not ask `{LIVE_PATH}`.
+`{LIVE_PATH}` fails when the event loop, or the commits while records wait, have stood still, or the consumer group
+has assigned nothing, for longer than `worker.stalled_seconds` ({WorkerSettings().stalled_seconds:g}). What waits for
+Kafka does not count: Kafka is away, or has not confirmed something. After the same time the watchdog ends the worker
+with exit code 1 and one line that says what hung; nothing is lost. So a supervisor that starts ended processes again
+need not ask `{LIVE_PATH}`. A worker that the group refuses ends after {PATIENCE_SECONDS:g} seconds and says why;
+`{READY_PATH}` says it at once.
 
 `{READY_PATH}` fails until the worker is in the consumer group, while it restores states, while no broker answers
 (asked every two seconds, and given five to answer), and after SIGTERM. A worker beyond the number of partitions is a

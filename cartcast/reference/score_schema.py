@@ -24,7 +24,10 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "price": (_COUNT, _FROM_THE_EVENT),
     "event_time": (
         {"minimum": MIN_EVENT_TIME_MS, "exclusiveMaximum": MAX_EVENT_TIME_MS},
-        "When the event happened, in epoch milliseconds",
+        (
+            "When the event happened, in epoch milliseconds; if the event says more than `worker.clock_ahead_seconds` "
+            "(a day) after its record's Kafka timestamp, that timestamp"
+        ),
     ),
     "propensity_session": (
         _PROPENSITY,

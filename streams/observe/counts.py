@@ -23,6 +23,7 @@ class WorkerCounts:
     duplicates: int = 0
     already_applied: int = 0
     other_types: int = 0
+    clock_ahead: int = 0
     fenced: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     """By reason."""

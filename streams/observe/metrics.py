@@ -28,6 +28,12 @@ COUNTERS: Final = {
     "already_applied": Declaration(
         "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
     ),
+    "clock_ahead": Declaration(
+        "counter",
+        "cartcast_worker_clock_ahead",
+        "events whose time lay further after their record's than `worker.clock_ahead_seconds`, and which were applied "
+        "as of their record's",
+    ),
     "other_types": Declaration(
         "counter", "cartcast_worker_other_types", "accepted events of a type that Cartcast does not know"
     ),

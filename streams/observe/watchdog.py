@@ -78,6 +78,8 @@ class Watchdog:
             return self._advice(f"the event loop has not turned for {self.stalled_seconds:g} seconds ({_position()})")
         if self._commits_are_stuck(self.clock()) and silent_seconds < _MISSED_BEATS * _TICK_SECONDS:
             return self._advice(f"nothing was committed for {self.stalled_seconds:g} seconds while records wait")
+        if self.liveness.unanswered_seconds > self.stalled_seconds:
+            return self._advice(f"the consumer group has not answered for {self.stalled_seconds:g} seconds")
         return None  # a loop that may hang is reported soon, with its position
 
     def _commits_are_stuck(self, now: float) -> bool:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from service.errors import RowsRefusedError
-from sinks.judge import identity
-from sinks.table import ClickHouseTable, ScoresTable
+from sinks.table import ClickHouseTable, ScoresTable, identity
 from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 

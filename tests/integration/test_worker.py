@@ -19,7 +19,7 @@ from model.events import Event, Score
 from streams.record_batch import MOST_UNPACKED_BYTES
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic, validator
-from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, pipelines, shoppers
+from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
 from tests.harness.records import event_fields
 
 pytestmark = pytest.mark.integration
@@ -135,6 +135,7 @@ def _damaged_records() -> list[tuple[str, bytes, bytes | None]]:
         ("key", b"another", event()),
         ("ts", b"u", event(ts=float("nan"))),
         ("ts", b"u", event(ts=-1)),
+        ("ts", b"u", event(ts=946_684_799_999)),  # the end of 1999
         ("ts", b"u", event(ts=32_503_680_000_000)),
         ("ts", b"u", event(ts="yesterday")),
         ("price", b"u", event(price="12.50")),
@@ -207,6 +208,66 @@ def test_partitions_added_to_the_live_events_topic_end_the_worker_with_what_to_d
     added, reader = TopicPartition(topics.scores, more - 1), Consumer({**kafka, "group.id": "reader"})
     pipeline.wait_until(lambda: reader.get_watermark_offsets(added) == (0, 1), "a score in the new partition")
     reader.close()
+
+
+@pytest.fixture
+def stranger(pipeline: Pipeline) -> Iterator[Consumer]:
+    """A consumer of somebody else in the workers' group."""
+    stranger = Consumer({"bootstrap.servers": pipeline.kafka, "group.id": pipeline.topics.prefix})
+    stranger.subscribe([pipeline.topics.events])
+    pipeline.wait_until(lambda: stranger.poll(0.1) is not None or bool(stranger.assignment()), "the stranger")
+    yield stranger
+    stranger.close()
+
+
+def test_a_worker_that_its_group_refuses_joins_when_it_may(pipeline: Pipeline, stranger: Consumer) -> None:
+    events = shoppers(300, users=40, seed=5)
+    pipeline.produce(events)
+    worker = pipeline.start_worker()
+    pipeline.wait_until(lambda: bool(worker.events(REFUSED)), "the refusal")
+    pipeline.wait_until(lambda: b"refused (InconsistentGroupProtocolError)" in worker.ask("/readyz")[1], "its reason")
+    stranger.close()
+    pipeline.wait_for_scores(len({event.event_id for event in events}))
+    pipeline.check_scores()
+    assert worker.stop() == 0
+
+
+def test_a_worker_that_its_group_goes_on_refusing_ends_and_says_why(pipeline: Pipeline, stranger: Consumer) -> None:
+    worker = pipeline.start_worker(CARTCAST_WORKER__STALLED_SECONDS="4")
+    assert worker.process.wait() == 1
+    pipeline.workers.remove(worker)  # this one was meant to fail
+    assert stranger.assignment()
+    (line,) = last_words(worker)
+    assert line == (
+        f"cartcast: Kafka's consumer group {pipeline.topics.prefix} refused this worker for 4 seconds "
+        "(InconsistentGroupProtocolError): another program has joined consumer group "
+        f"{pipeline.topics.prefix}, which is the workers' alone: stop it or give it a group of its own "
+        "(`cartcast doctor` names the group's members)"
+    )
+
+
+def test_of_two_workers_with_one_instance_id_the_first_is_told_and_ends(pipeline: Pipeline) -> None:
+    events = shoppers(1200, users=60, seed=6)
+    pipeline.produce(events[:600])
+    first = pipeline.start_worker(CARTCAST_WORKER__INSTANCE_ID="wk-0")
+    pipeline.wait_for_scores(len({event.event_id for event in events[:600]}))
+    second = pipeline.start_worker(CARTCAST_WORKER__INSTANCE_ID="wk-0")
+    assert first.process.wait() == 1
+    pipeline.workers.remove(first)  # this one was meant to fail
+    (line,) = last_words(first)
+    assert line.startswith("cartcast: worker.instance_id wk-0 is used by another worker, which has taken this one's ")
+    pipeline.produce(events[600:])
+    pipeline.wait_for_scores(len({event.event_id for event in events}))
+    pipeline.check_scores()
+    assert second.stop() == 0
+
+
+REFUSED = "refused by the consumer group, will ask again"
+
+
+def last_words(worker: WorkerProcess) -> list[str]:
+    """What a worker wrote that is no structured log line."""
+    return [line for line in worker.log.read_text().splitlines() if line and not line.startswith("{")]
 
 
 def settings_of(pipeline: Pipeline) -> dict[str, str]:

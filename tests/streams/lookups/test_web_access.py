@@ -73,7 +73,7 @@ async def test_health_pages_name_what_fails(serve):
     worker.app.liveness.turned()
     assert await worker.get("/livez") == (
         200,
-        {"status": "ok", "checks": {"loop": "ok", "commits": "ok"}, "retry": None},
+        {"status": "ok", "checks": {"loop": "ok", "commits": "ok", "group": "ok"}, "retry": None},
     )
     status, verdict = await worker.get("/readyz")
     assert (status, verdict["status"]) == (503, "failing")

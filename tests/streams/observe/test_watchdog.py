@@ -147,6 +147,25 @@ def test_a_rebalance_forgets_what_waited(clock, watchdog, liveness):
     assert pass_time(clock, watchdog, LIMIT + 2) is None
 
 
+def test_a_worker_to_which_its_group_assigns_nothing_ends(clock, watchdog, liveness):
+    liveness.rebalanced(assigned=False)
+    assert pass_time(clock, watchdog, LIMIT) is None
+    line = pass_time(clock, watchdog, 2)
+    assert line is not None
+    assert line.startswith("the consumer group has not answered for 120 seconds: ")
+
+
+def test_while_kafka_is_away_or_the_group_refuses_it_a_worker_without_partitions_is_not_stuck(
+    clock, watchdog, liveness, world
+):
+    liveness.rebalanced(assigned=False)
+    world.kafka_answers = False
+    assert pass_time(clock, watchdog, 2 * LIMIT) is None
+    world.kafka_answers = True
+    assert pass_time(clock, watchdog, 2 * LIMIT, each=lambda: liveness.refused("full")) is None
+    assert pass_time(clock, watchdog, LIMIT + 2) is not None
+
+
 @pytest.mark.parametrize("kafka_answers", [False, True])
 def test_an_event_loop_that_stands_still_ends_the_worker_whatever_it_waits_for(clock, watchdog, world, kafka_answers):
     world.kafka_answers = kafka_answers
@@ -211,6 +230,20 @@ def test_a_worker_is_not_ready_before_it_is_in_the_group_nor_while_partitions_mo
     liveness.rebalanced(assigned=False)
     assert health.ready().checks["group"] == "no assignment yet"
     assert not health.ready().ok
+    liveness.refused("InconsistentGroupProtocolError")
+    assert health.ready().checks["group"] == "no assignment yet: refused (InconsistentGroupProtocolError)"
+    liveness.rebalanced(assigned=True)
+    assert health.ready().ok
+
+
+def test_a_worker_without_an_assignment_is_not_alive_for_ever(health, liveness, clock):
+    liveness.rebalanced(assigned=False)
+    liveness.refused("full")
+    clock.now += LIMIT + 1
+    liveness.turned()
+    assert health.live().checks["group"] == "no assignment for 121 seconds: refused (full)"
+    liveness.rebalanced(assigned=True)
+    assert health.live().ok
 
 
 def test_a_worker_is_alive_until_its_loop_or_its_commits_stand_still(health, liveness, clock):
@@ -221,6 +254,7 @@ def test_a_worker_is_alive_until_its_loop_or_its_commits_stand_still(health, liv
     assert health.live().checks == {
         "loop": "has not turned for 121 seconds",
         "commits": "none for 121 seconds while records wait",
+        "group": "ok",
     }
     liveness.turned()
     liveness.committed({0: 1}, counts=True)

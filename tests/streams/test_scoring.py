@@ -1,0 +1,55 @@
+"""Events whose clock is far ahead of their record's are applied and scored as of the record."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model.core.decode import decode_events
+from streams.observe.counts import Timings
+from streams.scoring import ScoredFetch
+from tests.streams.fetches import START_MS, TOPICS, Acks, event, fetch, put
+from tests.streams.memory_publisher import states_of
+
+DAY_MS = 86_400_000
+
+
+def at(number: int, time_ms: int) -> bytes:
+    return json.dumps(json.loads(event(number)) | {"ts": time_ms}).encode()
+
+
+def scored(pipeline, *values: bytes, timestamps_ms: list[int]) -> ScoredFetch:
+    """A fetch of records with these timestamps, scored from blank states."""
+    given = replace(fetch(*values), timestamps_ms=np.array(timestamps_ms))
+    return pipeline.scoring.score(given, decode_events, states_of(pipeline, 0, None), Timings())
+
+
+async def test_an_event_more_than_a_day_ahead_of_its_record_has_its_records_time(pipeline):
+    one_day, more = START_MS + DAY_MS, START_MS + DAY_MS + 1
+    done = scored(pipeline, at(0, one_day), at(1, more), b"damaged", at(2, more), timestamps_ms=[START_MS] * 4)
+    assert done.batch.event_time_ms.tolist() == [one_day, START_MS, START_MS]
+    assert done.clock_ahead == 2
+
+
+async def test_what_follows_an_event_of_another_decade_scores_as_after_one_that_was_on_time(pipeline):
+    times = [START_MS, START_MS + 1000, START_MS + 600_000]
+    wrong = scored(pipeline, at(0, times[0]), at(1, times[1] + 3650 * DAY_MS), at(2, times[2]), timestamps_ms=times)
+    right = scored(pipeline, *(at(number, time_ms) for number, time_ms in enumerate(times)), timestamps_ms=times)
+    np.testing.assert_array_equal(wrong.propensities, right.propensities)
+    assert (wrong.clock_ahead, right.clock_ahead) == (1, 0)
+
+
+@pytest.mark.parametrize("timestamp", [0, START_MS // 1000])
+async def test_a_record_without_a_timestamp_or_with_seconds_says_nothing_of_its_events_clock(pipeline, timestamp):
+    ahead = START_MS + 3650 * DAY_MS
+    done = scored(pipeline, at(0, ahead), timestamps_ms=[timestamp])
+    assert (done.batch.event_time_ms.tolist(), done.clock_ahead) == ([ahead], 0)
+
+
+async def test_the_score_says_the_time_that_was_applied_and_the_worker_counts_it(lane, pipeline):
+    await put(lane, Acks(), replace(fetch(at(0, START_MS + 2 * DAY_MS)), timestamps_ms=np.array([START_MS])))
+    await pipeline.publisher.until(lambda: bool(pipeline.publisher.on(TOPICS.scores)))
+    (score,) = pipeline.publisher.on(TOPICS.scores)
+    assert json.loads(score.record.value)["event_time"] == START_MS
+    assert pipeline.counts.clock_ahead == 1
