@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.settings import Config, DashboardSettings
 from service.errors import ListenError
-from service.http import WRONG_HOST, Hosts, names_in
+from service.hosts import WRONG_HOST, Hosts, names_in
 
 SCRIPT: Final = Path(__file__).with_name("entry") / "main.py"
 

@@ -7,7 +7,6 @@ The sink serves them here, with a thread per request; the worker, whose look-ups
 import errno
 import hmac
 import ipaddress
-import re
 import socket
 import sys
 import time
@@ -25,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from service.errors import ListenError
 from service.health import Health, HealthReport
+from service.hosts import WRONG_HOST, Hosts
 from service.metrics import exposition
 
 METRICS_PATH: Final = "/metrics"
@@ -33,10 +33,8 @@ READY_PATH: Final = "/readyz"
 OPERATIONAL_PATHS: Final = (METRICS_PATH, LIVE_PATH, READY_PATH)
 OPEN_PATHS: Final = frozenset({LIVE_PATH, READY_PATH})
 """What asks for no token."""
-_NAME_AND_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 CHALLENGE: Final = 'Bearer realm="cartcast"'
 """`WWW-Authenticate` of a refusal (RFC 6750)."""
-WRONG_HOST: Final = "the Host header names another machine: ask by address or as localhost, or set the name"
 TWO_TOKENS: Final = "give one Authorization header"
 CLIENT_SECONDS: Final = 10
 """How long a client may take to say what it wants; the sink's server closes a connection after it in any case."""
@@ -47,31 +45,6 @@ STOP_SECONDS: Final = 0.1
 _REPEAT_SECONDS: Final = 60.0
 
 log = structlog.get_logger()
-
-
-class Hosts:
-    """Which Host headers name this process: an IP address, `localhost`, or one of `names`, with any port.
-
-    A web page whose name was made to resolve to this machine (DNS rebinding) sends its own name; addresses, by which
-    probes and scrapers come, cannot be made to resolve elsewhere.
-    """
-
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
-
-    def admits(self, host: str) -> bool:
-        """Judge a Host header as it came; one without a name, which browsers never send, is admitted."""
-        found = _NAME_AND_PORT.fullmatch(host)
-        if found is None:
-            return False
-        name = found[1].lower().rstrip(".")
-        if not name or name in self._names:
-            return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
 
 
 class Access:
@@ -107,11 +80,6 @@ class Endpoint:
     """Such as `sink.metrics_bind`."""
     port_setting: str
     token_setting: str
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """Return the names that a setting gives, separated by commas."""
-    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 def listen(endpoint: Endpoint) -> socket.socket | None:

@@ -319,6 +319,9 @@ class Sink:
         topic_id, numbers = self._topic_id(), [each.partition for each in self._unopened]
         offsets = {number: first_and_end_offset(self._consumer, self._topic, number) for number in numbers}
         bookmarks = committed_bookmarks(self._consumer, self._unopened, topic_id, offsets)
+        for number, (first, end) in offsets.items():
+            if max(bookmarks[number].offset or 0, first) < end:
+                self.liveness.taken(number, end)  # they wait, also while the table does not answer
         opened = {number: self._opened(number, bookmark, *offsets[number]) for number, bookmark in bookmarks.items()}
         self._consumer.assign([self._start(partition) for partition in opened.values()])
         self._partitions, self._unopened = opened, []

@@ -7,7 +7,8 @@ from threading import Event
 from typing import Any, Final
 
 from service.clickhouse_settings import ClickHouseSettings
-from service.http import Access, Endpoint, OperationalPages, names_in, serving
+from service.hosts import names_in
+from service.http import Access, Endpoint, OperationalPages, serving
 from service.kafka import TopicIdentity
 from service.kafka_settings import Topics
 from service.probe import Probe

@@ -39,7 +39,8 @@ from cartcast.local.clickhouse_protocol import (
     parse_statement,
 )
 from service.errors import LocalStackError
-from service.http import TWO_TOKENS, Hosts
+from service.hosts import Hosts
+from service.http import TWO_TOKENS
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 4 << 30

@@ -6,7 +6,8 @@ from typing import Final
 
 from yarl import URL
 
-from service.http import Access, Endpoint, listen, names_in, port_taken
+from service.hosts import names_in
+from service.http import Access, Endpoint, listen, port_taken
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
 
 _PORTS_TRIED: Final = 100

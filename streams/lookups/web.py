@@ -17,12 +17,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from model.events import MAX_ID_BYTES
+from service.hosts import WRONG_HOST
 from service.http import (
     CHALLENGE,
     OPEN_PATHS,
     OPERATIONAL_PATHS,
     TWO_TOKENS,
-    WRONG_HOST,
     Access,
     OperationalPages,
 )

@@ -13,7 +13,8 @@ from cartcast.local.ports import free_port
 from service import http as http_module
 from service.errors import ListenError
 from service.health import Health
-from service.http import AcceptFailures, Access, Endpoint, Hosts, OperationalPages, names_in, serving
+from service.hosts import Hosts, names_in
+from service.http import AcceptFailures, Access, Endpoint, OperationalPages, serving
 from service.metrics import Declaration, registry_of, sample
 
 WAITING = Declaration("gauge", "shop_waiting", "1 while it waits")

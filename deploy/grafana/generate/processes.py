@@ -157,6 +157,11 @@ def _storing() -> list[Json]:
             promql(
                 ("sum by (part) (rate(cartcast_sink_stored_total[$__rate_interval]))", "{{part}}: stored"),
                 ("sum by (part) (rate(cartcast_sink_repeats_total[$__rate_interval]))", "{{part}}: repeats"),
+                ("sum by (part) (rate(cartcast_sink_strangers_total[$__rate_interval]))", "{{part}}: of strangers"),
+                (
+                    "sum by (part) (rate(cartcast_sink_deleted_records_total[$__rate_interval]))",
+                    "{{part}}: deleted before they were stored",
+                ),
                 ("sum by (part) (rate(cartcast_sink_dead_letters_total[$__rate_interval]))", "{{part}}: refused"),
             ),
             "All sinks together, by what they store.",
