@@ -323,7 +323,9 @@ class Sink:
             if max(bookmarks[number].offset or 0, first) < end:
                 self.liveness.taken(number, end)  # they wait, also while the table does not answer
         opened = {number: self._opened(number, bookmark, *offsets[number]) for number, bookmark in bookmarks.items()}
-        self._consumer.assign([self._start(partition) for partition in opened.values()])
+        starts = [self._start(partition) for partition in opened.values()]
+        self._consumer.assign(starts)
+        self._consumer.resume(starts)  # a pause from before a rebalance would go on
         self._partitions, self._unopened = opened, []
         log.info("ready", partitions=sorted(opened))
 
