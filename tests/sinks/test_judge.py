@@ -128,3 +128,7 @@ def test_fields_that_this_application_does_not_publish_are_a_strangers(field, va
 )
 def test_what_the_tables_constraints_refuse_is_no_row(field, value):
     assert refusal(with_fields(**{field: value})) == ("row", f"column {field}: out of range")
+
+
+def test_what_nests_in_a_field_of_nobodys_is_a_strangers():
+    assert refusal(with_fields(extra={"a": {"b": 1}}))[0] == "stranger"

@@ -89,6 +89,8 @@ class MemoryChangelog:
     async def write(self, batches: list[RecordBatch]) -> None:
         if self.failure is not None:
             raise self.failure
+        sent = (stored for batch in batches for stored in stored_batches(memoryview(batch._build())))
+        assert all(batch.is_transactional for batch in sent)
         delivery = Delivery.of(len(batches))
         self._publisher.publish(TOPICS.changelog, PARTITION, *batches, delivery=delivery)
         await delivery

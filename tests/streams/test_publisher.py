@@ -2,6 +2,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from service.errors import RefusedError, UnavailableError
 from streams.publisher import Delivery, Publisher
@@ -67,6 +68,24 @@ async def test_of_a_partition_one_batch_is_under_way_and_the_next_goes_when_it_i
     sent[1][1].set_result(None)
     await second
     assert (publisher.queue_messages, publisher.queue_bytes) == (0, 0)
+
+
+async def test_after_a_refusal_nothing_is_sent_and_every_delivery_fails(mock_kafka, topic_prefix):
+    async def send_batch(*_, **__):
+        raise MessageSizeTooLargeError
+
+    async def producer():
+        return SimpleNamespace(send_batch=send_batch)
+
+    publisher = Publisher(mock_kafka)
+    publisher._producer = producer
+    publisher.publish("another", PARTITION, delivery=(waiting := Delivery()))
+    for delivery in (publish(publisher, topic_prefix, *RECORDS), waiting):
+        with pytest.raises(RefusedError, match=rf"for {topic_prefix}: Broker: Message size too large"):
+            await delivery
+    publisher._producer = None  # nobody asks for it again
+    with pytest.raises(RefusedError, match="Message size too large"):
+        await publish(publisher, topic_prefix, *RECORDS)
 
 
 async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_for_them(unused_tcp_port):

@@ -153,6 +153,21 @@ async def test_an_assigned_partition_is_restored_from_its_changelog(store, topic
     assert store.partitions[0].next_offset == 0
 
 
+async def test_a_partition_is_fenced_before_it_is_read(store, topics, put, monkeypatch):
+    put(0, a=state(1))
+    read, fenced = store._read, []
+
+    def read_fenced(states):
+        starting = states.changelog._starting
+        fenced.append(starting is not None and starting.done())
+        return read(states)
+
+    monkeypatch.setattr(store, "_read", read_fenced)
+    await assign(store, topics, 0, generation=1)
+    await restored(store)
+    assert fenced == [True]
+
+
 async def test_faust_is_told_that_there_is_nothing_left_to_recover(store, topics, put):
     put(0, a=state(1), b=state(2), c=state(3))
     await assign(store, topics, 0, 1, generation=1)

@@ -148,6 +148,14 @@ async def test_the_broker_is_asked_to_let_records_gather_and_told_the_rack(app):
     asked = thread._create_worker_consumer(app.transport)
     await asked.stop()
     assert (asked._fetch_min_bytes, asked._fetch_max_wait_ms, asked._client_rack) == (4321, 17, "zone-b")
+    assert asked._isolation_level == "read_committed"
+
+
+async def test_the_ends_of_transactions_in_a_changelog_are_not_waited_for(app):
+    recovery = app.tables.recovery
+    recovery.active_highwaters[CHANGELOG], recovery.active_offsets[CHANGELOG] = 7, 5
+    assert recovery.active_remaining_total() == 2
+    assert not recovery.need_recovery()
 
 
 async def test_a_fetch_of_the_source_topic_is_one_message_and_of_a_changelog_one_each(consumer):
