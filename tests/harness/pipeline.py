@@ -28,6 +28,7 @@ from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.topics import create_topics
 from tests.harness.forked import ForkedProcess, appending, command_script
+from tests.harness.ports import new_port
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 PARTITIONS = 4
@@ -109,6 +110,8 @@ class Pipeline:
 
     def _started(self, environment: dict[str, str], *script: str) -> WorkerProcess:
         log = self.directory / f"worker-{len(self.workers)}.log"
+        # A port that no other test gets: whoever asks a stopped worker must not meet another test's.
+        environment = {"CARTCAST_WORKER__WEB_PORT": str(new_port()), **environment}
         self.workers.append(WorkerProcess(self.kafka, self.topics.prefix, log, environment, *script))
         return self.workers[-1]
 
