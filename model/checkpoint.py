@@ -25,6 +25,7 @@ from model.card import model_card
 from model.core.features import NUMERIC_FEATURES
 from model.heads import PURCHASE_CATEGORY
 from model.horizons import check_horizons
+from model.layouts import SEQUENCES
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
 from service.errors import CheckpointError
@@ -148,7 +149,7 @@ def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
 def load_checkpoint(directory: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; raises CheckpointError with one line that says what is wrong with it."""
     description = _read(directory / _DESCRIPTION, _Description)
-    if description.layout != LAYOUT:
+    if description.layout not in SEQUENCES:
         raise CheckpointError(
             f"checkpoint {directory} is for sequence layout {description.layout}, this version reads {LAYOUT}: "
             "train it again with this version"

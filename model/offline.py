@@ -47,6 +47,7 @@ class OfflineCounts:
     rows: int = 0
     scored: int = 0
     duplicates: int = 0
+    late: int = 0
     bad_rows: int = 0
 
     @property
@@ -94,6 +95,7 @@ class OfflineScoring:
         propensities = finish(states, prepared, result)
         self._states.update(zip(index, self._codec.scatter(states), strict=True))
         self.counts.duplicates += prepared.appended.duplicates
+        self.counts.late += len(prepared.appended.late)
         self.counts.scored += len(prepared.appended)
         order = np.argsort(prepared.appended.rows)
         extra = self.head_names.columns(result.extra[order])

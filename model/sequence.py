@@ -11,10 +11,13 @@ import xxhash
 
 from model.text import TOKENS
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 """Version of the record's layout; a state of another layout is refused, never misread."""
 RING_EVENTS: Final = 32
 REMEMBERED_IDS: Final = 64
+ID_BLOCKS: Final = 4
+"""The remembered ids are forgotten in blocks, oldest first; of each block a state holds the latest event time."""
+IDS_PER_BLOCK: Final = REMEMBERED_IDS // ID_BLOCKS
 REMEMBERED_TEXTS: Final = 4
 
 ID_BITS: Final = 36
@@ -57,6 +60,8 @@ SEQUENCE: Final = np.dtype(
         ("last_time_ms", "<i8"),  # the latest event time so far
         ("recent", "<f4", (len(RECENT_GROUPS), len(RECENT_DECAY_SECONDS))),
         ("last_seen_s", "<u4", (len(RECENT_GROUPS),)),  # when an event of the group was last seen, 0 for never
+        ("forgotten_s", "<u4"),  # the latest event time among ids that are forgotten: until then nothing new is known
+        ("block_latest_s", "<u4", (ID_BLOCKS,)),  # the latest event time of each block of the ids
         # Ring buffers: the accepted event number n, from 0, is in slot n % REMEMBERED_IDS, or n % RING_EVENTS.
         ("ids", "<u4", (REMEMBERED_IDS,)),  # the first 32 bits of the last accepted ids' hashes
         ("id_ends", "u1", (REMEMBERED_IDS // 2,)),  # and the next four, two slots in a byte

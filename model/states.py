@@ -1,5 +1,6 @@
 """Table values: a user's sequence state and the carried LSTM state (h and c), as bytes and as arrays."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,8 @@ from model.batch import EventBatch
 from model.core.append import Appended, Source, append_events
 from model.core.texts import EventTexts
 from model.horizons import HORIZONS
-from model.sequence import ID_BITS, LAYOUT, SEQUENCE, new_sequences, state_dtype, stored_events
+from model.layouts import SEQUENCES, as_now
+from model.sequence import ID_BITS, LAYOUT, new_sequences, state_dtype, stored_events
 from service.errors import CartcastError
 
 
@@ -43,12 +45,18 @@ class StateCodec:
 
         Raises StateLayoutError.
         """
-        records = [value or self._blank for value in values]
-        if any(len(record) != self.dtype.itemsize for record in records):
-            records = [self._resized(record) for record in records]
-        states = np.frombuffer(b"".join(records), self.dtype).copy()
-        if other := set(states["sequence"]["layout"].tolist()) - {LAYOUT}:
-            raise _layout_error(f"layout {min(other)}")
+        size, records = self.dtype.itemsize, [value or self._blank for value in values]
+        others = defaultdict[tuple[int, int], list[int]](list)
+        for user, record in enumerate(records):
+            if record[0] != LAYOUT or len(record) != size:
+                others[record[0], len(record)].append(user)
+        if not others:
+            return np.frombuffer(b"".join(records), self.dtype).copy()
+        states = self.blank(len(records))
+        for (layout, length), users in others.items():
+            states[users] = self._converted(layout, length, b"".join(records[user] for user in users))
+        same = np.setdiff1d(np.arange(len(records)), np.concatenate(list(others.values())))
+        states[same] = np.frombuffer(b"".join(records[user] for user in same), self.dtype)
         return states
 
     def scatter(self, states: npt.NDArray[np.void]) -> list[bytes]:
@@ -60,23 +68,29 @@ class StateCodec:
         """Return the indices of the states whose carried numbers another model wrote."""
         return np.flatnonzero(states["sequence"]["model"] != self.model_code)
 
-    def _resized(self, record: bytes) -> bytes:
-        """Fit a record of a model with another number of carried floats or horizons: keep its sequence, as stale."""
-        if len(record) == self.dtype.itemsize:
-            return record
-        if len(record) < SEQUENCE.itemsize:
-            raise _layout_error(f"{len(record)} bytes")
-        fitted = np.frombuffer(self._blank, self.dtype).copy()
-        fitted["sequence"] = np.frombuffer(record[: SEQUENCE.itemsize], SEQUENCE)
-        fitted["sequence"]["model"] = 0
-        return fitted.tobytes()
+    def _converted(self, layout: int, length: int, joined: bytes) -> npt.NDArray[np.void]:
+        """Return the states in records of an earlier layout, or of a model with another size of carried numbers.
 
-
-def _layout_error(what: str) -> StateLayoutError:
-    return StateLayoutError(
-        f"the changelog holds sequence states of {what}, this version reads layout {LAYOUT}: run the version that "
-        "wrote them, or start from an empty changelog under another topic prefix"
-    )
+        The latter keep their sequence, and are stale.
+        """
+        sequence = SEQUENCES.get(layout)
+        if sequence is None or length < sequence.itemsize:
+            raise StateLayoutError(
+                f"the changelog holds sequence states of layout {layout} with {length} bytes, this version reads "
+                f"layouts {min(SEQUENCES)} to {LAYOUT}: run the version that wrote them, or start from an empty "
+                "changelog under another topic prefix"
+            )
+        records = np.frombuffer(joined, [("sequence", sequence), ("numbers", np.void, length - sequence.itemsize)])
+        states = self.blank(len(records))
+        states["sequence"] = as_now(records["sequence"])
+        numbers = np.dtype([(name, self.dtype[name]) for name in ("carried", "latest")])
+        if records["numbers"].itemsize == numbers.itemsize:
+            of_model = np.ascontiguousarray(records["numbers"]).view(numbers)
+            for name in numbers.names or ():
+                states[name] = of_model[name]
+        else:
+            states["sequence"]["model"] = 0
+        return states
 
 
 def replay_rings(sequences: npt.NDArray[np.void]) -> Appended:

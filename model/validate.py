@@ -15,9 +15,13 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
 
 
+LATE: Final = "late"
+"""Reason of an event that is valid by itself, but older than what its shopper's state remembers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that is no event: its position in the batch, a reason to group by, a sentence without shopper data."""
+    """A record that is not scored: its position in the batch, a reason to group by, a sentence without shopper data."""
 
     position: int
     reason: str

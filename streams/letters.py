@@ -1,10 +1,11 @@
 """Dead letters, read back: what they say, and which of them are events after all.
 
 A letter is sent again only if it is an event by the rules and the input format of now, under its shopper's key. What
-still is none would only come back, and a letter that was cut holds no event. Letters of reason `key` are sent only if
-somebody names that reason: whoever wrote the record gave another key than the shopper's, perhaps because only that
-was theirs to write, and the replay would make it the shopper's own. An event that was scored meanwhile is a duplicate
-by its id, as long as its shopper remembers it (the last 64 events).
+still is none would only come back, and a letter that was cut holds no event. Two reasons are sent only if somebody
+names them. `key`: whoever wrote the record gave another key than the shopper's, perhaps because only that was theirs to
+write, and the replay would make it the shopper's own. `late`: the event would come back, later still, unless its
+shopper's state has gone. An event that was scored meanwhile is a duplicate by its id as long as its shopper remembers
+it (the last 64 events), and late after that.
 """
 
 from collections import Counter
@@ -15,12 +16,13 @@ from typing import Final
 from confluent_kafka import Message
 
 from model.formats.records import Decode
+from model.validate import LATE
 from service.kafka import Headers, header_text, headers_of
 
 Send = Callable[[bytes, bytes, Headers], object]
 """Queue a record of the events topic: key, value, headers."""
-NAMED_ONLY: Final = "key"
-"""The reason whose letters are not sent unless it is named."""
+NAMED_ONLY: Final = ("key", LATE)
+"""Reasons whose letters are not sent unless they are named."""
 CARRIED_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -48,8 +50,8 @@ class Resent:
     """Letters about other records than those of the events topic: rows of files, scores that are no rows."""
     cut: int = 0
     """Letters that hold only the beginning of a record."""
-    wrong_key: int = 0
-    """Letters of reason `key`, which nobody named."""
+    unnamed: Counter[str] = field(default_factory=Counter)
+    """Letters of a reason in NAMED_ONLY, which nobody named, by the reason."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Letters that still are no event, by the reason of now."""
 
@@ -76,8 +78,8 @@ def resend(
         if letter.is_cut:
             resent.cut += 1
             continue
-        if letter.reason == NAMED_ONLY and NAMED_ONLY not in reasons:
-            resent.wrong_key += 1
+        if letter.reason in NAMED_ONLY and letter.reason not in reasons:
+            resent.unnamed[letter.reason] += 1
             continue
         batch, rejects = decode([letter.value], None)
         resent.rejected.update(reject.reason for reject in rejects)

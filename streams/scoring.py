@@ -1,7 +1,8 @@
 """Scoring one fetch: decode, append, infer. Runs in a thread, most of it without the interpreter lock."""
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from operator import attrgetter
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,17 @@ from model.formats.records import Decode
 from model.heads import Ranked
 from model.inference import InferenceRequest, InferenceResult
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
+from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
-from model.validate import Reject
+from model.validate import LATE, Reject
 from streams.fetch import Fetch
 from streams.observe.counts import Timings
 from streams.slots import Distinct
 from streams.tables import PartitionStates
+
+_LATE_ERROR: Final = (
+    f"ts lies before the shopper's last {REMEMBERED_IDS} events: whether it was scored then is not known any more"
+)
 
 
 class Inference(Protocol):
@@ -39,6 +45,7 @@ class ScoredFetch:
     extra: Ranked
     """What the extra heads answer `(accepted,)`."""
     rejects: list[Reject]
+    """Records that are no events, and events that are late; by position."""
     users: Distinct
     slots: npt.NDArray[np.int64]
     """Of those users who had a state before, -1 of the others."""
@@ -77,6 +84,7 @@ class Scoring:
             finish_rebuild(after, rebuild, self.inference.score(rebuild))
         prepared = prepare_batch(after, users.index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
         appended = timings.clock()
+        late = [Reject(position, LATE, _LATE_ERROR) for position in batch.positions[prepared.appended.late].tolist()]
         result = self.inference.score(prepared.request)
         propensities = finish(after, prepared, result)
         inferred = timings.clock()
@@ -85,7 +93,7 @@ class Scoring:
             rows=prepared.appended.rows,
             propensities=propensities,
             extra=result.extra,
-            rejects=rejects,
+            rejects=sorted([*rejects, *late], key=attrgetter("position")) if late else rejects,
             users=users,
             slots=slots,
             states=after,

@@ -66,8 +66,9 @@ def replay(
     By now: under the setting worker.input_format, and with this version's rules. The others stay where they are, and so
     do letters about rows of files and about scores, and letters that hold only the beginning of a record. Letters of
     reason key are left out unless --reason key names them: their producer had another key than the shopper's, so the
-    event may be made up, and sent again it counts as the shopper's own. An event that was scored already is a
-    duplicate and changes nothing while it is among its shopper's last 64: name --since, so as not to send old ones.
+    event may be made up, and sent again it counts as the shopper's own. So are letters of reason late, which would be
+    late again. An event that was scored already changes nothing: it is a duplicate while it is among its shopper's
+    last 64, and late after that.
 
     Example: cartcast dead-letters replay --reason key --since 2026-01-31T08:00:00Z --dry-run
     """
@@ -75,17 +76,19 @@ def replay(
     resent = _replay(settings.kafka, settings.worker.input_format, reasons or (), since or 0, dry_run=dry_run)
     rejected = dict(resent.rejected.most_common())
     if as_json:
-        left = {"elsewhere": resent.elsewhere, "cut": resent.cut, "wrong_key": resent.wrong_key}
+        left = {"elsewhere": resent.elsewhere, "cut": resent.cut, "not_named": dict(resent.unnamed)}
         print(json.dumps({"sent": resent.sent, "rejected": rejected, **left, "dry_run": dry_run}))
         return
     print(f"{'would send' if dry_run else 'sent'} {resent.sent:,} events to {settings.kafka.topics.events}")
     if rejected:
         print(f"left {resent.rejected.total():,} that still are no events: {_described(rejected)}")
-    if resent.wrong_key:
+    if wrong_key := resent.unnamed["key"]:
         print(
-            f"left {resent.wrong_key:,} whose producer had another key than the shopper's: send them, with "
+            f"left {wrong_key:,} whose producer had another key than the shopper's: send them, with "
             "--reason key, only if you know who wrote them"
         )
+    if late := resent.unnamed["late"]:
+        print(f"left {late:,} that are older than what their shoppers' states remember: they would be late again")
     if resent.cut:
         print(f"left {resent.cut:,} that hold only the beginning of a record")
     if resent.elsewhere:

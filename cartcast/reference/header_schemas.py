@@ -6,14 +6,14 @@ import numpy as np
 
 from cartcast.reference.event_schema import DIALECT, Schema
 from model.core.byte_strings import ByteStrings
-from model.validate import Reject, WireEvent
+from model.validate import LATE, Reject, WireEvent
 from service.kafka import CUT_BYTES, cut_dead_letter, source_headers
 from streams.fetch import Fetch
 from streams.messages import UNPACKED, dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
 from streams.record_batch import MOST_UNPACKED_BYTES
 
-REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key", UNPACKED)
+REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key", LATE, UNPACKED)
 """The kinds of damage that are no single field's fault."""
 _WHOLE_NUMBER: Final = r"^(0|[1-9][0-9]*)$"
 _FIELDS: Final[dict[str, Schema]] = {

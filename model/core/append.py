@@ -28,6 +28,8 @@ from model.sequence import (
     GAP_FRACTION_BITS,
     GAP_SHIFT,
     HAS_WORDS,
+    ID_BLOCKS,
+    IDS_PER_BLOCK,
     MAX_GAP_CODE,
     NO_PRICE,
     PRICE_SHIFT,
@@ -64,6 +66,8 @@ class Appended:
     time_ms: npt.NDArray[np.int64]
     """The time at which each was applied `(accepted,)`: its own, or that of a later event of the user before it."""
     features: Features
+    late: npt.NDArray[np.int64]
+    """Indices into the batch `(late,)` of events left out because nobody knows any more whether they came before."""
     duplicates: int
     """Events left out because their user had sent the same event id before."""
     already_applied: int
@@ -78,12 +82,12 @@ def append_events(
 ) -> Appended:
     """Append a batch to the `(users,)` SEQUENCE records in place; `users[i]` is the record of the batch's event i.
 
-    Duplicates and events already applied change nothing but the state's source offset.
+    Duplicates, late events and events already applied change nothing but the state's source offset.
     """
     events = len(users)
-    rows, time_ms = np.empty(events, np.int64), np.empty(events, np.int64)
+    rows, late, time_ms = (np.empty(events, np.int64) for _ in range(3))
     numeric = np.empty((events, len(NUMERIC_FEATURES)), np.float32)
-    accepted, duplicates, already_applied = append_in_order(
+    accepted, refused, duplicates, already_applied = append_in_order(
         sequences,
         np.argsort(users, kind="stable"),  # by user, each user's in order of arrival
         users,
@@ -97,6 +101,7 @@ def append_events(
         batch.category_codes,
         batch.token_codes,
         rows,
+        late,
         time_ms,
         numeric,
     )
@@ -112,6 +117,7 @@ def append_events(
             categories=batch.category_codes[rows].astype(np.int64),
             tokens=batch.token_codes[rows].astype(np.int64),
         ),
+        late=late[:refused],
         duplicates=duplicates,
         already_applied=already_applied,
     )
@@ -132,15 +138,16 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
     categories: npt.NDArray[np.uint16],
     tokens: npt.NDArray[np.uint16],
     rows: npt.NDArray[np.int64],
+    late: npt.NDArray[np.int64],
     applied_ms: npt.NDArray[np.int64],
     numeric: npt.NDArray[np.float32],
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Append the events of a batch, in the order of the indices `order`.
 
-    Fills the first entries of `rows`, `applied_ms` and `numeric` with the accepted events. Returns the numbers of
-    events accepted, duplicates, and already applied.
+    Fills the first entries of `rows`, `applied_ms` and `numeric` with the accepted events, and those of `late` with the
+    late ones. Returns the numbers of events accepted, late, duplicates, and already applied.
     """
-    accepted = duplicates = already_applied = 0
+    accepted = refused = duplicates = already_applied = 0
     for event in order:
         state = sequences[users[event]]
         if state.source == source and offsets[event] <= state.offset:
@@ -150,6 +157,10 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         state.offset = offsets[event]
         if _is_remembered(state, hashes[event]):
             duplicates += 1
+            continue
+        if times_ms[event] // 1000 <= state.forgotten_s and times_ms[event] < state.last_time_ms:
+            late[refused] = event
+            refused += 1
             continue
         number = np.int64(state.events)
         log_price = math.log1p(prices[event])
@@ -176,7 +187,7 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         write_habits(features, state, time_ms)
 
         # Remember the event, in place of the oldest one.
-        _remember(state, number % REMEMBERED_IDS, hashes[event])
+        _remember(state, number, hashes[event], times_ms[event] // 1000)
         slot = number % RING_EVENTS
         state.ring_items[slot] = items[event]
         state.ring_categories[slot] = categories[event]
@@ -190,7 +201,7 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         rows[accepted] = event
         applied_ms[accepted] = time_ms
         accepted += 1
-    return accepted, duplicates, already_applied
+    return accepted, refused, duplicates, already_applied
 
 
 @compiled
@@ -208,12 +219,33 @@ def _is_remembered(state: StateRecord, event_hash: np.uint64) -> bool:
 
 
 @compiled
-def _remember(state: StateRecord, slot: np.int64, event_hash: np.uint64) -> None:
-    """Write the first ID_BITS of a hash to a slot."""
+def _remember(state: StateRecord, number: np.int64, event_hash: np.uint64, time_s: np.int64) -> None:
+    """Keep the first ID_BITS of the hash of the accepted event `number`, and how late its block comes."""
+    slot = number % REMEMBERED_IDS
+    block = slot // IDS_PER_BLOCK
+    if slot % IDS_PER_BLOCK == 0:
+        if number >= REMEMBERED_IDS:
+            _forget(state, block)
+        state.block_latest_s[block] = 0
+    state.block_latest_s[block] = max(state.block_latest_s[block], np.uint32(time_s))
     shift = slot % 2 * 4
     end = np.int64(event_hash >> np.uint64(28)) & 15
     state.ids[slot] = event_hash >> np.uint64(32)
     state.id_ends[slot // 2] = (np.int64(state.id_ends[slot // 2]) & ~(15 << shift)) | (end << shift)
+
+
+@compiled
+def _forget(state: StateRecord, forgotten: np.int64) -> None:
+    """Note until when events are forgotten with a block of ids.
+
+    A wrong clock may have dated an event of the block after all of the 48 that followed it. It counts as one of their
+    time: else its shopper's events would be late until its time has come.
+    """
+    latest_s = np.uint32(0)
+    for block in range(ID_BLOCKS):
+        if block != forgotten:
+            latest_s = max(latest_s, state.block_latest_s[block])
+    state.forgotten_s = max(state.forgotten_s, min(latest_s, state.block_latest_s[forgotten]))
 
 
 @compiled

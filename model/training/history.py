@@ -63,6 +63,8 @@ class History:
     user_ids: list[str] = field(repr=False)
     """By user number."""
     duplicates: int
+    late: int
+    """Events left out because nobody knows any more whether they came before."""
     bad_rows: int
     storage: Storage = field(repr=False)
     """Holds the columns, and other arrays of their length."""
@@ -84,6 +86,7 @@ class History:
             "users": len(self.user_ids),
             "purchases": int(self.is_purchase.sum()),
             "duplicates": self.duplicates,
+            "late": self.late,
             "bad_rows": self.bad_rows,
         }
 
@@ -143,7 +146,7 @@ class _Appending:
 
     def __init__(self, storage: Storage) -> None:
         self.numbers: dict[str, int] = {}
-        self.duplicates = 0
+        self.duplicates = self.late = 0
         self.read = 0
         self.chunks: list[dict[str, npt.NDArray[Any]]] = []
         self.category_names = CategoryNames()
@@ -178,6 +181,7 @@ class _Appending:
         self.category_names.count(event.category for event in events)
         self.read += len(batch)
         self.duplicates += appended.duplicates
+        self.late += len(appended.late)
 
     def _make_room(self) -> None:
         size = len(self._states)
@@ -236,6 +240,7 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         starts=starts,
         user_ids=list(appending.numbers),
         duplicates=appending.duplicates,
+        late=appending.late,
         bad_rows=bad_rows,
         storage=storage,
         category_names=appending.category_names,

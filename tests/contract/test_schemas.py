@@ -13,6 +13,7 @@ from model.core.decode import decode_events
 from model.events import Event
 from model.formats.records import decoder_of
 from model.heads import HeadNames
+from model.validate import LATE
 from streams.fetch import Fetch
 from streams.messages import UNPACKED, dead_letter_records, score_records
 from tests.harness.contract_schemas import headers_of, validator
@@ -186,7 +187,7 @@ def test_reasons_of_dead_letters_are_among_the_schemas():
     _, rejects = decode_events(values, [b"u"] * len(values))
     _, other_key = decode_events([json.dumps(LEAST).encode()], [b"v"])
     found = {reject.reason for reject in [*rejects, *other_key]}
-    assert found | {UNPACKED} == set(validator("dead-letter-headers").schema["properties"]["reason"]["examples"])
+    assert found | {LATE, UNPACKED} == set(validator("dead-letter-headers").schema["properties"]["reason"]["examples"])
 
 
 def test_the_trace_of_the_event_is_in_valid_headers():

@@ -15,6 +15,7 @@ from model.text import token_codes
 HALF_HOUR_MS = 30 * 60 * 1000
 DAY_MS = 86_400_000
 REMEMBERED = 64
+BLOCK = 16
 RING = 32
 WORDY = 4
 
@@ -48,7 +49,9 @@ class Shopper:
     sessions: int = 0
     first_time_s: int = 0
     totals: dict[str, int] = field(default_factory=dict)
-    ids: list[str] = field(default_factory=list)
+    forgotten_s: int = 0
+    accepted: list[tuple[str, int]] = field(default_factory=list)
+    """The id and the time in seconds of every accepted event."""
     ring: list[Event] = field(default_factory=list)
     last_seen_s: dict[str, int] = field(default_factory=dict)
     recent: dict[tuple[str, int], float] = field(default_factory=dict)
@@ -60,7 +63,9 @@ class Shopper:
         self.source, self.offset = source, offset
         if event.event_id in self.ids:
             return "duplicate"
-        self.ids = [*self.ids, event.event_id][-REMEMBERED:]
+        if event.ts // 1000 <= self.forgotten_s and event.ts < self.last_time_ms:
+            return "late"
+        self._remember(event)
         time_ms = max(event.ts, self.last_time_ms)
         gap_ms = time_ms - self.last_time_ms if self.events else -1
         self._continue_session(time_ms, gap_ms)
@@ -89,6 +94,18 @@ class Shopper:
             since_group_s=since,
             previous=previous,
         )
+
+    @property
+    def ids(self) -> list[str]:
+        return [name for name, _ in self.accepted[-REMEMBERED:]]
+
+    def _remember(self, event: Event) -> None:
+        """Append the event; ids are forgotten one at a time, what is late is known 16 at a time."""
+        kept = self.accepted[-REMEMBERED:]
+        if len(kept) == REMEMBERED and len(self.accepted) % BLOCK == 0:
+            latest, latest_after = (max(time_s for _, time_s in some) for some in (kept[:BLOCK], kept[BLOCK:]))
+            self.forgotten_s = max(self.forgotten_s, min(latest, latest_after))
+        self.accepted.append((event.event_id, event.ts // 1000))
 
     def _continue_session(self, time_ms: int, gap_ms: int) -> None:
         if gap_ms == -1 or gap_ms > HALF_HOUR_MS:

@@ -105,6 +105,7 @@ def assert_equals_the_reference(events, sizes) -> None:
         rows = appended.rows.tolist()
         assert sorted(rows) == [row for row, outcome in enumerate(expected) if isinstance(outcome, Happened)]
         assert appended.duplicates == expected.count("duplicate")
+        assert sorted(appended.late.tolist()) == [row for row, outcome in enumerate(expected) if outcome == "late"]
         assert appended.users.tolist() == sorted(appended.users.tolist())
         for place, row in enumerate(rows):
             assert_row(appended, place, part[row], expected[row])
@@ -141,6 +142,54 @@ def test_a_hot_user_of_thousands_of_events_is_appended_like_any_other(seed):
         user = "1" if random.random() < 0.98 else "0"
         events.append(Event(name, user, random.choice(EVENT_TYPES), time_ms, f"i{number % 9}"))
     assert_equals_the_reference(events, [2000])
+
+
+def busy(count: int, seed: int = 1, users: int = USERS) -> list[Event]:
+    """Events of a few busy users who send many within a second, in order but for some minutes."""
+    random, events, time_ms = Random(seed), [], START_MS
+    for number in range(count):
+        time_ms += random.choice([0, 100, 1000, 30_000])
+        late_ms = random.choice([0, 0, 0, 500, 60_000, 400_000])
+        events.append(Event(f"e{number}", str(random.randrange(users)), "view", time_ms - late_ms, f"i{number % 9}"))
+    return events
+
+
+@pytest.mark.parametrize(("users", "sizes"), [(1, [2000]), (1, [1] * 50), (USERS, [7] * 100)])
+def test_what_is_late_equals_the_reference(users, sizes):
+    assert_equals_the_reference(busy(1500, users=users), sizes)
+
+
+@given(st.integers(0, 50), st.integers(0, 700))
+def test_events_that_come_again_from_any_point_on_change_nothing(seed, first):
+    events, states = busy(700, seed), new_sequences(USERS)
+    append(states, events, range(700))
+    before = states.copy()
+    again = append(states, events[first:], range(700, 1400 - first))
+    assert (len(again), again.duplicates + len(again.late)) == (0, 700 - first)
+    before["offset"] = states["offset"]
+    assert states.tobytes() == before.tobytes()
+
+
+def test_an_event_is_late_once_the_state_has_forgotten_one_that_came_later():
+    events = [Event(f"e{number}", "0", "view", START_MS + 60_000 * number) for number in range(81)]
+    states = new_sequences(1)
+    append(states, events, range(81))  # number 80 begins a block: the 32 oldest may be forgotten
+    asked = [Event(f"new-{number}", "0", "view", events[number].ts) for number in (31, 32, 80)]
+    appended = append(states, asked, range(81, 84))
+    assert (appended.late.tolist(), appended.rows.tolist()) == ([0], [1, 2])
+
+
+def test_a_burst_in_one_millisecond_is_not_late_by_itself():
+    events = [Event(f"line-{number}", "0", "purchase", START_MS) for number in range(200)]
+    assert len(append(new_sequences(1), events, range(200))) == 200
+
+
+def test_an_event_of_a_wrong_clock_makes_those_after_it_late_by_no_more_than_their_own_time():
+    """Its own time is 20 hours ahead; the shopper goes on, a minute an event."""
+    events = [Event(f"e{number}", "0", "view", START_MS + 60_000 * number) for number in range(300)]
+    events[10] = Event("ahead", "0", "view", events[10].ts + 20 * 3_600_000)
+    appended = append(new_sequences(1), events, range(300))
+    assert (len(appended), appended.late.tolist()) == (300, [])
 
 
 def test_the_uncompiled_loop_does_the_same(monkeypatch):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from model.core.append import append_events
 from model.core.features import NUMERIC_FEATURES
+from model.layouts import SEQUENCES
 from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
 from service.errors import CartcastError
@@ -50,7 +53,7 @@ def test_gathering_and_scattering_nothing_gives_nothing():
 
 
 def test_a_state_of_64_units_is_at_most_a_kilobyte():
-    assert StateCodec(2 * 64, 1).dtype.itemsize <= 1000
+    assert StateCodec(2 * 64, 1).dtype.itemsize <= 1024
 
 
 @pytest.mark.parametrize("carried_floats", [8, 16, 24])
@@ -81,6 +84,25 @@ def test_states_of_two_models_in_one_batch_are_told_apart():
     old, new = StateCodec(8, model_code=1), StateCodec(8, model_code=2)
     values = [old.scatter(some_states(old))[0], new.scatter(some_states(new))[1]]
     assert new.stale(new.gather(values)).tolist() == [0]
+
+
+@pytest.mark.parametrize("layout", sorted(set(SEQUENCES) - {LAYOUT}))
+def test_states_that_an_earlier_version_wrote_go_on_as_if_this_one_had_written_them(layout):
+    """`states/layout-N.bin` is what that version's `some_states` made; it is never written again."""
+    stored = (Path(__file__).parent / "states" / f"layout-{layout}.bin").read_bytes()
+    size = len(stored) // USERS
+    earlier = CODEC.gather([*(stored[start : start + size] for start in range(0, len(stored), size)), None])
+    mixed = [stored[:size], None, CODEC.scatter(some_states())[2]]  # as a changelog after the upgrade holds them
+    assert CODEC.scatter(CODEC.gather(mixed))[1:] == [CODEC.scatter(CODEC.blank(1))[0], mixed[2]]
+    now = some_states()
+    np.testing.assert_array_equal(earlier["carried"][:USERS], now["carried"])
+    assert CODEC.stale(earlier).tolist() == []
+    more = columns(shoppers_events(160)[80:], first_offset=80)
+    first, second = (append_events(states["sequence"], *more) for states in (earlier[:USERS], now))
+    np.testing.assert_array_equal(first.features.numeric, second.features.numeric)
+    assert first.rows.tolist() == second.rows.tolist()
+    again = append_events(earlier["sequence"][:USERS], *columns(shoppers_events(160), first_offset=160))
+    assert (len(again), again.duplicates + len(again.late)) == (0, 160)
 
 
 @pytest.mark.parametrize("size", [CODEC.dtype.itemsize, CODEC.dtype.itemsize + 8, 1, SEQUENCE.itemsize - 1])

@@ -1,4 +1,4 @@
-"""Events whose clock is far ahead of their record's are applied and scored as of the record."""
+"""What events say of their time: ahead of their record's, or before what their shopper's state remembers."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from model.core.decode import decode_events
 from streams.observe.counts import Timings
 from streams.scoring import ScoredFetch
-from tests.streams.fetches import START_MS, TOPICS, Acks, event, fetch, put
+from tests.streams.fetches import START_MS, TOPICS, Acks, event, fetch, put, source_offsets
 from tests.streams.memory_publisher import states_of
 
 DAY_MS = 86_400_000
@@ -45,6 +45,33 @@ async def test_a_record_without_a_timestamp_or_with_seconds_says_nothing_of_its_
     ahead = START_MS + 3650 * DAY_MS
     done = scored(pipeline, at(0, ahead), timestamps_ms=[timestamp])
     assert (done.batch.event_time_ms.tolist(), done.clock_ahead) == ([ahead], 0)
+
+
+async def test_an_event_that_may_have_been_forgotten_is_a_dead_letter_in_its_place(lane, pipeline):
+    await put(lane, Acks(), fetch(*(event(number) for number in range(100))))
+    new, damaged, old, repeated = event(100), b"damaged", event(3), event(90)
+    forgotten = event(7).replace(b"e7", b"e7-sent-for-the-first-time")
+    await put(lane, Acks(), fetch(new, damaged, old, repeated, forgotten, first_offset=100))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.dead_letters)) == 3)
+    letters = pipeline.publisher.on(TOPICS.dead_letters)
+    assert source_offsets(letters) == [101, 102, 104]
+    assert [letter.headers["reason"] for letter in letters] == [b"json", b"late", b"late"]
+    assert letters[1].record.value == old
+    assert b"last 64 events" in letters[1].headers["error"]
+    assert source_offsets(pipeline.publisher.on(TOPICS.scores)) == list(range(101))
+    assert (pipeline.counts.duplicates, pipeline.counts.dead_letters) == (1, {"json": 1, "late": 2})
+
+
+async def test_a_topic_that_is_read_a_second_time_changes_no_state_and_scores_nothing(lane, pipeline, states):
+    values = [event(number, user) for number in range(150) for user in ("u", "v")]
+    await put(lane, Acks(), fetch(*values))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 300)
+    before = {user: states.record(user)["carried"].tolist() for user in (b"u", b"v")}
+    await put(lane, Acks(), fetch(*values, first_offset=300))
+    await pipeline.publisher.until(lambda: bool(pipeline.publisher.on(TOPICS.dead_letters)))
+    assert len(pipeline.publisher.on(TOPICS.scores)) == 300
+    assert {user: states.record(user)["carried"].tolist() for user in (b"u", b"v")} == before
+    assert pipeline.counts.duplicates + pipeline.counts.dead_letters["late"] == 300
 
 
 async def test_the_score_says_the_time_that_was_applied_and_the_worker_counts_it(lane, pipeline):

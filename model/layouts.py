@@ -1,0 +1,47 @@
+"""Earlier layouts of a sequence state, which a changelog may still hold, and how they become the one of now."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.sequence import LAYOUT, SEQUENCE, new_sequences
+
+_LAYOUT_4: Final = np.dtype(
+    [
+        ("layout", "u1"),
+        ("model", "<u4"),
+        ("source", "<u4"),
+        ("offset", "<i8"),
+        ("events", "<u4"),
+        ("sessions", "<u4"),
+        ("carts", "<u4"),
+        ("purchases", "<u4"),
+        ("first_time_s", "<u4"),
+        ("session_events", "<u4"),
+        ("session_start_s", "<u4"),
+        ("last_time_ms", "<i8"),
+        ("recent", "<f4", (5, 4)),
+        ("last_seen_s", "<u4", (5,)),
+        ("ids", "<u4", (64,)),
+        ("id_ends", "u1", (32,)),
+        ("ring_items", "<u2", (32,)),
+        ("ring_categories", "<u2", (32,)),
+        ("ring_events", "<u4", (32,)),
+        ("words", "<u2", (4, 4)),
+    ]
+)
+SEQUENCES: Final = {4: _LAYOUT_4, LAYOUT: SEQUENCE}
+"""The dtype of a sequence, by the layout that its first byte names."""
+
+
+def as_now(sequences: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return records `(users,)` of a layout in SEQUENCES as SEQUENCE records: fields that have gone are left out."""
+    if sequences.dtype == SEQUENCE:
+        return sequences
+    records = new_sequences(len(sequences))
+    for name in set(SEQUENCE.names or ()) & set(sequences.dtype.names or ()) - {"layout"}:
+        records[name] = sequences[name]
+    # Layout 4 did not know how late each block of ids came: none later than the latest event.
+    records["block_latest_s"] = sequences["last_time_ms"][:, None] // 1000
+    return records
