@@ -194,6 +194,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             client_config=settings.client_config,
             topics=settings.topics,
             codec=codec,
+            source_code=source_code(settings.source_identity),
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,

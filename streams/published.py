@@ -6,11 +6,15 @@ source offset of the last one says how far the predecessor came, and up to there
 predecessor still lives and publishes after this look, there are repeats; the sink drops them, as they are equal and
 carry their coordinates.)
 
+Others may have written to these topics, and a forged record must not make a worker leave out events. So a result is
+believed if the record that it says it was made from is there and is that record. What it was made from may also have
+left by retention: all that such an offset can do is to say too little, which repeats results and loses none.
+
 The dead-letter topic also holds letters about scores and about rows of files, so that the last letter about a record
 of the events topic may lie far from the end: it is read backwards until there is one, or to its beginning.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +30,9 @@ from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.messages import UNPACKED
 
-_MAX_OFFSET: Final = 2**63 - 1
+_MOST_DOUBTED: Final = 100
+"""So many records that name other source records than they were made from end the look: each costs a read."""
+_MOST_DIGITS: Final = len(str(2**63 - 1))
 _log: Final = structlog.get_logger()
 
 
@@ -40,109 +46,169 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """A score or a dead letter, and the offset of the record that it was made from."""
+    """What says by itself that it is a score or a dead letter, and the offset of the record that it was made from."""
 
     offset: int
     message: Message
 
 
-class _EventId(msgspec.Struct):
+@dataclass(slots=True)
+class _Found:
+    """What the end of one output topic says."""
+
+    last: int = -1
+    is_proven: bool = False
+    """Whether the source record of `last` is still there."""
+    doubted: int = 0
+    """Results that name a source record from which they were not made."""
+    foreign: int = 0
+    """Records of no source, or beyond its end, or doubted."""
+    foreign_offset: int = -1
+
+    def leave_out(self, message: Message) -> None:
+        self.foreign += 1
+        self.foreign_offset = max(message.offset() or 0, self.foreign_offset)
+
+
+class _ScoredEvent(msgspec.Struct):
     event_id: str
+    user_id: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
 
 
-def published_positions(reader: PartitionReader, topics: Topics, partition: int) -> Published:
+def published_positions(
+    reader: PartitionReader, topics: Topics, partition: int, is_known: bool | None = None
+) -> Published:
     """Read the ends of the scores and dead-letter topics for one source partition.
 
-    Raises RefusedError if what lies there was made from an earlier events topic of the same name: its offsets mean
-    nothing in this one, neither here nor for the sink.
+    `is_known` tells whether a state of the partition has seen this events topic; None if there are no states. If none
+    of them has, results that are not of its records are those of an earlier topic of that name, whose offsets mean
+    nothing in this one, neither here nor for the sink: raises RefusedError. Else others wrote them, and they are
+    ignored with a warning.
     """
-    score = _last_result(reader, topics.scores, topics.events, partition, _event_id)
-    dead_letter = _last_result(reader, topics.dead_letters, topics.events, partition)
-    for result, made_from in ((score, _is_score_of), (dead_letter, _is_dead_letter_of)):
-        if result is not None and not _is_of_this_topic(reader, topics.events, result, made_from):
-            raise RefusedError(
-                f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results "
-                f"of the earlier one: delete these two and {topics.changelog} as well and "
-                "run `cartcast topics create`, or use another CARTCAST_KAFKA__TOPIC_PREFIX"
+    source = _Source(reader, topics.events, partition)
+    scores = _last_result(source, topics.scores, _checked_score, _is_score_of)
+    letters = _last_result(source, topics.dead_letters, lambda _: None, _is_dead_letter_of)
+    is_proven = scores.is_proven or letters.is_proven
+    if not is_proven and (
+        (is_known is False and scores.foreign + letters.foreign) or (is_known is None and scores.doubted)
+    ):
+        raise RefusedError(
+            f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results of "
+            f"the earlier one: delete these two and {topics.changelog} as well, and the groups {topics.prefix} and "
+            f"{topics.prefix}-sink with their offsets, and run `cartcast topics create`, or use another "
+            "CARTCAST_KAFKA__TOPIC_PREFIX"
+        )
+    for topic, found in ((topics.scores, scores), (topics.dead_letters, letters)):
+        if found.foreign:
+            _log.warning(
+                "ignored records that are no results",
+                topic=topic,
+                partition=partition,
+                offset=found.foreign_offset,
+                count=found.foreign,
             )
-    return Published(*(-1 if result is None else result.offset for result in (score, dead_letter)))
+    return Published(scores.last, letters.last)
+
+
+class _Source:
+    """A partition of the events topic, from which results say that they were made."""
+
+    def __init__(self, reader: PartitionReader, topic: str, partition: int) -> None:
+        self.reader = reader
+        self.partition = partition
+        self._topic = topic
+        self._name = topic.encode(), b"%d" % partition
+
+    def offset_of(self, result: Message) -> int | None:
+        """Return the offset that a result's headers name, None if it is of another source; raises ValueError."""
+        headers = headers_of(result)
+        topic, partition, offset = (headers.get(name) for name in ("topic", "partition", "offset"))
+        if topic is None or partition is None or offset is None or not offset.isdigit() or len(offset) > _MOST_DIGITS:
+            raise ValueError
+        return int(offset) if (topic, partition) == self._name else None
+
+    def bounds(self) -> tuple[int, int]:
+        return self.reader.bounds(self._topic, self.partition)
+
+    def record(self, offset: int) -> Message | None:
+        return self.reader.record_at(self._topic, self.partition, offset)
 
 
 def _last_result(
-    reader: PartitionReader,
+    source: _Source,
     topic: str,
-    source_topic: str,
-    partition: int,
-    check_value: Callable[[Message], object] = lambda _: None,
-) -> _Result | None:
-    """Return the result of the highest source offset, None if the partition holds none of this source.
+    check: Callable[[Message], int | None],
+    is_made_from: Callable[[_Source, _Result], bool],
+) -> _Found:
+    """Return what is known of the result with the highest source offset that can be believed.
 
-    Records that others wrote, whose headers name no source or whose value `check_value` refuses with an exception, are
-    ignored with one warning.
+    `check` returns the offset that a result's value names, if it names one, and raises an exception of decoding if the
+    record is no result.
     """
-    last, foreign, foreign_offset = None, 0, -1
-    for stretch in reader.backwards(topic, partition):
-        for message in stretch:
-            try:
-                source, offset = _source_of(message)
-                if source != (source_topic.encode(), b"%d" % partition):
-                    continue
-                check_value(message)
-            except (ValueError, msgspec.MsgspecError, RecursionError):
-                foreign, foreign_offset = foreign + 1, max(message.offset() or 0, foreign_offset)
+    found = _Found()
+    for stretch in source.reader.backwards(topic, source.partition):
+        results = list(_results(source, stretch, check, found))
+        low, end = source.bounds()  # after the results: what they were made from is there by now
+        for result in sorted(results, key=lambda result: result.offset, reverse=True):
+            if result.offset < low or (result.offset < end and is_made_from(source, result)):
+                found.last, found.is_proven = result.offset, result.offset >= low
+                return found
+            found.leave_out(result.message)
+            found.doubted += result.offset < end
+            if found.doubted >= _MOST_DOUBTED:
+                return found
+    return found
+
+
+def _results(
+    source: _Source, messages: Iterable[Message], check: Callable[[Message], int | None], found: _Found
+) -> Iterator[_Result]:
+    """Yield what says by itself that it is a result of this source; others are ignored, or left out in `found`."""
+    for message in messages:
+        try:
+            if (offset := source.offset_of(message)) is None:
                 continue
-            if last is None or offset >= last.offset:
-                last = _Result(offset, message)
-        if last is not None:
-            break
-    if foreign:
-        _log.warning(
-            "ignored records that are no results",
-            topic=topic,
-            partition=partition,
-            offset=foreign_offset,
-            count=foreign,
-        )
-    return last
+            if check(message) not in {None, offset}:
+                raise ValueError
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            found.leave_out(message)
+        else:
+            yield _Result(offset, message)
 
 
-def _source_of(message: Message) -> tuple[tuple[bytes, bytes], int]:
-    """Return topic and partition, and the offset, that the headers name; raises ValueError if they name none."""
-    headers = headers_of(message)
-    topic, partition, offset = (headers.get(name) for name in ("topic", "partition", "offset"))
-    if topic is None or partition is None or offset is None or not offset.isdigit() or int(offset) > _MAX_OFFSET:
+def _checked_score(score: Message) -> int:
+    """Return the source offset that a score's value names; raises ValueError if it is not the key's shopper's."""
+    event = _scored_event(score)
+    if score.key() != event.user_id.encode():
         raise ValueError
-    return (topic, partition), int(offset)
+    return event.source_offset
 
 
-def _is_of_this_topic(
-    reader: PartitionReader, topic: str, result: _Result, made_from: Callable[[Message, Message], bool]
-) -> bool:
-    """Return whether a result's source record is still the one that it was made from, or has left by retention."""
-    partition = result.message.partition() or 0
-    if result.offset >= reader.end_offset(topic, partition):
+def _scored_event(score: Message) -> _ScoredEvent:
+    """Return what a score says of its event; raises MsgspecError if the value is no score."""
+    return msgspec.json.decode(score.value() or b"", type=_ScoredEvent)
+
+
+def _is_score_of(source: _Source, score: _Result) -> bool:
+    """Return whether a score is that of its source record, in whatever format a predecessor was set to read it."""
+    if (record := source.record(score.offset)) is None:
         return False
-    if header_text(headers_of(result.message), "reason") == UNPACKED:
+    scored = _scored_event(score.message)
+    batches = (decoder_of(input_format)([record.value()], None)[0] for input_format in INPUT_FORMATS)
+    return any((batch.event_ids, batch.user_ids) == ([scored.event_id], [scored.user_id]) for batch in batches)
+
+
+def _is_dead_letter_of(source: _Source, letter: _Result) -> bool:
+    headers, cut = headers_of(letter.message), Headers()
+    if header_text(headers, "reason") == UNPACKED:
         return True  # who reads its source unpacks it
-    source = reader.record_at(topic, partition, result.offset)
-    return source is None or made_from(source, result.message)
-
-
-def _event_id(score: Message) -> str:
-    """Return the event's id; raises MsgspecError if the value is no score."""
-    return msgspec.json.decode(score.value() or b"", type=_EventId).event_id
-
-
-def _is_score_of(source: Message, score: Message) -> bool:
-    """Return whether a score is that of a source record, in whatever format a predecessor was set to read it."""
-    scored = [_event_id(score)]
-    batches = (decoder_of(input_format)([source.value()], None)[0] for input_format in INPUT_FORMATS)
-    return any(batch.event_ids == scored for batch in batches)
-
-
-def _is_dead_letter_of(source: Message, dead_letter: Message) -> bool:
-    headers, key, value, cut = headers_of(dead_letter), source.key(), source.value(), Headers()
+    if (record := source.record(letter.offset)) is None:
+        return False
+    key, value = record.key(), record.value()
     if "sha256" in headers:
         key, value, cut = cut_dead_letter(key, value, cut)
     is_whole = all(headers.get(name) == text for name, text in cut)
-    return is_whole and (key, value) == (dead_letter.key(), dead_letter.value())
+    return is_whole and (key, value) == (letter.message.key(), letter.message.value())

@@ -73,6 +73,12 @@ class PartitionStates:
         with self._lock:
             return iter([user or b"" for user in self._slots.users])
 
+    def knows(self, source_code: int) -> bool | None:
+        """Return whether a state has seen an event of that source; None if there are no states."""
+        with self._lock:
+            sources = self._bytes[: len(self)].view(self._codec.dtype)["sequence"]["source"]
+        return bool((sources == source_code).any()) if len(sources) else None
+
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
         with self._lock:
@@ -145,10 +151,13 @@ class SequenceStore(Store[bytes, bytes]):
         client_config: Mapping[str, Any],
         topics: Topics,
         codec: StateCodec,
+        source_code: int = 0,
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
+        """`source_code` is the hash by which states know the events topic."""
         super().__init__(*args, **kwargs)
+        self._source_code = source_code
         self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
@@ -257,7 +266,8 @@ class SequenceStore(Store[bytes, bytes]):
         reader, partition = PartitionReader(self._client_config, self.restore.on_records), states.partition
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
-            return published_positions(reader, self._topics, partition)
+            is_known = states.knows(self._source_code)
+            return published_positions(reader, self._topics, partition, is_known)
         finally:
             reader.close()
 
