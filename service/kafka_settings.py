@@ -5,8 +5,10 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from service.signatures import Signatures
 from service.tls import check_certificate, check_readable
 
+_LEAST_KEY: Final = 16
 _PASSWORD_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -77,6 +79,12 @@ class KafkaSettings(BaseModel):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="`SSL` encrypts, `SASL_` proves who the client is; outside a machine, both"
     )
+    score_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="keys that sign scores, by commas, of 16 characters or more each, the same for workers and sinks: "
+        "workers sign with the first (header `signature`), sinks store only scores that one of them signed; empty: "
+        "scores are not signed",
+    )
     ssl_ca_location: Path | None = Field(
         default=None,
         description="PEM file of the authorities that sign the brokers' certificates; if it is not set, the system's",
@@ -116,6 +124,13 @@ class KafkaSettings(BaseModel):
             raise ValueError("holds a user or a password, which logs would show: set sasl_username and sasl_password")
         return servers
 
+    @field_validator("score_keys")
+    @classmethod
+    def _keys_are_long(cls, keys: SecretStr) -> SecretStr:
+        if any(len(key) < _LEAST_KEY for key in _parts(keys)):
+            raise ValueError(f"must hold keys of {_LEAST_KEY} characters or more, by commas")
+        return keys
+
     @model_validator(mode="after")
     def _records_can_be_written(self) -> Self:
         if self.least_insync_replicas > self.replication_factor:
@@ -141,6 +156,10 @@ class KafkaSettings(BaseModel):
         if self.sasl_mechanism in _PASSWORD_MECHANISMS:
             return ("sasl_username", "sasl_password")
         return ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
+
+    @property
+    def signatures(self) -> Signatures:
+        return Signatures(_parts(self.score_keys))
 
     @property
     def topics(self) -> Topics:
@@ -223,6 +242,10 @@ class KafkaSettings(BaseModel):
         if self.oauth_ca_location:
             config["https.ca.location"] = str(self.oauth_ca_location)
         return config
+
+
+def _parts(keys: SecretStr) -> list[str]:
+    return keys.get_secret_value().split(",") if keys.get_secret_value() else []
 
 
 def _plainly(value: str | SecretStr) -> str:

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from service.kafka import headers_of
+from service.signatures import NO_SIGNATURES, SIGNATURE, Signatures
 from sinks.blocks import Record, RecordRefusedError, Row
 
 STRANGER: Final = "stranger"
@@ -23,6 +24,7 @@ OTHER_SOURCE: Final = "headers: not of this application's events topic, or of an
 NO_OBJECT: Final = "value: not one JSON object"
 DISAGREES: Final = "value: names another source topic, partition or offset than the headers"
 OTHER_KEY: Final = "key: not the user_id of the value"
+UNSIGNED: Final = "headers: no signature of one of kafka.score_keys"
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Propensity = float | None
@@ -71,7 +73,8 @@ _check_flat = msgspec.json.Decoder(_Flat).decode
 class ScoreJudge:
     """Judges the records of one partition of the scores topic, which has the number of its events' partition."""
 
-    def __init__(self, events_topic: str, partition: int) -> None:
+    def __init__(self, events_topic: str, partition: int, signatures: Signatures = NO_SIGNATURES) -> None:
+        self._signatures = signatures
         self._topic = events_topic
         self._partition = partition
         self._headers = events_topic.encode(), b"%d" % partition
@@ -80,6 +83,8 @@ class ScoreJudge:
     def __call__(self, record: Record) -> Row:
         """Return the row that a record is; raises RecordRefusedError with a reason and what is wrong, never a value."""
         value = record.value() or b""
+        if self._signatures and not self._signatures.accept(value, headers_of(record).get(SIGNATURE)):
+            raise RecordRefusedError(STRANGER, UNSIGNED)
         try:
             score = _decode_plain(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -12,6 +12,7 @@ from service.http import Access, Endpoint, OperationalPages, serving
 from service.kafka import TopicIdentity
 from service.kafka_settings import Topics
 from service.probe import Probe
+from service.signatures import NO_SIGNATURES, Signatures
 from sinks.blocks import Origin
 from sinks.consumer import Sink
 from sinks.dead_letters import KafkaDeadLetters
@@ -45,6 +46,7 @@ class Connections:
     client_config: Mapping[str, Any]
     topics: Topics
     clickhouse: ClickHouseSettings
+    signatures: Signatures = NO_SIGNATURES
 
     @property
     def groups(self) -> dict[str, str]:
@@ -100,7 +102,10 @@ def _scores_sink(connections: Connections, settings: SinkSettings, background: B
     consumer = open_consumer(client_config, connections.groups[topics.scores], settings)
 
     def origin(partition: int) -> Origin:
-        judge, end = ScoreJudge(topics.events, partition), SourceEnd(consumer, topics.events, partition)
+        judge, end = (
+            ScoreJudge(topics.events, partition, connections.signatures),
+            SourceEnd(consumer, topics.events, partition),
+        )
         return Origin((topics.events, partition), judge, end)
 
     return Sink(

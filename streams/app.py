@@ -85,6 +85,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         decode=decoder_of(settings.worker.input_format),
         horizons=config.horizons,
         head_names=head_names,
+        signatures=settings.signatures,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
@@ -195,6 +196,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             topics=settings.topics,
             codec=codec,
             source_code=source_code(settings.source_identity),
+            signatures=settings.signatures,
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,

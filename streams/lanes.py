@@ -22,6 +22,7 @@ from model.heads import NO_HEADS, HeadNames
 from model.horizons import HORIZONS
 from service.errors import CartcastError
 from service.kafka_settings import Topics
+from service.signatures import NO_SIGNATURES, Signatures
 from streams.fenced import FencedError
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, decode_unreadable, score_records
@@ -52,6 +53,7 @@ class Pipeline:
     """Where partitions are scored side by side; None: the event loop's own threads."""
     head_names: HeadNames = NO_HEADS
     """What the classes of the extra heads are called; there are none by default."""
+    signatures: Signatures = NO_SIGNATURES
 
 
 _QUEUED_FETCHES: Final = 2
@@ -235,6 +237,7 @@ class Lane:
             model=self._pipeline.model_version,
             scored_at_ms=self._pipeline.clock_ms(),
             horizons=self._pipeline.horizons,
+            signatures=self._pipeline.signatures,
             extra=self._pipeline.head_names.fields_of(scored.extra[fresh]),
         )
         return scores, dead_letter_records(fetch, rejects)

@@ -17,6 +17,7 @@ from model.formats.records import Decode
 from model.horizons import HORIZONS
 from model.validate import InvalidEvent, Reject
 from service.kafka import Headers, cut_dead_letter, dead_letter_headers, source_headers
+from service.signatures import NO_SIGNATURES, SIGNATURE, Signatures
 from streams.fetch import Fetch
 from streams.record_batch import (
     MOST_BATCH_BYTES,
@@ -42,6 +43,7 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     scored_at_ms: int,
     horizons: Sequence[str] = HORIZONS,
     extra: Mapping[str, Sequence[Any]] | None = None,
+    signatures: Signatures = NO_SIGNATURES,
 ) -> OutputRecords:
     """Return one record an accepted event, in source order.
 
@@ -64,14 +66,23 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         fetch.timestamps_ms[positions],
         scored_at_ms,
     )
-    return OutputRecords(fetch.keys.take(positions), values, source_header_columns(fetch, offsets))
+    return OutputRecords(fetch.keys.take(positions), values, _headers(fetch, offsets, values, signatures))
+
+
+def _headers(fetch: Fetch, offsets: npt.NDArray[np.int64], values: ByteStrings, signatures: Signatures) -> ByteStrings:
+    """Return what names each score's source record, and its signature and trace headers if it has some."""
+    if not fetch.traces and not signatures:
+        return source_header_columns(fetch, offsets)
+    headers = list[bytes]()
+    for offset, value in zip(offsets.tolist(), values, strict=True):
+        signed = [(SIGNATURE, signatures.of(value or b""))] if signatures else []
+        source = source_headers(fetch.topic, fetch.partition, offset)
+        headers.append(written_headers([*source, *signed, *fetch.traces.get(offset, ())]))
+    return ByteStrings.of(headers)
 
 
 def source_header_columns(fetch: Fetch, offsets: npt.NDArray[np.int64]) -> ByteStrings:
-    """Return the headers that name source records, and the trace headers of those that have some."""
-    if fetch.traces:
-        each = [(source_headers(fetch.topic, fetch.partition, offset), offset) for offset in offsets.tolist()]
-        return ByteStrings.of([written_headers([*names, *fetch.traces.get(offset, ())]) for names, offset in each])
+    """Return the headers that name source records."""
     topic, partition, (name, _) = source_headers(fetch.topic, fetch.partition, 0)
     named = np.frombuffer(written_headers([topic, partition, (name, b"")]), np.uint8)
     out, ends = np.empty(len(offsets) * (len(named) + LONGEST_NUMBER), np.uint8), np.empty(len(offsets), np.int64)

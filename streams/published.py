@@ -16,6 +16,7 @@ of the events topic may lie far from the end: it is read backwards until there i
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from model.formats.records import decoder_of
 from service.errors import RefusedError
 from service.kafka import Headers, cut_dead_letter, header_text, headers_of
 from service.kafka_settings import Topics
+from service.signatures import NO_SIGNATURES, SIGNATURE, Signatures
 from streams.changelog import PartitionReader
 from streams.messages import UNPACKED
 
@@ -79,7 +81,11 @@ class _ScoredEvent(msgspec.Struct):
 
 
 def published_positions(
-    reader: PartitionReader, topics: Topics, partition: int, is_known: bool | None = None
+    reader: PartitionReader,
+    topics: Topics,
+    partition: int,
+    is_known: bool | None = None,
+    signatures: Signatures = NO_SIGNATURES,
 ) -> Published:
     """Read the ends of the scores and dead-letter topics for one source partition.
 
@@ -89,7 +95,7 @@ def published_positions(
     ignored with a warning.
     """
     source = _Source(reader, topics.events, partition)
-    scores = _last_result(source, topics.scores, _checked_score, _is_score_of)
+    scores = _last_result(source, topics.scores, partial(_checked_score, signatures), _is_score_of)
     letters = _last_result(source, topics.dead_letters, lambda _: None, _is_dead_letter_of)
     is_proven = scores.is_proven or letters.is_proven
     if not is_proven and (
@@ -179,10 +185,11 @@ def _results(
             yield _Result(offset, message)
 
 
-def _checked_score(score: Message) -> int:
-    """Return the source offset that a score's value names; raises ValueError if it is not the key's shopper's."""
+def _checked_score(signatures: Signatures, score: Message) -> int:
+    """Return the source offset that a score's value names; raises ValueError if it is unsigned or not of the key."""
     event = _scored_event(score)
-    if score.key() != event.user_id.encode():
+    is_signed = signatures.accept(score.value() or b"", headers_of(score).get(SIGNATURE))
+    if score.key() != event.user_id.encode() or not is_signed:
         raise ValueError
     return event.source_offset
 

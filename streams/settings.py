@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from model.events import InputFormat
 from service.kafka_settings import Topics
+from service.signatures import NO_SIGNATURES, Signatures
 
 DEFAULT_WEB_PORT: Final = 6066
 """Faust's own default."""
@@ -120,7 +121,7 @@ class TraceSettings(BaseModel):
 class StreamSettings(BaseModel):
     """Everything that the stream application is built from."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     client_config: Mapping[str, Any] = Field(repr=False)  # holds passwords
     """The librdkafka properties that reach the cluster; the Faust consumer's are derived from them."""
@@ -130,3 +131,4 @@ class StreamSettings(BaseModel):
     """What tells the events topic from an earlier one of its name, whose offsets mean nothing in this one."""
     worker: WorkerSettings
     trace: TraceSettings = TraceSettings()
+    signatures: Signatures = NO_SIGNATURES

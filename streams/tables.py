@@ -20,6 +20,7 @@ from faust.types import TP
 from model.core.byte_strings import ByteStrings
 from model.states import StateCodec
 from service.kafka_settings import Topics
+from service.signatures import NO_SIGNATURES, Signatures
 from streams.changelog import PartitionReader
 from streams.fenced import ChangelogWriter
 from streams.observe.restore import Restore
@@ -145,19 +146,21 @@ class PartitionStates:
 class SequenceStore(Store[bytes, bytes]):
     """Storage of the sequences table; a mapping from user id to state over all partitions that this worker owns."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - beside what Faust gives
         self,
         *args: Any,  # noqa: ANN401 - Faust's own arguments
         client_config: Mapping[str, Any],
         topics: Topics,
         codec: StateCodec,
         source_code: int = 0,
+        signatures: Signatures = NO_SIGNATURES,
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """`source_code` is the hash by which states know the events topic."""
         super().__init__(*args, **kwargs)
         self._source_code = source_code
+        self._signatures = signatures
         self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
@@ -267,7 +270,7 @@ class SequenceStore(Store[bytes, bytes]):
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
             is_known = states.knows(self._source_code)
-            return published_positions(reader, self._topics, partition, is_known)
+            return published_positions(reader, self._topics, partition, is_known, self._signatures)
         finally:
             reader.close()
 

@@ -59,7 +59,7 @@ def sink(
     client_config = settings.kafka.client_config()
     if settings.kafka.security_protocol != "PLAINTEXT":
         require_access(client_config)
-    connections = Connections(client_config, settings.kafka.topics, settings.clickhouse)
+    connections = Connections(client_config, settings.kafka.topics, settings.clickhouse, settings.kafka.signatures)
     with stop_event(ENDING_SECONDS, TOO_LATE) as stop:
         counts = run_sink(connections, settings.sink, stop)
     if as_json:

@@ -47,6 +47,7 @@ def worker(
             source_identity=TopicIdentity(client_config, settings.kafka.topics.events)(),
             worker=settings.worker,
             trace=settings.trace,
+            signatures=settings.kafka.signatures,
         ),
         loaded,
         selected,

@@ -8,6 +8,7 @@ from cartcast.reference.event_schema import DIALECT, Schema
 from model.core.byte_strings import ByteStrings
 from model.validate import LATE, Reject, WireEvent
 from service.kafka import CUT_BYTES, cut_dead_letter, source_headers
+from service.signatures import SIGNATURE
 from streams.fetch import Fetch
 from streams.messages import UNPACKED, dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
@@ -30,7 +31,13 @@ _FIELDS: Final[dict[str, Schema]] = {
     "sha256": {"description": "SHA-256 of the whole value, if the dead letter is cut", "pattern": "^[0-9a-f]{64}$"},
     "error": {"description": "The same in a sentence, which never quotes the shopper's data", "minLength": 1},
 }
-_TRACE: Final[dict[str, Schema]] = {
+_OPTIONAL: Final[dict[str, Schema]] = {
+    SIGNATURE: {
+        "type": "string",
+        "description": "HMAC-SHA256 of the value under the first of kafka.score_keys, in hexadecimal digits; absent if "
+        "there is no key",
+        "pattern": "^[0-9a-f]{64}$",
+    },
     TRACEPARENT: {
         "type": "string",
         "description": "W3C trace context, word for word as the event's record had it; absent if that had none, or a "
@@ -51,7 +58,7 @@ def score_headers_schema() -> Schema:
     )
     return {
         **schema,
-        "properties": {**schema["properties"], **_TRACE},
+        "properties": {**schema["properties"], **_OPTIONAL},
         "dependentRequired": {TRACESTATE: [TRACEPARENT]},
     }
 

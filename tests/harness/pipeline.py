@@ -55,6 +55,7 @@ class WorkerProcess:
             "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
             "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
             "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
+            "CARTCAST_WORKER__DRAIN_SECONDS": str(DEADLINE_SECONDS),  # on a busy machine a few seconds are many
             **(environment or {}),
         }
         self.process = ForkedProcess(script, environment, stdout=None, stderr=appending(log))

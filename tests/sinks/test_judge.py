@@ -4,8 +4,18 @@ import json
 
 import pytest
 
+from service.signatures import SIGNATURE, Signatures
 from sinks.blocks import MAX_OFFSET, RecordRefusedError
-from sinks.judge import DISAGREES, NO_COORDINATES, NO_OBJECT, OTHER_KEY, OTHER_SOURCE, ScoreJudge
+from sinks.judge import (
+    DISAGREES,
+    NO_COORDINATES,
+    NO_OBJECT,
+    OTHER_KEY,
+    OTHER_SOURCE,
+    STRANGER,
+    UNSIGNED,
+    ScoreJudge,
+)
 from sinks.table import identity
 from tests.harness.memory_kafka import MemoryRecord, coordinates
 from tests.harness.records import score_fields
@@ -28,6 +38,18 @@ def refusal(refused):
 
 def with_fields(**changes):
     return record(json.dumps(score_fields(3, 5) | changes).encode())
+
+
+def test_with_keys_a_score_without_a_signature_of_one_of_them_is_a_strangers():
+    signatures = Signatures(["0123456789abcdef"])
+    judge = ScoreJudge("events", 3, signatures)
+    plain = record()
+    headers = [*coordinates("events", 3, 5), (SIGNATURE, signatures.of(plain.value()))]
+    assert judge(record(headers=headers)).source_offset == 5
+    for forged in (plain, record(headers=[*headers[:-1], (SIGNATURE, b"0" * 64)])):
+        with pytest.raises(RecordRefusedError) as found:
+            judge(forged)
+        assert (found.value.reason, found.value.error) == (STRANGER, UNSIGNED)
 
 
 def test_a_score_is_a_row_of_its_source_offset():

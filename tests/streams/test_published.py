@@ -11,6 +11,7 @@ from model.formats.records import decoder_of
 from service.errors import RefusedError
 from service.kafka import source_headers
 from service.kafka_settings import Topics
+from service.signatures import NO_SIGNATURES, Signatures
 from streams.changelog import PartitionReader
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
@@ -32,10 +33,10 @@ def topics(mock_kafka, topic_prefix) -> Topics:
 def published(mock_kafka, topics):
     """Read back what is published for the partition."""
 
-    def published(*, is_known: bool | None = True) -> Published:
+    def published(*, is_known: bool | None = True, signatures: Signatures = NO_SIGNATURES) -> Published:
         reader = PartitionReader(mock_kafka)
         try:
-            return published_positions(reader, topics, PARTITION, is_known)
+            return published_positions(reader, topics, PARTITION, is_known, signatures)
         finally:
             reader.close()
 
@@ -48,11 +49,13 @@ def fetch_of(topics: Topics, *values: bytes, first_offset: int = 0) -> Fetch:
     return Fetch(topics.events, PARTITION, ByteStrings.of(keys), ByteStrings.of(values), offsets, offsets)
 
 
-def results(fetch: Fetch, decode=decode_events) -> tuple[list[OutputRecord], list[OutputRecord]]:
+def results(
+    fetch: Fetch, decode=decode_events, signatures: Signatures = NO_SIGNATURES
+) -> tuple[list[OutputRecord], list[OutputRecord]]:
     """The scores and dead letters that a worker publishes for a fetch."""
     batch, rejects = decode(fetch.values, fetch.keys)
     half = np.full((len(batch), 3), 0.5, np.float32)
-    scores = score_records(fetch, batch, np.arange(len(batch)), half, model="m", scored_at_ms=0)
+    scores = score_records(fetch, batch, np.arange(len(batch)), half, model="m", scored_at_ms=0, signatures=signatures)
     return list(scores), list(dead_letter_records(fetch, rejects))
 
 
@@ -220,6 +223,18 @@ def test_a_forged_letter_moves_nothing(mock_kafka, topics, process, published, o
     headers = [*source_headers(*of(topics), offset), ("reason", b"json"), ("error", b"made up")]
     write(mock_kafka, topics.dead_letters, PARTITION, [OutputRecord(b"u", b"made up", headers)])
     assert published() == Published(last_score=0, last_dead_letter=3)
+
+
+def test_with_keys_only_a_signed_score_is_believed(mock_kafka, topics, process, published):
+    process(fetch_of(topics, event(0), event(1)), scores=1)
+    unsigned = fetch_of(topics, event(1), first_offset=1)  # as whoever reads the events could write it
+    write(mock_kafka, topics.scores, PARTITION, results(unsigned)[0])
+    assert published().last_score == 1
+    signatures = Signatures(["0123456789abcdef"])
+    assert published(signatures=signatures).last_score == -1
+    signed, _ = results(fetch_of(topics, event(0)), signatures=signatures)
+    write(mock_kafka, topics.scores, PARTITION, signed)
+    assert published(signatures=signatures).last_score == 0
 
 
 @pytest.mark.parametrize("on", ["scores", "dead_letters"])

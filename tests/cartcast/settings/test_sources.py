@@ -13,7 +13,7 @@ from cartcast.settings.fields import setting_fields
 from cartcast.settings.view import MASK, as_tree, shown_settings
 from service.errors import UsageError
 
-SECRET = "hunter2"  # noqa: S105 - nobody's
+SECRET = "hunter2-and-a-few-more"  # noqa: S105 - nobody's
 
 
 @pytest.fixture
