@@ -10,7 +10,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from service.errors import CartcastError, RefusedError
 from service.kafka_settings import Topics
 from streams.publisher import close_producer, in_words, open_producer
-from streams.record_batch import RecordBatch
+from streams.records.writer import RecordBatch
 
 _TRANSACTION_SECONDS: Final = 300.0
 """How long Kafka lets a transaction be open: an outage of that length costs the partition's lane. A successor does not

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.errors import RefusedError, UnavailableError
 from service.kafka import logged, reason, where
-from streams.record_batch import RecordBatch
+from streams.records.writer import RecordBatch
 from streams.security import aiokafka_options
 
 _ANSWER_SECONDS: Final = 5.0

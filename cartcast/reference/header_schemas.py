@@ -11,7 +11,7 @@ from service.kafka import CUT_BYTES, cut_dead_letter, source_headers
 from streams.fetch import Fetch
 from streams.messages import UNPACKED, dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
-from streams.record_batch import MOST_UNPACKED_BYTES
+from streams.records.compression import MOST_UNPACKED_BYTES
 
 REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key", UNPACKED)
 """The kinds of damage that are no single field's fault."""

@@ -7,7 +7,7 @@ import pytest
 from service.kafka_settings import Topics
 from streams.changelog import PartitionReader
 from streams.fenced import ChangelogWriter, FencedError
-from streams.record_batch import OutputRecord, OutputRecords, record_batches
+from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from streams.topics import create_topics
 from tests.harness.waiting import DEADLINE_SECONDS
 

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from service.errors import RefusedError
 from streams.publisher import Delivery, Publisher
-from streams.record_batch import OutputRecord, OutputRecords, record_batches
+from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.integration

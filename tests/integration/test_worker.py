@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from model.events import Event, Score
-from streams.record_batch import MOST_UNPACKED_BYTES
+from streams.records.compression import MOST_UNPACKED_BYTES
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic, validator
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers

@@ -6,7 +6,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from service.errors import RefusedError, UnavailableError
 from streams.publisher import Delivery, Publisher
-from streams.record_batch import OutputRecord, OutputRecords, record_batches
+from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from tests.streams.memory_publisher import let_others_run
 from tests.streams.mock_topics import create, read
 

@@ -8,7 +8,7 @@ from faust.types import TP
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
-from streams.record_batch import OutputRecord
+from streams.records.writer import OutputRecord
 from streams.slots import Distinct
 from streams.tables import Dirty, PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs

@@ -10,14 +10,10 @@ import faust
 import numpy as np
 import pytest
 from aiohttp import web
-from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import AIOKafkaConsumer
-from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
-from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import BrokerResponseError, IllegalStateError, InconsistentGroupProtocolError
+from aiokafka.errors import IllegalStateError
 from aiokafka.producer import AIOKafkaProducer
-from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from confluent_kafka import Producer
 from faust.app.base import App
@@ -42,9 +38,6 @@ from streams.transport import (
     FetchSchema,
     KeyRouter,
     ListeningWeb,
-    MemberCoordinator,
-    StaticHeartbeat,
-    StaticHeartbeatStruct,
     StoreTable,
     key_partition,
 )
@@ -439,12 +432,6 @@ def calls(function) -> str:
         (AIOKafkaConsumer, "start", "fetch_min_bytes=self._fetch_min_bytes"),
         (AIOKafkaConsumer, "start", "fetch_max_wait_ms=self._fetch_max_wait_ms"),
         (AIOKafkaConsumer, "start", "client_rack=self._client_rack"),
-        (AIOKafkaConsumer, "start", "GroupCoordinator("),
-        (GroupCoordinator, "__init__", "self._coordination_routine()"),
-        (GroupCoordinator, "_GroupCoordinator__coordination_routine", "self._push_error_to_user(exc)"),
-        (GroupCoordinator, "_do_heartbeat", "self._send_req(request)"),
-        (GroupCoordinator, "_do_heartbeat", "self.reset_generation()"),
-        (CoordinatorGroupRebalance, "perform_group_join", "self._coordinator.reset_generation()"),
         (driver.AIOKafkaConsumerThread, "seek_to_committed", "self._ensure_consumer().seek_to_committed"),
     ],
 )  # fmt: skip
@@ -464,47 +451,6 @@ def test_every_override_has_the_parameters_of_what_it_overrides(name):
     assert inspect.iscoroutinefunction(getattr(BatchConsumer, name)) == inspect.iscoroutinefunction(
         inspect.unwrap(getattr(driver.Consumer, name))
     )
-
-
-def test_upstream_does_not_know_why_a_group_refuses_a_static_member_or_is_full():
-    """Still needed: the two errors, and the heartbeat that names the static member."""
-    known = [error.errno for error in BrokerResponseError.__subclasses__() if error.__module__ == "aiokafka.errors"]
-    assert not {81, 82} & set(known)
-    assert max(version.API_VERSION for version in HeartbeatRequest._CLASSES) < StaticHeartbeatStruct.API_VERSION
-
-
-@pytest.fixture
-async def member(app):
-    """A static member of a group, whose routines wait for a subscription that never comes."""
-    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
-    arguments = {"group_id": "shop", "group_instance_id": "wk-0"}
-    member = MemberCoordinator(app.membership, client, SubscriptionState(), **arguments)
-    yield member
-    await member.close()
-    await client.close()
-
-
-async def test_a_static_member_asks_to_join_by_its_member_id_before_it_asks_without(member):
-    """Without one it would take the place of another worker with its instance id."""
-    member.member_id, member.generation = "a", 3
-    member.reset_generation()
-    assert (member.member_id, member.generation) == ("a", -1)
-    member.reset_generation()  # the group knows neither
-    assert member.member_id == ""
-
-
-async def test_a_refusal_is_told_and_the_member_asks_again(member, app, monkeypatch):
-    monkeypatch.setattr("streams.transport.RETRY_SECONDS", 0)
-    member._rejoin_needed_fut = asyncio.get_running_loop().create_future()
-    await member._push_error_to_user(InconsistentGroupProtocolError())
-    assert app.liveness.refusal == "InconsistentGroupProtocolError"
-    assert member._rejoin_needed_fut.done()
-
-
-async def test_a_static_heartbeat_names_the_instance(member):
-    member.member_id, member.generation = "a", 3
-    request = StaticHeartbeat(member).prepare({12: (0, 4)})
-    assert request.encode().endswith(b"\x00\x04shop\x00\x00\x00\x03\x00\x01a\x00\x04wk-0")
 
 
 async def test_upstream_makes_a_message_of_each_record(consumer):
