@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakSet
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from confluent_kafka import KafkaError as Refusal
@@ -26,6 +27,7 @@ _LATE_SECONDS: Final = 5.0
 _START_AGAIN_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 40.0
 _CLOSE_SECONDS: Final = 2.0
+_log: Final = structlog.get_logger()
 
 
 class Delivery:
@@ -161,9 +163,9 @@ class Publisher:
                 delivery.confirm()
         except KafkaError as error:
             self._abandon(f"Kafka did not take a record for {topic}: {in_words(error)}")
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
+            _log.error("Kafka's client failed", exc_info=failure)
             self._abandon(f"Kafka's client failed ({failure!r})")
-            raise
         finally:
             queue.sending = None
 
