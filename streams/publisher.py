@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -220,3 +220,14 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
     with suppress(TimeoutError, KafkaError):
         await asyncio.wait_for(producer._sender.close(), _CLOSE_SECONDS)
     producer._closed = True
+    for future in _unawaited(producer):
+        if future.done() and not future.cancelled():
+            future.exception()  # else asyncio would tell again of what was told
+
+
+def _unawaited(producer: AIOKafkaProducer) -> Iterator["asyncio.Future[None]"]:
+    """Return the futures of aiokafka's own that may hold a failure."""
+    for batches in producer._message_accumulator._batches.values():
+        yield from (batch._drain_waiter for batch in batches)
+    if producer._txn_manager is not None and producer._txn_manager._transaction_waiter is not None:
+        yield producer._txn_manager._transaction_waiter

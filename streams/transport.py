@@ -154,6 +154,16 @@ class BatchConsumer(driver.Consumer):
         await self.app.drain()
         await super().wait_empty()
 
+    async def commit_and_end_transactions(self) -> None:
+        """Adds to: the last commit before partitions go or the worker ends.
+
+        Why: while another commit is under way, Faust waits for that and makes none; but that one may have begun before
+        the last fetches were dealt with, whose states would be neither in the changelog nor committed.
+        """
+        while await self.maybe_wait_for_commit_to_finish():
+            pass
+        await super().commit_and_end_transactions()
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Adds to: seeking every partition to its committed offset, after a rebalance.
 

@@ -338,6 +338,25 @@ async def test_before_a_rebalance_lanes_are_drained_then_acknowledgements_awaite
     assert consumer._thread.committed == {EVENTS: 6}
 
 
+async def test_the_last_commit_is_none_that_began_before_the_last_fetches_were_dealt_with(app, consumer):
+    answers = asyncio.Event()
+
+    async def secure():
+        secured = app.secured
+        await answers.wait()
+        return secured
+
+    app.secure, app.secured = secure, {EVENTS: 4}
+    earlier = asyncio.create_task(consumer.commit())
+    await let_others_run()
+    app.secured = {EVENTS: 6}
+    last = asyncio.create_task(consumer.wait_empty())
+    await let_others_run()
+    answers.set()
+    await asyncio.gather(earlier, last)
+    assert consumer._thread.committed == {EVENTS: 6}
+
+
 async def test_a_source_partition_without_a_commit_is_read_from_its_beginning(consumer):
     consumer._thread.committed = {EVENTS: 7, OTHER_EVENTS: None, CHANGELOG: None}
     committed = await consumer.seek_to_committed()
@@ -423,6 +442,8 @@ def calls(function) -> str:
         (Consumer, "_filter_committable_offsets", "self._new_offset(tp)"),
         (Consumer, "perform_seek", "self.seek_to_committed()"),
         (Consumer, "wait_empty", "self._unacked_messages"),
+        (Consumer, "wait_empty", "self.commit_and_end_transactions"),
+        (Consumer, "commit", "if await self.maybe_wait_for_commit_to_finish():"),
         (Consumer, "on_stop", "self.wait_empty()"),
         (App, "_on_partitions_revoked", "self._consumer_wait_empty"),
         (App, "_stop_consumer", "self._consumer_wait_empty"),
@@ -442,7 +463,7 @@ def test_faust_calls_what_is_overridden_from_where_we_think(owner, caller, call)
 @pytest.mark.parametrize(
     "name",
     ["_wait_next_records", "_to_message", "_add_gap", "force_commit", "_filter_tps_with_pending_acks", "_new_offset",
-     "wait_empty", "seek_to_committed"],
+     "wait_empty", "commit_and_end_transactions", "seek_to_committed"],
 )  # fmt: skip
 def test_every_override_has_the_parameters_of_what_it_overrides(name):
     upstream = inspect.signature(getattr(driver.Consumer, name)).parameters
