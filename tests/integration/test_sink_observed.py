@@ -249,6 +249,10 @@ class Port:
         families = text_string_to_metric_families(self.get("/metrics")[1])
         return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
 
+    def wait_for_metrics(self, condition):
+        """Return once the condition holds: a row is in the table before it is counted."""
+        eventually(lambda: condition(self.metrics()), "metrics", found=self.metrics)
+
 
 def test_a_sink_is_ready_also_as_a_standby_until_a_table_goes_and_stays_alive(settings):
     port, scores, stored = Port(), Scores(settings), StoredBySink(settings)
@@ -257,13 +261,16 @@ def test_a_sink_is_ready_also_as_a_standby_until_a_table_goes_and_stays_alive(se
         assert checks == dict.fromkeys(("scores", "dead letters", "kafka", "clickhouse"), "ok")
         scores.publish(0, range(700))
         stored.wait_for(700)
-        found = port.metrics()
-        assert found["cartcast_sink_stored_total", "scores"] == 700
-        assert found["cartcast_sink_blocks_total", "scores"] >= 2
-        assert found["cartcast_sink_block_rows_sum", "scores"] == 700
-        assert found["cartcast_sink_insert_seconds_count", "scores"] >= 2
-        assert found["cartcast_sink_retries_total", "scores"] == 0
-        assert any(name[0] == "cartcast_clickhouse_disk_free_bytes" for name in found)
+        port.wait_for_metrics(
+            lambda found: (
+                found["cartcast_sink_stored_total", "scores"] == 700
+                and found["cartcast_sink_blocks_total", "scores"] >= 2
+                and found["cartcast_sink_block_rows_sum", "scores"] == 700
+                and found["cartcast_sink_insert_seconds_count", "scores"] >= 2
+                and found["cartcast_sink_retries_total", "scores"] == 0
+                and any(name[0] == "cartcast_clickhouse_disk_free_bytes" for name in found)
+            )
+        )
         standby = Port()
         with SinkProcess(settings, environment=standby.environment):
             standby.wait_for("/readyz", 200)
@@ -290,7 +297,7 @@ def test_a_log_of_everything_names_no_shopper_and_no_secret(settings):
     with SinkProcess(settings, environment=port.environment | {"CARTCAST_LOG__LEVEL": "debug"}) as sink:
         stored.wait_for(2)
         refused = ("cartcast_sink_dead_letters_total", "scores")
-        eventually(lambda: port.metrics()[refused] >= 5, "dead letters", found=lambda: sink.log)
+        port.wait_for_metrics(lambda found: found[refused] >= 5)
         assert port.get("/metrics")[1].count(HER) == 0
         assert sink.stop()[0] == 0
     assert any("records are no rows" in line for line in sink.log)
@@ -306,9 +313,9 @@ def test_a_clickhouse_that_is_away_is_waited_for_and_told(settings):
     environment = port.environment | {"CARTCAST_SINK__STALLED_SECONDS": "2"}
     with SinkProcess(away, environment=environment) as sink:
         port.wait_for("/readyz", 503, clickhouse="does not answer", scores="ok", kafka="ok")
-        eventually(lambda: port.metrics()["cartcast_sink_retries_total", "scores"] >= 4, "attempts")
-        assert port.metrics()["cartcast_sink_waiting", "scores"] == 1
-        assert port.get("/livez")[0] == 200
+        port.wait_for_metrics(lambda found: found["cartcast_sink_retries_total", "scores"] >= 4)
+        port.wait_for_metrics(lambda found: found["cartcast_sink_waiting", "scores"] == 1)
+        port.wait_for("/livez", 200)
         assert sink.stop()[0] == 0
 
 

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from service.errors import RefusedError, UnavailableError
 from streams.publisher import Delivery, Publisher
 from streams.records.writer import OutputRecord, OutputRecords, record_batches
+from tests.harness.ports import new_port
 from tests.streams.memory_publisher import let_others_run
 from tests.streams.mock_topics import create, read
 
@@ -107,8 +108,8 @@ async def test_a_bug_in_the_client_fails_every_delivery_and_its_traceback_is_log
     assert not unhandled
 
 
-async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_for_them(unused_tcp_port):
-    publisher = Publisher({"bootstrap.servers": f"127.0.0.1:{unused_tcp_port}", "log_level": 0})
+async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_for_them():
+    publisher = Publisher({"bootstrap.servers": f"127.0.0.1:{new_port()}", "log_level": 0})
     delivery = publish(publisher, "shop.scores", RECORDS[0])
     await let_others_run()
     assert not delivery.done()

@@ -249,7 +249,7 @@ async def test_a_state_of_another_layout_crashes_the_application_before_anything
     app.crash = lambda reason: app.reasons.append(reason) or asyncio.sleep(0, crashed.set())
     put(0, a=b"\xff" + bytes(3000))
     await assign(store, topics, 0, generation=1)
-    await asyncio.wait_for(crashed.wait(), 30)
+    await crashed.wait()
     assert [type(reason) for reason in app.reasons] == [StateLayoutError]
     assert not store.restored
 
