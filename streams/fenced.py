@@ -10,7 +10,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from service.errors import CartcastError, RefusedError
 from service.kafka_settings import Topics
 from streams.publisher import close_producer, in_words, open_producer
-from streams.record_batch import RecordBatch
+from streams.records.writer import RecordBatch
 
 _TRANSACTION_SECONDS: Final = 300.0
 """How long Kafka lets a transaction be open: an outage of that length costs the partition's lane. A successor does not
@@ -64,16 +64,17 @@ class ChangelogWriter:
 
     async def close(self) -> None:
         """Close the connections; Kafka takes back what is not committed when the next owner comes."""
-        for task in (self._transaction, self._starting):
+        starting, self._starting = self._starting, None
+        for task in (self._transaction, starting):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        if self._starting is not None and not self._starting.cancelled() and self._starting.exception() is None:
-            await close_producer(self._starting.result())
+        if starting is not None and not starting.cancelled() and starting.exception() is None:
+            await close_producer(starting.result())
 
     async def _write(self, batches: Sequence[RecordBatch]) -> None:
         if self._starting is None:
-            raise RuntimeError("a changelog is written before it is started")
+            raise RuntimeError("a changelog is written before it is started or after it is closed")
         producer = await self._starting
         try:
             await producer.begin_transaction()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from model.core.byte_strings import ByteStrings
 from streams.observe.trace_context import TRACEPARENT, TraceHeaders, trace_headers
-from streams.record_batch import FetchedRecords, StoredBatch, read_headers
+from streams.records.reader import FetchedRecords, StoredBatch, read_headers
 
 _MOST_HEADERS: Final = 64
 """A record with more is part of no trace: a megabyte of headers takes the consumer half a second to read."""

@@ -29,7 +29,7 @@ from streams.messages import dead_letter_records, decode_unreadable, score_recor
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Delivery, Publisher
-from streams.record_batch import OutputRecords, RecordBatch, record_batches
+from streams.records.writer import OutputRecords, RecordBatch, record_batches
 from streams.scoring import ScoredFetch, Scoring
 from streams.tables import Dirty, PartitionStates
 

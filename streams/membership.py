@@ -1,11 +1,23 @@
-"""What a worker does when Kafka's consumer group refuses it: it tries again for a while, then ends and says why."""
+"""A worker as a member of Kafka's consumer group: how it joins and stays, and what it does when it is refused.
 
+It asks again for a while, then ends and says why. Each override of an aiokafka internal (aiokafka 0.14) says what it
+replaces and why; `tests/streams/test_membership.py` fails when a new aiokafka no longer has what it relies on.
+"""
+
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
+from aiokafka.consumer import consumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import BrokerResponseError, KafkaError, kafka_errors
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.types import Int16, Int32, Schema, String
 
 from service.errors import CartcastError, RefusedError
 from service.liveness import Liveness
@@ -80,3 +92,102 @@ class Membership:
             f"worker.instance_id {self.instance_id} is used by another worker, which has taken this one's place in "
             f"consumer group {self.group}: give each worker an instance_id of its own; no event is lost"
         )
+
+
+class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
+    """Another member has joined under this one's `group.instance.id`; aiokafka does not know the code."""
+
+    errno = 82
+    message = FENCED
+
+
+class GroupMaxSizeReachedError(BrokerResponseError):  # type: ignore[misc]
+    """The group has `group.max.size` members; aiokafka does not know the code."""
+
+    errno = 81
+    message = FULL
+
+
+class StaticHeartbeatResponse(Response):  # type: ignore[misc]
+    """Heartbeat response, version 3."""
+
+    API_KEY = HeartbeatRequest.API_KEY
+    API_VERSION = 3
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("error_code", Int16))
+
+
+class StaticHeartbeatStruct(RequestStruct):  # type: ignore[misc]
+    """Heartbeat request, version 3, which names the `group.instance.id` (KIP-345)."""
+
+    API_KEY = HeartbeatRequest.API_KEY
+    API_VERSION = 3
+    RESPONSE_TYPE = StaticHeartbeatResponse
+    SCHEMA = Schema(
+        ("group", String("utf-8")),
+        ("generation_id", Int32),
+        ("member_id", String("utf-8")),
+        ("group_instance_id", String("utf-8")),
+    )
+
+
+class StaticHeartbeat(Request[StaticHeartbeatStruct]):  # type: ignore[misc]
+    """The heartbeat of a static member, which alone Kafka answers with FENCED_INSTANCE_ID."""
+
+    API_KEY = HeartbeatRequest.API_KEY
+
+    def __init__(self, coordinator: GroupCoordinator) -> None:
+        self._member = (coordinator.group_id, coordinator.generation, coordinator.member_id)
+        self._instance_id = coordinator._group_instance_id
+
+    def build(self, request_struct_class: type[StaticHeartbeatStruct]) -> StaticHeartbeatStruct:
+        return request_struct_class(*self._member, self._instance_id)
+
+
+class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has no types
+    """A member of the group that is told why it is refused, and asks again."""
+
+    member_id: str
+
+    def __init__(self, membership: Membership, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiokafka's arguments
+        self._membership = membership
+        super().__init__(*args, **kwargs)
+
+    async def _coordination_routine(self) -> None:
+        """Adds to: the routine that joins and stays in the group. Why: nobody is told when it breaks."""
+        try:
+            await super()._coordination_routine()
+        except KafkaError as error:
+            self._membership.broke(error)
+            raise
+
+    async def _push_error_to_user(self, exc: KafkaError) -> None:
+        """Replaces: waiting until somebody has read the error. Why: Faust never does, and the member never rejoins."""
+        self._membership.refused(exc)
+        await asyncio.wait([self._closing], timeout=RETRY_SECONDS)
+        self.request_rejoin()
+
+    async def _send_req(self, request: Any) -> Any:  # noqa: ANN401
+        """Adds to: asking the coordinator. Why: only a heartbeat that names the static member learns of another."""
+        if isinstance(request, HeartbeatRequest) and self._group_instance_id is not None:
+            request = StaticHeartbeat(self)
+        return await super()._send_req(request)
+
+    def reset_generation(self) -> None:
+        """Adds to: forgetting a membership that the group no longer knows.
+
+        Why: a static member that joins without its member id takes the place of whoever has the instance id, in turn
+        for ever. With it, it is told that it is fenced; Kafka asks to join without it if nobody has the instance id.
+        """
+        known, had_joined = self.member_id, self.generation > 0
+        super().reset_generation()
+        if self._group_instance_id is not None and had_joined:
+            self.member_id = known
+
+
+def join_groups_as(membership: Membership) -> None:
+    """Make aiokafka's consumer join with the coordinator above.
+
+    Replaces: its own, which it makes by the name in its module; there is one consumer in a process.
+    """
+    kafka_errors.update({error.errno: error for error in (FencedInstanceIdError, GroupMaxSizeReachedError)})
+    consumer.GroupCoordinator = partial(MemberCoordinator, membership)

@@ -19,7 +19,7 @@ from model.validate import InvalidEvent, Reject
 from service.kafka import Headers, cut_dead_letter, dead_letter_headers, source_headers
 from service.signatures import NO_SIGNATURES, SIGNATURE, Signatures
 from streams.fetch import Fetch
-from streams.record_batch import (
+from streams.records.writer import (
     MOST_BATCH_BYTES,
     RECORD_OVERHEAD,
     OutputRecord,

@@ -4,12 +4,13 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakSet
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from confluent_kafka import KafkaError as Refusal
@@ -18,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.errors import RefusedError, UnavailableError
 from service.kafka import logged, reason, where
-from streams.record_batch import RecordBatch
+from streams.records.writer import RecordBatch
 from streams.security import aiokafka_options
 
 _ANSWER_SECONDS: Final = 5.0
@@ -26,6 +27,7 @@ _LATE_SECONDS: Final = 5.0
 _START_AGAIN_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 40.0
 _CLOSE_SECONDS: Final = 2.0
+_log: Final = structlog.get_logger()
 
 
 class Delivery:
@@ -161,9 +163,9 @@ class Publisher:
                 delivery.confirm()
         except KafkaError as error:
             self._abandon(f"Kafka did not take a record for {topic}: {in_words(error)}")
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
+            _log.error("Kafka's client failed", exc_info=failure)
             self._abandon(f"Kafka's client failed ({failure!r})")
-            raise
         finally:
             queue.sending = None
 
@@ -218,3 +220,14 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
     with suppress(TimeoutError, KafkaError):
         await asyncio.wait_for(producer._sender.close(), _CLOSE_SECONDS)
     producer._closed = True
+    for future in _unawaited(producer):
+        if future.done() and not future.cancelled():
+            future.exception()  # else asyncio would tell again of what was told
+
+
+def _unawaited(producer: AIOKafkaProducer) -> Iterator["asyncio.Future[None]"]:
+    """Return the futures of aiokafka's own that may hold a failure."""
+    for batches in producer._message_accumulator._batches.values():
+        yield from (batch._drain_waiter for batch in batches)
+    if producer._txn_manager is not None and producer._txn_manager._transaction_waiter is not None:
+        yield producer._txn_manager._transaction_waiter

@@ -6,24 +6,17 @@ fails when a new Faust no longer has what an override relies on.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property, partial
-from typing import Any, Final, TypeAlias, cast
+from functools import cached_property
+from typing import Any, Final, cast
 
 import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer import consumer, fetcher
-from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import BrokerResponseError, IllegalStateError, KafkaError, kafka_errors
+from aiokafka.errors import IllegalStateError
 from aiokafka.partitioner import murmur2
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.group import HeartbeatRequest
-from aiokafka.protocol.types import Int16, Int32, Schema, String
-from aiokafka.record.memory_records import MemoryRecords
 from faust.app.base import App
 from faust.app.router import Router
 from faust.assignor.client_assignment import ClientMetadata
@@ -40,16 +33,9 @@ from service.errors import CartcastError
 from service.liveness import Liveness
 from streams.fetch import Fetch, FetchOrder
 from streams.lookups.server import KEPT_SECONDS, ListeningSite, Refuse
-from streams.membership import FENCED, FULL, RETRY_SECONDS, Membership
+from streams.membership import Membership, join_groups_as
 from streams.observe.counts import Timings, WorkerCounts
-from streams.record_batch import (
-    MOST_UNPACKED_BYTES,
-    StoredBatch,
-    UnreadableBatchError,
-    committed,
-    read_batches,
-    stored_batches,
-)
+from streams.records.response import read_columns
 
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0
@@ -168,6 +154,16 @@ class BatchConsumer(driver.Consumer):
         await self.app.drain()
         await super().wait_empty()
 
+    async def commit_and_end_transactions(self) -> None:
+        """Adds to: the last commit before partitions go or the worker ends.
+
+        Why: while another commit is under way, Faust waits for that and makes none; but that one may have begun before
+        the last fetches were dealt with, whose states would be neither in the changelog nor committed.
+        """
+        while await self.maybe_wait_for_commit_to_finish():
+            pass
+        await super().commit_and_end_transactions()
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Adds to: seeking every partition to its committed offset, after a rebalance.
 
@@ -236,222 +232,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             for tp, state in states.items()
             if state is not None and state.highwater is not None and state._position is not None
         }
-
-
-class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
-    """Another member has joined under this one's `group.instance.id`; aiokafka does not know the code."""
-
-    errno = 82
-    message = FENCED
-
-
-class GroupMaxSizeReachedError(BrokerResponseError):  # type: ignore[misc]
-    """The group has `group.max.size` members; aiokafka does not know the code."""
-
-    errno = 81
-    message = FULL
-
-
-class StaticHeartbeatResponse(Response):  # type: ignore[misc]
-    """Heartbeat response, version 3."""
-
-    API_KEY = HeartbeatRequest.API_KEY
-    API_VERSION = 3
-    SCHEMA = Schema(("throttle_time_ms", Int32), ("error_code", Int16))
-
-
-class StaticHeartbeatStruct(RequestStruct):  # type: ignore[misc]
-    """Heartbeat request, version 3, which names the `group.instance.id` (KIP-345)."""
-
-    API_KEY = HeartbeatRequest.API_KEY
-    API_VERSION = 3
-    RESPONSE_TYPE = StaticHeartbeatResponse
-    SCHEMA = Schema(
-        ("group", String("utf-8")),
-        ("generation_id", Int32),
-        ("member_id", String("utf-8")),
-        ("group_instance_id", String("utf-8")),
-    )
-
-
-class StaticHeartbeat(Request[StaticHeartbeatStruct]):  # type: ignore[misc]
-    """The heartbeat of a static member, which alone Kafka answers with FENCED_INSTANCE_ID."""
-
-    API_KEY = HeartbeatRequest.API_KEY
-
-    def __init__(self, coordinator: GroupCoordinator) -> None:
-        self._member = (coordinator.group_id, coordinator.generation, coordinator.member_id)
-        self._instance_id = coordinator._group_instance_id
-
-    def build(self, request_struct_class: type[StaticHeartbeatStruct]) -> StaticHeartbeatStruct:
-        return request_struct_class(*self._member, self._instance_id)
-
-
-class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has no types
-    """A member of the group that is told why it is refused, and asks again."""
-
-    member_id: str
-
-    def __init__(self, membership: Membership, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiokafka's arguments
-        self._membership = membership
-        super().__init__(*args, **kwargs)
-
-    async def _coordination_routine(self) -> None:
-        """Adds to: the routine that joins and stays in the group. Why: nobody is told when it breaks."""
-        try:
-            await super()._coordination_routine()
-        except KafkaError as error:
-            self._membership.broke(error)
-            raise
-
-    async def _push_error_to_user(self, exc: KafkaError) -> None:
-        """Replaces: waiting until somebody has read the error. Why: Faust never does, and the member never rejoins."""
-        self._membership.refused(exc)
-        await asyncio.wait([self._closing], timeout=RETRY_SECONDS)
-        self.request_rejoin()
-
-    async def _send_req(self, request: Any) -> Any:  # noqa: ANN401
-        """Adds to: asking the coordinator. Why: only a heartbeat that names the static member learns of another."""
-        if isinstance(request, HeartbeatRequest) and self._group_instance_id is not None:
-            request = StaticHeartbeat(self)
-        return await super()._send_req(request)
-
-    def reset_generation(self) -> None:
-        """Adds to: forgetting a membership that the group no longer knows.
-
-        Why: a static member that joins without its member id takes the place of whoever has the instance id, in turn
-        for ever. With it, it is told that it is fenced; Kafka asks to join without it if nobody has the instance id.
-        """
-        known, had_joined = self.member_id, self.generation > 0
-        super().reset_generation()
-        if self._group_instance_id is not None and had_joined:
-            self.member_id = known
-
-
-def join_groups_as(membership: Membership) -> None:
-    """Make aiokafka's consumer join with the coordinator above.
-
-    Replaces: its own, which it makes by the name in its module; there is one consumer in a process.
-    """
-    kafka_errors.update({error.errno: error for error in (FencedInstanceIdError, GroupMaxSizeReachedError)})
-    consumer.GroupCoordinator = partial(MemberCoordinator, membership)
-
-
-class RawRecords:
-    """The bytes of one partition in a fetch response, as aiokafka's MemoryRecords."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def has_next(self) -> bool:
-        """Whether there is a whole batch."""
-        return next(stored_batches(memoryview(self.data)), None) is not None
-
-    def size_in_bytes(self) -> int:
-        return len(self.data)
-
-
-_Unpacked: TypeAlias = tuple[StoredBatch, bytes | memoryview]
-
-
-class FetchedPieces:
-    """Makes Fetches of one partition's bytes, under the interface of aiokafka's PartitionRecords."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 - aiokafka's arguments
-        self,
-        most: int,
-        tp: Any,  # noqa: ANN401 - aiokafka has no types
-        records: RawRecords,
-        aborted_transactions: Sequence[tuple[int, int]] | None,
-        fetch_offset: int,
-        check_crcs: bool,
-    ) -> None:
-        self.next_fetch_offset = fetch_offset
-        self._most = most
-        self._tp = tp
-        self._check_crcs = check_crcs
-        self._batches = committed(stored_batches(memoryview(records.data)), aborted_transactions or ())
-        self._pieces = self._read()
-
-    def __iter__(self) -> Iterator[Fetch]:
-        return self._pieces
-
-    def _read(self) -> Iterator[Fetch]:
-        """Yield what was committed, in pieces; as aiokafka does, move on behind what was not.
-
-        What goes beyond MOST_UNPACKED_BYTES is left to the next fetch: one response can hold hundreds of batches that
-        are just as large when they are unpacked, and aiokafka takes all of it at once.
-        """
-        waiting, records, left, end = list[_Unpacked](), 0, MOST_UNPACKED_BYTES, self.next_fetch_offset
-        for batch, counts in self._batches:
-            if self._check_crcs:
-                batch.check()
-            if counts:
-                try:
-                    section = batch.section()
-                except UnreadableBatchError as failure:
-                    yield from self._fetches(waiting)
-                    yield from self._unreadable(batch, failure)
-                    waiting, records = [], 0
-                else:
-                    if len(section) > left and left < MOST_UNPACKED_BYTES:
-                        break
-                    waiting.append((batch, section))
-                    records += batch.records
-                    left -= len(section)
-            end = batch.last_offset + 1
-            if records >= self._most:
-                yield from self._fetches(waiting)
-                waiting, records = [], 0
-        yield from self._fetches(waiting)
-        self.next_fetch_offset = end
-
-    def _fetches(self, unpacked: Sequence[_Unpacked]) -> Iterator[Fetch]:
-        if not unpacked:
-            return
-        try:
-            records = read_batches(*zip(*unpacked, strict=True))
-        except UnreadableBatchError as failure:
-            for each in unpacked if len(unpacked) > 1 else ():
-                yield from self._fetches([each])
-            if len(unpacked) == 1:
-                yield from self._unreadable(unpacked[0][0], failure)
-            return
-        fetch = Fetch.of(self._tp.topic, self._tp.partition, records).since(self.next_fetch_offset)
-        for piece in () if fetch is None else fetch.pieces(self._most):
-            self.next_fetch_offset = piece.next_offset
-            yield piece
-
-    def _unreadable(self, batch: StoredBatch, failure: UnreadableBatchError) -> Iterator[Fetch]:
-        self.next_fetch_offset = batch.last_offset + 1
-        yield Fetch.unreadable(self._tp.topic, self._tp.partition, batch, str(failure))
-
-
-def read_columns(source_topic: str, most: int) -> None:
-    """Make aiokafka's fetcher hand out Fetches of at most so many records of the source topic.
-
-    Replaces: an object a record, and of Faust an event a record. Why: a record costs aiokafka 1.5 us, an event costs
-    Faust 50 to 70 us (a future, flow control, `wait_first`) whatever it holds. The fetcher makes both by the names of
-    its module, and there is one consumer in a process.
-    """
-
-    def partition_records(  # noqa: PLR0913, PLR0917 - aiokafka's arguments
-        tp: Any,  # noqa: ANN401 - aiokafka has no types
-        records: RawRecords,
-        aborted: Any,  # noqa: ANN401
-        fetch_offset: int,
-        key_deserializer: Any,  # noqa: ANN401
-        value_deserializer: Any,  # noqa: ANN401
-        check_crcs: bool,
-        isolation_level: int,
-    ) -> Any:  # noqa: ANN401
-        if tp.topic == source_topic:
-            return FetchedPieces(most, tp, records, aborted, fetch_offset, check_crcs)
-        ordinary = MemoryRecords(records.data)
-        deserializers = (key_deserializer, value_deserializer)
-        return PartitionRecords(tp, ordinary, aborted, fetch_offset, *deserializers, check_crcs, isolation_level)
-
-    fetcher.MemoryRecords, fetcher.PartitionRecords = RawRecords, partition_records
 
 
 class BatchTransport(driver.Transport):

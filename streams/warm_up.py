@@ -14,7 +14,8 @@ from model.scoring import prepare_batch
 from model.states import StateCodec, replay_rings
 from streams.fetch import Fetch
 from streams.messages import source_header_columns
-from streams.record_batch import OutputRecords, read_batches, read_headers, record_batches, stored_batches
+from streams.records.reader import read_batches, read_headers, stored_batches
+from streams.records.writer import OutputRecords, record_batches
 from streams.slots import Distinct, Slots
 
 _MORE_THAN_AT_FIRST: Final = 5000

@@ -13,13 +13,14 @@ import pytest
 from cartcast.local.stack import PASSWORD_FILE, LocalStack, local_stack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+from tests.harness.clock import Clock
 from tests.harness.databases import Databases
 
 PROCESSES = 3
 """For two cores: a test that waits for a server, or for a process to end, leaves its core to others."""
 LONGEST_FIRST = (
     *("integration/test_demo.py", "faults/test_worker_faults.py", "integration/test_views_outcomes.py"),
-    *("faults/test_sink_kills.py", "dashboard/test_browser.py", "integration/test_secured_pipeline.py"),
+    *("faults/test_sink_kills.py", "dashboard/test_browser.py", "integration/test_kafka_security.py"),
     *("faults/", "integration/", "docs/", "deploy/", "dashboard/", "cartcast/", "contract/"),
 )
 """Files that take more than a minute, then folders; whole files go to a process, and short ones last let all end
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(found, len(LONGEST_FIRST))
 
     items.sort(key=place)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that the test turns."""
+    return Clock()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from service.signatures import SIGNATURE
 from streams.fetch import Fetch
 from streams.messages import UNPACKED, dead_letter_records
 from streams.observe.trace_context import TRACEPARENT, TRACESTATE
-from streams.record_batch import MOST_UNPACKED_BYTES
+from streams.records.compression import MOST_UNPACKED_BYTES
 
 REASONS: Final = ("tombstone", "empty", "encoding", "json", "object", "nesting", "key", LATE, UNPACKED)
 """The kinds of damage that are no single field's fault."""

@@ -94,9 +94,9 @@ class Prometheus:
         labels = [each["labels"] for each in self.ask("alerts")["alerts"] if each["state"] == "firing"]
         return {(each["alertname"], each["severity"], each.get("cause", "")) for each in labels}
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, found: Callable[[], object] | None = None) -> None:
         """Return once the condition holds; a server that does not answer yet is waited for, too."""
-        eventually(lambda: self._holds(condition), what, found=lambda: f"firing: {self.firing()}")
+        eventually(lambda: self._holds(condition), what, found=found or (lambda: f"firing: {self.firing()}"))
 
     @staticmethod
     def _holds(condition: Callable[[], bool]) -> bool:

@@ -37,7 +37,9 @@ def test_two_workers_share_partitions_and_one_leaves(pipeline: Pipeline) -> None
     pipeline.wait_until(lambda: _share_partitions(first.events("ready"), second.events("ready")), "a shared assignment")
 
     pipeline.produce(events[: len(events) // 2])
-    pipeline.wait_for_scores(distinct // 8)
+    theirs = [worker.events("ready")[-1]["partitions"] for worker in (first, second)]
+    for partitions in theirs:
+        pipeline.wait_until(lambda: pipeline.count(pipeline.topics.scores, partitions) > 0, "scores of each")  # noqa: B023
     assert second.stop() == 0
     assert second.events("stopped")[0]["scored"] > 0
     pipeline.produce(events[len(events) // 2 :])

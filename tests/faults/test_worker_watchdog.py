@@ -9,6 +9,8 @@ from tests.harness.pipeline import Pipeline, pipelines, shoppers
 
 pytestmark = pytest.mark.integration
 
+STALLED_SECONDS = 10
+"""Longer than a busy machine takes to let a worker join its group, for which it has as long."""
 HANGS = """
 import threading, time
 from cartcast.__main__ import main
@@ -47,15 +49,15 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
 @pytest.mark.parametrize(
     ("tampered", "line"),
     [
-        (SCORING, "cartcast: nothing was committed for 4 seconds while records wait: this worker ends itself"),
-        (EVENT_LOOP, "cartcast: the event loop has not turned for 4 seconds (in hang, line "),
+        (SCORING, f"cartcast: nothing was committed for {STALLED_SECONDS} seconds while records wait: "),
+        (EVENT_LOOP, f"cartcast: the event loop has not turned for {STALLED_SECONDS} seconds (in hang, line "),
     ],
 )
 def test_a_worker_that_hangs_ends_itself_and_nothing_is_lost(pipeline: Pipeline, tampered: str, line: str) -> None:
     events = shoppers(2000, users=100, seed=12)
     script = "import sys; sys.argv = ['cartcast', 'worker']" + HANGS.format(tampered=tampered)
     hanging = pipeline.start_script(
-        script, CARTCAST_WORKER__STALLED_SECONDS="4", CARTCAST_WORKER__MAX_BATCH_EVENTS="50"
+        script, CARTCAST_WORKER__STALLED_SECONDS=str(STALLED_SECONDS), CARTCAST_WORKER__MAX_BATCH_EVENTS="50"
     )
     pipeline.produce(events)
     assert hanging.process.wait() == 1

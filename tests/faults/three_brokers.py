@@ -16,12 +16,13 @@ from confluent_kafka.admin import AdminClient
 from cartcast.local.kafka import KafkaNode
 from cartcast.local.kafka_jars import kafka_jars
 from cartcast.local.maven import default_cache
-from cartcast.local.ports import LOOPBACK, free_port
+from cartcast.local.ports import LOOPBACK
 from cartcast.local.processes import Child, Children
 from service.kafka_settings import Topics
 from streams.topic_configs import TopicRetention, differing_topics
 from streams.topics import create_topics
 from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.harness.ports import new_port
 
 BROKERS = 3
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
@@ -38,7 +39,7 @@ class Node(KafkaNode):
 
 def nodes(directory: Path) -> list[Node]:
     """Return brokers that know each other, in a rack each."""
-    ports = [(free_port(), free_port()) for _ in range(BROKERS)]
+    ports = [(new_port(), new_port()) for _ in range(BROKERS)]
     voters = ",".join(f"{number + 1}@{LOOPBACK}:{control}" for number, (_, control) in enumerate(ports))
     jars = kafka_jars(default_cache(), print)
     return [

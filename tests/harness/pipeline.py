@@ -62,7 +62,8 @@ class WorkerProcess:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The structured log lines of that name."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        whole, _, _ = self.log.read_text().rpartition("\n")  # the last line may be half written
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == name]
 
     def ask(self, path: str, token: str = "") -> tuple[int, bytes]:
@@ -176,11 +177,11 @@ class Pipeline:
         assert len(scores) == len(messages), "a score is on the topic twice"
         return scores
 
-    def count(self, topic: str) -> int:
-        """How many records a topic holds."""
+    def count(self, topic: str, partitions: Sequence[int] = range(PARTITIONS)) -> int:
+        """How many records a topic holds, in all partitions or in some."""
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "reader"})
         try:
-            marks = [consumer.get_watermark_offsets(TopicPartition(topic, number)) for number in range(PARTITIONS)]
+            marks = [consumer.get_watermark_offsets(TopicPartition(topic, number)) for number in partitions]
         except KafkaException:  # a new topic's partitions have no leader yet
             return 0
         finally:

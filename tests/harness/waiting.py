@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from confluent_kafka import Consumer
+
 DEADLINE_SECONDS = 240.0
 """Below pytest's own timeout, so that a test which waits in vain says what for."""
 
@@ -17,3 +19,12 @@ def eventually(condition: Callable[[], object], what: str, *, found: Callable[[]
         waited = time.monotonic() - begun
         assert waited < DEADLINE_SECONDS, f"waited in vain for {what}: {found()}"
         time.sleep(min(0.02 + 0.05 * waited, 0.1))
+
+
+def has_partitions(consumer: Consumer) -> bool:
+    """Let a consumer go on with joining its group; whether the group has given it partitions.
+
+    Of a new topic it may be told first, by a message, that nobody knows it yet.
+    """
+    consumer.poll(0.1)
+    return bool(consumer.assignment())

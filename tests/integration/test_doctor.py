@@ -10,7 +10,7 @@ from model.checkpoint import Calibration, save_checkpoint
 from model.lstm import LSTMConfig, PropensityLSTM
 from tests.harness.command import run_command
 from tests.harness.ports import new_port
-from tests.harness.waiting import eventually
+from tests.harness.waiting import eventually, has_partitions
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +63,7 @@ def test_events_that_nobody_reads_and_strangers_in_the_sinks_group_are_failures(
     producer.flush()
     stranger = Consumer({**kafka, "group.id": f"{topic_prefix}-sink", "session.timeout.ms": 6000})
     stranger.subscribe([f"{topic_prefix}.scores"])
-    eventually(lambda: stranger.poll(0.1) or stranger.assignment(), "a stranger in the group")
+    eventually(lambda: has_partitions(stranger), "a stranger in the group")
 
     doctor = run_command("doctor", environment=environment)
     assert doctor.status == 1

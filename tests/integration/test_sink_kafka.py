@@ -15,7 +15,7 @@ from sinks.schema.migrate import migrate
 from streams.topics import create_topics
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, Scores, SinkProcess, Stored, dead_letters, lag, pipeline_settings, score
-from tests.harness.waiting import DEADLINE_SECONDS, eventually
+from tests.harness.waiting import DEADLINE_SECONDS, eventually, has_partitions
 
 PARTITIONS = 3
 pytestmark = pytest.mark.integration
@@ -50,8 +50,7 @@ def test_an_idle_sink_confirms_what_it_has_stored(settings):
     scores.publish(1, range(10))
     with SinkProcess(settings) as sink:
         stored.wait_for(10)
-        while lag(settings, PARTITIONS):
-            assert sink.log is not None
+        eventually(lambda: lag(settings, PARTITIONS) == 0, "the commit", found=lambda: sink.log)
         scores.publish(1, range(10, 20))
         stored.wait_for(20)
 
@@ -144,7 +143,7 @@ def test_a_plain_consumer_that_joins_the_group_for_a_while_loses_no_row(settings
         sink.wait_for("ready")
         plain = Consumer(settings.kafka.client_config() | {"group.id": group, "partition.assignment.strategy": "range"})
         plain.subscribe([topic])
-        eventually(lambda: plain.poll(0.1) is None and plain.assignment(), "a partition for the plain consumer")
+        eventually(lambda: has_partitions(plain), "a partition for the plain consumer")
         taken = [each.partition for each in plain.assignment()]
         for partition in range(PARTITIONS):
             scores.publish(partition, range(200))
@@ -178,7 +177,7 @@ def test_a_group_that_another_program_holds_by_another_protocol_ends_the_sink_wi
     assignor = {"partition.assignment.strategy": "roundrobin"}
     stranger = Consumer(settings.kafka.client_config() | {"group.id": group} | assignor)
     stranger.subscribe([topic])
-    eventually(lambda: stranger.poll(0.1) is None and len(stranger.assignment()) == PARTITIONS, "a member")
+    eventually(lambda: has_partitions(stranger), "a member")
     with SinkProcess(settings) as sink:
         assert sink.ended()[0] == 1
     stranger.close()

@@ -1,11 +1,14 @@
-"""What the sink samples: how far the consumer groups are behind, and what the rows say of scores and disks."""
+"""What a running sink shows of itself: its port's health and metrics, and its samples of lag, scores and disks."""
 
+import http.client
+import json
 import time
 
 import numpy as np
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from service.clickhouse import connect
@@ -15,12 +18,14 @@ from sinks.observe.lag import LagSampler, PartitionLag, lag_between
 from sinks.observe.samples import MIN_DRIFT_SCORES, Sampler
 from streams.topics import create_topics
 from tests.harness.ports import new_port
-from tests.harness.sink_process import Scores, SinkProcess, pipeline_settings
+from tests.harness.sink_process import Scores, SinkProcess, pipeline_settings, score
 from tests.harness.sink_process import Stored as StoredBySink
 from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, Stored, random_rows
 from tests.harness.waiting import eventually
 
 PARTITIONS = 2
+BEARER = "between us"
+HER = "jane-doe"
 pytestmark = pytest.mark.integration
 
 
@@ -205,3 +210,119 @@ def test_a_clickhouse_that_is_away_empties_the_samples():
     sampler.disks = [None]
     sampler.sample()
     assert (sampler.disks, sampler.drift, sampler.calibration) == ([], [], [])
+
+
+class Port:
+    """The sink's port, and the environment that opens it."""
+
+    def __init__(self):
+        self.number = new_port()
+        self.environment = {
+            "CARTCAST_SINK__METRICS_PORT": str(self.number),
+            "CARTCAST_SINK__METRICS_TOKEN": BEARER,
+            "CARTCAST_SINK__LAG_SECONDS": "0.2",
+        }
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.number)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {BEARER}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except ConnectionRefusedError:
+            return 0, "{}"
+        finally:
+            connection.close()
+
+    def wait_for(self, path, status, **checks):
+        """Return once the page has this status and these results of checks."""
+        answers = []
+
+        def is_there():
+            answers[:] = self.get(path)
+            return answers[0] == status and checks.items() <= json.loads(answers[1]).get("checks", {}).items()
+
+        eventually(is_there, f"{status} of {path}", found=lambda: answers)
+        return json.loads(answers[1])["checks"]
+
+    def metrics(self):
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+
+    def wait_for_metrics(self, condition):
+        """Return once the condition holds: a row is in the table before it is counted."""
+        eventually(lambda: condition(self.metrics()), "metrics", found=self.metrics)
+
+
+def test_a_sink_is_ready_also_as_a_standby_until_a_table_goes_and_stays_alive(settings):
+    port, scores, stored = Port(), Scores(settings), StoredBySink(settings)
+    with SinkProcess(settings, environment=port.environment) as sink:
+        checks = port.wait_for("/readyz", 200)
+        assert checks == dict.fromkeys(("scores", "dead letters", "kafka", "clickhouse"), "ok")
+        scores.publish(0, range(700))
+        stored.wait_for(700)
+        port.wait_for_metrics(
+            lambda found: (
+                found["cartcast_sink_stored_total", "scores"] == 700
+                and found["cartcast_sink_blocks_total", "scores"] >= 2
+                and found["cartcast_sink_block_rows_sum", "scores"] == 700
+                and found["cartcast_sink_insert_seconds_count", "scores"] >= 2
+                and found["cartcast_sink_retries_total", "scores"] == 0
+                and any(name[0] == "cartcast_clickhouse_disk_free_bytes" for name in found)
+            )
+        )
+        standby = Port()
+        with SinkProcess(settings, environment=standby.environment):
+            standby.wait_for("/readyz", 200)
+            port.wait_for("/readyz", 200)  # one of them has the only partition
+        connect(settings.clickhouse, database=settings.clickhouse.database).command("DROP TABLE dead_letters")
+        refused = port.wait_for("/readyz", 503, scores="ok", kafka="ok")
+        assert "cartcast doctor" in refused["clickhouse"]
+        assert port.get("/livez")[0] == 200
+        assert sink.stop()[0] == 0
+
+
+def test_a_log_of_everything_names_no_shopper_and_no_secret(settings):
+    port, scores, stored = Port(), Scores(settings), StoredBySink(settings)
+    hers = score(settings.kafka.topics.events, 0, 1) | dict.fromkeys(
+        ("user_id", "event_id", "item_id", "category"), HER
+    )
+    scores.have_events(0, 10)
+    others = [[HER], HER, {}]
+    shapes = [hers, hers | {"price": HER}, hers | {"event_time": HER}, hers | {"scored_at": 1}, hers]
+    for source, value in enumerate([each | {"source_offset": n} for n, each in enumerate(shapes)] + others):
+        scores.send(0, json.dumps(value).encode(), source, key=HER.encode())
+    scores.send(0, json.dumps(hers).encode())
+    scores.flush()
+    with SinkProcess(settings, environment=port.environment | {"CARTCAST_LOG__LEVEL": "debug"}) as sink:
+        stored.wait_for(2)
+        refused = ("cartcast_sink_dead_letters_total", "scores")
+        port.wait_for_metrics(lambda found: found[refused] >= 5)
+        assert port.get("/metrics")[1].count(HER) == 0
+        assert sink.stop()[0] == 0
+    assert any("records are no rows" in line for line in sink.log)
+    assert [line for line in sink.log if HER in line or BEARER in line] == []
+
+
+def test_a_clickhouse_that_is_away_is_waited_for_and_told(settings):
+    port = Port()
+    away = settings.model_copy(
+        update={"clickhouse": settings.clickhouse.model_copy(update={"url": f"http://127.0.0.1:{new_port()}"})}
+    )
+    Scores(settings).publish(0, range(10))
+    environment = port.environment | {"CARTCAST_SINK__STALLED_SECONDS": "2"}
+    with SinkProcess(away, environment=environment) as sink:
+        port.wait_for("/readyz", 503, clickhouse="does not answer", scores="ok", kafka="ok")
+        port.wait_for_metrics(lambda found: found["cartcast_sink_retries_total", "scores"] >= 4)
+        port.wait_for_metrics(lambda found: found["cartcast_sink_waiting", "scores"] == 1)
+        port.wait_for("/livez", 200)
+        assert sink.stop()[0] == 0
+
+
+def test_a_port_that_would_be_open_to_all_ends_the_sink_in_one_line():
+    settings = pipeline_settings(f"127.0.0.1:{new_port()}", f"http://127.0.0.1:{new_port()}", "nobody")
+    environment = {"CARTCAST_SINK__METRICS_PORT": str(new_port()), "CARTCAST_SINK__METRICS_BIND": "0.0.0.0"}  # noqa: S104 - refused
+    with SinkProcess(settings, environment=environment) as sink:
+        assert sink.ended()[0] == 1
+    assert "CARTCAST_SINK__METRICS_TOKEN" in sink.log[-1]
+    assert "Traceback" not in "".join(sink.log)

@@ -1,4 +1,4 @@
-"""What `migrate` makes of views and settings on the real engine: comments, a second run, retention."""
+"""What `migrate` makes of the settings on the real engine: the sample, segments, drift, retention."""
 
 import time
 from datetime import datetime
@@ -6,9 +6,8 @@ from datetime import datetime
 import pytest
 from pydantic import ValidationError
 
-from cartcast.reference.data_dictionary import GROUPS
 from service.clickhouse_settings import ClickHouseSettings
-from sinks.schema.migrate import migrate, shipped_migrations
+from sinks.schema.migrate import migrate
 from tests.harness.stored_scores import HOUR_MS, START_MS, Stored, random_rows
 from tests.harness.waiting import eventually
 
@@ -23,21 +22,6 @@ def stored(database: ClickHouseSettings) -> Stored:
 def with_settings(stored: Stored, **changes: object) -> list[str]:
     settings = stored.settings.model_dump() | {"password": stored.settings.password} | changes
     return migrate(ClickHouseSettings(**settings))
-
-
-def test_every_table_view_and_column_says_what_it_is_and_is_on_the_page(stored):
-    tables = stored.query("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
-    assert [row["name"] for row in tables if not row["comment"]] == []
-    assert {row["name"] for row in tables} == {name for group in GROUPS.values() for name in group}
-    columns = stored.query("SELECT table, name, comment FROM system.columns WHERE database = currentDatabase()")
-    assert [(row["table"], row["name"]) for row in columns if not row["comment"]] == []
-
-
-def test_every_migration_may_be_applied_again(stored):
-    stored.add(random_rows(3, 100))
-    for migration in shipped_migrations():
-        stored.client.command(migration.sql)
-    assert stored.query("SELECT sum(events) AS events FROM events_by_hour")[0]["events"] == 100
 
 
 def test_the_sample_of_the_evaluation_is_as_large_as_the_settings_say_and_made_of_whole_histories(stored):

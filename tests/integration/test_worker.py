@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from model.events import Event, Score
-from streams.record_batch import MOST_UNPACKED_BYTES
+from streams.records.compression import MOST_UNPACKED_BYTES
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic, validator
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, WorkerProcess, pipelines, shoppers
 from tests.harness.records import event_fields
+from tests.harness.waiting import has_partitions
 
 pytestmark = pytest.mark.integration
 
@@ -205,9 +206,7 @@ def test_partitions_added_to_the_live_events_topic_end_the_worker_with_what_to_d
         [(b"new", json.dumps(EVENT | {"user_id": "new", "event_id": "n"}).encode())], partition=more - 1
     )
     pipeline.start_worker()
-    added, reader = TopicPartition(topics.scores, more - 1), Consumer({**kafka, "group.id": "reader"})
-    pipeline.wait_until(lambda: reader.get_watermark_offsets(added) == (0, 1), "a score in the new partition")
-    reader.close()
+    pipeline.wait_until(lambda: pipeline.count(topics.scores, [more - 1]) == 1, "a score in the new partition")
 
 
 @pytest.fixture
@@ -215,7 +214,7 @@ def stranger(pipeline: Pipeline) -> Iterator[Consumer]:
     """A consumer of somebody else in the workers' group."""
     stranger = Consumer({"bootstrap.servers": pipeline.kafka, "group.id": pipeline.topics.prefix})
     stranger.subscribe([pipeline.topics.events])
-    pipeline.wait_until(lambda: stranger.poll(0.1) is not None or bool(stranger.assignment()), "the stranger")
+    pipeline.wait_until(lambda: has_partitions(stranger), "the stranger")
     yield stranger
     stranger.close()
 
@@ -233,13 +232,13 @@ def test_a_worker_that_its_group_refuses_joins_when_it_may(pipeline: Pipeline, s
 
 
 def test_a_worker_that_its_group_goes_on_refusing_ends_and_says_why(pipeline: Pipeline, stranger: Consumer) -> None:
-    worker = pipeline.start_worker(CARTCAST_WORKER__STALLED_SECONDS="4")
+    worker = pipeline.start_worker(CARTCAST_WORKER__STALLED_SECONDS="8")  # longer than between two refusals
     assert worker.process.wait() == 1
     pipeline.workers.remove(worker)  # this one was meant to fail
     assert stranger.assignment()
     (line,) = last_words(worker)
     assert line == (
-        f"cartcast: Kafka's consumer group {pipeline.topics.prefix} refused this worker for 4 seconds "
+        f"cartcast: Kafka's consumer group {pipeline.topics.prefix} refused this worker for 8 seconds "
         "(InconsistentGroupProtocolError): another program has joined consumer group "
         f"{pipeline.topics.prefix}, which is the workers' alone: stop it or give it a group of its own "
         "(`cartcast doctor` names the group's members)"

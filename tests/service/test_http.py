@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from cartcast.local.ports import free_port
 from service import http as http_module
 from service.errors import ListenError
 from service.health import Health
 from service.hosts import Hosts, names_in
 from service.http import AcceptFailures, Access, Endpoint, OperationalPages, serving
 from service.metrics import Declaration, registry_of, sample
+from tests.harness.ports import new_port
 
 WAITING = Declaration("gauge", "shop_waiting", "1 while it waits")
 
@@ -32,7 +32,7 @@ def pages(ready="ok", token=""):
 @contextmanager
 def served(*, bearer="", outside="ok", bind="127.0.0.1"):
     """Yield a function that asks for a path."""
-    port = free_port(0)
+    port = new_port()
 
     def ask(path, *, method="GET", **headers):
         connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -192,7 +192,7 @@ def test_a_connection_that_cannot_be_accepted_does_not_end_the_server(monkeypatc
 
 
 def open_to(bind, bearer=""):
-    return serving(pages(), endpoint(free_port(0), bind, bearer))
+    return serving(pages(), endpoint(new_port(), bind, bearer))
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "", "::", "192.0.2.7"])  # noqa: S104 - refused

@@ -10,19 +10,6 @@ from sinks.table import TimedTable
 from tests.harness.memory_table import MemoryTable
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def liveness(clock):
     return Liveness(clock)

@@ -9,6 +9,7 @@ import structlog
 
 from service.log_settings import LogSettings
 from service.logging import configure_logging
+from tests.harness.ports import new_port
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +71,9 @@ def test_a_traceback_shows_no_variables():
     assert "= 'u-secret'" not in stream.getvalue()
 
 
-def test_a_clickhouse_that_is_away_is_told_by_an_exception_alone(unused_tcp_port):
+def test_a_clickhouse_that_is_away_is_told_by_an_exception_alone():
     """In a command that has not configured logging, where Python prints errors to stderr."""
-    settings = f"ClickHouseSettings(url='http://127.0.0.1:{unused_tcp_port}')"
+    settings = f"ClickHouseSettings(url='http://127.0.0.1:{new_port()}')"
     script = f"""
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings

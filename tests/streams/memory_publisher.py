@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from streams.lanes import Pipeline
 from streams.publisher import Delivery
-from streams.record_batch import OutputRecord, OutputRecords, RecordBatch, read_batches, stored_batches
+from streams.records.reader import read_batches, stored_batches
+from streams.records.writer import OutputRecord, OutputRecords, RecordBatch
 from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, TOPICS
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from streams.record_batch import OutputRecord
+from streams.records.writer import OutputRecord
 
 
 def create(kafka: dict[str, object], topics: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ from confluent_kafka import KafkaException
 from model.sequence import new_sequences
 from service.errors import RefusedError
 from streams.changelog import PartitionReader
-from streams.record_batch import OutputRecord
+from streams.records.writer import OutputRecord
 from tests.streams.mock_topics import write
 
 PARTITION = 1

@@ -17,7 +17,8 @@ from streams.warm_up import compile_core
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.observe.counts import Timings
-from streams.record_batch import read_batches, read_headers, record_batches, stored_batches
+from streams.records.reader import read_batches, read_headers, stored_batches
+from streams.records.writer import record_batches
 from streams.scoring import Scoring
 from streams.slots import Distinct
 from streams.tables import PartitionStates

@@ -3,7 +3,8 @@ import pytest
 
 from model.core.byte_strings import ByteStrings
 from streams.fetch import Fetch
-from streams.record_batch import FetchedRecords, written_headers
+from streams.records.reader import FetchedRecords
+from streams.records.writer import written_headers
 
 OFFSETS = [4, 5, 9, 12]
 """With the holes that compaction and transactions leave."""

@@ -9,7 +9,7 @@ from service.errors import RefusedError
 from streams.fetch import Fetch
 from streams.lanes import Lane, Lanes
 from streams.published import Published
-from streams.record_batch import StoredBatch
+from streams.records.reader import StoredBatch
 from streams.scoring import Scoring
 from tests.streams.fetches import (
     PARTITION,

@@ -14,7 +14,8 @@ from model.validate import Reject
 from streams.fetch import Fetch
 from streams.messages import UNPACKED, dead_letter_records, decode_unreadable, score_records
 from streams.observe.trace_context import trace_headers
-from streams.record_batch import MOST_BATCH_BYTES, StoredBatch, record_batches, written_headers
+from streams.records.reader import StoredBatch
+from streams.records.writer import MOST_BATCH_BYTES, record_batches, written_headers
 from tests.harness.records import event_fields
 
 MINIMAL = event_fields()

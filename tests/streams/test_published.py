@@ -16,7 +16,7 @@ from streams.changelog import PartitionReader
 from streams.fetch import Fetch
 from streams.messages import dead_letter_records, score_records
 from streams.published import Published, published_positions
-from streams.record_batch import OutputRecord
+from streams.records.writer import OutputRecord
 from streams.topic_configs import topic_configs
 from tests.streams.fetches import PARTITION, event
 from tests.streams.mock_topics import create, write

@@ -1,12 +1,15 @@
 import asyncio
+import gc
 from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
+from structlog.testing import capture_logs
 
 from service.errors import RefusedError, UnavailableError
 from streams.publisher import Delivery, Publisher
-from streams.record_batch import OutputRecord, OutputRecords, record_batches
+from streams.records.writer import OutputRecord, OutputRecords, record_batches
+from tests.harness.ports import new_port
 from tests.streams.memory_publisher import let_others_run
 from tests.streams.mock_topics import create, read
 
@@ -88,8 +91,25 @@ async def test_after_a_refusal_nothing_is_sent_and_every_delivery_fails(mock_kaf
         await publish(publisher, topic_prefix, *RECORDS)
 
 
-async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_for_them(unused_tcp_port):
-    publisher = Publisher({"bootstrap.servers": f"127.0.0.1:{unused_tcp_port}", "log_level": 0})
+async def test_a_bug_in_the_client_fails_every_delivery_and_its_traceback_is_logged_once(mock_kafka):
+    bug, unhandled = RuntimeError("bug"), []
+
+    async def producer():
+        raise bug
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    publisher = Publisher(mock_kafka)
+    publisher._producer = producer
+    with capture_logs() as lines, pytest.raises(RefusedError, match=r"client failed .*bug"):
+        await publish(publisher, "shop.scores", RECORDS[0])
+    await let_others_run()
+    gc.collect()  # asyncio tells of what a task raised when nobody has a reference to it any more
+    assert [line["exc_info"] for line in lines] == [bug]
+    assert not unhandled
+
+
+async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_for_them():
+    publisher = Publisher({"bootstrap.servers": f"127.0.0.1:{new_port()}", "log_level": 0})
     delivery = publish(publisher, "shop.scores", RECORDS[0])
     await let_others_run()
     assert not delivery.done()

@@ -10,17 +10,10 @@ from service.errors import RefusedError
 from service.kafka import ssl_context
 from streams.security import OidcTokens
 from tests.harness.certificates import KEY_PASSWORD, Authority
+from tests.harness.clock import Clock
 from tests.harness.tls_servers import token_endpoint
 
 SECRET = "s3cret"  # noqa: S105 - nobody's
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def client(url: str, ca: Path, secret: str = SECRET) -> dict[str, str]:
@@ -37,9 +30,9 @@ async def test_a_token_is_kept_until_most_of_its_life_is_over(tmp_path: Path) ->
     with token_endpoint("shop", SECRET, authority.issue("tokens")) as url:
         tokens = OidcTokens(client(url, authority.ca), clock)
         first = await tokens.token()
-        clock.now = 479.0  # of 600
+        clock.now += 479.0  # of 600
         assert await tokens.token() == first
-        clock.now = 481.0
+        clock.now += 2.0
         assert await tokens.token() != first
 
 

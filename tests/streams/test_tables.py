@@ -8,7 +8,7 @@ from faust.types import TP
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
-from streams.record_batch import OutputRecord
+from streams.records.writer import OutputRecord
 from streams.slots import Distinct
 from streams.tables import Dirty, PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
@@ -249,7 +249,7 @@ async def test_a_state_of_another_layout_crashes_the_application_before_anything
     app.crash = lambda reason: app.reasons.append(reason) or asyncio.sleep(0, crashed.set())
     put(0, a=b"\xff" + bytes(3000))
     await assign(store, topics, 0, generation=1)
-    await asyncio.wait_for(crashed.wait(), 30)
+    await crashed.wait()
     assert [type(reason) for reason in app.reasons] == [StateLayoutError]
     assert not store.restored
 

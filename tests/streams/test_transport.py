@@ -10,14 +10,10 @@ import faust
 import numpy as np
 import pytest
 from aiohttp import web
-from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import AIOKafkaConsumer
-from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
-from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import BrokerResponseError, IllegalStateError, InconsistentGroupProtocolError
+from aiokafka.errors import IllegalStateError
 from aiokafka.producer import AIOKafkaProducer
-from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from confluent_kafka import Producer
 from faust.app.base import App
@@ -42,9 +38,6 @@ from streams.transport import (
     FetchSchema,
     KeyRouter,
     ListeningWeb,
-    MemberCoordinator,
-    StaticHeartbeat,
-    StaticHeartbeatStruct,
     StoreTable,
     key_partition,
 )
@@ -345,6 +338,25 @@ async def test_before_a_rebalance_lanes_are_drained_then_acknowledgements_awaite
     assert consumer._thread.committed == {EVENTS: 6}
 
 
+async def test_the_last_commit_is_none_that_began_before_the_last_fetches_were_dealt_with(app, consumer):
+    answers = asyncio.Event()
+
+    async def secure():
+        secured = app.secured
+        await answers.wait()
+        return secured
+
+    app.secure, app.secured = secure, {EVENTS: 4}
+    earlier = asyncio.create_task(consumer.commit())
+    await let_others_run()
+    app.secured = {EVENTS: 6}
+    last = asyncio.create_task(consumer.wait_empty())
+    await let_others_run()
+    answers.set()
+    await asyncio.gather(earlier, last)
+    assert consumer._thread.committed == {EVENTS: 6}
+
+
 async def test_a_source_partition_without_a_commit_is_read_from_its_beginning(consumer):
     consumer._thread.committed = {EVENTS: 7, OTHER_EVENTS: None, CHANGELOG: None}
     committed = await consumer.seek_to_committed()
@@ -430,6 +442,8 @@ def calls(function) -> str:
         (Consumer, "_filter_committable_offsets", "self._new_offset(tp)"),
         (Consumer, "perform_seek", "self.seek_to_committed()"),
         (Consumer, "wait_empty", "self._unacked_messages"),
+        (Consumer, "wait_empty", "self.commit_and_end_transactions"),
+        (Consumer, "commit", "if await self.maybe_wait_for_commit_to_finish():"),
         (Consumer, "on_stop", "self.wait_empty()"),
         (App, "_on_partitions_revoked", "self._consumer_wait_empty"),
         (App, "_stop_consumer", "self._consumer_wait_empty"),
@@ -439,12 +453,6 @@ def calls(function) -> str:
         (AIOKafkaConsumer, "start", "fetch_min_bytes=self._fetch_min_bytes"),
         (AIOKafkaConsumer, "start", "fetch_max_wait_ms=self._fetch_max_wait_ms"),
         (AIOKafkaConsumer, "start", "client_rack=self._client_rack"),
-        (AIOKafkaConsumer, "start", "GroupCoordinator("),
-        (GroupCoordinator, "__init__", "self._coordination_routine()"),
-        (GroupCoordinator, "_GroupCoordinator__coordination_routine", "self._push_error_to_user(exc)"),
-        (GroupCoordinator, "_do_heartbeat", "self._send_req(request)"),
-        (GroupCoordinator, "_do_heartbeat", "self.reset_generation()"),
-        (CoordinatorGroupRebalance, "perform_group_join", "self._coordinator.reset_generation()"),
         (driver.AIOKafkaConsumerThread, "seek_to_committed", "self._ensure_consumer().seek_to_committed"),
     ],
 )  # fmt: skip
@@ -455,7 +463,7 @@ def test_faust_calls_what_is_overridden_from_where_we_think(owner, caller, call)
 @pytest.mark.parametrize(
     "name",
     ["_wait_next_records", "_to_message", "_add_gap", "force_commit", "_filter_tps_with_pending_acks", "_new_offset",
-     "wait_empty", "seek_to_committed"],
+     "wait_empty", "commit_and_end_transactions", "seek_to_committed"],
 )  # fmt: skip
 def test_every_override_has_the_parameters_of_what_it_overrides(name):
     upstream = inspect.signature(getattr(driver.Consumer, name)).parameters
@@ -464,47 +472,6 @@ def test_every_override_has_the_parameters_of_what_it_overrides(name):
     assert inspect.iscoroutinefunction(getattr(BatchConsumer, name)) == inspect.iscoroutinefunction(
         inspect.unwrap(getattr(driver.Consumer, name))
     )
-
-
-def test_upstream_does_not_know_why_a_group_refuses_a_static_member_or_is_full():
-    """Still needed: the two errors, and the heartbeat that names the static member."""
-    known = [error.errno for error in BrokerResponseError.__subclasses__() if error.__module__ == "aiokafka.errors"]
-    assert not {81, 82} & set(known)
-    assert max(version.API_VERSION for version in HeartbeatRequest._CLASSES) < StaticHeartbeatStruct.API_VERSION
-
-
-@pytest.fixture
-async def member(app):
-    """A static member of a group, whose routines wait for a subscription that never comes."""
-    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
-    arguments = {"group_id": "shop", "group_instance_id": "wk-0"}
-    member = MemberCoordinator(app.membership, client, SubscriptionState(), **arguments)
-    yield member
-    await member.close()
-    await client.close()
-
-
-async def test_a_static_member_asks_to_join_by_its_member_id_before_it_asks_without(member):
-    """Without one it would take the place of another worker with its instance id."""
-    member.member_id, member.generation = "a", 3
-    member.reset_generation()
-    assert (member.member_id, member.generation) == ("a", -1)
-    member.reset_generation()  # the group knows neither
-    assert member.member_id == ""
-
-
-async def test_a_refusal_is_told_and_the_member_asks_again(member, app, monkeypatch):
-    monkeypatch.setattr("streams.transport.RETRY_SECONDS", 0)
-    member._rejoin_needed_fut = asyncio.get_running_loop().create_future()
-    await member._push_error_to_user(InconsistentGroupProtocolError())
-    assert app.liveness.refusal == "InconsistentGroupProtocolError"
-    assert member._rejoin_needed_fut.done()
-
-
-async def test_a_static_heartbeat_names_the_instance(member):
-    member.member_id, member.generation = "a", 3
-    request = StaticHeartbeat(member).prepare({12: (0, 4)})
-    assert request.encode().endswith(b"\x00\x04shop\x00\x00\x00\x03\x00\x01a\x00\x04wk-0")
 
 
 async def test_upstream_makes_a_message_of_each_record(consumer):

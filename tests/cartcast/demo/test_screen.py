@@ -5,15 +5,9 @@ from rich.console import Console
 
 from cartcast.demo.screen import LINE_SECONDS, REDRAW_SECONDS, LiveScreen, PlainScreen
 from cartcast.demo.view import Snapshot
+from tests.harness.clock import Clock
 
 NOW = Snapshot(elapsed_seconds=1, events=10, scores=9, rows=8, duplicates=0, dead_letters=0)
-
-
-class Clock:
-    seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
@@ -21,7 +15,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
     clock = Clock()
     with PlainScreen(lines.append, clock) as screen:
         screen.show(NOW)
-        clock.seconds += LINE_SECONDS
+        clock.now += LINE_SECONDS
         screen.show(NOW)
         screen.show(NOW)
         screen.finish(replace(NOW, note="done"))
@@ -36,7 +30,7 @@ def test_the_live_view_is_redrawn_no_faster_than_the_eye() -> None:
     with LiveScreen(console, clock) as screen:
         screen.show(replace(NOW, rows=111))
         screen.show(replace(NOW, rows=222))
-        clock.seconds += REDRAW_SECONDS
+        clock.now += REDRAW_SECONDS
         screen.show(replace(NOW, rows=333))
     shown = output.getvalue()
     assert "111 rows" in shown

@@ -14,21 +14,8 @@ from sinks.observe.health import sink_health
 STALLED_SECONDS = 60
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 def answering(text):
     return SimpleNamespace(answer=lambda: text)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 def health(clock, *, in_group=True, clickhouse=OK, kafka=OK, outside_seconds=0.0):

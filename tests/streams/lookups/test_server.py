@@ -50,12 +50,12 @@ async def test_a_client_that_never_ends_its_head_is_cut_off(site, monkeypatch):
 
 
 async def test_who_was_answered_may_ask_again_on_the_same_connection(site, monkeypatch):
-    monkeypatch.setattr(server, "CLIENT_SECONDS", 0.1)
+    monkeypatch.setattr(server, "CLIENT_SECONDS", 0.5)
     async with ClientSession() as client:
         for _ in range(3):
             async with client.get(f"http://127.0.0.1:{site[1]}/") as answer:
                 assert (answer.status, await answer.text()) == (200, "ok")
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(0.3)
 
 
 async def test_of_too_many_connections_the_oldest_go(site, monkeypatch):

@@ -13,7 +13,8 @@ from streams.fetch import Fetch
 from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
-from streams.record_batch import OutputRecord, OutputRecords, read_batches, record_batches, stored_batches
+from streams.records.reader import read_batches, stored_batches
+from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from streams.scoring import Scoring
 from streams.settings import TraceSettings
 from tests.streams.fetches import PARTITION, TOPICS, Acks, event, fetch, put

@@ -10,18 +10,6 @@ from streams.observe.watchdog import Watchdog
 LIMIT = 120.0
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def liveness(clock) -> Liveness:
     liveness = Liveness(clock)

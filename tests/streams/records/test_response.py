@@ -1,16 +1,18 @@
 """What a fetch response is cut into, and what becomes of batches that nobody can read."""
 
+import inspect
 import os
 import struct
 from collections.abc import Iterable
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streams import record_batch, transport
 from streams.fetch import Fetch
-from streams.transport import FetchedPieces, RawRecords
+from streams.records import compression, response
+from streams.records.response import FetchedPieces, RawRecords
 
 PARTITION = TopicPartition("shop.events", 2)
 LIMIT_BYTES = 100_000
@@ -19,7 +21,7 @@ ZSTD = 4
 
 @pytest.fixture(autouse=True)
 def _low_limit(monkeypatch):
-    for module in (record_batch, transport):
+    for module in (compression, response):
         monkeypatch.setattr(module, "MOST_UNPACKED_BYTES", LIMIT_BYTES)
 
 
@@ -82,3 +84,9 @@ def test_records_that_are_sent_as_they_are_may_be_larger():
     response = [batch(offset, os.urandom(3 * LIMIT_BYTES), codec=0) for offset in range(2)]
     assert taken(pieces_of(response)) == [([0], False, 1)]
     assert taken(pieces_of(response[1:], 1)) == [([1], False, 2)]
+
+
+def test_aiokafka_makes_its_records_by_the_names_that_are_replaced():
+    source = inspect.getsource(Fetcher)
+    assert "records = MemoryRecords(part_data[-1])" in source
+    assert "partition_records = PartitionRecords(" in source
