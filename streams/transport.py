@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from typing import Any, Final, TypeAlias, cast
 
 import faust
+import structlog
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import consumer, fetcher
@@ -51,6 +52,7 @@ from streams.record_batch import (
     stored_batches,
 )
 
+_log: Final = structlog.get_logger()
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0
 _NOT_ASSIGNED: Final = (IllegalStateError, AssertionError)
@@ -102,11 +104,34 @@ class BatchConsumer(driver.Consumer):
         """Whether a source partition's records are the next ones; if not, fetch again from where those are."""
         if tp.topic != self.app.source_topic or not batch:
             return True
-        place = self._order.take(tp, int(batch[0].offsets[0]), batch[-1].next_offset)
+        expected, first = self._order.expected(tp), int(batch[0].offsets[0])
+        place = self._order.take(tp, first, batch[-1].next_offset)
         if place is not None:
             with suppress(*_NOT_ASSIGNED):
                 await self._thread.seek_wait({driver.ensure_aiokafka_TP(tp): place})
+        elif expected is not None and expected < first:
+            await self._count_deleted(tp, expected, first)
         return place is None
+
+    async def _count_deleted(self, tp: TP, since: int, until: int) -> None:
+        """Say which offsets of a gap retention took before they were read; the others are a transaction's."""
+        with suppress(KafkaError):  # rather one loss too many is named than one too few
+            until = min(until, (await self._earliest_offsets([tp]))[tp])
+        if since < until:
+            self.app.counts.deleted += until - since
+            _log.error(
+                "records were deleted by the topic's retention before they were scored",
+                topic=tp.topic,
+                partition=tp.partition,
+                first_offset=since,
+                last_offset=until - 1,
+                records=until - since,
+            )
+
+    async def _earliest_offsets(self, partitions: Sequence[TP]) -> dict[tuple[str, int], int]:
+        """Return the first offset that each partition still has."""
+        found = await self._thread.earliest_offsets(*map(driver.ensure_aiokafka_TP, partitions))
+        return {TP(each.topic, each.partition): offset for each, offset in found.items()}
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401 - Faust's signature
         """Replaces: one message a record. Why: see `_wait_next_records`; the offset is the fetch's last."""
@@ -178,9 +203,13 @@ class BatchConsumer(driver.Consumer):
         try:
             committed = await super().seek_to_committed()
             source = {tp for tp in self.assignment() if tp.topic == self.app.source_topic}
-            if uncommitted := [tp for tp in source if not committed.get(tp)]:
+            places: dict[tuple[str, int], int] = {tp: offset for tp in source if (offset := committed.get(tp))}
+            if uncommitted := [tp for tp in source if tp not in places]:
                 await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, uncommitted))
-            self._order.sought({tp: max(committed.get(tp) or 0, 0) for tp in source})
+                places |= await self._earliest_offsets(
+                    uncommitted
+                )  # what was deleted before is no loss of this group's
+            self._order.sought(places)
         finally:
             self._seeks_ended += 1
         return committed

@@ -339,7 +339,7 @@ def forge_letters(world: World, rng: Random) -> Course:
 def send_large(world: World, rng: Random) -> Course:
     """No event among it: a megabyte of noise, and zeros that unpack to more than a worker takes."""
     world.pipeline.configure(world.topics.events, {"max.message.bytes": 8_000_000})
-    noise = b"\xff" + rng.randbytes(rng.randrange(850_000, 990_000))
+    noise = bytes(byte | 0x80 for byte in rng.randbytes(rng.randrange(850_000, 990_000)))
     world.send([Sent(b"large", noise, reason="encoding")])
     packing = Producer(
         {**world.client_config, "compression.type": "zstd", "message.max.bytes": 100_000_000, "linger.ms": 0}

@@ -56,8 +56,9 @@ class History:
         drawn = self.rng.random()
         if drawn < self.bad_share:
             return self.bad()
-        if drawn < self.bad_share + self.repeated_share and self._last:
-            return self._sent(self.rng.choice(self.rng.choice(list(self._last.values()))))
+        known = [last for last in self._last.values() if last]
+        if drawn < self.bad_share + self.repeated_share and known:
+            return self._sent(self.rng.choice(self.rng.choice(known)))
         return self._sent(self._new_event())
 
     def _sent(self, event: Event) -> Sent:
@@ -84,7 +85,7 @@ class History:
     def bad(self) -> Sent:
         """Return a record that is no event."""
         event = self._new_event()
-        self._last[event.user_id].pop()
+        self._last[event.user_id].remove(event)  # there is nothing to repeat
         key, reason, value = self.rng.choice(list(_spoilt(event)))
         return Sent(key, value, reason=reason)
 

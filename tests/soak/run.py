@@ -3,6 +3,7 @@
 import faulthandler
 import re
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -74,6 +75,8 @@ class Soak:
                 problems = check(world, self._oracle)
             except AssertionError as failure:
                 problems = [str(failure)]
+            except Exception:  # noqa: BLE001 - shown as what this seed has found; the others go on
+                problems = [traceback.format_exc()]
             finally:
                 world.close()
         faulthandler.cancel_dump_traceback_later()
