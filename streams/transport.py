@@ -254,6 +254,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         made._client_rack = self.app.client_rack
         return made
 
+    async def on_thread_stop(self) -> None:
+        """Adds to: stopping aiokafka. Why: while Kafka is away, its fetcher lets the cancellation of its own retry out.
+
+        That would end the thread before it says so, and whoever stops the worker would wait for it in vain.
+        """
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
     def lags(self) -> dict[Any, int]:
         """Reads: aiokafka's positions and high-water marks. Why: asking for them costs a turn in its thread."""
         subscription = None if self._consumer is None else self._consumer._subscription.subscription

@@ -158,6 +158,17 @@ async def test_the_broker_is_asked_to_let_records_gather_and_told_the_rack(app):
     assert asked._isolation_level == "read_committed"
 
 
+async def test_a_retry_of_the_fetcher_that_is_cancelled_ends_the_thread_as_any_other_stop(app):
+    thread = app.consumer._thread
+    thread.thread_loop.close()
+
+    async def stop():
+        raise asyncio.CancelledError
+
+    thread._consumer = SimpleNamespace(stop=stop)
+    await thread.on_thread_stop()
+
+
 async def test_the_ends_of_transactions_in_a_changelog_are_not_waited_for(app):
     recovery = app.tables.recovery
     recovery.active_highwaters[CHANGELOG], recovery.active_offsets[CHANGELOG] = 7, 5
