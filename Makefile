@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs reference screenshots wheel sbom lock images clean
+.PHONY: help setup demo test check soak bench docs reference screenshots wheel sbom lock images clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -39,6 +39,9 @@ check: setup ## lint, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: setup ## let faults happen to a running pipeline, drawn by seeds, and check what must hold; ARGS="--seeds 1-20"
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: setup ## measure Cartcast beside Flink, Kafka Streams, Quix Streams ... on this machine; `make bench ARGS=quick` is a short one
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -114,6 +114,10 @@ class FetchOrder:
         self._next = dict(positions)
         self._doubted.clear()
 
+    def expected(self, partition: tuple[str, int]) -> int | None:
+        """Return where the next fetch should begin, None if nobody knows."""
+        return self._next.get(partition)
+
     def take(self, partition: tuple[str, int], first: int, end: int) -> int | None:
         """Take a fetch of the offsets from `first` to before `end`: None, or where to fetch again in its place.
 

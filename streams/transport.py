@@ -6,16 +6,17 @@ fails when a new Faust no longer has what an override relies on.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final, cast
 
 import faust
+import structlog
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.partitioner import murmur2
 from faust.app.base import App
 from faust.app.router import Router
@@ -37,6 +38,7 @@ from streams.membership import Membership, join_groups_as
 from streams.observe.counts import Timings, WorkerCounts
 from streams.records.response import read_columns
 
+_log: Final = structlog.get_logger()
 _ALL_PAUSED_SECONDS: Final = 0.02
 _WEB_SHUTDOWN_SECONDS: Final = 1.0
 _NOT_ASSIGNED: Final = (IllegalStateError, AssertionError)
@@ -88,11 +90,34 @@ class BatchConsumer(driver.Consumer):
         """Whether a source partition's records are the next ones; if not, fetch again from where those are."""
         if tp.topic != self.app.source_topic or not batch:
             return True
-        place = self._order.take(tp, int(batch[0].offsets[0]), batch[-1].next_offset)
+        expected, first = self._order.expected(tp), int(batch[0].offsets[0])
+        place = self._order.take(tp, first, batch[-1].next_offset)
         if place is not None:
             with suppress(*_NOT_ASSIGNED):
                 await self._thread.seek_wait({driver.ensure_aiokafka_TP(tp): place})
+        elif expected is not None and expected < first:
+            await self._count_deleted(tp, expected, first)
         return place is None
+
+    async def _count_deleted(self, tp: TP, since: int, until: int) -> None:
+        """Say which offsets of a gap retention took before they were read; the others are a transaction's."""
+        with suppress(KafkaError):  # rather one loss too many is named than one too few
+            until = min(until, (await self._earliest_offsets([tp]))[tp])
+        if since < until:
+            self.app.counts.deleted += until - since
+            _log.error(
+                "records were deleted by the topic's retention before they were scored",
+                topic=tp.topic,
+                partition=tp.partition,
+                first_offset=since,
+                last_offset=until - 1,
+                records=until - since,
+            )
+
+    async def _earliest_offsets(self, partitions: Sequence[TP]) -> dict[tuple[str, int], int]:
+        """Return the first offset that each partition still has."""
+        found = await self._thread.earliest_offsets(*map(driver.ensure_aiokafka_TP, partitions))
+        return {TP(each.topic, each.partition): offset for each, offset in found.items()}
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401 - Faust's signature
         """Replaces: one message a record. Why: see `_wait_next_records`; the offset is the fetch's last."""
@@ -174,9 +199,13 @@ class BatchConsumer(driver.Consumer):
         try:
             committed = await super().seek_to_committed()
             source = {tp for tp in self.assignment() if tp.topic == self.app.source_topic}
-            if uncommitted := [tp for tp in source if not committed.get(tp)]:
+            places: dict[tuple[str, int], int] = {tp: offset for tp in source if (offset := committed.get(tp))}
+            if uncommitted := [tp for tp in source if tp not in places]:
                 await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, uncommitted))
-            self._order.sought({tp: max(committed.get(tp) or 0, 0) for tp in source})
+                places |= await self._earliest_offsets(
+                    uncommitted
+                )  # what was deleted before is no loss of this group's
+            self._order.sought(places)
         finally:
             self._seeks_ended += 1
         return committed
@@ -220,6 +249,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         made._fetch_max_wait_ms = self.app.fetch_max_wait_ms
         made._client_rack = self.app.client_rack
         return made
+
+    async def on_thread_stop(self) -> None:
+        """Adds to: stopping aiokafka. Why: while Kafka is away, its fetcher lets the cancellation of its own retry out.
+
+        That would end the thread before it says so, and whoever stops the worker would wait for it in vain.
+        """
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     def lags(self) -> dict[Any, int]:
         """Reads: aiokafka's positions and high-water marks. Why: asking for them costs a turn in its thread."""

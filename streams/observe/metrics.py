@@ -25,6 +25,11 @@ COUNTERS: Final = {
     "fenced": Declaration(
         "counter", "cartcast_worker_fenced", "partitions that another worker took over while this one still scored them"
     ),
+    "deleted": Declaration(
+        "counter",
+        "cartcast_worker_deleted_records",
+        "offsets that the topic's retention took before the events were scored",
+    ),
     "already_applied": Declaration(
         "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
     ),

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import msgspec
 import numpy as np
 import torch
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]
 
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
@@ -101,6 +101,7 @@ class Pipeline:
     topics: Topics
     directory: Path
     workers: list[WorkerProcess] = field(default_factory=list)
+    partitions: int = PARTITIONS
 
     def start_worker(self, **environment: str) -> WorkerProcess:
         """Start a worker; does not wait for it."""
@@ -141,9 +142,14 @@ class Pipeline:
 
     def limit_message_bytes(self, topic: str, limit: int) -> None:
         """Make the broker refuse larger batches for a topic."""
+        self.configure(topic, {"max.message.bytes": limit})
+
+    def configure(self, topic: str, values: Mapping[str, object]) -> None:
+        """Set some of a topic's settings."""
         admin = AdminClient({"bootstrap.servers": self.kafka})
-        entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        set_to = AlterConfigOpType.SET
+        entries = [ConfigEntry(name, str(value), incremental_operation=set_to) for name, value in values.items()]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
         admin.incremental_alter_configs([resource])[resource].result()
 
     def read(self, topic: str) -> list[Message]:
@@ -151,8 +157,8 @@ class Pipeline:
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "reader", "enable.partition.eof": True})
         messages: list[Message] = []
         try:
-            for partition in range(PARTITIONS):
-                consumer.assign([TopicPartition(topic, partition, 0)])
+            for partition in range(self.partitions):
+                consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
                 messages.extend(_until_end(consumer))
         finally:
             consumer.close()

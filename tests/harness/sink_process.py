@@ -58,7 +58,7 @@ class SinkProcess:
         self._news = threading.Condition()
         (printed, stdout), (logged, stderr) = piped(), piped()
         self._stdout, self._stderr = os.fdopen(printed), os.fdopen(logged)
-        self._process = ForkedProcess(command_script(["sink", "--json"]), environment, stdout=stdout, stderr=stderr)
+        self.process = ForkedProcess(command_script(["sink", "--json"]), environment, stdout=stdout, stderr=stderr)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
@@ -86,21 +86,21 @@ class SinkProcess:
 
     def kill(self) -> None:
         """kill -9."""
-        self._process.kill()
+        self.process.kill()
         self._finish()
 
     def stop(self) -> tuple[int, dict[str, Any]]:
         """Send SIGTERM; return the exit code and the object that the command prints."""
-        self._process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
         return self.ended()
 
     def ended(self) -> tuple[int, dict[str, Any]]:
         """Wait for the end; return the exit code and the object that the command printed, if it did."""
         printed = self._finish()
-        return self._process.wait(), json.loads(printed.splitlines()[-1]) if printed else {}
+        return self.process.wait(), json.loads(printed.splitlines()[-1]) if printed else {}
 
     def _finish(self) -> str:
-        self._process.wait()
+        self.process.wait()
         self._reader.join()
         printed = "" if self._stdout.closed else self._stdout.read()
         self._stdout.close()

@@ -8,16 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import torch
 
-from model.checkpoint import Calibration, save_checkpoint
 from model.events import propensity_field
-from model.heads import HEADS
 from model.horizons import HORIZONS
-from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
+from tests.harness.checkpoints import random_checkpoint
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic
 from tests.harness.pipeline import Pipeline, pipelines, shoppers
@@ -30,17 +27,6 @@ EVENTS = 6000
 @pytest.fixture
 def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
     yield from pipelines(kafka, topic_prefix, tmp_path)
-
-
-def random_checkpoint(directory: Path, horizons: tuple[str, str, str]) -> Path:
-    """Random weights: their scores move with every input, which those of a trained model need not."""
-    torch.manual_seed(5)
-    model = PropensityLSTM(LSTMConfig(hidden_size=16, horizons=horizons, heads=HEADS))
-    names = {bucket: f"category {bucket}" for bucket in range(1, model.config.category_buckets)}
-    calibration = Calibration((0.5, 1.5, 2.0), (-1.0, 0.0, 1.0))
-    parts: dict[str, Any] = {"calibration": calibration, "metrics": {}, "training": {}, "category_names": names}
-    save_checkpoint(directory / "checkpoint", model, **parts)
-    return directory / "checkpoint"
 
 
 @pytest.fixture

@@ -23,12 +23,14 @@ from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
+from structlog.testing import capture_logs
 from yarl import URL
 
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from streams.fetch import Fetch
 from streams.membership import Membership
+from streams.observe.counts import WorkerCounts
 from streams.tables import SequenceStore
 from streams.transport import (
     AddressAssignor,
@@ -65,6 +67,7 @@ class MemoryThread:
         self.committed: dict[TP, int | None] = {}
         self.at_beginning: set[TopicPartition] = set()
         self.sought: list[dict[TP, int]] = []
+        self.earliest: dict[TP, int] = {}
 
     async def getmany(self, *_):
         return self.records.pop(0) if self.records else {}
@@ -89,6 +92,9 @@ class MemoryThread:
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         self.sought.append(dict(partitions))
 
+    async def earliest_offsets(self, *partitions: TopicPartition) -> Mapping[TopicPartition, int]:
+        return {each: self.earliest.get(TP(*each), 0) for each in partitions}
+
 
 @pytest.fixture
 async def app():
@@ -96,6 +102,7 @@ async def app():
         TOPICS.prefix, broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False, stream_wait_empty=True
     )
     app.source_topic = TOPICS.events
+    app.counts = WorkerCounts()
     app.membership = Membership(TOPICS.prefix, "wk-0", app.liveness, app.end)
     app.secured = {}
     app.drained = 0
@@ -142,6 +149,17 @@ async def test_the_broker_is_asked_to_let_records_gather_and_told_the_rack(app):
     await asked.stop()
     assert (asked._fetch_min_bytes, asked._fetch_max_wait_ms, asked._client_rack) == (4321, 17, "zone-b")
     assert asked._isolation_level == "read_committed"
+
+
+async def test_a_retry_of_the_fetcher_that_is_cancelled_ends_the_thread_as_any_other_stop(app):
+    thread = app.consumer._thread
+    thread.thread_loop.close()
+
+    async def stop():
+        raise asyncio.CancelledError
+
+    thread._consumer = SimpleNamespace(stop=stop)
+    await thread.on_thread_stop()
 
 
 async def test_the_ends_of_transactions_in_a_changelog_are_not_waited_for(app):
@@ -266,6 +284,19 @@ async def test_an_offset_that_nothing_has_costs_one_fetch_and_no_record(consumer
     fetched = [{EVENTS: [fetch_of(EVENTS, offset)]} for offset in (5, 7, 7, 8)]
     assert [message.offset for message in await messages_of(consumer, *fetched)] == [5, 7, 8]
     assert consumer._thread.sought == [{EVENTS: 6}]
+
+
+async def test_records_that_retention_took_unread_are_named_and_counted(app, consumer):
+    """Also while the worker was away; what lies in the gap behind the topic's first record is a transaction's."""
+    consumer._thread.committed, consumer._thread.earliest = {EVENTS: 5}, {EVENTS: 8, OTHER_EVENTS: 4}
+    await consumer.perform_seek()
+    with capture_logs() as lines:
+        fetched = [{EVENTS: [fetch_of(EVENTS, offset)]} for offset in (9, 9, 11, 11)]
+        assert [message.offset for message in await messages_of(consumer, *fetched)] == [9, 11]
+        await messages_of(consumer, {OTHER_EVENTS: [fetch_of(OTHER_EVENTS, 4)]})  # never committed: none of its own
+    named = [{name: line.get(name) for name in ("topic", "partition", "first_offset", "last_offset")} for line in lines]
+    assert named == [{"topic": TOPICS.events, "partition": 0, "first_offset": 5, "last_offset": 7}]
+    assert app.counts.deleted == 3
 
 
 async def test_a_fetch_reaches_the_agents_as_it_is(app, consumer):

@@ -1,0 +1,355 @@
+"""One running pipeline: servers, topics, a database, workers and sinks that are started again when they end."""
+
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from cartcast.settings import Settings
+from service.clickhouse import connect
+from service.clickhouse_settings import ClickHouseSettings
+from service.kafka_settings import Topics
+from streams.topics import create_topics
+from tests.harness.pipeline import PARTITIONS, Coordinates, Pipeline, WorkerProcess
+from tests.harness.sink_process import SinkProcess, pipeline_settings
+from tests.harness.waiting import eventually
+from tests.soak.history import History, Sent
+from tests.soak.servers import Servers
+
+SESSION_SECONDS = 6.0
+RESTART_SECONDS = 1.0
+COMPACTED = {"segment.ms": 1000, "min.cleanable.dirty.ratio": 0.001, "max.compaction.lag.ms": 1000}
+Running = WorkerProcess | SinkProcess
+
+
+@dataclass
+class Slot:
+    """A place for one process, which is filled again when the process ends by itself, as Kubernetes does."""
+
+    name: str
+    start: Callable[[str], Running]
+    wanted: bool = True
+    frozen: bool = False
+    running: Running | None = None
+    ended: list[int] = field(default_factory=list)
+    """Exit statuses of those that ended by themselves."""
+    _again_at: float = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        return self.running is not None and self.running.process.poll() is None
+
+    def supervise(self) -> None:
+        if self.running is not None and (status := self.running.process.poll()) is not None:
+            self.running, self._again_at = None, time.monotonic() + RESTART_SECONDS
+            self.ended.append(status)
+        if self.wanted and self.running is None and time.monotonic() > self._again_at:
+            self.running = self.start(self.name)
+
+    def kill(self) -> None:
+        """SIGKILL; it is started again if it is still wanted."""
+        if self.running is not None:
+            self.running.kill()
+            self.running, self.frozen = None, False
+            self._again_at = time.monotonic() + RESTART_SECONDS
+
+    def stop(self) -> bool:
+        """SIGTERM, and wait for its end; whether it has drained what it had begun."""
+        if self.running is None:
+            return True
+        self.thaw()
+        self.running.process.send_signal(signal.SIGTERM)
+        status = self.running.process.wait()
+        self.running.kill()  # closes its files
+        self.running = None
+        return status == 0
+
+    def freeze(self) -> None:
+        if self.is_up:
+            self.running.process.send_signal(signal.SIGSTOP)
+            self.frozen = True
+
+    def thaw(self) -> None:
+        if self.running is not None and self.frozen:
+            self.running.process.send_signal(signal.SIGCONT)
+        self.frozen = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the groups had committed at one moment, and what was there just after it."""
+
+    events: dict[int, int]
+    scores: dict[int, int]
+    scores_end: dict[int, int]
+    rows: set[Coordinates]
+
+
+class World:
+    """What faults happen to; everything random is drawn from `rng`."""
+
+    def __init__(
+        self, servers: Servers, database: ClickHouseSettings, prefix: str, directory: Path, rng: Random
+    ) -> None:
+        self.servers = servers
+        self.rng = rng
+        self.directory = directory
+        self.topics = Topics(prefix=prefix)
+        self.database = database
+        self.partitions = PARTITIONS
+        self.client_config = {"bootstrap.servers": servers.bootstrap_servers, "log_level": 0}
+        create_topics(self.client_config, self.topics, partitions=PARTITIONS, replication_factor=1)
+        self.pipeline = Pipeline(servers.bootstrap_servers, self.topics, directory)
+        self.pipeline.configure(self.topics.changelog, COMPACTED)
+        self.history = History(rng, prefix)
+        self.sent: list[Sent] = []
+        self.forged: dict[tuple[str, int, int], str] = {}
+        """Records that a stranger wrote to the scores and dead-letter topics: reason of the letter about it, if any."""
+        self.lost: set[tuple[str, int, int]] = set()
+        """Records that were deleted before anybody could read them."""
+        self.deleted_scores: list[Message] = []
+        """As they were before they were deleted, lost or not."""
+        self.other_checkpoint = directory.parent / "checkpoint"
+        self.snapshots: list[Snapshot] = []
+        self.notes: Counter[str] = Counter()
+        self.worker_environment: dict[str, str] = {}
+        self.worker_script: dict[str, str] = {}
+        self._static = rng.random() < 0.5
+        self._sinks: list[SinkProcess] = []
+        self.slots = {name: Slot(name, self._start_worker) for name in ("worker-0", "worker-1")}
+        self.slots["worker-2"] = Slot("worker-2", self._start_worker, wanted=False)
+        self.slots["sink-0"] = Slot("sink-0", self._start_sink)
+        self.slots["sink-1"] = Slot("sink-1", self._start_sink, wanted=False)
+        self._lock = threading.Lock()
+        self._producer = Producer(
+            {**self.client_config, "enable.idempotence": True, "linger.ms": 5, "partitioner": "murmur2_random"}
+            | {"message.timeout.ms": 300_000}
+        )
+
+    # Processes.
+
+    @property
+    def workers(self) -> list[Slot]:
+        return [slot for slot in self.slots.values() if slot.name.startswith("worker")]
+
+    @property
+    def sinks(self) -> list[Slot]:
+        return [slot for slot in self.slots.values() if slot.name.startswith("sink")]
+
+    def one_of(self, slots: Sequence[Slot]) -> Slot:
+        """Return a slot whose process runs, if there is one."""
+        return self.rng.choice([slot for slot in slots if slot.is_up and not slot.frozen] or list(slots))
+
+    def supervise(self) -> None:
+        for slot in self.slots.values():
+            slot.supervise()
+
+    def stop(self, slots: Iterable[Slot]) -> bool:
+        """SIGTERM to all, and nothing starts them again; whether all have drained what they had begun."""
+        for slot in slots:
+            slot.wanted = False
+            if slot.running is not None:
+                slot.thaw()
+                slot.running.process.send_signal(signal.SIGTERM)
+        drained = [slot.stop() for slot in slots]
+        self.notes["processes that did not drain"] += drained.count(False)
+        return all(drained)
+
+    def close(self) -> None:
+        for slot in self.slots.values():
+            slot.kill()
+        for number, sink in enumerate(self._sinks):
+            (self.directory / f"sink-{number}.log").write_text("\n".join(sink.log))
+
+    def _start_worker(self, name: str) -> WorkerProcess:
+        environment = {
+            "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": self.servers.bootstrap_of(name),
+            "CARTCAST_WORKER__MAX_BATCH_EVENTS": str(self.rng.choice([20, 100, 5000])),
+            "CARTCAST_WORKER__DRAIN_SECONDS": "10",
+            **({"CARTCAST_WORKER__INSTANCE_ID": name} if self._static else {}),
+            **self.worker_environment,
+        }
+        if script := self.worker_script.pop(name, ""):
+            return self.pipeline.start_script(script, **environment)
+        return self.pipeline.start_worker(**environment)
+
+    def _start_sink(self, name: str) -> SinkProcess:
+        settings = self.sink_settings(name)
+        self._sinks.append(SinkProcess(settings, instance_id=name if self._static else None))
+        return self._sinks[-1]
+
+    def sink_settings(self, name: str) -> Settings:
+        return pipeline_settings(
+            self.servers.bootstrap_of(name),
+            self.servers.clickhouse_url,
+            self.topics.prefix,
+            database=self.database.database,
+            block_rows=100,
+            session_timeout_seconds=SESSION_SECONDS,
+        )
+
+    # Records.
+
+    def send(self, records: Iterable[Sent], producer: Producer | None = None) -> None:
+        """Queue records; Kafka's answer fills in where each lies."""
+        producer = producer or self._producer
+        with self._lock:
+            for record in records:
+                self.sent.append(record)
+                producer.produce(self.topics.events, record.value, record.key, on_delivery=_noted(record))
+                producer.poll(0)
+
+    def flush(self) -> None:
+        assert self._producer.flush(240) == 0, "the soak's own records were not taken"
+
+    def forge(self, topic: str, value: bytes | None, reason: str = "", **fields: object) -> None:
+        """Write a record as a stranger to the scores or dead-letter topic; `reason` as in `forged`."""
+
+        def noted(error: object, message: Message) -> None:
+            assert error is None, error
+            self.forged[topic, message.partition(), message.offset()] = reason
+
+        self._producer.produce(topic, value, on_delivery=noted, **fields)
+        self._producer.poll(0)
+
+    def lose(self, topic: str, kept: dict[int, int], read: dict[int, int]) -> None:
+        """Note that records before the offsets `kept` are about to be deleted; those before `read` were read."""
+        if topic == self.topics.scores:
+            self.deleted_scores += [each for each in self.read(topic) if each.offset() < kept[each.partition()]]
+        for number, offset in kept.items():
+            self.lost |= {(topic, number, lost) for lost in range(read[number], offset)}
+
+    def is_lost(self, record: Sent) -> bool:
+        return (self.topics.events, record.partition, record.offset) in self.lost
+
+    def read(self, topic: str) -> list[Message]:
+        return self.pipeline.read(topic)
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Return first and end offset of each partition."""
+        with consumer(self.client_config, "soak") as reader:
+            return {
+                number: reader.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+                for number in range(self.partitions)
+            }
+
+    def ends(self, topic: str) -> dict[int, int]:
+        return {number: end for number, (_, end) in self.bounds(topic).items()}
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        with consumer(self.client_config, group) as reader:
+            asked = [TopicPartition(topic, number) for number in range(self.partitions)]
+            return {each.partition: max(each.offset, 0) for each in reader.committed(asked, timeout=10)}
+
+    @property
+    def worker_group(self) -> str:
+        return self.topics.prefix
+
+    @property
+    def sink_group(self) -> str:
+        return f"{self.topics.prefix}-sink"
+
+    def query(self, sql: str) -> list[tuple]:
+        """Ask ClickHouse past the ways of the sinks."""
+        own = self.database.model_copy(update={"url": self.servers.engine.url})
+        client = connect(own, database=own.database)
+        try:
+            return client.query(sql).result_rows
+        finally:
+            client.close_connections()
+
+    def take_snapshot(self) -> None:
+        """Note what is committed, then what is there: what is committed must be."""
+        if self.servers.down:
+            return
+        try:
+            events = self.committed(self.worker_group, self.topics.events)
+            scores = self.committed(self.sink_group, self.topics.scores)
+            ends = self.ends(self.topics.scores)
+            rows = self.query("SELECT source_partition, source_offset FROM scores")
+        except Exception as failure:  # noqa: BLE001 - a server that is away has nothing to say
+            self.notes[f"no snapshot: {type(failure).__name__}"] += 1
+            return
+        self.snapshots.append(Snapshot(events, scores, ends, set(map(tuple, rows))))
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Return the structured log lines of all processes."""
+        return [json.loads(line) for line in self._log() if line.startswith("{")]
+
+    def tracebacks(self) -> list[str]:
+        """Return the exceptions that ended in a traceback."""
+        lines = self._log()
+        begun = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
+        return [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
+
+    def _log(self) -> list[str]:
+        workers = [line for worker in self.pipeline.workers for line in worker.log.read_text().splitlines()]
+        return workers + [line for sink in self._sinks for line in sink.log]
+
+    # Waiting.
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        def holds() -> bool:
+            self.supervise()
+            return condition()
+
+        eventually(holds, what, found=self.state)
+
+    def wait_until_through(self) -> None:
+        """Wait until workers and sinks have committed all that is on their topics."""
+        self.flush()
+        self.wait_until(lambda: self._lag(self.worker_group, self.topics.events) == 0, "the workers")
+        self.wait_until(lambda: self._lag(self.sink_group, self.topics.scores) == 0, "the sinks")
+        letters = f"{self.topics.prefix}-sink-dead-letters"
+        self.wait_until(lambda: self._lag(letters, self.topics.dead_letters) == 0, "the dead letters")
+
+    def _lag(self, group: str, topic: str) -> int:
+        """Return how many records are not committed; a transaction's marker is none."""
+        try:
+            committed, bounds = self.committed(group, topic), self.bounds(topic)
+        except KafkaException:
+            return -1
+        behind = [number for number, (_, end) in bounds.items() if committed[number] < end]
+        with consumer(self.client_config, "soak") as reader:
+            return sum(_holds_records(reader, topic, number, committed[number]) for number in behind)
+
+    def state(self) -> str:
+        slots = {slot.name: (slot.is_up, slot.ended) for slot in self.slots.values()}
+        lag = {
+            topic: (self.committed(group, topic), self.bounds(topic))
+            for group, topic in ((self.worker_group, self.topics.events), (self.sink_group, self.topics.scores))
+        }
+        return f"{slots} {lag}"
+
+
+@contextmanager
+def consumer(client_config: Mapping[str, Any], group: str) -> Iterator[Consumer]:
+    """A consumer of a group that it never joins."""
+    made = Consumer({**client_config, "group.id": group, "auto.offset.reset": "earliest"})
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _holds_records(reader: Consumer, topic: str, partition: int, offset: int) -> bool:
+    """Whether a partition has a committed record at or behind an offset."""
+    reader.assign([TopicPartition(topic, partition, offset)])
+    return any(message.error() is None for message in reader.consume(1, 2.0))
+
+
+def _noted(record: Sent) -> Callable[[object, Message], None]:
+    def noted(error: object, message: Message) -> None:
+        assert error is None, error
+        record.partition, record.offset = message.partition(), message.offset()
+
+    return noted
