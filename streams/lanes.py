@@ -79,6 +79,7 @@ class Lane:
         self._closing = False
         self._failed = False
         self._untold: asyncio.TimerHandle | None = None
+        self._uncommitted_scores = 0
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def put(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
@@ -113,12 +114,14 @@ class Lane:
         if self._failed or not states.next_offset:
             return None
         dirty = states.take_dirty()  # as of now: scoring goes on meanwhile
+        scores = self._uncommitted_scores
         try:
             batches = await self._in_thread(self._changelog, dirty)
             await self._confirmed()
             began = self._pipeline.timings.clock()
             await states.changelog.write(batches)
             self._pipeline.timings.lap("changelog", began)
+            self._uncommitted_scores -= scores
         except FencedError as failure:
             self._lose(failure)
             return None
@@ -156,6 +159,7 @@ class Lane:
         """Score no more: the partition is another worker's. The group will say so; if it does not, this worker ends."""
         _log.warning("lost a partition", partition=self._states.partition, why=str(fenced))
         self._pipeline.counts.fenced += 1
+        self._pipeline.counts.fenced_scores += self._uncommitted_scores
         self._failed = self._closing = self._states.is_lost = True
         for delivery in self._unconfirmed:
             delivery.abandon()
@@ -186,6 +190,7 @@ class Lane:
             self._unconfirmed.remove(delivery)  # nothing will come
             raise
         self._count(fetch, scored)
+        self._uncommitted_scores += len(scored.rows)
         began = pipeline.timings.clock()
         delivery.expect(len(scores) + len(dead_letters))
         delivery.on_success(acknowledge)

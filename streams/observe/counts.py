@@ -25,6 +25,7 @@ class WorkerCounts:
     other_types: int = 0
     clock_ahead: int = 0
     fenced: int = 0
+    fenced_scores: int = 0
     deleted: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     """By reason."""

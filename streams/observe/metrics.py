@@ -25,6 +25,11 @@ COUNTERS: Final = {
     "fenced": Declaration(
         "counter", "cartcast_worker_fenced", "partitions that another worker took over while this one still scored them"
     ),
+    "fenced_scores": Declaration(
+        "counter",
+        "cartcast_worker_fenced_scores",
+        "scores that this worker published of such partitions since it last committed: some are on the topic twice",
+    ),
     "deleted": Declaration(
         "counter",
         "cartcast_worker_deleted_records",

@@ -176,16 +176,20 @@ async def test_a_lane_whose_partition_another_worker_took_scores_no_more_and_wai
     pipeline, states, failures
 ):
     acks, lane = Acks(), Lane(pipeline, states, failures.append)
+    await put(lane, acks, *fetches(2))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 2)
+    assert await lane.secure() == 2
     states.changelog.failure = FencedError("another worker has taken over partition 3")
-    await put(lane, acks, *fetches(1))
-    await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == 1)
+    await put(lane, acks, *fetches(1, first=2))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 3)
     assert await lane.secure() is None
-    await put(lane, acks, *fetches(2, first=1))
+    await put(lane, acks, *fetches(2, first=3))
     await let_others_run()
     await lane.close()
-    assert (failures, states.is_lost, pipeline.counts.fenced) == ([], True, 1)
-    assert source_offsets(pipeline.publisher.produced) == [0]
-    assert acks == [0, 1, 2]
+    assert (failures, states.is_lost) == ([], True)
+    assert (pipeline.counts.fenced, pipeline.counts.fenced_scores) == (1, 1)
+    assert source_offsets(pipeline.publisher.on(TOPICS.scores)) == [0, 1, 2]
+    assert acks == [0, 1, 2, 3, 4]
 
 
 async def test_a_group_that_never_tells_of_another_owner_ends_the_worker(pipeline, states, failures, monkeypatch):

@@ -118,6 +118,10 @@ def _flow() -> list[Json]:
                 ("sum(rate(cartcast_worker_clock_ahead_total[$__rate_interval]))", "dated too far ahead"),
                 ("sum(rate(cartcast_worker_fenced_total[$__rate_interval]))", "partitions lost to another worker"),
                 (
+                    "sum(rate(cartcast_worker_fenced_scores_total[$__rate_interval]))",
+                    "scores of those, perhaps repeated",
+                ),
+                (
                     "sum(rate(cartcast_worker_deleted_records_total[$__rate_interval]))",
                     "deleted before they were scored",
                 ),
