@@ -43,6 +43,8 @@ _SHORTEST_WAIT_SECONDS: Final = 0.001  # librdkafka counts in milliseconds
 _LONGEST_WAIT_SECONDS: Final = 0.1
 
 KEPT_BAD_ROWS: Final = 20
+SIZE: Final = "size"
+"""Reason of an event that the events topic does not take, which is nearly always its size."""
 
 Schedule: TypeAlias = Callable[[Event], float]
 """Called once an event, in order: the seconds after the start at which it is due."""
@@ -52,7 +54,8 @@ class EventProducer:
     """Sends events to the events topic and damaged rows to the dead letters; used as a context manager.
 
     `send` and `send_dead_letter` return at once unless librdkafka's queue is full. Leaving the context without an
-    error flushes. A delivery that failed for good raises RefusedError from the next `send`, or from `flush`.
+    error flushes. A delivery that failed for good raises RefusedError from the next `send`, or from `flush`; but an
+    event that the topic refuses for what it is becomes a dead letter of reason SIZE that holds its beginning.
     """
 
     def __init__(self, client_config: Mapping[str, Any], topics: Topics) -> None:
@@ -64,6 +67,8 @@ class EventProducer:
         self._failed = 0
         self._failure = ""
         self.sent = 0
+        self.refused = 0
+        """Events among them that became dead letters."""
 
     @property
     def confirmed(self) -> int:
@@ -114,7 +119,11 @@ class EventProducer:
             except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
                 self.wait(_LONGEST_WAIT_SECONDS)
             except KafkaException as failure:
-                raise RefusedError(f"{topic} takes no more messages: {failure.args[0].str()}") from None
+                error = failure.args[0]
+                if topic != self._topics.events or not refuses_the_record(error):
+                    raise RefusedError(f"{topic} takes no more messages: {error.str()}") from None
+                self._bury(key, value, error)
+                break
             else:
                 break
         self.sent += 1
@@ -123,12 +132,22 @@ class EventProducer:
 
     def _on_failed_delivery(self, error: KafkaError, message: Message) -> None:
         headers = headers_of(message)
+        if message.topic() == self._topics.events and refuses_the_record(error):
+            self._bury(message.key(), message.value(), error)
+            return
         if message.topic() == self._topics.dead_letters and refuses_the_record(error) and "sha256" not in headers:
             key, value, short = cut_dead_letter(message.key(), message.value(), [*headers.items()])
             self._producer.produce(self._topics.dead_letters, value, key, headers=short)
             return
         self._failed += 1
         self._failure = self._failure or f"{message.topic()}: {error.str()}"
+
+    def _bury(self, key: bytes | None, value: bytes | None, error: KafkaError) -> None:
+        self.refused += 1
+        source = source_headers(self._topics.events, NOT_FROM_A_PARTITION, self.refused)
+        why = f"{self._topics.events} does not take the event: {error.str()}"
+        key, value, headers = cut_dead_letter(key, value, dead_letter_headers(source, reason=SIZE, error=why))
+        self._producer.produce(self._topics.dead_letters, value, key, headers=headers)
 
     def _raise_failure(self) -> None:
         if self._failed:

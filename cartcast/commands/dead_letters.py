@@ -74,7 +74,7 @@ def replay(
     """
     settings = settings_of(context)
     resent = _replay(settings.kafka, settings.worker.input_format, reasons or (), since or 0, dry_run=dry_run)
-    rejected = dict(resent.rejected.most_common())
+    rejected = {reason: count for reason, count in resent.rejected.most_common() if count}
     if as_json:
         left = {"elsewhere": resent.elsewhere, "cut": resent.cut, "not_named": dict(resent.unnamed)}
         print(json.dumps({"sent": resent.sent, "rejected": rejected, **left, "dry_run": dry_run}))
@@ -105,14 +105,17 @@ def _replay(
 ) -> "Resent":
     from model.formats.records import decoder_of
     from streams.letters import resend
-    from streams.replay import EventProducer
+    from streams.replay import SIZE, EventProducer
 
     letters = _letters(kafka, reasons, since_ms)
     decode = decoder_of(input_format)
     if dry_run:
         return resend(letters, kafka.topics.events, decode, lambda *_: None, reasons)
     with EventProducer(kafka.client_config(), kafka.topics) as producer:
-        return resend(letters, kafka.topics.events, decode, producer.send_bytes, reasons)
+        resent = resend(letters, kafka.topics.events, decode, producer.send_bytes, reasons)
+    resent.sent -= producer.refused
+    resent.rejected[SIZE] += producer.refused
+    return resent
 
 
 def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "Iterator[DeadLetter]":

@@ -58,7 +58,8 @@ def replay(
     with EventProducer(kafka.client_config(), kafka.topics) as producer:
         run = Replay(producer, schedule)
         interrupted = _send_files(run, producer, event_files)
-    _report(run.replayed, time.monotonic() - started, interrupted=interrupted, as_json=as_json)
+    seconds = time.monotonic() - started
+    _report(run.replayed, producer.refused, seconds, interrupted=interrupted, as_json=as_json)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
@@ -92,14 +93,19 @@ def _words(replayed: "Replayed") -> str:
     return f"{replayed.events:,} events, {replayed.bad_rows:,} bad rows"
 
 
-def _report(replayed: "Replayed", seconds: float, *, interrupted: bool, as_json: bool) -> None:
+def _report(replayed: "Replayed", refused: int, seconds: float, *, interrupted: bool, as_json: bool) -> None:
     for file_name, row in replayed.first_bad_rows:
         print(f"bad row: {file_name}, line {row.line}: {row.error}", file=sys.stderr)
     if (more := replayed.bad_rows - len(replayed.first_bad_rows)) > 0:
         print(f"bad rows: and {more:,} more, all of them in the dead-letter topic", file=sys.stderr)
+    if refused:
+        print(
+            f"the events topic did not take {refused:,} events: they are dead letters of reason size", file=sys.stderr
+        )
+    events = replayed.events - refused
     if as_json:
-        counts = {"events": replayed.events, "bad_rows": replayed.bad_rows}
+        counts = {"events": events, "bad_rows": replayed.bad_rows, "refused": refused}
         print(json.dumps({**counts, "seconds": round(seconds, 3), "interrupted": interrupted}))
         return
     end = "interrupted after" if interrupted else "sent"
-    print(f"{end} {replayed.events:,} events and {replayed.bad_rows:,} bad rows, all confirmed, in {seconds:.1f} s")
+    print(f"{end} {events:,} events and {replayed.bad_rows:,} bad rows, all confirmed, in {seconds:.1f} s")

@@ -1,6 +1,7 @@
 """Dead letters are counted without showing what is in them, and sent again once they are events."""
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -111,6 +112,21 @@ def test_a_letter_that_holds_only_the_beginning_of_a_record_is_left(pipeline, ca
         "not_named": {},
         "dry_run": False,
     }
+
+
+def test_an_event_that_the_topic_does_not_take_any_more_is_a_short_letter(pipeline, cartcast):
+    large = json.dumps(EVENT | {"text": secrets.token_hex(2500)}).encode()
+    small = json.dumps(EVENT | {"event_id": "small"}).encode()
+    bury(pipeline, *[(b"other", value, pipeline.topics.events, "key") for value in (large, small)])
+    pipeline.limit_message_bytes(pipeline.topics.events, 2000)
+    answer = cartcast("replay", "--reason", "key")
+    assert (answer["sent"], answer["rejected"]) == (1, {"size": 1})
+    assert [record.value() for record in pipeline.read(pipeline.topics.events)] == [small]
+    (letter,) = [
+        letter for letter in pipeline.read(pipeline.topics.dead_letters) if ("reason", b"size") in letter.headers()
+    ]
+    assert large.startswith(letter.value())
+    assert cartcast("list", "--reason", "size")["letters"] == 1
 
 
 def test_letters_are_counted_by_reason_from_a_time_on(pipeline, cartcast):
