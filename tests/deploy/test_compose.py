@@ -349,7 +349,7 @@ class Machine:
             "clickhouse", [sys.executable, "-m", "cartcast.local.clickhouse_server", *words], {"PYTHONPATH": str(ROOT)}
         )
         ping = f"http://127.0.0.1:{self.ports['clickhouse']}/ping"
-        wait_until_ready(server, lambda: _answers(ping), 60)
+        wait_until_ready(server, lambda: _answers(ping), DEADLINE_SECONDS)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from cartcast.local.stack import LocalStack
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
+from tests.harness.pipeline import DRAIN_SECONDS
 from tests.harness.waiting import eventually
 
 PREFIX = "docs"
@@ -33,6 +34,7 @@ class Shop:
             "CARTCAST_CLICKHOUSE__DATABASE": PREFIX,
             "CARTCAST_WORKER__WEB_PORT": str(self.web_port),
             "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
+            "CARTCAST_WORKER__DRAIN_SECONDS": DRAIN_SECONDS,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         return {**os.environ, **self.stack.environment(), **ours}

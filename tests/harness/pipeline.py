@@ -32,6 +32,8 @@ from tests.harness.ports import new_port
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 PARTITIONS = 4
+DRAIN_SECONDS = "120"
+"""Enough on any machine: who hangs in a drain is ended, and says where, before the limit that pytest has."""
 PROPENSITIES = ("propensity_session", "propensity_1h", "propensity_24h")
 
 Coordinates = tuple[int, int]
@@ -55,7 +57,7 @@ class WorkerProcess:
             "CARTCAST_KAFKA__TOPIC_PREFIX": prefix,
             "CARTCAST_WORKER__SESSION_TIMEOUT_SECONDS": "6",
             "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "0.5",
-            "CARTCAST_WORKER__DRAIN_SECONDS": str(DEADLINE_SECONDS),  # on a busy machine a few seconds are many
+            "CARTCAST_WORKER__DRAIN_SECONDS": DRAIN_SECONDS,
             **(environment or {}),
         }
         self.process = ForkedProcess(script, environment, stdout=None, stderr=appending(log))

@@ -24,7 +24,7 @@ from streams.security import faust_credentials
 from streams.topics import count_brokers
 from tests.harness.certificates import Authority
 from tests.harness.command import run_command
-from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines, shoppers
+from tests.harness.pipeline import DRAIN_SECONDS, PARTITIONS, Pipeline, pipelines, shoppers
 from tests.harness.ports import new_port
 from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
 from tests.harness.sink_process import Engine
@@ -183,6 +183,7 @@ def variables(secured_clickhouse: ClickHouseSettings) -> Variables:
         "CARTCAST_CLICKHOUSE__PASSWORD": CLICKHOUSE_PASSWORD,
         "CARTCAST_CLICKHOUSE__SSL_CA_LOCATION": str(secured_clickhouse.ssl_ca_location),
         "CARTCAST_LOG__LEVEL": "debug",
+        "CARTCAST_WORKER__DRAIN_SECONDS": DRAIN_SECONDS,
         "CARTCAST_SINK__METRICS_PORT": str(new_port()),
         "CARTCAST_DASHBOARD__PORT": str(new_port()),
     }
