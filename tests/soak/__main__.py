@@ -50,7 +50,7 @@ def _seeds(text: str) -> list[int]:
 
 
 def _line(outcome: Outcome) -> str:
-    figures = ", ".join(f"{count} {name}" for name, count in sorted(outcome.notes.items()))
+    figures = ", ".join(f"{count} {name}" for name, count in sorted(outcome.notes.items()) if count)
     verdict = "holds" if not outcome.problems else "DOES NOT HOLD"
     lines = [f"  seed {outcome.seed} {verdict} after {', '.join(outcome.faults)} ({outcome.seconds:.0f} s; {figures})"]
     return "\n".join([*lines, *(f"    {problem}" for problem in outcome.problems)])

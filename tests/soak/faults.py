@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from tests.harness.command import run_command
@@ -408,12 +408,22 @@ def move_sinks(world: World, rng: Random) -> Course:
     world.stop(world.sinks)
     yield SESSION_SECONDS
     if rng.random() < 0.5:
-        admin = AdminClient(world.client_config)
-        for future in admin.delete_consumer_groups([world.sink_group]).values():
-            future.result()
+        _delete_groups(world, world.sink_group)
     else:
         _commit_anywhere(world, world.sink_group, world.topics.scores, rng)
     world.slots["sink-0"].wanted = True
+
+
+def _delete_groups(world: World, *groups: str) -> None:
+    """Delete groups as soon as Kafka has forgotten those members of theirs that did not say good-bye."""
+    admin = AdminClient(world.client_config)  # must outlive its answers
+
+    def deleted() -> bool:
+        futures = admin.delete_consumer_groups(list(groups)).values()
+        refusals = [failure.args[0].code() for future in futures if (failure := future.exception())]
+        return KafkaError.NON_EMPTY_GROUP not in refusals
+
+    world.wait_until(deleted, "the groups' deletion")
 
 
 def _commit_anywhere(world: World, group: str, topic: str, rng: Random) -> None:
@@ -490,3 +500,22 @@ def change_checkpoint(world: World, _: Random) -> Course:
         world.worker_environment["CARTCAST_WORKER__CHECKPOINT"] = str(world.other_checkpoint)
     _want(wanted)
     yield 3.0
+
+
+@fault("topics made again", alone=True, weight=0.7)
+def make_topics_again(world: World, rng: Random) -> Course:
+    """As docs/operations.md says: all four, while nothing runs, and without the groups' offsets."""
+    world.wait_until_through()
+    wanted = [slot for slot in world.slots.values() if slot.wanted]
+    world.stop(list(world.slots.values()))
+    world.check()
+    world.earlier_rows |= set(world.rows())
+    admin = AdminClient(world.client_config)  # must outlive its answer
+    for future in admin.delete_topics(world.every_topic).values():
+        future.result()
+    _delete_groups(world, world.worker_group, world.sink_group, f"{world.sink_group}-dead-letters")
+    world.wait_until(lambda: not set(world.every_topic) & set(admin.list_topics().topics), "the deletion")
+    world.begin()
+    world.history.forget()
+    _want(wanted)
+    yield rng.uniform(2, 6)
