@@ -29,6 +29,8 @@ SESSION_SECONDS = 6.0
 RESTART_SECONDS = 1.0
 COMPACTED = {"segment.ms": 1000, "min.cleanable.dirty.ratio": 0.001, "max.compaction.lag.ms": 1000}
 ROW = ("source_partition", "source_offset", "user_id", "event_id", *PROPENSITIES)
+MEANT = ("service.errors.", "streams.fenced.", "asyncio.exceptions.CancelledError")
+"""What a part of a worker may crash with: it ends with one line, or because another part ends."""
 Running = WorkerProcess | SinkProcess
 
 
@@ -313,10 +315,12 @@ class World:
         return [json.loads(line) for line in self._log() if line.startswith("{")]
 
     def tracebacks(self) -> list[str]:
-        """Return the exceptions that ended in a traceback."""
+        """Return the exceptions that nobody has caught, and those that a part of a worker crashed with by mistake."""
         lines = self._log()
         begun = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
-        return [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
+        found = [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
+        crashed = [line["exception"].splitlines()[-1] for line in self.log_lines() if "Crashed reason" in line["event"]]
+        return found + [last for last in crashed if not last.startswith(MEANT)]
 
     def _log(self) -> list[str]:
         workers = [line for worker in self.pipeline.workers for line in worker.log.read_text().splitlines()]
