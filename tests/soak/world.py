@@ -269,10 +269,12 @@ class World:
     def ends(self, topic: str) -> dict[int, int]:
         return {number: end for number, (_, end) in self.bounds(topic).items()}
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
+    def committed(self, group: str, topic: str, *, by_sinks: bool = False) -> dict[int, int]:
+        """Return a group's offsets, 0 if there is none; `by_sinks`: only those whose metadata a sink has written."""
         with consumer(self.client_config, group) as reader:
             asked = [TopicPartition(topic, number) for number in range(self.partitions)]
-            return {each.partition: max(each.offset, 0) for each in reader.committed(asked, timeout=10)}
+            found = reader.committed(asked, timeout=10)
+        return {each.partition: max(each.offset, 0) if each.metadata or not by_sinks else 0 for each in found}
 
     @property
     def worker_group(self) -> str:
@@ -302,7 +304,7 @@ class World:
             return
         try:
             events = self.committed(self.worker_group, self.topics.events)
-            scores = self.committed(self.sink_group, self.topics.scores)
+            scores = self.committed(self.sink_group, self.topics.scores, by_sinks=True)
             ends = self.ends(self.topics.scores)
             rows = {row[:2] for row in self.rows()}
         except Exception as failure:  # noqa: BLE001 - a server that is away has nothing to say
