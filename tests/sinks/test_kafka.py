@@ -7,6 +7,7 @@ from service.errors import RefusedError
 from sinks import kafka
 from sinks.settings import SinkSettings
 from tests.harness.ports import new_port
+from tests.harness.waiting import eventually
 
 
 def test_what_a_client_does_not_recover_from_ends_who_polls_it(monkeypatch):
@@ -15,8 +16,7 @@ def test_what_a_client_does_not_recover_from_ends_who_polls_it(monkeypatch):
     monkeypatch.setattr(kafka, "end_if_broken", lambda _: end_if_broken(KafkaError(KafkaError._CRIT_SYS_RESOURCE)))
     consumer = kafka.open_consumer({"bootstrap.servers": f"127.0.0.1:{new_port()}"}, "group", SinkSettings())
     with pytest.raises(RefusedError, match="will not recover"):
-        while True:
-            consumer.consume(1, 0.1)
+        eventually(lambda: consumer.consume(1, 0.1), "the failure")
 
 
 def test_any_other_error_is_logged_and_waited_for(caplog):

@@ -177,4 +177,5 @@ def _named_losses(world: World) -> Iterator[str]:
 
 def _tracebacks(world: World) -> Iterator[str]:
     """A process may end with one line that says why; a traceback is for bugs."""
-    yield from _some("tracebacks", world.tracebacks())
+    if not world.starved:
+        yield from _some("tracebacks", world.tracebacks())

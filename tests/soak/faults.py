@@ -143,10 +143,11 @@ def freeze_sink(world: World, rng: Random) -> Course:
     world.slots["sink-1"].stop()
 
 
-def _limited(slot: Slot, limit: int, value: Callable[[int], int], seconds: float) -> Course:
+def _limited(world: World, slot: Slot, limit: int, value: Callable[[int], int], seconds: float) -> Course:
     """Lower a limit of a process that runs, for some seconds."""
     if slot.running is None or not slot.is_up:
         return
+    world.starved = True
     pid = slot.running.process.pid
     before = resource.prlimit(pid, limit)
     resource.prlimit(pid, limit, (value(pid), before[1]))
@@ -165,12 +166,12 @@ def _address_bytes(pid: int) -> int:
 
 @fault("worker short of memory")
 def limit_worker_memory(world: World, rng: Random) -> Course:
-    yield from _limited(world.one_of(world.workers), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
+    yield from _limited(world, world.one_of(world.workers), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
 
 
 @fault("sink short of memory")
 def limit_sink_memory(world: World, rng: Random) -> Course:
-    yield from _limited(world.one_of(world.sinks), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
+    yield from _limited(world, world.one_of(world.sinks), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
 
 
 @fault("worker short of files")
@@ -178,7 +179,7 @@ def limit_worker_files(world: World, rng: Random) -> Course:
     slot = world.one_of(world.workers)
     world.servers.kafka_ways[slot.name].cut()
     world.servers.kafka_ways[slot.name].heal()
-    yield from _limited(slot, resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
+    yield from _limited(world, slot, resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
 
 
 @fault("sink short of files")
@@ -186,7 +187,7 @@ def limit_sink_files(world: World, rng: Random) -> Course:
     for way in (world.servers.kafka_ways["sink-0"], world.servers.clickhouse_way):
         way.cut()
         way.heal()
-    yield from _limited(world.slots["sink-0"], resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
+    yield from _limited(world, world.slots["sink-0"], resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
 
 
 MOVED = """

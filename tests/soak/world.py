@@ -126,6 +126,8 @@ class World:
         self.begin()
         self.worker_environment: dict[str, str] = {}
         self.worker_script: dict[str, str] = {}
+        self.starved = False
+        """Whether a process has been short of memory or files, which any line of it may say with a traceback."""
         self._static = rng.random() < 0.5
         self._sinks: list[SinkProcess] = []
         self.slots = {name: Slot(name, self._start_worker) for name in ("worker-0", "worker-1")}
