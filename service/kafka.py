@@ -116,6 +116,19 @@ def raise_if_refused(error: KafkaError) -> None:
         raise RefusedError(f"Kafka refuses ({error.str()}): correct the {VARIABLES} settings, or the broker's ACLs")
 
 
+def end_if_broken(error: KafkaError) -> None:
+    """Log an error of librdkafka's; raise RefusedError after one from which its client does not recover.
+
+    As `error_cb` of a client, for whose caller that is: librdkafka raises in its name what this raises.
+    """
+    if error.code() == KafkaError._CRIT_SYS_RESOURCE:
+        raise RefusedError(
+            f"Kafka's client could not start a thread and will not recover ({error.str()}): look whether memory or the "
+            "number of processes is limited, then start again"
+        )
+    _librdkafka.error(error.str())
+
+
 # Administration
 
 

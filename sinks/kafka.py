@@ -8,7 +8,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from service.errors import CommitRefusedError, UnavailableError
-from service.kafka import logged, raise_if_refused, reason, settings_accepted
+from service.kafka import end_if_broken, logged, raise_if_refused, reason, settings_accepted
 from sinks.bookmark import Bookmark, read_bookmark
 from sinks.settings import SinkSettings
 
@@ -33,6 +33,7 @@ def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSe
     session_ms = int(settings.session_timeout_seconds * 1000)
     config: dict[str, Any] = {
         **logged(client_config),
+        "error_cb": end_if_broken,
         "client.id": CLIENT_ID,
         "group.id": group,
         "group.protocol": "classic",

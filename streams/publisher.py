@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from confluent_kafka import KafkaError as Refusal
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -187,8 +187,9 @@ class Publisher:
 
 
 def in_words(error: KafkaError) -> str:
-    """Return what a broker answered."""
-    return str(Refusal(error.errno).str()) if error.errno > 0 else str(error)
+    """Return what a broker answered, or what aiokafka made of it."""
+    number = getattr(error, "errno", 0)
+    return str(Refusal(number).str()) if number > 0 else str(error)
 
 
 async def open_producer(client_config: Mapping[str, Any], **options: object) -> AIOKafkaProducer:
@@ -202,6 +203,7 @@ async def open_producer(client_config: Mapping[str, Any], **options: object) -> 
             **aiokafka_options(client_config),
         )
         producer._message_accumulator._batch_ttl = math.inf  # else it gives up batches of partitions without a leader
+        producer.client.coordinator_lookup = _patient(producer.client.coordinator_lookup)
         try:
             await producer.start()
         except KafkaConnectionError:
@@ -212,6 +214,21 @@ async def open_producer(client_config: Mapping[str, Any], **options: object) -> 
             raise
         else:
             return producer
+
+
+def _patient(lookup: Callable[..., Awaitable[int]]) -> Callable[..., Awaitable[int]]:
+    """Return a look-up of a coordinator that is tried again when its connection ends.
+
+    aiokafka does so after other failures of the network; after this one its sender ends, for good.
+    """
+
+    async def look_up(*arguments: object) -> int:
+        try:
+            return await lookup(*arguments)
+        except KafkaConnectionError as error:
+            raise NodeNotReadyError(str(error)) from error
+
+    return look_up
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:

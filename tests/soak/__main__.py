@@ -8,10 +8,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.soak.faults import FAULTS, NOT_MADE
 from tests.soak.run import Outcome, Soak
+from tests.soak.steady import steady
 
 
 def main() -> int:
@@ -20,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=_seeds, default=[], help="`7`, `1-20` or `1,5,9`; a random one if not given")
     parser.add_argument("--faults", type=int, default=6, help="faults a seed")
     parser.add_argument("--only", default="", help="draw only faults whose names this expression matches")
+    parser.add_argument("--minutes", type=float, default=0, help="instead: no faults, and memory at half of capacity")
     parser.add_argument("--list", action="store_true", help="name the faults, and those that are not made")
     parser.add_argument("--dir", type=Path, help="where logs stay; a temporary directory if not given")
     given = parser.parse_args()
@@ -28,6 +31,11 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it has started ends with it
     directory = given.dir or Path(tempfile.mkdtemp(prefix="cartcast-soak-"))
+    if given.minutes:
+        found = steady(directory, given.minutes)
+        _say(found.line())
+        _say(json.dumps(asdict(found)))
+        return 0 if found.holds else 1
     began, outcomes = time.monotonic(), []
     with Soak(directory) as soak:
         for seed in given.seeds or [secrets.randbelow(10**6)]:
@@ -50,7 +58,7 @@ def _seeds(text: str) -> list[int]:
 
 
 def _line(outcome: Outcome) -> str:
-    figures = ", ".join(f"{count} {name}" for name, count in sorted(outcome.notes.items()))
+    figures = ", ".join(f"{count} {name}" for name, count in sorted(outcome.notes.items()) if count)
     verdict = "holds" if not outcome.problems else "DOES NOT HOLD"
     lines = [f"  seed {outcome.seed} {verdict} after {', '.join(outcome.faults)} ({outcome.seconds:.0f} s; {figures})"]
     return "\n".join([*lines, *(f"    {problem}" for problem in outcome.problems)])

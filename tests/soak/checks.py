@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from service.kafka import headers_of
 from tests.harness.pipeline import PROPENSITIES, Coordinates
 from tests.soak.oracle import Accepted, Oracle
-from tests.soak.world import World
+from tests.soak.world import ROW, World
 
 TOLERANCE = 1e-4
 SHOWN = 5
@@ -56,14 +56,12 @@ def look(world: World, oracle: Oracle) -> Found:
             scores[source].append(score)
             score_records[message.partition(), message.offset()] = source
     letters, reasons = _letters_on_the_topic(world)
-    columns = ("source_partition", "source_offset", "user_id", "event_id", *PROPENSITIES)
-    rows = world.query(f"SELECT {', '.join(columns)} FROM scores")  # noqa: S608
     letter_rows = world.query("SELECT source_topic, source_partition, source_offset FROM dead_letters FINAL")
     return Found(
         oracle.accepted(read),
         scores,
         score_records,
-        [dict(zip(columns, row, strict=True)) for row in rows],
+        [dict(zip(ROW, row, strict=True)) for row in world.rows()],
         letters,
         Counter(tuple(row) for row in letter_rows),
         reasons,
@@ -179,4 +177,5 @@ def _named_losses(world: World) -> Iterator[str]:
 
 def _tracebacks(world: World) -> Iterator[str]:
     """A process may end with one line that says why; a traceback is for bugs."""
-    yield from _some("tracebacks", world.tracebacks())
+    if not world.starved:
+        yield from _some("tracebacks", world.tracebacks())

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from tests.harness.command import run_command
@@ -143,10 +143,11 @@ def freeze_sink(world: World, rng: Random) -> Course:
     world.slots["sink-1"].stop()
 
 
-def _limited(slot: Slot, limit: int, value: Callable[[int], int], seconds: float) -> Course:
+def _limited(world: World, slot: Slot, limit: int, value: Callable[[int], int], seconds: float) -> Course:
     """Lower a limit of a process that runs, for some seconds."""
     if slot.running is None or not slot.is_up:
         return
+    world.starved = True
     pid = slot.running.process.pid
     before = resource.prlimit(pid, limit)
     resource.prlimit(pid, limit, (value(pid), before[1]))
@@ -165,12 +166,12 @@ def _address_bytes(pid: int) -> int:
 
 @fault("worker short of memory")
 def limit_worker_memory(world: World, rng: Random) -> Course:
-    yield from _limited(world.one_of(world.workers), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
+    yield from _limited(world, world.one_of(world.workers), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
 
 
 @fault("sink short of memory")
 def limit_sink_memory(world: World, rng: Random) -> Course:
-    yield from _limited(world.one_of(world.sinks), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
+    yield from _limited(world, world.one_of(world.sinks), resource.RLIMIT_AS, _address_bytes, rng.uniform(2, 6))
 
 
 @fault("worker short of files")
@@ -178,7 +179,7 @@ def limit_worker_files(world: World, rng: Random) -> Course:
     slot = world.one_of(world.workers)
     world.servers.kafka_ways[slot.name].cut()
     world.servers.kafka_ways[slot.name].heal()
-    yield from _limited(slot, resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
+    yield from _limited(world, slot, resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
 
 
 @fault("sink short of files")
@@ -186,7 +187,7 @@ def limit_sink_files(world: World, rng: Random) -> Course:
     for way in (world.servers.kafka_ways["sink-0"], world.servers.clickhouse_way):
         way.cut()
         way.heal()
-    yield from _limited(world.slots["sink-0"], resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
+    yield from _limited(world, world.slots["sink-0"], resource.RLIMIT_NOFILE, _open_files, rng.uniform(2, 6))
 
 
 MOVED = """
@@ -408,12 +409,22 @@ def move_sinks(world: World, rng: Random) -> Course:
     world.stop(world.sinks)
     yield SESSION_SECONDS
     if rng.random() < 0.5:
-        admin = AdminClient(world.client_config)
-        for future in admin.delete_consumer_groups([world.sink_group]).values():
-            future.result()
+        _delete_groups(world, world.sink_group)
     else:
         _commit_anywhere(world, world.sink_group, world.topics.scores, rng)
     world.slots["sink-0"].wanted = True
+
+
+def _delete_groups(world: World, *groups: str) -> None:
+    """Delete groups as soon as Kafka has forgotten those members of theirs that did not say good-bye."""
+    admin = AdminClient(world.client_config)  # must outlive its answers
+
+    def deleted() -> bool:
+        futures = admin.delete_consumer_groups(list(groups)).values()
+        refusals = [failure.args[0].code() for future in futures if (failure := future.exception())]
+        return KafkaError.NON_EMPTY_GROUP not in refusals
+
+    world.wait_until(deleted, "the groups' deletion")
 
 
 def _commit_anywhere(world: World, group: str, topic: str, rng: Random) -> None:
@@ -490,3 +501,22 @@ def change_checkpoint(world: World, _: Random) -> Course:
         world.worker_environment["CARTCAST_WORKER__CHECKPOINT"] = str(world.other_checkpoint)
     _want(wanted)
     yield 3.0
+
+
+@fault("topics made again", alone=True, weight=0.7)
+def make_topics_again(world: World, rng: Random) -> Course:
+    """As docs/operations.md says: all four, while nothing runs, and without the groups' offsets."""
+    world.wait_until_through()
+    wanted = [slot for slot in world.slots.values() if slot.wanted]
+    world.stop(list(world.slots.values()))
+    world.check()
+    world.earlier_rows |= set(world.rows())
+    admin = AdminClient(world.client_config)  # must outlive its answer
+    for future in admin.delete_topics(world.every_topic).values():
+        future.result()
+    _delete_groups(world, world.worker_group, world.sink_group, f"{world.sink_group}-dead-letters")
+    world.wait_until(lambda: not set(world.every_topic) & set(admin.list_topics().topics), "the deletion")
+    world.begin()
+    world.history.forget()
+    _want(wanted)
+    yield rng.uniform(2, 6)

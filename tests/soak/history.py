@@ -82,6 +82,10 @@ class History:
         self._last.setdefault(user, deque(maxlen=REPEATED_AMONG)).append(event)
         return event
 
+    def forget(self) -> None:
+        """Repeat nothing of what has been sent so far."""
+        self._last.clear()
+
     def bad(self) -> Sent:
         """Return a record that is no event."""
         event = self._new_event()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Self
@@ -64,26 +65,25 @@ class Soak:
         faulthandler.dump_traceback_later(HANGS_SECONDS)
         began, rng = time.monotonic(), Random(seed)
         plan = draw(rng, faults, only)
-        problems: list[str] = []
         directory = self._directory / f"seed-{seed}-{round(began)}"
         directory.mkdir()
         with self._databases.lend() as database:
-            world = World(self._servers, database, directory.name, directory, rng)
+            world = World(self._servers, database, directory, rng, partial(check, oracle=self._oracle))
             try:
                 Play(world, seed).play(plan)
                 go_on_from_a_restore(world)
-                problems = check(world, self._oracle)
+                world.check()
             except AssertionError as failure:
-                problems = [str(failure)]
+                world.problems.append(str(failure))
             except Exception:  # noqa: BLE001 - shown as what this seed has found; the others go on
-                problems = [traceback.format_exc()]
+                world.problems.append(traceback.format_exc())
             finally:
                 world.close()
         faulthandler.cancel_dump_traceback_later()
         for slot in world.slots.values():
             for status in slot.ended:
                 world.notes[f"{slot.name[:-2]}s that ended with status {status}"] += 1
-        return Outcome(seed, [fault.name for fault in plan], time.monotonic() - began, world.notes, problems)
+        return Outcome(seed, [fault.name for fault in plan], time.monotonic() - began, world.notes, world.problems)
 
 
 def draw(rng: Random, count: int, only: str = "") -> list[Fault]:

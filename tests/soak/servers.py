@@ -42,11 +42,11 @@ class Disk:
 
 @contextmanager
 def disk(path: Path, megabytes: int) -> Iterator[Disk]:
-    """Mount a file system in memory at `path`; where that is not allowed, a plain directory."""
+    """Mount a file system in memory at `path`; without megabytes, or where that is not allowed, a plain directory."""
     path.mkdir(parents=True)
     mount = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
     try:
-        small = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        small = megabytes > 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         small = False
     try:
@@ -105,12 +105,12 @@ class Servers:
 
 
 @contextmanager
-def servers(directory: Path) -> Iterator[Servers]:
+def servers(directory: Path, *, small_disks: bool = True) -> Iterator[Servers]:
     """Start both; leaving the block stops them."""
     with ExitStack() as stack:
         disks = {
-            "kafka": stack.enter_context(disk(directory / "kafka", KAFKA_DISK_MB)),
-            "clickhouse": stack.enter_context(disk(directory / "clickhouse", CLICKHOUSE_DISK_MB)),
+            "kafka": stack.enter_context(disk(directory / "kafka", KAFKA_DISK_MB if small_disks else 0)),
+            "clickhouse": stack.enter_context(disk(directory / "clickhouse", CLICKHOUSE_DISK_MB if small_disks else 0)),
         }
         network = Network()
         stack.callback(network.close)

@@ -19,7 +19,7 @@ from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.kafka_settings import Topics
 from streams.topics import create_topics
-from tests.harness.pipeline import PARTITIONS, Coordinates, Pipeline, WorkerProcess
+from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Coordinates, Pipeline, WorkerProcess
 from tests.harness.sink_process import SinkProcess, pipeline_settings
 from tests.harness.waiting import eventually
 from tests.soak.history import History, Sent
@@ -28,6 +28,9 @@ from tests.soak.servers import Servers
 SESSION_SECONDS = 6.0
 RESTART_SECONDS = 1.0
 COMPACTED = {"segment.ms": 1000, "min.cleanable.dirty.ratio": 0.001, "max.compaction.lag.ms": 1000}
+ROW = ("source_partition", "source_offset", "user_id", "event_id", *PROPENSITIES)
+MEANT = ("service.errors.", "streams.fenced.", "asyncio.exceptions.CancelledError")
+"""What a part of a worker may crash with: it ends with one line, or because another part ends."""
 Running = WorkerProcess | SinkProcess
 
 
@@ -98,31 +101,33 @@ class World:
     """What faults happen to; everything random is drawn from `rng`."""
 
     def __init__(
-        self, servers: Servers, database: ClickHouseSettings, prefix: str, directory: Path, rng: Random
+        self,
+        servers: Servers,
+        database: ClickHouseSettings,
+        directory: Path,
+        rng: Random,
+        check: Callable[["World"], list[str]],
     ) -> None:
         self.servers = servers
         self.rng = rng
         self.directory = directory
-        self.topics = Topics(prefix=prefix)
+        self.topics = Topics(prefix=directory.name)
         self.database = database
         self.partitions = PARTITIONS
         self.client_config = {"bootstrap.servers": servers.bootstrap_servers, "log_level": 0}
-        create_topics(self.client_config, self.topics, partitions=PARTITIONS, replication_factor=1)
         self.pipeline = Pipeline(servers.bootstrap_servers, self.topics, directory)
-        self.pipeline.configure(self.topics.changelog, COMPACTED)
-        self.history = History(rng, prefix)
-        self.sent: list[Sent] = []
-        self.forged: dict[tuple[str, int, int], str] = {}
-        """Records that a stranger wrote to the scores and dead-letter topics: reason of the letter about it, if any."""
-        self.lost: set[tuple[str, int, int]] = set()
-        """Records that were deleted before anybody could read them."""
-        self.deleted_scores: list[Message] = []
-        """As they were before they were deleted, lost or not."""
+        self.history = History(rng, directory.name)
         self.other_checkpoint = directory.parent / "checkpoint"
-        self.snapshots: list[Snapshot] = []
         self.notes: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self._check = check
+        self.earlier_rows: set[tuple] = set()
+        """Rows that were made from topics that are no more."""
+        self.begin()
         self.worker_environment: dict[str, str] = {}
         self.worker_script: dict[str, str] = {}
+        self.starved = False
+        """Whether a process has been short of memory or files, which any line of it may say with a traceback."""
         self._static = rng.random() < 0.5
         self._sinks: list[SinkProcess] = []
         self.slots = {name: Slot(name, self._start_worker) for name in ("worker-0", "worker-1")}
@@ -134,6 +139,27 @@ class World:
             {**self.client_config, "enable.idempotence": True, "linger.ms": 5, "partitioner": "murmur2_random"}
             | {"message.timeout.ms": 300_000}
         )
+
+    def begin(self) -> None:
+        """Create the topics, on which there is nothing yet."""
+        create_topics(self.client_config, self.topics, partitions=self.partitions, replication_factor=1)
+        self.pipeline.configure(self.topics.changelog, COMPACTED)
+        self.sent: list[Sent] = []
+        self.forged: dict[tuple[str, int, int], str] = {}
+        """Records that a stranger wrote to the scores and dead-letter topics: reason of the letter about it, if any."""
+        self.lost: set[tuple[str, int, int]] = set()
+        """Records that were deleted before anybody could read them."""
+        self.deleted_scores: list[Message] = []
+        """As they were before they were deleted, lost or not."""
+        self.snapshots: list[Snapshot] = []
+
+    def check(self) -> None:
+        """Let what does not hold now be among the problems."""
+        self.problems += self._check(self)
+
+    @property
+    def every_topic(self) -> list[str]:
+        return [self.topics.events, self.topics.scores, self.topics.dead_letters, self.topics.changelog]
 
     # Processes.
 
@@ -245,10 +271,12 @@ class World:
     def ends(self, topic: str) -> dict[int, int]:
         return {number: end for number, (_, end) in self.bounds(topic).items()}
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
+    def committed(self, group: str, topic: str, *, by_sinks: bool = False) -> dict[int, int]:
+        """Return a group's offsets, 0 if there is none; `by_sinks`: only those whose metadata a sink has written."""
         with consumer(self.client_config, group) as reader:
             asked = [TopicPartition(topic, number) for number in range(self.partitions)]
-            return {each.partition: max(each.offset, 0) for each in reader.committed(asked, timeout=10)}
+            found = reader.committed(asked, timeout=10)
+        return {each.partition: max(each.offset, 0) if each.metadata or not by_sinks else 0 for each in found}
 
     @property
     def worker_group(self) -> str:
@@ -257,6 +285,11 @@ class World:
     @property
     def sink_group(self) -> str:
         return f"{self.topics.prefix}-sink"
+
+    def rows(self) -> list[tuple]:
+        """Return what ClickHouse holds of the scores that are on the topic now: see ROW."""
+        stored = self.query(f"SELECT {', '.join(ROW)} FROM scores")  # noqa: S608
+        return [row for row in stored if row not in self.earlier_rows]
 
     def query(self, sql: str) -> list[tuple]:
         """Ask ClickHouse past the ways of the sinks."""
@@ -273,23 +306,25 @@ class World:
             return
         try:
             events = self.committed(self.worker_group, self.topics.events)
-            scores = self.committed(self.sink_group, self.topics.scores)
+            scores = self.committed(self.sink_group, self.topics.scores, by_sinks=True)
             ends = self.ends(self.topics.scores)
-            rows = self.query("SELECT source_partition, source_offset FROM scores")
+            rows = {row[:2] for row in self.rows()}
         except Exception as failure:  # noqa: BLE001 - a server that is away has nothing to say
             self.notes[f"no snapshot: {type(failure).__name__}"] += 1
             return
-        self.snapshots.append(Snapshot(events, scores, ends, set(map(tuple, rows))))
+        self.snapshots.append(Snapshot(events, scores, ends, rows))
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return the structured log lines of all processes."""
         return [json.loads(line) for line in self._log() if line.startswith("{")]
 
     def tracebacks(self) -> list[str]:
-        """Return the exceptions that ended in a traceback."""
+        """Return the exceptions that nobody has caught, and those that a part of a worker crashed with by mistake."""
         lines = self._log()
         begun = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
-        return [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
+        found = [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
+        crashed = [line["exception"].splitlines()[-1] for line in self.log_lines() if "Crashed reason" in line["event"]]
+        return found + [last for last in crashed if not last.startswith(MEANT)]
 
     def _log(self) -> list[str]:
         workers = [line for worker in self.pipeline.workers for line in worker.log.read_text().splitlines()]

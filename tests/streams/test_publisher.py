@@ -3,11 +3,13 @@ import gc
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.protocol.coordination import FindCoordinatorRequest
 from structlog.testing import capture_logs
 
 from service.errors import RefusedError, UnavailableError
-from streams.publisher import Delivery, Publisher
+from streams.publisher import Delivery, Publisher, close_producer, in_words, open_producer
 from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from tests.harness.ports import new_port
 from tests.streams.memory_publisher import let_others_run
@@ -120,6 +122,24 @@ async def test_batches_wait_while_the_broker_is_away_and_closing_does_not_wait_f
 @pytest.fixture
 async def delivery() -> Delivery:
     return Delivery.of(2)
+
+
+async def test_a_connection_that_ends_while_a_coordinator_is_looked_up_ends_no_producer(mock_kafka, monkeypatch):
+    send, failures = AIOKafkaClient.send, [KafkaConnectionError("closed")]
+
+    async def fail_once(client, node_id, request, **options):
+        if isinstance(request, FindCoordinatorRequest) and failures:
+            raise failures.pop()
+        return await send(client, node_id, request, **options)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", fail_once)
+    await close_producer(await open_producer(mock_kafka, transactional_id="t"))
+    assert not failures
+
+
+def test_a_failure_that_no_broker_answered_has_words_too():
+    assert in_words(KafkaError("the sender ended")) == "KafkaError: the sender ended"
+    assert "message size" in in_words(MessageSizeTooLargeError()).lower()
 
 
 async def test_a_delivery_is_done_when_every_batch_is_confirmed(delivery):
