@@ -171,6 +171,12 @@ class BatchConsumer(driver.Consumer):
         self._acked_index[tp].clear()
         return self._secured.get(tp)
 
+    async def verify_all_partitions_active(self) -> None:
+        """Replaces: looking for partitions that stand still. Why: the watchdog does, and ends the worker if it must.
+
+        Faust's look fails on a partition whose position Kafka has not told yet, which would crash the consumer.
+        """
+
     async def wait_empty(self) -> None:
         """Adds to: waiting, before a rebalance or the end, until every started message is acknowledged.
 

@@ -97,10 +97,15 @@ class Engine:
         In one piece with the statement, an empty line ends the data, as in a console. `send_insert` reports success
         when the table refuses the block (chdb 4.4: a violated constraint, too many partitions).
         """
-        with NamedTemporaryFile(dir=self._bodies, suffix=".body") as body:
-            body.write(insert.data)
-            body.flush()
-            return self._run(statement, insert.sql(body.name))
+        try:
+            with NamedTemporaryFile(dir=self._bodies, suffix=".body") as body:
+                body.write(insert.data)
+                body.flush()
+                return self._run(statement, insert.sql(body.name))
+        except OSError as failure:
+            raise EngineError(
+                f"Code: 243. Cannot write the data of an insert: {failure.strerror}. (NOT_ENOUGH_SPACE)"
+            ) from None
 
     def _run(self, statement: Statement, sql: bytes) -> tuple[bytes, Summary]:
         with self._handle(statement) as handle, _engine_words():

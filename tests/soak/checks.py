@@ -95,6 +95,7 @@ def _scores(found: Found, oracle: Oracle) -> Iterator[str]:
     yield from _some("events without a score", found.accepted.new - found.scores.keys())
     yield from _some("scores of what is no new event", found.scores.keys() - found.accepted.new)
     expected = oracle.scores(found.accepted, {each: scores[0]["model"] for each, scores in found.scores.items()})
+    yield from _some("events that offline scoring does not score", found.accepted.new - expected.keys())
     wrong = {}
     for each, scores in found.scores.items():
         if each in expected:

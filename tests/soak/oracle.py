@@ -11,6 +11,7 @@ import torch
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.inference import Scorer
 from model.offline import OfflineScoring
+from model.scoring import finish_rebuild, rebuild_request
 from model.states import StateCodec
 from tests.harness.pipeline import Coordinates
 from tests.soak.history import Sent
@@ -44,19 +45,24 @@ class Oracle:
             scoring: OfflineScoring | None = None
             for model, run in groupby(group, key=lambda each: accepted.model_of(each, models)):
                 scoring = self._continued(scoring, model)
-                coordinates = list(run)
+                coordinates, first = list(run), scoring.counts.rows
                 for part in scoring.score([accepted.records[each].event for each in coordinates]):
                     for row, numbers in zip(part.rows, part.propensities, strict=True):
-                        found[partition, coordinates[row][1]] = numbers
+                        found[partition, coordinates[row - first][1]] = numbers
         return found
 
     def _continued(self, before: OfflineScoring | None, model: str) -> OfflineScoring:
         """Return scoring with another checkpoint that goes on with the states so far."""
         checkpoint = self._checkpoints[model]
         codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-        scoring = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec)
+        scorer = Scorer(checkpoint, torch.device("cpu"))
+        scoring = OfflineScoring(scorer, codec)
         if before is not None:
-            scoring._states = before._states
+            scoring.counts = before.counts  # a state knows the last row that was applied to it
+            states = codec.gather(list(before._states.values()))
+            if (rebuild := rebuild_request(codec, states)) is not None:
+                finish_rebuild(states, rebuild, scorer.score(rebuild))
+            scoring._states = dict(zip(before._states, codec.scatter(states), strict=True))
         return scoring
 
 

@@ -8,7 +8,7 @@ from tests.soak.run import Soak
 
 pytestmark = pytest.mark.integration
 
-SEEDS = (101, 102, 103)
+SEEDS = (114, 128, 130)
 FAULTS = 4
 
 

@@ -323,7 +323,8 @@ class World:
         lines = self._log()
         begun = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
         found = [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
-        crashed = [line["exception"].splitlines()[-1] for line in self.log_lines() if "Crashed reason" in line["event"]]
+        told = [line.get("exception", "") for line in self.log_lines() if "Crashed reason" in line["event"]]
+        crashed = [exception.splitlines()[-1] for exception in told if exception]
         return found + [last for last in crashed if not last.startswith(MEANT)]
 
     def _log(self) -> list[str]:

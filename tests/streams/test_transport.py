@@ -162,6 +162,16 @@ async def test_a_retry_of_the_fetcher_that_is_cancelled_ends_the_thread_as_any_o
     await thread.on_thread_stop()
 
 
+async def test_a_position_that_kafka_has_not_told_yet_crashes_nothing(consumer):
+    def verify_event_path(*_):
+        raise AssertionError("no position")
+
+    consumer._thread.verify_event_path = verify_event_path
+    with pytest.raises(AssertionError, match="no position"):
+        await Consumer.verify_all_partitions_active(consumer)
+    await consumer.verify_all_partitions_active()
+
+
 async def test_the_ends_of_transactions_in_a_changelog_are_not_waited_for(app):
     recovery = app.tables.recovery
     recovery.active_highwaters[CHANGELOG], recovery.active_offsets[CHANGELOG] = 7, 5
