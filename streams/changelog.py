@@ -13,6 +13,7 @@ _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
 """librdkafka waits this long for a full call also when the end of the partition is among what it has."""
 _DEADLINE_SECONDS: Final = 60.0
+_COMMITTED_SECONDS: Final = 10.0
 _LAST_RECORDS: Final = 1000
 _FURTHER_BACK: Final = 10
 
@@ -98,9 +99,11 @@ class PartitionReader:
             f"{_DEADLINE_SECONDS:g} seconds; look whether the partition has a leader (`cartcast doctor`)"
         )
 
-    def end_offset(self, topic: str, partition: int) -> int:
-        """Return the offset that the partition's next record will get."""
-        return self.bounds(topic, partition)[1]
+    def first_record(self, topic: str, partition: int, start: int, end: int) -> Message | None:
+        """Return the first record with an offset from `start` to before `end`; None if there is none (any more)."""
+        low, high = self.bounds(topic, partition)
+        start, end = max(start, low), min(end, high)
+        return next(self._between(topic, partition, start, end), None) if start < end else None
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return the first and the next offset; a partition without a leader (new, or moving) is asked again."""
@@ -142,6 +145,18 @@ class PartitionReader:
                 yield messages
         finally:
             self._consumer.unassign()
+
+
+def committed_offset(client_config: Mapping[str, Any], group: str, topic: str, partition: int) -> int:
+    """Return the offset that a consumer group has committed, -1 if it has none or nobody says so in time."""
+    consumer = Consumer({**logged(client_config), "group.id": group, "enable.auto.commit": False})
+    try:
+        (committed,) = consumer.committed([TopicPartition(topic, partition)], timeout=_COMMITTED_SECONDS)
+        return max(int(committed.offset), -1)
+    except KafkaException:
+        return -1
+    finally:
+        consumer.close()
 
 
 def _is_end(message: Message, of: TopicPartition) -> bool:

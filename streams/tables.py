@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from model.core.byte_strings import ByteStrings
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
-from streams.changelog import PartitionReader
+from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
@@ -79,6 +79,12 @@ class PartitionStates:
         with self._lock:
             sources = self._bytes[: len(self)].view(self._codec.dtype)["sequence"]["source"]
         return bool((sources == source_code).any()) if len(sources) else None
+
+    def last_offset(self, source_code: int) -> int:
+        """Return the highest offset of that source that a state has seen, -1 for none."""
+        with self._lock:
+            sequences = self._bytes[: len(self)].view(self._codec.dtype)["sequence"]
+            return int(sequences["offset"][sequences["source"] == source_code].max(initial=-1))
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
@@ -270,9 +276,33 @@ class SequenceStore(Store[bytes, bytes]):
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
             is_known = states.knows(self._source_code)
-            return published_positions(reader, self._topics, partition, is_known, self._signatures)
+            published = published_positions(reader, self._topics, partition, is_known, self._signatures)
+            if is_known:
+                self._tell_of_skipped(reader, states, published)
+            return published
         finally:
             reader.close()
+
+    def _tell_of_skipped(self, reader: PartitionReader, states: PartitionStates, published: Published) -> None:
+        """Say which events the group's commit leaves out, as one that somebody else made does.
+
+        This application commits nothing that is neither in a state nor a dead letter.
+        """
+        topic, partition = self._topics.events, states.partition
+        seen = max(states.last_offset(self._source_code), published.last_score, published.last_dead_letter)
+        committed = committed_offset(self._client_config, self._topics.prefix, topic, partition)
+        if (first := reader.first_record(topic, partition, seen + 1, committed)) is None:
+            return
+        skipped = committed - (first.offset() or 0)
+        cast("Any", self.app).counts.skipped += skipped
+        _log.error(
+            "a commit that is not this application's skips records: they are not scored",
+            topic=topic,
+            partition=partition,
+            first_offset=first.offset(),
+            last_offset=committed - 1,
+            records=skipped,
+        )
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:  # noqa: ANN401 - Faust's signature
         """Take changelog records that arrived after the restore began; the restore reads them as well."""

@@ -27,6 +27,7 @@ class WorkerCounts:
     fenced: int = 0
     fenced_scores: int = 0
     deleted: int = 0
+    skipped: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     """By reason."""
 

@@ -35,6 +35,11 @@ COUNTERS: Final = {
         "cartcast_worker_deleted_records",
         "offsets that the topic's retention took before the events were scored",
     ),
+    "skipped": Declaration(
+        "counter",
+        "cartcast_worker_skipped_records",
+        "offsets that a commit of somebody else in the workers' group left out: they are not scored",
+    ),
     "already_applied": Declaration(
         "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
     ),

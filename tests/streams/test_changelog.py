@@ -56,7 +56,7 @@ def test_an_empty_partition_restores_nothing(reader, put, topic_prefix):
     put((b"a", state(1)), partition=PARTITION + 1)
     assert restored(reader, topic_prefix) == {}
     assert list(reader.backwards(topic_prefix, PARTITION)) == []
-    assert reader.end_offset(topic_prefix, PARTITION) == 0
+    assert reader.bounds(topic_prefix, PARTITION)[1] == 0
 
 
 def test_a_restore_tells_how_far_it_is(reader, put, topic_prefix):
@@ -90,7 +90,7 @@ def test_backwards_each_record_is_read_once_in_stretches_that_grow(reader, put, 
     put(*((b"k", b"%d" % number) for number in range(written)))
     read = [[message.offset() for message in stretch] for stretch in reader.backwards(topic_prefix, PARTITION)]
     assert read == [list(range(first, end)) for first, end in stretches]
-    assert reader.end_offset(topic_prefix, PARTITION) == written
+    assert reader.bounds(topic_prefix, PARTITION)[1] == written
 
 
 def test_reading_backwards_says_that_records_arrive(mock_kafka, put, topic_prefix):

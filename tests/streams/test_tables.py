@@ -3,11 +3,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
+from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
 from streams.slots import Distinct
 from streams.tables import Dirty, PartitionStates, SequenceStore
@@ -99,7 +102,7 @@ class CrashRecorder(SimpleNamespace):
 
 @pytest.fixture
 def app() -> CrashRecorder:
-    return CrashRecorder(reasons=[])
+    return CrashRecorder(reasons=[], counts=WorkerCounts())
 
 
 @pytest.fixture
@@ -151,6 +154,24 @@ async def test_an_assigned_partition_is_restored_from_its_changelog(store, topic
     assert held(store.partitions[1]) == {b"c": state(3)}
     assert as_dict(store.partitions[0].take_dirty()) == {}
     assert store.partitions[0].next_offset == 0
+
+
+@pytest.mark.parametrize(("committed", "skipped"), [(3, 0), (4, 0), (5, 1), (8, 4), (10, 6), (2**40, 2**40 - 4)])
+async def test_events_that_a_foreign_commit_leaves_out_are_named_and_counted(  # noqa: PLR0917
+    store, topics, put, app, mock_kafka, committed, skipped
+):
+    """Of ten events the states know the first four."""
+    write(mock_kafka, topics.events, 0, [OutputRecord(b"a", b"event")] * 10)
+    put(0, a=state(1), b=state(3))
+    stranger = Consumer({**mock_kafka, "group.id": topics.prefix})
+    stranger.commit(offsets=[TopicPartition(topics.events, 0, committed)], asynchronous=False)
+    stranger.close()
+    with capture_logs() as logs:
+        await assign(store, topics, 0, generation=1)
+        await restored(store)
+    assert app.counts.skipped == skipped
+    told = [(line["first_offset"], line["last_offset"]) for line in logs if "not this application's" in line["event"]]
+    assert told == ([(4, committed - 1)] if skipped else [])
 
 
 async def test_a_partition_is_fenced_before_it_is_read(store, topics, put, monkeypatch):

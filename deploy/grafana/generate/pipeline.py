@@ -122,6 +122,10 @@ def _flow() -> list[Json]:
                     "scores of those, perhaps repeated",
                 ),
                 (
+                    "sum(rate(cartcast_worker_skipped_records_total[$__rate_interval]))",
+                    "skipped by a foreign commit",
+                ),
+                (
                     "sum(rate(cartcast_worker_deleted_records_total[$__rate_interval]))",
                     "deleted before they were scored",
                 ),
