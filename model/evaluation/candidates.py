@@ -9,8 +9,8 @@ import numpy as np
 
 from model.arrays import Floats, Integers
 from model.checkpoint import Calibration, Checkpoint
+from model.comparison import Predictions
 from model.evaluation.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
-from model.evaluation.comparison import Predictions
 from model.evaluation.test_set import EvaluationSet
 from model.evaluation.textbook import TextbookLSTM
 from model.events import parse_time_ms

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Checkpoint
+from model.comparison import KnownLabels, Predictions, compare, rank
 from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_weights_from_before, without_text
-from model.evaluation.comparison import KnownLabels, Predictions, compare, rank
 from model.evaluation.curves import curves_of
 from model.evaluation.test_set import ALL_USERS, EvaluationSet, split_of
 from model.events import rfc3339

@@ -8,7 +8,7 @@ import numpy as np
 
 from model.arrays import Booleans, Integers
 from model.checkpoint import Checkpoint
-from model.evaluation.comparison import KnownLabels
+from model.comparison import KnownLabels
 from model.events import parse_time_ms, rfc3339
 from model.horizons import longest_horizon_ms
 from model.training.examples import Examples

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.evaluation.comparison import interval, numbered, replicate
+from model.comparison import interval, numbered, replicate
 from model.ranking import METRICS, Ranking
 
 BASE_RATE = METRICS.index("base_rate")
