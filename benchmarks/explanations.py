@@ -20,6 +20,7 @@ from model.arrays import Runs
 from model.batch import batch_of
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.core.append import Source, append_events
+from model.core.features import write_category_rates
 from model.events import Event
 from model.explain import Explainer, Explanation
 from model.inference import Scorer
@@ -64,6 +65,7 @@ def integrated_gradients(checkpoint: Checkpoint, sequence: npt.NDArray[np.void])
     """Return each stored event's share of the logit after the last `(events,)`, along a straight line from zeros."""
     replayed = replay_rings(sequence)
     features, model = replayed.features, checkpoint.model
+    write_category_rates(features.numeric, features.categories, model.category_rates.numpy())
     packing = Packing.of(Runs.of(replayed.users))
     packed: PackedFeatures = packing.pack(features, torch.device("cpu"))
     inputs = model.embedded(packed).detach()  # (events, inputs); numeric features come first

@@ -10,8 +10,8 @@ from model.lstm import LSTMConfig
 from model.metrics import number_text
 
 _PARTS: Final = {
-    "validation": "Validation (chose the epoch, fitted calibration and thresholds)",
-    "test": "Test (reported here and used for nothing else)",
+    "validation": "Validation (also chose the thresholds)",
+    "test": "Test",
     "test_unseen_users": "Test, users of whom nothing was learnt",
 }
 _METRICS: Final = ("events", "positives", "base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
@@ -29,8 +29,8 @@ prepare. Each event is scored from itself and its user's earlier events, by `car
 
 - It is as good as the test part says on shoppers like those of the data, and not beyond: another shop, season, price
   level or event format needs training of its own.
-- Probabilities are calibrated on the validation part. Watch them live (the views of `cartcast migrate` compare scores
-  with what happened) and train again when they drift.
+- Probabilities are as the model learnt them, without a correction. Watch them live (the views of `cartcast migrate`
+  compare scores with what happened) and train again when they drift.
 - It learns what goes with buying, not what causes it: it does not say whom a discount would change.
 - It must not decide what a person may have: price, credit, access.
 """
@@ -59,20 +59,17 @@ def _data(training: dict[str, Any]) -> str:
 def _split(training: dict[str, Any]) -> str:
     if "test_from" not in training:
         return ""
-    refit = """\
-The model in this checkpoint was then trained once more, from the start, with the same settings, on all data up to the
-last event. The measured model is the one before that, which had seen neither validation nor test; the served one cannot
-be measured on data that it has learnt from."""
-    served = refit if training["settings"]["refit"] else "The measured model is the one in this checkpoint."
     return f"""\
 ## How it was measured
 
-Split by time. Learnt from events before {training["train_until"]}; then a gap of {training["purge_gap_hours"]:g} hours,
-the longest horizon; validation from {training["validation_from"]}; test from {training["test_from"]} to the end.
-A label counts in a part only if it is settled within that part, and labels that reach past the end of the data are
+By a forward chain: the recipe of this checkpoint was used on the events before {training["validation_from"]} and
+measured on those until {training["test_from"]} (validation), then on the events before that and measured on those to
+the end (test). In both, nothing was learnt of {training["hidden_users"]:,} users, a fifth, chosen by their ids. A label
+counts where it is settled, so each horizon is purged by its own length; labels that reach past the end of the data are
 unknown.
 
-{served}"""
+The model in this checkpoint is the same recipe on all data up to the last event. It cannot be measured on data that it
+has learnt from; `earlier.safetensors` holds the model that was measured on the test part."""
 
 
 def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
@@ -81,7 +78,24 @@ def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
         for part, title in _PARTS.items()
         if part in metrics
     ]
-    return "\n\n".join(["## Quality", *tables, *_heads(metrics)]) if tables else ""
+    return "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *_heads(metrics)]) if tables else ""
+
+
+def _beside(config: LSTMConfig, metrics: dict[str, Any]) -> list[str]:
+    """Return what the chain says of the model beside a linear one and a constant, over both its parts."""
+    if "chain" not in metrics:
+        return []
+    models, verdicts = metrics["chain"]["models"], metrics["verdicts"]
+    titles = {"cartcast": "this recipe", "ridge": "ridge on the same numbers", "base_rate": "constant"}
+    rows = ["| PR AUC / log loss | " + " | ".join(config.horizons) + " |", "|---" * (len(config.horizons) + 1) + "|"]
+    for name, title in titles.items():
+        cells = [
+            f"{number_text(models[name][horizon]['pr_auc'])} / {number_text(models[name][horizon]['log_loss'])}"
+            for horizon in config.horizons
+        ]
+        rows.append(f"| {title} | " + " | ".join(cells) + " |")
+    rows.append("| beside the ridge | " + " | ".join(verdicts[horizon] for horizon in config.horizons) + " |")
+    return ["### Validation and test together\n\n" + "\n".join(rows)]
 
 
 def _heads(metrics: dict[str, Any]) -> list[str]:
@@ -103,8 +117,8 @@ def _decisions(config: LSTMConfig, calibration: Iterable[tuple[float, float]], t
     rows = [
         "## Calibration and thresholds",
         "",
-        "Both were fitted on the validation part; of a model that was trained once more, the slope.",
-        "A threshold has the best F1 there.",
+        "Slope 1 and intercept 0 leave the probabilities as they are.",
+        "A threshold has the best F1 in the validation part.",
         "",
     ]
     rows += ["| horizon | slope | intercept | threshold |", "|---|---|---|---|"]
@@ -119,8 +133,8 @@ def _network(config: LSTMConfig) -> str:
 ## Network and features
 
 One LSTM of {config.hidden_size} units that carries its state from event to event, with the numbers of the event beside
-it (wide and deep). It sees the event's type, hashed codes of item ({config.item_buckets} buckets), category
-({config.category_buckets}) and words ({config.token_buckets}), and {len(config.numeric_features)} numbers:
+it (wide and deep). It sees the event's type, hashed codes of its category ({config.category_buckets} buckets) and words
+({config.token_buckets}), and {len(config.numeric_features)} numbers:
 {", ".join(config.numeric_features)}."""
 
 
@@ -128,6 +142,6 @@ def _making(training: dict[str, Any]) -> str:
     rows = ["## Settings, versions, course", ""]
     for group in ("settings", "versions"):
         rows += [f"- {name}: {value}" for name, value in training.get(group, {}).items()]
-    outcome = {"device": "device", "epochs": "epochs until nothing improved", "best_epoch": "best epoch"}
+    outcome = {"device": "device", "warm_start": "began with another model's weights"}
     rows += [f"- {title}: {training[name]}" for name, title in outcome.items() if name in training]
     return "\n".join(rows) if len(rows) > 2 else ""

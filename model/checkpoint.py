@@ -2,7 +2,7 @@
 
 checkpoint.json     version, layout of the sequence state, network shape, calibration, how it was trained
 weights.safetensors
-before_refit.safetensors   with a refit on all data: the weights before it, which were evaluated
+earlier.safetensors the same recipe before the test part, which it was measured on
 categories.json     with the head purchase_category: the names of the buckets
 metrics.json        metrics of validation and test
 card.md             the model card
@@ -23,7 +23,7 @@ import xxhash
 
 from model.card import model_card
 from model.core.features import NUMERIC_FEATURES
-from model.heads import PURCHASE_CATEGORY
+from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY
 from model.horizons import check_horizons
 from model.layouts import SEQUENCES
 from model.lstm import LSTMConfig, PropensityLSTM
@@ -35,14 +35,14 @@ DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 
 _DESCRIPTION: Final = "checkpoint.json"
 _WEIGHTS: Final = "weights.safetensors"
-_WEIGHTS_BEFORE_REFIT: Final = "before_refit.safetensors"
+_EARLIER: Final = "earlier.safetensors"
 _METRICS: Final = "metrics.json"
 _CATEGORIES: Final = "categories.json"
 _CARD: Final = "card.md"
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Per horizon: calibrated logit = slope * logit + intercept (Platt, 1999), fitted on validation data."""
+    """Per horizon: calibrated logit = slope * logit + intercept (Platt, 1999)."""
 
     slopes: tuple[float, ...]
     intercepts: tuple[float, ...]
@@ -69,8 +69,8 @@ class Checkpoint:
     calibration: Calibration
     metrics: dict[str, Any]
     training: dict[str, Any]
-    before_refit: PropensityLSTM | None = None
-    """The model before the refit, which has not seen the test part; None if `model` has not."""
+    earlier: PropensityLSTM | None = None
+    """The same recipe before the test part, which it was measured on; None if there is none."""
     category_names: Mapping[int, str] = field(default_factory=dict)
     """By bucket, for the head that predicts a category; a bucket without a known category is missing."""
 
@@ -87,7 +87,7 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     calibration: Calibration,
     metrics: dict[str, Any],
     training: dict[str, Any],
-    before_refit: PropensityLSTM | None = None,
+    earlier: PropensityLSTM | None = None,
     category_names: Mapping[int, str] | None = None,
 ) -> str:
     """Write a checkpoint atomically and return its version: the network's size and the weights' hash.
@@ -108,8 +108,8 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
         _METRICS: _pretty(metrics),
         _CARD: card.encode(),
     }
-    if before_refit is not None:
-        files[_WEIGHTS_BEFORE_REFIT] = _weights_of(before_refit)
+    if earlier is not None:
+        files[_EARLIER] = _weights_of(earlier)
     if PURCHASE_CATEGORY in model.config.heads:
         files[_CATEGORIES] = _pretty(dict(category_names or {}))
     try:
@@ -120,7 +120,11 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
 
 
 def _weights_of(model: PropensityLSTM) -> bytes:
-    return safetensors.torch.save({name: weight.contiguous() for name, weight in model.state_dict().items()})
+    """Return the file of the weights; of the rates of categories, most of which never occurred, those that did."""
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    rates = weights.pop("category_rates")
+    codes = torch.cat((torch.zeros(1, dtype=torch.int64), (rates != rates[0]).any(dim=1).nonzero()[:, 0]))
+    return safetensors.torch.save(weights | {"category_codes": codes.int(), "category_rates": rates[codes]})
 
 
 def _is_ours_or_empty(directory: Path) -> bool:
@@ -165,7 +169,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     calibration = description.calibration
     if {len(calibration.slopes), len(calibration.intercepts)} != {len(description.lstm.horizons)}:
         raise CheckpointError(f"checkpoint {directory} is not calibrated for each of its horizons: train it again")
-    before_refit = directory / _WEIGHTS_BEFORE_REFIT
+    earlier = directory / _EARLIER
     has_categories = PURCHASE_CATEGORY in description.lstm.heads
     return Checkpoint(
         version=description.version,
@@ -173,7 +177,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         calibration=calibration,
         metrics=_read(directory / _METRICS, dict[str, Any]),
         training=description.training,
-        before_refit=_load_model(before_refit, description.lstm) if before_refit.exists() else None,
+        earlier=_load_model(earlier, description.lstm) if earlier.exists() else None,
         category_names=_read(directory / _CATEGORIES, dict[int, str]) if has_categories else {},
     )
 
@@ -181,12 +185,15 @@ def load_checkpoint(directory: Path) -> Checkpoint:
 def _load_model(path: Path, config: LSTMConfig) -> PropensityLSTM:
     model = PropensityLSTM(config)
     try:
-        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        weights = safetensors.torch.load(path.read_bytes())
+        codes, rates = weights.pop("category_codes").long(), weights["category_rates"]
+        weights["category_rates"] = rates[:1].repeat(CATEGORY_CODES, 1).index_put((codes,), rates)
+        model.load_state_dict(weights)
     except OSError as failure:
         raise CheckpointError(f"checkpoint file {path} cannot be read: {failure.strerror}") from None
     except safetensors.SafetensorError as failure:
         raise CheckpointError(f"checkpoint file {path} is damaged: {failure}") from None
-    except RuntimeError:
+    except (KeyError, IndexError, RuntimeError):
         raise CheckpointError(
             f"checkpoint file {path} does not fit the network that {_DESCRIPTION} describes"
         ) from None

@@ -18,7 +18,7 @@ import torch
 
 from model.arrays import Runs
 from model.checkpoint import Checkpoint
-from model.core.features import NUMERIC_FEATURES, Features
+from model.core.features import NUMERIC_FEATURES, Features, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
 from model.heads import TOP, Ranked, may_be_named, ranked_dtype
 from model.lstm import PackedFeatures, Packing
@@ -87,6 +87,7 @@ class Scorer:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.device = device
+        self._category_rates = checkpoint.model.category_rates.cpu().numpy()
         self._model = checkpoint.model.to(device).eval()
         self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
         self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
@@ -101,11 +102,15 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, request: InferenceRequest) -> InferenceResult:
-        """Score every event; raises InferenceError if the output is not finite."""
+        """Score every event; raises InferenceError if the output is not finite.
+
+        Writes the model's category rates into the request's features.
+        """
         if not len(request.features):
             return InferenceResult(
                 np.empty((0, len(self._slopes)), np.float32), request.carried, np.empty(0, self._ranked_dtype)
             )
+        write_category_rates(request.features.numeric, request.features.categories, self._category_rates)
         runs = Runs.of(request.users)
         result = self._by_pytorch(request, runs) if self._step is None else self._by_step(self._step, request, runs)
         if not (np.isfinite(result.propensities).all() and np.isfinite(result.carried).all()):
@@ -234,7 +239,6 @@ def merged(requests: list[InferenceRequest]) -> InferenceRequest:
         features=Features(
             numeric=np.concatenate([part.numeric for part in features]),
             types=np.concatenate([part.types for part in features]),
-            items=np.concatenate([part.items for part in features]),
             categories=np.concatenate([part.categories for part in features]),
             tokens=np.concatenate([part.tokens for part in features]),
         ),
@@ -262,5 +266,5 @@ def _warm_up_request(carried_floats: int) -> InferenceRequest:
     events = 64
     zeros = np.zeros(events, np.int64)
     numeric, tokens = np.zeros((events, len(NUMERIC_FEATURES)), np.float32), np.zeros((events, TOKENS), np.int64)
-    features = Features(numeric, zeros, zeros, zeros, tokens)
+    features = Features(numeric, zeros, zeros, tokens)
     return InferenceRequest(features, np.arange(events), np.zeros((events, carried_floats), np.float16))

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.sequence import LAYOUT, SEQUENCE, new_sequences
+from model.sequence import LAYOUT, RECENT_DECAY_SECONDS, SEQUENCE, new_sequences
 
 _LAYOUT_4: Final = np.dtype(
     [
@@ -40,8 +40,10 @@ def as_now(sequences: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     if sequences.dtype == SEQUENCE:
         return sequences
     records = new_sequences(len(sequences))
-    for name in set(SEQUENCE.names or ()) & set(sequences.dtype.names or ()) - {"layout"}:
+    for name in set(SEQUENCE.names or ()) & set(sequences.dtype.names or ()) - {"layout", "recent"}:
         records[name] = sequences[name]
+    # Layout 4 held a fourth count, of 14 days.
+    records["recent"] = sequences["recent"][:, :, : len(RECENT_DECAY_SECONDS)]
     # Layout 4 did not know how late each block of ids came: none later than the latest event.
     records["block_latest_s"] = sequences["last_time_ms"][:, None] // 1000
     return records

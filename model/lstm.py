@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from model.arrays import Runs
 from model.core.features import NUMERIC_FEATURES, Features
 from model.events import EVENT_TYPES
-from model.heads import PURCHASE_CATEGORY, Head, class_count
+from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, Head, class_count
 from model.horizons import HORIZONS
 
 Size = Annotated[int, msgspec.Meta(gt=0, le=4096)]
@@ -28,8 +28,6 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     hidden_size: Size = 64
     type_embedding: Size = 8
-    item_buckets: Buckets = 1024
-    item_embedding: Size = 12
     category_buckets: Buckets = 512
     category_embedding: Size = 12
     token_buckets: Buckets = 1024
@@ -56,13 +54,17 @@ class PropensityLSTM(nn.Module):
         super().__init__()
         self.config = config
         self.type_embedding = nn.Embedding(len(EVENT_TYPES), config.type_embedding)
-        self.item_embedding = nn.Embedding(config.item_buckets, config.item_embedding, padding_idx=0)
         self.category_embedding = nn.Embedding(config.category_buckets, config.category_embedding, padding_idx=0)
         self.token_embedding = nn.EmbeddingBag(config.token_buckets, config.token_embedding, mode="mean", padding_idx=0)
-        embedded = config.type_embedding + config.item_embedding + config.category_embedding + config.token_embedding
+        embedded = config.type_embedding + config.category_embedding + config.token_embedding
         self.lstm = nn.LSTM(embedded + len(config.numeric_features), config.hidden_size)
         seen_by_heads = config.hidden_size + len(config.numeric_features)
         self.heads = nn.Linear(seen_by_heads, len(config.horizons))
+        # Not learnt here: `model.training.ridge` adds to each type's logits, and history says what categories are like.
+        self.type_logits: Tensor
+        self.category_rates: Tensor
+        self.register_buffer("type_logits", torch.zeros(len(EVENT_TYPES), len(config.horizons)))
+        self.register_buffer("category_rates", torch.zeros(CATEGORY_CODES, 2))
         # `further` is part of the tensors' names in weights.safetensors.
         self.further = nn.ModuleDict(
             {
@@ -109,7 +111,6 @@ class PropensityLSTM(nn.Module):
             (
                 inputs.numeric,  # (events, numeric features)
                 self.type_embedding(inputs.types),  # (events, type_embedding), and so on
-                self.item_embedding(_bucket(inputs.items, self.config.item_buckets)),
                 self.category_embedding(_bucket(inputs.categories, self.config.category_buckets)),
                 self.token_embedding(_bucket(inputs.tokens, self.config.token_buckets)),
             ),
@@ -119,7 +120,7 @@ class PropensityLSTM(nn.Module):
     def logits(self, output: Tensor, inputs: "PackedFeatures") -> Tensor:
         """Return the heads' logits `(events, horizons)` for the LSTM's output `(events, hidden)`."""
         logits: Tensor = self.heads(torch.cat((output, inputs.numeric), dim=1))
-        return logits
+        return logits + self.type_logits[inputs.types]
 
     def extra_logits(self, output: Tensor, inputs: "PackedFeatures") -> dict[Head, Tensor]:
         """Return the logits `(events, classes)` of each extra head, for the LSTM's output `(events, hidden)`."""
@@ -166,7 +167,6 @@ class PackedFeatures:
 
     numeric: Tensor
     types: Tensor
-    items: Tensor
     categories: Tensor
     tokens: Tensor
     batch_sizes: Tensor
@@ -180,7 +180,6 @@ class PackedFeatures:
         return cls(
             numeric=torch.from_numpy(features.numeric[rows]).to(device, non_blocking=True),
             types=torch.from_numpy(features.types[rows]).to(device, non_blocking=True),
-            items=torch.from_numpy(features.items[rows]).to(device, non_blocking=True),
             categories=torch.from_numpy(features.categories[rows]).to(device, non_blocking=True),
             tokens=torch.from_numpy(features.tokens[rows]).to(device, non_blocking=True),
             batch_sizes=torch.from_numpy(batch_sizes),

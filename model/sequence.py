@@ -41,7 +41,7 @@ MAX_GAP_CODE: Final = (1 << (32 - GAP_SHIFT)) - 1
 
 RECENT_GROUPS: Final = ("view", "search", "favorite", "cart", "purchase")
 """Groups of event types whose recent counts are kept; a checkout counts as cart, other types in no group."""
-RECENT_DECAY_SECONDS: Final = (15 * 60, 4 * 3600, 48 * 3600, 14 * 86_400)
+RECENT_DECAY_SECONDS: Final = (15 * 60, 4 * 3600, 48 * 3600)
 """Time constants of the exponentially decayed counts."""
 
 SEQUENCE: Final = np.dtype(

@@ -8,8 +8,9 @@ from model.core.append import Source
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.core.encode import ScoreTemplate, encode_scores
-from model.core.features import NUMERIC_FEATURES
+from model.core.features import NUMERIC_FEATURES, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
+from model.heads import CATEGORY_CODES
 from model.scoring import prepare_batch
 from model.states import StateCodec, replay_rings
 from streams.fetch import Fetch
@@ -34,10 +35,10 @@ def compile_core() -> None:
     gates, numeric = np.zeros((1, 4), np.float32), np.zeros((len(NUMERIC_FEATURES), 4), np.float32)
     heads = np.zeros((1, 1 + len(NUMERIC_FEATURES)), np.float32)
     buckets = np.zeros((2, 4), np.float32)
-    weights = StepWeights(gates, buckets, buckets, buckets, numeric, gates, heads, np.zeros(1, np.float32))
-    propensities, _ = run_steps(
-        weights, prepared.appended.features, np.zeros(1, np.int64), np.zeros((1, 2), np.float16)
-    )
+    weights = StepWeights(gates, buckets, buckets, numeric, gates, heads, np.zeros((1, 1), np.float32))
+    features = prepared.appended.features
+    write_category_rates(features.numeric, features.categories, np.zeros((CATEGORY_CODES, 2), np.float32))
+    propensities, _ = run_steps(weights, features, np.zeros(1, np.int64), np.zeros((1, 2), np.float16))
     template = ScoreTemplate.of(("1h",), model="m", source_topic="t", source_partition=0)
     times = plain.event_time_ms
     values = encode_scores(template, plain.texts, plain.type_codes, times, propensities, (), times, times, 0)

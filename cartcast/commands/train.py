@@ -29,7 +29,7 @@ from service.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from model.lstm import LSTMConfig
+    from model.lstm import LSTMConfig, PropensityLSTM
     from model.training.fitting import TrainingSettings
     from model.training.history import History
     from model.training.resume import DirectoryStateStore
@@ -51,11 +51,11 @@ def train(
         list[str] | None, typer.Option(help="Predict more: next_type, purchase_category; may be repeated.")
     ] = None,
     seed: Seed = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the data; training stops when done.")] = 12,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 12,
     hidden_size: Annotated[int, typer.Option(min=1, max=1024, help="Size of the LSTM's state.")] = 64,
-    refit: Annotated[
-        bool, typer.Option("--refit/--no-refit", help="Train once more at the end, on all data up to the last event.")
-    ] = True,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Begin with random weights, not with those of the shipped model.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch that was finished.")] = False,
     device: Device = "auto",
     threads: Threads = 1,
@@ -68,10 +68,11 @@ def train(
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Train a model on history, calibrate it, evaluate it on a later time, and write a checkpoint.
+    """Train a model on history, measure how it does on later days and new shoppers, and write a checkpoint.
 
-    The last parts of the time are kept back: one decides when to stop and calibrates, the last one is only reported
-    on. Then the model is trained once more, on everything. The checkpoint appears whole or not at all.
+    Twice a model is trained on what came before a part of the time, without a fifth of the shoppers, and compared on
+    that part with a linear one. Then the same is done with everything. Training begins with the weights of the shipped
+    model. The checkpoint appears whole or not at all.
 
     Example: cartcast train --events history.csv.gz --format taobao --out checkpoints/shop --seed 1
     """
@@ -89,13 +90,14 @@ def train(
     from model.lstm import LSTMConfig
     from model.training.fitting import TrainingSettings
 
-    settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads, refit=refit)
+    settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads)
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
     try:
         with stop_signals_raise():
             history = _read(source, memory_limit_mb, work_dir)
-            store = _state_store(out, history, settings, config, resume=resume)
-            trained = _train(history, settings, config, device, store)
+            start = None if from_scratch else _shipped()
+            store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
+            trained = _train(history, settings, config, start, device, store)
             version = _save(out, trained)
             store.forget()
     except StopRequested:
@@ -135,7 +137,7 @@ def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) ->
 
 
 def _state_store(
-    out: Path, history: "History", settings: "TrainingSettings", config: "LSTMConfig", *, resume: bool
+    out: Path, history: "History", settings: object, config: "LSTMConfig", *, resume: bool
 ) -> "DirectoryStateStore":
     """Return what this training goes on from: nothing, unless it is to be resumed."""
     from model.training.resume import DirectoryStateStore, fingerprint
@@ -149,14 +151,25 @@ def _state_store(
     return store
 
 
+def _shipped() -> "PropensityLSTM":
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+
+    return load_checkpoint(DEFAULT_CHECKPOINT).model
+
+
 def _train(
-    history: "History", settings: "TrainingSettings", config: "LSTMConfig", device: str, store: "DirectoryStateStore"
+    history: "History",
+    settings: "TrainingSettings",
+    config: "LSTMConfig",
+    start: "PropensityLSTM | None",
+    device: str,
+    store: "DirectoryStateStore",
 ) -> "Trained":
     from model.inference import select_device
     from model.training.train import train as train_model
 
     with progress_bar("train", 1.0) as advance:
-        return train_model(history, settings, config, advance, device=select_device(device), store=store)
+        return train_model(history, settings, config, advance, start=start, device=select_device(device), store=store)
 
 
 def _save(out: Path, trained: "Trained") -> str:
@@ -169,7 +182,7 @@ def _save(out: Path, trained: "Trained") -> str:
             calibration=trained.calibration,
             metrics=trained.metrics,
             training=trained.training,
-            before_refit=trained.before_refit,
+            earlier=trained.earlier,
             category_names=trained.category_names,
         )
     except OSError as failure:
@@ -182,24 +195,51 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
         return
     from rich.console import Console
 
-    Console().print(_table(trained.metrics["test"]))
+    for why in trained.training["refused_horizons"].values():
+        print(f"a horizon is left out: {why}", file=sys.stderr)
+    Console().print(_table(trained.metrics))
+    for line in _verdicts(trained.metrics):
+        print(line)
     if "heads" in trained.metrics["test"]:
         Console().print(_heads_table(trained.metrics["test"]["heads"]))
     print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
 
 
 def _table(metrics: dict[str, Any]) -> "Table":
-    """Show what the test part says, a line a horizon."""
+    """Show how the recipe does on later events, beside the linear model alone, a line per horizon."""
     from rich.table import Table
 
-    names = ("base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
-    table = Table("horizon", "events", *(name.replace("_", " ") for name in names), title="test part")
-    for horizon, found in metrics.items():
-        if horizon == "heads":
-            continue
-        cells = ("-" if found.get(name) is None else f"{found[name]:.4f}" for name in names)
-        table.add_row(horizon, f"{found['events']:,}", *cells)
+    table = Table("horizon", "events", "base rate", title="later days, a fifth of the shoppers new")
+    for name in ("PR AUC", "linear's", "log loss", "linear's"):
+        table.add_column(name, justify="right")
+    chain = metrics["chain"]
+    for horizon, counts in chain["counts"].items():
+        ours, linear = (chain["models"][model][horizon] for model in ("cartcast", "ridge"))
+        values = [ours["base_rate"], *(found[name] for name in ("pr_auc", "log_loss") for found in (ours, linear))]
+        cells = ("-" if value is None else f"{value:.4f}" for value in values)
+        table.add_row(horizon, f"{counts['events']:,}", *cells)
     return table
+
+
+def _verdicts(metrics: dict[str, Any]) -> list[str]:
+    """Say what the network is worth beside a linear model on the same numbers, a line per horizon."""
+    said = {
+        "better": "better than a linear model on the same numbers",
+        "no different": "the network adds nothing that this history can show to a linear model on the same numbers",
+        "worse": "worse than a linear model on the same numbers: give a longer history or more shoppers",
+    }
+    chain, verdicts = metrics["chain"], metrics["verdicts"]
+    return [
+        f"{horizon}: {said[verdicts[horizon]]} ({_intervals(chain['differences']['ridge'][horizon])})"
+        for horizon in chain["counts"]
+    ]
+
+
+def _intervals(differences: dict[str, Any]) -> str:
+    """Return the 95 % intervals of the differences in PR AUC and log loss."""
+    found = (("PR AUC", differences["pr_auc"]["interval"]), ("log loss", differences["log_loss"]["interval"]))
+    known = [f"{name} {interval[0]:+.4f} to {interval[1]:+.4f}" for name, interval in found if interval is not None]
+    return ", ".join(known) or "too few shoppers for an interval"
 
 
 def _heads_table(heads: dict[str, Any]) -> "Table":

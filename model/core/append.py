@@ -113,7 +113,6 @@ def append_events(
         features=Features(
             numeric=numeric[:accepted],
             types=batch.type_codes[rows].astype(np.int64),
-            items=batch.item_codes[rows].astype(np.int64),
             categories=batch.category_codes[rows].astype(np.int64),
             tokens=batch.token_codes[rows].astype(np.int64),
         ),

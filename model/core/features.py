@@ -29,16 +29,12 @@ NUMERIC_FEATURES: Final = (
     "log_gap",
     "log_session_age",
     "log_session_events",
-    "log_events",
     "has_price",
     "log_price",
     "hour_sin",
     "hour_cos",
-    "weekday_sin",
-    "weekday_cos",
     *(f"recent_{group}_{decay}s" for group in RECENT_GROUPS for decay in RECENT_DECAY_SECONDS),
     *(f"since_{group}" for group in RECENT_GROUPS),
-    *(f"never_{group}" for group in RECENT_GROUPS),
     "log_same_item",
     "same_item_carted",
     "same_item_favorited",
@@ -46,32 +42,53 @@ NUMERIC_FEATURES: Final = (
     "log_since_same_item",
     "log_same_category",
     "log_distinct_items",
-    "log_purchases",
+    "since_same_item",
+    "item_purchases",
+    "item_session_events",
+    "item_of_earlier_day",
+    "since_same_category",
+    "since_category_cart",
+    "category_purchases",
+    "category_carts",
+    "category_favorites",
+    "category_session_events",
+    "category_session_share",
     "purchases_a_session",
     "carts_a_session",
-    "log_sessions",
     "sessions_a_day",
-    "log_age",
     "purchases_a_day",
     "events_a_session",
+    "category_rate",
+    "category_events",
 )
-"""Names of the numeric features, in the order of the columns of `Features.numeric`."""
+"""Names of the numeric features, in the order of the columns of `Features.numeric`.
 
+What begins at zero with every history and then only grows (a shopper's age, events, purchases) is not among them: in a
+short history it is the calendar, which a network extrapolates.
+"""
+
+CATEGORY_RATES: Final = NUMERIC_FEATURES.index("category_rate")
+"""From this column on, features are all shoppers', of the event's category: not in a state, but written afterwards, by
+`count_categories` or `write_category_rates`."""
 _GROUPS: Final = len(RECENT_GROUPS)
 _DECAYS: Final = len(RECENT_DECAY_SECONDS)
 _DECAYS_MS: Final = 1000.0 * np.array(RECENT_DECAY_SECONDS)
 _CLOCK: Final = NUMERIC_FEATURES.index("is_first_event")
 _PRICE: Final = NUMERIC_FEATURES.index("has_price")
 _CALENDAR: Final = NUMERIC_FEATURES.index("hour_sin")
-_RECENT: Final = _CALENDAR + 4
+_RECENT: Final = _CALENDAR + 2
 _SINCE: Final = _RECENT + _GROUPS * _DECAYS
 _FAMILIARITY: Final = NUMERIC_FEATURES.index("log_same_item")
-_HABITS: Final = NUMERIC_FEATURES.index("log_purchases")
+_ITEM: Final = NUMERIC_FEATURES.index("since_same_item")
+_CATEGORY: Final = NUMERIC_FEATURES.index("since_same_category")
+_HABITS: Final = NUMERIC_FEATURES.index("purchases_a_session")
 
 _TIME_SCALE: Final = 1.0 / 10.0  # log1p of a week in seconds is 13.3
 _COUNT_SCALE: Final = 1.0 / 3.0
 _USUAL_LOG_PRICE: Final = 3.5  # 32 of whatever the currency is; a shop of others learns another level
-_MOST_EVENTS: Final = 1000  # a counter that only grows drifts; beyond this it says nothing
+_DAY_S: Final = DAY_MS // 1000
+_SHRUNK_BY: Final = 25.0  # events: a category of so many is believed half
+_NEVER: Final = 1.5  # in place of the logarithm of a time; that of 100 days is 1.6
 _CART: Final = TYPE_CODES["cart"]
 _CHECKOUT: Final = TYPE_CODES["checkout"]
 _FAVORITE: Final = TYPE_CODES["favorite"]
@@ -87,9 +104,8 @@ class Features:
     numeric: npt.NDArray[np.float32]
     """`(events, len(NUMERIC_FEATURES))`"""
     types: npt.NDArray[np.int64]
-    items: npt.NDArray[np.int64]
     categories: npt.NDArray[np.int64]
-    """Codes `(events,)`; 0 is none for items and categories."""
+    """Codes `(events,)`; 0 is none for categories."""
     tokens: npt.NDArray[np.int64]
     """Codes of the words that were written `(events, TOKENS)`, 0 for none."""
 
@@ -106,13 +122,9 @@ def write_clock(numeric: npt.NDArray[np.float32], state: StateRecord, gap_ms: np
     numeric[_CLOCK + 2] = _log_time(gap_ms)
     numeric[_CLOCK + 3] = _log_time(time_ms - np.int64(state.session_start_s) * 1000)
     numeric[_CLOCK + 4] = math.log1p(state.session_events) * _COUNT_SCALE
-    numeric[_CLOCK + 5] = math.log1p(min(state.events, _MOST_EVENTS)) * _COUNT_SCALE
     day = time_ms % DAY_MS / DAY_MS * (2 * math.pi)
-    week = time_ms % (7 * DAY_MS) / (7 * DAY_MS) * (2 * math.pi)
     numeric[_CALENDAR] = math.sin(day)
     numeric[_CALENDAR + 1] = math.cos(day)
-    numeric[_CALENDAR + 2] = math.sin(week)
-    numeric[_CALENDAR + 3] = math.cos(week)
 
 
 @compiled
@@ -142,7 +154,6 @@ def write_recent(
     for each in range(_GROUPS):
         seen_s = np.int64(state.last_seen_s[each])
         numeric[_SINCE + each] = _log_time((time_s - seen_s) * 1000) if seen_s else 0.0
-        numeric[_SINCE + _GROUPS + each] = seen_s == 0
     if group >= 0:
         state.last_seen_s[group] = time_s
     state.carts += group == _CARTS
@@ -172,22 +183,25 @@ def write_familiarity(  # noqa: PLR0913, PLR0917 - an event and a state
             distinct_items += not _holds_item(state, earlier, slot)
     if with_item == RING_EVENTS:
         distinct_items -= 1  # models have been trained on this count: one less once every slot holds an item
-    for place in range(_FAMILIARITY, _FAMILIARITY + 5):
-        numeric[place] = 0.0
+    numeric[_FAMILIARITY:_HABITS] = 0.0
+    numeric[_FAMILIARITY + 6] = math.log1p(distinct_items) * _COUNT_SCALE
+    numeric[_ITEM] = numeric[_CATEGORY] = numeric[_CATEGORY + 1] = _NEVER
     if item > 0 and same_item > 0:
         numeric[_FAMILIARITY] = math.log1p(same_item) * _COUNT_SCALE
         _write_same_item(numeric, state, item, time_ms, last_s)
-    numeric[_FAMILIARITY + 5] = math.log1p(same_category) * _COUNT_SCALE if category > 0 else 0.0
-    numeric[_FAMILIARITY + 6] = math.log1p(distinct_items) * _COUNT_SCALE
+    if category > 0 and same_category > 0:
+        numeric[_FAMILIARITY + 5] = math.log1p(same_category) * _COUNT_SCALE
+        _write_same_category(numeric, state, category, time_ms, last_s)
 
 
 @compiled
 def _write_same_item(
     numeric: npt.NDArray[np.float32], state: StateRecord, item: np.int64, time_ms: np.int64, last_s: np.int64
 ) -> None:
-    """Write what happened to an item that the ring holds, and the time since; `state.events` counts the event."""
+    """Write what happened to an item that the ring holds, and the time since; `state` counts the event."""
     newest = np.int64(state.events) - 2
     seen_s = np.int64(-1)
+    purchases = in_session = 0
     for back in range(min(state.events - 1, RING_EVENTS)):  # from the latest event to the oldest
         slot = (newest - back) % RING_EVENTS
         packed = np.int64(state.ring_events[slot])
@@ -197,12 +211,52 @@ def _write_same_item(
                 numeric[_FAMILIARITY + 1] = 1.0
             elif kind == _FAVORITE:
                 numeric[_FAMILIARITY + 2] = 1.0
-            elif kind == _PURCHASE:
-                numeric[_FAMILIARITY + 3] = 1.0
+            purchases += kind == _PURCHASE
+            in_session += back < state.session_events - 1
             if seen_s < 0:
                 seen_s = last_s
+            if last_s // _DAY_S < time_ms // DAY_MS:
+                numeric[_ITEM + 3] = 1.0
         last_s -= _gap_seconds(packed >> GAP_SHIFT)
-    numeric[_FAMILIARITY + 4] = _log_time(time_ms - seen_s * 1000)
+    numeric[_FAMILIARITY + 3] = purchases > 0
+    numeric[_FAMILIARITY + 4] = numeric[_ITEM] = _log_time(time_ms - seen_s * 1000)
+    numeric[_ITEM + 1] = math.log1p(purchases) * _COUNT_SCALE
+    numeric[_ITEM + 2] = math.log1p(in_session) * _COUNT_SCALE
+
+
+@compiled
+def _write_same_category(
+    numeric: npt.NDArray[np.float32], state: StateRecord, category: np.int64, time_ms: np.int64, last_s: np.int64
+) -> None:
+    """Write what happened in a category that the ring holds, and the times since; `state` counts the event."""
+    newest = np.int64(state.events) - 2
+    before_in_session = min(state.session_events - 1, RING_EVENTS)
+    seen_s = carted_s = np.int64(-1)
+    purchases = carts = favorites = in_session = 0
+    for back in range(min(state.events - 1, RING_EVENTS)):  # from the latest event to the oldest
+        slot = (newest - back) % RING_EVENTS
+        packed = np.int64(state.ring_events[slot])
+        if state.ring_categories[slot] == category:
+            kind = packed & (HAS_WORDS - 1)
+            is_cart = kind in (_CART, _CHECKOUT)
+            purchases += kind == _PURCHASE
+            carts += is_cart
+            favorites += kind == _FAVORITE
+            in_session += back < before_in_session
+            if seen_s < 0:
+                seen_s = last_s
+            if is_cart and carted_s < 0:
+                carted_s = last_s
+        last_s -= _gap_seconds(packed >> GAP_SHIFT)
+    numeric[_CATEGORY] = _log_time(time_ms - seen_s * 1000)
+    if carts > 0:
+        numeric[_CATEGORY + 1] = _log_time(time_ms - carted_s * 1000)
+    numeric[_CATEGORY + 2] = math.log1p(purchases) * _COUNT_SCALE
+    numeric[_CATEGORY + 3] = math.log1p(carts) * _COUNT_SCALE
+    numeric[_CATEGORY + 4] = math.log1p(favorites) * _COUNT_SCALE
+    numeric[_CATEGORY + 5] = math.log1p(in_session) * _COUNT_SCALE
+    if before_in_session > 0:
+        numeric[_CATEGORY + 6] = in_session / before_in_session
 
 
 @compiled
@@ -227,14 +281,66 @@ def write_habits(numeric: npt.NDArray[np.float32], state: StateRecord, time_ms: 
     purchases, carts = np.int64(state.purchases), np.int64(state.carts)
     events, sessions = np.int64(state.events), np.int64(state.sessions)
     days = (time_ms - np.int64(state.first_time_s) * 1000) / DAY_MS
-    numeric[_HABITS] = math.log1p(purchases) * _COUNT_SCALE
-    numeric[_HABITS + 1] = purchases / (sessions + 2.0)
-    numeric[_HABITS + 2] = carts / (sessions + 2.0)
-    numeric[_HABITS + 3] = math.log1p(sessions) / 5.0
-    numeric[_HABITS + 4] = min(sessions / (days + 2.0), 5.0)
-    numeric[_HABITS + 5] = math.log1p(days) / 4.0
-    numeric[_HABITS + 6] = min(purchases / (days + 7.0), 5.0)
-    numeric[_HABITS + 7] = min(events / (10.0 * sessions), 3.0)
+    numeric[_HABITS] = purchases / (sessions + 2.0)
+    numeric[_HABITS + 1] = carts / (sessions + 2.0)
+    numeric[_HABITS + 2] = min(sessions / (days + 2.0), 5.0)
+    numeric[_HABITS + 3] = min(purchases / (days + 7.0), 5.0)
+    numeric[_HABITS + 4] = min(events / (10.0 * sessions), 3.0)
+    numeric[CATEGORY_RATES:] = 0.0
+
+
+@compiled
+def write_category_rates(
+    numeric: npt.NDArray[np.float32], categories: npt.NDArray[np.int64], rates: npt.NDArray[np.float32]
+) -> None:
+    """Write to each row of `numeric` `(events, features)` what `rates` `(CATEGORY_CODES, 2)` say of its category."""
+    for event in range(len(categories)):
+        numeric[event, CATEGORY_RATES:] = rates[categories[event]]
+
+
+@compiled
+def count_categories(
+    numeric: npt.NDArray[np.float32],
+    categories: npt.NDArray[np.int64],
+    types: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+) -> None:
+    """Write to each row what the events before it say of its category, and count it; `order` is that of arrival.
+
+    `counts` `(CATEGORY_CODES + 1, 2)` are the events and purchases so far: by category, and of all in the last row.
+    """
+    for event in order:
+        category, is_purchase = categories[event], types[event] == _PURCHASE
+        write_rate(numeric[event, CATEGORY_RATES:], counts[category], counts[-1])
+        counts[-1, 0] += 1
+        counts[-1, 1] += is_purchase
+        if category > 0:  # of no category nothing is known, however often it comes
+            counts[category, 0] += 1
+            counts[category, 1] += is_purchase
+
+
+@compiled
+def category_rates(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return what `counts` `(CATEGORY_CODES + 1, 2)` say of each category `(CATEGORY_CODES, 2)`."""
+    rates = np.empty((len(counts) - 1, 2), np.float32)
+    for category in range(len(rates)):
+        write_rate(rates[category], counts[category], counts[-1])
+    return rates
+
+
+@compiled
+def write_rate(
+    numbers: npt.NDArray[np.float32], of_category: npt.NDArray[np.int64], total: npt.NDArray[np.int64]
+) -> None:
+    """Write a category's purchase rate, shrunk to that of all events, and how often it was seen.
+
+    `of_category` and `total` are numbers of events and of purchases.
+    """
+    overall = (total[1] + 1.0) / (total[0] + 50.0)  # 2 % before anything is known
+    events, purchases = of_category[0], of_category[1]
+    numbers[0] = math.log((purchases + _SHRUNK_BY * overall) / (events + _SHRUNK_BY))
+    numbers[1] = math.log1p(events) * 0.2
 
 
 @compiled

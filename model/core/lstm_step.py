@@ -26,8 +26,7 @@ class StepWeights:
     """A network's weights as the step reads them; `gates` is 4 * hidden."""
 
     types: Weights
-    """`(types, gates)`, which include the biases; likewise per bucket of items, categories and tokens."""
-    items: Weights
+    """`(types, gates)`, which include the biases; likewise per bucket of categories and tokens."""
     categories: Weights
     tokens: Weights
     numeric: Weights
@@ -35,7 +34,7 @@ class StepWeights:
     hidden: Weights
     """`(hidden, gates)`"""
     heads: Weights
-    """`(horizons, hidden + numeric features)`, calibrated: as are the biases `(horizons,)`."""
+    """`(horizons, hidden + numeric features)`, calibrated: as are the biases `(types, horizons)`."""
     head_biases: Weights
 
     @classmethod
@@ -45,17 +44,18 @@ class StepWeights:
         inputs = weight["lstm.weight_ih_l0"].T  # (inputs, gates)
         sizes = [
             len(model.config.numeric_features),
-            *(weight[f"{name}_embedding.weight"].shape[1] for name in ("type", "item", "category", "token")),
+            *(weight[f"{name}_embedding.weight"].shape[1] for name in ("type", "category", "token")),
         ]
         numeric, *embedded = np.split(inputs, np.cumsum(sizes)[:-1])
-        types, items, categories, tokens = (
+        types, categories, tokens = (
             weight[f"{name}_embedding.weight"] @ rows
-            for name, rows in zip(("type", "item", "category", "token"), embedded, strict=True)
+            for name, rows in zip(("type", "category", "token"), embedded, strict=True)
         )
         types = types + weight["lstm.bias_ih_l0"] + weight["lstm.bias_hh_l0"]
-        heads, biases = weight["heads.weight"] * slopes[:, None], weight["heads.bias"] * slopes + intercepts
+        heads = weight["heads.weight"] * slopes[:, None]
+        biases = (weight["heads.bias"] + weight["type_logits"]) * slopes + intercepts
         hidden = weight["lstm.weight_hh_l0"].T
-        folded = (types, items, categories, tokens, numeric, hidden, heads, biases)
+        folded = (types, categories, tokens, numeric, hidden, heads, biases)
         return cls(*(np.ascontiguousarray(each, np.float32) for each in folded))
 
 
@@ -70,7 +70,6 @@ def run_steps(
     outputs = np.empty((len(rows), len(weights.hidden)), np.float32)
     step_in_order(
         weights.types,
-        weights.items,
         weights.categories,
         weights.tokens,
         weights.numeric,
@@ -79,7 +78,6 @@ def run_steps(
         weights.head_biases,
         features.numeric,
         features.types,
-        features.items,
         features.categories,
         features.tokens,
         rows,
@@ -93,7 +91,6 @@ def run_steps(
 @compiled_sums
 def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the results
     type_gates: Weights,
-    item_gates: Weights,
     category_gates: Weights,
     token_gates: Weights,
     numeric_weights: Weights,
@@ -102,7 +99,6 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
     head_biases: Weights,
     numeric: npt.NDArray[np.float32],
     types: npt.NDArray[np.int64],
-    items: npt.NDArray[np.int64],
     categories: npt.NDArray[np.int64],
     tokens: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
@@ -120,8 +116,7 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
         _widen(kept, state)
 
         # Input projection and recurrence, (4 * hidden,).
-        _add_rows(gates, type_gates[types[event]], item_gates[_bucket(items[event], len(item_gates))])
-        gates += category_gates[_bucket(categories[event], len(category_gates))]
+        _add_rows(gates, type_gates[types[event]], category_gates[_bucket(categories[event], len(category_gates))])
         _add_mean_row(gates, tokens[event], token_gates)
         _add_product(gates, x, numeric_weights)
         _add_product(gates, h, hidden_weights)
@@ -137,7 +132,7 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
 
         for horizon in range(len(heads)):
             logit = _dot(heads[horizon, :hidden], h) + _dot(heads[horizon, hidden:], x)
-            propensities[event, horizon] = _sigmoid(logit + head_biases[horizon])
+            propensities[event, horizon] = _sigmoid(logit + head_biases[types[event], horizon])
 
 
 @compiled_sums

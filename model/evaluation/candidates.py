@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from model.arrays import Floats, Integers
-from model.checkpoint import Calibration, Checkpoint
+from model.checkpoint import Checkpoint
+from model.comparison import Predictions
 from model.evaluation.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
-from model.evaluation.comparison import Predictions
 from model.evaluation.test_set import EvaluationSet
 from model.evaluation.textbook import TextbookLSTM
 from model.events import parse_time_ms
@@ -30,30 +29,23 @@ Progress = Callable[[float, str], None]
 def with_weights_from_before(checkpoint: Checkpoint, from_ms: int, notes: list[str]) -> Checkpoint:
     """Return the checkpoint with the weights that were not trained on events from `from_ms` on, if it has such.
 
-    Otherwise a note says so.
+    A note says which weights are measured.
     """
     training = checkpoint.training
-    refitted = training.get("settings", {}).get("refit", False)
-    learnt_until = training.get("last_event" if refitted else "test_from")
-    if refitted and checkpoint.before_refit is not None and _is_later(learnt_until, from_ms):
-        notes.append(
-            "Measured with the weights from before the last fit on all data, which had seen less than those served."
-        )
-        checkpoint = replace(
-            checkpoint, model=checkpoint.before_refit, calibration=_calibration_before_refit(checkpoint)
-        )
+    learnt_until = training.get("last_event")
+    if checkpoint.earlier is not None and _is_later(learnt_until, from_ms):
         learnt_until = training.get("test_from")
+        checkpoint = replace(checkpoint, model=checkpoint.earlier)
+        notes.append(
+            f"Measured on what the same recipe makes of the events before {learnt_until}, without a fifth of the "
+            "users: the served weights have learnt from all."
+        )
     if _is_later(learnt_until, from_ms):
         notes.append(
             f"This model has learnt from events until {learnt_until}, and the evaluated time begins earlier: what is "
             "said of it here flatters it. Evaluate later events."
         )
     return checkpoint
-
-
-def _calibration_before_refit(checkpoint: Checkpoint) -> Calibration:
-    found = checkpoint.training.get("calibration")
-    return checkpoint.calibration if found is None else msgspec.convert(found, Calibration)
 
 
 def _is_later(time: str | None, than_ms: int) -> bool:

@@ -1,7 +1,7 @@
 """Evaluation: a checkpoint beside its baselines, on events that none of them was trained on.
 
 Without a time the test part of the checkpoint's own split is evaluated; with one, the events from then on, and the
-baselines are trained on those before, which end one longest horizon earlier.
+baselines are trained on those before.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Checkpoint
+from model.comparison import KnownLabels, Predictions, compare, rank
 from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_weights_from_before, without_text
-from model.evaluation.comparison import KnownLabels, Predictions, compare, rank
 from model.evaluation.curves import curves_of
 from model.evaluation.test_set import ALL_USERS, EvaluationSet, split_of
 from model.events import rfc3339
+from model.training.examples import hidden_users
 from model.training.history import History
 
 
@@ -42,10 +43,13 @@ def evaluate_checkpoint(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
 
     split = split_of(history, checkpoint, settings.after_ms)
-    test_set, notes = EvaluationSet.of(history, split, checkpoint.model.config.horizons), list[str]()
+    notes = list[str]()
+    measured = with_weights_from_before(checkpoint, split.test_from_ms, notes)
+    # What was hidden from the measured weights is hidden from the baselines.
+    hidden = hidden_users(history) & (measured is not checkpoint)
+    test_set = EvaluationSet.of(history, split, hidden, checkpoint.model.config.horizons)
     with threadpool_limits(settings.threads):
         progress(0.02, "the model")
-        measured = with_weights_from_before(checkpoint, split.test_from_ms, notes)
         ours = the_model(measured, test_set, notes)
         without_words = without_text(measured, test_set, ours)
         baselines = _baselines(test_set, settings, notes, progress) if settings.baselines else []

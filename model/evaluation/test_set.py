@@ -8,7 +8,7 @@ import numpy as np
 
 from model.arrays import Booleans, Integers
 from model.checkpoint import Checkpoint
-from model.evaluation.comparison import KnownLabels
+from model.comparison import KnownLabels
 from model.events import parse_time_ms, rfc3339
 from model.horizons import longest_horizon_ms
 from model.training.examples import Examples
@@ -31,9 +31,12 @@ class EvaluationSet:
     labels: KnownLabels
 
     @classmethod
-    def of(cls, history: History, split: TimeSplit, horizons: tuple[str, ...]) -> Self:
-        """Take the split's test part. Raises EvaluationError if its labels are all of one class, or of one user."""
-        examples = Examples.of(history, split, horizons)
+    def of(cls, history: History, split: TimeSplit, hidden: Booleans, horizons: tuple[str, ...]) -> Self:
+        """Take the split's test part; the baselines will learn nothing of the `hidden` users.
+
+        Raises EvaluationError if its labels are all of one class, or of one user.
+        """
+        examples = Examples.of(history, split, hidden, horizons)
         rows = np.flatnonzero(examples.test.any(axis=1))
         if not len(rows):
             raise EvaluationError(_nothing_there(history, split))
@@ -77,7 +80,7 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
     horizon_ms, (first_ms, end_ms) = longest_horizon_ms(checkpoint.model.config.horizons), data_bounds(history.time_ms)
     if after_ms is not None:
         usable_ms = max(after_ms - first_ms - 2 * horizon_ms, 0)
-        return TimeSplit(after_ms - horizon_ms - int(PART_SHARE * usable_ms), after_ms, end_ms, horizon_ms)
+        return TimeSplit(after_ms - horizon_ms - int(PART_SHARE * usable_ms), after_ms, end_ms)
     try:
         validation_from, test_from = (
             parse_time_ms(checkpoint.training[name]) for name in ("validation_from", "test_from")
@@ -86,7 +89,7 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
         raise EvaluationError(
             f"checkpoint {checkpoint.version} does not say when its test part starts: name a time with --after"
         ) from None
-    return TimeSplit(validation_from, test_from, end_ms, horizon_ms)
+    return TimeSplit(validation_from, test_from, end_ms)
 
 
 def _nothing_there(history: History, split: TimeSplit) -> str:

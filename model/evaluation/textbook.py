@@ -21,7 +21,7 @@ from model.training.history import History
 
 WINDOW_EVENTS: Final = 20
 TYPE_INPUTS: Final = ("view", "search", "cart", "purchase")
-NUMERIC_INPUTS: Final = ("log_gap", "log_session_events", "log_events", "log_price", "hour_sin", "hour_cos")
+NUMERIC_INPUTS: Final = ("log_gap", "log_session_events", "log_price", "hour_sin", "hour_cos")
 UNITS: Final = 50
 
 _SCORED_AT_ONCE: Final = 20_000
@@ -30,7 +30,7 @@ _SCORED_AT_ONCE: Final = 20_000
 class _Network(nn.Module):
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(len(TYPE_INPUTS) + len(NUMERIC_INPUTS), UNITS, batch_first=True)
+        self.lstm = nn.LSTM(len(TYPE_INPUTS) + len(NUMERIC_INPUTS) + 1, UNITS, batch_first=True)
         self.linear = nn.Linear(UNITS, outputs)
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -99,7 +99,8 @@ def windows(history: History, rows: Integers) -> npt.NDArray[np.float32]:
 def _inputs(history: History, rows: Integers) -> npt.NDArray[np.float32]:
     types = history.type_codes[rows, None] == np.array([TYPE_CODES[name] for name in TYPE_INPUTS])
     numbers = history.numeric[rows][:, [NUMERIC_FEATURES.index(name) for name in NUMERIC_INPUTS]]
-    return np.concatenate((types.astype(np.float32), numbers), axis=1).astype(np.float32)
+    events = np.log1p(rows - history.starts[history.users[rows]] + 1) / 3  # of the user so far
+    return np.concatenate((types, numbers, events[:, None]), axis=1).astype(np.float32)
 
 
 @torch.inference_mode()

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
+import xxhash
 
 from model.arrays import Booleans, Floats, Integers
 from model.heads import Head
@@ -15,6 +16,8 @@ from model.training.extra_heads import Classes, Targets, class_labels_of
 from model.training.history import History
 from model.training.labels import Labels, label_events
 from model.training.split import TimeSplit
+
+_HIDING: Final = 16  # a hash of its own: ids may be sharded by others
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,34 @@ class TrainingSet:
     auxiliary: AuxiliaryTargets
     """The right answers of the auxiliary tasks `(events, TASKS)`."""
 
+    def user_weights(self) -> Floats:
+        """Return what an event of each user counts in the loss `(users,)`: one by the root of how many they have.
+
+        A mean over events is decided by a few heavy shoppers, who are alike in themselves and unlike the others. The
+        weights' mean over the events is 1.
+        """
+        weights = np.zeros(len(self.history.user_ids))
+        roots = np.sqrt(self.spans.lengths)
+        weights[self.history.users[self.spans.starts]] = self.spans.events / roots.sum() / roots
+        return weights
+
     @property
     def base_rates(self) -> Floats:
         """Per horizon, the share of the known labels that are purchases."""
         known = self.known.sum(axis=0)
         return np.asarray((self.bought & self.known).sum(axis=0) / np.maximum(known, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A step of the forward chain: what is learnt from, and later events to measure on, also of hidden shoppers."""
+
+    name: str
+    training_set: TrainingSet
+    spans: Spans
+    """The histories until the last measured event."""
+    measured: Booleans
+    """Which labels it is measured on `(events, horizons)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +74,45 @@ class Examples:
 
     history: History
     split: TimeSplit
+    hidden: Booleans
+    """The users of whom nothing is learnt before the test part `(users,)`, so that they are new to what is measured."""
     bought: Booleans
     learnt: Booleans
+    """What the first fold learns from."""
     validation: Booleans
+    learnt_before_test: Booleans
+    """What the second fold learns from."""
     test: Booleans
     settled: Booleans
-    """Known by the end of the data, in whatever part: what the refit learns from."""
+    """Known by the end of the data, in whatever part: what is learnt from at last."""
     targets: Targets
     """The same for the extra heads."""
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913, PLR0917 - the extra heads have defaults
         cls,
         history: History,
         split: TimeSplit,
+        hidden: Booleans,
         horizons: Sequence[str],
         heads: Sequence[Head] = (),
         category_buckets: int = 2,
     ) -> Self:
         """Label the history part by part, so that only one part is in memory."""
         shape = (len(history), len(horizons))
-        bought, learnt, validation, test, settled = (history.storage.empty(shape, np.bool_) for _ in range(5))
+        bought, learnt, validation, learnt_before_test, test, settled = masks = [
+            history.storage.empty(shape, np.bool_) for _ in range(6)
+        ]
         targets = Targets.empty(history.storage, len(history), len(heads))
         for part in history.parts():
             is_purchase = history.is_purchase[part]
             labels = label_events(history.users[part], history.time_ms[part], is_purchase, horizons)
             bought[part] = labels.bought
-            learnt[part], validation[part], test[part], settled[part] = _known(history, part, split, labels)
+            for mask, known in zip(masks[1:], _known(history, part, split, hidden, labels), strict=True):
+                mask[part] = known
             class_labels = class_labels_of(history, part, heads, category_buckets, longest_horizon_ms(horizons))
-            targets.fill(part, class_labels, _known(history, part, split, class_labels.as_labels))
-        return cls(history, split, bought, learnt, validation, test, settled, targets)
+            targets.fill(part, class_labels, _known(history, part, split, hidden, class_labels.as_labels))
+        return cls(history, split, hidden, bought, learnt, validation, learnt_before_test, test, settled, targets)
 
     def until(self, time_ms: int | None) -> Spans:
         """Return each user's events before a time; without a time, all events."""
@@ -87,34 +122,52 @@ class Examples:
             lengths = np.add.reduceat(self.history.applied_ms < time_ms, starts, dtype=np.int64)
         return Spans(starts, lengths).where(lengths > 0)
 
-    def training_set(self) -> TrainingSet:
-        """Return the events before the gap that precedes validation."""
-        past = self.until(self.split.train_until_ms)
-        auxiliary = auxiliary_targets(self.history, self.split.train_until_ms)
-        return TrainingSet(self.history, past, self.bought, self.learnt, self.targets.learnt, auxiliary)
+    def validation_fold(self) -> Fold:
+        """Learn from what is before the validation part, measure on it."""
+        spans = self.until(self.split.test_from_ms)
+        learnt = self._before(self.split.validation_from_ms, self.learnt, self.targets.learnt)
+        return Fold("validation", learnt, spans, self.validation)
 
-    def refit_set(self) -> TrainingSet:
+    def test_fold(self) -> Fold:
+        """Learn from what is before the test part, measure on it."""
+        learnt = self._before(self.split.test_from_ms, self.learnt_before_test, self.targets.learnt_before_test)
+        return Fold("test", learnt, self.until(None), self.test)
+
+    def everything(self) -> TrainingSet:
         """Return all events, with the labels that are known by the end of the data."""
         auxiliary = auxiliary_targets(self.history, self.split.end_ms + 1)
         return TrainingSet(self.history, self.until(None), self.bought, self.settled, self.targets.settled, auxiliary)
 
+    def _before(self, time_ms: int, known: Booleans, targets: Classes) -> TrainingSet:
+        past = self.until(time_ms)
+        seen = past.where(~self.hidden[self.history.users[past.starts]])
+        auxiliary = auxiliary_targets(self.history, time_ms)
+        return TrainingSet(self.history, seen, self.bought, known, targets, auxiliary)
+
     def unseen(self) -> Booleans:
-        """Return which users have no event in the training part `(users,)`."""
+        """Return of which users nothing is learnt before the test part `(users,)`: they are hidden, or came later."""
         first_ms = self.history.applied_ms[self.history.starts[:-1]]
-        return np.asarray(first_ms >= self.split.train_until_ms)
+        return np.asarray(self.hidden | (first_ms >= self.split.test_from_ms))
 
     def shares(self, part: Booleans) -> tuple[Integers, Integers]:
         """Return how many labels of a part are known and how many of those are purchases, per horizon."""
         return part.sum(axis=0), (self.bought & part).sum(axis=0)
 
 
-def _known(history: History, part: slice, split: TimeSplit, labels: Labels) -> tuple[Booleans, ...]:
-    """Return which labels are known in the training, validation and test part, and at the end of the data."""
+def hidden_users(history: History) -> Booleans:
+    """Choose a fifth of the users, by their ids, whoever else is in the history `(users,)`."""
+    return np.array([xxhash.xxh32_intdigest(user_id.encode(), seed=_HIDING) % 5 == 0 for user_id in history.user_ids])
+
+
+def _known(history: History, part: slice, split: TimeSplit, hidden: Booleans, labels: Labels) -> tuple[Booleans, ...]:
+    """Return which labels are known in each mask of `Examples`, in their order."""
     applied_ms, happened_ms = history.applied_ms[part], history.time_ms[part, None]
     is_fair = ~_follow_their_purchase(history.users[part], history.time_ms[part], history.is_purchase[part])[:, None]
+    is_learnt = is_fair & ~hidden[history.users[part], None]
     return (
-        split.train(applied_ms, labels) & is_fair,
+        split.before_validation(applied_ms, labels) & is_learnt,
         split.validation(applied_ms, labels) & (happened_ms >= split.validation_from_ms) & is_fair,
+        split.before_test(applied_ms, labels) & is_learnt,
         split.test(applied_ms, labels) & (happened_ms >= split.test_from_ms) & is_fair,
         labels.known_by(split.end_ms) & is_fair,
     )

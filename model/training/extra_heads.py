@@ -1,7 +1,7 @@
 """Labels of the extra heads, and how often their predictions are right."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 import numpy as np
@@ -74,18 +74,19 @@ class Targets:
 
     learnt: Classes
     validation: Classes
+    learnt_before_test: Classes
     test: Classes
     settled: Classes
 
     @classmethod
     def empty(cls, storage: Storage, events: int, heads: int) -> Self:
         """Return uninitialised targets."""
-        return cls(*(storage.empty((events, heads), np.int32) for _ in range(4)))
+        return cls(*(storage.empty((events, heads), np.int32) for _ in range(5)))
 
     def fill(self, part: slice, labels: ClassLabels, known: Sequence[Booleans]) -> None:
-        """Set a part's targets; `known` are the masks of learnt, validation, test and settled."""
-        for targets, mask in zip((self.learnt, self.validation, self.test, self.settled), known, strict=True):
-            targets[part] = np.where(mask, labels.classes, UNKNOWN)
+        """Set a part's targets; `known` are the masks, in the order of the fields."""
+        for field, mask in zip(fields(self), known, strict=True):
+            getattr(self, field.name)[part] = np.where(mask, labels.classes, UNKNOWN)
 
     def check(self, heads: Sequence[Head]) -> None:
         """Raise TrainingError if a head has too few known labels in the training part."""
@@ -106,21 +107,21 @@ def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
 def measure_heads(
     model: PropensityLSTM, history: History, spans: Spans, targets: Targets, unseen: Booleans
 ) -> dict[str, dict[str, Any]]:
-    """Return the top-1 and top-5 accuracy by part of the time split and by head.
+    """Return the top-1 and top-5 accuracy in the test part, of a model that has not learnt from it, by group and head.
 
-    Beside it, that of the most frequent classes of the training part, and the top-1 accuracy of the event's own type or
-    category. `unseen` `(users,)` selects the users without training events.
+    Beside it, that of the most frequent classes before the test, and the top-1 accuracy of the event's own type or
+    category. `unseen` `(users,)` selects the users of whom nothing was learnt.
     """
     config = model.config
     test_unseen = np.where(unseen[history.users][:, None], targets.test, UNKNOWN)
-    parts = {"validation": targets.validation, "test": targets.test, "test_unseen_users": test_unseen}
+    parts = {"test": targets.test, "test_unseen_users": test_unseen}
     # Only users with a known label are run; (events, heads) the place of the right class among the ranked ones.
-    wanted = np.maximum(targets.validation, targets.test)
+    wanted = targets.test
     is_measured = np.logical_or.reduceat((wanted != UNKNOWN).any(axis=1), spans.starts)
     ranks = np.full(wanted.shape, np.iinfo(np.int32).max, np.int32)
     for rows, found in _ranks(model, history, spans.where(is_measured), wanted):
         ranks[rows] = found
-    frequent, at_hand = _ranks_by_frequency(targets.learnt, wanted, config), _at_hand(history, config)
+    frequent, at_hand = _ranks_by_frequency(targets.learnt_before_test, wanted, config), _at_hand(history, config)
     return {
         part: {
             head: _shares(ranks[known, place], frequent[known, place])

@@ -3,14 +3,15 @@
 Sequences are cut into chunks of `piece_events`; h and c are carried from chunk to chunk, gradients are not (Williams
 and Peng, 1990). The worker carries them from batch to batch in the same way.
 
-Purchases are rare, but nothing is resampled or reweighted: that would teach a wrong base rate, which calibration would
-have to correct. Instead the heads' biases start at the base rates, so that no epoch is spent on them.
+Purchases are rare, but they are neither resampled nor weighted: that would teach a wrong base rate. Instead the heads'
+biases start at the base rates, so that no epoch is spent on them. Weighted are shoppers (`TrainingSet.user_weights`).
+The number of epochs is fixed, so that what is measured on a part of the time is the recipe that is then used on all.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,6 @@ from model.training.chunks import Chunk, chunks, shuffled_batches
 from model.training.examples import TrainingSet
 from model.training.extra_heads import class_shares
 from model.training.resume import StateStore
-from service.errors import TrainingError
 
 _LARGEST_GRADIENT: Final = 1.0
 _RISE: Final = 0.05
@@ -41,8 +41,6 @@ class TrainingSettings:
 
     seed: int = 1
     epochs: int = 12
-    patience: int = 4
-    """Epochs without a better validation log loss, after which training stops."""
     learning_rate: float = 5e-3
     """At its peak: a short warm-up, then cosine decay to 0 (Loshchilov and Hutter, "SGDR", 2017)."""
     remembered_epochs: float = 4.0
@@ -54,11 +52,8 @@ class TrainingSettings:
     batch_events: int = 2048
     piece_events: int = 128
     """Length of a chunk of truncated BPTT."""
-    forgotten_items: float = 0.95
     forgotten_categories: float = 0.6
-    """Shares of events whose item or category is masked in training, because the shop's assortment changes."""
-    refit: bool = True
-    """Whether to train once more at the end, on all data."""
+    """Share of events whose category is masked in training, because the shop's assortment changes."""
     threads: int = 1
     """One thread gives the same weights whatever else the machine does, and steps this small gain little from more."""
     further_weight: float = 0.1
@@ -69,68 +64,20 @@ class TrainingSettings:
     """Histories with fewer events are trained without auxiliary tasks, which would crowd out the main one."""
 
 
-@dataclass(slots=True)
-class LossCurve:
-    """The losses of a fit so far, by epoch: they decide when it stops, and how long a refit takes."""
-
-    best_epoch: int = 0
-    best_loss: float = np.inf
-    curves: list[dict[str, float]] = field(default_factory=list)
-    """`epoch`, `train_loss` and `validation_loss`, the log losses averaged over the horizons."""
-
-    @property
-    def epochs(self) -> int:
-        return len(self.curves)
-
-    def has_ended(self, settings: TrainingSettings) -> bool:
-        return self.epochs >= settings.epochs or self.epochs - self.best_epoch >= settings.patience
-
-    def add(self, train_loss: float, validation_loss: float) -> bool:
-        """Add an epoch; returns whether it is the best so far."""
-        self.curves.append({"epoch": self.epochs + 1, "train_loss": train_loss, "validation_loss": validation_loss})
-        is_best = validation_loss < self.best_loss
-        if is_best:
-            self.best_epoch, self.best_loss = self.epochs, validation_loss
-        return is_best
-
-    def in_words(self) -> str:
-        return f"best validation log loss {self.best_loss:.4f} (epoch {self.best_epoch})" if self.epochs else ""
-
-
-def fit(fitting: "Fitting", validation_loss: Callable[[], float], store: StateStore, progress: Progress) -> LossCurve:
-    """Train with early stopping; the model ends with the weights of the best epoch."""
-    curve, best = LossCurve(), dict[str, Tensor]()
-    if (state := store.load("fit")) is not None:
-        curve, best = LossCurve(**state["curve"]), state["best"]
+def fit(fitting: "Fitting", stage: str, store: StateStore, progress: Progress) -> list[float]:
+    """Train for all epochs; returns the training loss of each. `store` keeps the state after each epoch by stage."""
+    losses: list[float] = []
+    if (state := store.load(stage)) is not None:
+        losses = state["losses"]
         fitting.restore(state["fitting"])
-    longest = fitting.settings.epochs
-    while not curve.has_ended(fitting.settings):
+    epochs = fitting.settings.epochs
+    for number in range(len(losses), epochs):
         for share in fitting.epoch():
-            progress((curve.epochs + share) / longest, curve.in_words())
-        loss = validation_loss()
-        if not np.isfinite(loss):
-            raise TrainingError(
-                f"the validation log loss of epoch {curve.epochs + 1} is not finite: please report this bug"
-            )
-        if curve.add(fitting.loss, loss):
-            best = {name: weight.clone() for name, weight in fitting.model.state_dict().items()}
-        store.save("fit", {"curve": asdict(curve), "best": best, "fitting": fitting.state()})
-    fitting.model.load_state_dict(best)
-    progress(1.0, curve.in_words())
-    return curve
-
-
-def repeat(fitting: "Fitting", store: StateStore, progress: Progress) -> None:
-    """Train for all epochs, without validation."""
-    done, epochs = 0, fitting.epochs
-    if (state := store.load("refit")) is not None:
-        done = state["done"]
-        fitting.restore(state["fitting"])
-    for number in range(done, epochs):
-        for share in fitting.epoch():
-            progress((number + share) / epochs, f"on all data: epoch {number + 1} of {epochs}")
-        store.save("refit", {"done": number + 1, "fitting": fitting.state()})
-    progress(1.0, "on all data: done")
+            progress((number + share) / epochs, f"{stage}: epoch {number + 1} of {epochs}")
+        losses.append(fitting.loss)
+        store.save(stage, {"losses": losses, "fitting": fitting.state()})
+    progress(1.0, f"{stage}: done")
+    return losses
 
 
 class Fitting:
@@ -145,7 +92,6 @@ class Fitting:
         training_set: TrainingSet,
         settings: TrainingSettings,
         device: torch.device,
-        epochs: int | None = None,
     ) -> None:
         """Prepare a training of `epochs` (default: the settings'), over which the learning rate decays to 0."""
         self.model = model.to(device)
@@ -157,7 +103,7 @@ class Fitting:
         self._random = np.random.default_rng(settings.seed)
         is_enough = len(training_set.history) >= settings.auxiliary_from_events
         self._auxiliary_weight = settings.auxiliary_weight if is_enough else 0.0
-        self.epochs = settings.epochs if epochs is None else epochs
+        self._weights = training_set.user_weights()
         self._epochs_done = 0
         self._optimizer = torch.optim.AdamW(
             self._parameters,
@@ -173,7 +119,7 @@ class Fitting:
         return sum(-(-int(lengths[batch].max()) // self.settings.piece_events) for batch in batches)
 
     def _set_learning_rate(self, share_of_epoch: float) -> None:
-        done = (self._epochs_done + share_of_epoch) / self.epochs
+        done = (self._epochs_done + share_of_epoch) / self.settings.epochs
         rise = min(1.0, (done + 0.001) / _RISE)
         self._optimizer.param_groups[0]["lr"] = self.settings.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
 
@@ -237,7 +183,9 @@ class Fitting:
             output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
             # (events, horizons), and (events, classes) by head
             logits, extra = self.model.logits(output, packed), self.model.extra_logits(output, packed)
-        losses = masked_losses(logits.float(), self._training_set.bought[rows], self._training_set.known[rows])
+        weights = torch.from_numpy(self._weights[self._training_set.history.users[rows]]).float().to(self._device)
+        known = torch.from_numpy(self._training_set.known[rows]).to(self._device) * weights[:, None]
+        losses = masked_losses(logits.float(), self._training_set.bought[rows], known)
         # The loss: horizons, extra heads, auxiliary tasks; each a sum over the events, scaled below.
         loss = losses.mean()
         for head_logits, targets in zip(extra.values(), self._training_set.targets[rows].T, strict=True):
@@ -254,14 +202,9 @@ class Fitting:
         return h, c.index_put((users,), c_after.detach().float()), losses.detach().cpu().numpy().astype(np.float64)
 
     def _with_masked_codes(self, inputs: PackedFeatures) -> PackedFeatures:
-        settings, count = self.settings, len(inputs.items)
-        items = torch.from_numpy(self._random.random(count) < settings.forgotten_items).to(self._device)
-        categories = torch.from_numpy(self._random.random(count) < settings.forgotten_categories).to(self._device)
-        return replace(
-            inputs,
-            items=inputs.items.masked_fill(items, 0),
-            categories=inputs.categories.masked_fill(categories, 0),
-        )
+        drawn = self._random.random(len(inputs.categories))
+        masked = torch.from_numpy(drawn < self.settings.forgotten_categories).to(self._device)
+        return replace(inputs, categories=inputs.categories.masked_fill(masked, 0))
 
     def _start_at_base_rates(self) -> None:
         rate = self._training_set.base_rates
@@ -320,9 +263,8 @@ def padded_outputs(
     return nn.functional.dropout(output[at], dropouts[1]), (h.squeeze(0), c.squeeze(0))
 
 
-def masked_losses(logits: Tensor, bought: Booleans, known: Booleans) -> Tensor:
-    """Return the sum of the known labels' losses `(horizons,)`."""
+def masked_losses(logits: Tensor, bought: Booleans, weights: Tensor) -> Tensor:
+    """Return the sum of the labels' losses `(horizons,)`; `weights` are 0 where they are unknown."""
     labels = torch.from_numpy(bought).to(logits.device).float()
-    weights = torch.from_numpy(known).to(logits.device).float()
     losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="none")
     return losses.sum(dim=0)

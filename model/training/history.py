@@ -16,10 +16,11 @@ import xxhash
 from model.arrays import Runs
 from model.batch import batch_of
 from model.core.append import Source, append_events
-from model.core.features import Features
+from model.core.features import Features, category_rates, count_categories
 from model.events import PURCHASE, Event
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
+from model.training.chunks import Spans
 from model.training.storage import Storage
 from model.validate import BadRow
 from service.errors import FormatError, TrainingError
@@ -37,7 +38,7 @@ _COLUMNS: Final = (
     "categories",
     "tokens",
 )
-_COLUMNS_OF_FEATURES: Final = 5
+_COLUMNS_OF_FEATURES: Final = 4
 _MOST_OUT_OF_ORDER: Final = 0.2
 
 
@@ -55,6 +56,7 @@ class History:
     """The time at which it was applied: its own, or that of a later event of the user that arrived before it."""
     type_codes: npt.NDArray[np.uint8]
     numeric: npt.NDArray[np.float32]
+    """The numeric features; of the event's category what was known when it arrived."""
     items: npt.NDArray[np.uint16]
     categories: npt.NDArray[np.uint16]
     tokens: npt.NDArray[np.uint16]
@@ -119,6 +121,17 @@ class History:
             counts += np.bincount(self.categories[part], minlength=CATEGORY_CODES)
         return self.category_names.by_bucket(counts, buckets)
 
+    def category_rates(self, spans: Spans) -> npt.NDArray[np.float32]:
+        """Return what the events of some spans say of each category `(CATEGORY_CODES, 2)`."""
+        counts = np.zeros((CATEGORY_CODES + 1, 2), np.int64)
+        for group in spans.cut(_ROWS_AT_ONCE):
+            rows, _ = group.rows()
+            for column, chosen in enumerate((rows, rows[self.is_purchase[rows]])):
+                counts[:-1, column] += np.bincount(self.categories[chosen], minlength=CATEGORY_CODES)
+                counts[-1, column] += len(chosen)
+        counts[0] = 0  # of no category nothing is known
+        return category_rates(counts)
+
     def digest(self) -> str:
         """Return a hash of all columns."""
         state = xxhash.xxh3_128()
@@ -133,7 +146,6 @@ class History:
         found = Features(
             numeric=self.numeric[rows],
             types=self.type_codes[rows].astype(np.int64),
-            items=self.items[rows].astype(np.int64),
             categories=self.categories[rows].astype(np.int64),
             tokens=self.tokens[rows].astype(np.int64),
         )
@@ -152,6 +164,7 @@ class _Appending:
         self.category_names = CategoryNames()
         self.storage = storage
         self._states = new_sequences(1024)
+        self._category_counts = np.zeros((CATEGORY_CODES + 1, 2), np.int64)
 
     @property
     def events_by_user(self) -> npt.NDArray[np.int64]:
@@ -165,13 +178,16 @@ class _Appending:
             self._make_room()
         rows = self.read + np.arange(len(batch))
         appended = append_events(self._states, users, batch, Source(0, rows))
+        features = appended.features
+        in_order = np.argsort(appended.rows)
+        count_categories(features.numeric, features.categories, features.types, in_order, self._category_counts)
         columns: dict[str, npt.NDArray[Any]] = {
             "users": appended.users,
             "rows": rows[appended.rows],
             "time_ms": batch.event_time_ms[appended.rows],
             "applied_ms": appended.time_ms,
             "type_codes": batch.type_codes[appended.rows],
-            "numeric": appended.features.numeric,
+            "numeric": features.numeric,
             "items": batch.item_codes[appended.rows],
             "categories": batch.category_codes[appended.rows],
             "tokens": batch.token_codes[appended.rows],

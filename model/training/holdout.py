@@ -1,81 +1,109 @@
-"""What the validation and test parts say of a model: when to stop, how to calibrate it, how good it is."""
+"""What the forward chain says of a recipe: how good it is on later events, beside the ridge alone and a constant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from model.arrays import Booleans, Floats, Integers
 from model.checkpoint import Calibration
+from model.comparison import KnownLabels, Predictions, compare
 from model.lstm import PropensityLSTM
-from model.metrics import best_thresholds, evaluate, log_loss
-from model.training.calibrate import fit_calibration, slopes_only
-from model.training.chunks import Spans
-from model.training.examples import Examples
-from model.training.predict import calibrated, predicted
+from model.metrics import best_thresholds, evaluate
+from model.propensities import log_odds
+from model.training.examples import Examples, Fold
+from model.training.predict import calibrated, features_as_served, predicted
+from model.training.ridge import Ridge, Ridges
 
-
-def validation_loss(model: PropensityLSTM, examples: Examples) -> float:
-    """Return the log loss over the validation part, averaged over the horizons."""
-    holdout = Holdout.of(model, examples, examples.until(examples.split.test_from_ms), examples.validation)
-    propensities, bought, known = (
-        holdout.propensities(),
-        examples.bought[holdout.rows],
-        examples.validation[holdout.rows],
-    )
-    return float(np.mean([log_loss(propensities[mask, h], bought[mask, h]) for h, mask in enumerate(known.T)]))
+MODEL: Final = "cartcast"
+RIDGE: Final = "ridge"
+BASE_RATE: Final = "base_rate"
+_REPLICAS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """The logits of a model for rows of a history that it was not trained on."""
+    """The logits of a model, of its ridge alone and of a constant, for a fold's events: they learnt from none of them.
 
-    examples: Examples
-    rows: Integers
-    logits: Floats
-    """`(rows, horizons)`"""
+    Arrays are `(rows, horizons)`, `users` is `(rows,)`.
+    """
+
+    users: Integers
+    unseen: Booleans
+    """Whether nothing was learnt of the event's user `(rows,)`."""
+    bought: Booleans
+    known: Booleans
+    logits: dict[str, Floats]
+    """By model."""
 
     @classmethod
-    def of(cls, model: PropensityLSTM, examples: Examples, spans: Spans, known: Booleans) -> Self:
-        """Run the histories of users with a known label, and keep the rows that have one; there must be at least one.
+    def of(cls, model: PropensityLSTM, ridge: Ridge, examples: Examples, fold: Fold) -> Self:
+        """Run the histories of users with a known label, and keep the rows with one; there must be at least one."""
+        history = examples.history
+        rows, logits = _measured(model, fold, examples)
+        served = features_as_served(model, history, rows)
+        constant = np.tile(log_odds(fold.training_set.base_rates), (len(rows), 1))
+        learnt_of = np.zeros(len(history.user_ids), np.bool_)
+        learnt_of[history.users[fold.training_set.spans.starts]] = True
+        return cls(
+            users=history.users[rows],
+            unseen=~learnt_of[history.users[rows]],
+            bought=examples.bought[rows],
+            known=fold.measured[rows],
+            logits={MODEL: logits, RIDGE: ridge.logits(served.numeric, served.types), BASE_RATE: constant},
+        )
 
-        `known` is `(events, horizons)`.
-        """
-        has_label = np.asarray(known.any(axis=1))
-        spans = spans.where(np.logical_or.reduceat(has_label, spans.starts))
-        parts = [
-            (rows[chosen], logits[chosen])
-            for rows, logits in predicted(model, examples.history, spans)
-            for chosen in (np.flatnonzero(has_label[rows]),)
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Join the rows of several folds."""
+        return cls(
+            users=np.concatenate([part.users for part in parts]),
+            unseen=np.concatenate([part.unseen for part in parts]),
+            bought=np.concatenate([part.bought for part in parts]),
+            known=np.concatenate([part.known for part in parts]),
+            logits={name: np.concatenate([part.logits[name] for part in parts]) for name in parts[0].logits},
+        )
+
+    def thresholds(self) -> list[float]:
+        """Return each horizon's threshold with the best F1."""
+        return best_thresholds(_probabilities(self.logits[MODEL]), self.bought, self.known)
+
+    def metrics(self, horizons: Sequence[str], thresholds: Sequence[float], *, unseen: bool = False) -> dict[str, Any]:
+        """Return the model's metrics by horizon, of all users or of those of whom nothing was learnt."""
+        known = self.known & self.unseen[:, None] if unseen else self.known
+        return evaluate(_probabilities(self.logits[MODEL]), self.bought, known, horizons, thresholds)
+
+    def comparison(self, horizons: tuple[str, ...], seed: int, *, unseen: bool = False) -> dict[str, Any]:
+        """Compare the model with the ridge and the constant, with intervals over users (`model.comparison`)."""
+        rows = self.unseen if unseen else np.ones(len(self.users), np.bool_)
+        labels = KnownLabels(self.users[rows], self.bought[rows] & self.known[rows], self.known[rows], horizons)
+        models = [
+            Predictions(name, name, "", _probabilities(logits[rows]), None) for name, logits in self.logits.items()
         ]
-        rows, logits = (np.concatenate(found) for found in zip(*parts, strict=True))
-        return cls(examples, rows, logits)
+        return compare(models, labels, _REPLICAS, seed)
 
-    def propensities(self, calibration: Calibration | None = None) -> Floats:
-        """Return the probabilities `(rows, horizons)`."""
-        return calibrated(self.logits, calibration or Calibration.identity(self.logits.shape[1]))
 
-    def calibration(self) -> Calibration:
-        """Return the calibration fitted on the validation part."""
-        examples, rows = self.examples, self.rows
-        users = examples.history.users[rows]
-        return fit_calibration(self.logits, examples.bought[rows], examples.validation[rows], users)
+def best_strengths(ridges: Ridges, model: PropensityLSTM, examples: Examples, fold: Fold) -> list[int]:
+    """Return the number of each horizon's best strength on a fold's events, of ridges that did not learn from them."""
+    rows = np.flatnonzero(fold.measured.any(axis=1))
+    users, counts = np.unique(examples.history.users[rows], return_counts=True)
+    weights = (1 / np.sqrt(counts))[np.searchsorted(users, examples.history.users[rows])]
+    served = features_as_served(model, examples.history, rows)
+    return ridges.best(served.numeric, served.types, examples.bought[rows], fold.measured[rows], weights)
 
-    def calibration_of_successor(self, calibration: Calibration) -> Calibration:
-        """Return the part of this calibration that holds for a model trained on validation and test too: the slopes."""
-        return slopes_only(calibration, self.logits[self.examples.validation[self.rows].any(axis=1)])
 
-    def thresholds(self, calibration: Calibration) -> list[float]:
-        """Return each horizon's threshold with the best F1 in the validation part."""
-        examples, rows = self.examples, self.rows
-        return best_thresholds(self.propensities(calibration), examples.bought[rows], examples.validation[rows])
+def _measured(model: PropensityLSTM, fold: Fold, examples: Examples) -> tuple[Integers, Floats]:
+    has_label = np.asarray(fold.measured.any(axis=1))
+    spans = fold.spans.where(np.logical_or.reduceat(has_label, fold.spans.starts))
+    parts = [
+        (rows[chosen], logits[chosen])
+        for rows, logits in predicted(model, examples.history, spans)
+        for chosen in (np.flatnonzero(has_label[rows]),)
+    ]
+    rows, logits = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return rows, logits
 
-    def metrics(self, calibration: Calibration, thresholds: Sequence[float], horizons: Sequence[str]) -> dict[str, Any]:
-        """Return the metrics of validation, of test, and of the test events of users without training events."""
-        examples, rows = self.examples, self.rows
-        validation, test = examples.validation[rows], examples.test[rows]
-        unseen = test & examples.unseen()[examples.history.users[rows]][:, None]
-        propensities, bought = self.propensities(calibration), examples.bought[rows]
-        parts = {"validation": validation, "test": test, "test_unseen_users": unseen}
-        return {name: evaluate(propensities, bought, part, horizons, thresholds) for name, part in parts.items()}
+
+def _probabilities(logits: Floats) -> Floats:
+    return calibrated(logits, Calibration.identity(logits.shape[1]))

@@ -1,4 +1,4 @@
-"""Predictions of a model for a history."""
+"""Predictions of a model for a history, with what the model knows of categories: as the worker would score it."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,6 +9,7 @@ import torch
 
 from model.arrays import Integers, Runs
 from model.checkpoint import Calibration
+from model.core.features import Features, write_category_rates
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
 from model.training.chunks import Spans
 from model.training.history import History
@@ -55,6 +56,13 @@ def extra_outputs(
             yield rows, [found.cpu().numpy()[place] for found in model.extra_logits(output, inputs).values()]
 
 
+def features_as_served(model: PropensityLSTM, history: History, rows: Integers) -> Features:
+    """Return the inputs of some rows with what the model knows of categories, not what was known when they arrived."""
+    features = history.features(rows)
+    write_category_rates(features.numeric, features.categories, model.category_rates.cpu().numpy())
+    return features
+
+
 @torch.inference_mode()
 def _run(model: PropensityLSTM, history: History, rows: Integers, sequences: Integers) -> npt.NDArray[np.float64]:
     """Return the logits of rows that belong to whole sequences, numbered in ascending order."""
@@ -74,5 +82,5 @@ def _outputs(
     device = next(model.parameters()).device
     packing = Packing.of(Runs.of(sequences))
     blank = torch.zeros(len(packing.sequences), model.config.hidden_size, device=device)
-    inputs = packing.pack(history.features(rows), device)
+    inputs = packing.pack(features_as_served(model, history, rows), device)
     return packing, inputs, model.outputs(inputs, (blank, blank))[0]

@@ -43,44 +43,42 @@ def data_bounds(time_ms: Integers) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class TimeSplit:
-    """Training before `validation_from_ms`, validation before `test_from_ms`, test before `end_ms` and at it.
+    """A forward chain of two folds: what is before `validation_from_ms` and validation, what is before the test and it.
 
-    A label belongs to a part only if it is known within it, so a purchase in one part never labels an event of an
-    earlier part. Moreover nothing is trained on in the last `purge_ms`, the longest horizon, before validation,
-    whatever the label's own horizon, nor, therefore, within that time before the test.
+    The test ends at `end_ms`. A label belongs to a part, or to what is before one, only if it is known by then; so the
+    last events of each are purged, by the length of the label's own horizon, and no purchase labels an event of an
+    earlier part.
     """
 
     validation_from_ms: int
     test_from_ms: int
     end_ms: int
-    purge_ms: int = 0
 
     @classmethod
     def of(cls, time_ms: Integers, longest_horizon_ms: int) -> Self:
         """Give validation and test one longest horizon each, and a sixth each of the time that three horizons leave.
 
-        The third horizon is the gap that ends training. So two thirds of the time with labels are learnt from: 6 days
-        and 24 hours make 3, 1.5 and 1.5 days, and of these 2, .5 and .5 have labels of the longest horizon.
+        The third horizon is purged at the end of training. So two thirds of the time with labels are learnt from: 6
+        days and 24 hours make 3, 1.5 and 1.5 days, and of these 2, .5 and .5 have labels of the longest horizon.
         """
         first_ms, end_ms = data_bounds(time_ms)
         usable_ms = max(end_ms - first_ms - 3 * longest_horizon_ms, 0)
         part_ms = longest_horizon_ms + int(PART_SHARE * usable_ms)
-        return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms, longest_horizon_ms)
+        return cls(end_ms - 2 * part_ms, end_ms - part_ms, end_ms)
 
-    @property
-    def train_until_ms(self) -> int:
-        """The training part ends here, `purge_ms` before validation."""
-        return self.validation_from_ms - self.purge_ms
+    def before_validation(self, time_ms: Integers, labels: Labels) -> Booleans:
+        """Return which labels the first fold is trained on `(events, horizons)`."""
+        return (time_ms < self.validation_from_ms)[:, None] & labels.known_by(self.validation_from_ms)
 
-    def train(self, time_ms: Integers, labels: Labels) -> Booleans:
-        """Return which labels are trained on `(events, horizons)`."""
-        return (time_ms < self.train_until_ms)[:, None] & labels.known_by(self.validation_from_ms)
+    def before_test(self, time_ms: Integers, labels: Labels) -> Booleans:
+        """Return which labels the second fold is trained on `(events, horizons)`."""
+        return (time_ms < self.test_from_ms)[:, None] & labels.known_by(self.test_from_ms)
 
     def validation(self, time_ms: Integers, labels: Labels) -> Booleans:
-        """Return which labels are for early stopping and calibration `(events, horizons)`."""
+        """Return which labels the first fold is measured on, and choices are made by `(events, horizons)`."""
         inside = (time_ms >= self.validation_from_ms) & (time_ms < self.test_from_ms)
         return inside[:, None] & labels.known_by(self.test_from_ms)
 
     def test(self, time_ms: Integers, labels: Labels) -> Booleans:
-        """Return which labels are reported on, and used for nothing else `(events, horizons)`."""
+        """Return which labels the second fold is measured on `(events, horizons)`."""
         return (time_ms >= self.test_from_ms)[:, None] & labels.known_by(self.end_ms)

@@ -1,4 +1,4 @@
-"""Training: fit, calibrate, evaluate, and refit on all data."""
+"""Training: the recipe is measured on a forward chain, then used on all data."""
 
 import importlib.metadata
 import platform
@@ -11,21 +11,24 @@ import numpy as np
 import torch
 
 from model.checkpoint import Calibration
+from model.comparison import verdicts
 from model.events import rfc3339
 from model.heads import PURCHASE_CATEGORY
-from model.horizons import DAY_MS, HOUR_MS, longest_horizon_ms
+from model.horizons import DAY_MS, longest_horizon_ms
 from model.lstm import LSTMConfig, PropensityLSTM
-from model.training.examples import Examples
+from model.training.examples import Examples, TrainingSet, hidden_users
 from model.training.extra_heads import measure_heads
-from model.training.fitting import Fitting, LossCurve, Progress, TrainingSettings, fit, repeat
+from model.training.fitting import Fitting, Progress, TrainingSettings, fit
 from model.training.history import History
-from model.training.holdout import Holdout, validation_loss
+from model.training.holdout import RIDGE, Holdout, best_strengths
 from model.training.resume import NoStateStore, StateStore
+from model.training.ridge import STRENGTHS, Ridge, Ridges
 from model.training.split import TimeSplit
+from model.training.warm_start import is_usable, start_from
 from service.errors import TrainingError
 
 MIN_TRAIN_BUYERS: Final = 100
-MIN_VALIDATION_BUYERS: Final = 20
+MIN_HOLDOUT_BUYERS: Final = 20
 
 _CPU: Final = torch.device("cpu")
 _NO_STORE: Final = NoStateStore()
@@ -39,8 +42,8 @@ class Trained:
     calibration: Calibration
     metrics: dict[str, Any]
     training: dict[str, Any]
-    before_refit: PropensityLSTM | None = None
-    """The model that thresholds and metrics were measured with, if it is another one."""
+    earlier: PropensityLSTM
+    """The same recipe before the test part, which it was measured on."""
     category_names: dict[int, str] = field(default_factory=dict)
     """By bucket, if a head predicts categories."""
 
@@ -51,116 +54,155 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     config: LSTMConfig,
     progress: Progress,
     *,
+    start: PropensityLSTM | None = None,
     device: torch.device = _CPU,
     store: StateStore = _NO_STORE,
 ) -> Trained:
-    """Train, calibrate and evaluate; the same inputs give the same result on the same machine and thread count.
+    """Measure a recipe on a forward chain, then use it on all data; the same inputs give the same result.
 
-    With `settings.refit` the model is then trained once more, on all data; thresholds, metrics and the slopes of the
-    calibration stay those of the first model, which had not seen the data they were measured on. `store` gets the state
-    after each epoch, and training resumes from the state it holds. Raises TrainingError if the data are insufficient.
+    The same machine and thread count, that is. Each fold of the chain is trained on what came before it, without a
+    fifth of the users; what is reported is how it does on the later events. Every training begins with the weights of
+    `start`, if they are given and fit. `store` gets the state after each epoch,
+    and training resumes from the state it holds. Horizons that the data are insufficient for are left out, as
+    `Trained.training` says; raises TrainingError if none remains.
     """
     torch.set_num_threads(settings.threads)
-    split = TimeSplit.of(history.applied_ms, longest_horizon_ms(config.horizons))
-    examples = Examples.of(history, split, config.horizons, config.heads, config.category_buckets)
-    _check(examples, config.horizons)
+    examples, config, refused = _learnable(history, config)
     examples.targets.check(config.heads)
-    trainer = _Trainer(examples, settings, config, device, store)
-    model, curve = trainer.fit(_part_of(progress, 0.0, 0.5 if settings.refit else 1.0))
-    holdout = Holdout.of(model, examples, examples.until(None), examples.validation | examples.test)
-    calibration = holdout.calibration()
-    thresholds = holdout.thresholds(calibration)
-    metrics = holdout.metrics(calibration, thresholds, config.horizons)
+    if start is not None and not is_usable(start, PropensityLSTM(config)):
+        start = None
+    trainer = _Trainer(settings, config, start, device, store)
+    # Each fold chooses the strength of the next one's ridge.
+    strengths, made, holdouts = [len(STRENGTHS) // 2] * len(config.horizons), list[_Made](), list[Holdout]()
+    for number, fold in enumerate((examples.validation_fold(), examples.test_fold())):
+        made.append(trainer.make(fold.name, fold.training_set, strengths, _part_of(progress, number / 3)))
+        holdouts.append(Holdout.of(made[-1].model, made[-1].ridge, examples, fold))
+        strengths = best_strengths(made[-1].ridges, made[-1].model, examples, fold)
+    thresholds = holdouts[0].thresholds()
+    metrics = _metrics(holdouts, config.horizons, thresholds, settings.seed)
     if config.heads:
-        found = measure_heads(model, history, examples.until(None), examples.targets, examples.unseen())
-        metrics = {part: measured | {"heads": found[part]} for part, measured in metrics.items()}
-    before_refit, served = None, calibration
-    if settings.refit:
-        before_refit, served = model.cpu(), holdout.calibration_of_successor(calibration)
-        model = trainer.refit(curve.best_epoch, _part_of(progress, 0.5, 1.0))
+        found = measure_heads(made[-1].model, history, examples.until(None), examples.targets, examples.unseen())
+        metrics = metrics | {part: metrics[part] | {"heads": heads} for part, heads in found.items()}
+    served = trainer.make("all", examples.everything(), strengths, _part_of(progress, 2 / 3))
+    progress(1.0, "done")
     description = _describe(examples, settings) | {
-        "calibration": msgspec.structs.asdict(calibration),
-        "epochs": curve.epochs,
-        "best_epoch": curve.best_epoch,
-        "curves": curve.curves,
+        "refused_horizons": refused,
+        "warm_start": start is not None,
+        "curves": [{"epoch": epoch, "train_loss": loss} for epoch, loss in enumerate(served.losses, 1)],
+        "ridge_strengths": {name: STRENGTHS[of] for name, of in zip(config.horizons, strengths, strict=True)},
         "thresholds": dict(zip(config.horizons, thresholds, strict=True)),
         "device": device.type,
     }
     names = history.names_of_categories(config.category_buckets) if PURCHASE_CATEGORY in config.heads else {}
-    return Trained(model.cpu(), served, metrics, description, before_refit, names)
+    calibration = Calibration.identity(len(config.horizons))
+    return Trained(served.model.cpu(), calibration, metrics, description, made[-1].model.cpu(), names)
+
+
+def _metrics(
+    holdouts: Sequence[Holdout], horizons: tuple[str, ...], thresholds: Sequence[float], seed: int
+) -> dict[str, Any]:
+    """Return the metrics of both folds, and over them together the comparison with the ridge and a constant."""
+    validation, test = holdouts
+    chain = Holdout.joined(holdouts)
+    compared = chain.comparison(horizons, seed)
+    return {
+        "validation": validation.metrics(horizons, thresholds),
+        "test": test.metrics(horizons, thresholds),
+        "test_unseen_users": test.metrics(horizons, thresholds, unseen=True),
+        "chain": compared,
+        "chain_unseen_users": chain.comparison(horizons, seed, unseen=True),
+        "verdicts": verdicts(compared, RIDGE),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A network with its ridge folded in, and what it was made of."""
+
+    model: PropensityLSTM
+    ridge: Ridge
+    ridges: Ridges
+    losses: list[float]
 
 
 @dataclass(frozen=True, slots=True)
 class _Trainer:
-    """Makes models of the same settings; both fits start with the same weights."""
+    """Makes models by the same recipe; all start with the same weights."""
 
-    examples: Examples
     settings: TrainingSettings
     config: LSTMConfig
+    start: PropensityLSTM | None
     device: torch.device
     store: StateStore
 
-    def fit(self, progress: Progress) -> tuple[PropensityLSTM, LossCurve]:
-        """Train on the training part, with early stopping on the validation part."""
-        model = self._new_model()
-        fitting = Fitting(model, self.examples.training_set(), self.settings, self.device)
-        return model, fit(fitting, lambda: validation_loss(model, self.examples), self.store, progress)
-
-    def refit(self, best_epoch: int, progress: Progress) -> PropensityLSTM:
-        """Train on all data, including the latest days, which are nearest to those that the model will serve.
-
-        It takes as many epochs as were best in the fit; or all, if that fit had less than half of the time, because a
-        short history is overfitted sooner.
-        """
-        model = self._new_model()
-        epochs = best_epoch if 2 * self._learnt_ms() >= self._span_ms() else self.settings.epochs
-        fitting = Fitting(model, self.examples.refit_set(), self.settings, self.device, epochs)
-        repeat(fitting, self.store, progress)
-        return model
-
-    def _learnt_ms(self) -> int:
-        return self.examples.split.train_until_ms - int(self.examples.history.applied_ms.min())
-
-    def _span_ms(self) -> int:
-        return self.examples.split.end_ms - int(self.examples.history.applied_ms.min())
-
-    def _new_model(self) -> PropensityLSTM:
+    def make(self, stage: str, training_set: TrainingSet, strengths: Sequence[int], progress: Progress) -> _Made:
+        """Train a network, fold the ridge of these strengths in, and freeze what is known of categories."""
         torch.manual_seed(self.settings.seed)
-        return PropensityLSTM(self.config)
+        model = PropensityLSTM(self.config)
+        if self.start is not None:
+            start_from(self.start, model)
+        fitting = Fitting(model, training_set, self.settings, self.device)
+        losses = fit(fitting, stage, self.store, progress)
+        ridges = Ridges.fit(training_set, self.settings.seed)
+        ridge = ridges.chosen(strengths)
+        ridge.fold_into(model)
+        model.category_rates.copy_(torch.from_numpy(training_set.history.category_rates(training_set.spans)))
+        return _Made(model, ridge, ridges, losses)
 
 
-def _part_of(progress: Progress, start: float, end: float) -> Progress:
-    return lambda share, words: progress(start + share * (end - start), words)
+def _part_of(progress: Progress, start: float) -> Progress:
+    """Return the progress of one of three trainings."""
+    return lambda share, words: progress(start + share / 3, words)
 
 
-def _check(examples: Examples, horizons: Sequence[str]) -> None:
-    """Raise TrainingError if the data are insufficient, with what they lack."""
-    if len(examples.history.user_ids) < 2:
+def _learnable(history: History, config: LSTMConfig) -> tuple[Examples, LSTMConfig, dict[str, str]]:
+    """Return the examples and the configuration of the horizons that the data suffice for, and why not for the others.
+
+    Raises TrainingError if they suffice for none.
+    """
+    if len(history.user_ids) < 2:
         raise TrainingError("too little to learn from: all events are of one user; are the files' user ids right?")
+    refused: dict[str, str] = {}
+    while True:
+        horizons = config.horizons
+        split = TimeSplit.of(history.applied_ms, longest_horizon_ms(horizons))
+        examples = Examples.of(history, split, hidden_users(history), horizons, config.heads, config.category_buckets)
+        lacks = _lacks(examples, horizons)
+        if not lacks:
+            return examples, config, refused
+        # Without the longest horizon more of the time is left for the others.
+        longest = max(lacks, key=lambda horizon: longest_horizon_ms((horizon,)))
+        refused[longest] = lacks[longest]
+        if len(horizons) == 1:
+            raise TrainingError(f"too little to learn from: {'; '.join(refused.values())}")
+        config = msgspec.structs.replace(config, horizons=tuple(each for each in horizons if each != longest))
+
+
+def _lacks(examples: Examples, horizons: Sequence[str]) -> dict[str, str]:
+    """Return what the data lack, by horizon."""
     parts = (
         ("training", examples.learnt, MIN_TRAIN_BUYERS),
-        ("validation", examples.validation, MIN_VALIDATION_BUYERS),
+        ("validation", examples.validation, MIN_HOLDOUT_BUYERS),
+        ("test", examples.test, MIN_HOLDOUT_BUYERS),
     )
-    for part, mask, least in parts:
-        for horizon, known, bought in zip(horizons, *examples.shares(mask), strict=True):
-            if not least <= bought <= known - least:
-                raise TrainingError(
-                    f"too little to learn from: in the {part} part ({known:,} events whose label is known) {bought:,} "
-                    f"are followed by a purchase (horizon {horizon}); at least {least} must be, and {least} must not: "
-                    f"{_remedy(examples, horizons)}"
-                )
+    return {
+        horizon: f"in the {part} part ({known:,} events whose label is known) {bought:,} are followed by a purchase "
+        f"(horizon {horizon}); at least {least} must be, and {least} must not: {_remedy(examples, horizon)}"
+        for part, mask, least in reversed(parts)
+        for horizon, known, bought in zip(horizons, *examples.shares(mask), strict=True)
+        if not least <= bought <= known - least
+    }
 
 
-def _remedy(examples: Examples, horizons: Sequence[str]) -> str:
+def _remedy(examples: Examples, horizon: str) -> str:
     if not examples.history.is_purchase.any():
         return "no event at all is a purchase: is the files' --format right?"
-    split = examples.split
-    span_ms = split.end_ms - int(examples.history.applied_ms.min())
-    if span_ms < 6 * split.purge_ms:
-        days = 6 * split.purge_ms / DAY_MS
+    span_ms = examples.split.end_ms - int(examples.history.applied_ms.min())
+    if span_ms < 6 * longest_horizon_ms((horizon,)):
+        days = 6 * longest_horizon_ms((horizon,)) / DAY_MS
         return (
-            f"the history spans {span_ms / DAY_MS:.1f} days, and horizons {','.join(horizons)} want {days:,.10g} "
-            "or more: give a longer one, or shorter --horizons"
+            f"the history spans {span_ms / DAY_MS:.1f} days, and horizon {horizon} wants {days:,.10g} or more: give a "
+            "longer one, or shorter --horizons"
         )
     return "give a longer history or more shoppers"
 
@@ -173,12 +215,10 @@ def _describe(examples: Examples, settings: TrainingSettings) -> dict[str, Any]:
         **history.counts,
         "out_of_order": history.out_of_order,
         "first_event": rfc3339(int(history.time_ms.min())),
-        "train_until": rfc3339(split.train_until_ms),
         "validation_from": rfc3339(split.validation_from_ms),
         "test_from": rfc3339(split.test_from_ms),
         "last_event": rfc3339(split.end_ms),
-        "learnt_until": rfc3339(split.end_ms if settings.refit else split.train_until_ms),
-        "purge_gap_hours": split.purge_ms / HOUR_MS,
+        "hidden_users": int(examples.hidden.sum()),
         "versions": _versions(),
     }
 

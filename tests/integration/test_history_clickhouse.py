@@ -172,7 +172,7 @@ def as_score(offset: int, event: Event) -> Score:
 
 
 def trained(out: Path, *options: object) -> dict[str, Any]:
-    size = ("--epochs", 1, "--hidden-size", 8, "--no-refit", "--json")
+    size = ("--epochs", 1, "--hidden-size", 8, "--json")
     config, *options = options
     arguments = ["--config", config, "train", *options, "--out", out, *size]
     done = run_command(*arguments)

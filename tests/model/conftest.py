@@ -16,6 +16,8 @@ def random_checkpoint(version: str, hidden_size: int = 8, seed: int = 7) -> Chec
     """A model with random weights, the same in every run."""
     torch.manual_seed(seed)
     model = PropensityLSTM(LSTMConfig(hidden_size=hidden_size)).eval()
+    torch.nn.init.normal_(model.type_logits)
+    torch.nn.init.normal_(model.category_rates)
     return Checkpoint(version, model, Calibration.identity(len(HORIZONS)), metrics={}, training={})
 
 

@@ -13,8 +13,10 @@ from model.text import TOKENS
 
 def network(hidden_size: int, seed: int = 3) -> PropensityLSTM:
     torch.manual_seed(seed)
-    config = LSTMConfig(hidden_size=hidden_size, item_buckets=16, category_buckets=8, token_buckets=10)
-    return PropensityLSTM(config).eval()
+    config = LSTMConfig(hidden_size=hidden_size, category_buckets=8, token_buckets=10)
+    model = PropensityLSTM(config).eval()
+    torch.nn.init.normal_(model.type_logits)
+    return model
 
 
 def random_features(events: int, seed: int = 5) -> Features:
@@ -22,7 +24,6 @@ def random_features(events: int, seed: int = 5) -> Features:
     return Features(
         numeric=rng.normal(size=(events, len(NUMERIC_FEATURES))).astype(np.float32),
         types=rng.integers(0, len(EVENT_TYPES), events),
-        items=rng.choice([0, 1, 15, 16, 65535, 30000], events),
         categories=rng.choice([0, 1, 7, 8, 65535], events),
         tokens=np.sort(rng.choice([0, 0, 1, 9, 10, 65535], (events, TOKENS)))[:, ::-1].copy(),
     )
@@ -60,7 +61,6 @@ def slow_reference(model: PropensityLSTM, features: Features, rows, h, c):
         x = np.concatenate([
             features.numeric[row],
             weights["type_embedding.weight"][features.types[row]],
-            weights["item_embedding.weight"][bucket(features.items[row], model.config.item_buckets)],
             weights["category_embedding.weight"][bucket(features.categories[row], model.config.category_buckets)],
             mean_of([
                 weights["token_embedding.weight"][bucket(token, model.config.token_buckets)]
@@ -74,5 +74,8 @@ def slow_reference(model: PropensityLSTM, features: Features, rows, h, c):
         input_gate, forget_gate, candidate, output_gate = np.split(gates, 4)
         c = sigmoid(forget_gate) * c + sigmoid(input_gate) * np.tanh(candidate)
         h = sigmoid(output_gate) * np.tanh(c)
-        logits.append(weights["heads.weight"] @ np.concatenate([h, features.numeric[row]]) + weights["heads.bias"])
+        seen = np.concatenate([h, features.numeric[row]])
+        logits.append(
+            weights["heads.weight"] @ seen + weights["heads.bias"] + weights["type_logits"][features.types[row]]
+        )
     return logits, h, c

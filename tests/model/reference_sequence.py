@@ -123,49 +123,90 @@ class Shopper:
 
 
 def features_of(event: Event, happened: Happened) -> dict[str, float]:
-    """Return the numeric features of an event by name, as their definitions say."""
+    """Return the numeric features of an event by name, as their definitions say; of its category nothing is known."""
     item, category = id_code(event.item_id), id_code(event.category)
-    same_item = [each for each in happened.previous if item and id_code(each.item_id) == item]
-    same_category = [each for each in happened.previous if category and id_code(each.category) == category]
-    items = [id_code(each.item_id) for each in happened.previous if each.item_id]
-    day, week = (math.tau * (happened.time_ms % span) / span for span in (DAY_MS, 7 * DAY_MS))
     times_s = times_as_stored([each.ts // 1000 for each in happened.previous])
-    since_same_s = [
-        happened.time_ms / 1000 - time_s
-        for each, time_s in zip(happened.previous, times_s, strict=True)
-        if any(each is same for same in same_item)
-    ]
+    earlier = list(zip(happened.previous, times_s, strict=True))
+    same_item = [(each, at_s) for each, at_s in earlier if item and id_code(each.item_id) == item]
+    same_category = [(each, at_s) for each, at_s in earlier if category and id_code(each.category) == category]
+    in_session = earlier[max(len(earlier) - happened.session_events + 1, 0) :]
+    items = [id_code(each.item_id) for each in happened.previous if each.item_id]
+    day = math.tau * (happened.time_ms % DAY_MS) / DAY_MS
     log_price = math.nan if event.price is None else math.log1p(event.price)
     purchases, carts = (happened.totals[RECENT_GROUPS.index(group)] for group in ("purchase", "cart"))
     days = happened.age_ms / DAY_MS
-    values = [
-        *(happened.gap_ms < 0, happened.gap_ms < 0 or happened.gap_ms > HALF_HOUR_MS),
-        *(math.log1p(max(ms, 0) / 1000) / 10 for ms in (happened.gap_ms, happened.session_age_ms)),
-        *(math.log1p(count) / 3 for count in (happened.session_events, min(happened.events, 1000))),
-        event.price is not None,
-        0.0 if event.price is None else min(max((log_price - 3.5) / 1.5, -3.0), 6.0),
-        *(math.sin(day), math.cos(day), math.sin(week), math.cos(week)),
-        *(math.log1p(count) / 3 for counts in happened.recent for count in counts),
-        *(0.0 if math.isnan(seconds) else math.log1p(max(seconds, 0)) / 10 for seconds in happened.since_group_s),
-        *(math.isnan(seconds) for seconds in happened.since_group_s),
-        math.log1p(len(same_item)) / 3,
-        *(
-            any(each.type in types for each in same_item)
-            for types in (("cart", "checkout"), ("favorite",), ("purchase",))
-        ),
-        math.log1p(max(min(since_same_s), 0)) / 10 if since_same_s else 0.0,
-        math.log1p(len(same_category)) / 3,
-        math.log1p(len(set(items)) - (len(items) == RING)) / 3,
-        math.log1p(purchases) / 3,
-        purchases / (happened.sessions + 2),
-        carts / (happened.sessions + 2),
-        math.log1p(happened.sessions) / 5,
-        min(happened.sessions / (days + 2), 5.0),
-        math.log1p(days) / 4,
-        min(purchases / (days + 7), 5.0),
-        min(happened.events / (10 * happened.sessions), 3.0),
-    ]
-    return dict(zip(NUMERIC_FEATURES, map(float, values), strict=True))
+
+    def since(found, never: float) -> float:
+        return math.log1p(max(happened.time_ms / 1000 - found[-1][1], 0)) / 10 if found else never
+
+    def of(found, *types: str):
+        return [(each, at_s) for each, at_s in found if each.type in types]
+
+    def count(found) -> float:
+        return math.log1p(len(found)) / 3
+
+    def among(found):
+        return [one for one in found if any(one[0] is each for each, _ in in_session)]
+
+    values = {
+        "is_first_event": happened.gap_ms < 0,
+        "is_first_of_session": happened.gap_ms < 0 or happened.gap_ms > HALF_HOUR_MS,
+        "log_gap": math.log1p(max(happened.gap_ms, 0) / 1000) / 10,
+        "log_session_age": math.log1p(max(happened.session_age_ms, 0) / 1000) / 10,
+        "log_session_events": math.log1p(happened.session_events) / 3,
+        "has_price": event.price is not None,
+        "log_price": 0.0 if event.price is None else min(max((log_price - 3.5) / 1.5, -3.0), 6.0),
+        "hour_sin": math.sin(day),
+        "hour_cos": math.cos(day),
+        **{
+            f"recent_{group}_{decay}s": math.log1p(number) / 3
+            for group, numbers in zip(RECENT_GROUPS, happened.recent, strict=True)
+            for decay, number in zip(RECENT_DECAY_SECONDS, numbers, strict=True)
+        },
+        **{
+            f"since_{group}": 0.0 if math.isnan(seconds) else math.log1p(max(seconds, 0)) / 10
+            for group, seconds in zip(RECENT_GROUPS, happened.since_group_s, strict=True)
+        },
+        "log_same_item": count(same_item),
+        "same_item_carted": bool(of(same_item, "cart", "checkout")),
+        "same_item_favorited": bool(of(same_item, "favorite")),
+        "same_item_purchased": bool(of(same_item, "purchase")),
+        "log_since_same_item": since(same_item, 0.0),
+        "log_same_category": count(same_category),
+        "log_distinct_items": math.log1p(len(set(items)) - (len(items) == RING)) / 3,
+        "since_same_item": since(same_item, 1.5),
+        "item_purchases": count(of(same_item, "purchase")),
+        "item_session_events": count(among(same_item)),
+        "item_of_earlier_day": any(at_s // 86_400 < happened.time_ms // DAY_MS for _, at_s in same_item),
+        "since_same_category": since(same_category, 1.5),
+        "since_category_cart": since(of(same_category, "cart", "checkout"), 1.5),
+        "category_purchases": count(of(same_category, "purchase")),
+        "category_carts": count(of(same_category, "cart", "checkout")),
+        "category_favorites": count(of(same_category, "favorite")),
+        "category_session_events": count(among(same_category)),
+        "category_session_share": len(among(same_category)) / max(len(in_session), 1),
+        "purchases_a_session": purchases / (happened.sessions + 2),
+        "carts_a_session": carts / (happened.sessions + 2),
+        "sessions_a_day": min(happened.sessions / (days + 2), 5.0),
+        "purchases_a_day": min(purchases / (days + 7), 5.0),
+        "events_a_session": min(happened.events / (10 * happened.sessions), 3.0),
+        "category_rate": 0.0,
+        "category_events": 0.0,
+    }
+    assert list(values) == list(NUMERIC_FEATURES)
+    return {name: float(value) for name, value in values.items()}
+
+
+def category_rates(events: list[Event]) -> list[tuple[float, float]]:
+    """Return, for each of some accepted events, what those before it say of its category."""
+    found = []
+    for number, event in enumerate(events):
+        before = events[:number]
+        overall = (sum(each.type == "purchase" for each in before) + 1) / (len(before) + 50)
+        same = [each for each in before if event.category and each.category == event.category]
+        bought = sum(each.type == "purchase" for each in same)
+        found.append((math.log((bought + 25 * overall) / (len(same) + 25)), 0.2 * math.log1p(len(same))))
+    return found
 
 
 def gap_as_stored(gap_s: int) -> int:

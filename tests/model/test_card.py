@@ -14,14 +14,16 @@ def test_a_card_says_what_the_training_did_and_measured():
     platt = zip(trained.calibration.slopes, trained.calibration.intercepts, strict=True)
     card = model_card("lstm8-abc", CONFIG, platt, trained.training, trained.metrics)
     assert card.startswith("# lstm8-abc\n")
-    for fact in ("first_event", "last_event", "train_until", "validation_from", "test_from"):
+    for fact in ("first_event", "last_event", "validation_from", "test_from"):
         assert trained.training[fact] in card
     for horizon in CONFIG.horizons:
         assert f"{trained.metrics['test'][horizon]['log_loss']:.4f}" in card
         assert f"{trained.training['thresholds'][horizon]:.4f}" in card
+        for model in ("cartcast", "ridge", "base_rate"):
+            assert f"/ {trained.metrics['chain']['models'][model][horizon]['log_loss']:.4f}" in card
     assert f"- events: {len(history):,}" in card
-    assert "trained once more" in card
-    assert "a gap of 24 hours" in card
+    assert f"nothing was learnt of {trained.training['hidden_users']} users" in card
+    assert f"| beside the ridge | {trained.metrics['verdicts']['session']} |" in card
     assert "- torch: " in card
     assert "- seed: 1" in card
 

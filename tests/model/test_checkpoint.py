@@ -49,13 +49,23 @@ def test_what_was_saved_is_loaded(tmp_path):
         assert torch.equal(loaded.model.state_dict()[name], weight)
 
 
-def test_the_weights_from_before_the_refit_are_kept_beside_those_that_serve(tmp_path):
-    version = save(tmp_path / "one", before_refit=network(seed=2))
+def test_the_weights_that_were_measured_are_kept_beside_those_that_serve(tmp_path):
+    version = save(tmp_path / "one", earlier=network(seed=2))
     loaded = load_checkpoint(tmp_path / "one")
     assert version == save(tmp_path / "two")
     for name, weight in network(seed=2).state_dict().items():
-        assert torch.equal(loaded.before_refit.state_dict()[name], weight)
-    assert load_checkpoint(tmp_path / "two").before_refit is None
+        assert torch.equal(loaded.earlier.state_dict()[name], weight)
+    assert load_checkpoint(tmp_path / "two").earlier is None
+
+
+def test_what_is_known_of_categories_is_kept_for_those_that_are_known(tmp_path):
+    model = network()
+    model.category_rates[:] = torch.tensor([-4.0, 0.0])
+    model.category_rates[[7, 65_535]] = torch.tensor([[-2.0, 1.0], [-3.0, 0.5]])
+    save_checkpoint(tmp_path / "c", model, calibration=CALIBRATION, metrics={}, training={})
+    assert torch.equal(load_checkpoint(tmp_path / "c").model.category_rates, model.category_rates)
+    stored = safetensors.torch.load((tmp_path / "c" / "weights.safetensors").read_bytes())
+    assert stored["category_codes"].tolist() == [0, 7, 65_535]
 
 
 def test_the_version_names_the_size_and_changes_with_weights_and_calibration(tmp_path):

@@ -26,7 +26,7 @@ def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> 
 
 def nothing(carried_floats: int) -> InferenceRequest:
     none = np.zeros(0, np.int64)
-    features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none, none.reshape(0, TOKENS))
+    features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none.reshape(0, TOKENS))
     return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float16))
 
 

@@ -6,21 +6,24 @@ import numpy as np
 import pytest
 import torch
 
+from model.core.features import CATEGORY_RATES
 from model.events import EVENT_TYPES, Event
 from model.horizons import HORIZONS
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
-from model.training.examples import Examples
+from model.training.examples import Examples, hidden_users
 from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.predict import predict_logits
+from model.training.resume import NoStateStore
 from model.training.split import TimeSplit
-from model.training.train import train
+from model.training.train import _Trainer, train
 
-SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
-QUICK = TrainingSettings(epochs=2, batch_events=1024, refit=False, auxiliary_from_events=0)
+SMALL = LSTMConfig(hidden_size=8, category_buckets=16)
+QUICK = TrainingSettings(epochs=2, batch_events=1024, auxiliary_from_events=0)
 DAY_MS = 86_400_000
 FEATURES = ("numeric", "items", "categories", "tokens")
+CPU = torch.device("cpu")
 
 
 def ignore(_share, _words):
@@ -47,17 +50,32 @@ def trained(history):
     return train(history, QUICK, SMALL, ignore)
 
 
+def examples_of(history, split):
+    return Examples.of(history, split, hidden_users(history), HORIZONS)
+
+
 def with_nonsense_from(history, time_ms):
-    """The history with other events from a time on: other types, hence other labels, and other numbers."""
+    """The history with other events from a time on."""
+    return with_nonsense(history, history.applied_ms >= time_ms)
+
+
+def with_nonsense(history, late):
+    """The history with other events in some rows: other types, hence other labels, and other numbers."""
     random = np.random.default_rng(1)
-    late = history.applied_ms >= time_ms
     types = np.where(late, random.integers(0, len(EVENT_TYPES), len(history)), history.type_codes).astype(np.uint8)
     numbers = np.where(late[:, None], random.normal(size=history.numeric.shape), history.numeric).astype(np.float32)
     return dataclasses.replace(history, type_codes=types, numeric=numbers)
 
 
 def same_weights(one, other):
-    return all(torch.equal(weight, other.model.state_dict()[name]) for name, weight in one.model.state_dict().items())
+    return all(torch.equal(weight, other.state_dict()[name]) for name, weight in one.state_dict().items())
+
+
+def of_fold(history, split, fold):
+    """What a fold of the chain makes: its network with the ridge folded in, and what it knows of categories."""
+    training_set = getattr(examples_of(history, split), fold)().training_set
+    trainer = _Trainer(QUICK, SMALL, None, CPU, NoStateStore())
+    return trainer.make(fold, training_set, [0, 1, 2], ignore).model
 
 
 def by_event(history, name):
@@ -85,51 +103,60 @@ def test_other_users_change_no_input(events, history):
     kept = [event for event in events if event.user_id in some]
     everything = by_event(history, "numeric")
     for row, numbers in by_event(alone, "numeric").items():
-        assert numbers == pytest.approx(everything[ids[kept[row].event_id]], abs=1e-6)
+        own = everything[ids[kept[row].event_id]][:CATEGORY_RATES]  # the rest is of all users, by definition
+        assert numbers[:CATEGORY_RATES] == pytest.approx(own, abs=1e-6)
 
 
-def test_the_test_part_changes_no_weight_no_calibration_no_threshold(history, split, trained):
+def test_the_test_part_changes_no_measured_weight_and_no_threshold(history, split, trained):
     again = train(with_nonsense_from(history, split.test_from_ms), QUICK, SMALL, ignore)
     assert again.metrics["test"] != trained.metrics["test"]
-    assert same_weights(again, trained)
-    assert again.calibration == trained.calibration
+    assert same_weights(again.earlier, trained.earlier)
+    assert not same_weights(again.model, trained.model)
     assert again.training["thresholds"] == trained.training["thresholds"]
-    assert again.training["curves"] == trained.training["curves"]
     assert again.metrics["validation"] == trained.metrics["validation"]
 
 
-def test_a_refit_changes_what_is_served_but_not_what_is_reported(history, trained):
-    again = train(history, dataclasses.replace(QUICK, refit=True), SMALL, ignore)
-    assert not same_weights(again, trained)
-    assert again.metrics == trained.metrics
+@pytest.mark.parametrize(("fold", "until"), [("validation_fold", "validation_from_ms"), ("test_fold", "test_from_ms")])
+def test_what_a_fold_is_measured_on_changes_no_weight(history, split, fold, until):
+    changed = with_nonsense_from(history, getattr(split, until))
+    assert same_weights(of_fold(changed, split, fold), of_fold(history, split, fold))
 
 
-def test_the_validation_part_changes_no_weight_but_by_the_choice_of_the_epoch(history, split):
-    one_epoch = dataclasses.replace(QUICK, epochs=1)
-    again = train(with_nonsense_from(history, split.validation_from_ms), one_epoch, SMALL, ignore)
-    assert same_weights(again, train(history, one_epoch, SMALL, ignore))
+@pytest.mark.parametrize("fold", ["validation_fold", "test_fold"])
+def test_hidden_users_change_no_weight(history, split, fold):
+    hidden = hidden_users(history)
+    assert 0.1 < hidden.mean() < 0.3
+    changed = with_nonsense(history, hidden[history.users])
+    assert same_weights(of_fold(changed, split, fold), of_fold(history, split, fold))
+    assert not examples_of(history, split).learnt_before_test[hidden[history.users]].any()
 
 
-def test_nothing_in_the_gap_before_validation_is_learnt_from_but_purchases_as_labels(history, split):
-    in_gap = (history.applied_ms >= split.train_until_ms)[:, None]
-    changed = dataclasses.replace(history, numeric=np.where(in_gap, 0, history.numeric).astype(np.float32))
-    one_epoch = dataclasses.replace(QUICK, epochs=1)
-    assert same_weights(train(changed, one_epoch, SMALL, ignore), train(history, one_epoch, SMALL, ignore))
+def test_each_horizon_is_purged_by_its_own_length(history, split):
+    examples = examples_of(history, split)
+    for known, until_ms in (
+        (examples.learnt, split.validation_from_ms),
+        (examples.learnt_before_test, split.test_from_ms),
+    ):
+        latest = [int(history.time_ms[rows].max()) for rows in known.T]
+        assert latest[1] <= until_ms - DAY_MS // 24
+        assert latest[2] <= until_ms - DAY_MS
+        assert latest[0] > until_ms - DAY_MS  # what is nearest to the measured events is learnt from
+        assert latest[1] > until_ms - DAY_MS
 
 
 def test_no_purchase_labels_an_event_of_an_earlier_part(history, split):
-    clean = Examples.of(history, split, HORIZONS)
+    clean = examples_of(history, split)
     for known, until_ms in ((clean.learnt, split.validation_from_ms), (clean.validation, split.test_from_ms)):
         later_purchases_gone = dataclasses.replace(
             history, type_codes=np.where(history.applied_ms >= until_ms, 0, history.type_codes).astype(np.uint8)
         )
-        bought = Examples.of(later_purchases_gone, split, HORIZONS).bought
+        bought = examples_of(later_purchases_gone, split).bought
         assert (bought[known] == clean.bought[known]).all()
         assert (bought != clean.bought).any()
 
 
 def test_the_parts_have_no_event_in_common(history, split):
-    examples = Examples.of(history, split, HORIZONS)
+    examples = examples_of(history, split)
     parts = [part.any(axis=1) for part in (examples.learnt, examples.validation, examples.test)]
     assert (np.sum(parts, axis=0) <= 1).all()
     assert all(part.any() for part in parts)
@@ -144,11 +171,12 @@ def test_a_file_that_is_read_twice_is_learnt_from_once(events, history):
 
 
 def test_users_of_whom_anything_was_learnt_are_not_unseen(history, split):
-    examples = Examples.of(history, split, HORIZONS)
-    seen = np.unique(history.users[examples.learnt.any(axis=1)])
+    examples = examples_of(history, split)
+    seen = np.unique(history.users[examples.learnt_before_test.any(axis=1)])
     assert len(seen)
     assert not examples.unseen()[seen].any()
-    assert not (examples.unseen()[history.users] & (history.applied_ms < split.train_until_ms)).any()
+    came_before = history.applied_ms < split.test_from_ms
+    assert not (examples.unseen() & ~examples.hidden)[history.users[came_before]].any()
 
 
 def test_events_drawn_at_random_cannot_be_predicted():
@@ -172,7 +200,7 @@ def test_an_event_that_arrives_after_its_purchase_is_neither_learnt_nor_measured
         return event.ts - 600_000 * (event.type == "purchase")
 
     history = read_history(sorted(events, key=arrives))
-    examples = Examples.of(history, TimeSplit.of(history.applied_ms, DAY_MS), HORIZONS)
+    examples = examples_of(history, TimeSplit.of(history.applied_ms, DAY_MS))
     known = (examples.learnt | examples.validation | examples.test | examples.settled).any(axis=1)
     foretold = 0
     for user in range(len(history.user_ids)):

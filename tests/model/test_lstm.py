@@ -122,18 +122,16 @@ def test_packing_gathers_every_feature_by_the_same_permutation():
     features = random_features(7)
     packing = Packing.of(Runs.of(np.array([0, 0, 1, 2, 2, 2, 3])))
     packed = packing.pack(features, CPU)
-    for name in ("numeric", "types", "items", "categories"):
+    for name in ("numeric", "types", "categories"):
         np.testing.assert_array_equal(getattr(packed, name).numpy(), getattr(features, name)[packing.rows])
 
 
-@pytest.mark.parametrize("field", ["items", "categories"])
-def test_codes_are_folded_into_buckets_and_none_stays_none(field):
-    model, features = network(4), random_features(1)
-    buckets = {"items": 16, "categories": 8}[field]
+def test_codes_are_folded_into_buckets_and_none_stays_none():
+    model, features, buckets = network(4), random_features(1), 8
     packing = Packing.of(Runs.of(np.zeros(1, np.int64)))
 
     def seen(code: int):
-        getattr(features, field)[0] = code
+        features.categories[0] = code
         return model.embedded(packing.pack(features, CPU))
 
     none = seen(0)
@@ -144,13 +142,13 @@ def test_codes_are_folded_into_buckets_and_none_stays_none(field):
     assert torch.equal(seen(65535), different[(65535 - 1) % (buckets - 1)])
 
 
-def test_no_item_no_category_and_no_words_add_nothing_to_what_the_lstm_sees():
+def test_no_category_and_no_words_add_nothing_to_what_the_lstm_sees():
     model, features = network(4), random_features(3)
-    features.items[:] = features.categories[:] = 0
+    features.categories[:] = 0
     features.tokens[:] = 0
     embedded = model.embedded(Packing.of(Runs.of(np.arange(3))).pack(features, CPU))
     config = model.config
-    codes = config.item_embedding + config.category_embedding + config.token_embedding
+    codes = config.category_embedding + config.token_embedding
     assert not embedded[:, -codes:].any()
 
 

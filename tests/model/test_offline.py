@@ -10,6 +10,8 @@ from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.scoring import finish, prepare_batch
 from model.states import StateCodec
+from model.training.history import read_history
+from model.training.predict import calibrated, predict_logits
 from model.validate import BadRow
 from tests.model.shop import USERS, columns, shoppers_events
 
@@ -43,6 +45,16 @@ def test_numbers_are_the_workers_however_the_history_is_cut(checkpoint, rows_at_
     expected = live(checkpoint, events)
     assert rows == sorted(expected)
     np.testing.assert_allclose(propensities, [expected[row] for row in rows], atol=2e-6)
+
+
+def test_training_and_evaluation_predict_what_is_published(checkpoint):
+    """With the checkpoint's knowledge of categories, not with what was known when the events arrived."""
+    events = shoppers_events(150)
+    history = read_history(events)
+    predicted = calibrated(predict_logits(checkpoint.model, history, np.arange(len(history))), checkpoint.calibration)
+    rows, propensities = scored_rows(offline(checkpoint), events)
+    published = dict(zip(rows, propensities, strict=True))
+    np.testing.assert_allclose(predicted, [published[row] for row in history.rows], atol=1e-4)
 
 
 def test_numbers_have_six_decimals_as_the_published_ones(checkpoint):

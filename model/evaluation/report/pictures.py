@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, short_title
-from model.evaluation.report.theme import GRID, INK, MUTED, SERIES, panels
+from model.evaluation.report.theme import INK, MUTED, SERIES, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,21 +130,16 @@ def groups(report: Report) -> str | None:
 
 
 def training(report: Report) -> str | None:
-    """Plot the losses over the epochs."""
+    """Plot the loss over the epochs."""
     epochs = report["checkpoint"]["training_curves"]
     if len(epochs) < 2:
         return None
     with panels(1, height=3.0, width=6.4) as figure:
         axes, numbers = figure.axes[0], [one["epoch"] for one in epochs]
-        for name, label, color in (("train_loss", "training", MUTED), ("validation_loss", "validation", SERIES[_OURS])):
-            axes.plot(numbers, [one.get(name) for one in epochs], color=color, marker="o", ms=3.5, label=label)
-        if (best := report["checkpoint"]["training"].get("best_epoch")) is not None:
-            axes.axvline(best, color=GRID, lw=6, alpha=0.8, zorder=0)
-            axes.annotate("kept", (best, 0.97), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9)
+        axes.plot(numbers, [one["train_loss"] for one in epochs], color=SERIES[_OURS], marker="o", ms=3.5)
         axes.set(xlabel="epoch", ylabel="log loss")
         axes.locator_params(axis="x", integer=True)
-        axes.legend(frameon=False, fontsize=9)
-        return figure.svg("training and validation loss over the epochs")
+        return figure.svg("training loss over the epochs")
 
 
 def _dot(axes: "Axes", y: float, metrics: dict[str, Any], metric: str, color: str) -> None:

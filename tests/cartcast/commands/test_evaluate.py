@@ -39,7 +39,7 @@ def quickly_trained(events, config, directory):
         calibration=trained.calibration,
         metrics=trained.metrics,
         training=trained.training,
-        before_refit=trained.before_refit,
+        earlier=trained.earlier,
         category_names=trained.category_names,
     )
     return directory

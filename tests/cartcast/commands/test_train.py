@@ -46,12 +46,26 @@ def test_a_checkpoint_is_written_that_can_be_served(shop, tmp_path):
     assert result["bad_rows"] == checkpoint.training["bad_rows"] == 1
     assert result["metrics"] == checkpoint.metrics
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+    assert (out / "earlier.safetensors").exists()
+
+
+@pytest.mark.parametrize(("option", "is_warm"), [([], True), (["--from-scratch"], False)])
+def test_training_begins_with_the_shipped_model_and_says_what_the_network_adds(shop, tmp_path, option, is_warm):
+    out = tmp_path / "checkpoint"
+    done = train_command("--events", shop, "--format", "cartcast", "--out", out, "--epochs", 1, *option)
+    assert done.status == 0, done.stderr
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.training["warm_start"] == is_warm
+    for horizon, verdict in checkpoint.metrics["verdicts"].items():
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{horizon}: ")] or [""]
+        said = {"better": "better than", "worse": "worse than", "no different": "adds nothing"}
+        assert horizon == "total" or said[verdict] in line
 
 
 def test_further_heads_are_in_the_checkpoint_the_table_and_the_card(shop, tmp_path):
     out = tmp_path / "checkpoint"
     heads = ["--head", "purchase_category", "--head", "next_type"]
-    quick = ["--epochs", 1, "--hidden-size", 8, "--no-refit"]
+    quick = ["--epochs", 1, "--hidden-size", 8]
     done = train_command("--events", shop, "--format", "cartcast", "--out", out, *quick, *heads)
     assert done.status == 0, done.stderr
     checkpoint = load_checkpoint(out)
@@ -88,7 +102,7 @@ def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(s
 
 def test_other_settings_are_not_resumed_with(shop, tmp_path):
     kept = DirectoryStateStore(tmp_path / ".c.training", "of another training")
-    kept.save("fit", {})
+    kept.save("validation", {})
     done = train_command("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--resume")
     assert done.status == 1
     assert "other data, settings or versions" in done.stderr.splitlines()[-1]

@@ -44,6 +44,7 @@ STORY = [
     event(4, "purchase", 6 * HOUR, item_id="shoe", category="feet"),
     event(5, "search", 6 * HOUR + SECOND),
     event(6, "view", 12 * HOUR, item_id="shoe", category="feet"),
+    event(7, "view", 24 * HOUR, item_id="shoe", category="feet"),
 ]
 
 
@@ -51,15 +52,15 @@ STORY = [
     ("row", "expected"),
     [
         (0, {"is_first_event": 1, "is_first_of_session": 1, "log_gap": 0}),
-        (0, {"log_session_age": 0, "log_events": log_count(1)}),
+        (0, {"log_session_age": 0, "log_session_events": log_count(1)}),
         (0, {"has_price": 1, "log_price": -2.5 / 1.5, "log_same_item": 0}),
-        (0, {"log_distinct_items": 0, "never_view": 1, "since_view": 0}),
+        (0, {"log_distinct_items": 0, "since_view": 0, "since_same_item": 1.5, "since_same_category": 1.5}),
         (0, {"recent_view_900s": log_count(1), "recent_cart_900s": 0, "hour_sin": 0, "hour_cos": 1}),
         (1, {"is_first_event": 0, "is_first_of_session": 0}),
         (1, {"log_gap": log_time(60), "log_session_age": log_time(60)}),
-        (1, {"log_session_events": log_count(2), "log_events": log_count(2), "has_price": 0, "log_price": 0}),
+        (1, {"log_session_events": log_count(2), "has_price": 0, "log_price": 0}),
         (1, {"log_same_item": log_count(1), "log_since_same_item": log_time(60), "same_item_favorited": 0}),
-        (1, {"never_view": 0, "since_view": log_time(60), "never_favorite": 1, "log_same_category": 0}),
+        (1, {"since_view": log_time(60), "log_same_category": 0, "since_same_item": log_time(60)}),
         (2, {"has_price": 1, "log_price": -3.5 / 1.5, "log_same_item": 0}),
         (2, {"log_distinct_items": log_count(1), "since_view": log_time(90)}),
         (2, {"recent_view_900s": log_count(1 + math.exp(-90 / 900))}),
@@ -67,13 +68,18 @@ STORY = [
         (3, {"same_item_favorited": 1, "same_item_carted": 0}),
         (3, {"log_same_item": log_count(2), "log_distinct_items": log_count(2)}),
         (3, {"recent_cart_14400s": log_count(1), "log_since_same_item": log_time(60)}),
-        (3, {"log_same_category": log_count(1)}),
+        (3, {"log_same_category": log_count(1), "since_same_category": log_time(120), "since_category_cart": 1.5}),
+        (3, {"category_session_events": log_count(1), "category_session_share": 1 / 3, "category_carts": 0}),
         (4, {"is_first_of_session": 1, "log_session_events": log_count(1)}),
-        (4, {"log_events": log_count(5), "same_item_carted": 1}),
+        (4, {"same_item_carted": 1, "item_session_events": 0, "category_session_share": 0, "item_of_earlier_day": 0}),
         (4, {"since_cart": log_time(6 * 3600 - 120), "hour_sin": 1, "hour_cos": 0, "same_item_purchased": 0}),
         (5, {"log_same_item": 0, "same_item_carted": 0, "log_same_category": 0}),
-        (5, {"never_search": 1, "since_purchase": log_time(1)}),
-        (6, {"same_item_purchased": 1, "same_item_carted": 1, "hour_sin": 0, "hour_cos": -1, "never_purchase": 0}),
+        (4, {"since_category_cart": log_time(6 * 3600 - 120), "category_carts": log_count(1), "category_purchases": 0}),
+        (5, {"since_search": 0, "since_purchase": log_time(1), "since_same_item": 1.5}),
+        (6, {"same_item_purchased": 1, "same_item_carted": 1, "hour_sin": 0, "hour_cos": -1}),
+        (6, {"item_purchases": log_count(1), "category_purchases": log_count(1), "category_favorites": 0}),
+        (6, {"item_of_earlier_day": 0}),
+        (7, {"item_of_earlier_day": 1, "item_session_events": 0, "since_same_item": log_time(12 * 3600)}),
     ],
 )  # fmt: skip
 def test_a_feature_is_what_its_name_says(row, expected):
@@ -88,20 +94,11 @@ def test_every_column_has_a_name_and_every_name_a_column():
     assert computed.numeric.dtype == np.float32
 
 
-def test_a_week_turns_once_around():
-    turns = []
-    for weekday in range(7):
-        (named,), _ = features([event(0, "view", weekday * DAY)])
-        turns.append(math.atan2(named["weekday_sin"], named["weekday_cos"]))
-    steps = [(later - earlier) % (2 * math.pi) for earlier, later in zip(turns, turns[1:] + turns[:1], strict=True)]
-    assert steps == pytest.approx([2 * math.pi / 7] * 7, abs=1e-5)
-
-
-def test_codes_of_types_items_and_categories_come_with_the_numbers():
+def test_codes_of_types_and_categories_come_with_the_numbers():
     _, computed = features(STORY)
     assert computed.types.tolist() == [EVENT_TYPES.index(one.type) for one in STORY]
-    assert (computed.items[[0, 1, 3, 4, 6]] == computed.items[0]).all()
-    assert computed.items[5] == computed.categories[1] == 0
+    assert (computed.categories[[0, 3, 4, 6]] == computed.categories[0]).all()
+    assert computed.categories[5] == computed.categories[1] == 0
 
 
 extreme_times = st.sampled_from([946_684_800_000, 4_102_444_799_999, MONDAY_MIDNIGHT_MS, MONDAY_MIDNIGHT_MS + 1])

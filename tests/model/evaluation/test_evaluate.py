@@ -11,12 +11,13 @@ from model.evaluation.test_set import EvaluationSet, split_of
 from model.events import Event, rfc3339
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
+from model.training.examples import hidden_users
 from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.train import train
 from service.errors import EvaluationError
 
-SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
+SMALL = LSTMConfig(hidden_size=8, category_buckets=16)
 QUICK = EvaluationSettings(baselines=False, replicas=30)
 DAY_MS = 86_400_000
 
@@ -40,8 +41,15 @@ def history():
 
 @pytest.fixture(scope="module")
 def checkpoint(history):
-    trained = train(history, TrainingSettings(epochs=1, refit=False), SMALL, ignore)
-    return Checkpoint("lstm8-test", trained.model.eval(), trained.calibration, trained.metrics, trained.training)
+    trained = train(history, TrainingSettings(epochs=1), SMALL, ignore)
+    return Checkpoint(
+        "lstm8-test",
+        trained.model.eval(),
+        trained.calibration,
+        trained.metrics,
+        trained.training,
+        trained.earlier.eval(),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +107,7 @@ def test_the_groups_by_earlier_events_make_up_all_users(report):
 
 
 def test_the_first_event_of_a_user_has_none_before_it(history, checkpoint):
-    test_set = EvaluationSet.of(history, split_of(history, checkpoint, None), SMALL.horizons)
+    test_set = EvaluationSet.of(history, split_of(history, checkpoint, None), hidden_users(history), SMALL.horizons)
     groups = {name: rows for name, _, rows in test_set.slices()}
     firsts = test_set.rows[groups["0"]]
     assert set(firsts) <= set(history.starts)
@@ -110,10 +118,11 @@ def test_the_first_event_of_a_user_has_none_before_it(history, checkpoint):
 
 def test_unseen_users_have_no_event_that_was_learnt_from(history, checkpoint):
     split = split_of(history, checkpoint, None)
-    test_set = EvaluationSet.of(history, split, SMALL.horizons)
+    test_set = EvaluationSet.of(history, split, hidden_users(history), SMALL.horizons)
     unseen = {name: rows for name, _, rows in test_set.slices()}["unseen"]
     for user in np.unique(test_set.labels.users[unseen]):
-        assert history.time_ms[history.users == user].min() >= split.train_until_ms
+        is_new = history.time_ms[history.users == user].min() >= split.test_from_ms
+        assert is_new or hidden_users(history)[user]
 
 
 @pytest.mark.parametrize("after_days", [None, 20])
@@ -144,7 +153,7 @@ def test_words_are_hidden_from_the_same_weights(report):
 def test_what_reads_no_words_is_calibrated_anew(history, checkpoint):
     """Else hiding the words would cost it its calibration besides, which is not what they add."""
     split = split_of(history, checkpoint, None)
-    test_set = EvaluationSet.of(history, split, SMALL.horizons)
+    test_set = EvaluationSet.of(history, split, hidden_users(history), SMALL.horizons)
     rows = np.flatnonzero(test_set.examples.validation.all(axis=1))
     bought = test_set.examples.bought[rows]
     on_validation = dataclasses.replace(test_set, rows=rows)
@@ -162,46 +171,46 @@ def test_data_without_words_need_no_second_model(history, checkpoint):
     assert [model["name"] for model in report["models"]] == ["cartcast"]
 
 
-def test_after_a_time_only_later_events_are_evaluated_and_the_baselines_learn_a_horizon_earlier(history):
+def test_after_a_time_only_later_events_are_evaluated_and_the_baselines_learn_from_what_was_known_before(history):
     after_ms = int(history.time_ms.max()) - 4 * DAY_MS
-    test_set = EvaluationSet.of(history, split_of(history, an_untrained(), after_ms), SMALL.horizons)
+    nobody = np.zeros(len(history.user_ids), np.bool_)
+    test_set = EvaluationSet.of(history, split_of(history, an_untrained(), after_ms), nobody, SMALL.horizons)
     examples, split = test_set.examples, test_set.examples.split
     assert history.applied_ms[test_set.rows].min() >= after_ms
     learnt, judged = (np.flatnonzero(part.any(axis=1)) for part in (examples.learnt, examples.validation))
     assert len(learnt)
     assert len(judged)
-    assert history.applied_ms[learnt].max() < split.validation_from_ms - DAY_MS
+    assert history.applied_ms[learnt].max() < split.validation_from_ms
+    assert history.applied_ms[np.flatnonzero(examples.learnt[:, 2])].max() < split.validation_from_ms - DAY_MS
     assert history.applied_ms[np.flatnonzero(examples.validation[:, 2])].max() < after_ms - DAY_MS
 
 
 def test_a_model_that_has_seen_the_evaluated_time_is_noted(history, checkpoint):
     after_ms = int(history.time_ms.max()) - 8 * DAY_MS
     settings = dataclasses.replace(QUICK, after_ms=after_ms)
-    assert "flatters" in evaluate_checkpoint(history, checkpoint, settings, ignore)["notes"][0]
-    assert evaluate_checkpoint(history, checkpoint, QUICK, ignore)["notes"] == []
-    refitted = dataclasses.replace(checkpoint, training=checkpoint.training | {"settings": {"refit": True}})
-    assert "flatters" in evaluate_checkpoint(history, refitted, QUICK, ignore)["notes"][0]
+    assert "flatters" in evaluate_checkpoint(history, checkpoint, settings, ignore)["notes"][1]
+    alone = dataclasses.replace(checkpoint, earlier=None)
+    assert "flatters" in evaluate_checkpoint(history, alone, QUICK, ignore)["notes"][0]
 
 
-def test_a_refitted_model_is_measured_with_the_weights_that_have_not_seen_the_test_part(history, checkpoint, report):
-    refitted = dataclasses.replace(
-        checkpoint,
-        model=an_untrained().model,
-        calibration=Calibration.identity(len(SMALL.horizons)),
-        before_refit=checkpoint.model,
-        training=checkpoint.training | {"settings": {"refit": True}},
-    )
-    found = evaluate_checkpoint(history, refitted, QUICK, ignore)
-    assert "before the last fit" in found["notes"][0]
+def test_the_test_part_is_measured_with_the_weights_that_have_not_seen_it(history, checkpoint, report):
+    other = dataclasses.replace(checkpoint, model=an_untrained().model)
+    found = evaluate_checkpoint(history, other, QUICK, ignore)
     assert len(found["notes"]) == 1
-    for measure in ("pr_auc", "log_loss"):  # the second tells calibrations apart
+    assert "without a fifth of the users" in found["notes"][0]
+    for measure in ("pr_auc", "log_loss"):
         assert measured(found)["1h"][measure] == measured(report)["1h"][measure]
 
 
+def test_what_was_hidden_from_the_measured_weights_is_hidden_from_the_baselines(report, checkpoint):
+    new_users = checkpoint.metrics["test_unseen_users"]["1h"]["events"]
+    assert report["slices"]["unseen"]["counts"]["1h"]["events"] == new_users
+
+
 def test_what_comes_after_all_that_was_learnt_is_scored_with_the_weights_that_serve(history, checkpoint):
-    earlier = checkpoint.training | {"settings": {"refit": True}, "last_event": checkpoint.training["test_from"]}
-    refitted = dataclasses.replace(checkpoint, before_refit=an_untrained().model, training=earlier)
-    assert evaluate_checkpoint(history, refitted, QUICK, ignore)["notes"] == []
+    training = checkpoint.training | {"last_event": checkpoint.training["test_from"]}
+    late = dataclasses.replace(checkpoint, earlier=an_untrained().model, training=training)
+    assert evaluate_checkpoint(history, late, QUICK, ignore)["notes"] == []
 
 
 def test_stored_thresholds_decide(history, checkpoint):
@@ -212,10 +221,14 @@ def test_stored_thresholds_decide(history, checkpoint):
     assert measured(report)["1h"]["precision"] == pytest.approx(measured(report)["1h"]["base_rate"])
 
 
-def test_without_stored_thresholds_the_validation_part_gives_them(history, checkpoint, report):
+def test_without_stored_thresholds_the_validation_part_gives_them(history, checkpoint):
     forgotten = {name: value for name, value in checkpoint.training.items() if name != "thresholds"}
     found = evaluate_checkpoint(history, dataclasses.replace(checkpoint, training=forgotten), QUICK, ignore)
-    assert found["models"][0]["thresholds"] == pytest.approx(report["models"][0]["thresholds"])
+    split = split_of(history, checkpoint, None)
+    test_set = EvaluationSet.of(history, split, hidden_users(history), SMALL.horizons)
+    measured_weights = dataclasses.replace(checkpoint, model=checkpoint.earlier, training={})
+    expected = the_model(measured_weights, test_set, []).thresholds
+    assert list(found["models"][0]["thresholds"].values()) == pytest.approx(expected)
 
 
 def test_nothing_before_the_evaluated_time_leaves_the_model_alone(history):

@@ -97,8 +97,8 @@ def test_the_loss_counts_known_answers_only():
 def weights_after():
     """Train on a few simulated shoppers with other settings, and return the network's weights by name."""
     history = read_history(simulate(SimulationSettings(events=15_000, users=300, seed=4)))
-    config, threads = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16), torch.get_num_threads()
-    once = TrainingSettings(epochs=1, batch_events=1024, refit=False)
+    config, threads = LSTMConfig(hidden_size=8, category_buckets=16), torch.get_num_threads()
+    once = TrainingSettings(epochs=1, batch_events=1024)
 
     def weights_after(**settings):
         return train(history, dataclasses.replace(once, **settings), config, lambda *_: None).model.state_dict()

@@ -10,7 +10,7 @@ from model.events import TYPE_CODES, Event
 from model.heads import HEADS, bucket_of
 from model.horizons import horizon_ms
 from model.simulator import SimulationSettings, simulate
-from model.training.examples import Examples
+from model.training.examples import Examples, hidden_users
 from model.training.extra_heads import UNKNOWN, Targets, class_labels_of, class_shares
 from model.training.history import read_history
 from model.training.split import TimeSplit
@@ -74,15 +74,16 @@ def split(history):
 
 
 def test_no_later_part_gives_an_answer_to_an_earlier_one(history, split):
-    clean = Examples.of(history, split, HORIZONS, HEADS, BUCKETS).targets
-    for part, until_ms in (("learnt", split.validation_from_ms), ("validation", split.test_from_ms)):
+    clean = Examples.of(history, split, hidden_users(history), HORIZONS, HEADS, BUCKETS).targets
+    parts = {"learnt": split.validation_from_ms, "validation": split.test_from_ms}
+    for part, until_ms in (parts | {"learnt_before_test": split.test_from_ms}).items():
         later = history.applied_ms >= until_ms
         changed = dataclasses.replace(
             history,
             type_codes=np.where(later, 0, history.type_codes).astype(np.uint8),
             categories=np.where(later, 7, history.categories).astype(np.uint16),
         )
-        others = Examples.of(changed, split, HORIZONS, HEADS, BUCKETS).targets
+        others = Examples.of(changed, split, hidden_users(changed), HORIZONS, HEADS, BUCKETS).targets
         targets = getattr(clean, part)
         assert (targets != UNKNOWN).any(axis=0).all()
         known = targets != UNKNOWN
@@ -91,21 +92,21 @@ def test_no_later_part_gives_an_answer_to_an_earlier_one(history, split):
 
 
 def test_an_answer_counts_in_one_part_only_and_the_last_fit_learns_from_all(history, split):
-    targets = Examples.of(history, split, HORIZONS, HEADS, BUCKETS).targets
+    targets = Examples.of(history, split, hidden_users(history), HORIZONS, HEADS, BUCKETS).targets
     known = [part != UNKNOWN for part in (targets.learnt, targets.validation, targets.test)]
     assert (np.sum(known, axis=0) <= 1).all()
     assert ((targets.settled != UNKNOWN) >= np.any(known, axis=0)).all()
 
 
 def test_without_heads_there_are_no_targets(history, split):
-    assert Examples.of(history, split, HORIZONS).targets.settled.shape == (len(history), 0)
+    assert Examples.of(history, split, hidden_users(history), HORIZONS).targets.settled.shape == (len(history), 0)
 
 
 def test_a_head_with_too_little_to_learn_from_is_named():
     known = np.where([[True, False]] * 200, 1, UNKNOWN).astype(np.int32)
-    Targets(*[known[:, :1]] * 4).check(HEADS[:1])
+    Targets(*[known[:, :1]] * 5).check(HEADS[:1])
     with pytest.raises(TrainingError, match="--head purchase_category"):
-        Targets(*[known] * 4).check(HEADS)
+        Targets(*[known] * 5).check(HEADS)
 
 
 def test_shares_begin_with_one_of_each_class():

@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
 
-from model.batch import batch_of
+from model.batch import batch_of, id_code
 from model.core.append import Source, append_events
+from model.core.features import CATEGORY_RATES
 from model.events import Event
 from model.sequence import new_sequences
 from model.simulator import SimulationSettings, simulate
+from model.training import history as history_module
+from model.training.chunks import Spans
 from model.training.history import read_history
 from model.validate import BadRow
 from service.errors import TrainingError
+from tests.model.reference_sequence import category_rates
+from tests.model.shop import shoppers_events
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,26 @@ def test_features_are_those_that_the_worker_computes_whatever_its_batches(events
         numeric |= zip((start + appended.rows).tolist(), appended.features.numeric, strict=True)
     assert sorted(history.rows) == sorted(numeric)
     live = np.stack([numeric[row] for row in history.rows.tolist()])
-    np.testing.assert_allclose(history.numeric, live, atol=1e-5)
+    np.testing.assert_allclose(history.numeric[:, :CATEGORY_RATES], live[:, :CATEGORY_RATES], atol=1e-5)
+
+
+def test_what_is_known_of_a_category_comes_from_the_events_that_arrived_before(monkeypatch):
+    events = shoppers_events(120, seed=3)
+    expected = category_rates(events)
+    history = read_history(events)
+    np.testing.assert_allclose(history.numeric[:, CATEGORY_RATES:], [expected[row] for row in history.rows], rtol=1e-5)
+    monkeypatch.setattr(history_module, "_EVENTS_AT_ONCE", 7)
+    in_parts = read_history(events)
+    np.testing.assert_array_equal(in_parts.numeric, history.numeric)
+
+
+def test_what_is_frozen_of_a_category_is_what_the_next_event_would_be_told():
+    events = shoppers_events(120, seed=3)
+    history = read_history(events)
+    rates = history.category_rates(Spans(history.starts[:-1], np.diff(history.starts)))
+    for category in ("c1", "c2", "never seen", None):
+        told = category_rates([*events, Event("next", "0", "view", events[-1].ts, category=category)])[-1]
+        np.testing.assert_allclose(rates[id_code(category)], told, rtol=1e-5)
 
 
 def test_a_users_rows_stand_together_in_order_of_arrival(events):

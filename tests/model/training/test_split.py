@@ -16,7 +16,7 @@ def test_parts_follow_each_other_in_time_and_no_label_reaches_into_the_next():
     time_ms = np.arange(0, 30 * DAY_MS, DAY_MS // 4)
     labels = labels_known_after(time_ms, DAY_MS)
     split = TimeSplit.of(time_ms, DAY_MS)
-    parts = [split.train(time_ms, labels), split.validation(time_ms, labels), split.test(time_ms, labels)]
+    parts = [split.before_validation(time_ms, labels), split.validation(time_ms, labels), split.test(time_ms, labels)]
     starts = [0, split.validation_from_ms, split.test_from_ms]
     ends = [split.validation_from_ms, split.test_from_ms, split.end_ms]
     for part, start_ms, end_ms in zip(parts, starts, ends, strict=True):
@@ -27,11 +27,16 @@ def test_parts_follow_each_other_in_time_and_no_label_reaches_into_the_next():
     assert not (parts[1] & parts[2]).any()
 
 
-def test_nothing_is_learnt_within_the_longest_horizon_before_validation_whatever_the_labels_own_horizon():
+def test_each_label_is_purged_by_its_own_length_before_either_part():
     time_ms = np.arange(0, 30 * DAY_MS, DAY_MS // 4)
-    split = TimeSplit.of(time_ms, DAY_MS)
-    latest_ms = time_ms[split.train(time_ms, labels_known_after(time_ms, 1))[:, 0]].max()
-    assert split.validation_from_ms - DAY_MS - DAY_MS // 4 <= latest_ms < split.validation_from_ms - DAY_MS
+    split, labels = TimeSplit.of(time_ms, DAY_MS), labels_known_after(time_ms, DAY_MS // 2)
+    for learnt, until_ms in (
+        (split.before_validation(time_ms, labels), split.validation_from_ms),
+        (split.before_test(time_ms, labels), split.test_from_ms),
+    ):
+        for column, length_ms in enumerate((DAY_MS // 2, DAY_MS)):
+            latest_ms = time_ms[learnt[:, column]].max()
+            assert until_ms - length_ms - DAY_MS // 4 < latest_ms <= until_ms - length_ms
 
 
 def test_a_label_that_is_settled_late_is_not_learnt_even_if_its_event_was_early():
@@ -39,28 +44,25 @@ def test_a_label_that_is_settled_late_is_not_learnt_even_if_its_event_was_early(
     time_ms = np.arange(0, 30 * DAY_MS, DAY_MS // 4)
     split = TimeSplit.of(time_ms, DAY_MS)
     late = np.full((len(time_ms), 1), split.validation_from_ms + 1)
-    assert not split.train(time_ms, Labels(np.zeros_like(late, np.bool_), late)).any()
+    assert not split.before_validation(time_ms, Labels(np.zeros_like(late, np.bool_), late)).any()
 
 
 def test_validation_and_test_have_a_sixth_each_of_the_time_that_has_labels():
     split = TimeSplit.of(np.array([0, 63 * DAY_MS]), DAY_MS)
-    assert split.train_until_ms == 40 * DAY_MS
     assert split.validation_from_ms == 41 * DAY_MS
-    assert split.test_from_ms - split.purge_ms == 51 * DAY_MS
-    assert split.end_ms - split.purge_ms == 62 * DAY_MS
+    assert split.test_from_ms == 52 * DAY_MS
+    assert split.end_ms == 63 * DAY_MS
 
 
 def test_six_days_and_a_horizon_of_one_are_enough():
     split = TimeSplit.of(np.array([0, 6 * DAY_MS]), DAY_MS)
-    assert (split.train_until_ms, split.validation_from_ms, split.test_from_ms) == tuple(
-        days * DAY_MS for days in (2, 3, 4.5)
-    )
+    assert (split.validation_from_ms, split.test_from_ms) == (3 * DAY_MS, 4.5 * DAY_MS)
 
 
 def test_a_history_shorter_than_three_horizons_teaches_nothing():
     time_ms = np.arange(0, 3 * DAY_MS, DAY_MS // 4)
     split = TimeSplit.of(time_ms, DAY_MS)
-    assert not split.train(time_ms, labels_known_after(time_ms, DAY_MS)).any()
+    assert not split.before_validation(time_ms, labels_known_after(time_ms, DAY_MS)).any()
 
 
 def times(*runs):

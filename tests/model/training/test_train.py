@@ -15,6 +15,8 @@ from model.horizons import HORIZONS
 from model.lstm import LSTMConfig, Packing, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from model.text import TOKENS
+from model.training.chunks import Spans
+from model.training.examples import Examples, TrainingSet, hidden_users
 from model.training.fitting import TrainingSettings, padded_outputs
 from model.training.history import read_history
 from model.training.predict import calibrated, predict_logits
@@ -22,8 +24,9 @@ from model.training.split import TimeSplit
 from model.training.train import train
 from service.errors import TrainingError
 
-SMALL = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=16)
-QUICK = TrainingSettings(epochs=4, batch_events=1024, refit=False)
+SMALL = LSTMConfig(hidden_size=8, category_buckets=16)
+QUICK = TrainingSettings(epochs=4, batch_events=1024)
+DAY_MS = 86_400_000
 TAOBAO = Path(__file__).parents[4] / "shared" / "data" / "taobao_ship.csv.gz"
 
 
@@ -71,37 +74,54 @@ def test_the_same_seed_gives_the_same_bytes(history, trained, tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-@pytest.fixture(scope="module")
-def refitted(history):
-    return train(history, dataclasses.replace(QUICK, refit=True), SMALL, ignore)
-
-
-def test_a_refit_changes_the_weights_but_nothing_that_was_measured(trained, refitted):
-    assert not torch.equal(refitted.model.heads.weight, trained.model.heads.weight)
-    assert refitted.metrics == trained.metrics
-    assert refitted.training["calibration"] == msgspec.structs.asdict(trained.calibration)
-    assert refitted.training["thresholds"] == trained.training["thresholds"]
-
-
-def test_a_refit_keeps_the_calibrations_slopes_but_not_its_level(trained, refitted):
-    assert refitted.calibration.slopes == trained.calibration.slopes
-    assert refitted.calibration.intercepts != trained.calibration.intercepts
-
-
-def test_a_refit_learns_from_the_newest_events(history, refitted):
-    split = TimeSplit.of(history.applied_ms, 86_400_000)
+def test_what_is_served_learns_from_the_newest_events_and_what_is_measured_does_not(history, trained):
+    split = TimeSplit.of(history.applied_ms, DAY_MS)
     late = (history.applied_ms >= split.test_from_ms)[:, None]
     changed = dataclasses.replace(history, numeric=np.where(late, 0, history.numeric).astype(np.float32))
-    again = train(changed, dataclasses.replace(QUICK, refit=True), SMALL, ignore)
-    assert not torch.equal(refitted.model.heads.weight, again.model.heads.weight)
+    again = train(changed, QUICK, SMALL, ignore)
+    assert not torch.equal(trained.model.heads.weight, again.model.heads.weight)
+    assert torch.equal(trained.earlier.heads.weight, again.earlier.heads.weight)
 
 
-def test_the_curves_say_how_each_epoch_went(trained):
+def test_what_is_known_of_categories_is_frozen_as_of_the_last_event_learnt_from(history, trained):
+    everything = Spans(history.starts[:-1], np.diff(history.starts))
+    np.testing.assert_array_equal(trained.model.category_rates.numpy(), history.category_rates(everything))
+    assert not torch.equal(trained.model.category_rates, trained.earlier.category_rates)
+
+
+def test_the_curve_says_how_each_epoch_went(trained):
     curves = trained.training["curves"]
-    assert [point["epoch"] for point in curves] == list(range(1, trained.training["epochs"] + 1))
-    assert all(0 < point["train_loss"] < 1 and 0 < point["validation_loss"] < 1 for point in curves)
-    best = min(curves, key=lambda point: point["validation_loss"])
-    assert best["epoch"] == trained.training["best_epoch"]
+    assert [point["epoch"] for point in curves] == [1, 2, 3, 4]
+    assert curves[-1]["train_loss"] < curves[0]["train_loss"] < 1
+
+
+def test_the_chain_compares_the_recipe_with_a_linear_model_and_a_constant(trained):
+    for group in ("chain", "chain_unseen_users"):
+        found = trained.metrics[group]
+        assert list(found["models"]) == ["cartcast", "ridge", "base_rate"]
+        for horizon in HORIZONS:
+            assert found["counts"][horizon]["events"] > 100
+            assert found["models"]["cartcast"][horizon]["log_loss"] < found["models"]["base_rate"][horizon]["log_loss"]
+    parts = [trained.metrics[part]["1h"]["events"] for part in ("validation", "test")]
+    assert trained.metrics["chain"]["counts"]["1h"]["events"] == sum(parts)
+    assert set(trained.metrics["verdicts"].values()) <= {"better", "worse", "no different"}
+
+
+def test_heavy_shoppers_count_less_an_event_and_all_events_one_on_average(history):
+    training_set = Examples.of(
+        history, TimeSplit.of(history.applied_ms, DAY_MS), hidden_users(history), HORIZONS
+    ).everything()
+    weights, lengths = training_set.user_weights(), np.diff(history.starts)
+    assert weights[history.users].mean() == pytest.approx(1)
+    np.testing.assert_allclose(weights * np.sqrt(lengths), weights[0] * np.sqrt(lengths[0]))
+
+
+def test_the_loss_heeds_the_weights_of_users(history, monkeypatch):
+    once, ones = dataclasses.replace(QUICK, epochs=1), np.ones(len(history.user_ids))
+    weighted = train(history, once, SMALL, ignore).model
+    monkeypatch.setattr(TrainingSet, "user_weights", lambda _: ones)
+    unweighted = train(history, once, SMALL, ignore).model
+    assert not torch.equal(unweighted.lstm.weight_hh_l0, weighted.lstm.weight_hh_l0)
 
 
 def test_another_seed_gives_another_model(history, trained):
@@ -148,16 +168,37 @@ def test_one_user_is_refused_however_much_there_is():
             train(read_history(events[:many]), QUICK, SMALL, ignore)
 
 
-def test_a_history_too_short_for_its_horizons_is_refused_and_told_how_long_it_should_be(history):
-    with pytest.raises(TrainingError, match="want 180 or more"):
-        train(history, QUICK, LSTMConfig(hidden_size=8, horizons=("session", "30d")), ignore)
+def test_a_horizon_that_the_history_is_too_short_for_is_left_out_and_told_how_long_it_should_be(history):
+    quick = dataclasses.replace(QUICK, epochs=1)
+    config = msgspec.structs.replace(SMALL, horizons=("session", "30d", "1h"))
+    trained = train(history, quick, config, ignore)
+    assert trained.model.config.horizons == ("session", "1h")
+    assert "wants 180 or more" in trained.training["refused_horizons"].pop("30d")
+    assert not trained.training["refused_horizons"]
+    alone = train(history, quick, msgspec.structs.replace(SMALL, horizons=("session", "1h")), ignore)
+    assert alone.metrics == trained.metrics
+    with pytest.raises(TrainingError, match="wants 180 or more"):
+        train(history, QUICK, msgspec.structs.replace(SMALL, horizons=("30d",)), ignore)
+
+
+def test_training_begins_with_the_weights_it_is_given(history, trained):
+    once = dataclasses.replace(QUICK, epochs=1)
+    warm, cold = (train(history, once, SMALL, ignore, start=start) for start in (trained.model, None))
+    assert warm.training["warm_start"]
+    assert not cold.training["warm_start"]
+    assert warm.training["curves"][0]["train_loss"] < cold.training["curves"][0]["train_loss"]
+
+
+def test_weights_of_another_size_are_not_begun_with(history, trained):
+    once = dataclasses.replace(QUICK, epochs=1)
+    other = train(history, once, msgspec.structs.replace(SMALL, hidden_size=9), ignore, start=trained.model)
+    assert not other.training["warm_start"]
 
 
 def test_any_horizons_can_be_learnt(history):
-    config = LSTMConfig(hidden_size=8, horizons=("30m", "session", "3d"))
+    config = msgspec.structs.replace(SMALL, horizons=("30m", "session", "3d"))
     trained = train(history, dataclasses.replace(QUICK, epochs=1), config, ignore)
     assert list(trained.metrics["test"]) == ["30m", "session", "3d"]
-    assert trained.training["purge_gap_hours"] == 72
 
 
 def test_the_padded_run_is_the_packed_run():
@@ -166,7 +207,6 @@ def test_the_padded_run_is_the_packed_run():
     features = Features(
         random.normal(size=(60, len(NUMERIC_FEATURES))).astype(np.float32),
         random.integers(0, 10, 60),
-        random.integers(0, 60_000, 60),
         random.integers(0, 60_000, 60),
         random.integers(0, 60_000, (60, TOKENS)),
     )

@@ -21,9 +21,9 @@ from model.training.history import read_history
 from model.training.train import train
 from service.errors import CheckpointError, TrainingError
 
-PLAIN = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=64)
-WITH_HEADS = LSTMConfig(hidden_size=8, item_buckets=16, category_buckets=64, heads=HEADS)
-QUICK = TrainingSettings(epochs=3, batch_events=1024, refit=False)
+PLAIN = LSTMConfig(hidden_size=8, category_buckets=64)
+WITH_HEADS = LSTMConfig(hidden_size=8, category_buckets=64, heads=HEADS)
+QUICK = TrainingSettings(epochs=3, batch_events=1024)
 
 
 def ignore(_share, _words):
@@ -48,9 +48,8 @@ def trained(history):
     return train(history, QUICK, WITH_HEADS, ignore)
 
 
-def test_every_part_says_how_often_each_head_is_right_beside_what_needs_no_model(trained):
-    assert list(trained.metrics) == ["validation", "test", "test_unseen_users"]
-    for part in trained.metrics.values():
+def test_the_test_part_says_how_often_each_head_is_right_beside_what_needs_no_model(trained):
+    for part in (trained.metrics["test"], trained.metrics["test_unseen_users"]):
         assert list(part) == [*WITH_HEADS.horizons, "heads"]
         assert list(part["heads"]) == list(HEADS)
         for found in part["heads"].values():
@@ -129,7 +128,7 @@ def test_what_each_head_sees_is_the_state_and_the_numbers():
     categories = np.array([0, 1, 130], np.int64)
     blank = np.zeros(events, np.int64)
     numeric = np.random.default_rng(1).normal(size=(events, len(NUMERIC_FEATURES))).astype(np.float32)
-    features = Features(numeric, blank, blank, categories, np.zeros((events, TOKENS), np.int64))
+    features = Features(numeric, blank, categories, np.zeros((events, TOKENS), np.int64))
     packed = Packing.of(Runs.of(np.arange(events))).pack(features, torch.device("cpu"))
     output = torch.randn(events, WITH_HEADS.hidden_size)
     with torch.inference_mode():

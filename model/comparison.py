@@ -85,6 +85,24 @@ def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, s
     }
 
 
+def verdicts(compared: dict[str, Any], other: str) -> dict[str, str]:
+    """Return, by horizon, whether the first model of `compare` is `better`, `worse` or `no different` than another.
+
+    It is better if the whole interval of the difference in PR AUC or in log loss says so, and neither says it is worse.
+    """
+    found = {}
+    for horizon, differences in compared["differences"][other].items():
+        gains = [differences["pr_auc"]["interval"], _negated(differences["log_loss"]["interval"])]
+        is_better = any(interval is not None and interval[0] > 0 for interval in gains)
+        is_worse = any(interval is not None and interval[1] < 0 for interval in gains)
+        found[horizon] = "no different" if is_better == is_worse else "better" if is_better else "worse"
+    return found
+
+
+def _negated(interval: list[float] | None) -> list[float] | None:
+    return None if interval is None else [-interval[1], -interval[0]]
+
+
 def rank(model: Predictions, labels: KnownLabels, users: Integers | None = None) -> list[Ranking]:
     """Return one ranking per horizon, of the events with a known label; `users` replaces the labels' users."""
     users = labels.users if users is None else users
@@ -164,10 +182,10 @@ def replicate(rankings: Sequence[Ranking], users: int, replicas: int, seed: int)
     return values
 
 
-def interval(values: Floats) -> tuple[float, float] | None:
+def interval(values: Floats) -> list[float] | None:
     """Return the percentile interval of replicas `(replicas,)`; None if too few are finite."""
     finite = values[np.isfinite(values)]
     if len(finite) < max(_MIN_REPLICAS, len(values) // 2):
         return None
     low, high = np.quantile(finite, [(1 - COVERED) / 2, (1 + COVERED) / 2])
-    return float(low), float(high)
+    return [float(low), float(high)]

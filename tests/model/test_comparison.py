@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.evaluation.comparison import interval, numbered, replicate
+from model.comparison import interval, numbered, replicate, verdicts
 from model.ranking import METRICS, Ranking
 
 BASE_RATE = METRICS.index("base_rate")
@@ -65,9 +65,30 @@ def test_what_can_mostly_not_be_measured_has_no_interval():
     values[:40] = 0.5
     assert interval(values) is None
     values[:60] = 0.5
-    assert interval(values) == pytest.approx((0.5, 0.5))
+    assert interval(values) == pytest.approx([0.5, 0.5])
 
 
 def test_users_are_numbered_without_gaps():
     numbers, count = numbered(np.array([7, 7, 3, 90]))
     assert (numbers.tolist(), count) == ([1, 1, 0, 2], 3)
+
+
+def differences(pr_auc, log_loss):
+    found = {"pr_auc": {"interval": pr_auc}, "log_loss": {"interval": log_loss}}
+    return {"differences": {"ridge": {"1h": found}}}
+
+
+@pytest.mark.parametrize(
+    ("pr_auc", "log_loss", "expected"),
+    [
+        ([0.01, 0.03], [-0.02, 0.01], "better"),
+        ([-0.01, 0.03], [-0.02, -0.01], "better"),
+        ([-0.01, 0.03], [-0.02, 0.01], "no different"),
+        ([0.01, 0.03], [0.01, 0.02], "no different"),
+        ([-0.03, -0.01], [-0.02, 0.01], "worse"),
+        ([-0.03, 0.01], [0.01, 0.02], "worse"),
+        (None, None, "no different"),
+    ],
+)
+def test_a_model_is_better_only_if_a_whole_interval_says_so(pr_auc, log_loss, expected):
+    assert verdicts(differences(pr_auc, log_loss), "ridge") == {"1h": expected}
