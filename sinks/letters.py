@@ -5,8 +5,8 @@ Two letters about one refused record (a worker that was cut off may repeat one) 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, cast
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import structlog
@@ -15,9 +15,8 @@ from confluent_kafka import Message
 from service.clickhouse import insert
 from service.clickhouse_settings import ClickHouseSettings
 from service.kafka import header_text, headers_of
-from sinks.blocks import BEYOND_THE_END, MAX_OFFSET, EndOffset, Headers, Record, Rejected, Row
+from sinks.blocks import MAX_OFFSET, Headers, Record, Rejected, Row
 from sinks.bookmark import MAX_TOPIC_BYTES, Source
-from sinks.judge import STRANGER
 from sinks.kafka import records_of
 from sinks.partition import BlockLimits
 from sinks.table import ClickHouseTable, Key
@@ -56,7 +55,7 @@ class LetterRecord:
     number: int
     place: int
     row: bytes
-    topic: str
+    coordinates: Headers
 
     def partition(self) -> int:
         return self.number
@@ -71,7 +70,7 @@ class LetterRecord:
         return self.row
 
     def headers(self) -> Headers | None:
-        return [("topic", self.topic.encode()), ("partition", b"%d" % self.number), ("offset", b"%d" % self.place)]
+        return self.coordinates
 
 
 def letter_records(messages: Sequence[Message]) -> Sequence[LetterRecord]:
@@ -79,30 +78,9 @@ def letter_records(messages: Sequence[Message]) -> Sequence[LetterRecord]:
     return [_letter(message) for message in records_of(messages)]
 
 
-class LetterJudge:
-    """Returns the row of each letter of a partition; its source is the letter's own place, so that every one is new.
-
-    A worker's letter about the events topic is about the partition with the letter's number, and not beyond its end.
-    One that says otherwise is a stranger's: a row about itself, which moves nothing that is said of the events topic.
-    """
-
-    def __init__(self, events_topic: str, partition: int, end_offset: EndOffset) -> None:
-        self._topic = events_topic
-        self._partition = partition
-        self._end_offset = end_offset
-
-    def __call__(self, record: Record) -> Row:
-        """Return the row; raises what `end_offset` raises."""
-        about = msgspec.json.decode(record.value() or b"", type=_Row)
-        if about.source_topic == self._topic and not self._is_there(about):
-            own = (cast("LetterRecord", record).topic, about.letter_partition, about.letter_offset)
-            about.source_topic, about.source_partition, about.source_offset = own
-            about.reason, about.error = STRANGER, BEYOND_THE_END
-            record = replace(cast("LetterRecord", record), row=_encode(about))
-        return Row(record, record.offset())
-
-    def _is_there(self, about: _Row) -> bool:
-        return about.source_partition == self._partition and about.source_offset < self._end_offset(about.source_offset)
+def judge_letter(record: Record) -> Row:
+    """Return a letter's row; its source is its own place, so that every one is new."""
+    return Row(record, record.offset())
 
 
 def _letter(message: Message) -> LetterRecord:
@@ -125,7 +103,8 @@ def _letter(message: Message) -> LetterRecord:
         letter_partition=partition,
         letter_offset=offset,
     )
-    return LetterRecord(partition, offset, _encode(row), topic)
+    own: Headers = [("topic", topic.encode()), ("partition", b"%d" % partition), ("offset", b"%d" % offset)]
+    return LetterRecord(partition, offset, _encode(row), own)
 
 
 def _coordinates(headers: Mapping[str, bytes | None]) -> tuple[str, int, int] | None:

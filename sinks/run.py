@@ -18,7 +18,7 @@ from sinks.consumer import Sink
 from sinks.dead_letters import KafkaDeadLetters
 from sinks.judge import ScoreJudge
 from sinks.kafka import SourceEnd, open_consumer
-from sinks.letters import LIMITS, DeadLettersTable, LetterJudge, Unstorable, letter_records
+from sinks.letters import LIMITS, DeadLettersTable, Unstorable, judge_letter, letter_records
 from sinks.letters import TABLE as LETTERS_TABLE
 from sinks.observe.background import Background, Run
 from sinks.observe.health import AskClickHouse, AskKafka, sink_health
@@ -121,20 +121,14 @@ def _scores_sink(connections: Connections, settings: SinkSettings, background: B
 
 
 def _letters_sink(connections: Connections, settings: SinkSettings) -> Sink:
-    client_config, topic, events = connections.client_config, connections.topics.dead_letters, connections.topics.events
-    consumer = open_consumer(client_config, connections.groups[topic], settings)
-
-    def origin(partition: int) -> Origin:
-        judge = LetterJudge(events, partition, SourceEnd(consumer, events, partition))
-        return Origin((topic, partition), judge, lambda offset: offset + 1)
-
+    client_config, topic = connections.client_config, connections.topics.dead_letters
     return Sink(
-        consumer,
+        open_consumer(client_config, connections.groups[topic], settings),
         topic,
         DeadLettersTable(connections.clickhouse),
         Unstorable(),
         topic_id=TopicIdentity(client_config, topic),
-        origin=origin,
+        origin=lambda partition: Origin((topic, partition), judge_letter, lambda offset: offset + 1),
         limits=LIMITS,
         read=letter_records,
     )

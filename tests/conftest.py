@@ -19,7 +19,8 @@ from tests.harness.databases import Databases
 PROCESSES = 3
 """For two cores: a test that waits for a server, or for a process to end, leaves its core to others."""
 LONGEST_FIRST = (
-    *("integration/test_demo.py", "faults/test_worker_faults.py", "integration/test_views_outcomes.py"),
+    *("soak/test_short_soak.py", "integration/test_demo.py", "faults/test_worker_faults.py"),
+    "integration/test_views_outcomes.py",
     *("faults/test_sink_kills.py", "dashboard/test_browser.py", "integration/test_kafka_security.py"),
     *("faults/", "integration/", "docs/", "deploy/", "dashboard/", "cartcast/", "contract/"),
 )

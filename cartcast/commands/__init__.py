@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "replay": "Send history from files to the events topic, keyed by shopper, and confirm every delivery.",
     "dead-letters": "Records that are no events, and why.",
     "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
-    "train": "Train a model on history, calibrate it, evaluate it on a later time, and write a checkpoint.",
+    "train": "Train a model on history, measure how it does on later days and new shoppers, and write a checkpoint.",
     "evaluate": "Say how good a checkpoint is, beside simpler models trained on the same split.",
     "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
     "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 _context = get_context("forkserver")
 _context.set_forkserver_preload(["tests.harness.preloaded"])
@@ -24,7 +26,9 @@ class ForkedProcess:
         """`script` is what `python -c` would run; outputs are closed here, `stdout` None is the test's own."""
         arguments = (script, {**os.environ, **environment}, stdout, stderr)
         self._process = _context.Process(target=_run, args=arguments, daemon=True)
-        self._process.start()
+        # A started process runs the main module's file again, and Streamlit's tests leave a page in that place.
+        with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            self._process.start()
         for output in (stdout, stderr):
             if output is not None:
                 output.close()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sinks.letters import MAX_ERROR_CHARACTERS, LetterJudge, letter_records
+from sinks.letters import MAX_ERROR_CHARACTERS, letter_records
 
 GOOD = [("topic", b"shop.events"), ("partition", b"3"), ("offset", b"41"), ("reason", b"json"), ("error", b"no object")]
 
@@ -44,26 +44,6 @@ def row(message):
     assert (letter.partition(), letter.offset()) == (2, 5)
     assert letter.headers() == [("topic", b"shop.dead-letters"), ("partition", b"2"), ("offset", b"5")]
     return json.loads(letter.value())
-
-
-@pytest.mark.parametrize(
-    ("partition", "offset", "is_strange"),
-    [(2, 41, False), (2, 42, True), (2, 2**62, True), (3, 5, True)],
-)
-def test_a_letter_about_an_event_that_is_not_there_is_a_row_about_itself(partition, offset, is_strange):
-    headers = [("topic", b"shop.events"), ("partition", b"%d" % partition), ("offset", b"%d" % offset), *GOOD[3:]]
-    (letter,) = letter_records([Dead(headers)])
-    judged = LetterJudge("shop.events", 2, lambda _: 42)(letter)
-    made = json.loads(judged.record.value())
-    assert judged.source_offset == 5
-    place = (made["source_topic"], made["source_partition"], made["source_offset"])
-    assert place == (("shop.dead-letters", 2, 5) if is_strange else ("shop.events", partition, offset))
-    assert made["reason"] == ("stranger" if is_strange else "json")
-
-
-def test_a_letter_about_another_topic_asks_nobody_for_an_end():
-    (letter,) = letter_records([Dead([("topic", b"shop.scores"), *GOOD[1:]])])
-    assert LetterJudge("shop.events", 2, None)(letter).record.value() == letter.value()
 
 
 def with_header(name, value):
