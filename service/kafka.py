@@ -117,16 +117,18 @@ def raise_if_refused(error: KafkaError) -> None:
 
 
 def end_if_broken(error: KafkaError) -> None:
-    """Log an error of librdkafka's; raise RefusedError after one from which its client does not recover.
+    """Raise RefusedError after an error of librdkafka's from which its client does not recover, else log it.
 
-    As `error_cb` of a client, for whose caller that is: librdkafka raises in its name what this raises.
+    As `error_cb` of a client, for whose caller that is: librdkafka raises in its name what this raises. A connection's
+    end is in the client's log already.
     """
     if error.code() == KafkaError._CRIT_SYS_RESOURCE:
         raise RefusedError(
             f"Kafka's client could not start a thread and will not recover ({error.str()}): look whether memory or the "
             "number of processes is limited, then start again"
         )
-    _librdkafka.error(error.str())
+    if error.code() != KafkaError._TRANSPORT:
+        _librdkafka.error(error.str())
 
 
 # Administration

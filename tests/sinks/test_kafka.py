@@ -20,5 +20,6 @@ def test_what_a_client_does_not_recover_from_ends_who_polls_it(monkeypatch):
 
 
 def test_any_other_error_is_logged_and_waited_for(caplog):
+    kafka.end_if_broken(KafkaError(KafkaError._TRANSPORT, "connection refused"))
     kafka.end_if_broken(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
     assert caplog.messages == ["1/1 brokers are down"]

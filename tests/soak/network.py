@@ -34,10 +34,18 @@ class Network:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def close(self) -> None:
-        for way in self._ways:
-            way.cut()
+        self.run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for way in self._ways:
+            await way.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Way:
@@ -73,6 +81,11 @@ class Way:
         """Let everything pass again, also what was held back."""
         self._is_cut, self._delay_seconds = False, 0.0
         self._network.run(self._set(lambda: [passes.set() for passes in self._passes.values()]))
+
+    async def close(self) -> None:
+        """Listen no more, and reset every connection."""
+        self._server.close()
+        await self._cut()
 
     async def _set(self, change: Any) -> None:
         change()
