@@ -323,4 +323,4 @@ def test_a_sink_whose_kafka_is_away_waits_and_stops_when_told(clickhouse, topic_
     settings = pipeline_settings(f"127.0.0.1:{new_port()}", clickhouse, topic_prefix)
     with SinkProcess(settings) as sink:
         sink.wait_for("waiting")
-        assert sink.stop()[0] == 0
+        assert sink.stop()[0] == 0, sink.log
