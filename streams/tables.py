@@ -74,12 +74,6 @@ class PartitionStates:
         with self._lock:
             return iter([user or b"" for user in self._slots.users])
 
-    def knows(self, source_code: int) -> bool | None:
-        """Return whether a state has seen an event of that source; None if there are no states."""
-        with self._lock:
-            sources = self._bytes[: len(self)].view(self._codec.dtype)["sequence"]["source"]
-        return bool((sources == source_code).any()) if len(sources) else None
-
     def last_offset(self, source_code: int) -> int:
         """Return the highest offset of that source that a state has seen, -1 for none."""
         with self._lock:
@@ -275,21 +269,21 @@ class SequenceStore(Store[bytes, bytes]):
         reader, partition = PartitionReader(self._client_config, self.restore.on_records), states.partition
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
-            is_known = states.knows(self._source_code)
+            seen = states.last_offset(self._source_code)
+            is_known = seen >= 0 if len(states) else None
             published = published_positions(reader, self._topics, partition, is_known, self._signatures)
             if is_known:
-                self._tell_of_skipped(reader, states, published)
+                self._tell_of_skipped(reader, partition, max(seen, published.last_score, published.last_dead_letter))
             return published
         finally:
             reader.close()
 
-    def _tell_of_skipped(self, reader: PartitionReader, states: PartitionStates, published: Published) -> None:
-        """Say which events the group's commit leaves out, as one that somebody else made does.
+    def _tell_of_skipped(self, reader: PartitionReader, partition: int, seen: int) -> None:
+        """Say which events after the offset `seen` the group's commit leaves out, as one that somebody else made does.
 
         This application commits nothing that is neither in a state nor a dead letter.
         """
-        topic, partition = self._topics.events, states.partition
-        seen = max(states.last_offset(self._source_code), published.last_score, published.last_dead_letter)
+        topic = self._topics.events
         committed = committed_offset(self._client_config, self._topics.prefix, topic, partition)
         if (first := reader.first_record(topic, partition, seen + 1, committed)) is None:
             return

@@ -140,8 +140,13 @@ def test_a_hot_user_of_thousands_of_events_is_appended_like_any_other(seed):
         time_ms += random.choice([0, 40, 900, 20_000, HALF_HOUR_MS, HALF_HOUR_MS + 1])
         name = f"e{max(0, number - random.choice([0, 0, 0, 1, 63, 64, 65]))}"
         user = "1" if random.random() < 0.98 else "0"
-        events.append(Event(name, user, random.choice(EVENT_TYPES), time_ms, f"i{number % 9}"))
+        events.append(Event(name, user, random.choice(EVENT_TYPES), time_ms, f"i{number % 9}", f"c{number % 4}"))
     assert_equals_the_reference(events, [2000])
+
+
+def test_a_session_longer_than_the_ring_is_compared_with_what_the_ring_holds():
+    events = [Event(f"e{number}", "0", "view", START_MS + 1000 * number, f"i{number}", "c") for number in range(60)]
+    assert_equals_the_reference(events, [60])
 
 
 def busy(count: int, seed: int = 1, users: int = USERS) -> list[Event]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model.core.append import append_events
 from model.core.features import NUMERIC_FEATURES
-from model.layouts import SEQUENCES
+from model.layouts import SEQUENCES, as_now
 from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
 from service.errors import CartcastError
@@ -103,6 +103,20 @@ def test_states_that_an_earlier_version_wrote_go_on_as_if_this_one_had_written_t
     assert first.rows.tolist() == second.rows.tolist()
     again = append_events(earlier["sequence"][:USERS], *columns(shoppers_events(160), first_offset=160))
     assert (len(again), again.duplicates + len(again.late)) == (0, 160)
+
+
+def test_what_an_earlier_layout_remembers_is_late_once_it_is_forgotten():
+    events = shoppers_events(900)
+    sequences = new_sequences(USERS)
+    append_events(sequences, *columns(events[:600]))
+    earlier = np.zeros(USERS, SEQUENCES[4])
+    for name in set(SEQUENCE.names) & set(earlier.dtype.names) - {"recent"}:
+        earlier[name] = sequences[name]
+    converted = as_now(earlier)
+    append_events(converted, *columns(events[600:], first_offset=600))
+    again = append_events(converted, *columns(events[600 - 40 * USERS :], first_offset=900))
+    assert len(again) == 0
+    assert len(again.late)
 
 
 @pytest.mark.parametrize("size", [CODEC.dtype.itemsize, CODEC.dtype.itemsize + 8, 1, SEQUENCE.itemsize - 1])

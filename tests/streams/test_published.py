@@ -249,6 +249,26 @@ def of(topics: Topics) -> tuple[str, int]:
     return topics.events, PARTITION
 
 
+def test_a_score_that_contradicts_itself_is_not_believed(mock_kafka, topics, process, published):
+    process(fetch_of(topics, event(0), event(1)), scores=1)
+    (score,), _ = results(fetch_of(topics, event(1), first_offset=1))
+    value = score.value.replace(b'"source_offset":1,', b'"source_offset":7,')
+    assert value != score.value
+    for forged in (OutputRecord(score.key, value, score.headers), OutputRecord(b"v", score.value, score.headers)):
+        write(mock_kafka, topics.scores, PARTITION, [forged])
+        assert published().last_score == 0
+
+
+def test_results_beyond_the_end_cost_no_reads(mock_kafka, topics, process, published, monkeypatch):
+    process(fetch_of(topics, event(0)))
+    forged, _ = results(fetch_of(topics, *(event(1 + number) for number in range(150)), first_offset=1))
+    write(mock_kafka, topics.scores, PARTITION, forged)
+    reads, record_at = [], PartitionReader.record_at
+    monkeypatch.setattr(PartitionReader, "record_at", lambda self, *at: reads.append(at) or record_at(self, *at))
+    assert published().last_score == 0
+    assert len(reads) == 1
+
+
 def test_a_flood_of_forged_results_costs_a_bounded_number_of_reads(mock_kafka, topics, process, published, monkeypatch):
     process(fetch_of(topics, *(event(number) for number in range(400))))
     forged, _ = results(fetch_of(topics, *(event(1000 + number) for number in range(400))))
