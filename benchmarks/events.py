@@ -31,15 +31,17 @@ class Shop:
     """Share of the events that are one shopper's."""
     in_turn: bool = False
     """Every shopper once before anyone comes back, instead of drawn at random."""
-    seed: int = 1
+    first: int = 0
+    """How many events their shoppers have sent before: numbers, and with them times, go on from there."""
 
     def records(self) -> Iterator[Record]:
         """Yield them in order; ids are distinct."""
-        for first in range(0, self.events, BLOCK):
-            yield from self._block(first, min(BLOCK, self.events - first))
+        end = self.first + self.events
+        for first in range(self.first, end, BLOCK):
+            yield from self._block(first, min(BLOCK, end - first))
 
     def _block(self, first: int, count: int) -> Iterator[Record]:
-        draw = np.random.default_rng((self.seed, first))
+        draw = np.random.default_rng(first)
         who = draw.integers(0, self.shoppers, count)
         if self.in_turn:
             who = np.arange(first, first + count) % self.shoppers
@@ -53,7 +55,7 @@ class Shop:
             yield (
                 user.encode(),
                 (
-                    f'{{"event_id":"{self.seed}-{number:09d}","user_id":"{user}","type":"{TYPES[kind]}",'
+                    f'{{"event_id":"{number:011d}","user_id":"{user}","type":"{TYPES[kind]}",'
                     f'"ts":{START_MS + number * MS_AN_EVENT},"item_id":"item-{item:06d}",'
                     f'"category":"category-{item % CATEGORIES:03d}","price":{price},'
                     f'"context":{{"channel":"{CHANNELS[channel]}","device":"{DEVICES[item % len(DEVICES)]}"}}}}'

@@ -62,7 +62,7 @@ class Plant:
         """Start a producer that has its events ready; it begins when the path exists."""
         self._runs += 1
         go = self._directory / f"go-{self._runs}"
-        shop = Shop(events, shoppers, seed=100 + self._runs)
+        shop = Shop(events, shoppers, first=self.expected)
         options = ("--go", str(go), "--rate", str(rate))
         child = start_producer(self._children, self.kafka, self.topics.events, shop, *options)
         wait_until_ready(child, lambda: b"ready" in child.log_path.read_bytes(), PRODUCER_SECONDS)

@@ -27,12 +27,12 @@ def run_states(bench: Bench) -> States:
     with topics_of("states", bench) as topics:
         with running_workers(topics, bench) as workers:
             few = bench.scale.warm_up_events
-            bench.broker.fill(topics.events, Shop(few, shoppers=1, seed=2).records())
+            bench.broker.fill(topics.events, Shop(few, shoppers=1).records())
             watch = watch_of(workers, bench)
             watch.until(few)
             workers.wait_for_commit()
             empty = workers.usage().memory_bytes  # with one shopper, and all buffers
-            bench.broker.fill(topics.events, Shop(shoppers, shoppers, in_turn=True).records())
+            bench.broker.fill(topics.events, Shop(shoppers, shoppers, in_turn=True, first=few).records())
             watch.until(few + shoppers)
             workers.wait_for_commit()
             full = workers.usage().memory_bytes
