@@ -100,6 +100,22 @@ def parse_time_ms(text: str) -> int:
     return epoch_ms(moment)
 
 
+def is_in_years(time_ms: int) -> bool:
+    """Whether a time lies in the years 2000 to 2099, as every shopper's does whose clock is right."""
+    return MIN_EVENT_TIME_MS <= time_ms < MAX_EVENT_TIME_MS
+
+
+def within_bounds(time_ms: int) -> int:
+    """Return a time, or if it lies before 1970 or after 2100, the nearest that does not: it is wrong anyway."""
+    return min(max(time_ms, 0), MAX_EVENT_TIME_MS)
+
+
+def meant_unit(number: int) -> str | None:
+    """Return the unit in which a number, outside these years in milliseconds, is a time within them; None for none."""
+    ms_of = {"seconds": number * 1000, "microseconds": number // 1000, "nanoseconds": number // 1_000_000}
+    return next((unit for unit, time_ms in ms_of.items() if is_in_years(time_ms)), None)
+
+
 def rfc3339(time_ms: int) -> str:
     """Return epoch milliseconds as an RFC 3339 time in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

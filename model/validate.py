@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
+from model.events import MAX_ID_BYTES, MAX_NESTING, is_in_years, meant_unit, parse_time_ms, within_bounds
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
@@ -85,14 +85,21 @@ class _NotANumber:
     """`NaN` or `Infinity`: no JSON, but what some producers write."""
 
 
-def validate_event(value: bytes | None) -> WireEvent:
-    """Return the event that `value` holds, or raise InvalidEvent."""
+OUTSIDE_YEARS: Final = "ts lies outside the years 2000 to 2100"
+
+
+def validate_event(value: bytes | None, *, any_year: bool = False) -> WireEvent:
+    """Return the event that `value` holds, or raise InvalidEvent.
+
+    With `any_year` a clock that is wrong makes no event invalid: of a time outside the years 2000 to 2100 the caller
+    knows better. A time in another unit is no matter of clocks.
+    """
     fields, is_strict = _parse_object(value)
     event = WireEvent(
         event_id=_required_id(fields, "event_id"),
         user_id=_required_id(fields, "user_id"),
         type=_type(fields.get("type")),
-        ts=_time_ms(fields.get("ts")),
+        ts=_time_ms(fields.get("ts"), any_year),
         item_id=_optional_id(fields, "item_id"),
         category=_optional_id(fields, "category"),
         price=_price(fields),
@@ -204,7 +211,7 @@ def _type(given: object) -> str:
     return _text_of("type", given) or _reject("type", "is empty")
 
 
-def _time_ms(given: object) -> int:
+def _time_ms(given: object, any_year: bool) -> int:
     if given is None:
         _reject("ts", "is missing")
     if not isinstance(given, str):
@@ -212,9 +219,13 @@ def _time_ms(given: object) -> int:
     moment = _parsed(_whole_number if isinstance(given, _Number) else parse_time_ms, given)
     if moment is None:
         _reject("ts", "is neither whole epoch milliseconds nor an RFC 3339 string with an offset")
-    if not MIN_EVENT_TIME_MS <= moment < MAX_EVENT_TIME_MS:
-        _reject("ts", "lies outside the years 2000 to 2100")
-    return moment
+    if is_in_years(moment):
+        return moment
+    if isinstance(given, _Number) and (unit := meant_unit(moment)):
+        _reject("ts", f"is in {unit}, not in milliseconds")
+    if not any_year:
+        raise InvalidEvent("ts", OUTSIDE_YEARS)
+    return within_bounds(moment)
 
 
 def _parsed(parse: Callable[[str], int], text: str) -> int | None:

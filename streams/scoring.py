@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from model.batch import EventBatch
 from model.core.append import Source
-from model.events import MIN_EVENT_TIME_MS
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from model.formats.records import Decode
 from model.heads import Ranked
 from model.inference import InferenceRequest, InferenceResult
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
-from model.validate import LATE, Reject
+from model.validate import LATE, OUTSIDE_YEARS, Reject
 from streams.fetch import Fetch
 from streams.observe.counts import Timings
 from streams.slots import Distinct
@@ -54,7 +54,7 @@ class ScoredFetch:
     duplicates: int
     already_applied: int
     clock_ahead: int = 0
-    """Events that were applied as of their record's timestamp."""
+    """Events that were applied as of their record's timestamp, because their own time cannot be right."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each stage took."""
 
@@ -76,7 +76,7 @@ class Scoring:
         """
         began = timings.clock()
         batch, rejects = decode(fetch.values, fetch.keys)
-        batch, clock_ahead = _bounded_times(batch, fetch.timestamps_ms[batch.positions], self.clock_ahead_ms)
+        batch, undated, clock_ahead = _dated(batch, fetch.timestamps_ms, self.clock_ahead_ms)
         decoded = timings.clock()
         users = Distinct.of(fetch.keys.take(batch.positions))
         slots, after = states.gather(users)
@@ -85,6 +85,8 @@ class Scoring:
         prepared = prepare_batch(after, users.index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
         appended = timings.clock()
         late = [Reject(position, LATE, _LATE_ERROR) for position in batch.positions[prepared.appended.late].tolist()]
+        if undated or late:
+            rejects = sorted([*rejects, *undated, *late], key=attrgetter("position"))
         result = self.inference.score(prepared.request)
         propensities = finish(after, prepared, result)
         inferred = timings.clock()
@@ -93,7 +95,7 @@ class Scoring:
             rows=prepared.appended.rows,
             propensities=propensities,
             extra=result.extra,
-            rejects=sorted([*rejects, *late], key=attrgetter("position")) if late else rejects,
+            rejects=rejects,
             users=users,
             slots=slots,
             states=after,
@@ -104,15 +106,22 @@ class Scoring:
         )
 
 
-def _bounded_times(
+def _dated(
     batch: EventBatch, timestamps_ms: npt.NDArray[np.int64], most_ahead_ms: int
-) -> tuple[EventBatch, int]:
-    """Return the events, those too far ahead of their records `(events,)` at their records' times, and their number.
+) -> tuple[EventBatch, list[Reject], int]:
+    """Return the events that have a time, rejects for the others, and how many are at their records' times.
 
-    A state's clock never goes back: an event from next year would make all that follows simultaneous with it. A record
-    without a timestamp (0), or with one that is no event's (seconds in place of milliseconds), says nothing.
+    `timestamps_ms` `(records,)` are the records' own. A time far ahead of its record's, or outside the years 2000 to
+    2100, is a wrong clock's. A state's clock never goes back: an event from next year would make all that follows
+    simultaneous with it. A record without a timestamp (0), or with one that is no event's (seconds in place of
+    milliseconds), says nothing.
     """
-    is_ahead = (timestamps_ms >= MIN_EVENT_TIME_MS) & (batch.event_time_ms - timestamps_ms > most_ahead_ms)
-    if not (count := int(is_ahead.sum())):
-        return batch, 0
-    return replace(batch, event_time_ms=np.where(is_ahead, timestamps_ms, batch.event_time_ms)), count
+    given_ms, times_ms = timestamps_ms[batch.positions], batch.event_time_ms
+    is_odd = (times_ms - given_ms > most_ahead_ms) | (times_ms < MIN_EVENT_TIME_MS) | (times_ms >= MAX_EVENT_TIME_MS)
+    if not is_odd.any():
+        return batch, [], 0
+    is_known = (given_ms >= MIN_EVENT_TIME_MS) & (given_ms < MAX_EVENT_TIME_MS)
+    batch = replace(batch, event_time_ms=np.where(is_odd & is_known, given_ms, times_ms))
+    has_time = (batch.event_time_ms >= MIN_EVENT_TIME_MS) & (batch.event_time_ms < MAX_EVENT_TIME_MS)
+    undated = [Reject(position, "ts", OUTSIDE_YEARS) for position in batch.positions[~has_time].tolist()]
+    return batch.take(np.flatnonzero(has_time)) if undated else batch, undated, int((is_odd & is_known).sum())

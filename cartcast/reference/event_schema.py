@@ -59,8 +59,8 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "ts": (
         _TIME,
         (
-            "When: epoch milliseconds, or an RFC 3339 time; of the years 2000 to 2099; of one more than a day "
-            "(`worker.clock_ahead_seconds`) after its record's Kafka timestamp, that timestamp is taken"
+            "When: epoch milliseconds, or an RFC 3339 time; of the years 2000 to 2099; of one outside them, or more "
+            "than a day (`worker.clock_ahead_seconds`) after its record's Kafka timestamp, that timestamp is taken"
         ),
     ),
     "item_id": (_OPTIONAL_ID, "Of which item"),

@@ -8,6 +8,7 @@ itself (`model.validate`). All ways accept the same records, which a test checks
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -28,11 +29,11 @@ _MAX_ID_CHARACTERS: Final = MAX_ID_BYTES // 4
 
 
 def decode_events(
-    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None = None
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None = None, *, any_year: bool = False
 ) -> tuple[EventBatch, list[Reject]]:
     """Decode the values of records, and check that each record's key is its event's user id (unless `keys` is None).
 
-    Every position is in exactly one of the two results; both are in order.
+    Every position is in exactly one of the two results; both are in order. `any_year` is as in `validate_event`.
     """
     if not values:
         return batch_of([]), []
@@ -41,7 +42,8 @@ def decode_events(
         return scanned, []
     odd = np.flatnonzero(~plain)
     rows = odd.tolist()
-    others, rejects = _decode_odd([values[row] for row in rows], None if keys is None else [keys[row] for row in rows])
+    odd_keys = None if keys is None else [keys[row] for row in rows]
+    others, rejects = _decode_odd([values[row] for row in rows], odd_keys, any_year)
     others = replace(others, positions=odd[others.positions])
     batch = EventBatch.concatenated([scanned.take(np.flatnonzero(plain)), others])
     return batch.take(np.argsort(batch.positions)), [
@@ -101,11 +103,13 @@ def _token_codes(
     return codes
 
 
-def _decode_odd(values: Sequence[bytes | None], keys: Sequence[bytes | None] | None) -> tuple[EventBatch, list[Reject]]:
+def _decode_odd(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, any_year: bool
+) -> tuple[EventBatch, list[Reject]]:
     batch = _decode_joined(values)
     if batch is not None and (keys is None or [user_id.encode() for user_id in batch.user_ids] == list(keys)):
         return batch, []
-    return decode_each(values, keys, validate_event)
+    return decode_each(values, keys, partial(validate_event, any_year=any_year))
 
 
 def decode_each(

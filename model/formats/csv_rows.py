@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from model.events import Event
-from model.formats.rows import InvalidRow, Line, content_id, row_text
+from model.formats.rows import InvalidRow, Line, content_id, dated, row_text
 from model.validate import BadRow
 
 Row = dict[str, str]
@@ -31,7 +31,7 @@ class CsvFormat:
                 if is_first and (header := self._header(fields)):
                     columns = header
                 else:
-                    yield self.to_event(self._row(columns, fields))
+                    yield dated(self.to_event(self._row(columns, fields)))
             except InvalidRow as invalid:
                 yield invalid.at(line)
             is_first = False

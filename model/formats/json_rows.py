@@ -9,7 +9,7 @@ import xxhash
 
 from model.events import Event
 from model.formats.fields import Fields
-from model.formats.rows import InvalidRow, Line, row_text
+from model.formats.rows import InvalidRow, Line, dated, row_text
 from model.validate import BadRow
 
 _DEEPEST: Final = 254
@@ -38,7 +38,7 @@ class JsonFormat:
                 continue
             for part in parts:
                 try:
-                    event = self.to_event(part)
+                    event = dated(self.to_event(part))
                 except InvalidRow as invalid:
                     if invalid.reason not in reasons:
                         reasons.add(invalid.reason)

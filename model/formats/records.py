@@ -12,7 +12,10 @@ from model.validate import Reject
 
 Values: TypeAlias = Sequence[bytes | None]
 Decode: TypeAlias = Callable[[Values, Values | None], tuple[EventBatch, list[Reject]]]
-"""From records' values and keys to events and rejects; as in `decode_events`, keys of None are not checked."""
+"""From records' values and keys to events and rejects; as in `decode_events`, keys of None are not checked.
+
+A time may lie in any year: a record has a timestamp, which says when its event happened if its producer's clock cannot.
+"""
 
 _FORMATS: Final = {"segment": segment.FORMAT, "ga4": ga4.FORMAT}
 
@@ -20,5 +23,5 @@ _FORMATS: Final = {"segment": segment.FORMAT, "ga4": ga4.FORMAT}
 def decoder_of(input_format: InputFormat) -> Decode:
     """Return what decodes the records of a topic of this format."""
     if input_format == "cartcast":
-        return decode_events
+        return partial(decode_events, any_year=True)
     return partial(decode_each, one_event=_FORMATS[input_format].one_event)

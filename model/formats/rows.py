@@ -4,8 +4,8 @@ from typing import Final
 
 import xxhash
 
-from model.events import MAX_ID_BYTES
-from model.validate import BadRow, InvalidEvent
+from model.events import MAX_ID_BYTES, Event, is_in_years
+from model.validate import OUTSIDE_YEARS, BadRow, InvalidEvent
 
 MAX_LINE_BYTES: Final = 900_000
 """Longer lines are bad rows: Kafka's default largest message is one mebibyte."""
@@ -39,6 +39,13 @@ def row_text(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError as failure:
         raise InvalidRow("encoding", f"invalid UTF-8 at byte {failure.start}") from None
+
+
+def dated(event: Event) -> Event:
+    """Return the event of a file, which nothing else dates; raises InvalidRow if its time cannot be right."""
+    if not is_in_years(event.ts):
+        raise InvalidRow("ts", OUTSIDE_YEARS)
+    return event
 
 
 def checked_id(column: str, text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from model.events import Event
 from model.formats.csv_rows import split_fields
-from model.formats.rows import InvalidRow, Line, checked_id, content_id, row_text
+from model.formats.rows import InvalidRow, Line, checked_id, content_id, dated, row_text
 from model.formats.times import unix_ms
 from model.validate import BadRow
 
@@ -25,7 +25,7 @@ def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
             fields = split_fields(row_text(line[1]))
             if line[0] == 1 and _is_header(fields):
                 continue
-            yield _event(fields)
+            yield dated(_event(fields))
         except InvalidRow as invalid:
             yield invalid.at(line)
 

@@ -1,9 +1,12 @@
-"""From the times in files to epoch milliseconds; a time without a zone is UTC."""
+"""From the times of other systems to epoch milliseconds; a time without a zone is UTC.
+
+A time may lie in any year: who reads files refuses what lies outside the years 2000 to 2100.
+"""
 
 import datetime
 from typing import Final
 
-from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, epoch_ms
+from model.events import epoch_ms, is_in_years, within_bounds
 from model.formats.rows import InvalidRow
 
 _SHORTEST_MOMENT: Final = len("2019-10-01 00:00")
@@ -18,7 +21,12 @@ def unix_ms(column: str, text: str, unit: str) -> int:
     whole, _, fraction = text.partition(".")
     if not (whole.isascii() and whole.isdigit() and len(whole) < 20 and not fraction.strip("0")):
         raise InvalidRow(column, f"{column} is not a number of Unix {unit}")
-    return _in_range(column, int(whole) * _MICROSECONDS[unit] // 1000, f" ({unit} are expected)")
+    time_ms = int(whole) * _MICROSECONDS[unit] // 1000
+    if not is_in_years(time_ms):
+        meant = next((one for one, of in _MICROSECONDS.items() if is_in_years(int(whole) * of // 1000)), None)
+        if meant:
+            raise InvalidRow(column, f"{column} is in {meant}, not in {unit}")
+    return within_bounds(time_ms)
 
 
 def moment_ms(column: str, text: str) -> int:
@@ -29,12 +37,6 @@ def moment_ms(column: str, text: str) -> int:
         moment = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=datetime.UTC)
-        return _in_range(column, epoch_ms(moment), "")
+        return within_bounds(epoch_ms(moment))
     except (ValueError, OverflowError):
         raise InvalidRow(column, f"{column} is not a date and time such as 2019-10-01T12:00:00Z") from None
-
-
-def _in_range(column: str, moment: int, hint: str) -> int:
-    if not MIN_EVENT_TIME_MS <= moment < MAX_EVENT_TIME_MS:
-        raise InvalidRow(column, f"{column} lies outside the years 2000 to 2100{hint}")
-    return moment

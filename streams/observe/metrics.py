@@ -46,8 +46,8 @@ COUNTERS: Final = {
     "clock_ahead": Declaration(
         "counter",
         "cartcast_worker_clock_ahead",
-        "events whose time lay further after their record's than `worker.clock_ahead_seconds`, and which were applied "
-        "as of their record's",
+        "events whose time lay further after their record's than `worker.clock_ahead_seconds`, or outside the years "
+        "2000 to 2100, and which were applied as of their record's",
     ),
     "other_types": Declaration(
         "counter", "cartcast_worker_other_types", "accepted events of a type that Cartcast does not know"

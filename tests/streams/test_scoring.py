@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.core.decode import decode_events
+from model.core.byte_strings import ByteStrings
+from model.formats.records import decoder_of
 from streams.observe.counts import Timings
 from streams.scoring import ScoredFetch
 from tests.streams.fetches import START_MS, TOPICS, Acks, event, fetch, put, source_offsets
@@ -15,14 +16,14 @@ from tests.streams.memory_publisher import states_of
 DAY_MS = 86_400_000
 
 
-def at(number: int, time_ms: int) -> bytes:
+def at(number: int, time_ms: int | str) -> bytes:
     return json.dumps(json.loads(event(number)) | {"ts": time_ms}).encode()
 
 
 def scored(pipeline, *values: bytes, timestamps_ms: list[int]) -> ScoredFetch:
     """A fetch of records with these timestamps, scored from blank states."""
     given = replace(fetch(*values), timestamps_ms=np.array(timestamps_ms))
-    return pipeline.scoring.score(given, decode_events, states_of(pipeline, 0, None), Timings())
+    return pipeline.scoring.score(given, decoder_of("cartcast"), states_of(pipeline, 0, None), Timings())
 
 
 async def test_an_event_more_than_a_day_ahead_of_its_record_has_its_records_time(pipeline):
@@ -45,6 +46,43 @@ async def test_a_record_without_a_timestamp_or_with_seconds_says_nothing_of_its_
     ahead = START_MS + 3650 * DAY_MS
     done = scored(pipeline, at(0, ahead), timestamps_ms=[timestamp])
     assert (done.batch.event_time_ms.tolist(), done.clock_ahead) == ([ahead], 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [-1, 0, 946_684_799_999, START_MS + 30_000 * DAY_MS, 10**18 * 9, "1969-07-20T20:17:40Z"]
+)
+async def test_an_event_of_another_century_has_its_records_time_and_is_bad_if_that_says_nothing(pipeline, wrong):
+    values = (at(0, wrong), b"damaged", at(1, wrong), at(2, START_MS))
+    done = scored(pipeline, *values, timestamps_ms=[START_MS, START_MS, 0, START_MS])
+    assert done.batch.positions[done.rows].tolist() == [0, 3]
+    assert done.batch.event_time_ms.tolist() == [START_MS, START_MS]
+    assert [(reject.position, reject.reason) for reject in done.rejects] == [(1, "json"), (2, "ts")]
+    assert done.clock_ahead == 1
+
+
+@pytest.mark.parametrize("unit", ["seconds", "microseconds", "nanoseconds"])
+async def test_a_time_in_another_unit_is_no_wrong_clock(pipeline, unit):
+    number = {"seconds": START_MS // 1000, "microseconds": START_MS * 1000, "nanoseconds": START_MS * 10**6}[unit]
+    done = scored(pipeline, at(0, number), timestamps_ms=[START_MS])
+    assert [(each.reason, each.error) for each in done.rejects] == [("ts", f"ts is in {unit}, not in milliseconds")]
+    assert (len(done.rows), done.clock_ahead) == (0, 0)
+
+
+@pytest.mark.parametrize("input_format", ["segment", "ga4"])
+async def test_a_wrong_clock_is_one_in_every_input_format(pipeline, input_format):
+    call = {
+        "type": "track",
+        "event": "Product Viewed",
+        "messageId": "m",
+        "userId": "u",
+        "timestamp": "1970-01-01T00:00:01Z",
+    }
+    row = {"event_name": "view_item", "user_pseudo_id": "u", "event_timestamp": "1000000"}
+    value = json.dumps(call if input_format == "segment" else row).encode()
+    plain = fetch(event(0))
+    given = replace(plain, values=ByteStrings.of([value]), timestamps_ms=np.array([START_MS]))
+    done = pipeline.scoring.score(given, decoder_of(input_format), states_of(pipeline, 0, None), Timings())
+    assert (done.batch.event_time_ms.tolist(), done.clock_ahead) == ([START_MS], 1)
 
 
 async def test_an_event_that_may_have_been_forgotten_is_a_dead_letter_in_its_place(lane, pipeline):

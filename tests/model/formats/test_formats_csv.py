@@ -66,7 +66,7 @@ def test_a_repeated_row_is_one_event_however_its_time_and_columns_are_written():
         (ROW + b",", "columns"),
         (ROW.replace(b"cart", b"click"), "event_type"),
         (ROW.replace(b"2019-10-01", b"1 Oct 2019"), "event_time"),
-        (ROW.replace(b"2019", b"1999"), "event_time"),
+        (ROW.replace(b"2019", b"1999"), "ts"),
         (ROW.replace(b"3900821", b""), "product_id"),
         (ROW.replace(b"554748717", b" "), "user_id"),
         (ROW.replace(b"33.20", b"-1"), "price"),

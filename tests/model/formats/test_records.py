@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from model.core.decode import decode_events
 from model.events import INPUT_FORMATS
 from model.formats.records import decoder_of
 from model.formats.segment import FORMAT as SEGMENT
@@ -21,10 +20,6 @@ HIT = {"client_id": "c1", "timestamp_micros": 1511539217000000, "events": [{"nam
 
 def encoded(*values: object) -> list[bytes | None]:
     return [value if value is None or isinstance(value, bytes) else json.dumps(value).encode() for value in values]
-
-
-def test_canonical_events_keep_their_own_decoder():
-    assert decoder_of("cartcast") is decode_events
 
 
 def test_a_segment_call_is_decoded_to_columns():
@@ -58,10 +53,15 @@ def test_a_record_under_another_key_is_rejected_unless_keys_do_not_matter():
     assert (len(batch), rejects) == (1, [])
 
 
-def test_a_record_is_accepted_exactly_if_a_line_of_a_file_is():
-    calls = encoded(CALL, CALL | {"type": "identify"}, CALL | {"timestamp": 1}, {}, CALL | {"userId": ""})
+def test_a_record_is_accepted_if_a_line_of_a_file_is_and_also_if_only_its_clock_is_wrong():
+    calls = encoded(CALL, CALL | {"type": "identify"}, CALL | {"timestamp": 1511539217}, {}, CALL | {"userId": ""})
     _, rejects = decoder_of("segment")(calls, None)
     rows = SEGMENT.read_rows(iter(enumerate(calls)))
     assert [(reject.position, reject.reason, reject.error) for reject in rejects] == [
         (row.line, row.reason, row.error) for row in rows if isinstance(row, BadRow)
     ]
+    wrong_clock = encoded(CALL | {"timestamp": "1970-01-01T00:00:00Z"})
+    batch, rejects = decoder_of("segment")(wrong_clock, None)
+    assert (batch.event_time_ms.tolist(), rejects) == ([0], [])
+    (bad,) = SEGMENT.read_rows(iter([(1, wrong_clock[0])]))
+    assert (bad.reason, bad.error) == ("ts", "ts lies outside the years 2000 to 2100")
