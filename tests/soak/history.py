@@ -113,7 +113,7 @@ def _spoilt(event: Event) -> Iterator[tuple[bytes | None, str, bytes | None]]:
     yield key, "event_id", but(event_id="")
     yield key, "user_id", but(user_id=None)
     yield key, "type", but(type=7)
-    yield key, "ts", but(ts=0)
+    yield key, "ts", but(ts=1_700_000_000)  # seconds
     yield key, "ts", but(ts="yesterday")
     yield key, "price", but(price=-1)
     yield b"somebody else", "key", whole
