@@ -53,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     rating: float | None = None
     text: str | None = None
     context: dict[str, str] | None = None
+    attributes: dict[str, str | float] | None = None
 
     @property
     def channel(self) -> str | None:

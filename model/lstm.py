@@ -18,6 +18,7 @@ from model.core.features import NUMERIC_FEATURES, Features
 from model.events import EVENT_TYPES
 from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, Head, class_count
 from model.horizons import HORIZONS
+from model.shop import NO_SHOP, Shop
 
 Size = Annotated[int, msgspec.Meta(gt=0, le=4096)]
 Buckets = Annotated[int, msgspec.Meta(gt=1, le=65536)]
@@ -36,6 +37,8 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numeric_features: tuple[str, ...] = NUMERIC_FEATURES
     heads: tuple[Head, ...] = ()
     """The extra heads."""
+    shop: Shop = NO_SHOP
+    """What the shop's goals among `horizons` mean, and whether there is a head for money."""
 
     @property
     def carried_floats(self) -> int:
@@ -74,6 +77,7 @@ class PropensityLSTM(nn.Module):
                 for head in config.heads
             }
         )  # made last, so that a network without them starts with the same weights
+        self.expected_value = None if config.shop.money is None else ExpectedValue(seen_by_heads)
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Continue packed sequences from their carried states.
@@ -132,6 +136,45 @@ class PropensityLSTM(nn.Module):
         return {
             head: layer(seen, at_hand) if isinstance(layer, CategoryHead) else layer(seen) for head, layer in layers
         }
+
+    def expected_values(self, output: Tensor, inputs: "PackedFeatures") -> Tensor:
+        """Return the expected value of what each shopper buys `(events, 1)`, in money; no column without that head."""
+        if self.expected_value is None:
+            return output.new_empty((len(output), 0))
+        log_values: Tensor = self.expected_value(output, inputs.numeric)
+        return (log_values + self.expected_value.log_unit).exp()[:, None]
+
+
+class ExpectedValue(nn.Module):
+    """The logarithm of an expected value, linear in the LSTM's output and the numeric features.
+
+    Learnt by Poisson pseudo-maximum likelihood, which is consistent for a mean whatever the distribution (Gourieroux,
+    Monfort and Trognon, "Pseudo maximum likelihood methods", 1984; Santos Silva and Tenreyro, "The log of gravity",
+    2006). It starts at zero, without random numbers, and sends no gradient into the LSTM: with it or without, the
+    propensities are the same.
+    """
+
+    _LEAST, _MOST = -12.0, 6.0
+    """Bounds of the logarithm: from 0.000006 to 403 units."""
+
+    def __init__(self, seen: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(seen))
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.log_unit: Tensor
+        self.register_buffer("log_unit", torch.zeros(1))
+
+    def forward(self, output: Tensor, numeric: Tensor) -> Tensor:
+        """Return the logarithms `(events,)`, in units of exp(`log_unit`) of money."""
+        seen = torch.cat((output.detach().float(), numeric), dim=1)  # (events, hidden + numeric features)
+        return (seen @ self.weight + self.bias).clamp(self._LEAST, self._MOST)
+
+    def loss(self, output: Tensor, numeric: Tensor, amounts: Tensor, weights: Tensor) -> Tensor:
+        """Return the sum of the known amounts' weighted losses; `amounts` `(events,)`, in money, are NaN if unknown."""
+        log_values, known = self(output, numeric), ~amounts.isnan()
+        in_units = amounts.nan_to_num() * (-self.log_unit).exp()
+        losses: Tensor = (log_values.exp() - in_units * log_values) * weights * known
+        return losses.sum()
 
 
 class CategoryHead(nn.Linear):
