@@ -106,6 +106,10 @@ def rfc3339(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
+EXPECTED_VALUE: Final = "expected_value"
+"""The field of a score for the money to expect: what purchases are worth in the time that the shop's `money` names."""
+
+
 def propensity_field(horizon: str) -> str:
     """Return the name under which a horizon's propensity is published, on the topic and in files."""
     return f"propensity_{horizon}"

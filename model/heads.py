@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import id_code
-from model.events import EVENT_TYPES
+from model.events import EVENT_TYPES, EXPECTED_VALUE
 from model.propensities import published, published_values
 
 Head = Literal["next_type", "purchase_category"]
@@ -28,9 +28,6 @@ TOP: Final = 3
 """How many classes of each head a score may name."""
 UNKNOWN: Final = -1
 """The class of an unknown label; also the `ignore_index` of torch's cross entropy."""
-
-EXPECTED_VALUE: Final = "expected_value"
-"""The expected value of the user's purchases within the time that the shop's `money` names."""
 
 CATEGORY_CODES: Final = 65_536
 """How many values the code of a category may have (`model.batch.id_code`)."""

@@ -23,6 +23,14 @@ def horizon_ms(horizon: str) -> int:
     return int(number) * _UNIT_MS[unit]
 
 
+def is_horizon(name: str) -> bool:
+    """Whether a name is `session` or a duration."""
+    try:
+        return name == SESSION or horizon_ms(name) > 0
+    except ValueError:
+        return False
+
+
 def check_horizons(horizons: Sequence[str], goals: Collection[str] = ()) -> None:
     """Raise ValueError unless there is at least one horizon, and all are valid, or the name of a goal, and distinct."""
     for horizon in horizons:

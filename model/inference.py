@@ -20,7 +20,8 @@ from model.arrays import Runs
 from model.checkpoint import Checkpoint
 from model.core.features import NUMERIC_FEATURES, Features, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
-from model.heads import EXPECTED_VALUE, TOP, Extra, extra_dtype, may_be_named
+from model.events import EXPECTED_VALUE
+from model.heads import TOP, Extra, extra_dtype, may_be_named
 from model.lstm import PackedFeatures, Packing
 from model.text import TOKENS
 from service.errors import CartcastError, CheckpointError

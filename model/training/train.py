@@ -13,8 +13,8 @@ import torch
 
 from model.checkpoint import Calibration
 from model.comparison import verdicts
-from model.events import rfc3339
-from model.heads import EXPECTED_VALUE, PURCHASE_CATEGORY
+from model.events import EXPECTED_VALUE, rfc3339
+from model.heads import PURCHASE_CATEGORY
 from model.horizons import DAY_MS, longest_horizon_ms
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.training.examples import Examples, TrainingSet, hidden_users
