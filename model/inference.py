@@ -125,7 +125,7 @@ class Scorer:
         if self._extra_dtype.names:
             one_step = np.array([len(output)])
             inputs = PackedFeatures.of(request.features, self.device, np.arange(len(output)), one_step)
-            extra = self._extra_of(torch.from_numpy(output), inputs)
+            extra = self._extra_of(torch.from_numpy(output), torch.from_numpy(propensities), inputs)
         return InferenceResult(propensities, carried, extra)
 
     def _by_pytorch(self, request: InferenceRequest, runs: Runs) -> InferenceResult:
@@ -134,10 +134,11 @@ class Scorer:
         packed: PackedFeatures = packing.pack(request.features, self.device)
         output = self._model.step_outputs(packed, carried)  # (events, hidden), in packed order
         logits = self._model.logits(output, packed)  # (events, horizons)
-        propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
-        return _unpacked(packing, InferenceResult(propensities, carried.cpu().numpy(), self._extra_of(output, packed)))
+        propensities = torch.sigmoid(logits * self._slopes + self._intercepts)
+        extra = self._extra_of(output, propensities, packed)
+        return _unpacked(packing, InferenceResult(propensities.cpu().numpy(), carried.cpu().numpy(), extra))
 
-    def _extra_of(self, output: torch.Tensor, packed: PackedFeatures) -> Extra:
+    def _extra_of(self, output: torch.Tensor, propensities: torch.Tensor, packed: PackedFeatures) -> Extra:
         """Return each head's most likely classes among the named ones, and the expected value.
 
         Missing classes have propensity 0.
@@ -150,7 +151,7 @@ class Scorer:
             extra[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
             extra[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
         if EXPECTED_VALUE in (self._extra_dtype.names or ()):
-            extra[EXPECTED_VALUE] = self._model.expected_values(output, packed)[:, 0].cpu().numpy()
+            extra[EXPECTED_VALUE] = self._model.expected_values(propensities, packed)[:, 0].cpu().numpy()
         return extra
 
 

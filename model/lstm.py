@@ -4,7 +4,7 @@ Knows nothing of users, batches of records or time: its input is packed sequence
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 import numpy as np
@@ -77,7 +77,9 @@ class PropensityLSTM(nn.Module):
                 for head in config.heads
             }
         )  # made last, so that a network without them starts with the same weights
-        self.expected_value = None if config.shop.money is None else ExpectedValue(seen_by_heads)
+        has_money = config.shop.money is not None
+        sizes = len(config.numeric_features), len(config.shop.event_types)
+        self.order_value = OrderValue(*sizes) if has_money else None
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Continue packed sequences from their carried states.
@@ -137,44 +139,44 @@ class PropensityLSTM(nn.Module):
             head: layer(seen, at_hand) if isinstance(layer, CategoryHead) else layer(seen) for head, layer in layers
         }
 
-    def expected_values(self, output: Tensor, inputs: "PackedFeatures") -> Tensor:
-        """Return the expected value of what each shopper buys `(events, 1)`, in money; no column without that head."""
-        if self.expected_value is None:
-            return output.new_empty((len(output), 0))
-        log_values: Tensor = self.expected_value(output, inputs.numeric)
-        return (log_values + self.expected_value.log_unit).exp()[:, None]
+    def expected_values(self, propensities: Tensor, inputs: "PackedFeatures") -> Tensor:
+        """Return what purchases are worth `(events, 1)`, in money; no column without that head.
+
+        A two-part model: the propensity to buy within the time, `(events, horizons)` calibrated, times what is bought
+        then (Duan, Manning, Morris and Newhouse, "A comparison of alternative models for the demand for medical care",
+        1983).
+        """
+        if self.order_value is None or self.config.shop.money is None:
+            return propensities.new_empty((len(propensities), 0))
+        within = self.config.horizons.index(self.config.shop.money.within)
+        values: Tensor = propensities[:, within] * self.order_value(inputs)
+        return values[:, None]
 
 
-class ExpectedValue(nn.Module):
-    """The logarithm of an expected value, linear in the LSTM's output and the numeric features.
+class OrderValue(nn.Module):
+    """What the purchases within the time of the shop's `money` are worth if there are some, a log-linear function.
 
-    Learnt by Poisson pseudo-maximum likelihood, which is consistent for a mean whatever the distribution (Gourieroux,
-    Monfort and Trognon, "Pseudo maximum likelihood methods", 1984; Santos Silva and Tenreyro, "The log of gravity",
-    2006). It starts at zero, without random numbers, and sends no gradient into the LSTM: with it or without, the
-    propensities are the same.
+    Not learnt with the network: `model.training.order_value` sets it.
     """
 
-    _LEAST, _MOST = -12.0, 6.0
-    """Bounds of the logarithm: from 0.000006 to 403 units."""
+    _LARGEST_LOG: Final = 3.0
+    """No order value is further from the mean than a factor of 20."""
 
-    def __init__(self, seen: int) -> None:
+    def __init__(self, numeric_features: int, types: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(seen))
-        self.bias = nn.Parameter(torch.zeros(1))
-        self.log_unit: Tensor
-        self.register_buffer("log_unit", torch.zeros(1))
+        self.numbers: Tensor
+        self.types: Tensor
+        self.bias: Tensor
+        self.log_mean: Tensor
+        self.register_buffer("numbers", torch.zeros(numeric_features))
+        self.register_buffer("types", torch.zeros(types))
+        self.register_buffer("bias", torch.zeros(1))
+        self.register_buffer("log_mean", torch.zeros(1))
 
-    def forward(self, output: Tensor, numeric: Tensor) -> Tensor:
-        """Return the logarithms `(events,)`, in units of exp(`log_unit`) of money."""
-        seen = torch.cat((output.detach().float(), numeric), dim=1)  # (events, hidden + numeric features)
-        return (seen @ self.weight + self.bias).clamp(self._LEAST, self._MOST)
-
-    def loss(self, output: Tensor, numeric: Tensor, amounts: Tensor, weights: Tensor) -> Tensor:
-        """Return the sum of the known amounts' weighted losses; `amounts` `(events,)`, in money, are NaN if unknown."""
-        log_values, known = self(output, numeric), ~amounts.isnan()
-        in_units = amounts.nan_to_num() * (-self.log_unit).exp()
-        losses: Tensor = (log_values.exp() - in_units * log_values) * weights * known
-        return losses.sum()
+    def forward(self, inputs: "PackedFeatures") -> Tensor:
+        """Return the expected values `(events,)`, in money."""
+        logs = inputs.numeric @ self.numbers + self.types[inputs.types] + self.bias
+        return (logs.clamp(-self._LARGEST_LOG, self._LARGEST_LOG) + self.log_mean).exp()
 
 
 class CategoryHead(nn.Linear):

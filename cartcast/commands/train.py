@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.money_view import money_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     Device,
@@ -206,7 +207,8 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
     for line in _verdicts(trained.metrics):
         print(line)
     if "money" in trained.metrics:
-        Console().print(_money_table(trained.metrics["money"]["chain"], trained.model.config.shop))
+        money = trained.model.config.shop.money
+        Console().print(money_table(trained.metrics["money"]["chain"], "" if money is None else money.words))
     if "heads" in trained.metrics["test"]:
         Console().print(_heads_table(trained.metrics["test"]["heads"]))
     print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
@@ -247,21 +249,6 @@ def _intervals(differences: dict[str, Any]) -> str:
     found = (("PR AUC", differences["pr_auc"]["interval"]), ("log loss", differences["log_loss"]["interval"]))
     known = [f"{name} {interval[0]:+.4f} to {interval[1]:+.4f}" for name, interval in found if interval is not None]
     return ", ".join(known) or "too few shoppers for an interval"
-
-
-def _money_table(measured: dict[str, Any], shop: "Shop") -> "Table":
-    """Show how true expected values are on later events, beside models without that head, a line each."""
-    from rich.table import Table
-
-    within = "" if shop.money is None else f", {shop.money.words}"
-    table = Table("expected value", title=f"{measured['mean']:.4f} follow an event on average{within}")
-    columns = {"ratio": "predicted / actual", "d2": "deviance explained", "gain_10_percent": "value in the top 10 %"}
-    for title in columns.values():
-        table.add_column(title, justify="right")
-    for model, found in measured["models"].items():
-        cells = ("-" if found[name] is None else f"{found[name]:.4f}" for name in columns)
-        table.add_row(model.replace("_", " "), *cells)
-    return table
 
 
 def _heads_table(heads: dict[str, Any]) -> "Table":

@@ -96,10 +96,7 @@ class Fitting:
         """Prepare a training of `epochs` (default: the settings'), over which the learning rate decays to 0."""
         self.model = model.to(device)
         self._auxiliary = AuxiliaryHeads(model.config).to(device)
-        money = [] if model.expected_value is None else list(model.expected_value.parameters())
-        others = [each for each in model.parameters() if all(each is not one for one in money)]
-        # Gradients are clipped in two groups, so that one dear order does not slow down everything else.
-        self._parameters = [[*others, *self._auxiliary.parameters()], *([money] if money else [])]
+        self._parameters = [*model.parameters(), *self._auxiliary.parameters()]
         self.settings = settings
         self._training_set = training_set
         self._device = device
@@ -109,7 +106,7 @@ class Fitting:
         self._weights = training_set.user_weights()
         self._epochs_done = 0
         self._optimizer = torch.optim.AdamW(
-            [parameter for group in self._parameters for parameter in group],
+            self._parameters,
             lr=settings.learning_rate,
             weight_decay=1 / (settings.learning_rate * self._steps_of_an_epoch() * settings.remembered_epochs),
         )
@@ -182,10 +179,8 @@ class Fitting:
         packed = self._with_masked_codes(packing.pack(features, self._device))
         rows = chunk.rows[packing.rows]  # (events,)
         with self._precision.autocast():
-            whole, (h_after, c_after) = padded_outputs(
-                self.model, packed, (h[users], c[users]), self.settings.input_dropout
-            )
-            output = nn.functional.dropout(whole, self.settings.output_dropout)
+            dropouts = self.settings.input_dropout, self.settings.output_dropout
+            output, (h_after, c_after) = padded_outputs(self.model, packed, (h[users], c[users]), dropouts)
             # (events, horizons), and (events, classes) by head
             logits, extra = self.model.logits(output, packed), self.model.extra_logits(output, packed)
         weights = torch.from_numpy(self._weights[self._training_set.history.users[rows]]).float().to(self._device)
@@ -201,10 +196,6 @@ class Fitting:
                 loss = loss + self._auxiliary_weight * self._auxiliary.loss(
                     output, packed, self._training_set.auxiliary[rows]
                 )
-        if self.model.expected_value is not None:
-            # Without dropout, whose noise in an exponent would raise the mean.
-            amounts = torch.from_numpy(self._training_set.amounts[rows, 0]).to(self._device)
-            loss = loss + self.model.expected_value.loss(whole, packed.numeric, amounts, weights)
         self._precision.learn(loss / self.settings.batch_events, self._parameters, self._optimizer)
         # Sequences that ended keep their place in h and c; no gradient crosses a chunk.
         h = h.index_put((users,), h_after.detach().float())
@@ -222,11 +213,6 @@ class Fitting:
             for head, targets in zip(self.model.config.heads, self._training_set.targets.T, strict=True):
                 shares = class_shares(targets, class_count(head, self.model.config.category_buckets))
                 self.model.get_parameter(f"further.{head}.bias").copy_(torch.from_numpy(np.log(shares)))
-            if self.model.expected_value is not None:
-                amounts = self._training_set.amounts[:, 0]
-                unit, mean = np.mean(amounts[amounts > 0], dtype=np.float64), np.nanmean(amounts, dtype=np.float64)
-                self.model.expected_value.log_unit.fill_(float(np.log(unit)))
-                self.model.expected_value.bias.fill_(float(np.log(mean / unit)))
 
 
 class Precision:
@@ -241,15 +227,12 @@ class Precision:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, self._dtype, enabled=self._device.type == "cuda")
 
-    def learn(
-        self, loss: Tensor, parameters: Sequence[Sequence[nn.Parameter]], optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Take one optimizer step, with each group's gradient norm clipped."""
+    def learn(self, loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+        """Take one optimizer step, with the gradient norm clipped."""
         optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own stub has no types here
         self.scaler.unscale_(optimizer)
-        for group in parameters:
-            nn.utils.clip_grad_norm_(group, _LARGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
         self.scaler.step(optimizer)
         self.scaler.update()
 
@@ -258,16 +241,16 @@ def padded_outputs(
     model: PropensityLSTM,
     inputs: PackedFeatures,
     carried: tuple[Tensor, Tensor],
-    input_dropout: float = 0.0,
+    dropouts: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Do what `PropensityLSTM.outputs` does, with padding instead of packing.
 
     The carried numbers of sequences shorter than the longest are wrong, but nobody reads them: such a sequence has
     ended. On the CPU, torch's backward pass takes several times as long through a packed sequence as through a padded
-    one.
+    one. `dropouts` are the dropout probabilities of the LSTM's inputs and outputs.
     """
     h, c = carried
-    embedded, sizes = nn.functional.dropout(model.embedded(inputs), input_dropout), inputs.batch_sizes
+    embedded, sizes = nn.functional.dropout(model.embedded(inputs), dropouts[0]), inputs.batch_sizes
     # (events,) each: the step and the sequence of every packed row
     step = torch.repeat_interleave(sizes)
     place = torch.arange(len(step)) - (torch.cumsum(sizes, 0) - sizes)[step]
@@ -277,7 +260,7 @@ def padded_outputs(
         at, embedded
     )  # (steps, sequences, inputs)
     output, (h, c) = model.lstm(padded, (h.unsqueeze(0), c.unsqueeze(0)))
-    return output[at], (h.squeeze(0), c.squeeze(0))
+    return nn.functional.dropout(output[at], dropouts[1]), (h.squeeze(0), c.squeeze(0))
 
 
 def masked_losses(logits: Tensor, bought: Booleans, weights: Tensor) -> Tensor:

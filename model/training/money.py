@@ -80,7 +80,8 @@ class MoneyHoldout:
         chosen = np.flatnonzero(self.unseen) if unseen else np.arange(len(self.users))
         actual, predicted = self.actual[chosen], {name: values[chosen] for name, values in self.predicted.items()}
         if not actual.sum() > 0:
-            return {"events": len(actual), "users": len(np.unique(self.users[chosen])), "models": {}, "deciles": []}
+            nothing: dict[str, Any] = {"mean": 0.0, "models": {}, "differences": {}, "deciles": []}
+            return {"events": len(actual), "users": len(np.unique(self.users[chosen])), **nothing}
         users, count = numbered(self.users[chosen])
         resample = _resampler(users, count, seed)
         deviances = {name: _deviance(actual, values) for name, values in predicted.items()}

@@ -64,8 +64,8 @@ def expected_values(
     for group in spans.cut(_SCORED_AT_ONCE):
         rows, sequences = group.rows()
         packing, inputs, output = _outputs(model, history, rows, sequences)
-        values = np.empty(len(rows))
-        values[packing.rows] = model.expected_values(output, inputs)[:, 0].cpu().numpy()
+        propensities, values = model.logits(output, inputs).sigmoid(), np.empty(len(rows))
+        values[packing.rows] = model.expected_values(propensities, inputs)[:, 0].cpu().numpy()
         yield rows, values
 
 

@@ -17,12 +17,14 @@ from model.events import EXPECTED_VALUE, rfc3339
 from model.heads import PURCHASE_CATEGORY
 from model.horizons import DAY_MS, longest_horizon_ms
 from model.lstm import LSTMConfig, PropensityLSTM
+from model.shop import Shop
 from model.training.examples import Examples, TrainingSet, hidden_users
 from model.training.extra_heads import check_targets, measure_heads
 from model.training.fitting import Fitting, Progress, TrainingSettings, fit
 from model.training.history import History
 from model.training.holdout import RIDGE, Holdout, best_strengths
 from model.training.money import MoneyHoldout, joined
+from model.training.order_value import PENALTIES, OrderValues
 from model.training.resume import NoStateStore, StateStore
 from model.training.ridge import STRENGTHS, Ridge, Ridges
 from model.training.split import TimeSplit
@@ -77,22 +79,26 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     if start is not None and not is_usable(start, PropensityLSTM(config)):
         start = None
     trainer = _Trainer(settings, config, start, device, store)
-    # Each fold chooses the strength of the next one's ridge, and the factor of its expected values.
+    # Each fold chooses the strength of the next one's ridge, and the penalty of its order values.
     strengths, made, holdouts = [len(STRENGTHS) // 2] * len(config.horizons), list[_Made](), list[Holdout]()
-    factor, money = 1.0, list[MoneyHoldout]()
+    penalty, money = 0, list[MoneyHoldout]()
     for number, fold in enumerate((examples.validation_fold(), examples.test_fold())):
-        made.append(trainer.make(fold.name, fold.training_set, strengths, _part_of(progress, number / 3), factor))
+        made.append(trainer.make(fold.name, fold.training_set, strengths, _part_of(progress, number / 3), penalty))
         holdouts.append(Holdout.of(made[-1].model, made[-1].ridge, examples, fold))
         strengths = best_strengths(made[-1].ridges, made[-1].model, examples, fold)
-        if config.shop.money is not None:
-            money.append(MoneyHoldout.of(made[-1].model, fold.training_set, fold.spans, fold.amounts, settings.seed))
-            factor *= money[-1].correction(settings.seed)
+        model, order_values = made[-1].model, made[-1].order_values
+        if model.order_value is not None and order_values is not None:
+            money.append(MoneyHoldout.of(model, fold.training_set, fold.spans, fold.amounts, settings.seed))
+            penalty = order_values.best(model, model.order_value, fold)
     thresholds = holdouts[0].thresholds()
     metrics = _metrics(holdouts, config.horizons, thresholds, settings.seed) | _money_metrics(money, settings.seed)
     if config.heads:
         found = measure_heads(made[-1].model, history, examples.until(None), examples.targets, examples.unseen())
         metrics = metrics | {part: metrics[part] | {"heads": heads} for part, heads in found.items()}
-    served = trainer.make("all", examples.everything(), strengths, _part_of(progress, 2 / 3), factor)
+    served = trainer.make("all", examples.everything(), strengths, _part_of(progress, 2 / 3), penalty)
+    factor = joined(money).correction(settings.seed) if money else 1.0
+    if served.model.order_value is not None:
+        served.model.order_value.log_mean.add_(math.log(factor))
     progress(1.0, "done")
     description = _describe(examples, settings) | {
         "refused_horizons": refused,
@@ -100,7 +106,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
         "curves": [{"epoch": epoch, "train_loss": loss} for epoch, loss in enumerate(served.losses, 1)],
         "ridge_strengths": {name: STRENGTHS[of] for name, of in zip(config.horizons, strengths, strict=True)},
         "thresholds": dict(zip(config.horizons, thresholds, strict=True)),
-        **({"expected_value_factor": factor} if money else {}),
+        **({"expected_value": {"penalty": repr(PENALTIES[penalty]), "factor": factor}} if money else {}),
         "device": device.type,
     }
     names = history.names_of_categories(config.category_buckets) if PURCHASE_CATEGORY in config.heads else {}
@@ -147,6 +153,7 @@ class _Made:
     model: PropensityLSTM
     ridge: Ridge
     ridges: Ridges
+    order_values: OrderValues | None
     losses: list[float]
 
 
@@ -161,11 +168,11 @@ class _Trainer:
     store: StateStore
 
     def make(
-        self, stage: str, training_set: TrainingSet, strengths: Sequence[int], progress: Progress, factor: float = 1.0
+        self, stage: str, training_set: TrainingSet, strengths: Sequence[int], progress: Progress, penalty: int = 0
     ) -> _Made:
         """Train a network, fold the ridge of these strengths in, and freeze what is known of categories.
 
-        Expected values are multiplied by `factor`.
+        `penalty` is the number of that of the order values, if the model has them.
         """
         torch.manual_seed(self.settings.seed)
         model = PropensityLSTM(self.config)
@@ -176,10 +183,13 @@ class _Trainer:
         ridges = Ridges.fit(training_set, self.settings.seed)
         ridge = ridges.chosen(strengths)
         ridge.fold_into(model)
-        if model.expected_value is not None:
-            model.expected_value.log_unit.add_(math.log(factor))
+        order_values = None
+        if model.order_value is not None:
+            types = len(self.config.shop.event_types)
+            order_values = OrderValues.fit(training_set, types, self.settings.seed)
+            order_values.put_into(model.order_value, penalty)
         model.category_rates.copy_(torch.from_numpy(training_set.history.category_rates(training_set.spans)))
-        return _Made(model, ridge, ridges, losses)
+        return _Made(model, ridge, ridges, order_values, losses)
 
 
 def _part_of(progress: Progress, start: float) -> Progress:
@@ -195,6 +205,7 @@ def _learnable(history: History, config: LSTMConfig) -> tuple[Examples, LSTMConf
     if len(history.user_ids) < 2:
         raise TrainingError("too little to learn from: all events are of one user; are the files' user ids right?")
     refused: dict[str, str] = {}
+    config = _with_horizon_of_money(config, history.shop)
     while True:
         horizons, shop = config.horizons, history.shop
         within = dict(zip(horizons, shop.within(horizons), strict=True))
@@ -208,12 +219,24 @@ def _learnable(history: History, config: LSTMConfig) -> tuple[Examples, LSTMConf
         # Without the longest horizon more of the time is left for the others.
         longest = max(lacks, key=lambda name: longest_horizon_ms((within[name],)))
         refused[longest] = lacks[longest]
-        if longest == EXPECTED_VALUE:
+        if longest == EXPECTED_VALUE or (shop.money is not None and longest == shop.money.within):
+            # Money needs the propensity to buy within its time.
+            refused.setdefault(EXPECTED_VALUE, lacks[longest])
             history = replace(history, shop=msgspec.structs.replace(shop, money=None))
+        if longest == EXPECTED_VALUE:
             continue
         if len(horizons) == 1:
             raise TrainingError(f"too little to learn from: {'; '.join(refused.values())}")
         config = msgspec.structs.replace(config, horizons=tuple(each for each in horizons if each != longest))
+
+
+def _with_horizon_of_money(config: LSTMConfig, shop: Shop) -> LSTMConfig:
+    """Return the configuration with the propensity to buy within the time of money, which its head multiplies."""
+    if shop.money is None or shop.money.within in config.horizons:
+        return config
+    purchases = [name for name in config.horizons if name not in shop.goals]
+    goals = [name for name in config.horizons if name in shop.goals]
+    return msgspec.structs.replace(config, horizons=(*purchases, shop.money.within, *goals))
 
 
 def _lacks(examples: Examples, within: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, short_title
+from model.evaluation.report.formatting import METRIC_TITLES, short_title
 from model.evaluation.report.theme import INK, MUTED, SERIES, panels
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def beside(report: Report, metric: str) -> str | None:
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.12 * len(models)) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set_title(horizon_title(horizon))
+            axes.set_title(report["titles"][horizon])
             for place, model in enumerate(models):
                 _dot(axes, -place, measured[model["name"]][horizon], metric, SERIES[model["name"]])
             _names_at_the_left(axes, [short_title(model) for model in models], first=axes is figure.axes[0])
@@ -59,7 +59,7 @@ def curves(report: Report, name: str) -> str | None:
     across, up = _CURVES[name]
     with panels(len(report["horizons"]), height=3.1) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel=across, ylabel=up if axes is figure.axes[0] else None)
+            axes.set(title=report["titles"][horizon], xlabel=across, ylabel=up if axes is figure.axes[0] else None)
             for model, found in _lines(report, horizon, name):
                 ours = model == _OURS
                 axes.plot(found["x"], found["y"], color=SERIES[model], lw=2.4 if ours else 1.3, zorder=3 if ours else 2)
@@ -74,7 +74,7 @@ def calibration(report: Report) -> str | None:
         return None
     with panels(len(report["horizons"]), height=3.1) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel="predicted propensity")
+            axes.set(title=report["titles"][horizon], xlabel="predicted propensity")
             found = report["curves"][_OURS][horizon].get("calibration")
             if not found:
                 continue
@@ -92,7 +92,7 @@ def histogram(report: Report) -> str | None:
         return None
     with panels(len(report["horizons"]), height=2.8) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel="propensity")
+            axes.set(title=report["titles"][horizon], xlabel="propensity")
             found = report["curves"][_OURS][horizon].get("histogram")
             if not found:
                 continue
@@ -115,7 +115,7 @@ def groups(report: Report) -> str | None:
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.14 * len(shown)) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set_title(horizon_title(horizon))
+            axes.set_title(report["titles"][horizon])
             for place, group in enumerate(shown.values()):
                 for model, shift in (("logistic_regression", -0.17), (_OURS, 0.17)):
                     if model in group["models"]:
