@@ -63,7 +63,7 @@ def evaluate_checkpoint(
         "checkpoint": _described(checkpoint),
         "data": _data(test_set),
         "horizons": list(test_set.horizons),
-        "titles": {name: shop.title(name) for name in test_set.horizons} | {TOTAL: "Mean of the above"},
+        "titles": {name: shop.title(name) for name in test_set.horizons} | {TOTAL: "Mean of the horizons"},
         "goals": {name: shop.goal(name).words for name in test_set.horizons if name in shop.goals},
         "models": [_introduced(model, test_set.horizons) for model in (ours, *baselines, *without_words)],
         "slices": slices,

@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,11 +33,7 @@ _MONEY_MODELS: Final = {
     "propensity_times_value": "Propensity times mean value",
     "constant": "Constant",
 }
-_MONEY_METRICS: Final[dict[str, Callable[[float | None], str]]] = {
-    "ratio": lambda value: number("ratio", value),
-    "d2": lambda value: number("d2", value),
-    "gain_10_percent": lambda value: number("gain_10_percent", value),
-}
+_MONEY_METRICS: Final = ("ratio", "d2", "gain_10_percent")
 _GROUP_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss")
 
 
@@ -129,7 +124,7 @@ def _baselines(report: Report) -> list[dict[str, Any]]:
 
 
 def _table(report: Report, horizon: str) -> dict[str, Any]:
-    """Return a horizon's table: one row per model, one cell per metric, the best of each column marked if it is no chance."""
+    """Return a horizon's table: one row per model, one cell per metric, a clearly best cell marked."""
     group = report["slices"]["all"]
     models = [model for model in report["models"] if model["name"] == _OURS or model in _baselines(report)]
     metrics = (*_MAIN, *_DECISIONS, *_SHARES)
@@ -245,8 +240,8 @@ def _money(money: dict[str, Any] | None) -> dict[str, Any] | None:
                 "mean": amount(found["mean"]),
                 "cells": [
                     {
-                        "value": _MONEY_METRICS[metric](found[metric]),
-                        "interval": _span_of(found[f"{metric}_interval"], _MONEY_METRICS[metric]),
+                        "value": number(metric, found[metric]),
+                        "interval": interval(metric, found[f"{metric}_interval"]),
                         "best": False,
                     }
                     for metric in _MONEY_METRICS
@@ -265,17 +260,13 @@ def _money(money: dict[str, Any] | None) -> dict[str, Any] | None:
                 "predicted": amount(one["predicted"]),
                 "actual": {
                     "value": amount(one["actual"]),
-                    "interval": _span_of(one["actual_interval"], amount),
+                    "interval": "\u2013".join(map(amount, one["actual_interval"] or ())),
                     "best": False,
                 },
             }
             for place, one in enumerate(money["deciles"], 1)
         ],
     }
-
-
-def _span_of(ends: list[float] | None, formatted: Callable[[float | None], str]) -> str:
-    return "" if ends is None else f"{formatted(ends[0])}\u2013{formatted(ends[1])}"
 
 
 def _is_number(value: object) -> bool:
