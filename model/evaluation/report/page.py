@@ -27,6 +27,8 @@ _WITHOUT_TEXT: Final = "cartcast_without_text"
 _TOTAL: Final = "total"
 _MAIN: Final = ("roc_auc", "pr_auc", "log_loss", "brier", "ece")
 _DECISIONS: Final = ("accuracy", "precision", "recall", "f1")
+_TRADED: Final = ("precision", "recall")
+"""One is had for the other: the highest is not the best."""
 _SHARES: Final = tuple(f"{name}_{share}_percent" for name in ("lift", "gain") for share in (1, 5, 10))
 _MONEY_MODELS: Final = {
     "cartcast": "Cartcast",
@@ -141,7 +143,8 @@ def _table(report: Report, horizon: str) -> dict[str, Any]:
                 "name": model["name"],
                 "title": short_title(model),
                 "cells": [
-                    _cell(name, measured[model["name"]], is_best=best[name] == model["name"]) for name in metrics
+                    _cell(name, measured[model["name"]], is_best=name not in _TRADED and best[name] == model["name"])
+                    for name in metrics
                 ],
                 "differences": _paired(group["differences"].get(model["name"], {}).get(horizon)),
             }

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 
 _OURS: Final = "cartcast"
-_WIDE: Final = 200
-"""Beyond this ratio of its ends a logarithmic axis names whole powers of ten alone."""
 _GROUPS: Final = {
     "unseen": "Never seen",
     "0": "First event",
@@ -189,7 +187,8 @@ def _in_percent(axes: "Axes", ends: tuple[float, float]) -> None:
     """Give both axes the same logarithmic scale, from one end to the other, with a few round percentages."""
     from matplotlib.ticker import NullLocator  # noqa: PLC0415 - only reports need it
 
-    steps = (1, 2, 5) if ends[1] / ends[0] < _WIDE else (1,)
+    ratio = ends[1] / ends[0]
+    steps = (1, 2, 5) if ratio < 30 else (1, 3) if ratio < 1000 else (1,)
     ticks = [step * 10.0**power for power in range(-6, 1) for step in steps if ends[0] <= step * 10.0**power <= ends[1]]
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     for axis in (axes.xaxis, axes.yaxis):
