@@ -137,7 +137,7 @@ def test_live_and_offline_expect_what_training_measured(trained, history):
     np.testing.assert_allclose(result.extra["expected_value"], values, rtol=0.02)
     probabilities = 1 / (1 + np.exp(-predict_logits(trained.model, history, rows)[:, 2]))
     worth = values / probabilities
-    mean = float(np.exp(trained.model.order_value.log_mean))
+    mean = trained.model.order_value.log_mean.exp().item()
     assert (worth > mean / 21).all()
     assert (worth < mean * 21).all()
 
