@@ -110,9 +110,9 @@ def _money(
     measured: Checkpoint, test_set: EvaluationSet, settings: EvaluationSettings, notes: list[str]
 ) -> dict[str, Any] | None:
     """Return how true the expected values are; None for a model without them, or if nothing can be said of them."""
-    money, fold = measured.model.config.shop.money, test_set.examples.test_fold()
-    if money is None:
+    if (money := measured.model.config.shop.money) is None:
         return None
+    fold = test_set.examples.test_fold()
     if not np.nansum(fold.amounts) > 0 or not np.nansum(fold.training_set.amounts) > 0:
         notes.append(
             "There is nothing to compare expected values with: no purchase has a price, before or in the time."
