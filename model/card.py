@@ -16,6 +16,8 @@ _PARTS: Final = {
 }
 _METRICS: Final = ("events", "positives", "base_rate", "roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
 
+_MONEY_METRICS: Final = ("mean", "ratio", "d2", "gain_10_percent")
+_TENTH_METRICS: Final = ("events", "predicted", "actual")
 _HEAD_METRICS: Final = ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5")
 
 _USE: Final = """\
@@ -44,9 +46,20 @@ def model_card(
     metrics: dict[str, Any],
 ) -> str:
     """Return the card as Markdown; what `training` and `metrics` do not hold is left out."""
-    sections = [f"# {version}", _USE, _data(training), _split(training), _quality(config, metrics)]
+    sections = [f"# {version}", _USE, _predicted(config), _data(training), _split(training), _quality(config, metrics)]
     sections += [_decisions(config, calibration, training), _network(config), _making(training)]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def _predicted(config: LSTMConfig) -> str:
+    """Return what the shop's own columns mean; empty for a model of purchases alone."""
+    shop = config.shop
+    rows = [f"- `{name}`: {shop.goal(name).words}" for name in config.horizons if name in shop.goals]
+    if shop.money is not None:
+        rows.append(f"- expected value of purchases: {shop.money.words}")
+    if not rows:
+        return ""
+    return "\n".join(["## Goals and money", "", "After each event, beside purchases:", "", *rows])
 
 
 def _data(training: dict[str, Any]) -> str:
@@ -78,7 +91,11 @@ def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
         for part, title in _PARTS.items()
         if part in metrics
     ]
-    return "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *_heads(metrics)]) if tables else ""
+    return (
+        "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *_money(metrics), *_heads(metrics)])
+        if tables
+        else ""
+    )
 
 
 def _beside(config: LSTMConfig, metrics: dict[str, Any]) -> list[str]:
@@ -96,6 +113,18 @@ def _beside(config: LSTMConfig, metrics: dict[str, Any]) -> list[str]:
         rows.append(f"| {title} | " + " | ".join(cells) + " |")
     rows.append("| beside the ridge | " + " | ".join(verdicts[horizon] for horizon in config.horizons) + " |")
     return ["### Validation and test together\n\n" + "\n".join(rows)]
+
+
+def _money(metrics: dict[str, Any]) -> list[str]:
+    """Return how true expected values are over both parts of the chain, beside models without that head."""
+    if "money" not in metrics:
+        return []
+    measured = {name.replace("_", " "): found for name, found in metrics["money"]["chain"]["models"].items()}
+    tenths = {str(place): found for place, found in enumerate(metrics["money"]["chain"]["deciles"], 1)}
+    return [
+        f"### Expected value, validation and test together\n\n{_table(_MONEY_METRICS, list(measured), measured)}",
+        f"Tenths of the events, the lowest predictions first:\n\n{_table(_TENTH_METRICS, list(tenths), tenths)}",
+    ]
 
 
 def _heads(metrics: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ import xxhash
 
 from model.card import model_card
 from model.core.features import NUMERIC_FEATURES
-from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY
+from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, HeadNames
 from model.horizons import check_horizons
 from model.layouts import SEQUENCES
 from model.lstm import LSTMConfig, PropensityLSTM
@@ -73,6 +73,12 @@ class Checkpoint:
     """The same recipe before the test part, which it was measured on; None if there is none."""
     category_names: Mapping[int, str] = field(default_factory=dict)
     """By bucket, for the head that predicts a category; a bucket without a known category is missing."""
+
+    @property
+    def head_names(self) -> HeadNames:
+        """What the extra heads' fields in a score are called, and their classes."""
+        config = self.model.config
+        return HeadNames(config.heads, self.category_names, has_money=config.shop.money is not None)
 
     @property
     def code(self) -> int:
@@ -163,7 +169,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             f"checkpoint {directory} was trained on other features than this version computes: train it again"
         )
     try:
-        check_horizons(description.lstm.horizons)
+        check_horizons(description.lstm.horizons, description.lstm.shop.goals)
     except ValueError as failure:
         raise CheckpointError(f"checkpoint {directory} is damaged: {failure}") from None
     calibration = description.calibration

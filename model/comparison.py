@@ -13,7 +13,7 @@ import numpy as np
 
 from model.arrays import Booleans, Floats, Integers
 from model.metrics import plain
-from model.ranking import METRICS, Ranking
+from model.ranking import LOWER_IS_BETTER, METRICS, Ranking
 
 TOTAL: Final = "total"
 """The mean over the horizons; unlike pooling all labels, it does not rank events across horizons."""
@@ -60,8 +60,13 @@ class KnownLabels:
         return KnownLabels(self.users[rows], self.bought[rows], self.known[rows], self.horizons)
 
 
-def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, seed: int) -> dict[str, Any]:
-    """Return counts, metrics by model and horizon with 95 % intervals, and how the first model differs."""
+def compare(
+    models: Sequence[Predictions], labels: KnownLabels, replicas: int, seed: int, *, rivals: int = 0
+) -> dict[str, Any]:
+    """Return counts, metrics by model and horizon with 95 % intervals, and how the first model differs.
+
+    Of the first `rivals` models also by horizon and metric which one is best, if that is no chance.
+    """
     users, count = numbered(labels.users)
     # (models, horizons + 1, metrics), and the same with (replicas, ...) in front
     rankings = [ranking for model in models for ranking in rank(model, labels, users)]
@@ -82,7 +87,26 @@ def compare(models: Sequence[Predictions], labels: KnownLabels, replicas: int, s
             for place, model in enumerate(models)
             if place
         },
+        "best": _best([model.name for model in models[:rivals]], labels.horizons, values, replicated),
     }
+
+
+def _best(
+    names: Sequence[str], horizons: Sequence[str], values: Floats, replicated: Floats
+) -> dict[str, dict[str, str | None]]:
+    """Return the model whose difference from each other one has an interval without 0; None where there is none."""
+    found = dict[str, dict[str, str | None]]()
+    for row, horizon in enumerate((*horizons, TOTAL)):
+        found[horizon] = {}
+        for column, metric in enumerate(METRICS):
+            sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+            gains = sign * values[: len(names), row, column]
+            best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf))) if len(names) > 1 else 0
+            leads = sign * (replicated[:, best, None, row, column] - replicated[:, : len(names), row, column])
+            ends = [interval(leads[:, other]) for other in range(len(names)) if other != best]
+            is_clear = bool(ends) and all(each is not None and each[0] > 0 for each in ends)
+            found[horizon][metric] = names[best] if is_clear else None
+    return found
 
 
 def verdicts(compared: dict[str, Any], other: str) -> dict[str, str]:

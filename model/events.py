@@ -53,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     rating: float | None = None
     text: str | None = None
     context: dict[str, str] | None = None
+    attributes: dict[str, str | float] | None = None
 
     @property
     def channel(self) -> str | None:
@@ -119,6 +120,10 @@ def meant_unit(number: int) -> str | None:
 def rfc3339(time_ms: int) -> str:
     """Return epoch milliseconds as an RFC 3339 time in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+EXPECTED_VALUE: Final = "expected_value"
+"""The field of a score for the money to expect: what purchases are worth in the time that the shop's `money` names."""
 
 
 def propensity_field(horizon: str) -> str:

@@ -1,4 +1,4 @@
-"""Extra heads: classifiers of what a shopper does next, and of the category of the next purchase.
+"""Extra heads: classifiers of what a shopper does next and of the category of the next purchase; money to expect.
 
 Classes are numbers until a score is published; categories are hashed into buckets, and a checkpoint stores the name of
 each bucket.
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import id_code
-from model.events import EVENT_TYPES
-from model.propensities import published
+from model.events import EVENT_TYPES, EXPECTED_VALUE
+from model.propensities import published, published_values
 
 Head = Literal["next_type", "purchase_category"]
 
@@ -32,8 +32,8 @@ UNKNOWN: Final = -1
 CATEGORY_CODES: Final = 65_536
 """How many values the code of a category may have (`model.batch.id_code`)."""
 
-Ranked = npt.NDArray[np.void]
-"""`(events,)` of `ranked_dtype`: the most likely classes of each head, the likeliest first."""
+Extra = npt.NDArray[np.void]
+"""`(events,)` of `extra_dtype`: the most likely classes of each head, the likeliest first, and the expected value."""
 
 _FIELDS: Final[dict[Head, tuple[tuple[str, Any], ...]]] = {
     NEXT_TYPE: (("next_type", str), ("next_type_propensity", float)),
@@ -52,10 +52,11 @@ def bucket_of(codes: npt.NDArray[np.uint16], buckets: int) -> npt.NDArray[np.int
     return np.where(wide > 0, (wide - 1) % (buckets - 1) + 1, 0).astype(np.int32)
 
 
-def ranked_dtype(heads: Sequence[Head]) -> np.dtype[np.void]:
-    """Return the dtype of one event's most likely classes; without heads it has no fields and no bytes."""
+def extra_dtype(heads: Sequence[Head], *, has_money: bool = False) -> np.dtype[np.void]:
+    """Return the dtype of what the extra heads say of one event; without heads it has no fields and no bytes."""
     ranked = [("classes", "<u2", (TOP,)), ("propensities", "<f4", (TOP,))]
-    return np.dtype([(head, ranked) for head in heads])
+    money = [(EXPECTED_VALUE, "<f4")] if has_money else []
+    return np.dtype([*((head, ranked) for head in heads), *money])
 
 
 def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int, str]) -> npt.NDArray[np.bool_]:
@@ -68,25 +69,29 @@ def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int,
 
 @dataclass(frozen=True, slots=True)
 class HeadNames:
-    """The names of the classes of a model's extra heads."""
+    """A model's extra heads, and the names of their classes."""
 
     heads: tuple[Head, ...] = ()
     category_names: Mapping[int, str] | None = None
+    has_money: bool = False
+    """Whether there is the head for money."""
 
     @property
     def fields(self) -> list[tuple[str, Any]]:
         """Names and types of these heads' fields in a score and in a file of scores."""
-        return [field for head in self.heads for field in _FIELDS[head]]
+        money = [(EXPECTED_VALUE, float)] if self.has_money else []
+        return [*(field for head in self.heads for field in _FIELDS[head]), *money]
 
-    def columns(self, ranked: Ranked) -> list[list[Any]]:
+    def columns(self, extra: Extra) -> list[list[Any]]:
         """Return one column per field."""
-        return [column for head in self.heads for column in self._columns_of(head, ranked[head])]
+        money = [published_values(extra[EXPECTED_VALUE]).tolist()] if self.has_money else []
+        return [*(column for head in self.heads for column in self._columns_of(head, extra[head])), *money]
 
-    def fields_of(self, ranked: Ranked) -> dict[str, list[Any]]:
+    def fields_of(self, extra: Extra) -> dict[str, list[Any]]:
         """Return the columns by the names of their fields."""
-        return {name: column for (name, _), column in zip(self.fields, self.columns(ranked), strict=True)}
+        return {name: column for (name, _), column in zip(self.fields, self.columns(extra), strict=True)}
 
-    def _columns_of(self, head: Head, ranked: Ranked) -> list[list[Any]]:
+    def _columns_of(self, head: Head, ranked: Extra) -> list[list[Any]]:
         classes, propensities = ranked["classes"], ranked["propensities"]
         if head == NEXT_TYPE:
             return [[EVENT_TYPES[code] for code in classes[:, 0].tolist()], published(propensities[:, 0]).tolist()]

@@ -20,7 +20,8 @@ from model.arrays import Runs
 from model.checkpoint import Checkpoint
 from model.core.features import NUMERIC_FEATURES, Features, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
-from model.heads import TOP, Ranked, may_be_named, ranked_dtype
+from model.events import EXPECTED_VALUE
+from model.heads import TOP, Extra, extra_dtype, may_be_named
 from model.lstm import PackedFeatures, Packing
 from model.text import TOKENS
 from service.errors import CartcastError, CheckpointError
@@ -51,8 +52,8 @@ class InferenceResult:
     """`(events, horizons)` calibrated probabilities"""
     carried: npt.NDArray[np.float16]
     """`(distinct users, carried_floats)` after each user's last event"""
-    extra: Ranked
-    """The extra heads' most likely classes `(events,)`; records without fields if there are no such heads."""
+    extra: Extra
+    """What the extra heads say `(events,)`; records without fields if there are none."""
 
 
 def select_device(
@@ -94,7 +95,7 @@ class Scorer:
         config = checkpoint.model.config
         calibration = np.array(checkpoint.calibration.slopes), np.array(checkpoint.calibration.intercepts)
         self._step = StepWeights.of(checkpoint.model, *calibration) if device.type == "cpu" else None
-        self._ranked_dtype = ranked_dtype(config.heads)
+        self._extra_dtype = extra_dtype(config.heads, has_money=config.shop.money is not None)
         self._nameless = {
             head: torch.from_numpy(~may_be_named(head, config.category_buckets, checkpoint.category_names)).to(device)
             for head in config.heads
@@ -108,7 +109,7 @@ class Scorer:
         """
         if not len(request.features):
             return InferenceResult(
-                np.empty((0, len(self._slopes)), np.float32), request.carried, np.empty(0, self._ranked_dtype)
+                np.empty((0, len(self._slopes)), np.float32), request.carried, np.empty(0, self._extra_dtype)
             )
         write_category_rates(request.features.numeric, request.features.categories, self._category_rates)
         runs = Runs.of(request.users)
@@ -120,11 +121,11 @@ class Scorer:
     def _by_step(self, weights: StepWeights, request: InferenceRequest, runs: Runs) -> InferenceResult:
         carried = request.carried.copy()
         propensities, output = run_steps(weights, request.features, runs.index, carried)
-        extra = np.empty(len(output), self._ranked_dtype)
-        if self._nameless:
+        extra = np.empty(len(output), self._extra_dtype)
+        if self._extra_dtype.names:
             one_step = np.array([len(output)])
             inputs = PackedFeatures.of(request.features, self.device, np.arange(len(output)), one_step)
-            extra = self._ranked(torch.from_numpy(output), inputs)
+            extra = self._extra_of(torch.from_numpy(output), torch.from_numpy(propensities), inputs)
         return InferenceResult(propensities, carried, extra)
 
     def _by_pytorch(self, request: InferenceRequest, runs: Runs) -> InferenceResult:
@@ -133,19 +134,25 @@ class Scorer:
         packed: PackedFeatures = packing.pack(request.features, self.device)
         output = self._model.step_outputs(packed, carried)  # (events, hidden), in packed order
         logits = self._model.logits(output, packed)  # (events, horizons)
-        propensities = torch.sigmoid(logits * self._slopes + self._intercepts).cpu().numpy()
-        return _unpacked(packing, InferenceResult(propensities, carried.cpu().numpy(), self._ranked(output, packed)))
+        propensities = torch.sigmoid(logits * self._slopes + self._intercepts)
+        extra = self._extra_of(output, propensities, packed)
+        return _unpacked(packing, InferenceResult(propensities.cpu().numpy(), carried.cpu().numpy(), extra))
 
-    def _ranked(self, output: torch.Tensor, packed: PackedFeatures) -> Ranked:
-        """Return each head's most likely classes among the named ones; missing ones have propensity 0."""
-        ranked = np.zeros(len(output), self._ranked_dtype)
+    def _extra_of(self, output: torch.Tensor, propensities: torch.Tensor, packed: PackedFeatures) -> Extra:
+        """Return each head's most likely classes among the named ones, and the expected value.
+
+        Missing classes have propensity 0.
+        """
+        extra = np.zeros(len(output), self._extra_dtype)
         for head, logits in self._model.extra_logits(output, packed).items():
             # (events, classes); a class without a name is never published
             shares = logits.softmax(dim=1).masked_fill(self._nameless[head], 0.0)
             found = shares.topk(min(TOP, shares.shape[1]))
-            ranked[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
-            ranked[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
-        return ranked
+            extra[head]["classes"][:, : found.indices.shape[1]] = found.indices.cpu().numpy()
+            extra[head]["propensities"][:, : found.values.shape[1]] = found.values.cpu().numpy()
+        if EXPECTED_VALUE in (self._extra_dtype.names or ()):
+            extra[EXPECTED_VALUE] = self._model.expected_values(propensities, packed)[:, 0].cpu().numpy()
+        return extra
 
 
 def _unpacked(packing: Packing, packed: InferenceResult) -> InferenceResult:

@@ -4,7 +4,7 @@ Knows nothing of users, batches of records or time: its input is packed sequence
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from model.core.features import NUMERIC_FEATURES, Features
 from model.events import EVENT_TYPES
 from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, Head, class_count
 from model.horizons import HORIZONS
+from model.shop import NO_SHOP, Shop
 
 Size = Annotated[int, msgspec.Meta(gt=0, le=4096)]
 Buckets = Annotated[int, msgspec.Meta(gt=1, le=65536)]
@@ -36,6 +37,8 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numeric_features: tuple[str, ...] = NUMERIC_FEATURES
     heads: tuple[Head, ...] = ()
     """The extra heads."""
+    shop: Shop = NO_SHOP
+    """What the shop's goals among `horizons` mean, and whether there is a head for money."""
 
     @property
     def carried_floats(self) -> int:
@@ -74,6 +77,9 @@ class PropensityLSTM(nn.Module):
                 for head in config.heads
             }
         )  # made last, so that a network without them starts with the same weights
+        has_money = config.shop.money is not None
+        sizes = len(config.numeric_features), len(config.shop.event_types)
+        self.order_value = OrderValue(*sizes) if has_money else None
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Continue packed sequences from their carried states.
@@ -132,6 +138,45 @@ class PropensityLSTM(nn.Module):
         return {
             head: layer(seen, at_hand) if isinstance(layer, CategoryHead) else layer(seen) for head, layer in layers
         }
+
+    def expected_values(self, propensities: Tensor, inputs: "PackedFeatures") -> Tensor:
+        """Return what purchases are worth `(events, 1)`, in money; no column without that head.
+
+        A two-part model: the propensity to buy within the time, `(events, horizons)` calibrated, times what is bought
+        then (Duan, Manning, Morris and Newhouse, "A comparison of alternative models for the demand for medical care",
+        1983).
+        """
+        if self.order_value is None or self.config.shop.money is None:
+            return propensities.new_empty((len(propensities), 0))
+        within = self.config.horizons.index(self.config.shop.money.within)
+        values: Tensor = propensities[:, within] * self.order_value(inputs)
+        return values[:, None]
+
+
+class OrderValue(nn.Module):
+    """What the purchases within the time of the shop's `money` are worth if there are some, a log-linear function.
+
+    Not learnt with the network: `model.training.order_value` sets it.
+    """
+
+    _LARGEST_LOG: Final = 3.0
+    """No order value is further from the mean than a factor of 20."""
+
+    def __init__(self, numeric_features: int, types: int) -> None:
+        super().__init__()
+        self.numbers: Tensor
+        self.types: Tensor
+        self.bias: Tensor
+        self.log_mean: Tensor
+        self.register_buffer("numbers", torch.zeros(numeric_features))
+        self.register_buffer("types", torch.zeros(types))
+        self.register_buffer("bias", torch.zeros(1))
+        self.register_buffer("log_mean", torch.zeros(1))
+
+    def forward(self, inputs: "PackedFeatures") -> Tensor:
+        """Return the expected values `(events,)`, in money."""
+        logs = inputs.numeric @ self.numbers + self.types[inputs.types] + self.bias
+        return (logs.clamp(-self._LARGEST_LOG, self._LARGEST_LOG) + self.log_mean).exp()
 
 
 class CategoryHead(nn.Linear):

@@ -20,6 +20,8 @@ SHARE_METRICS: Final = tuple(f"{name}_{share}_percent" for name in ("lift", "gai
 METRICS: Final = (*RANKING_METRICS, *DECISION_METRICS, *SHARE_METRICS)
 """What `Ranking.measure` returns, in order."""
 
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
+
 ECE_BINS: Final = 20
 _MIN_PROBABILITY: Final = 1e-7
 """Probabilities are clipped to this distance from 0 and 1: one confident mistake must not make a log loss infinite."""

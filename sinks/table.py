@@ -3,14 +3,15 @@
 import re
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from model.events import propensity_field
+from model.events import EXPECTED_VALUE, propensity_field
+from model.horizons import is_horizon
 from service.clickhouse import connect, failures, insert
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RowsRefusedError
@@ -93,6 +94,14 @@ def _on_a_cluster(settings: ClickHouseSettings) -> dict[str, int]:
     return {"distributed_foreground_insert": 1, **quorum}
 
 
+def migrate_command(columns: Iterable[str]) -> str:
+    """Return the command that gives the table these columns: of horizons by their names, else of a shop's file."""
+    names = sorted(column.removeprefix(propensity_field("")) for column in columns)
+    horizons = ",".join(name for name in names if is_horizon(name))
+    shop = [] if all(map(is_horizon, names)) else ["--shop FILE"]
+    return " ".join(["cartcast migrate", *([f"--horizons {horizons}"] if horizons else []), *shop])
+
+
 class ScoresTable(Protocol):
     """Takes blocks of scores; one implementation is ClickHouse, the other a list."""
 
@@ -160,12 +169,12 @@ class ClickHouseTable:
         Its user needs `CREATE TEMPORARY TABLE` for this, as for every table function.
         """
         client = self._connected()
-        rules = ", ".join(f"NOT ifNull({rule}, 0), {_quoted(name)}" for name, rule in self._constraints.items())
+        rules = ", ".join(f"NOT ifNull({rule}, 0), {quoted(name)}" for name, rule in self._constraints.items())
         columns = ", ".join(f"`{name}` {kind}" for name, kind in self._column_types.items())
         placed = b"\n".join(b'{"%s":%d,%s' % (_PLACE.encode(), n, row.lstrip()[1:]) for n, row in enumerate(rows))
         query = (
             f"SELECT {_PLACE}, multiIf({rules + ', ' if rules else '0, NULL, '}'') "  # noqa: S608 - quoted
-            f"FROM format(JSONEachRow, {_quoted(f'{_PLACE} UInt32, {columns}')}, {_quoted(placed.decode())})"
+            f"FROM format(JSONEachRow, {quoted(f'{_PLACE} UInt32, {columns}')}, {quoted(placed.decode())})"
         )
         settings = {**_JUDGING_SETTINGS, "input_format_allow_errors_num": len(rows)}
         with failures(self._settings):
@@ -215,16 +224,15 @@ class ClickHouseTable:
             self._client = None
 
     def _warn_of_fields_without_a_column(self, rows: Sequence[bytes]) -> None:
-        """Say once which propensities of a block's first row the table leaves out."""
+        """Say once what of a block's first row's model the table leaves out."""
         try:
             fields = msgspec.json.decode(rows[0], type=dict[str, msgspec.Raw]) if rows else {}
         except msgspec.DecodeError:
             return  # the insert says what is wrong with it
-        named = {name for name in fields if name.startswith(propensity_field(""))}
+        named = {name for name in fields if name.startswith(propensity_field("")) or name == EXPECTED_VALUE}
         if unknown := named - self._column_types.keys() - self._warned_of:
             self._warned_of |= unknown
-            horizons = ",".join(sorted(name.removeprefix(propensity_field("")) for name in unknown))
-            log.warning("the table leaves propensities out", remedy=f"cartcast migrate --horizons {horizons}")
+            log.warning("the table leaves what a model says out", remedy=migrate_command(unknown))
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -245,7 +253,8 @@ class ClickHouseTable:
         return self._client
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

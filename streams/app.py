@@ -16,7 +16,6 @@ from faust.types import TP
 from model.checkpoint import Checkpoint
 from model.explain import Explainer
 from model.formats.records import decoder_of
-from model.heads import HeadNames
 from model.sequence import source_code
 from model.states import StateCodec
 from service.health import Health
@@ -62,7 +61,6 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     Look-ups, metrics and health are served on the socket `listener`, if there is one.
     """
     config = checkpoint.model.config
-    head_names = HeadNames(config.heads, checkpoint.category_names)
     codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings, codec)
@@ -84,7 +82,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         spans=spans,
         decode=decoder_of(settings.worker.input_format),
         horizons=config.horizons,
-        head_names=head_names,
+        head_names=checkpoint.head_names,
         signatures=settings.signatures,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes

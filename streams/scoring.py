@@ -11,7 +11,7 @@ from model.batch import EventBatch
 from model.core.append import Source
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from model.formats.records import Decode
-from model.heads import Ranked
+from model.heads import Extra
 from model.inference import InferenceRequest, InferenceResult
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import REMEMBERED_IDS
@@ -42,7 +42,7 @@ class ScoredFetch:
     """The accepted rows of the batch."""
     propensities: npt.NDArray[np.float32]
     """`(accepted, horizons)`"""
-    extra: Ranked
+    extra: Extra
     """What the extra heads answer `(accepted,)`."""
     rejects: list[Reject]
     """Records that are no events, and events that are late; by position."""

@@ -175,15 +175,17 @@ def _checkpoint(settings: "Settings") -> str:
 
 def _horizons(settings: "Settings") -> str:
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-    from sinks.schema.horizons import without_column
+    from sinks.schema.horizons import missing_columns, model_columns
+    from sinks.table import migrate_command
 
-    predicted = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config.horizons
-    if left_out := ",".join(without_column(settings.clickhouse, predicted)):
+    config = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config
+    columns = model_columns(config.horizons, config.shop)
+    if left_out := missing_columns(settings.clickhouse, columns):
         raise RefusedError(
-            f"the table has no column for the checkpoint's {left_out}, and leaves it out: "
-            f"run `cartcast migrate --horizons {left_out}`"
+            f"the table has no column for the checkpoint's {', '.join(left_out)}, and leaves it out: "
+            f"run `{migrate_command(left_out)}`"
         )
-    return f"{', '.join(predicted)}: the table has a column for each"
+    return f"{', '.join(column.name for column in columns)}: the table has a column for each"
 
 
 def _device(settings: "Settings") -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.money_view import money_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     CheckpointOption,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from model.evaluation.evaluate import EvaluationSettings
+    from model.shop import Shop
     from model.training.history import History
 
 
@@ -97,16 +99,16 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
 
     torch.set_num_threads(settings.threads)
     checkpoint = load_checkpoint(directory)
-    history = _read(source)
+    history = _read(source, checkpoint.model.config.shop)
     with progress_bar("evaluate", 1.0) as advance:
         return evaluate_checkpoint(history, checkpoint, settings, advance)
 
 
-def _read(source: HistorySource) -> "History":
+def _read(source: HistorySource, shop: "Shop") -> "History":
     from model.training.history import read_history
 
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")))
+        history = read_history(source.rows(lambda done: advance(done, "")), shop=shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     history.require_order()
@@ -150,6 +152,8 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
         console.print(f"note: {note}", highlight=False)
     for horizon in (*report["horizons"], "total"):
         console.print(_table(report, horizon))
+    if report["money"] is not None:
+        console.print(money_table(report["money"], report["money"]["asked"]))
     if out is not None:
         print(f"the report is in {out / 'report.html'}")
 
@@ -159,12 +163,12 @@ def _table(report: dict[str, Any], horizon: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, number, short_title
+    from model.evaluation.report.formatting import METRIC_TITLES, number, short_title
 
     names = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
     measured = report["slices"]["all"]["models"]
     base_rate = number("base_rate", measured["cartcast"][horizon]["base_rate"])
-    table = Table(title=f"{horizon_title(horizon)}, base rate {base_rate}", title_justify="left", box=box.SIMPLE)
+    table = Table(title=f"{report['titles'][horizon]}, base rate {base_rate}", title_justify="left", box=box.SIMPLE)
     table.add_column("", no_wrap=True)
     for name in names:
         table.add_column(METRIC_TITLES[name], justify="right")

@@ -79,7 +79,6 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     import torch
 
     from model.checkpoint import load_checkpoint
-    from model.heads import HeadNames
     from model.inference import Scorer, select_device
     from model.offline import OfflineScoring
     from model.states import StateCodec
@@ -88,8 +87,8 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     checkpoint = load_checkpoint(directory)
     config = checkpoint.model.config
     codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
-    head_names = HeadNames(config.heads, checkpoint.category_names)
-    return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec, head_names=head_names)
+    scorer = Scorer(checkpoint, select_device(device))
+    return checkpoint, OfflineScoring(scorer, codec, head_names=checkpoint.head_names)
 
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:

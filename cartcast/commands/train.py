@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.money_view import money_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     Device,
@@ -15,6 +16,7 @@ from cartcast.commands.shared.options import (
     FromClickHouse,
     OptionalFormat,
     Seed,
+    ShopFile,
     Since,
     Strict,
     Threads,
@@ -23,6 +25,7 @@ from cartcast.commands.shared.options import (
     horizon_names,
 )
 from cartcast.commands.shared.progress import progress_bar
+from cartcast.commands.shared.shop_file import read_shop
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from service.errors import UsageError
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from model.lstm import LSTMConfig, PropensityLSTM
+    from model.shop import Shop
     from model.training.fitting import TrainingSettings
     from model.training.history import History
     from model.training.resume import DirectoryStateStore
@@ -47,6 +51,7 @@ def train(
     horizons: Annotated[
         str, typer.Option(help="`session` and durations such as 30m, 24h or 7d, by commas.")
     ] = "session,1h,24h",
+    shop_file: ShopFile = None,
     head: Annotated[
         list[str] | None, typer.Option(help="Predict more: next_type, purchase_category; may be repeated.")
     ] = None,
@@ -76,7 +81,8 @@ def train(
 
     Example: cartcast train --events history.csv.gz --format taobao --out checkpoints/shop --seed 1
     """
-    names, heads = horizon_names(horizons), head_names(head or [])
+    shop, heads = read_shop(shop_file), head_names(head or [])
+    names = (*horizon_names(horizons), *shop.goals)
     _check_destination(out)
     source = history_source(
         context.obj,
@@ -91,10 +97,10 @@ def train(
     from model.training.fitting import TrainingSettings
 
     settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads)
-    config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
+    config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads, shop=shop)
     try:
         with stop_signals_raise():
-            history = _read(source, memory_limit_mb, work_dir)
+            history = _read(source, shop, memory_limit_mb, work_dir)
             start = None if from_scratch else _shipped()
             store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
             trained = _train(history, settings, config, start, device, store)
@@ -120,14 +126,14 @@ def _unwritable(out: Path, failure: OSError) -> UsageError:
     return UsageError(f"no checkpoint can be written to {out}: {(failure.strerror or str(failure)).lower()}")
 
 
-def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) -> "History":
+def _read(source: HistorySource, shop: "Shop", memory_limit_mb: int, work_dir: Path | None) -> "History":
     from model.training.history import read_history
     from model.training.storage import Storage
 
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals)
+        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, shop=shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
@@ -195,11 +201,14 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
         return
     from rich.console import Console
 
-    for why in trained.training["refused_horizons"].values():
-        print(f"a horizon is left out: {why}", file=sys.stderr)
+    for name, why in trained.training["refused_horizons"].items():
+        print(f"{name} is left out: {why}", file=sys.stderr)
     Console().print(_table(trained.metrics))
     for line in _verdicts(trained.metrics):
         print(line)
+    if "money" in trained.metrics:
+        money = trained.model.config.shop.money
+        Console().print(money_table(trained.metrics["money"]["chain"], "" if money is None else money.words))
     if "heads" in trained.metrics["test"]:
         Console().print(_heads_table(trained.metrics["test"]["heads"]))
     print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")

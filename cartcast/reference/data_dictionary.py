@@ -37,8 +37,9 @@ _INTRODUCTION: Final = """# Data dictionary
 
 What ClickHouse holds, as the tables and views themselves say it (`SHOW CREATE TABLE`, `system.columns`). Written by
 `make reference` from `sinks/schema/migrations`; do not edit. Times are UTC. Horizons are named `session`, `1h` and
-`24h`; of further horizons (`cartcast migrate --horizons`) the table has the propensities, the views of outcomes,
-distribution and drift do not. Dashboards read views, never `scores`.
+`24h`; of further horizons (`cartcast migrate --horizons`) and of a shop's own goals and money (`--shop`) the table has
+columns, the views of outcomes, distribution and drift do not: they are about purchases. Dashboards read views, never
+`scores`.
 """
 _TABLES: Final = "SELECT name, comment, engine FROM system.tables WHERE database = 'cartcast' FORMAT JSONEachRow"
 _COLUMNS: Final = (

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import structs
 
 from cartcast.reference.event_schema import DIALECT, Schema
-from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Score, propensity_field
+from model.events import EVENT_TYPES, EXPECTED_VALUE, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Score, propensity_field
 from model.heads import HEADS, TOP, HeadNames
 
 _PREFIX: Final = propensity_field("")
@@ -57,6 +57,13 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"maxItems": TOP},
         "Likeliest categories of the shopper's next purchase, the likeliest first, if the model has this head",
     ),
+    EXPECTED_VALUE: (
+        _COUNT,
+        (
+            "Expected value, price times quantity, of all purchases after this event within the time of the shop's "
+            "`money`, in the currency of its prices, if the model was trained with it"
+        ),
+    ),
 }
 
 
@@ -66,14 +73,16 @@ def score_schema() -> Schema:
     Later versions may add fields. Consumers must let fields pass that they do not know.
     """
     standard = structs.fields(Score)
-    extra = HeadNames(HEADS).fields
+    extra = HeadNames(HEADS, has_money=True).fields
     kinds: list[tuple[str, Any]] = [(field.name, field.type) for field in standard] + extra
     return {
         "$schema": DIALECT,
         "title": "Score",
         "description": "One accepted event with its propensities, on one line; a value of the scores topic. The three "
         "standard propensities are there unless the model was trained with other `--horizons`: then it has one "
-        f"`{_PREFIX}<horizon>` for each of those. Later versions may add fields.",
+        f"`{_PREFIX}<horizon>` for each of those. A model with goals of a shop's own has a `{_PREFIX}<goal>` for "
+        "each: the probability of at least one event after this one that meets it, within its time. Later versions may "
+        "add fields.",
         "type": "object",
         "properties": {name: _property(name, kind) for name, kind in kinds},
         "patternProperties": {f"^{_PREFIX}": {"type": "number", **_PROPENSITY}},

@@ -107,7 +107,7 @@ def secrets_layer(directory: Path, branches: Collection[str]) -> Layer:
 def yaml_layer(path: Path, named_by: str, secrets: Collection[Place]) -> Layer:
     """Return the values of a YAML file; raises UsageError if it is none."""
     layer = Layer()
-    for name, value in _read_yaml(path, named_by).items():
+    for name, value in read_yaml(path, "settings file", named_by).items():
         layer.put((name,), value, f"file {path}")
     read_secret_files(layer, secrets)
     return layer
@@ -202,22 +202,23 @@ class _NamesOnce(yaml.SafeLoader):  # type: ignore[misc] # the package has no ty
         return cast("dict[Any, Any]", super().construct_mapping(node, deep))
 
 
-def _read_yaml(path: Path, named_by: str) -> dict[str, Any]:
+def read_yaml(path: Path, what: str, named_by: str) -> dict[str, Any]:
+    """Return the names and values of a YAML file; raises UsageError that calls it `what`."""
     try:
         content = yaml.load(path.read_bytes(), _NamesOnce)  # noqa: S506 - it is a SafeLoader
     except OSError as failure:
         reason = (failure.strerror or "").lower()
-        raise UsageError(f"the settings file {path} cannot be read ({reason}): correct {named_by}") from None
+        raise UsageError(f"the {what} {path} cannot be read ({reason}): correct {named_by}") from None
     except _NamedTwiceError as failure:
         raise UsageError(
-            f"the settings file {path} gives {failure.name} again in line {failure.line}: keep one of the two"
+            f"the {what} {path} gives {failure.name} again in line {failure.line}: keep one of the two"
         ) from None
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         where = "" if mark is None else f", see line {mark.line + 1}"  # the text itself may hold a secret
-        raise UsageError(f"the settings file {path} is not YAML{where}") from None
+        raise UsageError(f"the {what} {path} is not YAML{where}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"the settings file {path} holds no settings: it should begin with a name such as `kafka:`")
+        raise UsageError(f"the {what} {path} holds no settings: it should begin with a name such as `kafka:`")
     return {str(name): value for name, value in content.items()}

@@ -1,7 +1,7 @@
 """Baselines: simple models on the same split and the same streaming features, calibrated in the same way.
 
-They get samples of the training and the validation part and nothing else: fitted on the first, selected and calibrated
-on the second.
+They get samples of what comes before the test part and nothing else. Choices and calibration are made on the validation
+part, by models of what comes before it; then they are fitted again, with the same choices, on everything.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from model.arrays import Booleans, Floats, Integers
 from model.events import EVENT_TYPES
+from model.metrics import best_thresholds
 from model.propensities import log_odds
 from model.ranking import losses_of
-from model.training.calibrate import fit_calibration
+from model.training.calibrate import fit_calibration, slopes_only
 from model.training.history import History
 from model.training.predict import calibrated
 from service.errors import EvaluationError
@@ -50,8 +51,8 @@ class Sample:
             bought, known = int(self.bought[:, column].sum()), int(self.known[:, column].sum())
             if not MIN_EXAMPLES <= bought <= known - MIN_EXAMPLES:
                 raise EvaluationError(
-                    f"of the {known} events of the {part} part {bought} are followed by a purchase (horizon {horizon}),"
-                    f" and at least {MIN_EXAMPLES} must be and {MIN_EXAMPLES} must not"
+                    f"of the {known} events of the {part} part {bought} are followed by what {horizon} asks for, and "
+                    f"at least {MIN_EXAMPLES} must be and {MIN_EXAMPLES} must not"
                 )
 
 
@@ -66,8 +67,11 @@ class Baseline(Protocol):
     title: str
     about: str
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
-        """Fit on `train`, select on `validation`."""
+    def choose(self, history: History, train: Sample, validation: Sample) -> Any:  # noqa: ANN401 - its own
+        """Fit on `train` and return the choices that are best on `validation`."""
+
+    def fit(self, history: History, sample: Sample, choices: Any) -> LogitsOf:  # noqa: ANN401
+        """Fit with these choices."""
 
 
 def tabular(history: History, rows: Integers) -> npt.NDArray[np.float32]:
@@ -76,10 +80,28 @@ def tabular(history: History, rows: Integers) -> npt.NDArray[np.float32]:
     return np.concatenate((history.numeric[rows], flags.astype(np.float32)), axis=1)
 
 
-def calibrated_on(fitted: LogitsOf, validation: Sample) -> Callable[[Integers], Floats]:
-    """Return the function from rows to propensities, calibrated on the validation part as every checkpoint is."""
-    calibration = fit_calibration(fitted(validation.rows), validation.bought, validation.known)
-    return lambda rows: calibrated(fitted(rows), calibration)
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A baseline that has learnt from everything before the test part."""
+
+    propensities: Callable[[Integers], Floats]
+    """Takes rows of the history, returns `(rows, horizons)`."""
+    thresholds: list[float]
+    """By horizon, of the best F1 on the validation part."""
+
+    @classmethod
+    def of(cls, baseline: Baseline, history: History, train: Sample, validation: Sample, everything: Sample) -> Self:
+        """Choose, calibrate and set thresholds on the validation part, then fit on everything before the test part.
+
+        Of the calibration the slopes are kept: the level is known to what has learnt from the validation part too.
+        """
+        choices = baseline.choose(history, train, validation)
+        logits = baseline.fit(history, train, choices)(validation.rows)
+        calibration = fit_calibration(logits, validation.bought, validation.known)
+        thresholds = best_thresholds(calibrated(logits, calibration), validation.bought, validation.known)
+        fitted = baseline.fit(history, everything, choices)
+        slopes = slopes_only(calibration, fitted(everything.rows))
+        return cls(lambda rows: calibrated(fitted(rows), slopes), thresholds)
 
 
 class BaseRate:
@@ -89,10 +111,11 @@ class BaseRate:
     title = "Base rate"
     about = "the share of events that a purchase followed before the evaluated time, for every event alike"
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:  # noqa: ARG002 - looks at labels only
-        bought = train.bought.sum(axis=0) + validation.bought.sum(axis=0)
-        known = train.known.sum(axis=0) + validation.known.sum(axis=0)
-        logits = log_odds(bought / np.maximum(known, 1))
+    def choose(self, history: History, train: Sample, validation: Sample) -> None:
+        """Return: there is nothing to choose."""
+
+    def fit(self, history: History, sample: Sample, choices: None) -> LogitsOf:  # noqa: ARG002 - looks at labels only
+        logits = log_odds(sample.bought.sum(axis=0) / np.maximum(sample.known.sum(axis=0), 1))
         return lambda rows: np.tile(logits, (len(rows), 1))
 
 
@@ -103,16 +126,22 @@ class LogisticRegression:
     title = "Logistic regression"
     about = "the streaming features and the event's type, standardised; penalty chosen on the validation part"
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
-        from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - slow to import
+    def choose(self, history: History, train: Sample, validation: Sample) -> list[float]:
+        """Return each horizon's best penalty."""
+        tried = [self.fit(history, train, [penalty] * train.known.shape[1])(validation.rows) for penalty in _PENALTIES]
+        losses = [_losses(logits, validation) for logits in tried]
+        return [_PENALTIES[best] for best in np.argmin(losses, axis=0)]
 
-        scaler = StandardScaler().fit(tabular(history, train.rows))
-        inputs, validation_inputs = (scaler.transform(tabular(history, part.rows)) for part in (train, validation))
+    def fit(self, history: History, sample: Sample, choices: list[float]) -> LogitsOf:
+        from sklearn.linear_model import LogisticRegression as OfOneHorizon  # noqa: PLC0415 - slow to import
+        from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+        inputs = tabular(history, sample.rows)
+        scaler = StandardScaler().fit(inputs)
+        scaled_inputs = scaler.transform(inputs)
         fitted = [
-            _best_penalty(
-                inputs[known], bought[known], validation_inputs[validation_known], validation_bought[validation_known]
-            )
-            for bought, known, validation_bought, validation_known in _columns(train, validation)
+            OfOneHorizon(C=penalty, solver="newton-cholesky").fit(scaled_inputs[known], bought[known])
+            for penalty, bought, known in zip(choices, sample.bought.T, sample.known.T, strict=True)
         ]
 
         def logits(rows: Integers) -> Floats:
@@ -122,19 +151,13 @@ class LogisticRegression:
         return logits
 
 
-def _best_penalty(
-    inputs: npt.NDArray[np.float32],
-    bought: Booleans,
-    validation_inputs: npt.NDArray[np.float32],
-    validation_bought: Booleans,
-) -> Any:  # noqa: ANN401 - scikit-learn has no types
-    from sklearn import linear_model  # noqa: PLC0415
-
-    tried = [
-        linear_model.LogisticRegression(C=penalty, solver="newton-cholesky").fit(inputs, bought)
-        for penalty in _PENALTIES
+def _losses(logits: Floats, sample: Sample) -> list[float]:
+    """Return each horizon's log loss on its known labels."""
+    probabilities = 1.0 / (1.0 + np.exp(-logits))
+    return [
+        float(losses_of(probabilities[known, column], sample.bought[known, column]).mean())
+        for column, known in enumerate(sample.known.T)
     ]
-    return min(tried, key=lambda one: losses_of(one.predict_proba(validation_inputs)[:, 1], validation_bought).mean())
 
 
 @dataclass(frozen=True)
@@ -148,43 +171,39 @@ class GradientBoosting:
     seed: int
     most_trees: int = 100
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
+    def choose(self, history: History, train: Sample, validation: Sample) -> list[int]:
+        """Return each horizon's best number of trees."""
         inputs, validation_inputs = tabular(history, train.rows), tabular(history, validation.rows)
-        fitted = [
-            self._fit_one(
-                inputs[known], bought[known], validation_inputs[validation_known], validation_bought[validation_known]
-            )
-            for bought, known, validation_bought, validation_known in _columns(train, validation)
-        ]
-        return lambda rows: np.stack([one(tabular(history, rows)) for one in fitted], axis=1)
+        counts = []
+        for bought, known, true, judged in zip(
+            train.bought.T, train.known.T, validation.bought.T, validation.known.T, strict=True
+        ):
+            trees = self._trees(self.most_trees).fit(inputs[known], bought[known])
+            # The validation loss after each number of trees
+            stages = trees.staged_predict_proba(validation_inputs[judged])
+            counts.append(int(np.argmin([losses_of(stage[:, 1], true[judged]).mean() for stage in stages])) + 1)
+        return counts
 
-    def _fit_one(
-        self,
-        inputs: npt.NDArray[np.float32],
-        bought: Booleans,
-        validation_inputs: npt.NDArray[np.float32],
-        validation_bought: Booleans,
-    ) -> Callable[[npt.NDArray[np.float32]], Floats]:
+    def fit(self, history: History, sample: Sample, choices: list[int]) -> LogitsOf:
+        inputs = tabular(history, sample.rows)
+        fitted = [
+            self._trees(count).fit(inputs[known], bought[known])
+            for count, bought, known in zip(choices, sample.bought.T, sample.known.T, strict=True)
+        ]
+
+        def logits(rows: Integers) -> Floats:
+            table = tabular(history, rows)
+            return np.stack([log_odds(one.predict_proba(table)[:, 1].astype(np.float64)) for one in fitted], axis=1)
+
+        return logits
+
+    def _trees(self, count: int) -> Any:  # noqa: ANN401 - scikit-learn has no types
         from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - slow to import
 
-        def trees(count: int) -> Any:  # noqa: ANN401 - scikit-learn has no types
-            return HistGradientBoostingClassifier(
-                max_iter=count,
-                max_leaf_nodes=15,
-                min_samples_leaf=_MIN_LEAF_EVENTS,
-                early_stopping=False,
-                random_state=self.seed,
-            ).fit(inputs, bought)
-
-        # The validation loss after each number of trees; then a model with the best number.
-        losses = [
-            losses_of(stage[:, 1], validation_bought).mean()
-            for stage in trees(self.most_trees).staged_predict_proba(validation_inputs)
-        ]
-        chosen = trees(int(np.argmin(losses)) + 1)
-        return lambda rows: log_odds(chosen.predict_proba(rows)[:, 1].astype(np.float64))
-
-
-def _columns(train: Sample, validation: Sample) -> list[tuple[Booleans, Booleans, Booleans, Booleans]]:
-    """Return, for each horizon, `bought` and `known` of both parts, each `(rows,)`."""
-    return list(zip(train.bought.T, train.known.T, validation.bought.T, validation.known.T, strict=True))
+        return HistGradientBoostingClassifier(
+            max_iter=count,
+            max_leaf_nodes=15,
+            min_samples_leaf=_MIN_LEAF_EVENTS,
+            early_stopping=False,
+            random_state=self.seed,
+        )

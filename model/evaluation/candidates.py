@@ -9,7 +9,7 @@ import numpy as np
 from model.arrays import Floats, Integers
 from model.checkpoint import Checkpoint
 from model.comparison import Predictions
-from model.evaluation.baselines import Baseline, BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on
+from model.evaluation.baselines import Baseline, BaseRate, Fitted, GradientBoosting, LogisticRegression, Sample
 from model.evaluation.test_set import EvaluationSet
 from model.evaluation.textbook import TextbookLSTM
 from model.events import parse_time_ms
@@ -87,29 +87,26 @@ def fitted_baselines(
     examples, random = test_set.examples, np.random.default_rng(seed)
     train = Sample.of(examples.bought, examples.learnt, most_events, random)
     validation = Sample.of(examples.bought, examples.validation, most_events, random)
+    everything = Sample.of(examples.bought, examples.learnt_before_test, most_events, random)
     try:
         train.check("training", test_set.horizons)
         validation.check("validation", test_set.horizons)
     except EvaluationError as lack:
         notes.append(f"There are no baselines to compare with: before the evaluated time, {lack}.")
         return []
-    if len(train.rows) == most_events:
+    if len(everything.rows) == most_events:
         notes.append(f"The baselines learnt from a random choice of {most_events:,} events.")
     fitted = []
     for number, baseline in enumerate(chosen := _chosen(seed)):
         progress(number / len(chosen), baseline.title.lower())
-        fitted.append(_fit(baseline, test_set, train, validation))
+        found = Fitted.of(baseline, test_set.history, train, validation, everything)
+        propensities = found.propensities(test_set.rows)
+        fitted.append(Predictions(baseline.name, baseline.title, baseline.about, propensities, found.thresholds))
     return fitted
 
 
 def _chosen(seed: int) -> list[Baseline]:
     return [BaseRate(), LogisticRegression(), GradientBoosting(seed), TextbookLSTM(seed)]
-
-
-def _fit(baseline: Baseline, test_set: EvaluationSet, train: Sample, validation: Sample) -> Predictions:
-    predict = calibrated_on(baseline.fit(test_set.history, train, validation), validation)
-    thresholds = best_thresholds(predict(validation.rows), validation.bought, validation.known)
-    return Predictions(baseline.name, baseline.title, baseline.about, predict(test_set.rows), thresholds)
 
 
 def _propensities(checkpoint: Checkpoint, history: History, rows: Integers) -> Floats:

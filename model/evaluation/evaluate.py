@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from model.checkpoint import Checkpoint
-from model.comparison import KnownLabels, Predictions, compare, rank
+from model.comparison import TOTAL, KnownLabels, Predictions, compare, rank
 from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_weights_from_before, without_text
 from model.evaluation.curves import curves_of
 from model.evaluation.test_set import ALL_USERS, EvaluationSet, split_of
 from model.events import rfc3339
 from model.training.examples import hidden_users
 from model.training.history import History
+from model.training.money import MoneyHoldout
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def evaluate_checkpoint(
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
 
-    split = split_of(history, checkpoint, settings.after_ms)
+    shop, split = checkpoint.model.config.shop, split_of(history, checkpoint, settings.after_ms)
     notes = list[str]()
     measured = with_weights_from_before(checkpoint, split.test_from_ms, notes)
     # What was hidden from the measured weights is hidden from the baselines.
@@ -54,14 +57,18 @@ def evaluate_checkpoint(
         without_words = without_text(measured, test_set, ours)
         baselines = _baselines(test_set, settings, notes, progress) if settings.baselines else []
         slices = _slices([ours, *baselines], without_words, test_set, settings, progress)
+        money = _money(measured, test_set, settings, notes)
     progress(1.0, "done")
     return {
         "checkpoint": _described(checkpoint),
         "data": _data(test_set),
         "horizons": list(test_set.horizons),
+        "titles": {name: shop.title(name) for name in test_set.horizons} | {TOTAL: "Mean of the horizons"},
+        "goals": {name: shop.goal(name).words for name in test_set.horizons if name in shop.goals},
         "models": [_introduced(model, test_set.horizons) for model in (ours, *baselines, *without_words)],
         "slices": slices,
         "curves": {model.name: _curves(model, test_set.labels) for model in (ours, *baselines)},
+        "money": money,
         "text": _text(test_set, checkpoint),
         "notes": notes,
         "settings": {"replicas": settings.replicas, "seed": settings.seed},
@@ -91,10 +98,28 @@ def _slices(
     slices: dict[str, Any] = {}
     for name, title, rows in test_set.slices():
         progress(0.7 + 0.05 * len(slices), f"intervals: {title.lower()}")
-        compared = [model.where(rows) for model in (*models, *(without_words if name == ALL_USERS else ()))]
+        others = without_words if name == ALL_USERS else []
+        compared = [model.where(rows) for model in (*models, *others)]
         labels = test_set.labels.where(rows)
-        slices[name] = {"title": title} | compare(compared, labels, settings.replicas, settings.seed)
+        found = compare(compared, labels, settings.replicas, settings.seed, rivals=len(models))
+        slices[name] = {"title": title} | found
     return slices
+
+
+def _money(
+    measured: Checkpoint, test_set: EvaluationSet, settings: EvaluationSettings, notes: list[str]
+) -> dict[str, Any] | None:
+    """Return how true the expected values are; None for a model without them, or if nothing can be said of them."""
+    if (money := measured.model.config.shop.money) is None:
+        return None
+    fold = test_set.examples.test_fold()
+    if not np.nansum(fold.amounts) > 0 or not np.nansum(fold.training_set.amounts) > 0:
+        notes.append(
+            "There is nothing to compare expected values with: no purchase has a price, before or in the time."
+        )
+        return None
+    holdout = MoneyHoldout.of(measured.model, fold.training_set, fold.spans, fold.amounts, settings.seed)
+    return {"asked": money.words, "currency": money.currency, **holdout.measure(settings.seed)}
 
 
 def _described(checkpoint: Checkpoint) -> dict[str, Any]:

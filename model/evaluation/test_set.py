@@ -45,8 +45,8 @@ class EvaluationSet:
         if not (bought.any(axis=0) & (known & ~bought).any(axis=0)).any():
             some = "every one" if bought.any() else "none"
             raise EvaluationError(
-                f"nothing to tell apart: {some} of the {len(rows):,} evaluated events is followed by a purchase, at "
-                "any horizon: give later or more events, or another time with --after"
+                f"nothing to tell apart: {some} of the {len(rows):,} evaluated events is followed by a purchase or "
+                "what a goal asks, at any horizon: give later or more events, or another time with --after"
             )
         if users[0] == users[-1]:
             raise EvaluationError("all evaluated events are of one user, who says nothing of others: give more users")
@@ -77,7 +77,11 @@ def split_of(history: History, checkpoint: Checkpoint, after_ms: int | None) -> 
     Validation then gets one longest horizon and PART_SHARE of the usable time before, as in training. Raises
     EvaluationError.
     """
-    horizon_ms, (first_ms, end_ms) = longest_horizon_ms(checkpoint.model.config.horizons), data_bounds(history.time_ms)
+    config = checkpoint.model.config
+    horizon_ms, (first_ms, end_ms) = (
+        longest_horizon_ms(config.shop.within(config.horizons)),
+        data_bounds(history.time_ms),
+    )
     if after_ms is not None:
         usable_ms = max(after_ms - first_ms - 2 * horizon_ms, 0)
         return TimeSplit(after_ms - horizon_ms - int(PART_SHARE * usable_ms), after_ms, end_ms)

@@ -4,7 +4,7 @@ Ten numbers per event, 50 units, one linear layer on the last step, `BCEWithLogi
 scored from a window of its user's last events, which is run through the network from a zero state.
 """
 
-from copy import deepcopy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,13 +42,13 @@ class _Network(nn.Module):
 
 @dataclass(frozen=True)
 class TextbookLSTM:
-    """One network with one output per horizon; the epoch with the best validation loss is used."""
+    """One network with one output per horizon; trained for as many epochs as are best on validation."""
 
     name = "textbook_lstm"
     title = "Textbook LSTM"
     about = (
         f"ten numbers an event, the last {WINDOW_EVENTS} events, {UNITS} units, one linear layer on the last step with "
-        "an output a horizon, BCEWithLogitsLoss, Adam at 0.001; epoch chosen on validation"
+        "an output a horizon, BCEWithLogitsLoss, Adam at 0.001; number of epochs chosen on validation"
     )
 
     seed: int
@@ -56,18 +56,27 @@ class TextbookLSTM:
     batch_events: int = 256
     learning_rate: float = 0.001
 
-    def fit(self, history: History, train: Sample, validation: Sample) -> LogitsOf:
-        """Train for `epochs`; the same seed gives the same network."""
+    def choose(self, history: History, train: Sample, validation: Sample) -> int:
+        """Return the best number of epochs, of `epochs` at most."""
+        losses = [
+            _loss(torch.from_numpy(_logits(network, history, validation.rows)), validation).item()
+            for network in self._trained(history, train, self.epochs)
+        ]
+        return int(np.argmin(losses)) + 1
+
+    def fit(self, history: History, sample: Sample, choices: int) -> LogitsOf:
+        """Train for so many epochs; the same seed gives the same network."""
+        *_, network = self._trained(history, sample, choices)
+        return lambda rows: _logits(network, history, rows)
+
+    def _trained(self, history: History, sample: Sample, epochs: int) -> Iterator[_Network]:
+        """Yield one network after each of its epochs."""
         torch.manual_seed(self.seed)
-        network, random = _Network(train.bought.shape[1]), np.random.default_rng(self.seed)
+        network, random = _Network(sample.bought.shape[1]), np.random.default_rng(self.seed)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
-        best_loss, best = np.inf, network
-        for _ in range(self.epochs):
-            self._epoch(network, optimizer, history, train, random)
-            loss = _loss(torch.from_numpy(_logits(network, history, validation.rows)), validation).item()
-            if loss < best_loss:
-                best_loss, best = loss, deepcopy(network)
-        return lambda rows: _logits(best, history, rows)
+        for _ in range(epochs):
+            self._epoch(network, optimizer, history, sample, random)
+            yield network
 
     def _epoch(
         self,

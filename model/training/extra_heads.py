@@ -1,8 +1,8 @@
 """Labels of the extra heads, and how often their predictions are right."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -68,34 +68,44 @@ def _purchase_categories(history: History, part: slice, buckets: int, horizon_ms
     return np.where(is_known, category, UNKNOWN).astype(np.int32), np.where(is_known, time_ms + horizon_ms, NEVER)
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """The classes `(events, heads)` that count in each part of the time split; UNKNOWN elsewhere."""
+Answer = TypeVar("Answer", np.int32, np.float32)
 
-    learnt: Classes
-    validation: Classes
-    learnt_before_test: Classes
-    test: Classes
-    settled: Classes
+
+@dataclass(frozen=True, slots=True)
+class Targets(Generic[Answer]):
+    """The right answers `(events, heads)` that count in each part of the time split; `unknown` elsewhere."""
+
+    unknown: Answer
+    learnt: npt.NDArray[Answer]
+    validation: npt.NDArray[Answer]
+    learnt_before_test: npt.NDArray[Answer]
+    test: npt.NDArray[Answer]
+    settled: npt.NDArray[Answer]
 
     @classmethod
-    def empty(cls, storage: Storage, events: int, heads: int) -> Self:
+    def empty(cls, storage: Storage, events: int, heads: int, unknown: Answer) -> Self:
         """Return uninitialised targets."""
-        return cls(*(storage.empty((events, heads), np.int32) for _ in range(5)))
+        return cls(unknown, *(storage.empty((events, heads), type(unknown)) for _ in range(5)))
 
-    def fill(self, part: slice, labels: ClassLabels, known: Sequence[Booleans]) -> None:
+    def fill(self, part: slice, answers: npt.NDArray[Answer], known: Sequence[Booleans]) -> None:
         """Set a part's targets; `known` are the masks, in the order of the fields."""
-        for field, mask in zip(fields(self), known, strict=True):
-            getattr(self, field.name)[part] = np.where(mask, labels.classes, UNKNOWN)
+        for targets, mask in zip(
+            (self.learnt, self.validation, self.learnt_before_test, self.test, self.settled), known, strict=True
+        ):
+            targets[part] = np.where(mask, answers, self.unknown)
 
-    def check(self, heads: Sequence[Head]) -> None:
-        """Raise TrainingError if a head has too few known labels in the training part."""
-        for head, count in zip(heads, (self.learnt != UNKNOWN).sum(axis=0).tolist(), strict=True):
-            if count < MIN_LABELS:
-                raise TrainingError(
-                    f"too little to learn from: the training part has {count:,} known labels for --head {head}, at "
-                    f"least {MIN_LABELS} are needed: give a longer history, one with categories, or leave that head out"
-                )
+
+ClassTargets = Targets[np.int32]
+
+
+def check_targets(targets: ClassTargets, heads: Sequence[Head]) -> None:
+    """Raise TrainingError if a head has too few known labels in the training part."""
+    for head, count in zip(heads, (targets.learnt != UNKNOWN).sum(axis=0).tolist(), strict=True):
+        if count < MIN_LABELS:
+            raise TrainingError(
+                f"too little to learn from: the training part has {count:,} known labels for --head {head}, at "
+                f"least {MIN_LABELS} are needed: give a longer history, one with categories, or leave that head out"
+            )
 
 
 def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
@@ -105,7 +115,7 @@ def class_shares(targets: Classes, classes: int) -> npt.NDArray[np.float64]:
 
 
 def measure_heads(
-    model: PropensityLSTM, history: History, spans: Spans, targets: Targets, unseen: Booleans
+    model: PropensityLSTM, history: History, spans: Spans, targets: ClassTargets, unseen: Booleans
 ) -> dict[str, dict[str, Any]]:
     """Return the top-1 and top-5 accuracy in the test part, of a model that has not learnt from it, by group and head.
 

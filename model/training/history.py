@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from model.arrays import Runs
+from model.arrays import Booleans, Runs
 from model.batch import batch_of
 from model.core.append import Source, append_events
 from model.core.features import Features, category_rates, count_categories
 from model.events import PURCHASE, Event
+from model.goals import GoalReader, MetGoals
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
+from model.shop import NO_SHOP, Shop
 from model.training.chunks import Spans
 from model.training.storage import Storage
 from model.validate import BadRow
@@ -37,6 +39,8 @@ _COLUMNS: Final = (
     "items",
     "categories",
     "tokens",
+    "met_goals",
+    "values",
 )
 _COLUMNS_OF_FEATURES: Final = 4
 _MOST_OUT_OF_ORDER: Final = 0.2
@@ -60,6 +64,10 @@ class History:
     items: npt.NDArray[np.uint16]
     categories: npt.NDArray[np.uint16]
     tokens: npt.NDArray[np.uint16]
+    met_goals: MetGoals
+    """Which of the shop's goals each event meets."""
+    values: npt.NDArray[np.float32]
+    """What each purchase is worth; NaN of one without a price, 0 of other events, and of all if money is not asked."""
     starts: npt.NDArray[np.int64]
     """Each user's first row, followed by the number of rows `(users + 1,)`."""
     user_ids: list[str] = field(repr=False)
@@ -72,6 +80,8 @@ class History:
     """Holds the columns, and other arrays of their length."""
     category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
     """What the codes of `categories` stand for."""
+    shop: Shop = field(default_factory=Shop, repr=False)
+    """How its events were read."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -79,6 +89,15 @@ class History:
     @property
     def is_purchase(self) -> npt.NDArray[np.bool_]:
         return np.asarray(self.type_codes == PURCHASE)
+
+    def is_positive(self, part: slice, names: Sequence[str]) -> Booleans:
+        """Return which events of a part meet each goal, or are purchases for a horizon `(events, names)`."""
+        goals = list(self.shop.goals)
+        columns = [
+            (self.met_goals[part] >> goals.index(name)) & 1 == 1 if name in goals else self.is_purchase[part]
+            for name in names
+        ]
+        return np.stack(columns, axis=1)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -156,7 +175,8 @@ class History:
 class _Appending:
     """The users' states while a history is read, and the columns so far, in order of arrival."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, shop: Shop) -> None:
+        self._goals, self._has_money = GoalReader(shop), shop.money is not None
         self.numbers: dict[str, int] = {}
         self.duplicates = self.late = 0
         self.read = 0
@@ -191,6 +211,8 @@ class _Appending:
             "items": batch.item_codes[appended.rows],
             "categories": batch.category_codes[appended.rows],
             "tokens": batch.token_codes[appended.rows],
+            "met_goals": self._goals.met(events)[appended.rows],
+            "values": self._values(events)[appended.rows],
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
@@ -198,6 +220,9 @@ class _Appending:
         self.read += len(batch)
         self.duplicates += appended.duplicates
         self.late += len(appended.late)
+
+    def _values(self, events: Sequence[Event]) -> npt.NDArray[np.float32]:
+        return self._goals.values(events) if self._has_money else np.zeros(len(events), np.float32)
 
     def _make_room(self) -> None:
         size = len(self._states)
@@ -213,13 +238,17 @@ class _Appending:
 
 
 def read_history(
-    rows: Iterable[Event | BadRow], storage: Storage | None = None, arrivals: Storage | None = None
+    rows: Iterable[Event | BadRow],
+    storage: Storage | None = None,
+    arrivals: Storage | None = None,
+    *,
+    shop: Shop = NO_SHOP,
 ) -> History:
-    """Read events in order of arrival into `storage`; `arrivals` holds them until all are read.
+    """Read a shop's events in order of arrival into `storage`; `arrivals` holds them until all are read.
 
     Raises TrainingError if there are no events.
     """
-    appending, bad_rows = _Appending(arrivals or Storage()), 0
+    appending, bad_rows = _Appending(arrivals or Storage(), shop), 0
     source = iter(rows)
     while chunk := list(islice(source, _EVENTS_AT_ONCE)):
         events = [row for row in chunk if isinstance(row, Event)]
@@ -228,10 +257,10 @@ def read_history(
             appending.append(events)
     if not appending.read:
         raise TrainingError("there is not one event to learn from: check the files and their --format")
-    return _sorted_by_user(appending, bad_rows, storage or Storage())
+    return _sorted_by_user(appending, bad_rows, storage or Storage(), shop)
 
 
-def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> History:
+def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage, shop: Shop) -> History:
     """Sort the rows by user, each user's in order of arrival.
 
     A counting sort: it needs memory per user only, and writes each row once.
@@ -260,4 +289,5 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         bad_rows=bad_rows,
         storage=storage,
         category_names=appending.category_names,
+        shop=shop,
     )

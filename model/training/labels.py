@@ -1,8 +1,9 @@
-"""Labels: whether the shopper buys within the horizon, and when that is known.
+"""Labels: whether the shopper buys, or does what a goal asks, within a time, and when that is known.
 
-The task (binding): for an event, whether its user has at least one `purchase` with a strictly later timestamp (a) in
-the same session, which ends after 30 minutes without an event, and (b) within a duration. Whatever reaches past the
-end of the data is unknown, whether or not a purchase was seen, because unknown negatives would make the rest biased.
+The task (binding): for an event, whether its user has at least one `purchase` (of a goal: event that meets it) with a
+strictly later timestamp (a) in the same session, which ends after 30 minutes without an event, or (b) within a
+duration. Whatever reaches past the end of the data is unknown, whether or not one was seen, because unknown negatives
+would make the rest biased. Money: what all strictly later purchases within the time are worth together.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from model.arrays import Booleans, Integers
+from model.arrays import Booleans, Floats, Integers
 from model.horizons import SESSION, SESSION_GAP_MS, horizon_ms
 
 NEVER: Final = np.iinfo(np.int64).max
@@ -23,6 +24,7 @@ class Labels:
     """Labels `(events, horizons)`, in the order of their events."""
 
     bought: Booleans
+    """Whether a purchase, or what a goal asks, follows."""
     known_at_ms: Integers
     """The time from which the label is known: the end of the horizon, whatever happens before."""
 
@@ -31,26 +33,55 @@ class Labels:
         return np.asarray(self.known_at_ms <= time_ms)
 
 
-def label_events(users: Integers, time_ms: Integers, is_purchase: Booleans, horizons: Sequence[str]) -> Labels:
-    """Label accepted events `(events,)`, given in any order, by their own timestamps."""
+def label_events(users: Integers, time_ms: Integers, is_positive: Booleans, horizons: Sequence[str]) -> Labels:
+    """Label accepted events `(events,)`, given in any order, by their own timestamps.
+
+    `is_positive` are the purchases `(events,)`, or the events that count for each column `(events, horizons)`.
+    """
     order = np.lexsort((time_ms, users))
-    # (events,): when the next purchase happens, and the last event of the session; both back in the given order
-    next_ms = np.empty_like(time_ms)
-    next_ms[order] = _next_purchase_ms(users[order], time_ms[order], is_purchase[order])
+    ordered_users, ordered_ms = users[order], time_ms[order]
+    is_ordered = is_positive.reshape(len(users), -1)[order]  # (events, 1 or horizons)
+    # (events, 1 or horizons): when the next one happens, and (events,): the last event of the session; as given
+    next_ms = np.empty(is_ordered.shape, np.int64)
+    for column in range(is_ordered.shape[1]):
+        next_ms[order, column] = _next_purchase_ms(ordered_users, ordered_ms, is_ordered[:, column])
     last_of_session_ms = np.empty_like(time_ms)
-    last_of_session_ms[order] = _session_ends_ms(users[order], time_ms[order])
-    until_ms, known_at_ms = [], []  # per horizon (events,)
-    for horizon in horizons:
-        if horizon == SESSION:
-            until_ms.append(last_of_session_ms)
-            known_at_ms.append(last_of_session_ms + SESSION_GAP_MS)
-        else:
-            until_ms.append(time_ms + horizon_ms(horizon))
-            known_at_ms.append(time_ms + horizon_ms(horizon))
-    return Labels(
-        bought=next_ms[:, None] <= np.stack(until_ms, axis=1),
-        known_at_ms=np.stack(known_at_ms, axis=1),
-    )
+    last_of_session_ms[order] = _session_ends_ms(ordered_users, ordered_ms)
+    spans = [_span(time_ms, last_of_session_ms, horizon) for horizon in horizons]
+    until_ms, known_at_ms = (np.stack(times, axis=1) for times in zip(*spans, strict=True))
+    return Labels(bought=next_ms <= until_ms, known_at_ms=known_at_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What follows each event `(events,)`, in money, and when that is known."""
+
+    amounts: Floats
+    known_at_ms: Integers
+
+
+def amounts_after(users: Integers, time_ms: Integers, values: Floats, horizon: str) -> Amounts:
+    """Return the sum of the values `(events,)` of the user's strictly later events within a horizon, in any order."""
+    order = np.lexsort((time_ms, users))
+    users, ordered_ms = users[order], time_ms[order]
+    until_ms, known_at_ms = _span(ordered_ms, _session_ends_ms(users, ordered_ms), horizon)
+    # Each user's times are lifted above those of the user before, so that one search finds the last row within.
+    first_ms, step_ms = ordered_ms.min(), int(np.ptp(ordered_ms)) + 2
+    base_ms = (users - users[0]) * step_ms
+    lifted = base_ms + ordered_ms - first_ms
+    ends = np.searchsorted(lifted, base_ms + np.minimum(until_ms - first_ms, step_ms - 2), side="right") - 1
+    totals = np.cumsum(values[order].astype(np.float64))
+    found, known = np.empty(len(users)), np.empty_like(time_ms)
+    found[order] = (totals[ends] - totals[_ends_of_ties(users, ordered_ms)]).clip(min=0.0)
+    known[order] = known_at_ms
+    return Amounts(found, known)
+
+
+def _span(time_ms: Integers, last_of_session_ms: Integers, horizon: str) -> tuple[Integers, Integers]:
+    """Return until when an event counts, and when no more can come `(events,)`."""
+    if horizon == SESSION:
+        return last_of_session_ms, last_of_session_ms + SESSION_GAP_MS
+    return time_ms + horizon_ms(horizon), time_ms + horizon_ms(horizon)
 
 
 def next_purchase_rows(users: Integers, time_ms: Integers, is_purchase: Booleans) -> Integers:

@@ -56,6 +56,19 @@ def extra_outputs(
             yield rows, [found.cpu().numpy()[place] for found in model.extra_logits(output, inputs).values()]
 
 
+@torch.inference_mode()
+def expected_values(
+    model: PropensityLSTM, history: History, spans: Spans
+) -> Iterator[tuple[Integers, npt.NDArray[np.float64]]]:
+    """Yield rows and their expected values `(rows,)` in money, a group of spans at a time; the model has that head."""
+    for group in spans.cut(_SCORED_AT_ONCE):
+        rows, sequences = group.rows()
+        packing, inputs, output = _outputs(model, history, rows, sequences)
+        propensities, values = model.logits(output, inputs).sigmoid(), np.empty(len(rows))
+        values[packing.rows] = model.expected_values(propensities, inputs)[:, 0].cpu().numpy()
+        yield rows, values
+
+
 def features_as_served(model: PropensityLSTM, history: History, rows: Integers) -> Features:
     """Return the inputs of some rows with what the model knows of categories, not what was known when they arrived."""
     features = history.features(rows)

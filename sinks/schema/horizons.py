@@ -1,53 +1,81 @@
-"""Columns for horizons beyond the standard three; they are named like the scores' fields, so that JSON fills them."""
+"""Columns for what a model says beyond the three standard horizons: further horizons, a shop's goals, and money.
 
-from collections.abc import Iterable
-from typing import Final
+They are named like the scores' fields, so that JSON fills them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
 
 from clickhouse_connect.driver.client import Client
 
-from model.events import propensity_field
+from model.events import EXPECTED_VALUE, propensity_field
+from model.shop import NO_SHOP, Shop
 from service.clickhouse import connected
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.layout import layout_of, run
-from sinks.table import TABLE
+from sinks.table import TABLE, quoted
 
 _ADD_COLUMN: Final = """
 ALTER TABLE {table}
-    ADD COLUMN IF NOT EXISTS {column} Float32 DEFAULT nan
-        COMMENT 'probability of a purchase within {horizon} after the event; NaN if the model has no such horizon'
+    ADD COLUMN IF NOT EXISTS {name} Float32 DEFAULT nan
+        COMMENT {comment}
         CODEC(ZSTD(1)) AFTER propensity_24h,
-    ADD CONSTRAINT IF NOT EXISTS {column} CHECK isNaN({column}) OR {column} BETWEEN 0 AND 1
+    ADD CONSTRAINT IF NOT EXISTS {name} CHECK isNaN({name}) OR {rule}
 """
 
 
-def add_column(column: str, horizon: str) -> str:
-    """Return the statement that gives the table a column for a horizon, and its rule."""
-    return _ADD_COLUMN.format(table=TABLE, column=column, horizon=horizon)
+@dataclass(frozen=True, slots=True)
+class ModelColumn:
+    """A column for a field of a score that not every model has."""
+
+    name: str
+    comment: str
+    rule: str
+    """What a value that is a number must fulfil."""
+
+    @classmethod
+    def of_propensity(cls, horizon: str, shop: Shop) -> Self:
+        """Return the column of a horizon's or a goal's propensity."""
+        name = propensity_field(horizon)
+        asked = f"what goal {horizon} asks: {shop.goal(horizon).words}" if horizon in shop.goals else "a purchase"
+        within = "" if horizon in shop.goals else f" within {horizon} after the event"
+        comment = f"probability of {asked}{within}; NaN if the model has no such horizon"
+        return cls(name, comment, f"{name} BETWEEN 0 AND 1")
+
+    @property
+    def statement(self) -> str:
+        """The statement that gives the table this column and its rule; safe to repeat."""
+        return _ADD_COLUMN.format(table=TABLE, name=self.name, comment=quoted(self.comment), rule=self.rule)
 
 
-def add_columns(settings: ClickHouseSettings, horizons: Iterable[str]) -> list[str]:
-    """Give the table a column for each of these horizons and return the names of the new ones; safe to repeat.
+def model_columns(horizons: Iterable[str], shop: Shop = NO_SHOP) -> list[ModelColumn]:
+    """Return the columns of these horizons and goals, and of money if the shop asks for it.
 
-    `horizons` are valid (`model.training.labels.check_horizons`). Raises CartcastError.
+    `horizons` are valid (`model.horizons.check_horizons`).
     """
+    columns = [ModelColumn.of_propensity(horizon, shop) for horizon in horizons]
+    if shop.money is not None:
+        comment = f"expected value of purchases, {shop.money.words} after the event; NaN if the model expects none"
+        columns.append(ModelColumn(EXPECTED_VALUE, comment, f"{EXPECTED_VALUE} >= 0"))
+    return columns
+
+
+def add_columns(settings: ClickHouseSettings, columns: Sequence[ModelColumn]) -> list[str]:
+    """Give the table those of these columns that it lacks and return their names; raises CartcastError."""
     with connected(settings, database=settings.database) as client:
-        missing = _missing(client, horizons)
-        for column, horizon in missing.items():
-            run(client, layout_of(settings), add_column(column, horizon))
-    return list(missing)
+        missing = _missing(client, columns)
+        for column in missing:
+            run(client, layout_of(settings), column.statement)
+    return [column.name for column in missing]
 
 
-def without_column(settings: ClickHouseSettings, horizons: Iterable[str]) -> list[str]:
-    """Return those of a model's horizons that the table has no column for, so that it leaves them out.
-
-    Raises CartcastError.
-    """
+def missing_columns(settings: ClickHouseSettings, columns: Sequence[ModelColumn]) -> list[str]:
+    """Return those of a model's columns that the table lacks, so that it leaves them out; raises CartcastError."""
     with connected(settings, database=settings.database) as client:
-        return list(_missing(client, horizons).values())
+        return [column.name for column in _missing(client, columns)]
 
 
-def _missing(client: Client, horizons: Iterable[str]) -> dict[str, str]:
-    """Return the horizons without a column, by the name that it would have."""
+def _missing(client: Client, columns: Sequence[ModelColumn]) -> list[ModelColumn]:
     known = {str(name) for name, *_ in client.query(f"DESCRIBE TABLE {TABLE}").result_rows}
-    wanted = {propensity_field(horizon): horizon for horizon in horizons}
-    return {column: horizon for column, horizon in wanted.items() if column not in known}
+    return [column for column in columns if column.name not in known]

@@ -16,14 +16,13 @@ from typing import Final
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from model.events import propensity_field
 from service.backoff import Backoff
 from service.clickhouse import connect, failures
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError, UnavailableError
 from sinks.schema.applied import set_retention, write_view_settings
 from sinks.schema.checks import check_layout, require_grants
-from sinks.schema.horizons import add_column
+from sinks.schema.horizons import ModelColumn
 from sinks.schema.layout import Layout, layout_of, run
 
 log = structlog.get_logger()
@@ -141,10 +140,10 @@ def _apply_settings(client: Client, layout: Layout, settings: ClickHouseSettings
     return write_view_settings(client, settings) + set_retention(client, layout, settings.retention_days)
 
 
-def script(settings: ClickHouseSettings, horizons: Iterable[str] = ()) -> str:
+def script(settings: ClickHouseSettings, columns: Iterable[ModelColumn] = ()) -> str:
     """Return the SQL of every migration as these settings would have it run, for somebody else to read or run.
 
-    Columns for `horizons` come last.
+    Columns of a model come last.
 
     It leaves the database as `migrate` would, but for settings of the views and retention, which `migrate` compares.
     """
@@ -154,6 +153,6 @@ def script(settings: ClickHouseSettings, horizons: Iterable[str] = ()) -> str:
         parts += layout.statements(migration.sql)
         row = f"({migration.version}, '{migration.name}', '{migration.checksum}')"
         parts.append(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {row}")  # noqa: S608 - our own
-    for horizon in horizons:
-        parts += layout.statements(add_column(propensity_field(horizon), horizon))
+    for column in columns:
+        parts += layout.statements(column.statement)
     return "".join(f"{part.strip()};\n\n" for part in parts)

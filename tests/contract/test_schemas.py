@@ -103,7 +103,7 @@ def test_other_forms_of_time_are_accepted_though_the_schema_does_not_know_them(t
     assert accepted(json.dumps(LEAST | {"ts": ts}).encode())
 
 
-def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
+def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None, *, has_money=False):
     """Score three events as the worker does: one with everything, one with little, one with strange types."""
     events = [FULL, LEAST, LEAST | {"event_id": 7, "user_id": 42, "type": "wave", "item_id": "", "price": 1}]
     keys = [str(event["user_id"]).encode() for event in events]
@@ -113,7 +113,7 @@ def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
     )  # fmt: skip
     batch, rejects = decode_events(fetch.values, fetch.keys)
     assert rejects == []
-    names = HeadNames(heads)
+    names = HeadNames(heads, has_money=has_money)
     numbers = np.array([[0.0] * len(horizons), [1.0] * len(horizons), [0.5] * len(horizons)], np.float32)
     fields = {name: column for (name, _), column in zip(names.fields, extra, strict=True)}
     records = score_records(
@@ -130,6 +130,7 @@ def scored(horizons=("session", "1h", "24h"), heads=(), extra=(), traces=None):
         {"horizons": ("session", "1h", "24h", "7d")},
         {"heads": ("next_type",), "extra": [["cart", "view", "other"], [0.4, 0.0, 1.0]]},
         {"heads": ("purchase_category",), "extra": [[["a", "b", "c"], [], ["a"]]]},
+        {"horizons": ("session", "1h", "24h", "add_to_cart"), "has_money": True, "extra": [[0.0, 12.3456, 1e6]]},
     ],
 )
 def test_scores_are_valid_whatever_the_models_horizons_and_heads(options):

@@ -9,21 +9,28 @@ from typing import Any
 
 import pytest
 
+from model.shop import shop_of
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
 from sinks.schema.applied import _AGES
-from sinks.schema.horizons import add_column
+from sinks.schema.horizons import model_columns
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
 
 pytestmark = pytest.mark.integration
 
+A_SHOP = shop_of(
+    {
+        "goals": {"cart_soon": {"event": "cart", "within": "1h", "where": {"category": r"kids' \ toys"}}},
+        "money": {"within": "7d", "currency": "EUR"},
+    }
+)
 CLUSTER = Cluster("shop", "cartcast")
 ON_ONE_SERVER = [
     LEDGER,
     *(migration.sql for migration in shipped_migrations()),
-    add_column("propensity_7d", "7d"),
+    *(column.statement for column in model_columns(("7d", "cart_soon"), A_SHOP)),
     *(f"ALTER TABLE {table} MODIFY TTL {age} + INTERVAL 30 DAY" for table, age in _AGES.items()),
     "ALTER TABLE scores REMOVE TTL",
 ]

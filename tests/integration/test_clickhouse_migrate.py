@@ -14,7 +14,7 @@ from cartcast.reference.data_dictionary import GROUPS
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import CartcastError, RefusedError, RowsRefusedError, UnavailableError
-from sinks.schema.horizons import add_columns
+from sinks.schema.horizons import add_columns, model_columns
 from sinks.schema.migrate import Migration, migrate, shipped_migrations
 from sinks.table import ClickHouseTable
 from tests.harness.command import run_command
@@ -159,7 +159,7 @@ def widened(databases: Databases) -> Iterator[ClickHouseSettings]:
     """A table with a row from before it got columns for more horizons, and one from after."""
     with databases.lend() as settings:
         insert(settings, SCORE)
-        assert add_columns(settings, ["session", "30m", "7d"]) == ["propensity_30m", "propensity_7d"]
+        assert add_columns(settings, model_columns(["session", "30m", "7d"])) == ["propensity_30m", "propensity_7d"]
         insert(settings, SCORE | {"source_offset": 2})
         yield settings
 
@@ -172,7 +172,7 @@ def test_a_horizon_with_a_column_is_stored_and_others_and_earlier_rows_are_not_a
 
 
 def test_columns_can_be_asked_for_again(widened):
-    assert add_columns(widened, ["30m", "session", "24h"]) == []
+    assert add_columns(widened, model_columns(["30m", "session", "24h"])) == []
     assert migrate(widened) == []
 
 
@@ -200,7 +200,7 @@ def test_every_view_can_be_read_when_standard_horizons_are_missing(database):
 
 def test_columns_for_a_table_that_is_not_there_are_refused_in_one_line(clickhouse):
     with pytest.raises(RefusedError, match="run `cartcast migrate`"):
-        add_columns(ClickHouseSettings(url=clickhouse, database="nowhere"), ["30m"])
+        add_columns(ClickHouseSettings(url=clickhouse, database="nowhere"), model_columns(["30m"]))
 
 
 def test_the_command_adds_columns_and_says_so(database):
@@ -208,6 +208,41 @@ def test_the_command_adds_columns_and_says_so(database):
     for applied in (["column propensity_30m"], []):
         ran = run_command(*arguments)
         assert json.loads(ran.stdout.splitlines()[-1])["applied"] == applied
+
+
+SHOP = """
+goals:
+  dear_cart: {event: cart, within: 1h, where: {category: "kids' toys", price: {at_least: 50}}}
+money: {within: 7d, currency: EUR}
+"""
+
+
+def test_the_command_adds_columns_for_a_shops_goals_and_money(database, tmp_path):
+    (tmp_path / "shop.yml").write_text(SHOP)
+    where = ["--url", database.url, "--database", database.database]
+    ran = run_command("migrate", *where, "--shop", str(tmp_path / "shop.yml"), "--json")
+    added = ["column propensity_dear_cart", "column expected_value"]
+    assert json.loads(ran.stdout.splitlines()[-1])["applied"] == added
+    insert(database, SCORE | {"propensity_dear_cart": 0.25, "expected_value": 12.5})
+    assert stored(database, "propensity_dear_cart, expected_value") == [(0.25, 12.5)]
+    with pytest.raises(RowsRefusedError, match="column expected_value"):
+        insert(database, SCORE | {"expected_value": -1.0})
+    query = "SELECT comment FROM system.columns WHERE table = 'scores' AND name = {name:String}"
+    client = connect(database, database=database.database)
+    comments = [
+        client.query(f"{query} AND database = currentDatabase()", parameters={"name": name}).result_rows[0][0]
+        for name in ("propensity_dear_cart", "expected_value")
+    ]
+    assert "cart with category kids' toys and price at least 50, within 1 hour" in comments[0]
+    assert "EUR within 7 days" in comments[1]
+
+
+def test_fields_of_a_shop_without_a_column_are_left_out_with_a_warning_that_names_its_file(database):
+    table = ClickHouseTable(database)
+    with capture_logs() as logs:
+        table.insert([json.dumps(SCORE | {"propensity_dear_cart": 0.5, "expected_value": 1.0}).encode()], "1")
+    table.close()
+    assert [log["remedy"] for log in logs] == ["cartcast migrate --horizons 30m --shop FILE"]
 
 
 def test_what_is_no_horizon_is_wrong_usage():

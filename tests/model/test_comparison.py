@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.comparison import interval, numbered, replicate, verdicts
+from model.comparison import KnownLabels, Predictions, compare, interval, numbered, replicate, verdicts
 from model.ranking import METRICS, Ranking
 
 BASE_RATE = METRICS.index("base_rate")
@@ -92,3 +92,21 @@ def differences(pr_auc, log_loss):
 )
 def test_a_model_is_better_only_if_a_whole_interval_says_so(pr_auc, log_loss, expected):
     assert verdicts(differences(pr_auc, log_loss), "ridge") == {"1h": expected}
+
+
+def test_a_model_is_best_only_where_its_lead_over_each_other_one_is_no_chance():
+    random = np.random.default_rng(1)
+    users, truth = np.arange(600), random.random(600)
+    bought = random.random(600) < truth
+    labels = KnownLabels(users, bought[:, None], np.ones((600, 1), np.bool_), ("1h",))
+    noise = random.normal(0, 0.01, 600)
+    models = {"knowing": truth, "guessing": np.full(600, 0.5), "as_knowing": (truth + noise).clip(0.01, 0.99)}
+
+    def best(*names):
+        chosen = [Predictions(name, name, "", models[name][:, None], None) for name in names]
+        return compare(chosen, labels, 100, 1, rivals=len(chosen))["best"]["1h"]
+
+    assert best("guessing", "knowing")["roc_auc"] == "knowing"
+    assert best("guessing", "knowing")["log_loss"] == "knowing"
+    assert best("knowing", "as_knowing", "guessing")["roc_auc"] is None
+    assert best("knowing")["roc_auc"] is None

@@ -2,12 +2,12 @@ import numpy as np
 import torch
 
 from model.events import TYPE_CODES
-from model.heads import HEADS, NO_HEADS, HeadNames, bucket_of, may_be_named, ranked_dtype
+from model.heads import HEADS, NO_HEADS, HeadNames, bucket_of, extra_dtype, may_be_named
 from model.lstm import _bucket
 
 
 def answers(types: list[list[int]], categories: list[list[tuple[int, float]]]) -> np.ndarray:
-    ranked = np.zeros(len(types), ranked_dtype(HEADS))
+    ranked = np.zeros(len(types), extra_dtype(HEADS))
     ranked["next_type"]["classes"] = types
     ranked["next_type"]["propensities"] = [0.6123456, 0.3, 0.0]
     ranked["purchase_category"]["classes"] = [[code for code, _ in row] for row in categories]
@@ -30,13 +30,13 @@ def test_answers_are_published_by_name_in_flat_fields():
 
 
 def test_one_head_alone_has_its_fields_alone():
-    ranked = np.zeros(2, ranked_dtype(("next_type",)))
+    ranked = np.zeros(2, extra_dtype(("next_type",)))
     assert [name for name, _ in HeadNames(("next_type",)).fields] == ["next_type", "next_type_propensity"]
     assert HeadNames(("next_type",)).columns(ranked)[0] == ["view", "view"]
 
 
 def test_without_heads_there_is_nothing_and_it_takes_no_bytes():
-    ranked = np.zeros(7, ranked_dtype(()))
+    ranked = np.zeros(7, extra_dtype(()))
     assert (NO_HEADS.fields, NO_HEADS.columns(ranked), ranked.nbytes) == ([], [], 0)
 
 

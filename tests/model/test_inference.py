@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from model.checkpoint import Calibration, Checkpoint
 from model.core.append import append_events
 from model.core.features import NUMERIC_FEATURES, Features
 from model.inference import InferenceError, InferenceRequest, InferenceWorker, Scorer, merged, select_device, split
+from model.lstm import LSTMConfig, PackedFeatures, PropensityLSTM
 from model.sequence import new_sequences
+from model.shop import shop_of
 from model.text import TOKENS
 from service.errors import CheckpointError
 from tests.model.shop import columns, shoppers_events
@@ -195,3 +198,28 @@ def test_auto_selects_a_device_and_an_unusable_one_is_one_line():
         with pytest.raises(CheckpointError, match=r"worker\.device") as refusal:
             select_device(name)
         assert "\n" not in str(refusal.value)
+
+
+def with_money() -> Checkpoint:
+    torch.manual_seed(3)
+    shop = shop_of({"money": {"within": "1h"}})
+    model = PropensityLSTM(LSTMConfig(hidden_size=8, shop=shop)).eval()
+    torch.nn.init.normal_(model.order_value.numbers, std=0.1)
+    torch.nn.init.normal_(model.order_value.types)
+    model.order_value.log_mean.fill_(3.0)
+    return Checkpoint("lstm8-money", model, Calibration((0.9,) * 3, (0.2,) * 3), metrics={}, training={})
+
+
+def test_an_expected_value_is_the_propensity_within_its_time_times_the_order_value_on_either_path():
+    checkpoint = with_money()
+    by_step, by_pytorch = Scorer(checkpoint, CPU), Scorer(checkpoint, CPU)
+    by_pytorch._step = None
+    steps = request(1, checkpoint.model.config.carried_floats)
+    packed = PackedFeatures.of(steps.features, CPU, np.arange(20), np.array([20]))
+    with torch.inference_mode():
+        for scored in (by_step.score(steps), by_pytorch.score(steps)):
+            worth = scored.extra["expected_value"] / checkpoint.model.order_value(packed).numpy()
+            np.testing.assert_allclose(worth, scored.propensities[:, 1], rtol=1e-5)
+    (column,) = checkpoint.head_names.columns(by_step.score(steps).extra)
+    assert checkpoint.head_names.fields == [("expected_value", float)]
+    assert all(value == round(value, 4) for value in column)

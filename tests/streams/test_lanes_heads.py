@@ -11,11 +11,12 @@ import torch
 
 from model.checkpoint import Calibration, Checkpoint
 from model.events import Event
-from model.heads import HEADS, HeadNames
+from model.heads import HEADS
 from model.horizons import HORIZONS
 from model.inference import Scorer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.offline import OfflineScoring
+from model.shop import shop_of
 from model.states import StateCodec
 from streams.lanes import Lane
 from streams.scoring import Scoring
@@ -23,14 +24,16 @@ from tests.streams.fetches import SOURCE_CODE, START_MS, TOPICS, Acks, fetch, pu
 from tests.streams.memory_publisher import states_of
 
 PARTITIONS = (3, 4, 5)
-FIELDS = ["next_type", "next_type_propensity", "next_purchase_categories"]
+FIELDS = ["next_type", "next_type_propensity", "next_purchase_categories", "expected_value"]
+SHOP = shop_of({"money": {"within": "1h"}})
 
 
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
     """Random weights; every third category has a name."""
     torch.manual_seed(7)
-    model = PropensityLSTM(LSTMConfig(hidden_size=8, category_buckets=16, heads=HEADS)).eval()
+    model = PropensityLSTM(LSTMConfig(hidden_size=8, category_buckets=16, heads=HEADS, shop=SHOP)).eval()
+    torch.nn.init.normal_(model.order_value.numbers, std=0.1)
     for head in model.further.values():
         torch.nn.init.normal_(head.weight, std=2.0)  # far from ties
     names = {bucket: f"category {bucket}" for bucket in range(1, 16, 3)}
@@ -39,8 +42,7 @@ def checkpoint() -> Checkpoint:
 
 @pytest.fixture
 def pipeline(pipeline, checkpoint):
-    names = HeadNames(HEADS, checkpoint.category_names)
-    return replace(pipeline, head_names=names)
+    return replace(pipeline, head_names=checkpoint.head_names)
 
 
 def events_of(partition: int, count: int = 60) -> list[Event]:
@@ -60,8 +62,8 @@ def events_of(partition: int, count: int = 60) -> list[Event]:
 
 def offline(checkpoint: Checkpoint, events: list[Event]) -> list[list]:
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-    names = HeadNames(HEADS, checkpoint.category_names)
-    (scored,) = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, head_names=names).score(events)
+    scoring = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, head_names=checkpoint.head_names)
+    (scored,) = scoring.score(events)
     return [list(row) for row in zip(*scored.extra, strict=True)]
 
 
@@ -96,8 +98,9 @@ def answers(scores: list[dict]) -> list[list]:
 
 
 def assert_equal_answers(live: list[list], expected: list[list]) -> None:
-    assert [[kind, categories] for kind, _, categories in live] == [[kind, names] for kind, _, names in expected]
-    assert all(abs(one[1] - other[1]) < 1e-5 for one, other in zip(live, expected, strict=True))
+    assert [[kind, categories] for kind, _, categories, _ in live] == [[kind, names] for kind, _, names, _ in expected]
+    for one, other in zip(live, expected, strict=True):
+        assert (one[1], one[3]) == pytest.approx((other[1], other[3]), abs=1e-4)
 
 
 async def test_lanes_publish_what_offline_scoring_writes(pipeline, checkpoint, states):
@@ -105,8 +108,8 @@ async def test_lanes_publish_what_offline_scoring_writes(pipeline, checkpoint, s
     for partition in PARTITIONS:
         expected = offline(checkpoint, events_of(partition))
         assert_equal_answers(answers(live[partition]), expected)
-        assert len({kind for kind, _, _ in expected}) > 1
-        assert len({tuple(names) for _, _, names in expected}) > 1
+        assert len({kind for kind, *_ in expected}) > 1
+        assert len({tuple(names) for _, _, names, _ in expected}) > 1
 
 
 async def test_the_fields_come_after_the_propensities_and_name_at_most_three_categories(pipeline, states):
@@ -124,9 +127,9 @@ async def test_a_bucket_without_a_name_is_not_published(pipeline, checkpoint, st
 
 def test_a_model_that_knows_fewer_names_names_fewer(checkpoint):
     only = replace(checkpoint, category_names={4: "bags"})
-    assert {tuple(names) for _, _, names in offline(only, events_of(3))} == {("bags",)}
+    assert {tuple(names) for _, _, names, _ in offline(only, events_of(3))} == {("bags",)}
     none = replace(checkpoint, category_names={})
-    assert {tuple(names) for _, _, names in offline(none, events_of(3))} == {()}
+    assert {tuple(names) for _, _, names, _ in offline(none, events_of(3))} == {()}
 
 
 async def test_states_that_another_model_wrote_are_rebuilt_for_the_heads_too(pipeline, inference, checkpoint, states):

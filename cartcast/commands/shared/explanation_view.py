@@ -47,7 +47,7 @@ def _summary(explained: Explained, horizon: str) -> list[Text]:
     older = f"; {answer.earlier_events:,} older ones are not among them" if answer.earlier_events else ""
     count = f"{len(answer.events)} stored events" if len(answer.events) > 1 else "only stored event"
     return [
-        Text(f"Propensity to buy, horizon {horizon}, model {answer.model}: published {published}"),
+        Text(f"Propensity {horizon}, model {answer.model}: published {published}"),
         Text(f"From the {count} alone: {answer.from_ring[horizon]:.4f}{older}"),
     ]
 

@@ -110,6 +110,11 @@ Until = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
 
+# The shop's own
+ShopFile = Annotated[
+    Path | None, typer.Option("--shop", help="File of the shop's own definition: docs/shop.md.", metavar="FILE")
+]
+
 # The model
 CheckpointOption = Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")]

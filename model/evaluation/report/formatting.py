@@ -1,9 +1,9 @@
-"""How a report formats horizons, metrics and numbers."""
+"""How a report formats metrics and numbers."""
 
 from typing import Any, Final
 
-from model.horizons import SESSION
 from model.metrics import ABSENT
+from model.ranking import LOWER_IS_BETTER
 
 METRIC_TITLES: Final = {
     "base_rate": "Base rate",
@@ -23,19 +23,6 @@ METRIC_TITLES: Final = {
     "gain_5_percent": "Gain 5 %",
     "gain_10_percent": "Gain 10 %",
 }
-LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
-
-_UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
-
-
-def horizon_title(horizon: str) -> str:
-    """Return `Within 24 hours` for `24h`, `Rest of the session` for `session`."""
-    if horizon == SESSION:
-        return "Rest of the session"
-    if horizon[-1:] not in _UNITS:
-        return "Mean of the horizons"
-    number, unit = horizon[:-1], _UNITS[horizon[-1]]
-    return f"Within {number} {unit}{'' if number == '1' else 's'}"
 
 
 def number(metric: str, value: float | None) -> str:
@@ -60,6 +47,11 @@ def interval(metric: str, ends: Any) -> str:  # noqa: ANN401 - two numbers or no
 def difference(value: float | None) -> str:
     """Format a difference with its sign."""
     return ABSENT if value is None else f"{value:+.4f}".replace("-", "\u2212")
+
+
+def amount(value: float | None) -> str:
+    """Format an amount of money."""
+    return ABSENT if value is None else f"{value:,.2f}"
 
 
 def short_title(model: dict[str, Any]) -> str:

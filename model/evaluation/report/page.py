@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from model.evaluation.report.formatting import (
-    LOWER_IS_BETTER,
     METRIC_TITLES,
+    amount,
     difference,
-    horizon_title,
     interval,
     number,
     short_title,
@@ -28,7 +27,15 @@ _WITHOUT_TEXT: Final = "cartcast_without_text"
 _TOTAL: Final = "total"
 _MAIN: Final = ("roc_auc", "pr_auc", "log_loss", "brier", "ece")
 _DECISIONS: Final = ("accuracy", "precision", "recall", "f1")
+_TRADED: Final = ("precision", "recall")
+"""One is had for the other: the highest is not the best."""
 _SHARES: Final = tuple(f"{name}_{share}_percent" for name in ("lift", "gain") for share in (1, 5, 10))
+_MONEY_MODELS: Final = {
+    "cartcast": "Cartcast",
+    "propensity_times_value": "Propensity times mean value",
+    "constant": "Constant",
+}
+_MONEY_METRICS: Final = ("ratio", "d2", "gain_10_percent")
 _GROUP_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss")
 
 
@@ -62,6 +69,7 @@ def page_of(report: Report, pictures: dict[str, str]) -> str:
         tables=[_table(report, horizon) for horizon in (*report["horizons"], _TOTAL)],
         group_tables=[_group_table(report, horizon) for horizon in report["horizons"]],
         words=_value_of_words(report),
+        money=_money(report["money"]),
         heads=_heads(report["checkpoint"]["heads"]),
         thresholds=[
             (model["title"], [model["thresholds"][horizon] for horizon in report["horizons"]])
@@ -77,7 +85,7 @@ def _headline(report: Report, horizon: str) -> dict[str, Any]:
     ours, counts = report["slices"]["all"]["models"][_OURS][horizon], report["slices"]["all"]["counts"][horizon]
     base_rate, pr_auc = ours["base_rate"], ours["pr_auc"]
     return {
-        "title": horizon_title(horizon),
+        "title": report["titles"][horizon],
         "pr_auc": number("pr_auc", pr_auc),
         "interval": interval("pr_auc", ours["intervals"]["pr_auc"]),
         "times": f"{pr_auc / base_rate:.1f}\u00d7 the base rate of {number('base_rate', base_rate)}" if pr_auc else "",
@@ -118,14 +126,14 @@ def _baselines(report: Report) -> list[dict[str, Any]]:
 
 
 def _table(report: Report, horizon: str) -> dict[str, Any]:
-    """Return a horizon's table: one row per model, one cell per metric, the best of each column marked."""
+    """Return a horizon's table: one row per model, one cell per metric, a clearly best cell marked."""
     group = report["slices"]["all"]
     models = [model for model in report["models"] if model["name"] == _OURS or model in _baselines(report)]
     metrics = (*_MAIN, *_DECISIONS, *_SHARES)
     measured = {model["name"]: group["models"][model["name"]][horizon] for model in models}
-    best = {name: _best(name, [one[name] for one in measured.values()]) for name in metrics}
+    best = group["best"][horizon]
     return {
-        "title": horizon_title(horizon),
+        "title": report["titles"][horizon],
         "counts": group["counts"].get(horizon),
         "base_rate": number("base_rate", measured[_OURS]["base_rate"]),
         "columns": [METRIC_TITLES[name] for name in metrics],
@@ -134,7 +142,10 @@ def _table(report: Report, horizon: str) -> dict[str, Any]:
             {
                 "name": model["name"],
                 "title": short_title(model),
-                "cells": [_cell(name, measured[model["name"]], best[name]) for name in metrics],
+                "cells": [
+                    _cell(name, measured[model["name"]], is_best=name not in _TRADED and best[name] == model["name"])
+                    for name in metrics
+                ],
                 "differences": _paired(group["differences"].get(model["name"], {}).get(horizon)),
             }
             for model in models
@@ -142,21 +153,13 @@ def _table(report: Report, horizon: str) -> dict[str, Any]:
     }
 
 
-def _cell(name: str, measured: dict[str, Any], best: float | None) -> dict[str, Any]:
+def _cell(name: str, measured: dict[str, Any], *, is_best: bool = False) -> dict[str, Any]:
     value = measured[name]
     return {
         "value": number(name, value),
         "interval": interval(name, measured["intervals"][name]),
-        "best": value is not None and best is not None and number(name, value) == number(name, best),
+        "best": is_best,
     }
-
-
-def _best(name: str, values: list[float | None]) -> float | None:
-    """Return the best value of a column; None with fewer than two values."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return None
-    return min(known) if name in LOWER_IS_BETTER else max(known)
 
 
 def _paired(found: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -184,11 +187,15 @@ def _group_table(report: Report, horizon: str) -> dict[str, Any]:
                 "title": group["title"],
                 "events": group["counts"][horizon]["events"],
                 "users": group["counts"][horizon]["users"],
-                "cells": [_cell(name, ours, None) for name in _GROUP_METRICS],
+                "cells": [_cell(name, ours) for name in _GROUP_METRICS],
                 "beside": number("pr_auc", beside),
             }
         )
-    return {"title": horizon_title(horizon), "columns": [METRIC_TITLES[name] for name in _GROUP_METRICS], "rows": rows}
+    return {
+        "title": report["titles"][horizon],
+        "columns": [METRIC_TITLES[name] for name in _GROUP_METRICS],
+        "rows": rows,
+    }
 
 
 def _value_of_words(report: Report) -> dict[str, Any]:
@@ -201,7 +208,7 @@ def _value_of_words(report: Report) -> dict[str, Any]:
         apart = trained.get(horizon) if isinstance(trained, dict) else None
         rows.append(
             {
-                "title": horizon_title(horizon),
+                "title": report["titles"][horizon],
                 "cells": [(number(name, ours[name]), number(name, hidden[name])) for name in ("pr_auc", "log_loss")],
                 "differences": _paired(group["differences"][_WITHOUT_TEXT][horizon]),
                 "trained_without": [number(name, (apart or {}).get(name)) for name in ("pr_auc", "log_loss")],
@@ -221,6 +228,48 @@ def _heads(heads: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for head, found in heads.items()
     ]
+
+
+def _money(money: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the tables of expected values: one row per model, and one per tenth of the events."""
+    if money is None:
+        return None
+    return {
+        "asked": money["asked"],
+        "mean": amount(money["mean"]),
+        "models": [
+            {
+                "title": _MONEY_MODELS[name],
+                "mean": amount(found["mean"]),
+                "cells": [
+                    {
+                        "value": number(metric, found[metric]),
+                        "interval": interval(metric, found[f"{metric}_interval"]),
+                        "best": False,
+                    }
+                    for metric in _MONEY_METRICS
+                ],
+                "difference": {
+                    "value": difference(money["differences"].get(name, {}).get("d2")) if name != _OURS else "",
+                    "interval": _ends(money["differences"].get(name, {}).get("d2_interval")).strip(" ()"),
+                    "best": False,
+                },
+            }
+            for name, found in money["models"].items()
+        ],
+        "deciles": [
+            {
+                "number": place,
+                "predicted": amount(one["predicted"]),
+                "actual": {
+                    "value": amount(one["actual"]),
+                    "interval": "\u2013".join(map(amount, one["actual_interval"] or ())),
+                    "best": False,
+                },
+            }
+            for place, one in enumerate(money["deciles"], 1)
+        ],
+    }
 
 
 def _is_number(value: object) -> bool:

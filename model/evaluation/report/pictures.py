@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from model.evaluation.report.formatting import METRIC_TITLES, horizon_title, short_title
+from model.evaluation.report.formatting import METRIC_TITLES, short_title
 from model.evaluation.report.theme import INK, MUTED, SERIES, panels
 
 if TYPE_CHECKING:
@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 
 _OURS: Final = "cartcast"
+_GROUPS: Final = {
+    "unseen": "Never seen",
+    "0": "First event",
+    "1-4": "1 to 4 before",
+    "5-19": "5 to 19",
+    "20+": "20 or more",
+}
+"""Groups of events in as few words as fit beside a panel."""
 _CURVES: Final = {
     "pr": ("share of buyers found (recall)", "precision"),
     "roc": ("share of others flagged", "share of buyers found"),
@@ -28,6 +36,7 @@ def pictures_of(report: Report) -> dict[str, str]:
         "roc": curves(report, "roc"),
         "gain": curves(report, "gain"),
         "calibration": calibration(report),
+        "money": money(report),
         "histogram": histogram(report),
         "groups": groups(report),
         "training": training(report),
@@ -43,10 +52,10 @@ def beside(report: Report, metric: str) -> str | None:
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.12 * len(models)) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set_title(horizon_title(horizon))
+            axes.set_title(report["titles"][horizon])
             for place, model in enumerate(models):
                 _dot(axes, -place, measured[model["name"]][horizon], metric, SERIES[model["name"]])
-            _names_at_the_left(axes, [short_title(model) for model in models], first=axes is figure.axes[0])
+            _names_at_the_left(axes, [short_title(model) for model in models])
             axes.margins(x=0.12, y=0.12)
             axes.locator_params(axis="x", nbins=4)
         return figure.svg(f"{METRIC_TITLES[metric]} of every model, with 95 % intervals")
@@ -59,7 +68,7 @@ def curves(report: Report, name: str) -> str | None:
     across, up = _CURVES[name]
     with panels(len(report["horizons"]), height=3.1) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel=across, ylabel=up if axes is figure.axes[0] else None)
+            axes.set(title=report["titles"][horizon], xlabel=across, ylabel=up)
             for model, found in _lines(report, horizon, name):
                 ours = model == _OURS
                 axes.plot(found["x"], found["y"], color=SERIES[model], lw=2.4 if ours else 1.3, zorder=3 if ours else 2)
@@ -69,21 +78,45 @@ def curves(report: Report, name: str) -> str | None:
 
 
 def calibration(report: Report) -> str | None:
-    """Plot the reliability diagram: frequency of purchases against predicted propensity."""
+    """Plot the reliability diagram where the propensities are: on logarithmic axes, from the lowest to the highest.
+
+    Most propensities are a few percent, which linear axes squeeze into a corner. A group in which nothing happened is
+    drawn at the bottom.
+    """
     if not _have_curves(report):
         return None
     with panels(len(report["horizons"]), height=3.1) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel="predicted propensity")
+            axes.set(title=report["titles"][horizon], xlabel="predicted propensity", ylabel="observed frequency")
             found = report["curves"][_OURS][horizon].get("calibration")
             if not found:
                 continue
-            most = 1.08 * max(*found["propensity"], *found["frequency"])
-            axes.plot([0, most], [0, most], color=MUTED, lw=1, ls=(0, (4, 3)))
-            axes.plot(found["propensity"], found["frequency"], color=SERIES[_OURS], marker="o", ms=4.5)
-            axes.set(xlim=(0, most), ylim=(0, most))
-        figure.axes[0].set_ylabel("share that bought")
-        return figure.svg("calibration: predicted propensity and share that bought")
+            positive = [value for value in (*found["propensity"], *found["frequency"]) if value > 0]
+            ends = min(positive) / 1.3, min(1.3 * max(positive), 1.0)
+            axes.plot(ends, ends, color=MUTED, lw=1, ls=(0, (4, 3)))
+            frequencies = [max(frequency, ends[0]) for frequency in found["frequency"]]
+            axes.plot(found["propensity"], frequencies, color=SERIES[_OURS], marker="o", ms=4.5, clip_on=False)
+            _in_percent(axes, ends)
+        return figure.svg("calibration: predicted propensity and observed frequency")
+
+
+def money(report: Report) -> str | None:
+    """Plot mean actual against mean predicted value of tenths of the events, with intervals."""
+    deciles = (report["money"] or {}).get("deciles")
+    if not deciles:
+        return None
+    with panels(1, height=3.1, width=4.4) as figure:
+        axes = figure.axes[0]
+        axes.set(xlabel=f"predicted value, {report['money']['asked']}", ylabel="actual value")
+        highest = max(max(one["predicted"], one["actual"]) for one in deciles)
+        axes.plot([0, highest], [0, highest], color=MUTED, lw=1, ls=(0, (4, 3)))
+        for one in deciles:
+            if one["actual_interval"] is not None:
+                axes.plot([one["predicted"]] * 2, one["actual_interval"], color=SERIES[_OURS], lw=2.6, alpha=0.45)
+        predicted, actual = ([one[name] for one in deciles] for name in ("predicted", "actual"))
+        axes.plot(predicted, actual, color=SERIES[_OURS], marker="o", ms=4.5)
+        axes.set(xlim=(0, None), ylim=(0, None))
+        return figure.svg("predicted and actual value by tenth of the events")
 
 
 def histogram(report: Report) -> str | None:
@@ -92,19 +125,18 @@ def histogram(report: Report) -> str | None:
         return None
     with panels(len(report["horizons"]), height=2.8) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set(title=horizon_title(horizon), xlabel="propensity")
+            axes.set(title=report["titles"][horizon], xlabel="propensity", ylabel="events")
             found = report["curves"][_OURS][horizon].get("histogram")
             if not found:
                 continue
             axes.stairs(
-                found["others"], found["edges"], fill=True, color=SERIES["base_rate"], alpha=0.55, label="others"
+                found["others"], found["edges"], fill=True, color=SERIES["base_rate"], alpha=0.55, label="negative"
             )
-            axes.stairs(found["buyers"], found["edges"], fill=True, color=SERIES[_OURS], alpha=0.75, label="bought")
+            axes.stairs(found["buyers"], found["edges"], fill=True, color=SERIES[_OURS], alpha=0.75, label="positive")
             axes.set_yscale("log")
             axes.set_ylim(0.7, 8 * max(*found["others"], *found["buyers"]))  # room for the legend
             axes.grid(visible=False, axis="x")
             axes.legend(frameon=False, fontsize=9, loc="upper right")
-        figure.axes[0].set_ylabel("events")
         return figure.svg("how many events have which propensity")
 
 
@@ -115,13 +147,13 @@ def groups(report: Report) -> str | None:
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.14 * len(shown)) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
-            axes.set_title(horizon_title(horizon))
+            axes.set_title(report["titles"][horizon])
             for place, group in enumerate(shown.values()):
                 for model, shift in (("logistic_regression", -0.17), (_OURS, 0.17)):
                     if model in group["models"]:
                         _dot(axes, shift - place, group["models"][model][horizon], "roc_auc", SERIES[model])
             axes.axvline(0.5, color=MUTED, lw=1, ls=(0, (4, 3)))
-            _names_at_the_left(axes, [group["title"] for group in shown.values()], first=axes is figure.axes[0])
+            _names_at_the_left(axes, [_GROUPS.get(name, group["title"]) for name, group in shown.items()])
             axes.margins(x=0.08, y=0.08)
         low, high = (limit(axes.get_xlim()[end] for axes in figure.axes) for end, limit in ((0, min), (1, max)))
         for axes in figure.axes:
@@ -134,7 +166,7 @@ def training(report: Report) -> str | None:
     epochs = report["checkpoint"]["training_curves"]
     if len(epochs) < 2:
         return None
-    with panels(1, height=3.0, width=6.4) as figure:
+    with panels(1, height=2.8, width=4.4) as figure:
         axes, numbers = figure.axes[0], [one["epoch"] for one in epochs]
         axes.plot(numbers, [one["train_loss"] for one in epochs], color=SERIES[_OURS], marker="o", ms=3.5)
         axes.set(xlabel="epoch", ylabel="log loss")
@@ -151,8 +183,21 @@ def _dot(axes: "Axes", y: float, metrics: dict[str, Any], metric: str, color: st
     axes.plot([metrics[metric]], [y], color=color, marker="o", ms=6.5)
 
 
-def _names_at_the_left(axes: "Axes", names: list[str], *, first: bool) -> None:
-    axes.set_yticks([-place for place in range(len(names))], names if first else [""] * len(names))
+def _in_percent(axes: "Axes", ends: tuple[float, float]) -> None:
+    """Give both axes the same logarithmic scale, from one end to the other, with a few round percentages."""
+    from matplotlib.ticker import NullLocator  # noqa: PLC0415 - only reports need it
+
+    ratio = ends[1] / ends[0]
+    steps = (1, 2, 5) if ratio < 30 else (1, 3) if ratio < 1000 else (1,)
+    ticks = [step * 10.0**power for power in range(-6, 1) for step in steps if ends[0] <= step * 10.0**power <= ends[1]]
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+        axis.set_ticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+
+
+def _names_at_the_left(axes: "Axes", names: list[str]) -> None:
+    axes.set_yticks([-place for place in range(len(names))], names)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)

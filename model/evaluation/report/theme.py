@@ -4,6 +4,7 @@ Matplotlib knows no CSS variables, so figures are drawn in stand-in colours that
 is rewritten. Letters stay letters: the page's own font is used, and a reader can select them.
 """
 
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -60,36 +61,44 @@ _SIZE: Final = re.compile(r'(<svg [^>]*?) width="[^"]*"|(<svg [^>]*?) height="[^
 
 
 @contextmanager
-def panels(count: int, *, height: float, width: float = 9.6) -> Iterator["Panels"]:
-    """Lend a figure with `count` panels in one row; sizes are in inches."""
+def panels(count: int, *, height: float, width: float = 3.3) -> Iterator["Panels"]:
+    """Lend `count` figures of one panel each, so that a narrow page can have one below the other; sizes are in inches.
+
+    Drawn about as wide as a phone shows them, so that letters are as large as those of the page.
+    """
     import matplotlib as mpl  # noqa: PLC0415 - slow to import, and only reports need it
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = list(figure.subplots(1, count, squeeze=False).flat)
-        for one in axes:
+        figures = [Figure(figsize=(width, height), layout="constrained") for _ in range(count)]
+        axes = [figure.subplots() for figure in figures]
+        for figure, one in zip(figures, axes, strict=True):
+            figure.patch.set_alpha(0)
             one.patch.set_alpha(0)
-        yield Panels(figure, axes)
+        yield Panels(figures, axes)
 
 
 class Panels:
-    """A figure and its panels, valid within `panels`."""
+    """Figures and their panels, valid within `panels`."""
 
-    def __init__(self, figure: "Figure", axes: "list[Axes]") -> None:
-        self.figure = figure
+    def __init__(self, figures: "list[Figure]", axes: "list[Axes]") -> None:
+        self.figures = figures
         self.axes = axes
 
     def svg(self, description: str) -> str:
-        """Return an `<svg>` element as wide as its place, in the page's colours."""
-        target = io.StringIO()
-        self.figure.savefig(
-            target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
-        text = _HEAD.sub(f'<svg role="img" aria-label="{description}" ', target.getvalue(), count=1)
-        for _ in range(2):
-            text = _SIZE.sub(lambda found: found[1] or found[2], text, count=1)
-        for color, variable in _VARIABLES.items():
-            text = text.replace(color, f"var(--{variable})")
-        return text
+        """Return an element of one `<svg>` per panel, each as wide as its place, in the page's colours."""
+        return f'<div class="panels">{"".join(self._each(description))}</div>'
+
+    def _each(self, description: str) -> Iterator[str]:
+        for figure, axes in zip(self.figures, self.axes, strict=True):
+            target = io.StringIO()
+            figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+            title = axes.get_title(loc="left")
+            label = html.escape(f"{description}, {title}" if title else description, quote=True)
+            head = f'<svg role="img" aria-label="{label}" '
+            text = head + _HEAD.sub("", target.getvalue(), count=1)
+            for _ in range(2):
+                text = _SIZE.sub(lambda found: found[1] or found[2], text, count=1)
+            for color, variable in _VARIABLES.items():
+                text = text.replace(color, f"var(--{variable})")
+            yield text

@@ -77,6 +77,35 @@ def test_further_heads_are_in_the_checkpoint_the_table_and_the_card(shop, tmp_pa
         assert head in (out / "card.md").read_text()
 
 
+SHOP = """
+goals:
+  cart_soon: {event: cart, within: 1h}
+money: {within: 1h, currency: EUR}
+"""
+
+
+def test_a_shops_goals_and_money_are_learnt_from_its_file_and_kept_in_the_checkpoint(shop, tmp_path):
+    out, own = tmp_path / "checkpoint", tmp_path / "shop.yml"
+    own.write_text(SHOP)
+    quick = ["--epochs", 1, "--hidden-size", 8, "--horizons", "session,1h"]
+    done = train_command("--events", shop, "--format", "cartcast", "--out", out, "--shop", own, *quick)
+    assert done.status == 0, done.stderr
+    config = load_checkpoint(out).model.config
+    assert config.horizons == ("session", "1h", "cart_soon")
+    assert (config.shop.goal("cart_soon").within, config.shop.money.currency) == ("1h", "EUR")
+    assert "cart_soon" in done.stdout
+    assert "EUR within 1 hour" in done.stdout
+    assert "`cart_soon`: cart, within 1 hour" in (out / "card.md").read_text()
+
+
+def test_a_shops_file_that_makes_no_sense_is_one_line_that_names_the_place(shop, tmp_path):
+    own = tmp_path / "shop.yml"
+    own.write_text("goals: {soon: {event: carts, within: 1h}}")
+    done = train_command("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--shop", own)
+    assert (done.status, done.stderr.count("\n")) == (2, 1)
+    assert f"{own}: goals.soon.event: 'carts'" in done.stderr
+
+
 def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(shop, tmp_path):
     options = ["--events", shop, "--format", "cartcast", "--epochs", 10, "--hidden-size", 8, "--memory-limit-mb", 0]
     options += ["--work-dir", tmp_path / "work"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.evaluation.baselines import BaseRate, GradientBoosting, LogisticRegression, Sample, calibrated_on, tabular
+from model.evaluation.baselines import BaseRate, Fitted, GradientBoosting, LogisticRegression, Sample, tabular
 from model.evaluation.textbook import WINDOW_EVENTS, TextbookLSTM, windows
 from model.events import Event
 from model.metrics import metrics_of
@@ -47,27 +47,27 @@ def history():
 
 
 def parts_of(history):
-    """Return labels and the masks of the past, the middle and the end."""
+    """Return labels and the masks of the past, the middle, the end, and of past and middle together."""
     labels = label_events(history.users, history.time_ms, history.is_purchase, HORIZONS)
     cuts = [START_MS + days * 86_400_000 for days in (0, 3, 4.5, 7)]
     inside = [(history.time_ms >= start) & (history.time_ms < end) for start, end in pairwise(cuts)]
     masks = [part[:, None] & labels.known_by(int(end)) for part, end in zip(inside, cuts[1:], strict=True)]
-    return labels.bought, masks
+    before_test = (inside[0] | inside[1])[:, None] & labels.known_by(int(cuts[2]))
+    return labels.bought, [*masks, before_test]
 
 
 def samples_of(history, most=10**6):
-    bought, (train, validation, _) = parts_of(history)
-    return [Sample.of(bought, part, most, np.random.default_rng(1)) for part in (train, validation)]
+    bought, (train, validation, _, before_test) = parts_of(history)
+    return [Sample.of(bought, part, most, np.random.default_rng(1)) for part in (train, validation, before_test)]
 
 
 def propensities_of(baseline, history, rows):
-    train, validation = samples_of(history)
-    return calibrated_on(baseline.fit(history, train, validation), validation)(rows)
+    return Fitted.of(baseline, history, *samples_of(history)).propensities(rows)
 
 
 @pytest.mark.parametrize("baseline", CLEVER, ids=lambda one: one.name)
 def test_a_baseline_learns_what_there_is_to_learn(history, baseline):
-    bought, (_, _, test) = parts_of(history)
+    bought, (_, _, test, _) = parts_of(history)
     rows = np.flatnonzero(test[:, 0])
     metrics = metrics_of(propensities_of(baseline, history, rows)[:, 0], bought[rows, 0])
     constant = metrics_of(propensities_of(BaseRate(), history, rows)[:, 0], bought[rows, 0])
@@ -85,12 +85,26 @@ def test_a_baseline_knows_nothing_of_the_test_part(history, baseline):
         numeric=np.where(late[:, None], 9, history.numeric).astype(np.float32),
         type_codes=np.where(late, 3, history.type_codes).astype(np.uint8),
     )
-    train, validation = samples_of(history)
-    tampered_bought = bought ^ late[:, None]
-    retrained = [Sample.of(tampered_bought, part, 10**6, np.random.default_rng(1)) for part in masks[:2]]
-    before = calibrated_on(baseline.fit(history, train, validation), validation)(train.rows)
-    after = calibrated_on(baseline.fit(tampered, *retrained), retrained[1])(train.rows)
-    np.testing.assert_array_equal(before, after)
+    samples, tampered_bought = samples_of(history), bought ^ late[:, None]
+    parts = (*masks[:2], masks[3])
+    retrained = [Sample.of(tampered_bought, part, 10**6, np.random.default_rng(1)) for part in parts]
+    before = Fitted.of(baseline, history, *samples)
+    after = Fitted.of(baseline, tampered, *retrained)
+    rows = samples[0].rows
+    np.testing.assert_array_equal(before.propensities(rows), after.propensities(rows))
+    assert before.thresholds == after.thresholds
+
+
+@pytest.mark.parametrize("baseline", BASELINES, ids=lambda one: one.name)
+def test_a_baseline_learns_from_everything_before_the_test_part(history, baseline):
+    train, validation, everything = samples_of(history)
+    assert len(everything.rows) > len(train.rows) + len(validation.rows) / 2
+    late = history.time_ms[everything.rows] > history.time_ms[train.rows].max()
+    nobody_buys = dataclasses.replace(everything, bought=everything.bought & ~late[:, None])
+    rows = train.rows[:50]
+    as_it_is = Fitted.of(baseline, history, train, validation, everything).propensities(rows)
+    without = Fitted.of(baseline, history, train, validation, nobody_buys).propensities(rows)
+    assert not np.allclose(without, as_it_is)
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda one: one.name)
@@ -99,31 +113,28 @@ def test_the_same_seed_gives_the_same_propensities(history, baseline):
     np.testing.assert_array_equal(propensities_of(baseline, history, rows), propensities_of(baseline, history, rows))
 
 
-def test_the_base_rate_is_that_of_training_and_validation(history):
-    train, validation = samples_of(history)
-    logits = BaseRate().fit(history, train, validation)(np.arange(3))
-    share = (train.bought.sum(axis=0) + validation.bought.sum(axis=0)) / (
-        train.known.sum(axis=0) + validation.known.sum(axis=0)
-    )
-    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), np.tile(share, (3, 1)))
+def test_the_base_rate_is_that_of_everything_before_the_test_part(history):
+    everything = samples_of(history)[2]
+    share = everything.bought.sum(axis=0) / everything.known.sum(axis=0)
+    np.testing.assert_allclose(propensities_of(BaseRate(), history, np.arange(3)), np.tile(share, (3, 1)))
 
 
 def test_a_sample_holds_no_label_that_is_not_known(history):
-    bought, (train, _, _) = parts_of(history)
+    bought, (train, *_) = parts_of(history)
     sample = Sample.of(np.ones_like(bought), train, 10**6, np.random.default_rng(1))
     assert (sample.bought == sample.known).all()
 
 
 def test_of_too_many_examples_a_random_choice_is_taken(history):
-    train, _ = samples_of(history, most=100)
+    train, *_ = samples_of(history, most=100)
     assert len(train.rows) == len(np.unique(train.rows)) == 100
     assert (np.diff(train.rows) > 0).all()
 
 
 def test_a_sample_of_one_class_says_what_it_lacks(history):
-    train, _ = samples_of(history)
+    train, *_ = samples_of(history)
     quiet = dataclasses.replace(train, bought=np.zeros_like(train.bought))
-    with pytest.raises(EvaluationError, match=r"training part 0 are followed by a purchase \(horizon session\)"):
+    with pytest.raises(EvaluationError, match=r"training part 0 are followed by what session asks for"):
         quiet.check("training", HORIZONS)
 
 

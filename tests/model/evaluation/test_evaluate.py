@@ -1,5 +1,6 @@
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from model.evaluation.evaluate import EvaluationSettings, evaluate_checkpoint
 from model.evaluation.test_set import EvaluationSet, split_of
 from model.events import Event, rfc3339
 from model.lstm import LSTMConfig, PropensityLSTM
+from model.shop import shop_of
 from model.simulator import SimulationSettings, simulate
 from model.training.examples import hidden_users
 from model.training.fitting import TrainingSettings
@@ -266,3 +268,26 @@ def test_nothing_after_the_time_is_one_line_that_names_the_data(history, checkpo
 def test_a_checkpoint_that_names_no_split_asks_for_a_time(history):
     with pytest.raises(EvaluationError, match="--after"):
         evaluate_checkpoint(history, an_untrained(), QUICK, ignore)
+
+
+SHOP = shop_of({"goals": {"cart_soon": {"event": "cart", "within": "2h"}}, "money": {"within": "24h"}})
+
+
+def test_goals_and_money_are_measured_on_the_test_part_as_training_measured_them():
+    own = read_history(simulate(SimulationSettings(events=20_000, users=400, seed=4)), shop=SHOP)
+    config = msgspec.structs.replace(SMALL, horizons=("24h", "cart_soon"), shop=SHOP)
+    trained = train(own, TrainingSettings(epochs=1), config, ignore)
+    of_shop = Checkpoint(
+        "lstm8-shop", trained.model, trained.calibration, trained.metrics, trained.training, trained.earlier
+    )
+    report = evaluate_checkpoint(own, of_shop, QUICK, ignore)
+    assert (report["horizons"], report["titles"]["cart_soon"]) == (["24h", "cart_soon"], "Cart soon")
+    assert report["goals"] == {"cart_soon": "cart, within 2 hours"}
+    assert measured(report)["cart_soon"]["roc_auc"] == pytest.approx(trained.metrics["test"]["cart_soon"]["roc_auc"])
+    ours, trained_on = report["money"]["models"]["cartcast"], trained.metrics["money"]["test"]["models"]["cartcast"]
+    for name in ("mean", "ratio", "d2", "gain_10_percent"):
+        assert ours[name] == pytest.approx(trained_on[name])
+    priceless = dataclasses.replace(own, values=np.zeros_like(own.values))
+    without = evaluate_checkpoint(priceless, of_shop, QUICK, ignore)
+    assert without["money"] is None
+    assert any("no purchase has a price" in note for note in without["notes"])

@@ -11,7 +11,7 @@ from model.heads import HEADS, bucket_of
 from model.horizons import horizon_ms
 from model.simulator import SimulationSettings, simulate
 from model.training.examples import Examples, hidden_users
-from model.training.extra_heads import UNKNOWN, Targets, class_labels_of, class_shares
+from model.training.extra_heads import UNKNOWN, Targets, check_targets, class_labels_of, class_shares
 from model.training.history import read_history
 from model.training.split import TimeSplit
 from service.errors import TrainingError
@@ -104,9 +104,9 @@ def test_without_heads_there_are_no_targets(history, split):
 
 def test_a_head_with_too_little_to_learn_from_is_named():
     known = np.where([[True, False]] * 200, 1, UNKNOWN).astype(np.int32)
-    Targets(*[known[:, :1]] * 5).check(HEADS[:1])
+    check_targets(Targets(np.int32(UNKNOWN), *[known[:, :1]] * 5), HEADS[:1])
     with pytest.raises(TrainingError, match="--head purchase_category"):
-        Targets(*[known] * 5).check(HEADS)
+        check_targets(Targets(np.int32(UNKNOWN), *[known] * 5), HEADS)
 
 
 def test_shares_begin_with_one_of_each_class():

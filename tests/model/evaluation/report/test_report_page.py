@@ -8,7 +8,7 @@ import torch
 
 from model.evaluation.evaluate import EvaluationSettings, evaluate_checkpoint
 from model.evaluation.report import page_of, write_report
-from model.evaluation.report.pictures import pictures_of, training
+from model.evaluation.report.pictures import calibration, pictures_of, training
 from model.simulator import SimulationSettings, simulate
 from model.training.history import read_history
 
@@ -86,6 +86,65 @@ def test_every_horizon_model_and_metric_is_named(report):
         "Users never seen in training", "No earlier events", "20 or more earlier events",
     ):  # fmt: skip
         assert words in page, words
+
+
+def test_each_panel_is_a_figure_of_its_own_so_that_a_phone_has_one_below_the_other(report, drawn):
+    for name in ("beside_pr_auc", "calibration", "groups"):
+        assert drawn[name].count("<svg") == len(report["horizons"])
+    assert "Gradient boosting</text>" in drawn["beside_pr_auc"].split("<svg")[-1]
+
+
+def test_calibration_is_drawn_from_the_lowest_propensity_to_the_highest(report):
+    report["curves"]["cartcast"]["1h"]["calibration"] = {
+        "propensity": [0.002, 0.01, 0.04],
+        "frequency": [0.0, 0.012, 0.03],
+        "events": [50, 50, 50],
+    }
+    within_1_hour = calibration(report).split("<svg")[2]
+    assert "1 %</text>" in within_1_hour
+    assert "50 %</text>" not in within_1_hour
+
+
+def test_a_cell_is_marked_only_where_a_model_is_clearly_best(report):
+    for found in report["slices"]["all"]["best"].values():
+        found.update(dict.fromkeys(found))
+    assert 'class="best"' not in page_of(report, {})
+    report["slices"]["all"]["best"]["1h"]["roc_auc"] = "gradient_boosting"
+    assert page_of(report, {}).count('class="best"') == 1
+
+
+def a_measure(value, name):
+    return {name: value, f"{name}_interval": [0.9 * value, 1.1 * value]}
+
+
+def test_money_is_shown_if_there_is_a_head_for_it(report):
+    assert "Is the money true?" not in page_of(report, {})
+    measured = {"mean": 9.5} | a_measure(1.05, "ratio") | a_measure(0.12, "d2") | a_measure(0.4, "gain_10_percent")
+    report["money"] = {
+        "asked": "EUR within 7 days",
+        "mean": 9.25,
+        "models": {"cartcast": measured, "constant": measured | {"mean": 8.75}},
+        "differences": {"constant": a_measure(0.02, "d2")},
+        "deciles": [{"events": 5, "predicted": 2.0, "actual": 1.5, "actual_interval": [1.0, 2.0]}] * 10,
+    }
+    page = page_of(report, pictures_of(report))
+    for words in (
+        "Is the money true?",
+        "EUR within 7 days",
+        "9.25",
+        "1.050",
+        "40.0 %",
+        "1.00\u20132.00",
+        "actual value",
+    ):
+        assert words in page, words
+
+
+def test_goals_are_told_from_purchases(report):
+    report["goals"], report["titles"]["1h"] = {"1h": "cart with price at least 50, within 1 hour"}, "Dear cart"
+    page = page_of(report, pictures_of(report))
+    assert "Dear cart (cart with price at least 50, within 1 hour)" in page
+    assert "an event that meets a goal" in page
 
 
 def test_a_value_stands_with_its_interval(report):
