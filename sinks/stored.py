@@ -83,6 +83,12 @@ class StoredHistory:
         return f"`{self._settings.database}`.{TABLE}"
 
 
+def latest_event_ms(settings: ClickHouseSettings) -> int:
+    """Return the time of the last event that no wrong clock has made, 0 if there is none; raises CartcastError."""
+    with _reading(settings, "the history") as client:
+        return int(str(client.command(f"SELECT last_event FROM `{settings.database}`.data_span")))  # noqa: S608 - our own name
+
+
 @dataclass(frozen=True, slots=True)
 class StoredScore:
     """One row of the table."""

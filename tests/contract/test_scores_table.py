@@ -159,7 +159,6 @@ def test_a_refused_block_may_come_again_without_its_bad_row(table):
         ("price", "secret"),
         ("quantity", "secret"),
         ("rating", [1]),
-        ("text", {}),
         ("event_time", "secret"),
         ("event_time", 0),
         ("propensity_session", 1.5),
