@@ -67,17 +67,21 @@ def test_what_is_not_better_is_not_called_better(history, trained):
     assert result.why == "no different at session, 1h, 24h"
 
 
-def test_what_is_worse_at_one_horizon_is_not_better(history, trained):
-    spoilt = PropensityLSTM(SMALL)
-    spoilt.load_state_dict(trained.earlier.state_dict())
+def spoilt(trained, horizon):
+    """Return a model that is far too sure at one horizon."""
+    model = PropensityLSTM(SMALL)
+    model.load_state_dict(trained.earlier.state_dict())
     with torch.no_grad():
-        spoilt.heads.bias[0] += 5
-    challenge = Challenge.of(history, serving(last_event=rfc3339(MIN_EVENT_TIME_MS)))
-    weaker = replace(challenge.current, model=spoilt.eval())
-    result = replace(challenge, current=weaker).result(replace(trained, earlier=trained.earlier))
-    assert (result.is_better, result.verdicts["session"]) == (True, "better")
-    result = replace(challenge, current=serving(trained.earlier)).result(replace(trained, earlier=spoilt))
-    assert (result.is_better, result.verdicts["session"], result.verdicts["1h"]) == (False, "worse", "no different")
+        model.heads.bias[SMALL.horizons.index(horizon)] += 5
+    return model.eval()
+
+
+def test_what_is_worse_at_one_horizon_is_not_better(history, trained):
+    challenge = Challenge.of(history, serving(spoilt(trained, "1h"), last_event=trained.training["test_from"]))
+    result = challenge.result(trained)
+    assert (result.is_better, result.verdicts["1h"], result.verdicts["session"]) == (True, "better", "no different")
+    result = challenge.result(replace(trained, earlier=spoilt(trained, "session")))
+    assert (result.is_better, result.verdicts["1h"], result.verdicts["session"]) == (False, "better", "worse")
 
 
 def test_the_candidate_that_is_measured_has_not_seen_the_days(history, trained):
