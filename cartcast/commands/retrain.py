@@ -66,6 +66,7 @@ def retrain(
         raise UsageError("no checkpoint is named: give --checkpoint DIR, or set CARTCAST_WORKER__CHECKPOINT")
     try:
         with stop_signals_raise(), _alone(directory):
+            current = _current(directory)
             since_ms, until_ms = _period(settings.clickhouse, days, until)
             source = history_source(
                 context.obj,
@@ -77,7 +78,7 @@ def retrain(
                 strict=False,
             )
             history = read_for_training(source, memory_limit_mb, work_dir)
-            told = _retrained(_Retraining(directory, _current(directory), history), device, threads)
+            told = _retrained(_Retraining(directory, current, history), device, threads)
     except StopRequested:
         print("\nstopped: nothing was published", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -19,6 +19,7 @@ from model.core.texts import (
     QUANTITY,
     RATING,
     TEXT,
+    TEXTS,
     USER_ID,
     EventTexts,
 )
@@ -37,7 +38,10 @@ _CONTINUES, _CONTINUED = np.uint8(0b1100_0000), np.uint8(0b1000_0000)
 _QUANTITY_NAME, _RATING_NAME, _TEXT_NAME = (
     np.frombuffer(b',"%s":' % name, np.uint8) for name in (b"quantity", b"rating", b"text")
 )
-_OPTIONAL_BYTES: Final = sum(map(len, (_QUANTITY_NAME, _RATING_NAME, _TEXT_NAME))) + 2 * len(".0") + len('""')
+_AROUND_TEXTS: Final = (
+    TEXTS * max(len(_NULL), len('""'), len(".0")) + len(_QUANTITY_NAME) + len(_RATING_NAME) + len(_TEXT_NAME)
+)
+"""The most bytes of a score that stand around the event's texts, or in place of them."""
 _NAMES: Final = np.frombuffer("".join(EVENT_TYPES).encode(), np.uint8)
 _NAME_BOUNDS: Final = np.cumsum([0, *map(len, EVENT_TYPES)])
 
@@ -90,9 +94,9 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     if extra:
         extra_bounds[1:] = np.cumsum([len(fields) for fields in extra])
     extra_buffer = np.frombuffer(b"".join(extra), np.uint8)
-    text_bytes = int((texts.spans[:, :, 1] - texts.spans[:, :, 0]).clip(min=len(_NULL)).sum())
-    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER + 12
-    fixed_bytes += _OPTIONAL_BYTES
+    text_bytes = int(texts.spans[:, :, 1].sum() - texts.spans[:, :, 0].sum())
+    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER
+    fixed_bytes += _AROUND_TEXTS
     out = np.empty(scores * fixed_bytes + text_bytes + len(extra_buffer), np.uint8)
     ends = np.empty(scores, np.int64)
     used = write_scores(
@@ -143,12 +147,8 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = _text(out, _piece(out, at, pieces, bounds, 4), buffer, text[CATEGORY])
         at = _piece(out, at, pieces, bounds, 5)
         at = _as_written(out, at, buffer, text[PRICE])
-        if text[QUANTITY, 0] >= 0:
-            at = _as_written(out, _copy(out, at, _QUANTITY_NAME, 0, len(_QUANTITY_NAME)), buffer, text[QUANTITY])
-        if text[RATING, 0] >= 0:
-            at = _as_written(out, _copy(out, at, _RATING_NAME, 0, len(_RATING_NAME)), buffer, text[RATING])
-        if text[TEXT, 1] > text[TEXT, 0]:
-            at = _words(out, _copy(out, at, _TEXT_NAME, 0, len(_TEXT_NAME)), buffer, text[TEXT])
+        if text[QUANTITY, 0] >= 0 or text[RATING, 0] >= 0 or text[TEXT, 1] > text[TEXT, 0]:
+            at = _of_some_events(out, at, buffer, text)
         at = write_number(out, _piece(out, at, pieces, bounds, 6), times_ms[row])
         piece = 7
         for horizon in range(propensities.shape[1]):
@@ -161,6 +161,21 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = write_number(out, _piece(out, at, pieces, bounds, piece + 3), timestamps_ms[row])
         at = _piece(out, at, pieces, bounds, piece + 4)
         ends[row] = at
+    return at
+
+
+@compiled
+def _of_some_events(out: Bytes, at: int, buffer: Bytes, text: Bounds) -> int:
+    """Write quantity, rating and words, those of them that the event has.
+
+    Apart from the loop, which its code would slow by a tenth for events that have none of them.
+    """
+    if text[QUANTITY, 0] >= 0:
+        at = _as_written(out, _copy(out, at, _QUANTITY_NAME, 0, len(_QUANTITY_NAME)), buffer, text[QUANTITY])
+    if text[RATING, 0] >= 0:
+        at = _as_written(out, _copy(out, at, _RATING_NAME, 0, len(_RATING_NAME)), buffer, text[RATING])
+    if text[TEXT, 1] > text[TEXT, 0]:
+        at = _words(out, _copy(out, at, _TEXT_NAME, 0, len(_TEXT_NAME)), buffer, text[TEXT])
     return at
 
 

@@ -113,7 +113,7 @@ def test_a_period_that_is_too_short_publishes_nothing(shop):
 
 def test_two_at_once_are_one_line(shop):
     with (shop.checkpoint.parent / ".current.retrain.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)
         refused = shop.retrain()
     assert refused.status == 1
     assert f"another retraining of {shop.checkpoint} is under way" in refused.stderr
