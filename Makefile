@@ -77,17 +77,19 @@ lock: $(INSTALLED) ## resolve pyproject.toml again into requirements.lock, and e
 	$(PART)/dashboard.txt --extra dashboard pyproject.toml
 	$(PART)/worker-cuda.txt --extra worker --extra trace --extra cuda pyproject.toml
 	$(PART)/worker-cpu.txt --extra worker --extra trace $(GPU_ONLY:%=--no-emit-package %) pyproject.toml
+	$(PART)/trainer.txt --extra train $(GPU_ONLY:%=--no-emit-package %) pyproject.toml
 	echo hatchling | $(PART)/build.txt -
 
 VERSION = $(shell $(BIN)/python -c 'from importlib.metadata import version; print(version("cartcast"))')
 BUILD = docker build --file deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) \
   --build-arg REVISION=$(shell git rev-parse HEAD)
 
-images: setup ## build the images with Docker: worker (CPU, and CUDA as -cuda), sink, dashboard
+images: setup ## build the images with Docker: worker (CPU, and CUDA as -cuda), sink, dashboard, trainer
 	$(BUILD) --target worker --tag cartcast-worker:$(VERSION) .
 	$(BUILD) --target worker --build-arg DEVICE=cuda --tag cartcast-worker:$(VERSION)-cuda .
 	$(BUILD) --target sink --tag cartcast-sink:$(VERSION) .
 	$(BUILD) --target dashboard --tag cartcast-dashboard:$(VERSION) .
+	$(BUILD) --target trainer --tag cartcast-trainer:$(VERSION) .
 
 clean: ## remove .venv and what tests and builds left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -13,6 +13,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "sink": "sink",
     "dashboard": "dashboard",
     "train": "train",
+    "retrain": "train",
     "evaluate": "train",
     "score": "train",
     "explain": "demo",

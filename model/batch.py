@@ -35,6 +35,8 @@ class EventLike(Protocol):
     @property
     def price(self) -> float | None: ...
     @property
+    def quantity(self) -> float | None: ...
+    @property
     def text(self) -> str | None: ...
     @property
     def rating(self) -> float | None: ...
@@ -153,5 +155,7 @@ def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None]) -> Ev
         [event.item_id for event in events],
         [event.category for event in events],
         [_channel(event.channel) for event in events],
+        [event.text for event in events],
     )
-    return EventTexts.of(columns, prices)
+    numbers = (prices, [event.quantity for event in events], [event.rating for event in events])
+    return EventTexts.of(columns, numbers)

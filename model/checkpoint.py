@@ -8,7 +8,10 @@ metrics.json        metrics of validation and test
 card.md             the model card
 """
 
+import ctypes
+import errno
 import hashlib
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,10 +98,12 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     training: dict[str, Any],
     earlier: PropensityLSTM | None = None,
     category_names: Mapping[int, str] | None = None,
+    replaced: Path | None = None,
 ) -> str:
     """Write a checkpoint atomically and return its version: the network's size and the weights' hash.
 
-    An earlier checkpoint at `directory` is replaced; anything else there is a CheckpointError.
+    An earlier checkpoint at `directory` is replaced; anything else there is a CheckpointError. The replaced one is kept
+    at `replaced`, beside `directory`, in place of what was kept there before; without such a path it is deleted.
     """
     if directory.exists() and not _is_ours_or_empty(directory):
         raise CheckpointError(f"{directory} exists and is no checkpoint: name another directory")
@@ -119,7 +124,7 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     if PURCHASE_CATEGORY in model.config.heads:
         files[_CATEGORIES] = _pretty(dict(category_names or {}))
     try:
-        _put_in_place(directory, files)
+        _put_in_place(directory, files, replaced)
     except OSError as failure:
         raise CheckpointError(f"checkpoint {directory} cannot be written: {failure.strerror}") from None
     return version
@@ -137,7 +142,7 @@ def _is_ours_or_empty(directory: Path) -> bool:
     return directory.is_dir() and ((directory / _DESCRIPTION).is_file() or not any(directory.iterdir()))
 
 
-def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
+def _put_in_place(directory: Path, files: dict[str, bytes], replaced: Path | None) -> None:
     """Write the files to a directory beside `directory`, then swap the two; a failure leaves `directory` as it was."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as workplace:
@@ -145,20 +150,54 @@ def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
         replacement.mkdir()
         for name, content in files.items():
             (replacement / name).write_bytes(content)
-        replaced = Path(workplace) / "old"
-        if directory.exists():
-            directory.rename(replaced)
-        try:
-            replacement.rename(directory)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(directory)
-            raise
+        if _put(replacement, directory) and replaced is not None:
+            _put(replacement, replaced)
+
+
+def _put(directory: Path, place: Path) -> bool:
+    """Move a directory to a place; returns whether one was there, which is then at `directory`."""
+    is_taken = place.exists()
+    if is_taken:
+        _exchange(directory, place)
+    else:
+        directory.rename(place)
+    return is_taken
+
+
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two directories: at once where the file system can (renameat2(2)), else within a moment without `other`."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is not None:
+        paths = os.fsencode(one), os.fsencode(other)
+        if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+            return
+        if (failure := ctypes.get_errno()) not in {errno.EINVAL, errno.ENOSYS}:  # which NFS, old kernels answer
+            raise OSError(failure, os.strerror(failure))
+    aside = one.with_name("old")
+    other.rename(aside)
+    try:
+        one.rename(other)
+    except OSError:
+        aside.rename(other)
+        raise
+    aside.rename(one)
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; raises CheckpointError with one line that says what is wrong with it."""
-    description = _read(directory / _DESCRIPTION, _Description)
+    while True:
+        description = _read(directory / _DESCRIPTION, _Description)
+        loaded = _load(directory, description)
+        if _read(directory / _DESCRIPTION, _Description).version == description.version:
+            return loaded
+        # Another was put in its place meanwhile: the files may be of both.
+
+
+def _load(directory: Path, description: _Description) -> Checkpoint:
     if description.layout not in SEQUENCES:
         raise CheckpointError(
             f"checkpoint {directory} is for sequence layout {description.layout}, this version reads {LAYOUT}: "

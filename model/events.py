@@ -67,6 +67,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     `propensity_*` is the probability of at least one purchase by this user after this event: in the rest of
     the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds. `channel` is what the
     event's context says; `source_timestamp` is the Kafka timestamp of the event's record, from which delays count.
+    `quantity`, `rating` and the first 2,000 characters of `text` are there if the event has them.
     """
 
     user_id: str
@@ -86,6 +87,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     scored_at: int
     channel: str | None
     source_timestamp: int
+    quantity: float | msgspec.UnsetType = msgspec.UNSET
+    rating: float | msgspec.UnsetType = msgspec.UNSET
+    text: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def epoch_ms(moment: datetime) -> int:

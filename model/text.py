@@ -18,7 +18,8 @@ TOKENS: Final = 4
 """Maximum number of tokens per event: a search rarely has more, and a state holds those of several events."""
 
 _STAR: Final = "\u2605"  # no letter, so no word that somebody writes is taken for a rating
-_CHARACTERS_READ: Final = 2000
+MAX_CHARACTERS: Final = 2000
+"""The model reads so much of a text, and a score repeats so much of it."""
 _WORDS_REMEMBERED: Final = 65_536
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
@@ -30,7 +31,7 @@ _STARTS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
 
 def tokens(text: str) -> list[str]:
     """Return the distinct words of a text in order, in NFKC and casefolded; bigrams where no spaces are written."""
-    folded = unicodedata.normalize("NFKC", text[:_CHARACTERS_READ]).casefold()
+    folded = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).casefold()
     words = list[str]()
     for word in _WORD.findall(folded):
         if len(word) > 1 and _STARTS_UNSPACED.match(word):

@@ -1,6 +1,6 @@
 """Rows of the table `scores`, read back: history for training and offline scoring, and one shopper's latest scores.
 
-The table holds what a score says of its event. An event's words (`text`), quantity, rating and context are not in it.
+The table holds what a score says of its event: of its context the channel alone, of a text the beginning.
 """
 
 import math
@@ -23,7 +23,12 @@ _MOMENT: Final = f"({', '.join(_ORDER)})"
 _SOURCE: Final = "model, source_topic, source_partition, source_offset"
 _PROPENSITIES: Final = f"COLUMNS('^{propensity_field('')}')"
 _WHERE: Final = "WHERE event_time >= {since:Int64} AND event_time < {until:Int64}"
-_EVENTS: Final = "event_id, user_id, event_type, event_time, nullIf(item_id, ''), nullIf(category, ''), price"
+_EVENTS: Final = (
+    "event_id, user_id, event_type, event_time, nullIf(item_id, ''), nullIf(category, ''), price, quantity, rating, "
+    "nullIf(text, ''), channel"
+)
+_COLUMNS: Final = 11
+"""The number of columns that _EVENTS names."""
 _BY_SHOPPER: Final = (
     "ORDER BY toUInt8(bitShiftRight(cityHash64(user_id), 56)), user_id, "
     "scored_at, source_topic, source_partition, source_offset"
@@ -66,7 +71,7 @@ class StoredHistory:
         ):
             for block in blocks:
                 for row in block:
-                    yield Event(*row)
+                    yield _event(row)
 
     @property
     def query(self) -> str:
@@ -76,6 +81,12 @@ class StoredHistory:
     @property
     def _name(self) -> str:
         return f"`{self._settings.database}`.{TABLE}"
+
+
+def latest_event_ms(settings: ClickHouseSettings) -> int:
+    """Return the time of the last event that no wrong clock has made, 0 if there is none; raises CartcastError."""
+    with _reading(settings, "the history") as client:
+        return int(str(client.command(f"SELECT last_event FROM `{settings.database}`.data_span")))  # noqa: S608 - our own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +132,19 @@ def latest_scores(
     with _reading(settings, "the shopper's events") as client:
         found = client.query(query, parameters=parameters)
         total = int(str(client.command(count, parameters=parameters)))
-    horizons = [column.removeprefix(propensity_field("")) for column in found.column_names[11:]]
+    horizons = [column.removeprefix(propensity_field("")) for column in found.column_names[_COLUMNS + 4 :]]
     return LatestScores([_stored(row, horizons) for row in reversed(found.result_rows)], total)
 
 
 def _stored(row: Any, horizons: list[str]) -> StoredScore:  # noqa: ANN401 - a row of any columns
-    known = {
-        horizon: float(number) for horizon, number in zip(horizons, row[11:], strict=True) if math.isfinite(number)
-    }
-    model, topic, partition, offset = row[7:11]
-    return StoredScore(Event(*row[:7]), model, topic, partition, offset, known)
+    event, (model, topic, partition, offset), numbers = row[:_COLUMNS], row[_COLUMNS:][:4], row[_COLUMNS + 4 :]
+    known = {horizon: float(number) for horizon, number in zip(horizons, numbers, strict=True) if math.isfinite(number)}
+    return StoredScore(_event(event), model, topic, partition, offset, known)
+
+
+def _event(row: Any) -> Event:  # noqa: ANN401 - the columns of _EVENTS
+    *about, channel = row
+    return Event(*(*about, {"channel": channel} if channel else None))
 
 
 @contextmanager

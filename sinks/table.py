@@ -4,7 +4,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -16,8 +16,10 @@ from service.clickhouse import connect, failures, insert
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RowsRefusedError
 from service.liveness import Liveness
-from service.metrics import Histogram
 from sinks.bookmark import Source
+
+if TYPE_CHECKING:  # who only reads the table needs no Prometheus
+    from service.metrics import Histogram
 
 Answer = TypeVar("Answer")
 Key = tuple[int, int]
@@ -262,7 +264,7 @@ class TimedTable:
     """A table whose inserts are timed; an answered insert is progress, also without a commit."""
 
     def __init__(
-        self, table: ScoresTable, seconds: Histogram, liveness: Liveness, clock: Callable[[], float] = time.monotonic
+        self, table: ScoresTable, seconds: "Histogram", liveness: Liveness, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._table = table
         self._seconds = seconds

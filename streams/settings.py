@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from model.events import InputFormat
 from service.kafka_settings import Topics
@@ -97,6 +97,12 @@ class WorkerSettings(BaseModel):
         description="how long SIGTERM may take to finish and commit what was begun before the worker ends without it; "
         "allow ten seconds more before you kill it",
     )
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _none_if_empty(cls, given: object) -> object:
+        """Take an empty text for none: a launcher passes it on for a variable that is not set."""
+        return given or None
 
 
 class TraceSettings(BaseModel):

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "dead-letters": "Records that are no events, and why.",
     "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
     "train": "Train a model on history, measure how it does on later days and new shoppers, and write a checkpoint.",
+    "retrain": "Train the serving checkpoint's recipe on the last days, and publish the result if it is better.",
     "evaluate": "Say how good a checkpoint is, beside simpler models trained on the same split.",
     "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
     "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",
@@ -32,7 +33,7 @@ COMMANDS: Final = {
 PANELS: Final = {
     "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
     "Data": ("replay", "dead-letters", "simulate", "inspect"),
-    "Model": ("train", "evaluate", "score"),
+    "Model": ("train", "retrain", "evaluate", "score"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }
 """How the list of commands is grouped."""

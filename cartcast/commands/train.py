@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.history_source import history_source, read_for_training
 from cartcast.commands.shared.money_view import money_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     Device,
     Events,
     FromClickHouse,
+    MemoryLimit,
     OptionalFormat,
     Seed,
     ShopFile,
@@ -21,6 +22,7 @@ from cartcast.commands.shared.options import (
     Strict,
     Threads,
     Until,
+    WorkDir,
     head_names,
     horizon_names,
 )
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from model.lstm import LSTMConfig, PropensityLSTM
-    from model.shop import Shop
     from model.training.fitting import TrainingSettings
     from model.training.history import History
     from model.training.resume import DirectoryStateStore
@@ -64,12 +65,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch that was finished.")] = False,
     device: Device = "auto",
     threads: Threads = 1,
-    memory_limit_mb: Annotated[
-        int, typer.Option(min=0, help="History beyond it is kept in a temporary file.", metavar="MB")
-    ] = 2048,
-    work_dir: Annotated[
-        Path | None, typer.Option(help="Where that file is made; the system's place for such files if not given.")
-    ] = None,
+    memory_limit_mb: MemoryLimit = 2048,
+    work_dir: WorkDir = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -100,7 +97,7 @@ def train(
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads, shop=shop)
     try:
         with stop_signals_raise():
-            history = _read(source, shop, memory_limit_mb, work_dir)
+            history = read_for_training(source, shop, memory_limit_mb, work_dir)
             start = None if from_scratch else _shipped()
             store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
             trained = _train(history, settings, config, start, device, store)
@@ -124,22 +121,6 @@ def _check_destination(out: Path) -> None:
 
 def _unwritable(out: Path, failure: OSError) -> UsageError:
     return UsageError(f"no checkpoint can be written to {out}: {(failure.strerror or str(failure)).lower()}")
-
-
-def _read(source: HistorySource, shop: "Shop", memory_limit_mb: int, work_dir: Path | None) -> "History":
-    from model.training.history import read_history
-    from model.training.storage import Storage
-
-    half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
-    storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
-    with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, shop=shop)
-    for line in source.said_of_bad_rows():
-        print(line, file=sys.stderr)
-    print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
-    if late := history.require_order():
-        print(f"{late:,} events come after a later one of their user: they count as simultaneous", file=sys.stderr)
-    return history
 
 
 def _state_store(

@@ -8,6 +8,7 @@ from msgspec import structs
 from cartcast.reference.event_schema import DIALECT, Schema
 from model.events import EVENT_TYPES, EXPECTED_VALUE, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Score, propensity_field
 from model.heads import HEADS, TOP, HeadNames
+from model.text import MAX_CHARACTERS
 
 _PREFIX: Final = propensity_field("")
 _PROPENSITY: Final[Schema] = {"minimum": 0, "maximum": 1}
@@ -48,6 +49,12 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "scored_at": (_COUNT, "When the worker scored, in epoch milliseconds"),
     "channel": ({}, "`context.channel` of the event; null if it had none"),
     "source_timestamp": (_COUNT, "Kafka's time of the event's record in epoch milliseconds; 0 if it had none"),
+    "quantity": ({}, "As the event had it; absent if it had none"),
+    "rating": ({}, "As the event had it; absent if it had none"),
+    "text": (
+        {"minLength": 1, "maxLength": MAX_CHARACTERS},
+        f"What the shopper wrote, its first {MAX_CHARACTERS:,} characters; absent if the event has no words",
+    ),
     "next_type": (
         {"enum": list(EVENT_TYPES)},
         "Likeliest type of the next event, if the model has this head",
@@ -86,7 +93,7 @@ def score_schema() -> Schema:
         "type": "object",
         "properties": {name: _property(name, kind) for name, kind in kinds},
         "patternProperties": {f"^{_PREFIX}": {"type": "number", **_PROPENSITY}},
-        "required": [field.name for field in standard if not field.name.startswith(_PREFIX)],
+        "required": [field.name for field in standard if field.required and not field.name.startswith(_PREFIX)],
         "not": {"propertyNames": {"not": {"pattern": f"^{_PREFIX}"}}},
         "dependentRequired": {"next_type": ["next_type_propensity"], "next_type_propensity": ["next_type"]},
     }

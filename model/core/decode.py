@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from model.batch import EventBatch, EventLike, batch_of
 from model.core.byte_strings import ByteStrings
-from model.core.scan import FIELDS, TEXT, scan_events
-from model.core.texts import TEXTS, EventTexts
+from model.core.scan import FIELDS, scan_events
+from model.core.texts import TEXT, TEXTS, EventTexts
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
 from model.text import TOKENS, token_codes
 from model.validate import InvalidEvent, Reject, WireEvent, validate_event

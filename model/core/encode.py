@@ -10,8 +10,21 @@ import numpy.typing as npt
 
 from model.core.byte_strings import ByteStrings
 from model.core.compiled import compiled
-from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, USER_ID, EventTexts
+from model.core.texts import (
+    CATEGORY,
+    CHANNEL,
+    EVENT_ID,
+    ITEM_ID,
+    PRICE,
+    QUANTITY,
+    RATING,
+    TEXT,
+    TEXTS,
+    USER_ID,
+    EventTexts,
+)
 from model.events import EVENT_TYPES, propensity_field
+from model.text import MAX_CHARACTERS
 
 Bytes = npt.NDArray[np.uint8]
 Bounds = npt.NDArray[np.int64]
@@ -19,7 +32,16 @@ Bounds = npt.NDArray[np.int64]
 LONGEST_NUMBER: Final = 20
 _MILLIONTHS: Final = 1_000_000
 _NULL: Final = np.frombuffer(b"null", np.uint8)
-_ZERO, _NINE, _DOT, _MINUS, _QUOTE = (np.uint8(ord(each)) for each in '09.-"')
+_ZERO, _NINE, _DOT, _MINUS, _QUOTE, _BACKSLASH, _U = (np.uint8(ord(each)) for each in '09.-"\\u')
+_CONTINUES, _CONTINUED = np.uint8(0b1100_0000), np.uint8(0b1000_0000)
+"""The bits of a byte that say whether it goes on with a character of UTF-8, and that it does."""
+_QUANTITY_NAME, _RATING_NAME, _TEXT_NAME = (
+    np.frombuffer(b',"%s":' % name, np.uint8) for name in (b"quantity", b"rating", b"text")
+)
+_AROUND_TEXTS: Final = (
+    TEXTS * max(len(_NULL), len('""'), len(".0")) + len(_QUANTITY_NAME) + len(_RATING_NAME) + len(_TEXT_NAME)
+)
+"""The most bytes of a score that stand around the event's texts, or in place of them."""
 _NAMES: Final = np.frombuffer("".join(EVENT_TYPES).encode(), np.uint8)
 _NAME_BOUNDS: Final = np.cumsum([0, *map(len, EVENT_TYPES)])
 
@@ -64,15 +86,17 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     """Return the JSON of each score.
 
     Every column has one entry per score, `propensities` `(scores, horizons)`; `extra` are further fields, each with a
-    comma before it, which follow the propensities, or nothing.
+    comma before it, which follow the propensities, or nothing. Quantity, rating and words are there only if the event
+    has them; of a text its first MAX_CHARACTERS.
     """
     scores = len(types)
     extra_bounds = np.zeros(scores + 1, np.int64)
     if extra:
         extra_bounds[1:] = np.cumsum([len(fields) for fields in extra])
     extra_buffer = np.frombuffer(b"".join(extra), np.uint8)
-    text_bytes = int((texts.spans[:, :, 1] - texts.spans[:, :, 0]).clip(min=len(_NULL)).sum())
-    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER + 12
+    text_bytes = int(texts.spans[:, :, 1].sum() - texts.spans[:, :, 0].sum())
+    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER
+    fixed_bytes += _AROUND_TEXTS
     out = np.empty(scores * fixed_bytes + text_bytes + len(extra_buffer), np.uint8)
     ends = np.empty(scores, np.int64)
     used = write_scores(
@@ -122,7 +146,9 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = _text(out, _piece(out, at, pieces, bounds, 3), buffer, text[ITEM_ID])
         at = _text(out, _piece(out, at, pieces, bounds, 4), buffer, text[CATEGORY])
         at = _piece(out, at, pieces, bounds, 5)
-        at = _price(out, at, buffer, text[PRICE])
+        at = _as_written(out, at, buffer, text[PRICE])
+        if text[QUANTITY, 0] >= 0 or text[RATING, 0] >= 0 or text[TEXT, 1] > text[TEXT, 0]:
+            at = _of_some_events(out, at, buffer, text)
         at = write_number(out, _piece(out, at, pieces, bounds, 6), times_ms[row])
         piece = 7
         for horizon in range(propensities.shape[1]):
@@ -135,6 +161,21 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = write_number(out, _piece(out, at, pieces, bounds, piece + 3), timestamps_ms[row])
         at = _piece(out, at, pieces, bounds, piece + 4)
         ends[row] = at
+    return at
+
+
+@compiled
+def _of_some_events(out: Bytes, at: int, buffer: Bytes, text: Bounds) -> int:
+    """Write quantity, rating and words, those of them that the event has.
+
+    Apart from the loop, which its code would slow by a tenth for events that have none of them.
+    """
+    if text[QUANTITY, 0] >= 0:
+        at = _as_written(out, _copy(out, at, _QUANTITY_NAME, 0, len(_QUANTITY_NAME)), buffer, text[QUANTITY])
+    if text[RATING, 0] >= 0:
+        at = _as_written(out, _copy(out, at, _RATING_NAME, 0, len(_RATING_NAME)), buffer, text[RATING])
+    if text[TEXT, 1] > text[TEXT, 0]:
+        at = _words(out, _copy(out, at, _TEXT_NAME, 0, len(_TEXT_NAME)), buffer, text[TEXT])
     return at
 
 
@@ -162,8 +203,32 @@ def _text(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> in
 
 
 @compiled
-def _price(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
-    """Write a price with the digits that the event had, and .0 behind a whole one, or null if there is none."""
+def _words(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
+    """Write a string of at most MAX_CHARACTERS."""
+    out[at] = _QUOTE
+    at = _copy(out, at + 1, buffer, span[0], _text_end(buffer, span[0], span[1]))
+    out[at] = _QUOTE
+    return at + 1
+
+
+@compiled
+def _text_end(buffer: Bytes, start: int, end: int) -> int:
+    """Return where the first MAX_CHARACTERS characters of a JSON string end; an escape is one of them."""
+    if end - start <= MAX_CHARACTERS:
+        return end
+    for _ in range(MAX_CHARACTERS):
+        if start < end and buffer[start] == _BACKSLASH:
+            start += 6 if buffer[start + 1] == _U else 2
+        else:
+            start += 1
+        while start < end and buffer[start] & _CONTINUES == _CONTINUED:
+            start += 1
+    return min(start, end)
+
+
+@compiled
+def _as_written(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
+    """Write a number with the digits that the event had, and .0 behind a whole one, or null if there is none."""
     if span[0] < 0:
         return _copy(out, at, _NULL, 0, len(_NULL))
     is_whole = True

@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from model.core.compiled import compiled
 from model.core.hashing import LONGEST, xxh3_64
-from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, TEXTS, USER_ID
+from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, QUANTITY, RATING, TEXT, TEXTS, USER_ID
 from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int64]
 
-TEXT, RATING, QUANTITY, TYPE, TIME, CONTEXT = range(TEXTS, TEXTS + 6)
+TYPE, TIME, CONTEXT = range(TEXTS, TEXTS + 3)
 """Fields beside the texts that a score repeats; in `spans`, the first TEXTS are those."""
-FIELDS: Final = TEXTS + 6
+FIELDS: Final = TEXTS + 3
 _UNKNOWN: Final = -1
 _REQUIRED: Final = 1 << USER_ID | 1 << EVENT_ID | 1 << TYPE | 1 << TIME
 _MAX_CHANNEL_BYTES: Final = 200
@@ -36,8 +36,8 @@ def _table(names: tuple[str, ...]) -> tuple[Bytes, npt.NDArray[np.int64]]:
 
 
 _FIELD_NAMES: Final = (
-    *("user_id", "event_id", "item_id", "category", "channel", "price"),
-    *("text", "rating", "quantity", "type", "ts", "context"),
+    *("user_id", "event_id", "item_id", "category", "channel", "text"),
+    *("price", "quantity", "rating", "type", "ts", "context"),
 )
 _FIELD_TABLE, _FIELD_LENGTHS = _table(_FIELD_NAMES)
 _TYPE_TABLE, _TYPE_LENGTHS = _table(EVENT_TYPES)
@@ -155,13 +155,14 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
                 return False
             if field == TIME:
                 time_ms[0] = _whole_number(buffer, value, at)
-            elif field == PRICE:
-                if buffer[value] == _MINUS:
+            elif field != _UNKNOWN:
+                if field == PRICE and buffer[value] == _MINUS:
                     return False
-                numbers[0] = _number(buffer, value, at)
-                spans[PRICE, 0], spans[PRICE, 1] = value, at
-            elif field == RATING:
-                numbers[1] = _number(buffer, value, at)
+                spans[field, 0], spans[field, 1] = value, at
+                if field == PRICE:
+                    numbers[0] = _number(buffer, value, at)
+                elif field == RATING:
+                    numbers[1] = _number(buffer, value, at)
         else:
             at = _literal_end(buffer, value)
             is_null = buffer[value] == _N

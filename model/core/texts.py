@@ -1,4 +1,4 @@
-"""The short texts of events as they stand in JSON, between the quotes: what a score repeats, byte by byte."""
+"""The texts and numbers of events as they stand in JSON: what a score repeats, byte by byte."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-USER_ID, EVENT_ID, ITEM_ID, CATEGORY, CHANNEL, PRICE = range(6)
-"""The texts of an event; a price is a number as it was written."""
-TEXTS: Final = 6
+USER_ID, EVENT_ID, ITEM_ID, CATEGORY, CHANNEL, TEXT, PRICE, QUANTITY, RATING = range(9)
+"""The texts of an event, without their quotes; from PRICE on, numbers as they were written."""
+TEXTS: Final = 9
 
 _encode: Final = msgspec.json.Encoder().encode
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
@@ -27,10 +27,10 @@ class EventTexts:
     """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; -1 and -1 if there is none."""
 
     @classmethod
-    def of(cls, columns: Sequence[Sequence[str | None]], prices: Sequence[float | None]) -> "EventTexts":
-        """Make them of the columns USER_ID to CHANNEL, and of prices."""
-        parts = [*map(_json_bodies, columns), [_encode(price) if price is not None else None for price in prices]]
-        spans, start = np.full((len(prices), TEXTS, 2), -1, np.int64), 0
+    def of(cls, columns: Sequence[Sequence[str | None]], numbers: Sequence[Sequence[float | None]]) -> "EventTexts":
+        """Make them of the columns USER_ID to TEXT, and PRICE to RATING."""
+        parts = [*map(_json_bodies, columns), *map(_json_numbers, numbers)]
+        spans, start = np.full((len(parts[0]), TEXTS, 2), -1, np.int64), 0
         for text, bodies in enumerate(parts):
             ends = start + np.cumsum([len(body) if body else 0 for body in bodies], dtype=np.int64)
             spans[:, text, 1] = ends
@@ -71,6 +71,10 @@ def _json_bodies(texts: Sequence[str | None]) -> list[bytes | None]:
     if _ESCAPED.search(joined) is None:
         return [None if text is None else text.encode() for text in texts]
     return [None if text is None else _encode(text)[1:-1] for text in texts]
+
+
+def _json_numbers(numbers: Sequence[float | None]) -> list[bytes | None]:
+    return [None if number is None else _encode(number) for number in numbers]
 
 
 def _text(body: bytes) -> str:

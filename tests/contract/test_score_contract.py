@@ -9,6 +9,7 @@ from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.events import EVENT_TYPES, Score
 from model.heads import HeadNames
+from model.text import MAX_CHARACTERS
 from streams.fetch import Fetch
 from streams.messages import score_records
 
@@ -31,10 +32,11 @@ FIELDS = {
     "channel": (str, type(None)),
     "source_timestamp": int,
 }
+OF_SOME_EVENTS = {"quantity": float, "rating": float, "text": str}
 FULL = {
     "event_id": "e-1", "user_id": "ü", "type": "cart", "ts": "2017-11-24T16:00:17.5Z", "item_id": "sku",
     "category": "c", "price": 10, "quantity": 2, "rating": 5,
-    "text": "secret", "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
+    "text": "good \"soles\"", "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
 }  # fmt: skip
 LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "item_id": None, "price": None}
 
@@ -50,12 +52,12 @@ def records():
 
 
 def test_a_score_has_exactly_the_promised_fields_of_the_promised_types(records):
-    for record in records:
-        body = json.loads(record.value)
-        assert list(body) == list(FIELDS)
-        for name, kind in FIELDS.items():
-            assert isinstance(body[name], kind), name
-            assert not isinstance(body[name], bool)
+    full, least = (json.loads(record.value) for record in records)
+    assert list(full) == [*list(FIELDS)[:6], *OF_SOME_EVENTS, *list(FIELDS)[6:]]
+    assert list(least) == list(FIELDS)
+    for name, value in (*full.items(), *least.items()):
+        assert isinstance(value, (FIELDS | OF_SOME_EVENTS)[name]), name
+        assert not isinstance(value, bool)
 
 
 def test_a_score_is_flat_json_on_one_line(records):
@@ -68,6 +70,7 @@ def test_a_score_says_what_its_event_said_and_where_it_lay(records):
     full, least = (json.loads(record.value) for record in records)
     assert full == {
         "user_id": "ü", "event_id": "e-1", "event_type": "cart", "item_id": "sku", "category": "c", "price": 10.0,
+        "quantity": 2.0, "rating": 5.0, "text": 'good "soles"',
         "event_time": 1511539217500, "propensity_session": 0.25, "propensity_1h": 0.5, "propensity_24h": 0.75,
         "model": "lstm8-ab", "source_topic": "shop.events", "source_partition": 3, "source_offset": 100,
         "scored_at": 1700000000123, "channel": "email", "source_timestamp": 1700000000007,
@@ -86,7 +89,34 @@ def test_the_headers_name_the_source_record_and_the_key_is_the_events(records):
 
 
 def test_the_declared_message_type_is_this_contract():
-    assert Score.__struct_fields__ == tuple(FIELDS)
+    assert Score.__struct_fields__ == (*FIELDS, *OF_SOME_EVENTS)
+
+
+@pytest.mark.parametrize("number", [0, -3, 2.5, 1e22, 7])
+def test_numbers_of_an_event_are_repeated_as_it_had_them(number):
+    body = score_of(quantity=number, rating=number)
+    assert (body["quantity"], body["rating"]) == (number, number)
+
+
+@pytest.mark.parametrize("character", ["a", "ü", "日", "🛒", '"', "\\", "\n", "\x01", "\u2028"])
+@pytest.mark.parametrize("as_ascii", [True, False])
+def test_of_a_text_a_score_repeats_as_much_as_the_model_reads(character, as_ascii):
+    for length in (1, MAX_CHARACTERS - 1, MAX_CHARACTERS, MAX_CHARACTERS + 1, 2 * MAX_CHARACTERS):
+        text = character * (length - 1) + "z"
+        assert score_of(as_ascii=as_ascii, text=text)["text"] == text[:MAX_CHARACTERS]
+
+
+@pytest.mark.parametrize("nothing", [{}, {"quantity": None, "rating": None, "text": None}, {"text": ""}])
+def test_a_score_of_an_event_without_words_and_numbers_has_no_such_fields(nothing):
+    assert list(score_of(**nothing)) == list(FIELDS)
+
+
+def score_of(*, as_ascii=True, **fields):
+    """Return the score of an event with these fields."""
+    batch, _ = decode_events([json.dumps(LEAST | fields, ensure_ascii=as_ascii).encode()])
+    fetch = Fetch("shop.events", 3, ByteStrings.of([b"42"]), ByteStrings.of([b""]), np.array([7]), np.array([9]))
+    (record,) = score_records(fetch, batch, np.arange(1), np.full((1, 3), 0.5, np.float32), model="m", scored_at_ms=1)
+    return json.loads(record.value)
 
 
 @pytest.mark.parametrize("horizons", [("30m",), ("session", "7d"), ("24h", "1h", "session"), ("1h", "2h", "3h", "4h")])

@@ -13,7 +13,8 @@ from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}
-OPTIONAL = {"item_id", "category", "channel", "price", "source_timestamp", *PROPENSITIES}
+OF_SOME_EVENTS = {"quantity", "rating", "text"}
+OPTIONAL = {"item_id", "category", "channel", "price", "source_timestamp", *OF_SOME_EVENTS, *PROPENSITIES}
 
 
 def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
@@ -25,6 +26,9 @@ def score(offset: int = 0, **changes: Any) -> dict[str, Any]:
             category="shoes",
             channel="email",
             price=19.5,
+            quantity=2.0,
+            rating=4.5,
+            text="good soles",
             event_time=1_700_000_000_123,
             propensity_1h=0.25,
             propensity_24h=0.75,
@@ -70,6 +74,12 @@ def test_a_row_is_stored_as_it_was_scored(table):
 def test_an_event_without_a_price_has_no_price_in_the_table(table):
     table.insert([as_json(score(price=None))], "t")
     assert table.rows[0]["price"] is None
+
+
+def test_what_only_some_events_have_is_absent_or_empty(table):
+    bare = {name: value for name, value in score().items() if name not in OF_SOME_EVENTS}
+    table.insert([as_json(bare)], "t")
+    assert [table.rows[0][name] for name in ("quantity", "rating", "text")] == [None, None, ""]
 
 
 def test_absent_item_and_category_are_empty(table):
@@ -147,6 +157,8 @@ def test_a_refused_block_may_come_again_without_its_bad_row(table):
         ("user_id", ""),
         ("event_id", None),
         ("price", "secret"),
+        ("quantity", "secret"),
+        ("rating", [1]),
         ("event_time", "secret"),
         ("event_time", 0),
         ("propensity_session", 1.5),

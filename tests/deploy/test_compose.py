@@ -52,6 +52,15 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def with_retraining(env_file: Path) -> dict[str, Service]:
+    """The services with the profile retrain."""
+    loaded = run("composeconfig", COMPOSE, env_file, "retrain")
+    assert loaded.returncode == 0, loaded.stderr
+    found: dict[str, Service] = json.loads(loaded.stdout)["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
 def services(env_file: Path) -> dict[str, Service]:
     """The services as Compose sees them, the simulator's profile included."""
     loaded = run("composeconfig", COMPOSE, env_file, "simulator")
@@ -89,8 +98,8 @@ def test_the_file_holds_no_secret(services, env_file):
     assert not [service for service in raw["services"] if "secrets" in raw["services"][service]]
 
 
-def test_images_are_pinned_and_services_are_limited_and_watched(services):
-    for name, service in services.items():
+def test_images_are_pinned_and_services_are_limited_and_watched(services, with_retraining):
+    for name, service in (services | with_retraining).items():
         tag = service["image"].partition(":")[2]
         assert re.match(r"v?\d+\.\d+|local", tag), f"{name}: {service['image']}"
         limits = service["deploy"]["resources"]["limits"]
@@ -135,6 +144,26 @@ def test_variables_are_settings_and_the_grace_is_longer_than_the_drain(services,
             assert grace > settings.worker.drain_seconds + 10
             assert settings.worker.web_token.get_secret_value()
         assert settings.kafka.partitions == 4
+
+
+def test_what_is_retrained_is_what_the_workers_can_read(with_retraining, monkeypatch):
+    worker, retrain = with_retraining["worker"], with_retraining["retrain"]
+    mounts = [
+        (mount["source"], mount["target"], mount.get("read_only", False))
+        for service in (worker, retrain)
+        for mount in service["volumes"]
+    ]
+    assert mounts == [("checkpoints", "/checkpoints", True), ("checkpoints", "/checkpoints", False)]
+    words = retrain["command"]
+    assert words[words.index("--checkpoint") + 1] == "/checkpoints/current"
+    assert command("trainer", "CMD") == words[:1]
+    assert retrain["restart"] == "no"
+    for service, user in ((worker, None), (retrain, "cartcast_reader")):
+        with monkeypatch.context() as patch:
+            _set(patch, service["environment"])
+            settings = load_settings()
+        assert settings.worker.checkpoint is None  # until .env names it
+        assert user in {None, settings.clickhouse.user}
 
 
 def test_the_gpu_file_goes_on_top(services, env_file):

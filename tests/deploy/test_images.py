@@ -19,7 +19,7 @@ REQUIREMENTS = DOCKERFILE.parent / "requirements"
 SETS = sorted(path.stem for path in REQUIREMENTS.glob("*.txt"))
 UV = Path(sys.executable).with_name("uv")
 MEGABYTE = 1_000_000
-MOST_MEGABYTES = {"sink": 150, "dashboard": 600, "worker-cpu": 4500, "worker-cuda": 6500}
+MOST_MEGABYTES = {"sink": 150, "dashboard": 600, "worker-cpu": 4500, "worker-cuda": 6500, "trainer": 4500}
 """What an image's packages may take, unpacked; a set that grows past it was not meant to."""
 HEAVY = re.compile(r"torch|triton|nvidia|cuda|faust")
 
@@ -45,7 +45,15 @@ def test_an_image_is_labelled_checked_and_run_by_nobody_in_particular(part):
     assert port in [*environment(part).values(), "8501"]
 
 
-@pytest.mark.parametrize("part", PARTS)
+def test_the_trainer_is_run_by_nobody_in_particular_and_ends():
+    (user,) = [each.text for each in instructions("trainer") if each.name == "USER"]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert command("trainer", "ENTRYPOINT") + command("trainer", "CMD") == ["cartcast", "retrain"]
+    assert [each.text for each in instructions("trainer") if each.name == "HEALTHCHECK"] == ["NONE"]
+    assert f"chown {user} /checkpoints" in " ".join(each.text for each in instructions("trainer") if each.name == "RUN")
+
+
+@pytest.mark.parametrize("part", [*PARTS, "trainer"])
 def test_the_last_stage_holds_nothing_that_builds(part):
     base, own = stages()[part]
     assert base == "runtime"
@@ -171,6 +179,28 @@ sys.meta_path.insert(0, Hidden())
     assert b"propensity_1h" in (tmp_path / "score.jsonl").read_bytes()
 
 
+def test_the_trainer_trains_with_its_packages_alone(tmp_path):
+    absent = {"faust", "aiohttp", "cramjam", "yarl", "prometheus_client", "streamlit", "chdb", "triton", "pynvml"}
+    assert not {_normal(name) for name in absent} & _names("trainer")
+    hidden = f"""
+import sys, importlib.abc
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {absent!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+"""
+    shop = str(tmp_path / "shop.jsonl")
+    words = [["simulate", "--events", "15000", "--users", "300", "--out", shop]]
+    words += [["train", "--events", shop, "--format", "cartcast", "--out", str(tmp_path / "shop")]]
+    words[1] += ["--epochs", "1", "--hidden-size", "8"]
+    words += [["retrain", "--help"]]
+    then = "import cartcast.commands.retrain, model.evaluation.challenge, model.evaluation.report, sinks.stored"
+    then += "; assert 'libcudnn_' not in open('/proc/self/maps').read()"
+    ran = _python(Path(sys.executable), hidden + RUNS.format(commands=words, then=then), tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
 class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/readyz" else 503)
@@ -226,7 +256,11 @@ def _installed_bytes(name: str) -> dict[str, int]:
     names, sizes = set(map(_normal, _names(name))), {}
     for distribution in distributions():
         if (package := _normal(distribution.name)) in names:
-            kept = [file for file in distribution.files or () if name != "worker-cpu" or "libcudnn_" not in file.name]
+            kept = [
+                file
+                for file in distribution.files or ()
+                if name not in {"worker-cpu", "trainer"} or "libcudnn_" not in file.name
+            ]
             sizes[package] = sum(file.size or 0 for file in kept)
     return sizes
 

@@ -1,7 +1,7 @@
 """The manifests: valid by their own schemas, and each thing that names another names one that is there."""
 
-import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,8 +28,27 @@ def built(directory: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(result.stdout))
 
 
-@pytest.fixture(scope="module", params=OVERLAYS)
+@pytest.fixture(scope="module")
+def retraining_overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Production, with checkpoints of its own that it retrains."""
+    copied = tmp_path_factory.mktemp("deploy") / "kubernetes"
+    shutil.copytree(KUBERNETES, copied)
+    overlay = copied / "overlays" / "production"
+    described = (overlay / "kustomization.yaml").read_text()
+    added = "".join(f"  - ../../components/{name}\n" for name in ("checkpoint", "retrain"))
+    (overlay / "kustomization.yaml").write_text(described.replace("components:\n", f"components:\n{added}"))
+    return overlay
+
+
+@pytest.fixture(scope="module")
+def retraining(retraining_overlay: Path) -> list[Manifest]:
+    return built(retraining_overlay)
+
+
+@pytest.fixture(scope="module", params=[*OVERLAYS, "retraining"])
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    if request.param == "retraining":
+        return list(request.getfixturevalue("retraining"))
     return built(KUBERNETES / "overlays" / request.param)
 
 
@@ -41,6 +60,10 @@ def gpu() -> list[Manifest]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_manifests_are_valid_to_the_letter(overlay):
     assert_valid(run("kustomize", "build", KUBERNETES / "overlays" / overlay).stdout)
+
+
+def test_manifests_with_a_checkpoint_that_is_retrained_are_valid(retraining_overlay):
+    assert_valid(run("kustomize", "build", retraining_overlay).stdout)
 
 
 def test_the_command_of_the_page_makes_valid_alerts():
@@ -205,6 +228,8 @@ def test_networks_are_closed_but_for_what_is_needed(manifests):
     assert ports("egress", "cartcast-dashboard") == {53, 8123, 8443, 6066}
     assert ports("egress", "cartcast-topics") == {53, 9092}
     assert ports("egress", "cartcast-migrate") == {53, 8123, 8443}
+    if _of(manifests, "CronJob"):
+        assert ports("egress", "cartcast-retrain") == {53, 8123, 8443}
     assert ports("ingress", "cartcast-worker") >= {6066}
     assert ports("ingress", "cartcast-dashboard") == {8501}
     if _of(manifests, "ServiceMonitor"):
@@ -221,18 +246,21 @@ def test_gpu_workers_ask_for_a_gpu(gpu, monkeypatch, tmp_path):
     assert _settings(gpu, "cartcast-worker", monkeypatch, tmp_path).worker.device == "cuda"
 
 
-def test_a_checkpoint_of_ones_own_comes_from_a_volume(tmp_path, monkeypatch):
-    overlay = tmp_path / "overlay"
-    overlay.mkdir()
-    there = os.path.relpath(KUBERNETES, overlay.resolve())
-    (overlay / "kustomization.yaml").write_text(
-        f"resources: [{there}/overlays/production]\ncomponents: [{there}/components/checkpoint]\n"
-    )
-    manifests = built(overlay)
-    container = _container(_template(manifests, "cartcast-worker"))
-    settings = _settings(manifests, "cartcast-worker", monkeypatch, tmp_path)
-    mounted = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "checkpoints"]
-    assert settings.worker.checkpoint == Path(mounted[0]) / "current"
+def test_what_is_retrained_is_what_the_workers_read(retraining, tmp_path, monkeypatch):
+    names, claims, settings = ("cartcast-worker", "cartcast-retrain"), [], []
+    for name in names:
+        template = _template(retraining, name)
+        (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "checkpoints"]
+        (mount,) = [each for each in _container(template)["volumeMounts"] if each["name"] == "checkpoints"]
+        claims.append((volume["persistentVolumeClaim"]["claimName"], mount["mountPath"], mount.get("readOnly", False)))
+        settings.append(_settings(retraining, name, monkeypatch, tmp_path / name))
+    assert claims == [("cartcast-checkpoints", "/checkpoints", name == "cartcast-worker") for name in names]
+    assert [each.worker.checkpoint for each in settings] == [Path("/checkpoints/current")] * 2
+    assert settings[1].clickhouse.user == "cartcast_reader"
+    assert settings[1].clickhouse.password.get_secret_value() == "a secret"
+    (job,) = _of(retraining, "CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert _container(_template(retraining, "cartcast-retrain"))["args"][0] == "retrain"
 
 
 def _of(manifests: list[Manifest], kind: str) -> list[Manifest]:
@@ -243,6 +271,8 @@ def _pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     for kind in ("StatefulSet", "Deployment", "Job"):
         for workload in _of(manifests, kind):
             yield workload["metadata"]["name"], workload["spec"]["template"]
+    for workload in _of(manifests, "CronJob"):
+        yield workload["metadata"]["name"], workload["spec"]["jobTemplate"]["spec"]["template"]
 
 
 def _template(manifests: list[Manifest], name: str) -> Manifest:

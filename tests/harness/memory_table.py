@@ -34,6 +34,9 @@ class _Row(msgspec.Struct):
     item_id: str | None = None
     category: str | None = None
     price: float | None = None
+    quantity: float | None = None
+    rating: float | None = None
+    text: str | None = None
     channel: str | None = None
     source_timestamp: int = 0
 
@@ -99,4 +102,4 @@ def _row(value: bytes) -> dict[str, Any]:
     except msgspec.DecodeError as failure:  # its text names field and types, never a value
         raise RowsRefusedError(f"column: {failure}") from None
     absent = {name: math.nan for name in row if name.startswith("propensity_") and row[name] is None}
-    return row | absent | {name: row[name] or "" for name in ("item_id", "category", "channel")}
+    return row | absent | {name: row[name] or "" for name in ("item_id", "category", "channel", "text")}

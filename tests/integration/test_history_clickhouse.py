@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from cartcast.commands.shared.history_source import history_source
 from model.checkpoint import load_checkpoint
+from model.core.byte_strings import ByteStrings
+from model.core.decode import decode_events
 from model.events import Event, Score
 from model.simulator import SimulationSettings, simulate
+from model.training.history import read_history
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import FormatError, RefusedError, UnavailableError
 from sinks.stored import Period, StoredHistory
 from sinks.table import ClickHouseTable
+from streams.fetch import Fetch
+from streams.messages import score_records
 from tests.harness.command import run_command
 from tests.harness.records import score_fields
 
@@ -54,11 +60,48 @@ def read(settings: ClickHouseSettings, **period: int) -> list[Event]:
 
 
 def test_an_event_comes_back_as_the_score_knows_it(settings):
-    store(settings, [score(1), score(2, item_id=None, category=None, price=None, event_type="purchase")])
+    bare = score(2, item_id=None, category=None, price=None, event_type="purchase")
+    full = score(3, event_type="review", quantity=2.0, rating=4.0, text="good soles", channel="email")
+    store(settings, [score(1), bare, full])
+    about: dict[str, Any] = {"item_id": "i", "category": "c", "price": 9.5}
+    said: dict[str, Any] = {"quantity": 2.0, "rating": 4.0, "text": "good soles", "context": {"channel": "email"}}
     assert read(settings) == [
-        Event("e1", "u", "view", START_MS + 1, item_id="i", category="c", price=9.5),
+        Event("e1", "u", "view", START_MS + 1, **about),
         Event("e2", "u", "purchase", START_MS + 2),
+        Event("e3", "u", "review", START_MS + 3, **about, **said),
     ]
+
+
+def test_a_history_that_was_scored_and_stored_teaches_what_its_events_teach(settings):
+    """As the worker writes it: events to bytes, bytes to scores, scores to rows, rows to events again."""
+    simulated = simulate(SimulationSettings(events=3_000, users=60, seed=4))
+    events = {event.event_id: event for event in map(with_more, range(3_000), simulated)}
+    given = ByteStrings.of([msgspec.json.encode(event) for event in events.values()])
+    keys = ByteStrings.of([event.user_id.encode() for event in events.values()])
+    fetch = Fetch("events", 0, keys, given, np.arange(len(events)), np.full(len(events), START_MS))
+    batch, _ = decode_events(given, keys)
+    half = np.full((len(events), 3), 0.5, np.float32)
+    records = score_records(fetch, batch, np.arange(len(events)), half, model="m", scored_at_ms=START_MS)
+    table = ClickHouseTable(settings)
+    table.insert([record.value or b"" for record in records], "all")
+    table.close()
+
+    stored = read(settings)
+    history = read_history(stored)
+    assert len(stored) == len(events)
+    assert history.tokens.any(axis=0).all()
+    assert history.digest() == read_history(events[event.event_id] for event in stored).digest()
+    assert [each.quantity for each in stored] == [events[each.event_id].quantity for each in stored]
+
+
+def with_more(number: int, event: Event) -> Event:
+    """Return the event with more words, stars and units than simulated ones have."""
+    said = {
+        0: {"text": "naïve 日本 \n" + "word " * 900 + f"{number}"},
+        1: {"rating": number % 6.0},
+        2: {"quantity": 2.5},
+    }
+    return msgspec.structs.replace(event, **said.get(number % 7, {}))
 
 
 def test_each_shoppers_events_come_in_the_order_in_which_they_were_scored(settings):
@@ -159,8 +202,7 @@ def shop(database: ClickHouseSettings, tmp_path: Path) -> Shop:
     table.insert([msgspec.json.encode(as_score(offset, event)) for offset, event in enumerate(events)], "all")
     table.close()
     file, config = tmp_path / "shop.jsonl", tmp_path / "cartcast.yaml"
-    wordless = [msgspec.structs.replace(event, text=None) for event in events]
-    file.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in wordless))
+    file.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
     config.write_text(f"clickhouse:\n  url: {database.url}\n  database: {database.database}\n")
     return Shop(file, config)
 
@@ -168,7 +210,9 @@ def shop(database: ClickHouseSettings, tmp_path: Path) -> Shop:
 def as_score(offset: int, event: Event) -> Score:
     about = (event.user_id, event.event_id, event.type, event.item_id, event.category, event.price, event.ts)
     scored_at = 1_800_000_000_000 + offset // 100
-    return Score(*about, 0.5, 0.5, 0.5, "m", "events", 0, offset, scored_at, event.channel, scored_at)
+    named = {"quantity": event.quantity, "rating": event.rating, "text": event.text}
+    more: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    return Score(*about, 0.5, 0.5, 0.5, "m", "events", 0, offset, scored_at, event.channel, scored_at, **more)
 
 
 def trained(out: Path, *options: object) -> dict[str, Any]:

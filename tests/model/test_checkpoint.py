@@ -1,3 +1,4 @@
+import ctypes
 import json
 from pathlib import Path
 
@@ -99,6 +100,40 @@ def test_a_checkpoint_replaces_the_one_before_it_and_leaves_nothing_behind(direc
     ]
 
 
+@pytest.fixture(params=["at once", "by renaming twice"])
+def swapping(request, monkeypatch):
+    """File systems that can swap two directories, and those that cannot (NFS)."""
+    if request.param != "at once":
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+
+
+@pytest.mark.usefixtures("swapping")
+def test_a_replaced_checkpoint_can_be_kept_to_go_back_to(directory, tmp_path):
+    kept, first = tmp_path / "kept", load_checkpoint(directory).version
+    second = save(directory, seed=2, replaced=kept)
+    assert (load_checkpoint(directory).version, load_checkpoint(kept).version) == (second, first)
+    third = save(directory, seed=3, replaced=kept)
+    assert (load_checkpoint(directory).version, load_checkpoint(kept).version) == (third, second)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "kept"]
+
+
+def test_what_is_read_while_it_is_replaced_is_one_checkpoint(directory, monkeypatch):
+    save(directory, seed=2)
+    expected, read = load_checkpoint(directory), Path.read_bytes
+    save(directory, seed=1)
+    later = [lambda: save(directory, seed=2)]
+
+    def replaced_meanwhile(path):
+        if path.name == "weights.safetensors" and later:
+            later.pop()()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", replaced_meanwhile)
+    loaded = load_checkpoint(directory)
+    assert loaded.version == expected.version
+    assert torch.equal(loaded.model.heads.weight, expected.model.heads.weight)
+
+
 @pytest.mark.parametrize(
     ("step", "at"), [("write_bytes", "weights.safetensors"), ("write_bytes", "metrics.json"), ("rename", "new")]
 )
@@ -111,6 +146,7 @@ def test_a_failure_half_way_leaves_the_old_checkpoint(directory, monkeypatch, st
         return method(self, *arguments)
 
     monkeypatch.setattr(Path, step, fail)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
     with pytest.raises(CheckpointError, match="No space left on device"):
         save(directory, seed=2)
     monkeypatch.undo()

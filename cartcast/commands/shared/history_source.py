@@ -1,14 +1,20 @@
 """Where a command's history comes from: files of events, or the events that ClickHouse has the scores of."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cartcast.commands.shared.event_files import EventFiles, Rows
+from cartcast.commands.shared.progress import progress_bar
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
 from model.validate import BadRow
 from service.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from model.shop import Shop
+    from model.training.history import History
 
 _EVENTS_BETWEEN_REPORTS: Final = 1000
 _KEPT_BAD_ROWS: Final = 10
@@ -86,6 +92,23 @@ def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | No
             "widen --since and --until"
         )
     return HistorySource(count, lambda on_progress: iter([("ClickHouse", _counted(stored.events(), on_progress))]))
+
+
+def read_for_training(source: HistorySource, shop: "Shop", memory_limit_mb: int, work_dir: Path | None) -> "History":
+    """Read a history, and say on stderr what it holds; beyond the limit it is kept in a file. Raises CartcastError."""
+    from model.training.history import read_history
+    from model.training.storage import Storage
+
+    half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
+    storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
+    with progress_bar("read", source.total) as advance:
+        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, shop=shop)
+    for line in source.said_of_bad_rows():
+        print(line, file=sys.stderr)
+    print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
+    if late := history.require_order():
+        print(f"{late:,} events come after a later one of their user: they count as simultaneous", file=sys.stderr)
+    return history
 
 
 def _counted(events: Iterator[Event], on_progress: OnProgress) -> Rows:

@@ -121,6 +121,11 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there 
 Seed = Annotated[int, typer.Option(min=0, help="The same seed and data give the same result.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads; more than one pays on an idle machine only.")]
 
+MemoryLimit = Annotated[int, typer.Option(min=0, help="History beyond it is kept in a temporary file.", metavar="MB")]
+WorkDir = Annotated[
+    Path | None, typer.Option(help="Where that file is made; the system's place for such files if not given.")
+]
+
 # Where Kafka and ClickHouse are
 BootstrapServers = Annotated[str | None, typer.Option(help="Kafka brokers, HOST:PORT,HOST:PORT.")]
 TopicPrefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names.")]

@@ -41,28 +41,23 @@ _GROUP_METRICS: Final = ("base_rate", "roc_auc", "pr_auc", "log_loss")
 
 def write_report(report: Report, directory: Path) -> None:
     """Write both files, each whole or not at all; raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        (PAGE, page_of(report, pictures_of(report))),
-        (NUMBERS, json.dumps(report, indent=1, allow_nan=False) + "\n"),
-    ):
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=directory) as workplace:
-            unfinished = Path(workplace) / name
-            unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, directory / name)  # noqa: PTH105 - as its documentation names what it promises
+    write_whole(directory / PAGE, page_of(report, pictures_of(report)))
+    write_whole(directory / NUMBERS, json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, and its directory if there is none; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=path.parent) as workplace:
+        unfinished = Path(workplace) / path.name
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)  # noqa: PTH105 - as its documentation names what it promises
 
 
 def page_of(report: Report, pictures: dict[str, str]) -> str:
     """Return the HTML with its pictures, given by name: one file, no script, no external resources."""
-    import jinja2  # noqa: PLC0415 - only reports need it
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("model.evaluation.report"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
         report=report,
         pictures=pictures,
         headlines=[_headline(report, horizon) for horizon in report["horizons"]],
@@ -78,6 +73,19 @@ def page_of(report: Report, pictures: dict[str, str]) -> str:
         ],
         short_title=short_title,
     )
+
+
+def rendered(template: str, **values: object) -> str:
+    """Return one of the templates, filled in."""
+    import jinja2  # noqa: PLC0415 - only reports need it
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("model.evaluation.report"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _headline(report: Report, horizon: str) -> dict[str, Any]:
