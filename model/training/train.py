@@ -24,7 +24,7 @@ from model.training.fitting import Fitting, Progress, TrainingSettings, fit
 from model.training.history import History
 from model.training.holdout import RIDGE, Holdout, best_strengths
 from model.training.money import MoneyHoldout, joined
-from model.training.order_value import PENALTIES, OrderValues
+from model.training.order_value import FIRST, PENALTIES, OrderValues
 from model.training.resume import NoStateStore, StateStore
 from model.training.ridge import STRENGTHS, Ridge, Ridges
 from model.training.split import TimeSplit
@@ -81,7 +81,7 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     trainer = _Trainer(settings, config, start, device, store)
     # Each fold chooses the strength of the next one's ridge, and the penalty of its order values.
     strengths, made, holdouts = [len(STRENGTHS) // 2] * len(config.horizons), list[_Made](), list[Holdout]()
-    penalty, money = 0, list[MoneyHoldout]()
+    penalty, money = FIRST, list[MoneyHoldout]()
     for number, fold in enumerate((examples.validation_fold(), examples.test_fold())):
         made.append(trainer.make(fold.name, fold.training_set, strengths, _part_of(progress, number / 3), penalty))
         holdouts.append(Holdout.of(made[-1].model, made[-1].ridge, examples, fold))
@@ -168,7 +168,7 @@ class _Trainer:
     store: StateStore
 
     def make(
-        self, stage: str, training_set: TrainingSet, strengths: Sequence[int], progress: Progress, penalty: int = 0
+        self, stage: str, training_set: TrainingSet, strengths: Sequence[int], progress: Progress, penalty: int = FIRST
     ) -> _Made:
         """Train a network, fold the ridge of these strengths in, and freeze what is known of categories.
 
