@@ -22,7 +22,7 @@ from cartcast.commands.shared.options import (
     settings_of,
 )
 from cartcast.commands.shared.progress import progress_bar
-from cartcast.local.signals import StopRequested, stop_signals_held, stop_signals_raise
+from cartcast.local.signals import StopRequested, acknowledge_stop, stop_signals_held, stop_signals_raise
 from model.horizons import DAY_MS
 from service.errors import EvaluationError, OutputError, TrainingError, UsageError
 
@@ -100,6 +100,8 @@ def _alone(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(f"another retraining of {directory} is under way: let it end, or stop it") from None
+        except OSError as failure:  # file systems without locks
+            raise OutputError(f"{path} cannot be locked: {(failure.strerror or '').lower()}") from None
         yield
 
 
@@ -148,10 +150,13 @@ def _retrained(retraining: _Retraining, device: str, threads: int) -> dict[str, 
     except (EvaluationError, TrainingError) as lack:
         result = Result(False, str(lack))
     told |= _told(retraining, result)
-    with stop_signals_held():
-        if trained is not None and result.is_better:
-            told |= _published(retraining, trained, told)
-        _write_page(retraining.page, told, result)
+    try:
+        with stop_signals_held():
+            if trained is not None and result.is_better:
+                told |= _published(retraining, trained, told)
+            _write_page(retraining.page, told, result)
+    except StopRequested:
+        acknowledge_stop()  # it came when all was done
     return told
 
 

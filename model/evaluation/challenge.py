@@ -56,8 +56,8 @@ class Challenge:
             if not MIN_HOLDOUT_BUYERS <= bought <= known - MIN_HOLDOUT_BUYERS:
                 raise EvaluationError(
                     f"too little to compare on at horizon {horizon} {where}: of {known:,} events with a known label "
-                    f"{bought:,} are followed by {shop.followed_by(horizon)}; at least {MIN_HOLDOUT_BUYERS} must be, and "
-                    "as many not"
+                    f"{bought:,} are followed by {shop.followed_by(horizon)}; at least {MIN_HOLDOUT_BUYERS} must be, "
+                    "and as many not"
                 )
         return cls(current, test_set)
 

@@ -133,6 +133,20 @@ def test_an_interrupted_one_leaves_everything_as_it_was(shop, monkeypatch):
     assert shop.retrain("--days", 1).status == 0
 
 
+def test_a_stop_that_comes_while_it_publishes_is_too_late(shop, monkeypatch):
+    save = model.checkpoint.save_checkpoint
+
+    def stopped_meanwhile(*arguments, **parts):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return save(*arguments, **parts)
+
+    monkeypatch.setattr(model.checkpoint, "save_checkpoint", stopped_meanwhile)
+    done = shop.retrain()
+    assert done.status == 0, done.stderr
+    assert done.stdout.startswith(f"published {load_checkpoint(shop.checkpoint).version} in place of ")
+    assert "better at" in (shop.checkpoint.parent / "current.retrain.html").read_text()
+
+
 def test_where_there_is_no_checkpoint_yet_the_one_that_ships_is_the_current_one(shop, tmp_path):
     told = json.loads(shop.retrain("--checkpoint", tmp_path / "new", "--days", 1, "--json").stdout)
     shipped = load_checkpoint(model.checkpoint.DEFAULT_CHECKPOINT)

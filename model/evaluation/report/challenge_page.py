@@ -25,13 +25,12 @@ def _row(told: dict[str, Any], compared: dict[str, Any], horizon: str, verdict: 
     counts, differences = compared["counts"][horizon], compared["differences"]["current"][horizon]
     return {
         "title": told["titles"][horizon],
-        "counts": [f"{counts[name]:,}" for name in ("events", "users", "positives")],
+        **{name: f"{counts[name]:,}" for name in ("events", "users", "positives")},
         "base_rate": number("base_rate", candidate["base_rate"]),
         "metrics": [
             (number(name, candidate[name]), number(name, current[name]), _difference(differences[name]))
             for name in _COMPARED
         ],
-        "ece": [number("ece", one["ece"]) for one in (candidate, current)],
         "verdict": verdict,
     }
 
