@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import msgspec
+from msgspec import structs
 
+from model.attributes import NO_PLACES, Places, Values
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -74,6 +76,16 @@ class WireEvent(msgspec.Struct, gc=False):
     def channel(self) -> str | None:
         return None if self.context is None else self.context.channel
 
+    @property
+    def attributes(self) -> Values | None:
+        return None
+
+
+class _AttributedEvent(WireEvent, gc=False):
+    """An event of a shop that defines attributes."""
+
+    attributes: Values | None = None
+
 
 class _Number(str):
     """The text of a JSON number, kept as written so that a number sent as an id keeps its digits."""
@@ -85,8 +97,8 @@ class _NotANumber:
     """`NaN` or `Infinity`: no JSON, but what some producers write."""
 
 
-def validate_event(value: bytes | None) -> WireEvent:
-    """Return the event that `value` holds, or raise InvalidEvent."""
+def validate_event(value: bytes | None, places: Places = NO_PLACES) -> WireEvent:
+    """Return the event that `value` holds, with the attributes that a shop defines; raises InvalidEvent."""
     fields, is_strict = _parse_object(value)
     event = WireEvent(
         event_id=_required_id(fields, "event_id"),
@@ -103,7 +115,8 @@ def validate_event(value: bytes | None) -> WireEvent:
     )
     if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
-    return event
+    attributes = places.read(fields)
+    return event if attributes is None else _AttributedEvent(**structs.asdict(event), attributes=attributes)
 
 
 def _parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:

@@ -63,7 +63,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     """
     config = checkpoint.model.config
     head_names = HeadNames(config.heads, checkpoint.category_names)
-    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
+    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons), config.shop)
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings, codec)
     app.counts = WorkerCounts()
@@ -82,7 +82,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         counts=app.counts,
         timings=app.timings,
         spans=spans,
-        decode=decoder_of(settings.worker.input_format),
+        decode=decoder_of(settings.worker.input_format, config.shop),
         horizons=config.horizons,
         head_names=head_names,
         signatures=settings.signatures,

@@ -59,7 +59,7 @@ def _inference(checkpoint: Checkpoint, device: torch.device, max_events: int) ->
         yield scorer
         return
     worker = InferenceWorker(scorer, max_events=max_events)
-    worker.start(checkpoint.model.config.carried_floats)
+    worker.start()
     yield worker
     worker.stop()
 

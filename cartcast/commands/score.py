@@ -87,7 +87,7 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)
     config = checkpoint.model.config
-    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
+    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons), config.shop)
     head_names = HeadNames(config.heads, checkpoint.category_names)
     return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec, head_names=head_names)
 

@@ -24,13 +24,19 @@ class EventTexts:
 
     buffer: npt.NDArray[np.uint8]
     spans: npt.NDArray[np.int64]
-    """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; -1 and -1 if there is none."""
+    """Where each text starts and ends in `buffer`; -1 and -1 if there is none `(events, TEXTS, 2)`. With a shop's
+    definition its attributes follow, those that are numbers as they were written: `(events, TEXTS + attributes, 2)`."""
 
     @classmethod
-    def of(cls, columns: Sequence[Sequence[str | None]], prices: Sequence[float | None]) -> "EventTexts":
-        """Make them of the columns USER_ID to CHANNEL, and of prices."""
-        parts = [*map(_json_bodies, columns), [_encode(price) if price is not None else None for price in prices]]
-        spans, start = np.full((len(prices), TEXTS, 2), -1, np.int64), 0
+    def of(
+        cls,
+        columns: Sequence[Sequence[str | None]],
+        prices: Sequence[float | None],
+        attributes: Sequence[Sequence[str | float | None]] = (),
+    ) -> "EventTexts":
+        """Make them of the columns USER_ID to CHANNEL, of prices, and of a column per attribute."""
+        parts = [*map(_json_bodies, columns), *map(_json_values, (prices, *attributes))]
+        spans, start = np.full((len(prices), len(parts), 2), -1, np.int64), 0
         for text, bodies in enumerate(parts):
             ends = start + np.cumsum([len(body) if body else 0 for body in bodies], dtype=np.int64)
             spans[:, text, 1] = ends
@@ -41,9 +47,9 @@ class EventTexts:
         return cls(np.frombuffer(joined, np.uint8), spans)
 
     @classmethod
-    def none(cls, events: int) -> "EventTexts":
+    def none(cls, events: int, attributes: int = 0) -> "EventTexts":
         """Return texts of events that have none."""
-        return cls(np.empty(0, np.uint8), np.full((events, TEXTS, 2), -1, np.int64))
+        return cls(np.empty(0, np.uint8), np.full((events, TEXTS + attributes, 2), -1, np.int64))
 
     @classmethod
     def concatenated(cls, parts: Sequence["EventTexts"]) -> "EventTexts":
@@ -71,6 +77,11 @@ def _json_bodies(texts: Sequence[str | None]) -> list[bytes | None]:
     if _ESCAPED.search(joined) is None:
         return [None if text is None else text.encode() for text in texts]
     return [None if text is None else _encode(text)[1:-1] for text in texts]
+
+
+def _json_values(values: Sequence[str | float | None]) -> list[bytes | None]:
+    """Return the JSON of numbers, and what stands between the quotes of texts."""
+    return [None if one is None else _encode(one)[1:-1] if isinstance(one, str) else _encode(one) for one in values]
 
 
 def _text(body: bytes) -> str:

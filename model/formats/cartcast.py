@@ -5,25 +5,39 @@ from itertools import islice
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
+from model.attributes import Values
 from model.events import Event
 from model.formats.rows import Line
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow, validate_event
 
-_DECODER: Final = msgspec.json.Decoder(Event)
+
+class _Line(Event, frozen=True, gc=False, rename={"attributes": ""}):
+    """An event whose attributes are not read with it: any JSON may stand there, and a definition says what they are."""
+
+
+_DECODER: Final = msgspec.json.Decoder(_Line)
 _LINES_AT_ONCE: Final = 1000
 
 
-def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
+def read_rows(lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | BadRow]:
     """Yield an event or a bad row per line; accepts what the worker accepts."""
     from model.core.decode import decode_events  # noqa: PLC0415 - loads numpy, which who asks for the formats' names need not
+    from model.core.shop_tables import ShopTables  # noqa: PLC0415 - likewise
 
+    tables = ShopTables.of(shop)
     while chunk := list(islice(lines, _LINES_AT_ONCE)):
-        _, rejects = decode_events([raw for _, raw in chunk])
+        batch, rejects = decode_events([raw for _, raw in chunk], tables=tables)
         reject_at = {reject.position: reject for reject in rejects}
+        attributes = iter(batch.attributes(shop))
         for position, (number, raw) in enumerate(chunk):
             reject = reject_at.get(position)
-            yield BadRow(number, reject.reason, reject.error, raw) if reject else _event(raw)
+            if reject:
+                yield BadRow(number, reject.reason, reject.error, raw)
+            else:
+                yield with_attributes(_event(raw), next(attributes))
 
 
 def _event(raw: bytes) -> Event:
@@ -34,3 +48,8 @@ def _event(raw: bytes) -> Event:
         wire = validate_event(raw)
         fields = {name: getattr(wire, name) for name in wire.__struct_fields__}
         return Event(**fields | {"context": {"channel": wire.channel} if wire.channel else None})
+
+
+def with_attributes(event: Event, attributes: Values | None) -> Event:
+    """Return the event with these attributes."""
+    return event if attributes is None else Event(**structs.asdict(event) | {"attributes": attributes})

@@ -20,6 +20,7 @@ from model.core.features import Features, category_rates, count_categories
 from model.events import PURCHASE, Event
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
+from model.shop import NO_SHOP, Shop
 from model.training.chunks import Spans
 from model.training.storage import Storage
 from model.validate import BadRow
@@ -33,13 +34,17 @@ _COLUMNS: Final = (
     "time_ms",
     "applied_ms",
     "type_codes",
+    "own_types",
     "numeric",
     "items",
     "categories",
     "tokens",
+    "labels",
 )
-_COLUMNS_OF_FEATURES: Final = 4
+_COLUMNS_OF_FEATURES: Final = 5
 _MOST_OUT_OF_ORDER: Final = 0.2
+_CONSTANT: Final = 1e-6
+"""An attribute that varies less is not divided by its deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,16 @@ class History:
     applied_ms: npt.NDArray[np.int64]
     """The time at which it was applied: its own, or that of a later event of the user that arrived before it."""
     type_codes: npt.NDArray[np.uint8]
+    """Built-in types: of a shop's own types, the ones that they behave like."""
+    own_types: npt.NDArray[np.uint8]
+    """Positions in `Shop.event_types`."""
     numeric: npt.NDArray[np.float32]
     """The numeric features; of the event's category what was known when it arrived."""
     items: npt.NDArray[np.uint16]
     categories: npt.NDArray[np.uint16]
     tokens: npt.NDArray[np.uint16]
+    labels: npt.NDArray[np.uint8]
+    """Codes of the shop's categorical attributes `(events, attributes)`."""
     starts: npt.NDArray[np.int64]
     """Each user's first row, followed by the number of rows `(users + 1,)`."""
     user_ids: list[str] = field(repr=False)
@@ -72,6 +82,8 @@ class History:
     """Holds the columns, and other arrays of their length."""
     category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
     """What the codes of `categories` stand for."""
+    shop: Shop = NO_SHOP
+    """What its events were read with."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -132,6 +144,18 @@ class History:
         counts[0] = 0  # of no category nothing is known
         return category_rates(counts)
 
+    def number_scales(self, spans: Spans) -> npt.NDArray[np.float64]:
+        """Return mean and deviation of each numeric attribute, where known, in some spans `(2, attributes)`."""
+        attributes = len(self.shop.numeric)
+        sums = np.zeros((3, attributes))  # of what is known: how many, the numbers, their squares
+        for group in spans.cut(_ROWS_AT_ONCE):
+            found = self.numeric[group.rows()[0]].astype(np.float64)
+            numbers, known = np.split(found[:, found.shape[1] - 2 * attributes :], 2, axis=1)
+            sums += known.sum(axis=0), numbers.sum(axis=0), (numbers**2).sum(axis=0)
+        means, squares = sums[1:] / np.maximum(sums[0], 1)
+        deviations = np.sqrt(np.maximum(squares - means**2, 0))
+        return np.stack((means, np.where(deviations < _CONSTANT, 1.0, deviations)))
+
     def digest(self) -> str:
         """Return a hash of all columns."""
         state = xxhash.xxh3_128()
@@ -145,9 +169,10 @@ class History:
         """Return the model's inputs for some rows."""
         found = Features(
             numeric=self.numeric[rows],
-            types=self.type_codes[rows].astype(np.int64),
+            types=self.own_types[rows].astype(np.int64),
             categories=self.categories[rows].astype(np.int64),
             tokens=self.tokens[rows].astype(np.int64),
+            labels=self.labels[rows].astype(np.int64),
         )
         self.storage.used(found.numeric.nbytes, places=int((np.diff(rows) != 1).sum()) * _COLUMNS_OF_FEATURES)
         return found
@@ -156,7 +181,8 @@ class History:
 class _Appending:
     """The users' states while a history is read, and the columns so far, in order of arrival."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, shop: Shop) -> None:
+        self.shop = shop
         self.numbers: dict[str, int] = {}
         self.duplicates = self.late = 0
         self.read = 0
@@ -172,7 +198,7 @@ class _Appending:
         return self._states["events"][: len(self.numbers)].astype(np.int64)
 
     def append(self, events: Sequence[Event]) -> None:
-        batch = batch_of(events, with_texts=False)
+        batch = batch_of(events, with_texts=False, shop=self.shop)
         users = np.array([self.numbers.setdefault(event.user_id, len(self.numbers)) for event in events], np.int64)
         if len(self.numbers) > len(self._states):
             self._make_room()
@@ -180,17 +206,20 @@ class _Appending:
         appended = append_events(self._states, users, batch, Source(0, rows))
         features = appended.features
         in_order = np.argsort(appended.rows)
-        count_categories(features.numeric, features.categories, features.types, in_order, self._category_counts)
+        types = batch.type_codes[appended.rows]
+        count_categories(features.numeric, features.categories, types.astype(np.int64), in_order, self._category_counts)
         columns: dict[str, npt.NDArray[Any]] = {
             "users": appended.users,
             "rows": rows[appended.rows],
             "time_ms": batch.event_time_ms[appended.rows],
             "applied_ms": appended.time_ms,
-            "type_codes": batch.type_codes[appended.rows],
+            "type_codes": types,
+            "own_types": features.types.astype(np.uint8),
             "numeric": features.numeric,
             "items": batch.item_codes[appended.rows],
             "categories": batch.category_codes[appended.rows],
             "tokens": batch.token_codes[appended.rows],
+            "labels": features.labels.astype(np.uint8),
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
@@ -213,13 +242,16 @@ class _Appending:
 
 
 def read_history(
-    rows: Iterable[Event | BadRow], storage: Storage | None = None, arrivals: Storage | None = None
+    rows: Iterable[Event | BadRow],
+    storage: Storage | None = None,
+    arrivals: Storage | None = None,
+    shop: Shop = NO_SHOP,
 ) -> History:
     """Read events in order of arrival into `storage`; `arrivals` holds them until all are read.
 
     Raises TrainingError if there are no events.
     """
-    appending, bad_rows = _Appending(arrivals or Storage()), 0
+    appending, bad_rows = _Appending(arrivals or Storage(), shop), 0
     source = iter(rows)
     while chunk := list(islice(source, _EVENTS_AT_ONCE)):
         events = [row for row in chunk if isinstance(row, Event)]
@@ -260,4 +292,5 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         bad_rows=bad_rows,
         storage=storage,
         category_names=appending.category_names,
+        shop=appending.shop,
     )
