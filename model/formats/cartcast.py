@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -14,11 +14,14 @@ from model.shop import NO_SHOP, Shop
 from model.validate import BadRow, validate_event
 
 
-class _Line(Event, frozen=True, gc=False, rename={"attributes": ""}):
-    """An event whose attributes are not read with it: any JSON may stand there, and a definition says what they are."""
+class _Line(Event, frozen=True, gc=False):
+    """An event in whose attributes any JSON stands."""
+
+    attributes: Any = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_Line)
+_DECODER: Final = msgspec.json.Decoder(Event)
+_LINE_DECODER: Final = msgspec.json.Decoder(_Line)
 _LINES_AT_ONCE: Final = 1000
 
 
@@ -37,19 +40,26 @@ def read_rows(lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | B
             if reject:
                 yield BadRow(number, reject.reason, reject.error, raw)
             else:
-                yield with_attributes(_event(raw), next(attributes))
+                yield _with_attributes(_event(raw), next(attributes))
 
 
 def _event(raw: bytes) -> Event:
-    """Return the event of a line that the decoder accepted."""
+    """Return the event of a line that the decoder accepted; its attributes are as they stand there, or left out."""
     try:
         return _DECODER.decode(raw)
+    except msgspec.ValidationError:
+        return _odd_event(raw)
+
+
+def _odd_event(raw: bytes) -> Event:
+    try:
+        return Event(**structs.asdict(_LINE_DECODER.decode(raw)) | {"attributes": None})
     except msgspec.ValidationError:  # a number as an id, a time as text, a context that is not flat
         wire = validate_event(raw)
         fields = {name: getattr(wire, name) for name in wire.__struct_fields__}
         return Event(**fields | {"context": {"channel": wire.channel} if wire.channel else None})
 
 
-def with_attributes(event: Event, attributes: Values | None) -> Event:
-    """Return the event with these attributes."""
-    return event if attributes is None else Event(**structs.asdict(event) | {"attributes": attributes})
+def _with_attributes(event: Event, attributes: Values | None) -> Event:
+    """Return the event with the attributes that a shop's definition says it has."""
+    return event if attributes is event.attributes is None else structs.replace(event, attributes=attributes)

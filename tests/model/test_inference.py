@@ -63,7 +63,7 @@ def floats(checkpoint) -> int:
 
 
 @pytest.fixture
-def serve(floats):
+def serve():
     """Start workers around scorers; all are stopped in the end."""
     workers = []
 
