@@ -25,6 +25,10 @@ Key = tuple[int, int]
 log = structlog.get_logger()
 
 TABLE: Final = "scores"
+CUSTOM_TYPE: Final = "custom_type"
+ATTRIBUTES: Final = "attributes"
+OWN_COLUMNS: Final = frozenset({CUSTOM_TYPE, ATTRIBUTES})
+"""Columns that a table has if a shop's definition asks for them (`sinks.schema.own_columns`)."""
 
 
 class _Event(msgspec.Struct):
@@ -215,7 +219,7 @@ class ClickHouseTable:
             self._client = None
 
     def _warn_of_fields_without_a_column(self, rows: Sequence[bytes]) -> None:
-        """Say once which propensities of a block's first row the table leaves out."""
+        """Say once which propensities of a block's first row, and what of a shop's own, the table leaves out."""
         try:
             fields = msgspec.json.decode(rows[0], type=dict[str, msgspec.Raw]) if rows else {}
         except msgspec.DecodeError:
@@ -225,6 +229,9 @@ class ClickHouseTable:
             self._warned_of |= unknown
             horizons = ",".join(sorted(name.removeprefix(propensity_field("")) for name in unknown))
             log.warning("the table leaves propensities out", remedy=f"cartcast migrate --horizons {horizons}")
+        if unknown := fields.keys() & OWN_COLUMNS - self._column_types.keys() - self._warned_of:
+            self._warned_of |= unknown
+            log.warning(f"the table leaves {' and '.join(sorted(unknown))} out", remedy="cartcast migrate --shop FILE")
 
     def _connected(self) -> Client:
         if self._client is None:

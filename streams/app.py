@@ -14,6 +14,7 @@ import torch
 from faust.types import TP
 
 from model.checkpoint import Checkpoint
+from model.core.encode import OwnFields
 from model.explain import Explainer
 from model.formats.records import decoder_of
 from model.heads import HeadNames
@@ -85,6 +86,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         decode=decoder_of(settings.worker.input_format, config.shop),
         horizons=config.horizons,
         head_names=head_names,
+        own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,
         signatures=settings.signatures,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes

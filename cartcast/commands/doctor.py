@@ -175,14 +175,23 @@ def _checkpoint(settings: "Settings") -> str:
 
 def _horizons(settings: "Settings") -> str:
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+    from service.clickhouse import connected
     from sinks.schema.horizons import without_column
+    from sinks.schema.own_columns import missing_columns
 
-    predicted = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config.horizons
+    config = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config
+    predicted = config.horizons
     if left_out := ",".join(without_column(settings.clickhouse, predicted)):
         raise RefusedError(
             f"the table has no column for the checkpoint's {left_out}, and leaves it out: "
             f"run `cartcast migrate --horizons {left_out}`"
         )
+    with connected(settings.clickhouse, database=settings.clickhouse.database) as client:
+        if missing := missing_columns(client, config.shop):
+            raise RefusedError(
+                f"the table has no column {' and '.join(missing)} for what the checkpoint's shop defines, and leaves "
+                "it out: run `cartcast migrate --shop FILE`"
+            )
     return f"{', '.join(predicted)}: the table has a column for each"
 
 

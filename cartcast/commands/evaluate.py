@@ -97,6 +97,7 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
 
     torch.set_num_threads(settings.threads)
     checkpoint = load_checkpoint(directory)
+    source.shop = checkpoint.model.config.shop
     history = _read(source)
     with progress_bar("evaluate", 1.0) as advance:
         return evaluate_checkpoint(history, checkpoint, settings, advance)
@@ -106,7 +107,7 @@ def _read(source: HistorySource) -> "History":
     from model.training.history import read_history
 
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")))
+        history = read_history(source.rows(lambda done: advance(done, "")), shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     history.require_order()

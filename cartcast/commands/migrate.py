@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cartcast.commands.shared.options import ClickHouseUrl, JsonLine, given, horizon_names, settings_of
+from cartcast.commands.shared.options import ClickHouseUrl, JsonLine, ShopFile, given, horizon_names, settings_of
+from cartcast.commands.shared.shop_file import read_shop
 
 
 def migrate(
@@ -15,13 +16,15 @@ def migrate(
     horizons: Annotated[
         str | None, typer.Option(help="Columns for a model's horizons, by commas, such as session,30m,7d.")
     ] = None,
+    shop: ShopFile = None,
     only_print: Annotated[bool, typer.Option("--print", help="Print the SQL and run nothing.")] = False,
     as_json: JsonLine = False,
 ) -> None:
     """Create or update the ClickHouse table and views; safe to repeat.
 
-    The table has columns for the horizons session, 1h and 24h; of others it keeps what --horizons has named. With the
-    setting clickhouse.cluster, tables are replicated and scores sharded on every server of that cluster.
+    The table has columns for the horizons session, 1h and 24h; of others it keeps what --horizons has named, and of a
+    shop's own types and attributes what --shop defines. With the setting clickhouse.cluster, tables are replicated and
+    scores sharded on every server of that cluster.
 
     Example: cartcast migrate --url http://127.0.0.1:8123
     """
@@ -29,15 +32,18 @@ def migrate(
     from sinks.schema.horizons import add_columns
     from sinks.schema.migrate import migrate as apply_migrations
     from sinks.schema.migrate import script
+    from sinks.schema.own_columns import add_own_columns
 
     names = horizon_names(horizons) if horizons is not None else ()
+    definition = read_shop(shop)
     settings = settings_of(context, clickhouse=given(url=url, database=database))
     configure_logging(settings.log)
     if only_print:
-        print(script(settings.clickhouse, names), end="")
+        print(script(settings.clickhouse, names, definition), end="")
         return
     applied = apply_migrations(settings.clickhouse)
     applied += [f"column {column}" for column in add_columns(settings.clickhouse, names)]
+    applied += [f"column {column}" for column in add_own_columns(settings.clickhouse, definition)]
     for name in applied:
         print(f"applied {name}")
     print(f"database {settings.clickhouse.database} at {settings.clickhouse.url} is up to date")

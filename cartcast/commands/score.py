@@ -67,6 +67,7 @@ def score(
     )
     started = time.monotonic()
     loaded, scoring = _scoring(checkpoint, device)
+    source.shop = loaded.model.config.shop
     try:
         with stop_signals_raise():
             _score(source, scoring, out, loaded.model.config.horizons)

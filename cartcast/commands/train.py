@@ -15,6 +15,7 @@ from cartcast.commands.shared.options import (
     FromClickHouse,
     OptionalFormat,
     Seed,
+    ShopFile,
     Since,
     Strict,
     Threads,
@@ -23,6 +24,7 @@ from cartcast.commands.shared.options import (
     horizon_names,
 )
 from cartcast.commands.shared.progress import progress_bar
+from cartcast.commands.shared.shop_file import read_shop
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from service.errors import UsageError
 
@@ -65,6 +67,7 @@ def train(
     work_dir: Annotated[
         Path | None, typer.Option(help="Where that file is made; the system's place for such files if not given.")
     ] = None,
+    shop: ShopFile = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -76,7 +79,7 @@ def train(
 
     Example: cartcast train --events history.csv.gz --format taobao --out checkpoints/shop --seed 1
     """
-    names, heads = horizon_names(horizons), head_names(head or [])
+    names, heads, definition = horizon_names(horizons), head_names(head or []), read_shop(shop)
     _check_destination(out)
     source = history_source(
         context.obj,
@@ -87,11 +90,12 @@ def train(
         until_ms=until,
         strict=strict,
     )
+    source.shop = definition
     from model.lstm import LSTMConfig
     from model.training.fitting import TrainingSettings
 
     settings = TrainingSettings(seed=seed, epochs=epochs, threads=threads)
-    config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads)
+    config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads, shop=definition)
     try:
         with stop_signals_raise():
             history = _read(source, memory_limit_mb, work_dir)
@@ -127,7 +131,7 @@ def _read(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) ->
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals)
+        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)

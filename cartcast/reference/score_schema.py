@@ -57,7 +57,22 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"maxItems": TOP},
         "Likeliest categories of the shopper's next purchase, the likeliest first, if the model has this head",
     ),
+    "custom_type": (
+        {},
+        (
+            "The shop's own type of the event, if the model's shop defines types; null if it is a built-in one. "
+            "`event_type` is the built-in type that it behaves like"
+        ),
+    ),
+    "attributes": (
+        {},
+        (
+            "The event's attributes by name, if the model's shop defines some: texts of categorical ones, numbers of "
+            "numeric ones. Those that the event does not have are left out"
+        ),
+    ),
 }
+_OF_SHOP: Final[list[tuple[str, Any]]] = [("custom_type", str | None), ("attributes", dict[str, str | float])]
 
 
 def score_schema() -> Schema:
@@ -66,7 +81,7 @@ def score_schema() -> Schema:
     Later versions may add fields. Consumers must let fields pass that they do not know.
     """
     standard = structs.fields(Score)
-    extra = HeadNames(HEADS).fields
+    extra = [*HeadNames(HEADS).fields, *_OF_SHOP]
     kinds: list[tuple[str, Any]] = [(field.name, field.type) for field in standard] + extra
     return {
         "$schema": DIALECT,

@@ -17,6 +17,7 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from model.events import propensity_field
+from model.shop import NO_SHOP, Shop
 from service.backoff import Backoff
 from service.clickhouse import connect, failures
 from service.clickhouse_settings import ClickHouseSettings
@@ -25,6 +26,7 @@ from sinks.schema.applied import set_retention, write_view_settings
 from sinks.schema.checks import check_layout, require_grants
 from sinks.schema.horizons import add_column
 from sinks.schema.layout import Layout, layout_of, run
+from sinks.schema.own_columns import own_columns
 
 log = structlog.get_logger()
 
@@ -141,10 +143,10 @@ def _apply_settings(client: Client, layout: Layout, settings: ClickHouseSettings
     return write_view_settings(client, settings) + set_retention(client, layout, settings.retention_days)
 
 
-def script(settings: ClickHouseSettings, horizons: Iterable[str] = ()) -> str:
+def script(settings: ClickHouseSettings, horizons: Iterable[str] = (), shop: Shop = NO_SHOP) -> str:
     """Return the SQL of every migration as these settings would have it run, for somebody else to read or run.
 
-    Columns for `horizons` come last.
+    Columns for `horizons` and for what `shop` defines come last.
 
     It leaves the database as `migrate` would, but for settings of the views and retention, which `migrate` compares.
     """
@@ -156,4 +158,6 @@ def script(settings: ClickHouseSettings, horizons: Iterable[str] = ()) -> str:
         parts.append(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {row}")  # noqa: S608 - our own
     for horizon in horizons:
         parts += layout.statements(add_column(propensity_field(horizon), horizon))
+    for statement in own_columns(shop).values():
+        parts += layout.statements(statement)
     return "".join(f"{part.strip()};\n\n" for part in parts)

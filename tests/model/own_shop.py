@@ -13,25 +13,22 @@ START_MS = 1_700_000_000_000
 PATHS = (None, "size", "price", "context.device", "properties.total", "properties.cart.value", "attributes.size")
 
 
-def large_shop(types: int = 40, attributes: int = 10) -> Shop:
-    """A shop of so many own types and attributes."""
-    likes = (*EVENT_TYPES, "none")
-    return shop_of(
-        {
-            "types": {f"Own type {number}": likes[number % len(likes)] for number in range(types)},
-            "attributes": {
-                f"attribute_{number}": {
-                    "kind": ("categorical", "numeric")[number % 2],
-                    **(
-                        {}
-                        if number < 4
-                        else {"from": ("field_{0}", "context.c_{0}", "properties.p_{0}")[number % 3].format(number)}
-                    ),
-                }
-                for number in range(attributes)
-            },
-        }
-    )
+def large_definition(types: int = 40, attributes: int = 10) -> dict[str, Any]:
+    """A file's content, for a shop of so many own types and attributes."""
+    likes, paths = (*EVENT_TYPES, "none"), ("field_{}", "context.c_{}", "properties.p_{}")
+    return {
+        "types": {f"Own type {number}": likes[number % len(likes)] for number in range(types)},
+        "attributes": {
+            f"attribute_{number}": {"kind": ("categorical", "numeric")[number % 2]}
+            | ({} if number < 4 else {"from": paths[number % len(paths)].format(number)})
+            for number in range(attributes)
+        },
+    }
+
+
+def large_shop() -> Shop:
+    """A shop of 40 own types and 10 attributes."""
+    return shop_of(large_definition())
 
 
 def own_events(shop: Shop, count: int, *, users: int = 8, seed: int = 1) -> list[dict[str, Any]]:

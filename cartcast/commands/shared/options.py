@@ -109,6 +109,9 @@ Until = Annotated[
     typer.Option("--until", parser=moment_ms, metavar="TIME", help="With --from-clickhouse: only events before it."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
+ShopFile = Annotated[
+    Path | None, typer.Option("--shop", help="What the shop defines of its own (docs/shop.md).", metavar="FILE")
+]
 
 # The model
 CheckpointOption = Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")]
