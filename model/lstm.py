@@ -95,7 +95,12 @@ class PropensityLSTM(nn.Module):
         )
         embeddings = (nn.Embedding(LABELS, LABEL_EMBEDDING, padding_idx=0) for _ in range(labels))
         self.label_embeddings = nn.ModuleList(embeddings)
-        # Both made last, so that a network without them starts with the same weights.
+        # What a categorical value says by itself also goes to the logits directly, as numbers do.
+        self.label_logits = nn.ModuleList(
+            nn.Embedding(LABELS, len(config.horizons), padding_idx=0, _weight=torch.zeros(LABELS, len(config.horizons)))
+            for _ in range(labels)
+        )
+        # All made last, so that a network without them starts with the same weights.
         self.number_scales: Tensor | None
         scales = torch.tensor([[0.0], [1.0]]).repeat(1, len(shop.numeric)) if shop.numeric else None
         self.register_buffer("number_scales", scales)  # mean and deviation of numeric attributes (2, attributes)
@@ -156,6 +161,8 @@ class PropensityLSTM(nn.Module):
     def logits(self, output: Tensor, inputs: "PackedFeatures") -> Tensor:
         """Return the heads' logits `(events, horizons)` for the LSTM's output `(events, hidden)`."""
         logits: Tensor = self.heads(torch.cat((output, self.numbers(inputs)), dim=1))
+        for place, table in enumerate(self.label_logits):
+            logits = logits + table(inputs.labels[:, place])
         return logits + self.type_logits[inputs.types]
 
     def extra_logits(self, output: Tensor, inputs: "PackedFeatures") -> dict[Head, Tensor]:

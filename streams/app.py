@@ -64,7 +64,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     """
     config = checkpoint.model.config
     head_names = HeadNames(config.heads, checkpoint.category_names)
-    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons), config.shop)
+    codec = checkpoint.codec
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings, codec)
     app.counts = WorkerCounts()

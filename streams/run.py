@@ -88,6 +88,7 @@ def _run(
         "starting",
         model=checkpoint.version,
         device=str(device),
+        state_bytes=checkpoint.codec.dtype.itemsize,
         events_topic=settings.topics.events,
         look_ups=None if listener is None else str(app.conf.canonical_url),
     )

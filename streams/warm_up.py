@@ -37,9 +37,8 @@ def compile_core() -> None:
     gates, numeric = np.zeros((1, 4), np.float32), np.zeros((len(NUMERIC_FEATURES), 4), np.float32)
     heads = np.zeros((1, 1 + len(NUMERIC_FEATURES)), np.float32)
     buckets = np.zeros((2, 4), np.float32)
-    weights = StepWeights(
-        gates, buckets, buckets, np.empty((0, 4), np.float32), numeric, gates, heads, np.zeros((1, 1), np.float32)
-    )
+    no_gates, biases, no_biases = (np.zeros(shape, np.float32) for shape in ((0, 4), (1, 1), (0, 1)))
+    weights = StepWeights(gates, buckets, buckets, no_gates, numeric, gates, heads, biases, no_biases)
     features = prepared.appended.features
     write_category_rates(features.numeric, features.categories, np.zeros((CATEGORY_CODES, 2), np.float32))
     propensities, _ = run_steps(weights, features, np.zeros(1, np.int64), np.zeros((1, 2), np.float16))

@@ -83,14 +83,14 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     from model.heads import HeadNames
     from model.inference import Scorer, select_device
     from model.offline import OfflineScoring
-    from model.states import StateCodec
 
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)
     config = checkpoint.model.config
-    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons), config.shop)
     head_names = HeadNames(config.heads, checkpoint.category_names)
-    return checkpoint, OfflineScoring(Scorer(checkpoint, select_device(device)), codec, head_names=head_names)
+    return checkpoint, OfflineScoring(
+        Scorer(checkpoint, select_device(device)), checkpoint.codec, head_names=head_names
+    )
 
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:

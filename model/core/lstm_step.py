@@ -39,6 +39,8 @@ class StepWeights:
     heads: Weights
     """`(horizons, hidden + numeric inputs)`, calibrated: as are the biases `(types, horizons)`."""
     head_biases: Weights
+    label_biases: Weights
+    """`(attributes * LABELS, horizons)`, calibrated"""
 
     @classmethod
     def of(cls, model: PropensityLSTM, slopes: Weights, intercepts: Weights) -> Self:
@@ -62,7 +64,9 @@ class StepWeights:
         biases = (weight["heads.bias"] + weight["type_logits"]) * slopes + intercepts
         hidden = weight["lstm.weight_hh_l0"].T
         all_labels = np.concatenate([*labels, np.empty((0, inputs.shape[1]))])
-        folded = (types, categories, tokens, all_labels, numeric, hidden, heads, biases)
+        of_labels = [weight[f"label_logits.{attribute}.weight"] * slopes for attribute in attributes]
+        label_biases = np.concatenate([*of_labels, np.empty((0, len(slopes)))])
+        folded = (types, categories, tokens, all_labels, numeric, hidden, heads, biases, label_biases)
         return cls(*(np.ascontiguousarray(each, np.float32) for each in folded))
 
 
@@ -94,6 +98,7 @@ def run_steps(
         weights.hidden,
         weights.heads,
         weights.head_biases,
+        weights.label_biases,
         features.numeric,
         features.types,
         features.categories,
@@ -117,6 +122,7 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
     hidden_weights: Weights,
     heads: Weights,
     head_biases: Weights,
+    label_biases: Weights,
     numeric: npt.NDArray[np.float32],
     types: npt.NDArray[np.int64],
     categories: npt.NDArray[np.int64],
@@ -154,6 +160,9 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
 
         for horizon in range(len(heads)):
             logit = _dot(heads[horizon, :hidden], h) + _dot(heads[horizon, hidden:], x)
+            for attribute in range(labels.shape[1]):
+                if labels[event, attribute] > 0:
+                    logit += label_biases[attribute * LABELS + labels[event, attribute], horizon]
             propensities[event, horizon] = _sigmoid(logit + head_biases[types[event], horizon])
 
 

@@ -51,6 +51,8 @@ class Ridge:
         with torch.no_grad():
             heads.weight.mul_(1 - SHARE)
             heads.weight[:, model.config.hidden_size :] += SHARE * numbers.T.to(heads.weight.device)
+            for table in model.label_logits.parameters():
+                table.mul_(1 - SHARE)
             heads.bias.mul_(1 - SHARE).add_(SHARE * biases.to(heads.bias.device))
             model.type_logits.copy_(SHARE * types)
 

@@ -48,6 +48,11 @@ def start_from(start: PropensityLSTM, model: PropensityLSTM) -> None:
     for name in set(shop.categorical) & set(earlier.categorical):
         embedding = there[f"label_embeddings.{earlier.categorical.index(name)}.weight"]
         here[f"label_embeddings.{shop.categorical.index(name)}.weight"].copy_(embedding)
+        for row, horizon in enumerate(model.config.horizons):
+            if horizon in start.config.horizons:
+                theirs = there[f"label_logits.{earlier.categorical.index(name)}.weight"]
+                logits = here[f"label_logits.{shop.categorical.index(name)}.weight"]
+                logits[:, row] = theirs[:, start.config.horizons.index(horizon)]
     of_heads = sum(place < len(model.config.numeric_inputs) for place in known)
     known, found = known[:of_heads], found[:of_heads]
     hidden = model.config.hidden_size

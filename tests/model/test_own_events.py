@@ -34,6 +34,8 @@ def checkpoint_of(shop: Shop, version: str = "lstm8-own") -> Checkpoint:
     torch.manual_seed(3)
     model = PropensityLSTM(LSTMConfig(hidden_size=8, shop=shop)).eval()
     torch.nn.init.normal_(model.type_logits)
+    for table in model.label_logits:
+        torch.nn.init.normal_(table.weight[1:])
     if model.number_scales is not None:
         model.number_scales += torch.rand_like(model.number_scales)
     return Checkpoint(version, model, Calibration.identity(len(HORIZONS)), metrics={}, training={})
@@ -43,10 +45,8 @@ class Live:
     """The worker's way from bytes to scores, with the states of all users."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        config = checkpoint.model.config
-        self.shop = config.shop
-        self.tables = ShopTables.of(config.shop)
-        self.codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons), config.shop)
+        self.tables = ShopTables.of(checkpoint.model.config.shop)
+        self.codec = checkpoint.codec
         self.scorer = Scorer(checkpoint, CPU)
         self.states: dict[str, bytes] = {}
         self.read = 0

@@ -124,12 +124,11 @@ def _explanation(checkpoint: "Checkpoint", scores: list[StoredScore]) -> "Explan
     from model.explain import Explainer
     from model.scoring import prepare_batch
     from model.sequence import own_of
-    from model.states import StateCodec
 
     torch.set_num_threads(1)  # the steps are too small to share
-    config, events = checkpoint.model.config, [score.event for score in scores]
-    state = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons), config.shop).blank(1)
-    batch, users = batch_of(events, shop=config.shop), np.zeros(len(events), np.int64)
+    events = [score.event for score in scores]
+    state = checkpoint.codec.blank(1)
+    batch, users = batch_of(events, shop=checkpoint.model.config.shop), np.zeros(len(events), np.int64)
     prepare_batch(state, users, batch, Source(0, np.arange(len(events))))
     return Explainer(checkpoint).explain(state["sequence"], own=own_of(state))
 
