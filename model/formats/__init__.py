@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from model.attributes import CANONICAL
 from model.events import Event
 from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
 from model.formats.lines import read_lines
+from model.formats.own import OwnRow
 from model.formats.rows import Line
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
@@ -29,6 +31,16 @@ FORMATS: Final[dict[str, Reader]] = {
     "retailrocket": retailrocket.FORMAT.read_rows,
     "otto": otto.FORMAT.read_rows,
 }
+
+OWN_ROWS: Final[dict[str, tuple[Callable[[Iterator[Line]], Iterator[OwnRow]], tuple[str, ...]]]] = {
+    "cartcast": (cartcast.own_rows, (CANONICAL,)),
+    "segment": (segment.FORMAT.own_rows, segment.FORMAT.own.details),
+    "ga4": (ga4.FORMAT.own_rows, ga4.FORMAT.own.details),
+    "rees46": (rees46.FORMAT.own_rows, ()),
+    "retailrocket": (retailrocket.FORMAT.own_rows, ()),
+}
+"""What reads, in formats whose rows may hold more than the format says, what a shop's definition may name; and the path
+to where details lie."""
 
 ROWS_BEFORE_GIVING_UP: Final = 1000
 """A file whose first rows are all bad, this many of them, is of another format."""

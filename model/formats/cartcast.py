@@ -5,13 +5,15 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
+import orjson
 from msgspec import structs
 
 from model.attributes import Values
-from model.events import Event
+from model.events import EVENT_TYPES, Event
+from model.formats.own import OwnRow
 from model.formats.rows import Line
 from model.shop import NO_SHOP, Shop
-from model.validate import BadRow, validate_event
+from model.validate import BadRow, InvalidEvent, WireEvent, validate_event
 
 
 class _Line(Event, frozen=True, gc=False):
@@ -22,6 +24,7 @@ class _Line(Event, frozen=True, gc=False):
 
 _DECODER: Final = msgspec.json.Decoder(Event)
 _LINE_DECODER: Final = msgspec.json.Decoder(_Line)
+_READ: Final = frozenset(WireEvent.__struct_fields__) - {"context"}
 _LINES_AT_ONCE: Final = 1000
 
 
@@ -41,6 +44,17 @@ def read_rows(lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | B
                 yield BadRow(number, reject.reason, reject.error, raw)
             else:
                 yield _with_attributes(_event(raw), next(attributes))
+
+
+def own_rows(lines: Iterator[Line]) -> Iterator[OwnRow]:
+    """Yield what a shop's definition may name in each event."""
+    for _, raw in lines:
+        try:
+            event, fields = validate_event(raw), orjson.loads(raw)
+        except (InvalidEvent, orjson.JSONDecodeError):
+            continue
+        own = {name: value for name, value in fields.items() if name not in _READ}
+        yield OwnRow(None if event.type in EVENT_TYPES else event.type, own)
 
 
 def _event(raw: bytes) -> Event:

@@ -2,12 +2,13 @@
 
 import csv
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from model.events import Event
-from model.formats.own import OwnReading
+from model.formats.own import OwnReading, OwnRow
 from model.formats.rows import InvalidRow, Line, content_id, row_text
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
@@ -50,6 +51,27 @@ class CsvFormat:
             except InvalidRow as invalid:
                 yield invalid.at(line)
             is_first = False
+
+    def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
+        """Yield what a shop's definition may name in each row."""
+        columns, is_first = self.columns, True
+        for line in lines:
+            with suppress(InvalidRow):
+                fields = split_fields(row_text(line[1]))
+                if is_first and (header := self._header(fields)):
+                    columns = header
+                else:
+                    yield self._own_row(self._row(columns, fields))
+            is_first = False
+
+    def _own_row(self, row: Row) -> OwnRow:
+        name, own_type = row[self.type_column], None
+        try:
+            self.to_event(row)
+        except InvalidRow:
+            self.to_event(row, own_types={name})  # raises if something else is wrong
+            own_type = name
+        return OwnRow(own_type, {column: text for column, text in row.items() if column not in self.required})
 
     def _header(self, fields: list[str]) -> tuple[str, ...] | None:
         """Return the columns that the fields name, if they are names: two known ones are no accident."""

@@ -145,5 +145,7 @@ def _source(part: Fields) -> Fields:
     return {**part["whole"], "params": part["params"]}
 
 
-_OWN: Final = OwnReading(lambda part: part["name"], _source, ("params",))
+_OWN: Final = OwnReading(
+    lambda part: part["name"], _source, ("params",), frozenset({"params", "device", "geo", "traffic_source"})
+)
 FORMAT: Final = JsonFormat(_split, _event, _OWN)

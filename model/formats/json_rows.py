@@ -9,7 +9,7 @@ import xxhash
 
 from model.events import Event
 from model.formats.fields import Fields
-from model.formats.own import OwnReading
+from model.formats.own import OwnReading, OwnRow
 from model.formats.rows import InvalidRow, Line, row_text
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
@@ -54,6 +54,14 @@ class JsonFormat:
                         yield invalid.at(line)
                 else:
                     yield event
+
+    def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
+        """Yield what a shop's definition may name in each event."""
+        for line in lines:
+            try:
+                yield from [self.own.own_row(part, self.to_event(part).type) for part in self._parts(line[1])]
+            except InvalidRow:
+                continue
 
     def one_event(self, value: bytes | None, to_event: Callable[[Fields], Event] | None = None) -> Event:
         """Return the event that a record's value holds, or raise InvalidRow: it must be exactly one.

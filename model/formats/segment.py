@@ -145,5 +145,7 @@ def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str
     )
 
 
-_OWN: Final = OwnReading(lambda call: call.get("event"), lambda call: call, ("properties",))
+_OWN: Final = OwnReading(
+    lambda call: call.get("event"), lambda call: call, ("properties",), frozenset({"properties", "context"})
+)
 FORMAT: Final = JsonFormat(lambda call: [call], _event, _OWN)
