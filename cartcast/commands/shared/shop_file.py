@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cartcast.settings.sources import read_yaml
 from service.errors import UsageError
 
 if TYPE_CHECKING:
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
 
 def read_shop(path: Path | None) -> "Shop":
     """Return the shop that a file defines, that of none without a file; raises UsageError with the place of a fault."""
+    from cartcast.settings.sources import read_yaml
     from model.shop import Shop, ShopError, shop_of
 
     if path is None:
