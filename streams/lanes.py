@@ -255,7 +255,9 @@ class Lane:
         counts = self._pipeline.counts
         counts.events += len(fetch)
         counts.scored += len(scored.rows)
-        counts.other_types += int((scored.batch.type_codes[scored.rows] == OTHER).sum())
+        own = scored.batch.own
+        types = scored.batch.type_codes if own is None else own.types
+        counts.other_types += int((types[scored.rows] == OTHER).sum())
         counts.duplicates += scored.duplicates
         counts.already_applied += scored.already_applied
         counts.clock_ahead += scored.clock_ahead
