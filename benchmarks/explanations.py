@@ -32,7 +32,7 @@ from model.simulator import SimulationSettings, simulate
 from model.simulator.process import Mood, Symbol
 from model.simulator.vocabulary import LANGUAGES, translations
 from model.simulator.wording import PLACES
-from model.states import StateCodec, replay_rings
+from model.states import replay_rings
 
 EVENTS, USERS, SEED = 60_000, 1500, 99
 HORIZON = 0  # the session
@@ -90,7 +90,7 @@ def change(explainer: Explainer, sequence: npt.NDArray[np.void], removed: Iterab
 
 def published_after(checkpoint: Checkpoint, history: list[Event]) -> float:
     """Return what the worker publishes after the last event."""
-    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code, len(checkpoint.model.config.horizons))
+    codec = checkpoint.codec
     *_, last = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec).score(history)
     return float(last.propensities[-1, HORIZON])
 

@@ -23,7 +23,6 @@ from cartcast.local.processes import PYTHON, Child, Children
 from cartcast.local.stack import LocalStack, local_stack
 from cartcast.settings import Settings, load_settings
 from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from model.states import StateCodec
 from service.clickhouse import connect
 from sinks.schema.migrate import migrate
 from streams.changelog import PartitionReader
@@ -65,7 +64,7 @@ def main() -> None:
 def memory_a_user() -> float:
     """Return the resident bytes that a user's state, key and place in the dict take."""
     checkpoint = load_checkpoint(DEFAULT_CHECKPOINT)
-    codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code, len(checkpoint.model.config.horizons))
+    codec = checkpoint.codec
     before, held = resident_bytes(), dict[bytes, bytes]()
     for start in range(0, MEASURED_STATES, 1000):
         keys = [f"user-{number:09d}".encode() for number in range(start, start + 1000)]

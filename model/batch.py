@@ -3,14 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, USER_ID, EventTexts
+from model.attributes import LABELS, Values
+from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
 from model.events import OTHER, TYPE_CODES
+from model.shop import NO_SHOP, Shop
 from model.text import token_codes
 
 MAX_CHANNEL_CHARACTERS: Final = 200
@@ -42,6 +44,47 @@ class EventLike(Protocol):
     def rating(self) -> float | None: ...
     @property
     def channel(self) -> str | None: ...
+    @property
+    def attributes(self) -> Values | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnColumns:
+    """What a shop defines of its own, as columns of a batch; each has one entry per event."""
+
+    types: npt.NDArray[np.uint8]
+    """Positions in `Shop.event_types` `(events,)`."""
+    type_hashes: npt.NDArray[np.uint16]
+    """What a state holds of the types, 0 of built-in ones."""
+    labels: npt.NDArray[np.uint8]
+    """Codes of categorical attributes `(events, len(Shop.categorical))`, 0 for unknown."""
+    numbers: npt.NDArray[np.float16]
+    """Numeric attributes as `number_codes` makes them `(events, len(Shop.numeric))`, NaN for unknown."""
+
+    @classmethod
+    def of(cls, shop: Shop, types: Sequence[str], attributes: Sequence[Values | None]) -> Self:
+        """Make the columns of some events' types and attributes."""
+        codes = {name: code for code, name in enumerate(shop.event_types)}
+        given = [one or {} for one in attributes]
+        labels = [[label_code(one.get(name)) for name in shop.categorical] for one in given]
+        numbers = [[one.get(name, math.nan) for name in shop.numeric] for one in given]
+        type_codes = np.array([codes.get(name, OTHER) for name in types], np.uint8)
+        return cls(
+            type_codes,
+            np.array(shop.type_hashes, np.uint16)[type_codes],
+            np.array(labels, np.uint8).reshape(len(given), len(shop.categorical)),
+            number_codes(np.array(numbers, np.float64).reshape(len(given), len(shop.numeric))),
+        )
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """Return the columns of some events."""
+        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """Join the columns of several batches."""
+        columns = (column.name for column in fields(cls))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +97,7 @@ class EventBatch:
     positions: npt.NDArray[np.int64]
     texts: EventTexts
     type_codes: npt.NDArray[np.uint8]
+    """Built-in types: of a shop's own types, the ones that they behave like."""
     event_time_ms: npt.NDArray[np.int64]
     prices: npt.NDArray[np.float64]
     """Unit price, NaN where the event has none."""
@@ -64,6 +108,8 @@ class EventBatch:
     category_codes: npt.NDArray[np.uint16]
     token_codes: npt.NDArray[np.uint16]
     """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
+    own: OwnColumns | None = None
+    """The shop's own types and attributes; None without a definition of any."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -88,6 +134,23 @@ class EventBatch:
     def channels(self) -> list[str | None]:
         return self.texts.strings(CHANNEL)
 
+    def attributes(self, shop: Shop) -> list[Values | None]:
+        """Return the attributes of every event that `shop` has been read with."""
+        named = [
+            (name, self.texts.strings(TEXTS + place), attribute.kind == "numeric")
+            for place, (name, attribute) in enumerate(shop.attributes.items())
+        ]
+        found: list[Values | None] = [
+            {
+                name: float(texts[row] or 0) if is_numeric else texts[row] or ""
+                for name, texts, is_numeric in named
+                if texts[row]
+            }
+            or None
+            for row in range(len(self))
+        ]
+        return found
+
     def take(self, rows: npt.NDArray[np.int64]) -> "EventBatch":
         """Return some of the events, in the order of `rows`."""
         return EventBatch(*(_rows(getattr(self, column.name), rows) for column in fields(self)))
@@ -98,13 +161,20 @@ class EventBatch:
         columns = {
             column.name: np.concatenate([getattr(batch, column.name) for batch in batches])
             for column in fields(cls)
-            if column.name != "texts"
+            if column.name not in {"texts", "own"}
         }
-        return cls(texts=EventTexts.concatenated([batch.texts for batch in batches]), **columns)
+        own = [batch.own for batch in batches if batch.own is not None]
+        return cls(
+            texts=EventTexts.concatenated([batch.texts for batch in batches]),
+            own=OwnColumns.concatenated(own) if own else None,
+            **columns,
+        )
 
 
 def _rows(column: Any, rows: npt.NDArray[np.int64]) -> Any:  # noqa: ANN401 - an array of whatever type, or texts
-    return column.take(rows) if isinstance(column, EventTexts) else column[rows]
+    if column is None:
+        return None
+    return column.take(rows) if isinstance(column, EventTexts | OwnColumns) else column[rows]
 
 
 def event_hash(event_id: str) -> int:
@@ -119,13 +189,27 @@ def id_code(identifier: str | None) -> int:
     return xxhash.xxh3_64_intdigest(identifier.encode()) % 65535 + 1
 
 
+def label_code(value: str | float | None) -> int:
+    """Return the code of a categorical value, 1..255, or 0 for none; the same in every process."""
+    return xxhash.xxh3_64_intdigest(value.encode()) % (LABELS - 1) + 1 if isinstance(value, str) and value else 0
+
+
+def number_codes(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float16]:
+    """Return the signed log1p of numbers, which a state and the network hold of them, to half precision."""
+    return np.copysign(np.log1p(np.abs(numbers)), numbers).astype(np.float16)
+
+
 def _channel(given: str | None) -> str | None:
     """Return a channel's name; None if it is empty or too long."""
     return given if given and len(given) <= MAX_CHANNEL_CHARACTERS else None
 
 
 def batch_of(
-    events: Sequence[EventLike], positions: npt.NDArray[np.int64] | None = None, *, with_texts: bool = True
+    events: Sequence[EventLike],
+    positions: npt.NDArray[np.int64] | None = None,
+    *,
+    with_texts: bool = True,
+    shop: Shop = NO_SHOP,
 ) -> EventBatch:
     """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given.
 
@@ -135,20 +219,25 @@ def batch_of(
     categories = [event.category for event in events]
     event_ids = [event.event_id for event in events]
     prices = [None if event.price is None else event.price + 0.0 for event in events]  # -0.0 becomes 0.0
+    codes = {name: TYPE_CODES[like] for name, like in zip(shop.event_types, shop.behaves_like, strict=True)}
+    own = None
+    if shop.has_own_events:
+        own = OwnColumns.of(shop, [event.type for event in events], [event.attributes for event in events])
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        texts=_texts_of(events, prices) if with_texts else EventTexts.none(len(events)),
-        type_codes=np.array([TYPE_CODES.get(event.type, OTHER) for event in events], np.uint8),
+        texts=_texts_of(events, prices, shop) if with_texts else EventTexts.none(len(events), len(shop.attributes)),
+        type_codes=np.array([codes.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if price is None else price for price in prices], np.float64),
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=np.array(list(map(id_code, items)), np.uint16),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
+        own=own,
     )
 
 
-def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None]) -> EventTexts:
+def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None], shop: Shop) -> EventTexts:
     columns = (
         [event.user_id for event in events],
         [event.event_id for event in events],
@@ -158,4 +247,5 @@ def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None]) -> Ev
         [event.text for event in events],
     )
     numbers = (prices, [event.quantity for event in events], [event.rating for event in events])
-    return EventTexts.of(columns, numbers)
+    attributes = [[(event.attributes or {}).get(name) for event in events] for name in shop.attributes]
+    return EventTexts.of(columns, (*numbers, *attributes))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from model.lstm import LSTMConfig
 from model.metrics import number_text
+from model.shop import Shop
 
 _PARTS: Final = {
     "validation": "Validation (also chose the thresholds)",
@@ -163,8 +164,15 @@ def _network(config: LSTMConfig) -> str:
 
 One LSTM of {config.hidden_size} units that carries its state from event to event, with the numbers of the event beside
 it (wide and deep). It sees the event's type, hashed codes of its category ({config.category_buckets} buckets) and words
-({config.token_buckets}), and {len(config.numeric_features)} numbers:
-{", ".join(config.numeric_features)}."""
+({config.token_buckets}), and {len(config.numeric_inputs)} numbers:
+{", ".join(config.numeric_inputs)}.{_of_shop(config.shop)}"""
+
+
+def _of_shop(shop: Shop) -> str:
+    """Return a paragraph on what the shop defines of its own, nothing if it defines nothing."""
+    own = {"types": shop.types, "categorical attributes": shop.categorical, "numeric attributes": shop.numeric}
+    named = [f"- own {kind}: {', '.join(names)}" for kind, names in own.items() if names]
+    return "\n".join(["", "", *named]) if named else ""
 
 
 def _making(training: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from model.horizons import check_horizons
 from model.layouts import SEQUENCES
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
+from model.states import StateCodec
 from service.errors import CheckpointError
 
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
@@ -87,6 +88,12 @@ class Checkpoint:
     def code(self) -> int:
         """The hash that identifies the model in a sequence state; never 0."""
         return xxhash.xxh32_intdigest(self.version.encode()) or 1
+
+    @property
+    def codec(self) -> StateCodec:
+        """What reads and writes states for this model."""
+        config = self.model.config
+        return StateCodec(config.carried_floats, self.code, len(config.horizons), config.shop)
 
 
 def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this

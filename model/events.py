@@ -54,6 +54,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     text: str | None = None
     context: dict[str, str] | None = None
     attributes: dict[str, str | float] | None = None
+    """Those that a shop's definition names, if there is one."""
 
     @property
     def channel(self) -> str | None:

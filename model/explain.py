@@ -52,16 +52,20 @@ class Explainer:
     def __init__(self, checkpoint: Checkpoint) -> None:
         own = replace(checkpoint, model=copy.deepcopy(checkpoint.model))  # a Scorer moves its model to its device
         self._scorer = Scorer(own, torch.device("cpu"))
+        self._shop = checkpoint.model.config.shop
         self._carried_floats = checkpoint.model.config.carried_floats
         self.horizons = checkpoint.model.config.horizons
 
-    def explain(self, sequence: npt.NDArray[np.void], place: int = -1) -> Explanation:
+    def explain(
+        self, sequence: npt.NDArray[np.void], place: int = -1, own: npt.NDArray[np.void] | None = None
+    ) -> Explanation:
         """Explain the propensities after a stored event; `sequence` is one SEQUENCE record `(1,)`.
 
+        `own` is the shopper's own ring (`model.sequence.own_of`), of a model whose shop defines types or attributes.
         `place` counts the stored events from the oldest, or from the end if negative. Raises IndexError if there is no
         such event.
         """
-        _, stored = stored_events(sequence)
+        _, stored = stored_events(sequence, own)
         shown = stored[: range(len(stored))[place] + 1]
         # One variant with all events, then one without each: (1 + events, events).
         kept = np.ones((len(shown) + 1, len(shown)), np.bool_)
@@ -74,9 +78,9 @@ class Explainer:
             without=propensities[1:],
         )
 
-    def from_ring(self, sequence: npt.NDArray[np.void]) -> Floats:
+    def from_ring(self, sequence: npt.NDArray[np.void], own: npt.NDArray[np.void] | None = None) -> Floats:
         """Return the propensities after the last event that the stored events alone give `(horizons,)`."""
-        _, stored = stored_events(sequence)
+        _, stored = stored_events(sequence, own)
         return np.asarray(self.propensities(stored, np.ones((1, len(stored)), np.bool_))[0])
 
     def propensities(self, stored: npt.NDArray[np.void], kept: npt.NDArray[np.bool_]) -> Floats:
@@ -86,7 +90,7 @@ class Explainer:
         none: NaN.
         """
         variants, places = np.nonzero(kept)
-        replayed = replay_events(variants, stored[places], len(kept))  # every variant is a user of its own
+        replayed = replay_events(variants, stored[places], len(kept), self._shop)  # every variant is a user of its own
         runs = Runs.of(replayed.users)
         request = InferenceRequest(
             replayed.features, replayed.users, np.zeros((len(runs.users), self._carried_floats), np.float16)

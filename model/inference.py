@@ -18,11 +18,11 @@ import torch
 
 from model.arrays import Runs
 from model.checkpoint import Checkpoint
-from model.core.features import NUMERIC_FEATURES, Features, write_category_rates
+from model.core.features import Features, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
 from model.events import EXPECTED_VALUE
 from model.heads import TOP, Extra, extra_dtype, may_be_named
-from model.lstm import PackedFeatures, Packing
+from model.lstm import LSTMConfig, PackedFeatures, Packing
 from model.text import TOKENS
 from service.errors import CartcastError, CheckpointError
 
@@ -92,7 +92,7 @@ class Scorer:
         self._model = checkpoint.model.to(device).eval()
         self._slopes = torch.tensor(checkpoint.calibration.slopes, device=device)
         self._intercepts = torch.tensor(checkpoint.calibration.intercepts, device=device)
-        config = checkpoint.model.config
+        self.config = config = checkpoint.model.config
         calibration = np.array(checkpoint.calibration.slopes), np.array(checkpoint.calibration.intercepts)
         self._step = StepWeights.of(checkpoint.model, *calibration) if device.type == "cpu" else None
         self._extra_dtype = extra_dtype(config.heads, has_money=config.shop.money is not None)
@@ -177,9 +177,9 @@ class InferenceWorker:
         self._requests: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
-    def start(self, carried_floats: int) -> None:
+    def start(self) -> None:
         """Warm up the model, so that the first request does not wait for it, and start to serve."""
-        self._scorer.score(_warm_up_request(carried_floats))
+        self._scorer.score(_warm_up_request(self._scorer.config))
         self._thread.start()
 
     def submit(self, request: InferenceRequest) -> Future[InferenceResult]:
@@ -248,6 +248,7 @@ def merged(requests: list[InferenceRequest]) -> InferenceRequest:
             types=np.concatenate([part.types for part in features]),
             categories=np.concatenate([part.categories for part in features]),
             tokens=np.concatenate([part.tokens for part in features]),
+            labels=np.concatenate([part.labels for part in features]),
         ),
         users=np.concatenate(users),
         carried=np.concatenate([request.carried for request in requests]),
@@ -269,9 +270,9 @@ def split(result: InferenceResult, requests: list[InferenceRequest]) -> list[Inf
     ]
 
 
-def _warm_up_request(carried_floats: int) -> InferenceRequest:
+def _warm_up_request(config: LSTMConfig) -> InferenceRequest:
     events = 64
-    zeros = np.zeros(events, np.int64)
-    numeric, tokens = np.zeros((events, len(NUMERIC_FEATURES)), np.float32), np.zeros((events, TOKENS), np.int64)
-    features = Features(numeric, zeros, zeros, tokens)
-    return InferenceRequest(features, np.arange(events), np.zeros((events, carried_floats), np.float16))
+    zeros, numeric = np.zeros(events, np.int64), np.zeros((events, len(config.numeric_inputs)), np.float32)
+    tokens, labels = (np.zeros((events, width), np.int64) for width in (TOKENS, len(config.shop.categorical)))
+    features = Features(numeric, zeros, zeros, tokens, labels)
+    return InferenceRequest(features, np.arange(events), np.zeros((events, config.carried_floats), np.float16))

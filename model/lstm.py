@@ -14,14 +14,18 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from model.arrays import Runs
+from model.attributes import LABELS
 from model.core.features import NUMERIC_FEATURES, Features
-from model.events import EVENT_TYPES
 from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, Head, class_count
 from model.horizons import HORIZONS
 from model.shop import NO_SHOP, Shop
 
 Size = Annotated[int, msgspec.Meta(gt=0, le=4096)]
 Buckets = Annotated[int, msgspec.Meta(gt=1, le=65536)]
+
+
+LABEL_EMBEDDING: Final = 4
+"""Size of the embedding of each of a shop's categorical attributes."""
 
 
 class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +42,17 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heads: tuple[Head, ...] = ()
     """The extra heads."""
     shop: Shop = NO_SHOP
-    """What the shop's goals among `horizons` mean, and whether there is a head for money."""
+    """What events are read with, what the goals among `horizons` mean, and whether there is a head for money."""
+
+    @property
+    def numeric_inputs(self) -> tuple[str, ...]:
+        """The names of all numbers that the network sees of an event, in the order of `Features.numeric`."""
+        numeric = self.shop.numeric
+        return (
+            *self.numeric_features,
+            *(f"attribute {name}" for name in numeric),
+            *(f"has {name}" for name in numeric),
+        )
 
     @property
     def carried_floats(self) -> int:
@@ -56,17 +70,19 @@ class PropensityLSTM(nn.Module):
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
         self.config = config
-        self.type_embedding = nn.Embedding(len(EVENT_TYPES), config.type_embedding)
+        shop, numbers = config.shop, len(config.numeric_inputs)
+        types, labels = len(shop.event_types), len(shop.categorical)
+        self.type_embedding = nn.Embedding(types, config.type_embedding)
         self.category_embedding = nn.Embedding(config.category_buckets, config.category_embedding, padding_idx=0)
         self.token_embedding = nn.EmbeddingBag(config.token_buckets, config.token_embedding, mode="mean", padding_idx=0)
         embedded = config.type_embedding + config.category_embedding + config.token_embedding
-        self.lstm = nn.LSTM(embedded + len(config.numeric_features), config.hidden_size)
-        seen_by_heads = config.hidden_size + len(config.numeric_features)
+        self.lstm = nn.LSTM(numbers + embedded + labels * LABEL_EMBEDDING, config.hidden_size)
+        seen_by_heads = config.hidden_size + numbers
         self.heads = nn.Linear(seen_by_heads, len(config.horizons))
         # Not learnt here: `model.training.ridge` adds to each type's logits, and history says what categories are like.
         self.type_logits: Tensor
         self.category_rates: Tensor
-        self.register_buffer("type_logits", torch.zeros(len(EVENT_TYPES), len(config.horizons)))
+        self.register_buffer("type_logits", torch.zeros(types, len(config.horizons)))
         self.register_buffer("category_rates", torch.zeros(CATEGORY_CODES, 2))
         # `further` is part of the tensors' names in weights.safetensors.
         self.further = nn.ModuleDict(
@@ -76,10 +92,20 @@ class PropensityLSTM(nn.Module):
                 )
                 for head in config.heads
             }
-        )  # made last, so that a network without them starts with the same weights
-        has_money = config.shop.money is not None
-        sizes = len(config.numeric_features), len(config.shop.event_types)
-        self.order_value = OrderValue(*sizes) if has_money else None
+        )
+        embeddings = (nn.Embedding(LABELS, LABEL_EMBEDDING, padding_idx=0) for _ in range(labels))
+        self.label_embeddings = nn.ModuleList(embeddings)
+        # What a categorical value says by itself also goes to the logits directly, as numbers do.
+        self.label_logits = nn.ModuleList(
+            nn.Embedding(LABELS, len(config.horizons), padding_idx=0, _weight=torch.zeros(LABELS, len(config.horizons)))
+            for _ in range(labels)
+        )
+        sizes = len(config.numeric_inputs), len(shop.event_types)
+        self.order_value = OrderValue(*sizes) if shop.money is not None else None
+        # All made last, so that a network without them starts with the same weights.
+        self.number_scales: Tensor | None
+        scales = torch.tensor([[0.0], [1.0]]).repeat(1, len(shop.numeric)) if shop.numeric else None
+        self.register_buffer("number_scales", scales)  # mean and deviation of numeric attributes (2, attributes)
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Continue packed sequences from their carried states.
@@ -115,24 +141,37 @@ class PropensityLSTM(nn.Module):
         """Return the LSTM's input `(events, inputs)`."""
         return torch.cat(
             (
-                inputs.numeric,  # (events, numeric features)
+                self.numbers(inputs),  # (events, numeric inputs)
                 self.type_embedding(inputs.types),  # (events, type_embedding), and so on
                 self.category_embedding(_bucket(inputs.categories, self.config.category_buckets)),
                 self.token_embedding(_bucket(inputs.tokens, self.config.token_buckets)),
+                *(embedding(inputs.labels[:, place]) for place, embedding in enumerate(self.label_embeddings)),
             ),
             dim=1,
         )
 
+    def numbers(self, inputs: "PackedFeatures") -> Tensor:
+        """Return the numeric inputs `(events, numeric inputs)`: a shop's numeric attributes standardised if known."""
+        if self.number_scales is None:
+            return inputs.numeric
+        (means, deviations), attributes = self.number_scales, len(self.config.shop.numeric)
+        rest, numbers, known = torch.split(
+            inputs.numeric, [inputs.numeric.shape[1] - 2 * attributes, attributes, attributes], dim=1
+        )
+        return torch.cat((rest, (numbers - means * known) / deviations, known), dim=1)
+
     def logits(self, output: Tensor, inputs: "PackedFeatures") -> Tensor:
         """Return the heads' logits `(events, horizons)` for the LSTM's output `(events, hidden)`."""
-        logits: Tensor = self.heads(torch.cat((output, inputs.numeric), dim=1))
+        logits: Tensor = self.heads(torch.cat((output, self.numbers(inputs)), dim=1))
+        for place, table in enumerate(self.label_logits):
+            logits = logits + table(inputs.labels[:, place])
         return logits + self.type_logits[inputs.types]
 
     def extra_logits(self, output: Tensor, inputs: "PackedFeatures") -> dict[Head, Tensor]:
         """Return the logits `(events, classes)` of each extra head, for the LSTM's output `(events, hidden)`."""
         if not self.config.heads:
             return {}
-        seen = torch.cat((output, inputs.numeric), dim=1)  # (events, hidden + numeric features)
+        seen = torch.cat((output, self.numbers(inputs)), dim=1)  # (events, hidden + numeric inputs)
         at_hand = _bucket(inputs.categories, self.config.category_buckets)  # (events,)
         layers = zip(self.config.heads, self.further.values(), strict=True)
         return {
@@ -214,6 +253,7 @@ class PackedFeatures:
     types: Tensor
     categories: Tensor
     tokens: Tensor
+    labels: Tensor
     batch_sizes: Tensor
     """Number of sequences that have an event at each step `(steps,)`; on the CPU, as torch requires."""
 
@@ -227,6 +267,7 @@ class PackedFeatures:
             types=torch.from_numpy(features.types[rows]).to(device, non_blocking=True),
             categories=torch.from_numpy(features.categories[rows]).to(device, non_blocking=True),
             tokens=torch.from_numpy(features.tokens[rows]).to(device, non_blocking=True),
+            labels=torch.from_numpy(features.labels[rows]).to(device, non_blocking=True),
             batch_sizes=torch.from_numpy(batch_sizes),
         )
 

@@ -84,7 +84,7 @@ class OfflineScoring:
             self.counts.rows += len(chunk)
             self.counts.bad_rows += len(chunk) - len(events)
             if events:
-                yield self._scored(events, batch_of(events, numbers, with_texts=False))
+                yield self._scored(events, batch_of(events, numbers, with_texts=False, shop=self._codec.shop))
 
     def _scored(self, events: Sequence[Event], batch: EventBatch) -> ScoredEvents:
         index: dict[str, int] = {}

@@ -12,7 +12,8 @@ from model.arrays import Runs
 from model.batch import EventBatch
 from model.core.append import Appended, Source, append_events
 from model.inference import InferenceRequest, InferenceResult
-from model.states import StateCodec, replay_rings
+from model.sequence import own_of
+from model.states import StateCodec, remember_own, replay_rings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ def rebuild_request(codec: StateCodec, states: npt.NDArray[np.void]) -> Inferenc
     stale = stale[states["sequence"]["events"][stale] > 0]
     if not len(stale):
         return None
-    replayed = replay_rings(states["sequence"][stale])
+    own = own_of(states)
+    replayed = replay_rings(states["sequence"][stale], None if own is None else own[stale], codec.shop)
     return InferenceRequest(replayed.features, stale[replayed.users], states["carried"][stale])
 
 
@@ -48,7 +50,9 @@ def prepare_batch(
     states: npt.NDArray[np.void], users: npt.NDArray[np.int64], batch: EventBatch, source: Source
 ) -> Prepared:
     """Append a batch to the states in place and prepare its inference; `users[i]` is the state of event i."""
-    return prepare_appended(states, append_events(states["sequence"], users, batch, source))
+    appended = append_events(states["sequence"], users, batch, source)
+    remember_own(states, appended, batch)
+    return prepare_appended(states, appended)
 
 
 def prepare_appended(states: npt.NDArray[np.void], appended: Appended) -> Prepared:

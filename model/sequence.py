@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from model.shop import NO_SHOP, Shop, distinct_hashes
 from model.text import TOKENS
 
 LAYOUT: Final = 5
@@ -85,13 +86,59 @@ STORED_EVENT: Final = np.dtype(
 """An event as it is read from a ring."""
 
 
-def state_dtype(carried_floats: int, horizons: int) -> np.dtype[np.void]:
+HAS_OWN: Final = 128
+"""Bit of the layout's byte of a state in which a shop's own ring follows the sequence."""
+
+
+_OWN_RINGS: Final = ("types", "labels", "numbers")
+
+
+def own_dtype(categorical: int, numeric: int, *, has_types: bool) -> np.dtype[np.void]:
+    """Return the dtype of a shop's own ring, for so many attributes of each kind.
+
+    It says itself what it holds, so that a state can be read after the definition has changed.
+    """
+    types = [("types", "<u2", (RING_EVENTS,))] if has_types else []
+    return np.dtype(
+        [
+            ("categorical", "u1"),
+            ("numeric", "u1"),
+            ("has_types", "u1"),
+            ("names", "<u2", (categorical + numeric,)),  # hashes of the attributes' kinds and names, categorical first
+            *types,  # hashes of the shop's own types, 0 for built-in ones; slots are those of the sequence's rings
+            ("labels", "u1", (RING_EVENTS, categorical)),  # codes of categorical attributes, 0 for unknown
+            ("numbers", "<f2", (RING_EVENTS, numeric)),  # signed log1p of numeric attributes, NaN for unknown
+        ]
+    )
+
+
+def own_dtype_of(shop: Shop) -> np.dtype[np.void]:
+    """Return the dtype of a shop's own ring."""
+    return own_dtype(len(shop.categorical), len(shop.numeric), has_types=bool(shop.types))
+
+
+def new_own(users: int, shop: Shop) -> npt.NDArray[np.void]:
+    """Return the own rings `(users,)` of users who have done nothing yet."""
+    records = np.zeros(users, own_dtype_of(shop))
+    records["categorical"], records["numeric"] = len(shop.categorical), len(shop.numeric)
+    records["has_types"] = bool(shop.types)
+    hashes = distinct_hashes(f"{of.kind} {name}" for name, of in shop.attributes.items())
+    named = dict(zip(shop.attributes, hashes, strict=True))
+    records["names"] = [named[name] for name in (*shop.categorical, *shop.numeric)]
+    records["numbers"] = np.nan
+    return records
+
+
+def state_dtype(carried_floats: int, horizons: int, shop: Shop = NO_SHOP) -> np.dtype[np.void]:
     """Return the table value's dtype for a model that carries `carried_floats` numbers from event to event.
 
     They are rounded to half precision after every event, so that what is stored is what goes on.
     `latest` holds the propensities after the last event, one per horizon, NaN if unknown; look-ups read them.
+    `own` is there only if the shop defines types or attributes.
     """
-    return np.dtype([("sequence", SEQUENCE), ("carried", "<f2", (carried_floats,)), ("latest", "<f4", (horizons,))])
+    own = [("own", own_dtype_of(shop))] if shop.has_own_events else []
+    of_model = [("carried", "<f2", (carried_floats,)), ("latest", "<f4", (horizons,))]
+    return np.dtype([("sequence", SEQUENCE), *own, *of_model])
 
 
 def new_sequences(users: int) -> npt.NDArray[np.void]:
@@ -117,8 +164,18 @@ def hexadecimal(id_hash: int) -> str:
     return f"{id_hash:0{ID_BITS // 4}x}"
 
 
-def stored_events(sequences: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
-    """Return the user and the STORED_EVENT of every event in the rings `(events,)`: by user, oldest first."""
+def own_of(states: npt.NDArray[np.void]) -> npt.NDArray[np.void] | None:
+    """Return the shop's own rings of states, None if they have none."""
+    return states["own"] if "own" in (states.dtype.names or ()) else None
+
+
+def stored_events(
+    sequences: npt.NDArray[np.void], own: npt.NDArray[np.void] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
+    """Return the user and the STORED_EVENT of every event in the rings `(events,)`: by user, oldest first.
+
+    With the users' `own_of`, the events have what it holds besides, as `own_types`, `own_labels` and `own_numbers`.
+    """
     # Column k is the event numbered `events` - RING_EVENTS + k, if it is not negative: all are (users, RING_EVENTS).
     numbers = sequences["events"].astype(np.int64)[:, None] - RING_EVENTS + np.arange(RING_EVENTS)
     users, columns = np.nonzero(numbers >= 0)
@@ -132,13 +189,17 @@ def stored_events(sequences: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int64
     has_words = (packed & HAS_WORDS) > 0
     place = np.where(has_words, has_words[:, ::-1].cumsum(axis=1)[:, ::-1], 0)
     price = (packed >> PRICE_SHIFT) & NO_PRICE
-    events = np.zeros(len(users), STORED_EVENT)
+    rings = {} if own is None else {name: own[name] for name in _OWN_RINGS if name in (own.dtype.names or ())}
+    of_shop = [(f"own_{name}", ring.dtype, ring.shape[2:]) for name, ring in rings.items()]
+    events = np.zeros(len(users), [*STORED_EVENT.descr, *of_shop])
     at, number = (users, columns), numbers[users, columns]
     events["time_s"] = time_s[at]
     events["type"] = packed[at] & (HAS_WORDS - 1)
     events["item"] = sequences["ring_items"][users, slots[at]]
     events["category"] = sequences["ring_categories"][users, slots[at]]
     events["log_price"] = np.where(price == NO_PRICE, np.nan, price / PRICE_UNITS)[at]
+    for name, ring in rings.items():
+        events[f"own_{name}"] = ring[users, slots[at]]
     kept = (place[at] > 0) & (place[at] <= REMEMBERED_TEXTS)
     events["tokens"][kept] = sequences["words"][users[kept], place[at][kept] - 1]
     slot = number % REMEMBERED_IDS

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import xxhash
 
 from model.events import EVENT_TYPES
 from model.horizons import SESSION, horizon_ms, horizon_words
@@ -33,7 +34,8 @@ class Attribute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     kind: Literal["numeric", "categorical"]
     path: str | None = None
     """Where events have it: a field (`brand`), or one inside an object (`context.device`, `properties.cart.value`).
-    A canonical event may always give it by name in its object `attributes`, which goes first."""
+    A canonical event may always give it by name in its object `attributes`, which goes first. Without a path, events of
+    other formats have it by name where they keep details (`model.attributes`)."""
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"equals": "is"}):
@@ -133,6 +135,37 @@ class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The built-in type of each of `event_types`; `other` for those that behave like none."""
         own = ("other" if like == _NO_TYPE else like for like in self.types.values())
         return (*EVENT_TYPES, *own)
+
+    @property
+    def type_hashes(self) -> tuple[int, ...]:
+        """What a state holds of each of `event_types`: 0 of built-in ones, a hash of 16 bits of the others' names."""
+        return (*(0 for _ in EVENT_TYPES), *distinct_hashes(self.types))
+
+    @property
+    def has_own_events(self) -> bool:
+        """Whether events are read in another way than without a definition."""
+        return bool(self.types or self.attributes)
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """The names of the categorical attributes, in the order of their columns."""
+        return tuple(name for name, attribute in self.attributes.items() if attribute.kind == "categorical")
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """The names of the numeric attributes, in the order of their columns."""
+        return tuple(name for name, attribute in self.attributes.items() if attribute.kind == "numeric")
+
+
+def distinct_hashes(names: Iterable[str]) -> list[int]:
+    """Return hashes of names, 1..65535, no two of them equal; what is added behind them changes none."""
+    found: dict[int, None] = {}
+    for name in names:
+        code = xxhash.xxh32_intdigest(name.encode()) % 65_535 + 1
+        while code in found:
+            code = code % 65_535 + 1
+        found[code] = None
+    return list(found)
 
 
 NO_SHOP: Final = Shop()

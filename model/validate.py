@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import msgspec
+from msgspec import structs
 
+from model.attributes import NO_PLACES, Places, Values
 from model.events import MAX_ID_BYTES, MAX_NESTING, is_in_years, meant_unit, parse_time_ms, within_bounds
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -74,6 +76,16 @@ class WireEvent(msgspec.Struct, gc=False):
     def channel(self) -> str | None:
         return None if self.context is None else self.context.channel
 
+    @property
+    def attributes(self) -> Values | None:
+        return None
+
+
+class _AttributedEvent(WireEvent, gc=False):
+    """An event of a shop that defines attributes."""
+
+    attributes: Values | None = None
+
 
 class _Number(str):
     """The text of a JSON number, kept as written so that a number sent as an id keeps its digits."""
@@ -88,8 +100,8 @@ class _NotANumber:
 OUTSIDE_YEARS: Final = "ts lies outside the years 2000 to 2100"
 
 
-def validate_event(value: bytes | None, *, any_year: bool = False) -> WireEvent:
-    """Return the event that `value` holds, or raise InvalidEvent.
+def validate_event(value: bytes | None, places: Places = NO_PLACES, *, any_year: bool = False) -> WireEvent:
+    """Return the event that `value` holds, with the attributes that a shop defines; raises InvalidEvent.
 
     With `any_year` a clock that is wrong makes no event invalid: of a time outside the years 2000 to 2100 the caller
     knows better. A time in another unit is no matter of clocks.
@@ -110,7 +122,8 @@ def validate_event(value: bytes | None, *, any_year: bool = False) -> WireEvent:
     )
     if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
-    return event
+    attributes = places.read(fields)
+    return event if attributes is None else _AttributedEvent(**structs.asdict(event), attributes=attributes)
 
 
 def _parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:

@@ -30,7 +30,7 @@ _Text = Annotated[str, Meta(min_length=1)]
 _Propensity = float | None
 _Time = Annotated[int, Meta(ge=MIN_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
-_Flat = dict[str, str | float | bool | list[str | float | bool | None] | None]
+_Flat = dict[str, str | float | bool | list[str | float | bool | None] | dict[str, str | float] | None]
 
 
 class _Score(msgspec.Struct, gc=False):
@@ -127,7 +127,7 @@ class ScoreJudge:
 
 
 def _may_nest(value: bytes) -> bool:
-    """Whether a value may hold more than one list in its object: no engine has to follow what nests deeply."""
+    """Whether a value may hold more than one list or object in its own: no engine has to follow what nests deeply."""
     return value.count(b"{") + value.count(b"[") > 2
 
 

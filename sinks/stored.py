@@ -1,21 +1,26 @@
 """Rows of the table `scores`, read back: history for training and offline scoring, and one shopper's latest scores.
 
-The table holds what a score says of its event: of its context the channel alone, of a text the beginning.
+The table holds what a score says of its event: of its context the channel alone, of a text the beginning; and of a
+shop's own what `migrate --shop` gave it columns for.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
+from msgspec import structs
 
+from model.attributes import Places
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event, propensity_field
+from model.shop import NO_SHOP, Shop
 from service.clickhouse import connected
 from service.clickhouse_settings import ClickHouseSettings
-from service.errors import UnavailableError
-from sinks.table import TABLE
+from service.errors import RefusedError, UnavailableError
+from sinks.schema.own_columns import missing_columns, own_columns
+from sinks.table import CUSTOM_TYPE, TABLE
 
 _ORDER: Final = ("scored_at", "source_topic", "source_partition", "source_offset")
 """The order in which events were scored."""
@@ -52,9 +57,10 @@ class Period:
 class StoredHistory:
     """The events of the table `scores`, shopper after shopper, each one's in the order in which they were scored."""
 
-    def __init__(self, settings: ClickHouseSettings, period: Period) -> None:
+    def __init__(self, settings: ClickHouseSettings, period: Period, shop: Shop = NO_SHOP) -> None:
         self._settings = settings
         self._period = period
+        self._own = _OwnColumns(shop)
 
     def count(self) -> int:
         """Return how many events there are now; raises CartcastError."""
@@ -66,17 +72,17 @@ class StoredHistory:
         """Yield the events while they arrive: memory does not grow with them. Raises CartcastError."""
         parameters: dict[str, Any] = self._period.parameters
         with (
-            _reading(self._settings, "the history") as client,
+            _reading(self._settings, "the history", self._own) as client,
             client.query_row_block_stream(self.query, parameters=parameters) as blocks,
         ):
             for block in blocks:
                 for row in block:
-                    yield _event(row)
+                    yield self._own.event(row[:_COLUMNS], row[_COLUMNS:])
 
     @property
     def query(self) -> str:
         """The SQL that yields the events; takes `since` and `until`."""
-        return f"SELECT {_EVENTS} FROM {self._name} {_WHERE} {_BY_SHOPPER}"  # noqa: S608 - our own name
+        return f"SELECT {_EVENTS}{self._own.selected} FROM {self._name} {_WHERE} {_BY_SHOPPER}"  # noqa: S608 - our own name
 
     @property
     def _name(self) -> str:
@@ -85,8 +91,41 @@ class StoredHistory:
 
 def latest_event_ms(settings: ClickHouseSettings) -> int:
     """Return the time of the last event that no wrong clock has made, 0 if there is none; raises CartcastError."""
-    with _reading(settings, "the history") as client:
+    with _reading(settings, "the history", _NO_COLUMNS) as client:
         return int(str(client.command(f"SELECT last_event FROM `{settings.database}`.data_span")))  # noqa: S608 - our own name
+
+
+class _OwnColumns:
+    """What rows say of a shop's own types and attributes."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.names = tuple(own_columns(shop))
+        self.selected = "".join(f", {name}" for name in self.names)
+        self._shop = shop
+        self._places = Places.canonical(shop)
+
+    def require(self, client: Client, settings: ClickHouseSettings) -> None:
+        """Raise RefusedError if the table lacks any of the columns."""
+        if missing := missing_columns(client, self._shop):
+            raise RefusedError(
+                f"database {settings.database} at {settings.url} has no column {missing[0]}, which the shop's "
+                "definition needs: run `cartcast migrate --shop FILE`"
+            )
+
+    def event(self, columns: Sequence[Any], own: Sequence[Any]) -> Event:
+        """Return the event of a row's columns, those of `_EVENTS` and these."""
+        *about, channel = columns
+        event = Event(*(*about, {"channel": channel} if channel else None))
+        found = dict(zip(self.names, own, strict=True))
+        if not found:
+            return event
+        custom = found.get(CUSTOM_TYPE)
+        return structs.replace(
+            event, type=custom if custom in self._shop.types else event.type, attributes=self._places.read(found)
+        )
+
+
+_NO_COLUMNS: Final = _OwnColumns(NO_SHOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +150,18 @@ class LatestScores:
 
 
 def latest_scores(
-    settings: ClickHouseSettings, user_id: str, *, until_event_id: str | None = None, limit: int = 1000
+    settings: ClickHouseSettings,
+    user_id: str,
+    *,
+    until_event_id: str | None = None,
+    limit: int = 1000,
+    shop: Shop = NO_SHOP,
 ) -> LatestScores:
     """Return a shopper's last scores, those up to an event if one is given; none if the table has none.
 
     Raises CartcastError.
     """
+    own = _OwnColumns(shop)
     parameters = {"user": user_id, "event": until_event_id or "", "limit": limit}
     name = f"`{settings.database}`.{TABLE}"
     where = "WHERE user_id = {user:String}"
@@ -125,32 +170,30 @@ def latest_scores(
         where += f" AND {_MOMENT} <= ({last})"
     newest_first = ", ".join(f"{column} DESC" for column in _ORDER)
     query = (
-        f"SELECT {_EVENTS}, {_SOURCE}, {_PROPENSITIES} FROM {name} {where} ORDER BY {newest_first} "  # noqa: S608
+        f"SELECT {_EVENTS}, {_SOURCE}{own.selected}, {_PROPENSITIES} FROM {name} {where} ORDER BY {newest_first} "  # noqa: S608
         f"LIMIT 1 BY {', '.join(_ORDER[1:])} LIMIT {{limit:UInt32}}"
     )
     count = f"SELECT uniqExact({', '.join(_ORDER[1:])}) FROM {name} {where}"  # noqa: S608
-    with _reading(settings, "the shopper's events") as client:
+    with _reading(settings, "the shopper's events", own) as client:
         found = client.query(query, parameters=parameters)
         total = int(str(client.command(count, parameters=parameters)))
-    horizons = [column.removeprefix(propensity_field("")) for column in found.column_names[_COLUMNS + 4 :]]
-    return LatestScores([_stored(row, horizons) for row in reversed(found.result_rows)], total)
+    start = _COLUMNS + 4 + len(own.names)
+    horizons = [column.removeprefix(propensity_field("")) for column in found.column_names[start:]]
+    return LatestScores([_stored(row, horizons, own) for row in reversed(found.result_rows)], total)
 
 
-def _stored(row: Any, horizons: list[str]) -> StoredScore:  # noqa: ANN401 - a row of any columns
-    event, (model, topic, partition, offset), numbers = row[:_COLUMNS], row[_COLUMNS:][:4], row[_COLUMNS + 4 :]
+def _stored(row: Any, horizons: list[str], own: _OwnColumns) -> StoredScore:  # noqa: ANN401 - a row of any columns
+    event, (model, topic, partition, offset), rest = row[:_COLUMNS], row[_COLUMNS:][:4], row[_COLUMNS + 4 :]
+    numbers = rest[len(own.names) :]
     known = {horizon: float(number) for horizon, number in zip(horizons, numbers, strict=True) if math.isfinite(number)}
-    return StoredScore(_event(event), model, topic, partition, offset, known)
-
-
-def _event(row: Any) -> Event:  # noqa: ANN401 - the columns of _EVENTS
-    *about, channel = row
-    return Event(*(*about, {"channel": channel} if channel else None))
+    return StoredScore(own.event(event, rest[: len(own.names)]), model, topic, partition, offset, known)
 
 
 @contextmanager
-def _reading(settings: ClickHouseSettings, what: str) -> Iterator[Client]:
+def _reading(settings: ClickHouseSettings, what: str, own: _OwnColumns = _NO_COLUMNS) -> Iterator[Client]:
     try:
-        with connected(settings) as client:
+        with connected(settings, database=settings.database) as client:
+            own.require(client, settings)
             yield client
     except UnavailableError as failure:
         raise UnavailableError(f"{what} cannot be read: {failure}") from None

@@ -28,6 +28,10 @@ Key = tuple[int, int]
 log = structlog.get_logger()
 
 TABLE: Final = "scores"
+CUSTOM_TYPE: Final = "custom_type"
+ATTRIBUTES: Final = "attributes"
+OWN_COLUMNS: Final = frozenset({CUSTOM_TYPE, ATTRIBUTES})
+"""Columns that a table has if a shop's definition asks for them (`sinks.schema.own_columns`)."""
 
 
 class _Event(msgspec.Struct):
@@ -226,7 +230,7 @@ class ClickHouseTable:
             self._client = None
 
     def _warn_of_fields_without_a_column(self, rows: Sequence[bytes]) -> None:
-        """Say once what of a block's first row's model the table leaves out."""
+        """Say once what of a block's first row's model, and of a shop's own, the table leaves out."""
         try:
             fields = msgspec.json.decode(rows[0], type=dict[str, msgspec.Raw]) if rows else {}
         except msgspec.DecodeError:
@@ -235,6 +239,9 @@ class ClickHouseTable:
         if unknown := named - self._column_types.keys() - self._warned_of:
             self._warned_of |= unknown
             log.warning("the table leaves what a model says out", remedy=migrate_command(unknown))
+        if unknown := fields.keys() & OWN_COLUMNS - self._column_types.keys() - self._warned_of:
+            self._warned_of |= unknown
+            log.warning(f"the table leaves {' and '.join(sorted(unknown))} out", remedy="cartcast migrate --shop FILE")
 
     def _connected(self) -> Client:
         if self._client is None:

@@ -14,6 +14,7 @@ import torch
 from faust.types import TP
 
 from model.checkpoint import Checkpoint
+from model.core.encode import OwnFields
 from model.explain import Explainer
 from model.formats.records import decoder_of
 from model.sequence import source_code
@@ -61,7 +62,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     Look-ups, metrics and health are served on the socket `listener`, if there is one.
     """
     config = checkpoint.model.config
-    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
+    codec = checkpoint.codec
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings, codec)
     app.counts = WorkerCounts()
@@ -80,9 +81,10 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         counts=app.counts,
         timings=app.timings,
         spans=spans,
-        decode=decoder_of(settings.worker.input_format),
+        decode=decoder_of(settings.worker.input_format, config.shop),
         horizons=config.horizons,
         head_names=checkpoint.head_names,
+        own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,
         signatures=settings.signatures,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes

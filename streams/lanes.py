@@ -16,6 +16,7 @@ import structlog
 
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
+from model.core.encode import OwnFields
 from model.events import OTHER
 from model.formats.records import Decode
 from model.heads import NO_HEADS, HeadNames
@@ -53,6 +54,8 @@ class Pipeline:
     """Where partitions are scored side by side; None: the event loop's own threads."""
     head_names: HeadNames = NO_HEADS
     """What the classes of the extra heads are called; there are none by default."""
+    own_fields: OwnFields | None = None
+    """The fields of scores that the shop's definition adds."""
     signatures: Signatures = NO_SIGNATURES
 
 
@@ -244,6 +247,7 @@ class Lane:
             horizons=self._pipeline.horizons,
             signatures=self._pipeline.signatures,
             extra=self._pipeline.head_names.fields_of(scored.extra[fresh]),
+            own_fields=self._pipeline.own_fields,
         )
         return scores, dead_letter_records(fetch, rejects)
 
@@ -251,7 +255,9 @@ class Lane:
         counts = self._pipeline.counts
         counts.events += len(fetch)
         counts.scored += len(scored.rows)
-        counts.other_types += int((scored.batch.type_codes[scored.rows] == OTHER).sum())
+        own = scored.batch.own
+        types = scored.batch.type_codes if own is None else own.types
+        counts.other_types += int((types[scored.rows] == OTHER).sum())
         counts.duplicates += scored.duplicates
         counts.already_applied += scored.already_applied
         counts.clock_ahead += scored.clock_ahead

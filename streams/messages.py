@@ -11,7 +11,7 @@ import numpy.typing as npt
 from model.batch import EventBatch
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_each
-from model.core.encode import LONGEST_NUMBER, ScoreTemplate, encode_scores
+from model.core.encode import LONGEST_NUMBER, OwnFields, ScoreTemplate, encode_scores
 from model.events import Event
 from model.formats.records import Decode
 from model.horizons import HORIZONS
@@ -43,25 +43,31 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     scored_at_ms: int,
     horizons: Sequence[str] = HORIZONS,
     extra: Mapping[str, Sequence[Any]] | None = None,
+    own_fields: OwnFields | None = None,
     signatures: Signatures = NO_SIGNATURES,
 ) -> OutputRecords:
     """Return one record an accepted event, in source order.
 
     `rows` are the accepted rows of the batch in any order; `propensities` `(len(rows), len(horizons))`, and the columns
-    of `extra`, which are the fields of the model's extra heads, belong to them.
+    of `extra`, which are the fields of the model's extra heads, belong to them. `own_fields` are those of the shop with
+    whose definition the batch was read.
     """
     order = np.argsort(rows)
     rows = rows[order]
     positions = batch.positions[rows]
     offsets = fetch.offsets[positions]
+    texts = batch.texts.take(rows)
+    parts = [_extra_fields(extra, order)] if extra else []
+    if own_fields is not None and batch.own is not None:
+        parts.append(own_fields.written(texts, batch.own.types[rows]))
     template = ScoreTemplate.of(horizons, model=model, source_topic=fetch.topic, source_partition=fetch.partition)
     values = encode_scores(
         template,
-        batch.texts.take(rows),
+        texts,
         batch.type_codes[rows],
         batch.event_time_ms[rows],
         propensities[order],
-        _extra_fields(extra, order) if extra else (),
+        _side_by_side(parts, len(rows)),
         offsets,
         fetch.timestamps_ms[positions],
         scored_at_ms,
@@ -90,12 +96,21 @@ def source_header_columns(fetch: Fetch, offsets: npt.NDArray[np.int64]) -> ByteS
     return ByteStrings.of_bounds(out, ends)
 
 
-def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int64]) -> list[bytes]:
+def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int64]) -> ByteStrings:
     """Return the JSON of each score's extra fields, with a comma before each."""
-    return [
-        b"".join(b',"%s":%s' % (name.encode(), _encode(column[place])) for name, column in extra.items())
-        for place in order.tolist()
-    ]
+    return ByteStrings.of(
+        [
+            b"".join(b',"%s":%s' % (name.encode(), _encode(column[place])) for name, column in extra.items())
+            for place in order.tolist()
+        ]
+    )
+
+
+def _side_by_side(parts: Sequence[ByteStrings], scores: int) -> ByteStrings:
+    """Return each score's fields of all parts."""
+    if len(parts) < 2:
+        return parts[0] if parts else ByteStrings.none(scores)
+    return ByteStrings.of([b"".join(fields) for fields in zip(*parts, strict=True)])
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:

@@ -59,7 +59,7 @@ def _inference(checkpoint: Checkpoint, device: torch.device, max_events: int) ->
         yield scorer
         return
     worker = InferenceWorker(scorer, max_events=max_events)
-    worker.start(checkpoint.model.config.carried_floats)
+    worker.start()
     yield worker
     worker.stop()
 
@@ -88,6 +88,7 @@ def _run(
         "starting",
         model=checkpoint.version,
         device=str(device),
+        state_bytes=checkpoint.codec.dtype.itemsize,
         events_topic=settings.topics.events,
         look_ups=None if listener is None else str(app.conf.canonical_url),
     )

@@ -7,11 +7,13 @@ import numpy as np
 from model.core.append import Source
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
-from model.core.encode import ScoreTemplate, encode_scores
+from model.core.encode import OwnFields, ScoreTemplate, encode_scores
 from model.core.features import NUMERIC_FEATURES, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
+from model.core.shop_tables import ShopTables
 from model.heads import CATEGORY_CODES
 from model.scoring import prepare_batch
+from model.shop import shop_of
 from model.states import StateCodec, replay_rings
 from streams.fetch import Fetch
 from streams.messages import source_header_columns
@@ -35,13 +37,17 @@ def compile_core() -> None:
     gates, numeric = np.zeros((1, 4), np.float32), np.zeros((len(NUMERIC_FEATURES), 4), np.float32)
     heads = np.zeros((1, 1 + len(NUMERIC_FEATURES)), np.float32)
     buckets = np.zeros((2, 4), np.float32)
-    weights = StepWeights(gates, buckets, buckets, numeric, gates, heads, np.zeros((1, 1), np.float32))
+    no_gates, biases, no_biases = (np.zeros(shape, np.float32) for shape in ((0, 4), (1, 1), (0, 1)))
+    weights = StepWeights(gates, buckets, buckets, no_gates, numeric, gates, heads, biases, no_biases)
     features = prepared.appended.features
     write_category_rates(features.numeric, features.categories, np.zeros((CATEGORY_CODES, 2), np.float32))
     propensities, _ = run_steps(weights, features, np.zeros(1, np.int64), np.zeros((1, 2), np.float16))
     template = ScoreTemplate.of(("1h",), model="m", source_topic="t", source_partition=0)
     times = plain.event_time_ms
-    values = encode_scores(template, plain.texts, plain.type_codes, times, propensities, (), times, times, 0)
+    shop = shop_of({"types": {"own": "none"}, "attributes": {"size": {"kind": "numeric"}}})
+    own, _ = decode_events([event], [b"u"], ShopTables.of(shop))
+    extra = OwnFields.of(shop).written(own.texts, own.type_codes)
+    values = encode_scores(template, plain.texts, plain.type_codes, times, propensities, extra, times, times, 0)
     _compile_records(values)
 
 

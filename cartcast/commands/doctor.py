@@ -175,16 +175,25 @@ def _checkpoint(settings: "Settings") -> str:
 
 def _horizons(settings: "Settings") -> str:
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-    from sinks.schema.horizons import missing_columns, model_columns
+    from service.clickhouse import connected
+    from sinks.schema.horizons import missing_columns as missing_horizons
+    from sinks.schema.horizons import model_columns
+    from sinks.schema.own_columns import missing_columns
     from sinks.table import migrate_command
 
     config = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT).model.config
     columns = model_columns(config.horizons, config.shop)
-    if left_out := missing_columns(settings.clickhouse, columns):
+    if left_out := missing_horizons(settings.clickhouse, columns):
         raise RefusedError(
             f"the table has no column for the checkpoint's {', '.join(left_out)}, and leaves it out: "
             f"run `{migrate_command(left_out)}`"
         )
+    with connected(settings.clickhouse, database=settings.clickhouse.database) as client:
+        if missing := missing_columns(client, config.shop):
+            raise RefusedError(
+                f"the table has no column {' and '.join(missing)} for what the checkpoint's shop defines, and leaves "
+                "it out: run `cartcast migrate --shop FILE`"
+            )
     return f"{', '.join(column.name for column in columns)}: the table has a column for each"
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from model.evaluation.evaluate import EvaluationSettings
-    from model.shop import Shop
     from model.training.history import History
 
 
@@ -99,16 +98,17 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
 
     torch.set_num_threads(settings.threads)
     checkpoint = load_checkpoint(directory)
-    history = _read(source, checkpoint.model.config.shop)
+    source.shop = checkpoint.model.config.shop
+    history = _read(source)
     with progress_bar("evaluate", 1.0) as advance:
         return evaluate_checkpoint(history, checkpoint, settings, advance)
 
 
-def _read(source: HistorySource, shop: "Shop") -> "History":
+def _read(source: HistorySource) -> "History":
     from model.training.history import read_history
 
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), shop=shop)
+        history = read_history(source.rows(lambda done: advance(done, "")), shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     history.require_order()

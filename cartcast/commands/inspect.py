@@ -1,15 +1,18 @@
 """`cartcast inspect`."""
 
 import datetime
+import itertools
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cartcast.commands.shared.event_files import EventFiles
-from cartcast.commands.shared.options import Files, Format, Strict
+from cartcast.commands.shared.options import Files, Format, ShopFile, Strict
 from cartcast.commands.shared.progress import progress_bar
+from cartcast.commands.shared.shop_file import read_shop
 from service.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,19 +32,26 @@ def inspect(
         str,
         typer.Option(metavar="LIST", help="Horizons of the base rates: `session` or durations such as 30m, 1h, 7d."),
     ] = "session,1h,24h",
+    shop: ShopFile = None,
+    suggest: Annotated[
+        Path | None, typer.Option(help="Write a shop file as these events suggest it.", metavar="FILE")
+    ] = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
     """Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.
 
     A repeated event counts once; blank lines are no rows, and are counted apart. A base rate is the share of events
-    that a purchase follows within the horizon, among the events whose horizon ends within the data.
+    that a purchase follows within the horizon, among the events whose horizon ends within the data. --suggest writes
+    what the shop could define of its own, types and attributes, for you to correct and give to --shop.
 
     Example: cartcast inspect history.csv.gz --format taobao
     """
     from model.formats.inspection import notes_on
 
-    event_files = EventFiles(files, format_name, strict=strict)
+    event_files = EventFiles(files, format_name, strict=strict, shop=read_shop(shop))
+    if suggest is not None:
+        _suggest(files, format_name, suggest)
     found = _inspect(event_files, horizons.split(","))
     notes = notes_on(found)
     if as_json:
@@ -58,6 +68,25 @@ def inspect(
         console.print(f"note: {note}", highlight=False)
 
 
+def _suggest(files: list[Path], format_name: str, path: Path) -> None:
+    from model.formats import OWN_ROWS
+    from model.formats.lines import read_lines
+    from model.formats.suggestion import SAMPLED_ROWS, suggested
+
+    if format_name not in OWN_ROWS:
+        raise UsageError(f"--suggest: rows of format {format_name} have nothing that a shop could define")
+    read, details = OWN_ROWS[format_name]
+    rows = itertools.chain.from_iterable(read(read_lines(file)) for file in files)
+    text = suggested(itertools.islice(rows, SAMPLED_ROWS), details)
+    try:
+        with path.open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"--suggest {path}: exists; name another file") from None
+    except OSError as failure:
+        raise UsageError(f"--suggest {path}: cannot be written: {(failure.strerror or '').lower()}") from None
+
+
 def _inspect(files: EventFiles, horizons: list[str]) -> "Inspection":
     from model.formats.inspection import inspect_rows
     from model.horizons import SESSION, horizon_ms
@@ -69,7 +98,7 @@ def _inspect(files: EventFiles, horizons: list[str]) -> "Inspection":
     if too_long:
         raise UsageError(f"--horizons: {too_long[0]} is longer than ten years")
     with progress_bar("inspect", files.total_bytes) as advance:
-        return inspect_rows(files.each(lambda done_bytes: advance(done_bytes, "")), horizons)
+        return inspect_rows(files.each(lambda done_bytes: advance(done_bytes, "")), horizons, files.shop)
 
 
 def _as_json(found: "Inspection", notes: list[str]) -> dict[str, Any]:

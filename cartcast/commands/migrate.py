@@ -23,8 +23,8 @@ def migrate(
     """Create or update the ClickHouse table and views; safe to repeat.
 
     The table has columns for the horizons session, 1h and 24h; of others it keeps what --horizons has named, and of a
-    shop's own goals and money what --shop defines. With the setting clickhouse.cluster, tables are replicated and
-    scores sharded on every server of that cluster.
+    shop's own types, attributes, goals and money what --shop defines. With the setting clickhouse.cluster, tables are
+    replicated and scores sharded on every server of that cluster.
 
     Example: cartcast migrate --url http://127.0.0.1:8123
     """
@@ -32,16 +32,18 @@ def migrate(
     from sinks.schema.horizons import add_columns, model_columns
     from sinks.schema.migrate import migrate as apply_migrations
     from sinks.schema.migrate import script
+    from sinks.schema.own_columns import add_own_columns
 
     shop, names = read_shop(shop_file), horizon_names(horizons) if horizons is not None else ()
     columns = model_columns((*names, *shop.goals), shop)
     settings = settings_of(context, clickhouse=given(url=url, database=database))
     configure_logging(settings.log)
     if only_print:
-        print(script(settings.clickhouse, columns), end="")
+        print(script(settings.clickhouse, columns, shop), end="")
         return
     applied = apply_migrations(settings.clickhouse)
     applied += [f"column {column}" for column in add_columns(settings.clickhouse, columns)]
+    applied += [f"column {column}" for column in add_own_columns(settings.clickhouse, shop)]
     for name in applied:
         print(f"applied {name}")
     print(f"database {settings.clickhouse.database} at {settings.clickhouse.url} is up to date")

@@ -13,12 +13,14 @@ from cartcast.commands.shared.options import (
     BootstrapServers,
     Files,
     Format,
+    ShopFile,
     Strict,
     TopicPrefix,
     given,
     settings_of,
 )
 from cartcast.commands.shared.progress import progress_bar
+from cartcast.commands.shared.shop_file import read_shop
 from cartcast.local.signals import StopRequested, stop_signals_raise
 from service.errors import FormatError, UsageError
 
@@ -34,6 +36,7 @@ def replay(
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="So many times as fast as it happened; 1 is as it happened.")
     ] = None,
+    shop: ShopFile = None,
     strict: Strict = False,
     bootstrap_servers: BootstrapServers = None,
     topic_prefix: TopicPrefix = None,
@@ -50,7 +53,7 @@ def replay(
     from streams.replay import EventProducer, Replay
     from streams.topics import check_topics
 
-    event_files = EventFiles(files, format_name, strict=strict)
+    event_files = EventFiles(files, format_name, strict=strict, shop=read_shop(shop))
     flags = given(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     kafka = settings_of(context, kafka=flags).kafka
     check_topics(kafka.client_config(), kafka.topics)

@@ -77,7 +77,8 @@ def retrain(
                 until_ms=until_ms,
                 strict=False,
             )
-            history = read_for_training(source, current.model.config.shop, memory_limit_mb, work_dir)
+            source.shop = current.model.config.shop
+            history = read_for_training(source, memory_limit_mb, work_dir)
             told = _retrained(_Retraining(directory, current, history), device, threads)
     except StopRequested:
         print("\nstopped: nothing was published", file=sys.stderr)

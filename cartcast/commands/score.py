@@ -67,6 +67,7 @@ def score(
     )
     started = time.monotonic()
     loaded, scoring = _scoring(checkpoint, device)
+    source.shop = loaded.model.config.shop
     try:
         with stop_signals_raise():
             _score(source, scoring, out, loaded.model.config.horizons)
@@ -81,14 +82,11 @@ def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]
     from model.checkpoint import load_checkpoint
     from model.inference import Scorer, select_device
     from model.offline import OfflineScoring
-    from model.states import StateCodec
 
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory)
-    config = checkpoint.model.config
-    codec = StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
     scorer = Scorer(checkpoint, select_device(device))
-    return checkpoint, OfflineScoring(scorer, codec, head_names=checkpoint.head_names)
+    return checkpoint, OfflineScoring(scorer, checkpoint.codec, head_names=checkpoint.head_names)
 
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:

@@ -90,6 +90,7 @@ def train(
         until_ms=until,
         strict=strict,
     )
+    source.shop = shop
     from model.lstm import LSTMConfig
     from model.training.fitting import TrainingSettings
 
@@ -97,7 +98,7 @@ def train(
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads, shop=shop)
     try:
         with stop_signals_raise():
-            history = read_for_training(source, shop, memory_limit_mb, work_dir)
+            history = read_for_training(source, memory_limit_mb, work_dir)
             start = None if from_scratch else _shipped()
             store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
             trained = _train(history, settings, config, start, device, store)

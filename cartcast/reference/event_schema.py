@@ -73,6 +73,13 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"examples": [{"channel": "email", "device": "phone", "country": "DE"}]},
         "A flat object of strings; `channel` goes into the score. A context of any other form is accepted and not read",
     ),
+    "attributes": (
+        {"examples": [{"brand": "acme", "cart_value": 59.9}]},
+        (
+            "What a shop's definition (docs/shop.md) names, by name; of any other form, and without a definition, it "
+            "is accepted and not read"
+        ),
+    ),
 }
 
 
@@ -85,7 +92,7 @@ def event_schema() -> Schema:
         "description": "What one shopper did at one moment; a value of the events topic, if "
         "`worker.input_format` is `cartcast`. Beyond what this schema says: " + "; ".join(LIMITS) + ".",
         "type": "object",
-        "properties": {field.name: _property(*_FIELDS[field.name]) for field in fields},
+        "properties": {name: _property(*described) for name, described in _FIELDS.items()},
         "required": [field.name for field in fields if field.default is NODEFAULT],
     }
 

@@ -71,7 +71,22 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
             "`money`, in the currency of its prices, if the model was trained with it"
         ),
     ),
+    "custom_type": (
+        {},
+        (
+            "The shop's own type of the event, if the model's shop defines types; null if it is a built-in one. "
+            "`event_type` is the built-in type that it behaves like"
+        ),
+    ),
+    "attributes": (
+        {},
+        (
+            "The event's attributes by name, if the model's shop defines some: texts of categorical ones, numbers of "
+            "numeric ones. Those that the event does not have are left out"
+        ),
+    ),
 }
+_OF_SHOP: Final[list[tuple[str, Any]]] = [("custom_type", str | None), ("attributes", dict[str, str | float])]
 
 
 def score_schema() -> Schema:
@@ -80,7 +95,7 @@ def score_schema() -> Schema:
     Later versions may add fields. Consumers must let fields pass that they do not know.
     """
     standard = structs.fields(Score)
-    extra = HeadNames(HEADS, has_money=True).fields
+    extra = [*HeadNames(HEADS, has_money=True).fields, *_OF_SHOP]
     kinds: list[tuple[str, Any]] = [(field.name, field.type) for field in standard] + extra
     return {
         "$schema": DIALECT,

@@ -19,6 +19,7 @@ from model.core.features import (
     write_clock,
     write_familiarity,
     write_habits,
+    write_numbers,
     write_price,
     write_recent,
 )
@@ -86,7 +87,9 @@ def append_events(
     """
     events = len(users)
     rows, late, time_ms = (np.empty(events, np.int64) for _ in range(3))
-    numeric = np.empty((events, len(NUMERIC_FEATURES)), np.float32)
+    own_numbers = None if batch.own is None else batch.own.numbers
+    inputs = len(NUMERIC_FEATURES) + (0 if own_numbers is None else 2 * own_numbers.shape[1])
+    numeric = np.empty((events, inputs), np.float32)
     accepted, refused, duplicates, already_applied = append_in_order(
         sequences,
         np.argsort(users, kind="stable"),  # by user, each user's in order of arrival
@@ -106,15 +109,21 @@ def append_events(
         numeric,
     )
     rows = rows[:accepted]
+    types, labels = batch.type_codes[rows], np.empty((accepted, 0), np.int64)
+    if batch.own is not None:
+        own = batch.own.take(rows)
+        types, labels = own.types, own.labels.astype(np.int64)
+        write_numbers(numeric[:accepted], own.numbers)
     return Appended(
         rows=rows,
         users=users[rows],
         time_ms=time_ms[:accepted],
         features=Features(
             numeric=numeric[:accepted],
-            types=batch.type_codes[rows].astype(np.int64),
+            types=types.astype(np.int64),
             categories=batch.category_codes[rows].astype(np.int64),
             tokens=batch.token_codes[rows].astype(np.int64),
+            labels=labels,
         ),
         late=late[:refused],
         duplicates=duplicates,

@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model.batch import EventBatch, EventLike, batch_of
+from model.batch import EventBatch, EventLike, OwnColumns, batch_of, number_codes
 from model.core.byte_strings import ByteStrings
-from model.core.scan import FIELDS, scan_events
+from model.core.scan import FIELDS, scan_events, scan_own
+from model.core.shop_tables import NO_TABLES, ShopTables
 from model.core.texts import TEXT, TEXTS, EventTexts
 from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
+from model.shop import NO_SHOP, Shop
 from model.text import TOKENS, token_codes
 from model.validate import InvalidEvent, Reject, WireEvent, validate_event
 
@@ -29,21 +31,26 @@ _MAX_ID_CHARACTERS: Final = MAX_ID_BYTES // 4
 
 
 def decode_events(
-    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None = None, *, any_year: bool = False
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None = None,
+    tables: ShopTables = NO_TABLES,
+    *,
+    any_year: bool = False,
 ) -> tuple[EventBatch, list[Reject]]:
     """Decode the values of records, and check that each record's key is its event's user id (unless `keys` is None).
 
-    Every position is in exactly one of the two results; both are in order. `any_year` is as in `validate_event`.
+    Every position is in exactly one of the two results; both are in order. With a shop's tables, its own types and
+    attributes are read. `any_year` is as in `validate_event`.
     """
     if not values:
-        return batch_of([]), []
-    scanned, plain = _scan(values, keys)
+        return batch_of([], shop=tables.shop), []
+    scanned, plain = _scan(values, keys, tables)
     if plain.all():
         return scanned, []
     odd = np.flatnonzero(~plain)
     rows = odd.tolist()
     odd_keys = None if keys is None else [keys[row] for row in rows]
-    others, rejects = _decode_odd([values[row] for row in rows], odd_keys, any_year)
+    others, rejects = _decode_odd([values[row] for row in rows], odd_keys, tables, any_year)
     others = replace(others, positions=odd[others.positions])
     batch = EventBatch.concatenated([scanned.take(np.flatnonzero(plain)), others])
     return batch.take(np.argsort(batch.positions)), [
@@ -52,7 +59,7 @@ def decode_events(
 
 
 def _scan(
-    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, tables: ShopTables
 ) -> tuple[EventBatch, npt.NDArray[np.bool_]]:
     """Return a batch of all records, and which of them were scanned `(records,)`; the others' columns mean nothing."""
     records, read = len(values), ByteStrings.of(values)
@@ -63,10 +70,15 @@ def _scan(
     codes, plain = np.empty((records, 2), np.uint16), np.empty(records, np.bool_)
     is_text_valid = _is_utf8(read.buffer)
     strings = (read.buffer, read.spans, given.buffer, given.spans)
-    scan_events(*strings, is_text_valid, spans, types, times_ms, numbers, hashes, codes, plain)
+    may_hold_objects = bool(tables.shop.attributes)
+    scan_events(*strings, is_text_valid, may_hold_objects, spans, types, times_ms, numbers, hashes, codes, plain)
+    texts, own = np.ascontiguousarray(spans[:, :TEXTS]), None
+    if tables.shop.has_own_events:
+        own_spans, own = _scan_own(read, spans, plain, tables)
+        types, texts = tables.behaves[own.types], np.concatenate((texts, own_spans), axis=1)
     batch = EventBatch(
         positions=np.arange(records),
-        texts=EventTexts(read.buffer, np.ascontiguousarray(spans[:, :TEXTS])),
+        texts=EventTexts(read.buffer, texts),
         type_codes=types,
         event_time_ms=times_ms,
         prices=numbers[:, 0].copy(),
@@ -74,8 +86,41 @@ def _scan(
         item_codes=codes[:, 0].copy(),
         category_codes=codes[:, 1].copy(),
         token_codes=_token_codes(read.buffer, spans[:, TEXT], numbers[:, 1], plain),
+        own=own,
     )
     return batch, plain
+
+
+def _scan_own(
+    read: ByteStrings, spans: npt.NDArray[np.int64], plain: npt.NDArray[np.bool_], tables: ShopTables
+) -> tuple[npt.NDArray[np.int64], OwnColumns]:
+    """Return where the attributes of plain records lie `(records, attributes, 2)`, and the columns of what is own.
+
+    Takes `plain` back where a value is not plain.
+    """
+    records, shop = len(plain), tables.shop
+    types, labels = np.zeros(records, np.uint8), np.zeros((records, len(shop.categorical)), np.uint8)
+    own_spans = np.full((records, len(shop.attributes), 2), -1, np.int64)
+    numbers = np.full((records, len(shop.numeric)), np.nan)
+    scan_own(
+        read.buffer,
+        read.spans,
+        spans,
+        tables.types.names,
+        tables.types.lengths,
+        tables.objects.names,
+        tables.objects.lengths,
+        tables.names.names,
+        tables.names.lengths,
+        tables.entries,
+        tables.columns,
+        types,
+        own_spans,
+        labels,
+        numbers,
+        plain,
+    )
+    return own_spans, OwnColumns(types, tables.type_hashes[types], labels, number_codes(numbers))
 
 
 def _is_utf8(buffer: npt.NDArray[np.uint8]) -> bool:
@@ -104,16 +149,22 @@ def _token_codes(
 
 
 def _decode_odd(
-    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, any_year: bool
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, tables: ShopTables, any_year: bool
 ) -> tuple[EventBatch, list[Reject]]:
-    batch = _decode_joined(values)
+    one_event = partial(validate_event, places=tables.places, any_year=any_year)
+    if tables.shop.attributes:
+        return decode_each(values, keys, one_event, tables.shop)
+    batch = _decode_joined(values, tables.shop)
     if batch is not None and (keys is None or [user_id.encode() for user_id in batch.user_ids] == list(keys)):
         return batch, []
-    return decode_each(values, keys, partial(validate_event, any_year=any_year))
+    return decode_each(values, keys, one_event, tables.shop)
 
 
 def decode_each(
-    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, one_event: Callable[[bytes | None], EventLike]
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    one_event: Callable[[bytes | None], EventLike],
+    shop: Shop = NO_SHOP,
 ) -> tuple[EventBatch, list[Reject]]:
     """Decode records one by one, as `decode_events` promises; `one_event` returns the event or raises InvalidEvent."""
     events, positions, rejects = list[EventLike](), list[int](), list[Reject]()
@@ -127,10 +178,10 @@ def decode_each(
         else:
             events.append(event)
             positions.append(position)
-    return batch_of(events, np.array(positions, np.int64)), rejects
+    return batch_of(events, np.array(positions, np.int64), shop=shop), rejects
 
 
-def _decode_joined(values: Sequence[bytes | None]) -> EventBatch | None:
+def _decode_joined(values: Sequence[bytes | None], shop: Shop) -> EventBatch | None:
     """Decode all values at once, or return None if any of them must be validated by itself.
 
     Why no record can hide in its neighbours: each value starts with `{`, ends with `}` and holds no line feed. One
@@ -148,7 +199,7 @@ def _decode_joined(values: Sequence[bytes | None]) -> EventBatch | None:
         for event in events:
             if event.ts.__class__ is not int:
                 event.ts = parse_time_ms(event.ts)  # type: ignore[arg-type]
-        batch = batch_of(events)
+        batch = batch_of(events, shop=shop)
     except (TypeError, ValueError, RecursionError, OverflowError):
         # msgspec's and Unicode's decoding errors are ValueErrors; a `ts` beyond 64 bits overflows its column
         return None

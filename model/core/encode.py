@@ -24,6 +24,7 @@ from model.core.texts import (
     EventTexts,
 )
 from model.events import EVENT_TYPES, propensity_field
+from model.shop import Shop
 from model.text import MAX_CHARACTERS
 
 Bytes = npt.NDArray[np.uint8]
@@ -32,7 +33,7 @@ Bounds = npt.NDArray[np.int64]
 LONGEST_NUMBER: Final = 20
 _MILLIONTHS: Final = 1_000_000
 _NULL: Final = np.frombuffer(b"null", np.uint8)
-_ZERO, _NINE, _DOT, _MINUS, _QUOTE, _BACKSLASH, _U = (np.uint8(ord(each)) for each in '09.-"\\u')
+_ZERO, _NINE, _DOT, _MINUS, _QUOTE, _BACKSLASH, _U, _COMMA, _CLOSE = (np.uint8(ord(each)) for each in '09.-"\\u,}')
 _CONTINUES, _CONTINUED = np.uint8(0b1100_0000), np.uint8(0b1000_0000)
 """The bits of a byte that say whether it goes on with a character of UTF-8, and that it does."""
 _QUANTITY_NAME, _RATING_NAME, _TEXT_NAME = (
@@ -42,6 +43,7 @@ _AROUND_TEXTS: Final = (
     TEXTS * max(len(_NULL), len('""'), len(".0")) + len(_QUANTITY_NAME) + len(_RATING_NAME) + len(_TEXT_NAME)
 )
 """The most bytes of a score that stand around the event's texts, or in place of them."""
+_ATTRIBUTES: Final = np.frombuffer(b',"attributes":{', np.uint8)
 _NAMES: Final = np.frombuffer("".join(EVENT_TYPES).encode(), np.uint8)
 _NAME_BOUNDS: Final = np.cumsum([0, *map(len, EVENT_TYPES)])
 
@@ -78,7 +80,7 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     types: npt.NDArray[np.uint8],
     times_ms: npt.NDArray[np.int64],
     propensities: npt.NDArray[np.float32],
-    extra: Sequence[bytes],
+    extra: ByteStrings,
     offsets: npt.NDArray[np.int64],
     timestamps_ms: npt.NDArray[np.int64],
     scored_at_ms: int,
@@ -86,18 +88,14 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     """Return the JSON of each score.
 
     Every column has one entry per score, `propensities` `(scores, horizons)`; `extra` are further fields, each with a
-    comma before it, which follow the propensities, or nothing. Quantity, rating and words are there only if the event
+    comma before it, which follow the propensities, or None. Quantity, rating and words are there only if the event
     has them; of a text its first MAX_CHARACTERS.
     """
     scores = len(types)
-    extra_bounds = np.zeros(scores + 1, np.int64)
-    if extra:
-        extra_bounds[1:] = np.cumsum([len(fields) for fields in extra])
-    extra_buffer = np.frombuffer(b"".join(extra), np.uint8)
     text_bytes = int(texts.spans[:, :, 1].sum() - texts.spans[:, :, 0].sum())
     fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER
     fixed_bytes += _AROUND_TEXTS
-    out = np.empty(scores * fixed_bytes + text_bytes + len(extra_buffer), np.uint8)
+    out = np.empty(scores * fixed_bytes + text_bytes + len(extra.buffer), np.uint8)
     ends = np.empty(scores, np.int64)
     used = write_scores(
         template.pieces,
@@ -107,8 +105,8 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         types,
         times_ms,
         propensities,
-        extra_buffer,
-        extra_bounds,
+        extra.buffer,
+        extra.spans,
         offsets,
         timestamps_ms,
         scored_at_ms,
@@ -116,6 +114,87 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         ends,
     )
     return ByteStrings.of_bounds(out[:used], ends)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFields:
+    """The fields of a score that a shop's definition adds: `custom_type` with types, `attributes` with attributes."""
+
+    types: ByteStrings
+    """The JSON of each type's field, with a comma before it; null for built-in types."""
+    names: ByteStrings
+    """What stands before each attribute's value."""
+    is_text: npt.NDArray[np.bool_]
+    """Whether each attribute's values are texts `(attributes,)`."""
+
+    @classmethod
+    def of(cls, shop: Shop) -> Self:
+        """Make those of a definition."""
+        encode = msgspec.json.encode
+        names = [None if name in EVENT_TYPES else name for name in shop.event_types]
+        return cls(
+            ByteStrings.of([b',"custom_type":%s' % encode(name) for name in names] if shop.types else []),
+            ByteStrings.of([b"%s:" % encode(name) for name in shop.attributes]),
+            np.array([attribute.kind == "categorical" for attribute in shop.attributes.values()], np.bool_),
+        )
+
+    def written(self, texts: EventTexts, own_types: npt.NDArray[np.uint8]) -> ByteStrings:
+        """Return the fields of each score, each with a comma before it; `own_types` are codes of `Shop.event_types`."""
+        scores, attributes = len(own_types), len(self.is_text)
+        lengths = np.maximum(texts.spans[:, TEXTS:, 1] - texts.spans[:, TEXTS:, 0], 0)
+        longest_type = int((self.types.spans[:, 1] - self.types.spans[:, 0]).max(initial=0))
+        fixed_bytes = longest_type + len(_ATTRIBUTES) + 1 + len(self.names.buffer) + 3 * attributes
+        out, ends = np.empty(scores * fixed_bytes + int(lengths.sum()), np.uint8), np.empty(scores, np.int64)
+        used = write_own_fields(
+            self.types.buffer,
+            self.types.spans,
+            self.names.buffer,
+            self.names.spans,
+            self.is_text,
+            texts.buffer,
+            texts.spans,
+            own_types,
+            out,
+            ends,
+        )
+        return ByteStrings.of_bounds(out[:used], ends)
+
+
+@compiled
+def write_own_fields(  # noqa: PLR0913, PLR0917 - what the definition says, and the columns of scores
+    types: Bytes,
+    type_spans: Bounds,
+    names: Bytes,
+    name_spans: Bounds,
+    is_text: npt.NDArray[np.bool_],
+    buffer: Bytes,
+    spans: Bounds,
+    own_types: npt.NDArray[np.uint8],
+    out: Bytes,
+    ends: npt.NDArray[np.int64],
+) -> int:
+    """Write the fields of every score to `out`, and where they end; returns the number of bytes written."""
+    at = 0
+    for row in range(len(own_types)):
+        if len(type_spans) > 0:
+            at = _copy(out, at, types, type_spans[own_types[row], 0], type_spans[own_types[row], 1])
+        if len(is_text) > 0:
+            at = _copy(out, at, _ATTRIBUTES, 0, len(_ATTRIBUTES))
+            is_first = True
+            for attribute in range(len(is_text)):
+                span = spans[row, TEXTS + attribute]
+                if span[0] < 0:
+                    continue
+                if not is_first:
+                    out[at] = _COMMA
+                    at += 1
+                is_first = False
+                at = _copy(out, at, names, name_spans[attribute, 0], name_spans[attribute, 1])
+                at = _text(out, at, buffer, span) if is_text[attribute] else _copy(out, at, buffer, span[0], span[1])
+            out[at] = _CLOSE
+            at += 1
+        ends[row] = at
+    return at
 
 
 @compiled
@@ -128,7 +207,7 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     times_ms: npt.NDArray[np.int64],
     propensities: npt.NDArray[np.float32],
     extra: Bytes,
-    extra_bounds: Bounds,
+    extra_spans: Bounds,
     offsets: npt.NDArray[np.int64],
     timestamps_ms: npt.NDArray[np.int64],
     scored_at_ms: int,
@@ -154,7 +233,7 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         for horizon in range(propensities.shape[1]):
             at = _propensity(out, _piece(out, at, pieces, bounds, piece), propensities[row, horizon])
             piece += 1
-        at = _copy(out, at, extra, extra_bounds[row], extra_bounds[row + 1])
+        at = _copy(out, at, extra, extra_spans[row, 0], extra_spans[row, 1])
         at = write_number(out, _piece(out, at, pieces, bounds, piece), offsets[row])
         at = write_number(out, _piece(out, at, pieces, bounds, piece + 1), scored_at_ms)
         at = _text(out, _piece(out, at, pieces, bounds, piece + 2), buffer, text[CHANNEL])

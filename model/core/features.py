@@ -68,8 +68,9 @@ short history it is the calendar, which a network extrapolates.
 """
 
 CATEGORY_RATES: Final = NUMERIC_FEATURES.index("category_rate")
-"""From this column on, features are all shoppers', of the event's category: not in a state, but written afterwards, by
+"""This column and the next are all shoppers', of the event's category: not in a state, but written afterwards, by
 `count_categories` or `write_category_rates`."""
+_BEHIND_RATES: Final = CATEGORY_RATES + 2
 _GROUPS: Final = len(RECENT_GROUPS)
 _DECAYS: Final = len(RECENT_DECAY_SECONDS)
 _DECAYS_MS: Final = 1000.0 * np.array(RECENT_DECAY_SECONDS)
@@ -102,12 +103,16 @@ class Features:
     """The model's inputs for events sorted by user, each user's in order; row i belongs to row i of the `Appended`."""
 
     numeric: npt.NDArray[np.float32]
-    """`(events, len(NUMERIC_FEATURES))`"""
+    """`(events, len(NUMERIC_FEATURES))`; of a shop with N numeric attributes N columns of them follow, and N that say
+    whether each is known."""
     types: npt.NDArray[np.int64]
+    """Positions in `Shop.event_types` `(events,)`."""
     categories: npt.NDArray[np.int64]
     """Codes `(events,)`; 0 is none for categories."""
     tokens: npt.NDArray[np.int64]
     """Codes of the words that were written `(events, TOKENS)`, 0 for none."""
+    labels: npt.NDArray[np.int64]
+    """Codes of the shop's categorical attributes `(events, attributes)`, 0 for unknown."""
 
     def __len__(self) -> int:
         return len(self.types)
@@ -289,13 +294,24 @@ def write_habits(numeric: npt.NDArray[np.float32], state: StateRecord, time_ms: 
     numeric[CATEGORY_RATES:] = 0.0
 
 
+def write_numbers(numeric: npt.NDArray[np.float32], numbers: npt.NDArray[np.float16]) -> None:
+    """Write a shop's numeric attributes `(events, attributes)` behind the other features, and whether each is known.
+
+    An unknown one, which is NaN, is 0 and 0.
+    """
+    known = ~np.isnan(numbers)
+    first, attributes = len(NUMERIC_FEATURES), numbers.shape[1]
+    numeric[:, first : first + attributes] = np.where(known, numbers, np.float16(0))
+    numeric[:, first + attributes :] = known
+
+
 @compiled
 def write_category_rates(
     numeric: npt.NDArray[np.float32], categories: npt.NDArray[np.int64], rates: npt.NDArray[np.float32]
 ) -> None:
     """Write to each row of `numeric` `(events, features)` what `rates` `(CATEGORY_CODES, 2)` say of its category."""
     for event in range(len(categories)):
-        numeric[event, CATEGORY_RATES:] = rates[categories[event]]
+        numeric[event, CATEGORY_RATES:_BEHIND_RATES] = rates[categories[event]]
 
 
 @compiled
@@ -308,7 +324,8 @@ def count_categories(
 ) -> None:
     """Write to each row what the events before it say of its category, and count it; `order` is that of arrival.
 
-    `counts` `(CATEGORY_CODES + 1, 2)` are the events and purchases so far: by category, and of all in the last row.
+    `types` are built-in. `counts` `(CATEGORY_CODES + 1, 2)` are the events and purchases so far: by category, and of
+    all in the last row.
     """
     for event in order:
         category, is_purchase = categories[event], types[event] == _PURCHASE

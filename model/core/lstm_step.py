@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from model.attributes import LABELS
 from model.core.compiled import compiled_sums
 from model.core.features import Features
 from model.core.half import from_half, to_half
@@ -29,34 +30,54 @@ class StepWeights:
     """`(types, gates)`, which include the biases; likewise per bucket of categories and tokens."""
     categories: Weights
     tokens: Weights
+    labels: Weights
+    """Of a shop's categorical attributes `(attributes * LABELS, gates)`."""
     numeric: Weights
-    """`(numeric features, gates)`"""
+    """`(numeric inputs, gates)`"""
     hidden: Weights
     """`(hidden, gates)`"""
     heads: Weights
-    """`(horizons, hidden + numeric features)`, calibrated: as are the biases `(types, horizons)`."""
+    """`(horizons, hidden + numeric inputs)`, calibrated: as are the biases `(types, horizons)`."""
     head_biases: Weights
+    label_biases: Weights
+    """`(attributes * LABELS, horizons)`, calibrated"""
 
     @classmethod
     def of(cls, model: PropensityLSTM, slopes: Weights, intercepts: Weights) -> Self:
         """Fold a network's weights, and the calibration `(horizons,)` of its logits."""
         weight = {name: tensor.detach().cpu().double().numpy() for name, tensor in model.state_dict().items()}
         inputs = weight["lstm.weight_ih_l0"].T  # (inputs, gates)
-        sizes = [
-            len(model.config.numeric_features),
-            *(weight[f"{name}_embedding.weight"].shape[1] for name in ("type", "category", "token")),
+        attributes = range(len(model.config.shop.categorical))
+        tables = [
+            *(weight[f"{name}_embedding.weight"] for name in ("type", "category", "token")),
+            *(weight[f"label_embeddings.{attribute}.weight"] for attribute in attributes),
         ]
+        sizes = [len(model.config.numeric_inputs), *(table.shape[1] for table in tables)]
         numeric, *embedded = np.split(inputs, np.cumsum(sizes)[:-1])
-        types, categories, tokens = (
-            weight[f"{name}_embedding.weight"] @ rows
-            for name, rows in zip(("type", "category", "token"), embedded, strict=True)
-        )
+        types, categories, tokens, *labels = (table @ rows for table, rows in zip(tables, embedded, strict=True))
         types = types + weight["lstm.bias_ih_l0"] + weight["lstm.bias_hh_l0"]
         heads = weight["heads.weight"] * slopes[:, None]
+        if (scales := weight.get("number_scales")) is not None:
+            units = model.config.hidden_size
+            numeric = _of_numbers_as_read(numeric, *scales)
+            heads[:, units:] = _of_numbers_as_read(heads[:, units:].T, *scales).T
         biases = (weight["heads.bias"] + weight["type_logits"]) * slopes + intercepts
         hidden = weight["lstm.weight_hh_l0"].T
-        folded = (types, categories, tokens, numeric, hidden, heads, biases)
+        all_labels = np.concatenate([*labels, np.empty((0, inputs.shape[1]))])
+        of_labels = [weight[f"label_logits.{attribute}.weight"] * slopes for attribute in attributes]
+        label_biases = np.concatenate([*of_labels, np.empty((0, len(slopes)))])
+        folded = (types, categories, tokens, all_labels, numeric, hidden, heads, biases, label_biases)
         return cls(*(np.ascontiguousarray(each, np.float32) for each in folded))
+
+
+def _of_numbers_as_read(weights: Weights, means: Weights, deviations: Weights) -> Weights:
+    """Return `(numeric inputs, ...)` weights of standardised numeric attributes as weights of those that are not.
+
+    An attribute that is unknown is 0, and its mean goes with the input that says whether it is known.
+    """
+    attributes = len(means)
+    rest, numbers, known = np.split(weights, [len(weights) - 2 * attributes, len(weights) - attributes])
+    return np.concatenate((rest, numbers / deviations[:, None], known - numbers * (means / deviations)[:, None]))
 
 
 def run_steps(
@@ -72,14 +93,17 @@ def run_steps(
         weights.types,
         weights.categories,
         weights.tokens,
+        weights.labels,
         weights.numeric,
         weights.hidden,
         weights.heads,
         weights.head_biases,
+        weights.label_biases,
         features.numeric,
         features.types,
         features.categories,
         features.tokens,
+        features.labels,
         rows,
         carried.view(np.uint16),
         propensities,
@@ -93,14 +117,17 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
     type_gates: Weights,
     category_gates: Weights,
     token_gates: Weights,
+    label_gates: Weights,
     numeric_weights: Weights,
     hidden_weights: Weights,
     heads: Weights,
     head_biases: Weights,
+    label_biases: Weights,
     numeric: npt.NDArray[np.float32],
     types: npt.NDArray[np.int64],
     categories: npt.NDArray[np.int64],
     tokens: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
     carried: npt.NDArray[np.uint16],
     propensities: npt.NDArray[np.float32],
@@ -118,6 +145,7 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
         # Input projection and recurrence, (4 * hidden,).
         _add_rows(gates, type_gates[types[event]], category_gates[_bucket(categories[event], len(category_gates))])
         _add_mean_row(gates, tokens[event], token_gates)
+        _add_labels(gates, labels[event], label_gates)
         _add_product(gates, x, numeric_weights)
         _add_product(gates, h, hidden_weights)
 
@@ -132,6 +160,9 @@ def step_in_order(  # noqa: PLR0913, PLR0917 - the weights, the inputs and the r
 
         for horizon in range(len(heads)):
             logit = _dot(heads[horizon, :hidden], h) + _dot(heads[horizon, hidden:], x)
+            for attribute in range(labels.shape[1]):
+                if labels[event, attribute] > 0:
+                    logit += label_biases[attribute * LABELS + labels[event, attribute], horizon]
             propensities[event, horizon] = _sigmoid(logit + head_biases[types[event], horizon])
 
 
@@ -167,6 +198,16 @@ def _add_mean_row(total: Weights, tokens: npt.NDArray[np.int64], token_gates: We
             row = token_gates[_bucket(token, len(token_gates))]
             for unit in range(len(total)):
                 total[unit] += row[unit] * (np.float32(1) / np.float32(written))
+
+
+@compiled_sums
+def _add_labels(total: Weights, labels: npt.NDArray[np.int64], label_gates: Weights) -> None:
+    """Add the row of each attribute that is known."""
+    for attribute in range(len(labels)):
+        if labels[attribute] > 0:
+            row = label_gates[attribute * LABELS + labels[attribute]]
+            for unit in range(len(total)):
+                total[unit] += row[unit]
 
 
 @compiled_sums

@@ -1,8 +1,9 @@
 """A scanner for events of plain shape, which nearly all are: from the joined bytes of records to columns.
 
 Plain are: a flat object; strings without escapes (in the words of a shopper, and in fields that are not read, escapes
-may stand); numbers without exponent, of at most 15 digits; `context` a flat object; every field once. Whatever is not
-plain, or may be invalid, is left to `model.validate`, which knows all rules; so this knows only what is surely right.
+may stand); numbers without exponent, of at most 15 digits; `context` a flat object, and with a shop's definition any
+other field too; every field once. Whatever is not plain, or may be invalid, is left to `model.validate`, which knows
+all rules; so this knows only what is surely right.
 """
 
 from typing import Final
@@ -10,8 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from model.attributes import LABELS
 from model.core.compiled import compiled
 from model.core.hashing import LONGEST, xxh3_64
+from model.core.shop_tables import NameTable
 from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, QUANTITY, RATING, TEXT, TEXTS, USER_ID
 from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER
 
@@ -27,12 +30,14 @@ _MAX_CHANNEL_BYTES: Final = 200
 _MAX_DIGITS: Final = 15  # up to here a decimal number is the nearest double of digits / power of ten
 
 
+_NOWHERE, _IN_CONTEXT, _ELSEWHERE = range(3)
+"""Inside which object of the event the scanner is: none, the context, one that has nothing which is always read."""
+_CATEGORICAL: Final = 1
+
+
 def _table(names: tuple[str, ...]) -> tuple[Bytes, npt.NDArray[np.int64]]:
-    """Return the bytes of names `(names, longest)` and their lengths `(names,)`."""
-    table = np.zeros((len(names), max(map(len, names))), np.uint8)
-    for row, name in enumerate(names):
-        table[row, : len(name)] = list(name.encode())
-    return table, np.array([len(name) for name in names])
+    table = NameTable.of(names)
+    return table.names, table.lengths
 
 
 _FIELD_NAMES: Final = (
@@ -60,6 +65,7 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
     keys: Bytes,
     key_spans: Spans,
     is_text_valid: bool,
+    may_hold_objects: bool,
     spans: Spans,
     types: npt.NDArray[np.uint8],
     times_ms: npt.NDArray[np.int64],
@@ -73,12 +79,13 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
     `values` `(records, 2)` are where the values start and end in `buffer`, each followed by a line feed, and -1 where
     there is none; `key_spans` the same of the keys, or empty if keys are not checked. `is_text_valid` says that all of
     `buffer` is UTF-8; if not, a record with anything but ASCII is not plain. `numbers` `(records, 2)` are price and
-    rating, NaN for none; `codes` `(records, 2)` those of item and category.
+    rating, NaN for none; `codes` `(records, 2)` those of item and category. With `may_hold_objects`, flat objects in
+    fields that are not read are plain.
     """
     for row in range(len(plain)):
         start, end = values[row]
         plain[row] = start >= 0 and _scan(
-            buffer, start, end, is_text_valid, spans[row], times_ms[row : row + 1], numbers[row]
+            buffer, start, end, is_text_valid, may_hold_objects, spans[row], times_ms[row : row + 1], numbers[row]
         )
         if not plain[row]:
             continue
@@ -99,6 +106,7 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
     start: int,
     end: int,
     is_text_valid: bool,
+    may_hold_objects: bool,
     spans: Spans,
     time_ms: npt.NDArray[np.int64],
     numbers: npt.NDArray[np.float64],
@@ -106,7 +114,7 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
     """Scan one object; returns whether it is plain and valid. A line feed follows it, so that no look runs past it."""
     spans[:] = -1
     numbers[:] = np.nan
-    seen, in_context = 0, False
+    seen, inside = 0, _NOWHERE
     at = start
     if buffer[at] != _OPEN:
         return False
@@ -119,7 +127,7 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
         if name_end < 0:
             return False
         field = _field(buffer, at + 1, name_end)
-        if (field == CHANNEL) != in_context:
+        if (field == CHANNEL) != (inside == _IN_CONTEXT) or inside == _ELSEWHERE:
             field = _UNKNOWN
         if field != _UNKNOWN:
             if seen >> field & 1:
@@ -143,9 +151,9 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
             elif field != _UNKNOWN:
                 spans[field, 0], spans[field, 1] = value + 1, at - 1
         elif buffer[at] == _OPEN:
-            if field != CONTEXT:
+            if inside != _NOWHERE or (field != CONTEXT and not (may_hold_objects and field == _UNKNOWN)):
                 return False
-            in_context = True
+            inside = _IN_CONTEXT if field == CONTEXT else _ELSEWHERE
             at = _skip_spaces(buffer, at + 1)
             if buffer[at] != _CLOSE:
                 continue
@@ -172,15 +180,163 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
 
         # What follows it.
         at = _skip_spaces(buffer, at)
-        if in_context and buffer[at] == _CLOSE:
-            in_context = False
+        if inside != _NOWHERE and buffer[at] == _CLOSE:
+            inside = _NOWHERE
             at = _skip_spaces(buffer, at + 1)
         if buffer[at] == _COMMA:
             at = _skip_spaces(buffer, at + 1)
-        elif buffer[at] == _CLOSE and not in_context and at + 1 == end:
+        elif buffer[at] == _CLOSE and inside == _NOWHERE and at + 1 == end:
             return seen & _REQUIRED == _REQUIRED and bool(_is_valid(spans, time_ms[0]))
         else:
             return False
+
+
+@compiled
+def scan_own(  # noqa: PLR0913, PLR0917 - the records, a shop's tables, and the columns of the result
+    buffer: Bytes,
+    values: Spans,
+    spans: Spans,
+    types: Bytes,
+    type_lengths: npt.NDArray[np.int64],
+    objects: Bytes,
+    object_lengths: npt.NDArray[np.int64],
+    names: Bytes,
+    name_lengths: npt.NDArray[np.int64],
+    entries: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    own_types: npt.NDArray[np.uint8],
+    own_spans: Spans,
+    labels: npt.NDArray[np.uint8],
+    numbers: npt.NDArray[np.float64],
+    plain: npt.NDArray[np.bool_],
+) -> None:
+    """Fill the columns of what a shop defines of its own, of records that `scan_events` has found plain.
+
+    The tables are those of `ShopTables`. `own_spans` `(records, attributes, 2)` are where the values lie, -1 where an
+    attribute is unknown; `labels` and `numbers` `(records, attributes of the kind)` are codes of texts, and numbers.
+    Takes `plain` back where a value is not plain.
+    """
+    found = np.empty((2, len(columns), 2), np.int64)
+    for row in range(len(plain)):
+        if not plain[row]:
+            continue
+        code = _row_of(buffer, spans[row, TYPE, 0], spans[row, TYPE, 1], types, type_lengths)
+        own_types[row] = OTHER if code < 0 else code
+        if len(columns) == 0:
+            continue
+        found[:] = -1
+        plain[row] = _find_values(
+            buffer, values[row, 0], objects, object_lengths, names, name_lengths, entries, found
+        ) and _read_values(buffer, found, columns, own_spans[row], labels[row], numbers[row])
+
+
+@compiled
+def _find_values(  # noqa: C901, PLR0912, PLR0913, PLR0917 - a grammar has many branches, each of them short
+    buffer: Bytes,
+    start: int,
+    objects: Bytes,
+    object_lengths: npt.NDArray[np.int64],
+    names: Bytes,
+    name_lengths: npt.NDArray[np.int64],
+    entries: npt.NDArray[np.int64],
+    found: Spans,
+) -> bool:
+    """Store where each attribute's value lies in a plain object; returns whether each is plain and there once."""
+    inside, seen = 0, np.uint64(0)
+    at = _skip_spaces(buffer, start + 1)
+    while True:
+        name, name_end = at + 1, _string_end(buffer, at + 1, True, False)
+        value = _skip_spaces(buffer, _skip_spaces(buffer, name_end + 1) + 1)
+        is_object, is_string, is_null = buffer[value] == _OPEN, buffer[value] == _QUOTE, buffer[value] == _N
+
+        # An object, or what stands in its place.
+        opened = -1
+        if inside == 0:
+            opened = _row_of(buffer, name, name_end, objects, object_lengths)
+            if opened >= 0:
+                if seen >> np.uint64(opened) & np.uint64(1):
+                    return False
+                seen |= np.uint64(1) << np.uint64(opened)
+
+        # The value of one attribute or of several.
+        if is_object:
+            at = value
+        elif is_string:
+            at = _string_end(buffer, value + 1, True, True) + 1
+        elif buffer[value] == _MINUS or _ZERO <= buffer[value] <= _NINE:
+            at = _number_end(buffer, value)
+        else:
+            at = _literal_end(buffer, value)
+        for entry in range(len(entries)):
+            if entries[entry, 0] != inside or not _is_name(buffer, name, name_end, names[entry], name_lengths[entry]):
+                continue
+            span = found[entries[entry, 2], entries[entry, 1]]
+            if is_object or span[0] >= 0:
+                return False
+            if is_string and _has_escape(buffer, value + 1, at - 1):
+                return False
+            if not is_null:
+                span[0], span[1] = value + is_string, at - is_string
+
+        # What follows it.
+        if is_object:
+            at = _skip_spaces(buffer, value + 1)
+            if buffer[at] != _CLOSE:
+                inside = opened + 1 if opened >= 0 else -1
+                continue
+            at += 1
+        at = _skip_spaces(buffer, at)
+        if inside != 0 and buffer[at] == _CLOSE:
+            inside = 0
+            at = _skip_spaces(buffer, at + 1)
+        if buffer[at] == _CLOSE:
+            return True
+        at = _skip_spaces(buffer, at + 1)
+
+
+@compiled
+def _read_values(  # noqa: PLR0913, PLR0917 - the tables, and the columns of the result
+    buffer: Bytes,
+    found: Spans,
+    columns: npt.NDArray[np.int64],
+    spans: Spans,
+    labels: npt.NDArray[np.uint8],
+    numbers: npt.NDArray[np.float64],
+) -> bool:
+    """Store the attributes of one event as `model.attributes` reads them; returns whether that is certain."""
+    for attribute in range(len(columns)):
+        spans[attribute] = found[0, attribute] if found[0, attribute, 0] >= 0 else found[1, attribute]
+        start, end = spans[attribute]
+        column = columns[attribute, 1]
+        if columns[attribute, 0] == _CATEGORICAL:
+            is_known = start >= 0 and 0 < end - start <= LONGEST
+            labels[column] = xxh3_64(buffer, start, end) % np.uint64(LABELS - 1) + np.uint64(1) if is_known else 0
+        else:
+            is_known = start >= 0 and end > start and (buffer[start] == _MINUS or _ZERO <= buffer[start] <= _NINE)
+            if is_known and _number_end(buffer, start) != end:
+                return False
+            numbers[column] = _number(buffer, start, end) if is_known else np.nan
+        if not is_known:
+            spans[attribute] = -1
+    return True
+
+
+@compiled
+def _is_name(buffer: Bytes, start: int, end: int, name: Bytes, length: int) -> bool:
+    if end - start != length:
+        return False
+    is_equal = True
+    for place in range(length):
+        is_equal &= buffer[start + place] == name[place]
+    return is_equal
+
+
+@compiled
+def _has_escape(buffer: Bytes, start: int, end: int) -> bool:
+    found = False
+    for place in range(start, end):
+        found |= buffer[place] == _BACKSLASH
+    return found
 
 
 @compiled

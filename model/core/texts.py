@@ -24,13 +24,16 @@ class EventTexts:
 
     buffer: npt.NDArray[np.uint8]
     spans: npt.NDArray[np.int64]
-    """Where each text starts and ends in `buffer` `(events, TEXTS, 2)`; -1 and -1 if there is none."""
+    """Where each text starts and ends in `buffer`; -1 and -1 if there is none `(events, TEXTS, 2)`. With a shop's
+    definition its attributes follow, those that are numbers as they were written: `(events, TEXTS + attributes, 2)`."""
 
     @classmethod
-    def of(cls, columns: Sequence[Sequence[str | None]], numbers: Sequence[Sequence[float | None]]) -> "EventTexts":
-        """Make them of the columns USER_ID to TEXT, and PRICE to RATING."""
-        parts = [*map(_json_bodies, columns), *map(_json_numbers, numbers)]
-        spans, start = np.full((len(parts[0]), TEXTS, 2), -1, np.int64), 0
+    def of(
+        cls, columns: Sequence[Sequence[str | None]], values: Sequence[Sequence[str | float | None]]
+    ) -> "EventTexts":
+        """Make them of the columns USER_ID to TEXT, and of those of values: PRICE to RATING, then attributes."""
+        parts = [*map(_json_bodies, columns), *map(_json_values, values)]
+        spans, start = np.full((len(parts[0]), len(parts), 2), -1, np.int64), 0
         for text, bodies in enumerate(parts):
             ends = start + np.cumsum([len(body) if body else 0 for body in bodies], dtype=np.int64)
             spans[:, text, 1] = ends
@@ -41,9 +44,9 @@ class EventTexts:
         return cls(np.frombuffer(joined, np.uint8), spans)
 
     @classmethod
-    def none(cls, events: int) -> "EventTexts":
+    def none(cls, events: int, attributes: int = 0) -> "EventTexts":
         """Return texts of events that have none."""
-        return cls(np.empty(0, np.uint8), np.full((events, TEXTS, 2), -1, np.int64))
+        return cls(np.empty(0, np.uint8), np.full((events, TEXTS + attributes, 2), -1, np.int64))
 
     @classmethod
     def concatenated(cls, parts: Sequence["EventTexts"]) -> "EventTexts":
@@ -73,8 +76,9 @@ def _json_bodies(texts: Sequence[str | None]) -> list[bytes | None]:
     return [None if text is None else _encode(text)[1:-1] for text in texts]
 
 
-def _json_numbers(numbers: Sequence[float | None]) -> list[bytes | None]:
-    return [None if number is None else _encode(number) for number in numbers]
+def _json_values(values: Sequence[str | float | None]) -> list[bytes | None]:
+    """Return the JSON of numbers, and what stands between the quotes of texts."""
+    return [None if one is None else _encode(one)[1:-1] if isinstance(one, str) else _encode(one) for one in values]
 
 
 def _text(body: bytes) -> str:

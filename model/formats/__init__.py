@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from model.attributes import CANONICAL
 from model.events import Event
 from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
 from model.formats.lines import read_lines
+from model.formats.own import OwnRow
 from model.formats.rows import Line
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
 
 __all__ = ["FORMATS", "read_events"]
 
-Reader = Callable[[Iterator[Line]], Iterator[Event | BadRow]]
+Reader = Callable[[Iterator[Line], Shop], Iterator[Event | BadRow]]
 
 FORMATS: Final[dict[str, Reader]] = {
     "cartcast": cartcast.read_rows,
@@ -29,30 +32,41 @@ FORMATS: Final[dict[str, Reader]] = {
     "otto": otto.FORMAT.read_rows,
 }
 
+OWN_ROWS: Final[dict[str, tuple[Callable[[Iterator[Line]], Iterator[OwnRow]], tuple[str, ...]]]] = {
+    "cartcast": (cartcast.own_rows, (CANONICAL,)),
+    "segment": (segment.FORMAT.own_rows, segment.FORMAT.own.details),
+    "ga4": (ga4.FORMAT.own_rows, ga4.FORMAT.own.details),
+    "rees46": (rees46.FORMAT.own_rows, ()),
+    "retailrocket": (retailrocket.FORMAT.own_rows, ()),
+}
+"""What reads, in formats whose rows may hold more than the format says, what a shop's definition may name; and the path
+to where details lie."""
+
 ROWS_BEFORE_GIVING_UP: Final = 1000
 """A file whose first rows are all bad, this many of them, is of another format."""
 
 _ROWS_TO_GUESS_FROM: Final = 20
 
 
-def read_events(
+def read_events(  # noqa: PLR0913 - what is read has no default
     path: Path,
     format_name: str,
     *,
     strict: bool = False,
+    shop: Shop = NO_SHOP,
     on_bytes: Callable[[int], None] | None = None,
     on_blank: Callable[[], None] | None = None,
 ) -> Iterator[Event | BadRow]:
     """Yield the events of a file in file order, and a BadRow for each row that is no event.
 
-    Memory does not grow with the file. `.gz` is unpacked on the way. `on_bytes` is called now and then with the bytes
-    of the (packed) file read so far, `on_blank` for every blank line, which is no row. Raises FormatError for an
-    unknown format, a file that is missing, empty, cut short or of another format, and with `strict` for the
-    first bad row.
+    Events have the types and attributes that `shop` defines. Memory does not grow with the file. `.gz` is unpacked on
+    the way. `on_bytes` is called now and then with the bytes of the (packed) file read so far, `on_blank` for every
+    blank line, which is no row. Raises FormatError for an unknown format, a file that is missing, empty, cut short or
+    of another format, and with `strict` for the first bad row.
     """
     if format_name not in FORMATS:
         raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
-    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](read_lines(path, on_bytes, on_blank)))
+    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](read_lines(path, on_bytes, on_blank), shop))
     return _strictly(path, rows) if strict else rows
 
 
@@ -92,4 +106,4 @@ def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow]) -> Form
 
 def _formats_of(lines: list[Line]) -> list[str]:
     """Return the formats in which at least one of some lines is an event."""
-    return [name for name, read in FORMATS.items() if any(isinstance(row, Event) for row in read(iter(lines)))]
+    return [name for name, read in FORMATS.items() if any(isinstance(row, Event) for row in read(iter(lines), NO_SHOP))]

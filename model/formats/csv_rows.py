@@ -1,15 +1,29 @@
 """Rows of comma-separated columns, with or without a header that may name them in any order."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from model.events import Event
+from model.formats.own import OwnReading, OwnRow
 from model.formats.rows import InvalidRow, Line, content_id, dated, row_text
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
 Row = dict[str, str]
 """A row's texts by column, without the spaces around them."""
+
+
+class ToEvent(Protocol):
+    """Makes an event of a row, whose type may also be one of a shop's own.
+
+    Raises InvalidRow; columns that are not required may be missing.
+    """
+
+    def __call__(self, row: Row, own_types: Container[str] = ()) -> Event: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +33,13 @@ class CsvFormat:
     columns: tuple[str, ...]
     """Their names, and their order in a file without a header."""
     required: frozenset[str]
-    to_event: Callable[[Row], Event]
-    """Raises InvalidRow; columns that are not required may be missing."""
+    to_event: ToEvent
+    type_column: str
 
-    def read_rows(self, lines: Iterator[Line]) -> Iterator[Event | BadRow]:
+    def read_rows(self, lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | BadRow]:
         """Yield an event or a bad row per line; a header is no row."""
+        reading = OwnReading(lambda row: row[self.type_column], lambda row: row)
+        to_event = reading.reader(shop, partial(self.to_event, own_types=shop.types))
         columns, is_first = self.columns, True
         for line in lines:
             try:
@@ -31,10 +47,31 @@ class CsvFormat:
                 if is_first and (header := self._header(fields)):
                     columns = header
                 else:
-                    yield dated(self.to_event(self._row(columns, fields)))
+                    yield dated(to_event(self._row(columns, fields)))
             except InvalidRow as invalid:
                 yield invalid.at(line)
             is_first = False
+
+    def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
+        """Yield what a shop's definition may name in each row."""
+        columns, is_first = self.columns, True
+        for line in lines:
+            with suppress(InvalidRow):
+                fields = split_fields(row_text(line[1]))
+                if is_first and (header := self._header(fields)):
+                    columns = header
+                else:
+                    yield self._own_row(self._row(columns, fields))
+            is_first = False
+
+    def _own_row(self, row: Row) -> OwnRow:
+        name, own_type = row[self.type_column], None
+        try:
+            self.to_event(row)
+        except InvalidRow:
+            self.to_event(row, own_types={name})  # raises if something else is wrong
+            own_type = name
+        return OwnRow(own_type, {column: text for column, text in row.items() if column not in self.required})
 
     def _header(self, fields: list[str]) -> tuple[str, ...] | None:
         """Return the columns that the fields name, if they are names: two known ones are no accident."""

@@ -22,6 +22,7 @@ from model.formats.fields import (
     required_id,
 )
 from model.formats.json_rows import JsonFormat, whole_id
+from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow
 from model.formats.times import unix_ms
 
@@ -72,6 +73,7 @@ def _of_export_row(row: Fields) -> Fields:
             "order_id": inside(row, "ecommerce", "transaction_id"),
         },
         "content": row,
+        "whole": row,
     }
 
 
@@ -87,6 +89,7 @@ def _of_payload(payload: Fields, event: Fields) -> Fields:
         "items": objects_in(params, "items"),
         "context": {},
         "content": [user, time, event],
+        "whole": event,
     }
 
 
@@ -137,4 +140,12 @@ def _context(part: Mapping[str, Any], other_name: str | None) -> dict[str, str] 
     return flat_context(found | (of_order if is_order else {}))
 
 
-FORMAT: Final = JsonFormat(_split, _event)
+def _source(part: Fields) -> Fields:
+    """Return a row of the export, or an event of a payload, with its parameters by name under `params`."""
+    return {**part["whole"], "params": part["params"]}
+
+
+_OWN: Final = OwnReading(
+    lambda part: part["name"], _source, ("params",), frozenset({"params", "device", "geo", "traffic_source"})
+)
+FORMAT: Final = JsonFormat(_split, _event, _OWN)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import event_hash
-from model.events import EVENT_TYPES, OTHER, PURCHASE, TYPE_CODES, Event
+from model.events import EVENT_TYPES, OTHER, PURCHASE, Event
 from model.horizons import SESSION_GAP_MS
+from model.shop import NO_SHOP, Shop
 from model.training.labels import label_events
 from model.training.split import data_bounds
 from model.validate import BadRow
@@ -60,9 +61,9 @@ class Inspection:
     users: int
     buyers: int
     types: dict[str, int]
-    """Every canonical type, in its order."""
+    """Every built-in type, then the shop's own, in their order."""
     filled: dict[str, int]
-    """Events that have each optional field."""
+    """Events that have each optional field, then each of the shop's attributes."""
     sessions: int
     sessions_with_purchase: int
     events_per_user: dict[str, float]
@@ -98,21 +99,28 @@ def notes_on(found: Inspection) -> list[str]:
 class _Columns:
     """Columns with one entry per event, in the order of the files."""
 
-    def __init__(self) -> None:
+    def __init__(self, shop: Shop) -> None:
+        self._codes = {name: code for code, name in enumerate(shop.event_types)}
+        self._attributes = tuple((name, 1 << number) for number, name in enumerate(shop.attributes, len(_BITS)))
+        self.bits = (*_BITS, *self._attributes)
         self.numbers: dict[str, int] = {}
         self.bad_rows: dict[str, BadRows] = {}
         self.users, self.times_ms = array("I"), array("q")
         self.types, self.hashes = array("B"), array("Q")
-        self.filled = array("B")
-        """A bit for each of OPTIONAL_FIELDS."""
+        self.filled = array("Q" if self._attributes else "B")
+        """A bit for each of OPTIONAL_FIELDS, then of the attributes."""
 
     def take(self, file: str, row: Event | BadRow) -> None:
         if isinstance(row, Event):
             self.users.append(self.numbers.setdefault(row.user_id, len(self.numbers)))
             self.times_ms.append(row.ts)
-            self.types.append(TYPE_CODES.get(row.type, OTHER))
+            self.types.append(self._codes.get(row.type, OTHER))
             self.hashes.append(event_hash(row.event_id))
-            self.filled.append(sum(bit for name, bit in _BITS if getattr(row, name) is not None))
+            attributes = row.attributes or {}
+            self.filled.append(
+                sum(bit for name, bit in _BITS if getattr(row, name) is not None)
+                + sum(bit for name, bit in self._attributes if name in attributes)
+            )
         else:
             bad = self.bad_rows.setdefault(row.reason, BadRows(row.error))
             bad.count += 1
@@ -120,26 +128,27 @@ class _Columns:
                 bad.first.append((file, row.line))
 
 
-def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str]) -> Inspection:
-    """Read files, given by name and rows, to their end.
+def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str], shop: Shop = NO_SHOP) -> Inspection:
+    """Read files, given by name and rows as `shop` has them read, to their end.
 
     Raises FormatError if there is no event, and ValueError for an invalid horizon.
     """
-    columns = _Columns()
+    columns = _Columns(shop)
     for file, rows in files:
         for row in rows:
             columns.take(file, row)
     if not columns.users:
         raise FormatError("there is not one event in these files: check them and their --format")
-    return _inspection(columns, horizons)
+    return _inspection(columns, horizons, shop)
 
 
-def _inspection(columns: _Columns, horizons: Sequence[str]) -> Inspection:
+def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspection:
     users, times_ms = np.asarray(columns.users, np.int64), np.asarray(columns.times_ms)
     kept = _first_of_each(users, np.asarray(columns.hashes))
     out_of_order, users_out_of_order = _disorder(users, times_ms)
     types, filled = np.asarray(columns.types)[kept], np.asarray(columns.filled)[kept]
-    sessions, bought_in = _sessions(users[kept], times_ms[kept], types == PURCHASE)
+    is_purchase = np.array([like == EVENT_TYPES[PURCHASE] for like in shop.behaves_like])[types]
+    sessions, bought_in = _sessions(users[kept], times_ms[kept], is_purchase)
     counts = np.bincount(users[kept])
     return Inspection(
         events=len(kept),
@@ -148,15 +157,15 @@ def _inspection(columns: _Columns, horizons: Sequence[str]) -> Inspection:
         first_ms=int(times_ms.min()),
         last_ms=int(times_ms.max()),
         users=len(columns.numbers),
-        buyers=len(np.unique(users[kept][types == PURCHASE])),
-        types={name: int((types == code).sum()) for code, name in enumerate(EVENT_TYPES)},
-        filled={name: int((filled & bit > 0).sum()) for name, bit in _BITS},
+        buyers=len(np.unique(users[kept][is_purchase])),
+        types={name: int((types == code).sum()) for code, name in enumerate(shop.event_types)},
+        filled={name: int((filled & bit > 0).sum()) for name, bit in columns.bits},
         sessions=sessions,
         sessions_with_purchase=bought_in,
         events_per_user={name: round(float(np.quantile(counts, share)), 1) for name, share in QUANTILES.items()},
         out_of_order=out_of_order,
         users_out_of_order=users_out_of_order,
-        horizons=_rates(users[kept], times_ms[kept], types == PURCHASE, horizons),
+        horizons=_rates(users[kept], times_ms[kept], is_purchase, horizons),
     )
 
 

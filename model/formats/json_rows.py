@@ -9,7 +9,9 @@ import xxhash
 
 from model.events import Event
 from model.formats.fields import Fields
+from model.formats.own import OwnReading, OwnRow
 from model.formats.rows import InvalidRow, Line, dated, row_text
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
 _DEEPEST: Final = 254
@@ -23,12 +25,19 @@ class JsonFormat:
     split: Callable[[Fields], list[Fields]]
     """Split a line's object into one part per event."""
     to_event: Callable[[Fields], Event]
+    own: OwnReading
+    """Where a part has its own name of a type, and details."""
 
-    def read_rows(self, lines: Iterator[Line]) -> Iterator[Event | BadRow]:
+    def for_shop(self, shop: Shop) -> "Callable[[Fields], Event]":
+        """Return `to_event` with the types and attributes that a shop defines."""
+        return self.own.reader(shop, self.to_event)
+
+    def read_rows(self, lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | BadRow]:
         """Yield each line's events, and one bad row for each reason for which a part of the line is no event.
 
         Not one for each bad event, because each bad row holds the whole line.
         """
+        to_event = self.for_shop(shop)
         for line in lines:
             reasons = set[str]()
             try:
@@ -38,7 +47,7 @@ class JsonFormat:
                 continue
             for part in parts:
                 try:
-                    event = dated(self.to_event(part))
+                    event = dated(to_event(part))
                 except InvalidRow as invalid:
                     if invalid.reason not in reasons:
                         reasons.add(invalid.reason)
@@ -46,14 +55,25 @@ class JsonFormat:
                 else:
                     yield event
 
-    def one_event(self, value: bytes | None) -> Event:
-        """Return the event that a record's value holds, or raise InvalidRow: it must be exactly one."""
+    def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
+        """Yield what a shop's definition may name in each event."""
+        for line in lines:
+            try:
+                yield from [self.own.own_row(part, self.to_event(part).type) for part in self._parts(line[1])]
+            except InvalidRow:
+                continue
+
+    def one_event(self, value: bytes | None, to_event: Callable[[Fields], Event] | None = None) -> Event:
+        """Return the event that a record's value holds, or raise InvalidRow: it must be exactly one.
+
+        `to_event` is that of a shop, if there is one.
+        """
         if value is None:
             raise InvalidRow("tombstone", "the record has no value (a tombstone)")
         parts = self._parts(value)
         if len(parts) > 1:
             raise InvalidRow("events", f"the record holds {len(parts)} events: send each in a record of its own")
-        return self.to_event(parts[0])
+        return (to_event or self.to_event)(parts[0])
 
     def _parts(self, raw: bytes) -> list[Fields]:
         parts = self.split(_object(raw))

@@ -9,6 +9,7 @@ from typing import Final
 from model.events import Event
 from model.formats.fields import Fields, objects_in, required_id
 from model.formats.json_rows import JsonFormat, whole_id
+from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow
 from model.formats.times import unix_ms
 
@@ -35,4 +36,5 @@ def _event(part: Fields) -> Event:
     )
 
 
-FORMAT: Final = JsonFormat(_split, _event)
+_OWN: Final = OwnReading(lambda part: part.get("type"), lambda part: part)
+FORMAT: Final = JsonFormat(_split, _event, _OWN)

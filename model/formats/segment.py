@@ -22,6 +22,7 @@ from model.formats.fields import (
     required_id,
 )
 from model.formats.json_rows import JsonFormat, whole_id
+from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow
 from model.formats.times import moment_ms, unix_ms
 
@@ -144,4 +145,7 @@ def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str
     )
 
 
-FORMAT: Final = JsonFormat(lambda call: [call], _event)
+_OWN: Final = OwnReading(
+    lambda call: call.get("event"), lambda call: call, ("properties",), frozenset({"properties", "context"})
+)
+FORMAT: Final = JsonFormat(lambda call: [call], _event, _OWN)

@@ -10,6 +10,7 @@ from model.events import Event
 from model.formats.csv_rows import split_fields
 from model.formats.rows import InvalidRow, Line, checked_id, content_id, dated, row_text
 from model.formats.times import unix_ms
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
 BEHAVIOURS: Final = {"pv": "view", "cart": "cart", "fav": "favorite", "buy": "purchase"}
@@ -18,8 +19,8 @@ _COLUMNS: Final = ("user", "item", "category", "behaviour", "ts")
 _HEADER_USER_NAMES: Final = frozenset({"u", "user", "user_id", "userid"})
 
 
-def read_rows(lines: Iterator[Line]) -> Iterator[Event | BadRow]:
-    """Yield an event or a bad row per line."""
+def read_rows(lines: Iterator[Line], _shop: Shop = NO_SHOP) -> Iterator[Event | BadRow]:
+    """Yield an event or a bad row per line; a shop has nothing of its own in these columns."""
     for line in lines:
         try:
             fields = split_fields(row_text(line[1]))

@@ -181,6 +181,6 @@ class _Writer:
             float(stars) if stars else None,
             self._phrasebooks[self._languages[shopper]].text(symbol, category, words),
             self._contexts[self._context_of[shopper]],
-            None,
+            None,  # attributes
             *truth,
         )

@@ -46,7 +46,7 @@ class AuxiliaryHeads(nn.Module):
 
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
-        logits, seen = _NEXT + _PAUSE + _BINARY, config.hidden_size + len(config.numeric_features)
+        logits, seen = _NEXT + _PAUSE + _BINARY, config.hidden_size + len(config.numeric_inputs)
         self.weight = nn.Parameter(torch.zeros(logits, seen))
         self.bias = nn.Parameter(torch.zeros(logits))
 

@@ -35,15 +35,19 @@ _COLUMNS: Final = (
     "time_ms",
     "applied_ms",
     "type_codes",
+    "own_types",
     "numeric",
     "items",
     "categories",
     "tokens",
     "met_goals",
     "values",
+    "labels",
 )
-_COLUMNS_OF_FEATURES: Final = 4
+_COLUMNS_OF_FEATURES: Final = 5
 _MOST_OUT_OF_ORDER: Final = 0.2
+_CONSTANT: Final = 1e-6
+"""An attribute that varies less is not divided by its deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class History:
     applied_ms: npt.NDArray[np.int64]
     """The time at which it was applied: its own, or that of a later event of the user that arrived before it."""
     type_codes: npt.NDArray[np.uint8]
+    """Built-in types: of a shop's own types, the ones that they behave like."""
+    own_types: npt.NDArray[np.uint8]
+    """Positions in `Shop.event_types`."""
     numeric: npt.NDArray[np.float32]
     """The numeric features; of the event's category what was known when it arrived."""
     items: npt.NDArray[np.uint16]
@@ -68,6 +75,8 @@ class History:
     """Which of the shop's goals each event meets."""
     values: npt.NDArray[np.float32]
     """What each purchase is worth; NaN of one without a price, 0 of other events, and of all if money is not asked."""
+    labels: npt.NDArray[np.uint8]
+    """Codes of the shop's categorical attributes `(events, attributes)`."""
     starts: npt.NDArray[np.int64]
     """Each user's first row, followed by the number of rows `(users + 1,)`."""
     user_ids: list[str] = field(repr=False)
@@ -80,8 +89,8 @@ class History:
     """Holds the columns, and other arrays of their length."""
     category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
     """What the codes of `categories` stand for."""
-    shop: Shop = field(default_factory=Shop, repr=False)
-    """How its events were read."""
+    shop: Shop = NO_SHOP
+    """What its events were read with."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -151,6 +160,18 @@ class History:
         counts[0] = 0  # of no category nothing is known
         return category_rates(counts)
 
+    def number_scales(self, spans: Spans) -> npt.NDArray[np.float64]:
+        """Return mean and deviation of each numeric attribute, where known, in some spans `(2, attributes)`."""
+        attributes = len(self.shop.numeric)
+        sums = np.zeros((3, attributes))  # of what is known: how many, the numbers, their squares
+        for group in spans.cut(_ROWS_AT_ONCE):
+            found = self.numeric[group.rows()[0]].astype(np.float64)
+            numbers, known = np.split(found[:, found.shape[1] - 2 * attributes :], 2, axis=1)
+            sums += known.sum(axis=0), numbers.sum(axis=0), (numbers**2).sum(axis=0)
+        means, squares = sums[1:] / np.maximum(sums[0], 1)
+        deviations = np.sqrt(np.maximum(squares - means**2, 0))
+        return np.stack((means, np.where(deviations < _CONSTANT, 1.0, deviations)))
+
     def digest(self) -> str:
         """Return a hash of all columns."""
         state = xxhash.xxh3_128()
@@ -164,9 +185,10 @@ class History:
         """Return the model's inputs for some rows."""
         found = Features(
             numeric=self.numeric[rows],
-            types=self.type_codes[rows].astype(np.int64),
+            types=self.own_types[rows].astype(np.int64),
             categories=self.categories[rows].astype(np.int64),
             tokens=self.tokens[rows].astype(np.int64),
+            labels=self.labels[rows].astype(np.int64),
         )
         self.storage.used(found.numeric.nbytes, places=int((np.diff(rows) != 1).sum()) * _COLUMNS_OF_FEATURES)
         return found
@@ -176,6 +198,7 @@ class _Appending:
     """The users' states while a history is read, and the columns so far, in order of arrival."""
 
     def __init__(self, storage: Storage, shop: Shop) -> None:
+        self.shop = shop
         self._goals, self._has_money = GoalReader(shop), shop.money is not None
         self.numbers: dict[str, int] = {}
         self.duplicates = self.late = 0
@@ -192,7 +215,7 @@ class _Appending:
         return self._states["events"][: len(self.numbers)].astype(np.int64)
 
     def append(self, events: Sequence[Event]) -> None:
-        batch = batch_of(events, with_texts=False)
+        batch = batch_of(events, with_texts=False, shop=self.shop)
         users = np.array([self.numbers.setdefault(event.user_id, len(self.numbers)) for event in events], np.int64)
         if len(self.numbers) > len(self._states):
             self._make_room()
@@ -200,19 +223,22 @@ class _Appending:
         appended = append_events(self._states, users, batch, Source(0, rows))
         features = appended.features
         in_order = np.argsort(appended.rows)
-        count_categories(features.numeric, features.categories, features.types, in_order, self._category_counts)
+        types = batch.type_codes[appended.rows]
+        count_categories(features.numeric, features.categories, types.astype(np.int64), in_order, self._category_counts)
         columns: dict[str, npt.NDArray[Any]] = {
             "users": appended.users,
             "rows": rows[appended.rows],
             "time_ms": batch.event_time_ms[appended.rows],
             "applied_ms": appended.time_ms,
-            "type_codes": batch.type_codes[appended.rows],
+            "type_codes": types,
+            "own_types": features.types.astype(np.uint8),
             "numeric": features.numeric,
             "items": batch.item_codes[appended.rows],
             "categories": batch.category_codes[appended.rows],
             "tokens": batch.token_codes[appended.rows],
             "met_goals": self._goals.met(events)[appended.rows],
             "values": self._values(events)[appended.rows],
+            "labels": features.labels.astype(np.uint8),
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
@@ -257,10 +283,10 @@ def read_history(
             appending.append(events)
     if not appending.read:
         raise TrainingError("there is not one event to learn from: check the files and their --format")
-    return _sorted_by_user(appending, bad_rows, storage or Storage(), shop)
+    return _sorted_by_user(appending, bad_rows, storage or Storage())
 
 
-def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage, shop: Shop) -> History:
+def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> History:
     """Sort the rows by user, each user's in order of arrival.
 
     A counting sort: it needs memory per user only, and writes each row once.
@@ -289,5 +315,5 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage, shop
         bad_rows=bad_rows,
         storage=storage,
         category_names=appending.category_names,
-        shop=shop,
+        shop=appending.shop,
     )

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from model.arrays import Booleans, Floats, Integers
-from model.events import EVENT_TYPES
 from model.lstm import PropensityLSTM
 from model.ranking import losses_of
 from model.training.examples import TrainingSet
@@ -34,7 +33,7 @@ class Ridge:
     """Logits are `numeric @ numbers + types[type] + biases`."""
 
     numbers: Floats
-    """`(numeric features, horizons)`"""
+    """`(numeric inputs, horizons)`, of inputs as `Features.numeric` has them."""
     types: Floats
     """`(types, horizons)`"""
     biases: Floats
@@ -46,11 +45,14 @@ class Ridge:
 
     def fold_into(self, model: PropensityLSTM) -> None:
         """Make the model's logits the mean of its own and these, SHARE of them these."""
-        numbers, types, biases = (torch.from_numpy(each).float() for each in (self.numbers, self.types, self.biases))
+        numbers = torch.from_numpy(_of_standardised(self.numbers, model.number_scales)).float()
+        types, biases = (torch.from_numpy(each).float() for each in (self.types, self.biases))
         heads = model.heads
         with torch.no_grad():
             heads.weight.mul_(1 - SHARE)
             heads.weight[:, model.config.hidden_size :] += SHARE * numbers.T.to(heads.weight.device)
+            for table in model.label_logits.parameters():
+                table.mul_(1 - SHARE)
             heads.bias.mul_(1 - SHARE).add_(SHARE * biases.to(heads.bias.device))
             model.type_logits.copy_(SHARE * types)
 
@@ -65,9 +67,9 @@ class Ridges:
     def fit(cls, training_set: TrainingSet, seed: int) -> "Ridges":
         """Fit on the known labels of a training set, with its users' weights."""
         history, known = training_set.history, training_set.known
-        rows = _sample(known, seed)
+        rows, types = _sample(known, seed), len(history.shop.event_types)
         weights = training_set.user_weights()[history.users[rows]]
-        inputs = _inputs(history.numeric[rows], history.type_codes[rows])
+        inputs = _inputs(history.numeric[rows], history.own_types[rows], types)
         mean = np.average(inputs, axis=0, weights=weights)
         inputs -= mean
         deviation = np.sqrt(np.average(inputs**2, axis=0, weights=weights))
@@ -83,7 +85,7 @@ class Ridges:
             # (inputs, horizons) and (horizons,), of inputs as they are, not standardised
             slopes = np.stack([slope for slope, _ in columns], axis=1) / deviation[:, None]
             biases = np.array([bias for _, bias in columns]) - mean @ slopes
-            fitted.append(Ridge(slopes[: -len(EVENT_TYPES)], slopes[-len(EVENT_TYPES) :], biases))
+            fitted.append(Ridge(slopes[:-types], slopes[-types:], biases))
         return cls(tuple(fitted))
 
     def chosen(self, strengths: Sequence[int]) -> Ridge:
@@ -117,9 +119,22 @@ def _sample(known: Booleans, seed: int) -> Integers:
     return rows
 
 
-def _inputs(numeric: npt.NDArray[np.float32], types: npt.NDArray[np.uint8]) -> Floats:
-    """Return the numbers and the type, one-hot `(events, features + types)`."""
-    return np.concatenate((numeric, types[:, None] == np.arange(len(EVENT_TYPES))), axis=1, dtype=np.float64)
+def _of_standardised(numbers: Floats, scales: torch.Tensor | None) -> Floats:
+    """Return the weights of the same logits for inputs as the network's heads see them, which standardise attributes.
+
+    An attribute is mean * known + deviation * what the heads see.
+    """
+    if scales is None:
+        return numbers
+    means, deviations = scales.cpu().double().numpy()
+    rest, of_attributes, known = np.split(numbers, [len(numbers) - 2 * len(means), len(numbers) - len(means)])
+    standardised = of_attributes * deviations[:, None]
+    return np.concatenate((rest, standardised, known + of_attributes * means[:, None]))
+
+
+def _inputs(numeric: npt.NDArray[np.float32], own_types: npt.NDArray[np.uint8], types: int) -> Floats:
+    """Return the numbers and the type, one-hot `(events, inputs + types)`."""
+    return np.concatenate((numeric, own_types[:, None] == np.arange(types)), axis=1, dtype=np.float64)
 
 
 def _fit(inputs: Floats, bought: Booleans, weights: Floats, strength: float) -> tuple[Floats, float]:

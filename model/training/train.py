@@ -178,6 +178,9 @@ class _Trainer:
         model = PropensityLSTM(self.config)
         if self.start is not None:
             start_from(self.start, model)
+        if model.number_scales is not None:
+            scales = training_set.history.number_scales(training_set.spans)
+            model.number_scales.copy_(torch.from_numpy(scales))
         fitting = Fitting(model, training_set, self.settings, self.device)
         losses = fit(fitting, stage, self.store, progress)
         ridges = Ridges.fit(training_set, self.settings.seed)

@@ -8,10 +8,9 @@ from typing import Final
 
 import torch
 
-from model.lstm import PropensityLSTM
+from model.lstm import LABEL_EMBEDDING, PropensityLSTM
 
 _SHARED: Final = (
-    "type_embedding.weight",
     "token_embedding.weight",
     "lstm.weight_hh_l0",
     "lstm.bias_ih_l0",
@@ -29,19 +28,33 @@ def is_usable(start: PropensityLSTM, model: PropensityLSTM) -> bool:
 def start_from(start: PropensityLSTM, model: PropensityLSTM) -> None:
     """Copy the weights of `start`, which must be usable, into a new model.
 
-    Numeric features that `start` does not have begin at zero; horizons that it does not have, and the embedding of
-    categories, stay as they are.
+    Numbers and attributes that `start` does not have begin at zero, and a type that it does not have as the one that it
+    behaves like; horizons that it does not have, and the embedding of categories, stay as they are.
     """
     here, there = model.state_dict(), start.state_dict()
     for name in _SHARED:
         here[name].copy_(there[name])
-    features = model.config.numeric_features
-    known = [place for place, name in enumerate(features) if name in start.config.numeric_features]
-    found = [start.config.numeric_features.index(features[place]) for place in known]
-    inputs, other = here["lstm.weight_ih_l0"], there["lstm.weight_ih_l0"]  # (gates, features + embeddings)
+    shop, earlier = model.config.shop, start.config.shop
+    types = dict(zip(shop.event_types, shop.behaves_like, strict=True))
+    of_types = [name if name in earlier.event_types else like for name, like in types.items()]
+    rows = [earlier.event_types.index(name) for name in of_types]
+    here["type_embedding.weight"].copy_(there["type_embedding.weight"][rows])
+    names, other_names = _inputs(model), _inputs(start)
+    known = [place for place, name in enumerate(names) if name in other_names]
+    found = [other_names.index(names[place]) for place in known]
+    inputs, other = here["lstm.weight_ih_l0"], there["lstm.weight_ih_l0"]  # (gates, numeric inputs + embeddings)
     inputs.zero_()
     inputs[:, known] = other[:, found]
-    inputs[:, len(features) :] = other[:, len(start.config.numeric_features) :]
+    for name in set(shop.categorical) & set(earlier.categorical):
+        embedding = there[f"label_embeddings.{earlier.categorical.index(name)}.weight"]
+        here[f"label_embeddings.{shop.categorical.index(name)}.weight"].copy_(embedding)
+        for row, horizon in enumerate(model.config.horizons):
+            if horizon in start.config.horizons:
+                theirs = there[f"label_logits.{earlier.categorical.index(name)}.weight"]
+                logits = here[f"label_logits.{shop.categorical.index(name)}.weight"]
+                logits[:, row] = theirs[:, start.config.horizons.index(horizon)]
+    of_heads = sum(place < len(model.config.numeric_inputs) for place in known)
+    known, found = known[:of_heads], found[:of_heads]
     hidden = model.config.hidden_size
     for row, horizon in enumerate(model.config.horizons):
         if horizon in start.config.horizons:
@@ -49,3 +62,12 @@ def start_from(start: PropensityLSTM, model: PropensityLSTM) -> None:
             weights.zero_()
             weights[:hidden] = other[:hidden]
             weights[torch.tensor(known) + hidden] = other[torch.tensor(found) + hidden]
+
+
+def _inputs(model: PropensityLSTM) -> list[str]:
+    """Return a name per input of the LSTM; numbers come first."""
+    config = model.config
+    sizes = {"type": config.type_embedding, "category": config.category_embedding, "token": config.token_embedding}
+    sizes |= {f"attribute {name}": LABEL_EMBEDDING for name in config.shop.categorical}
+    embedded = [f"{name}, place {place}" for name, size in sizes.items() for place in range(size)]
+    return [*config.numeric_inputs, *embedded]

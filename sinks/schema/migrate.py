@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 from clickhouse_connect.driver.client import Client
 
+from model.shop import NO_SHOP, Shop
 from service.backoff import Backoff
 from service.clickhouse import connect, failures
 from service.clickhouse_settings import ClickHouseSettings
@@ -24,6 +25,7 @@ from sinks.schema.applied import set_retention, write_view_settings
 from sinks.schema.checks import check_layout, require_grants
 from sinks.schema.horizons import ModelColumn
 from sinks.schema.layout import Layout, layout_of, run
+from sinks.schema.own_columns import own_columns
 
 log = structlog.get_logger()
 
@@ -140,10 +142,10 @@ def _apply_settings(client: Client, layout: Layout, settings: ClickHouseSettings
     return write_view_settings(client, settings) + set_retention(client, layout, settings.retention_days)
 
 
-def script(settings: ClickHouseSettings, columns: Iterable[ModelColumn] = ()) -> str:
+def script(settings: ClickHouseSettings, columns: Iterable[ModelColumn] = (), shop: Shop = NO_SHOP) -> str:
     """Return the SQL of every migration as these settings would have it run, for somebody else to read or run.
 
-    Columns of a model come last.
+    Columns of a model, and for what `shop` defines of events, come last.
 
     It leaves the database as `migrate` would, but for settings of the views and retention, which `migrate` compares.
     """
@@ -155,4 +157,6 @@ def script(settings: ClickHouseSettings, columns: Iterable[ModelColumn] = ()) ->
         parts.append(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {row}")  # noqa: S608 - our own
     for column in columns:
         parts += layout.statements(column.statement)
+    for statement in own_columns(shop).values():
+        parts += layout.statements(statement)
     return "".join(f"{part.strip()};\n\n" for part in parts)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from model.batch import event_hash
 from model.explain import Explainer, place_of
-from model.sequence import RING_EVENTS
+from model.sequence import RING_EVENTS, own_of
 from model.states import StateCodec
 from streams.lookups.answering import explanation_answer, shopper_answer
 from streams.lookups.answers import AsOf, Shopper, ShopperExplanation
@@ -75,7 +75,9 @@ class Lookup:
         state = self._state(user, partition)
         known = self._published(state)
         propensities: npt.NDArray[np.floating[Any]] = (
-            await self._computed(lambda: self._explainer.from_ring(state["sequence"])) if known is None else known
+            await self._computed(lambda: self._explainer.from_ring(state["sequence"], own_of(state)))
+            if known is None
+            else known
         )
         return shopper_answer(
             user.decode(),
@@ -95,7 +97,7 @@ class Lookup:
         place = last if event_id is None else place_of(sequence, event_hash(event_id))
         if place is None:
             raise NotStoredError
-        explanation = await self._computed(lambda: self._explainer.explain(sequence, place))
+        explanation = await self._computed(lambda: self._explainer.explain(sequence, place, own_of(state)))
         return explanation_answer(
             user.decode(),
             explanation,

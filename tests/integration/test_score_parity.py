@@ -9,15 +9,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from model.events import propensity_field
+from model.events import Event, propensity_field
+from model.formats import read_events
 from model.horizons import HORIZONS
 from model.simulator import SimulationSettings, simulate
 from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError
+from sinks.stored import Period, StoredHistory
 from sinks.table import ClickHouseTable
 from tests.harness.checkpoints import random_checkpoint
 from tests.harness.command import run_command
 from tests.harness.contract_schemas import check_scores_on_the_topic
+from tests.harness.databases import Databases
 from tests.harness.pipeline import Pipeline, pipelines, shoppers
+from tests.model.own_shop import as_json, large_definition, large_shop, own_events
 
 pytestmark = pytest.mark.integration
 
@@ -105,3 +110,44 @@ def test_scores_of_the_history_in_clickhouse_are_the_live_ones(
     cartcast("--config", config, "score", "--from-clickhouse", "--checkpoint", checkpoint, "--out", out)
     found = by_event([json.loads(line) for line in out.read_bytes().splitlines()], HORIZONS)
     assert_equal(found, by_event(scores, HORIZONS))
+
+
+def test_a_shop_of_forty_types_and_ten_attributes_scores_live_as_offline_and_as_from_clickhouse(
+    pipeline: Pipeline, databases: Databases
+) -> None:
+    shop, directory = large_shop(), pipeline.directory
+    definition, events = directory / "shop.yml", directory / "events.jsonl"
+    definition.write_text(json.dumps(large_definition()))
+    events.write_bytes(b"\n".join(as_json(own_events(shop, 3000, users=60))) + b"\n")
+    checkpoint, out = random_checkpoint(directory, HORIZONS, shop), directory / "scores.jsonl"
+    offline = cartcast("score", "--events", events, "--format", "cartcast", "--checkpoint", checkpoint, "--out", out)
+    expected = by_event([json.loads(line) for line in out.read_bytes().splitlines()], HORIZONS)
+    servers = ("--bootstrap-servers", pipeline.kafka, "--topic-prefix", pipeline.topics.prefix)
+    cartcast("replay", events, "--format", "cartcast", "--shop", definition, *servers)
+    pipeline.start_worker(CARTCAST_WORKER__CHECKPOINT=str(checkpoint))
+    pipeline.wait_for_scores(offline["scored"])
+
+    messages = pipeline.read(pipeline.topics.scores)
+    check_scores_on_the_topic(messages)
+    scores = [json.loads(message.value() or b"") for message in messages]
+    assert_equal(by_event(scores, HORIZONS), expected)
+    assert {score["custom_type"] for score in scores} == {None, *shop.types}
+    assert {name for score in scores for name in score["attributes"]} == set(shop.attributes)
+
+    with databases.lend() as database:
+        config = directory / "cartcast.yaml"
+        config.write_text(f"clickhouse:\n  url: {database.url}\n  database: {database.database}\n")
+        with pytest.raises(RefusedError, match="migrate --shop"):
+            next(StoredHistory(database, Period(), shop).events())
+        cartcast("--config", config, "migrate", "--shop", definition)
+        table = ClickHouseTable(database)
+        table.insert([message.value() or b"" for message in messages], "all")
+        table.close()
+        cartcast("--config", config, "score", "--from-clickhouse", "--checkpoint", checkpoint, "--out", out)
+        found = by_event([json.loads(line) for line in out.read_bytes().splitlines()], HORIZONS)
+        assert_equal(found, expected)
+        stored = StoredHistory(database, Period(), shop).events()
+        read = read_events(events, "cartcast", shop=shop)
+        assert {event.event_id: (event.type, event.attributes) for event in stored} == {
+            event.event_id: (event.type, event.attributes) for event in read if isinstance(event, Event)
+        }

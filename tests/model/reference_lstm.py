@@ -26,6 +26,7 @@ def random_features(events: int, seed: int = 5) -> Features:
         types=rng.integers(0, len(EVENT_TYPES), events),
         categories=rng.choice([0, 1, 7, 8, 65535], events),
         tokens=np.sort(rng.choice([0, 0, 1, 9, 10, 65535], (events, TOKENS)))[:, ::-1].copy(),
+        labels=np.empty((events, 0), np.int64),
     )
 
 

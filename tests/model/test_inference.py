@@ -29,7 +29,8 @@ def request(seed: int, carried_floats: int, count: int = 20, users: int = 4) -> 
 
 def nothing(carried_floats: int) -> InferenceRequest:
     none = np.zeros(0, np.int64)
-    features = Features(np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none, none, none.reshape(0, TOKENS))
+    numeric, no_labels = np.zeros((0, len(NUMERIC_FEATURES)), np.float32), none.reshape(0, 0)
+    features = Features(numeric, none, none, none.reshape(0, TOKENS), no_labels)
     return InferenceRequest(features, none, np.zeros((0, carried_floats), np.float16))
 
 
@@ -65,13 +66,13 @@ def floats(checkpoint) -> int:
 
 
 @pytest.fixture
-def serve(floats):
+def serve():
     """Start workers around scorers; all are stopped in the end."""
     workers = []
 
     def started(scorer: Scorer, max_events: int = 10_000) -> InferenceWorker:
         workers.append(InferenceWorker(scorer, max_events=max_events))
-        workers[-1].start(floats)
+        workers[-1].start()
         return workers[-1]
 
     yield started
@@ -143,7 +144,7 @@ def test_a_caller_who_gives_up_disturbs_nobody(checkpoint, serve, floats):
 def test_stop_answers_what_is_queued(checkpoint, floats):
     scorer = GatedScorer(checkpoint)
     worker = InferenceWorker(scorer, max_events=25)
-    worker.start(floats)
+    worker.start()
     scorer.close_gate()
     answers = [worker.submit(request(seed, floats)) for seed in range(5)]
     stopping = threading.Thread(target=worker.stop)

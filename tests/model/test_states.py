@@ -5,12 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.core.append import append_events
+from model.core.append import Source, append_events
+from model.core.decode import decode_events
 from model.core.features import NUMERIC_FEATURES
+from model.core.shop_tables import ShopTables
 from model.layouts import SEQUENCES, as_now
+from model.scoring import prepare_batch
 from model.sequence import LAYOUT, SEQUENCE, new_sequences
 from model.states import StateCodec, StateLayoutError, replay_rings
 from service.errors import CartcastError
+from tests.model.own_shop import as_json, large_shop, own_events
 from tests.model.shop import USERS, columns, shoppers_events
 
 CODEC = StateCodec(carried_floats=16, model_code=7)
@@ -117,6 +121,41 @@ def test_what_an_earlier_layout_remembers_is_late_once_it_is_forgotten():
     again = append_events(converted, *columns(events[600 - 40 * USERS :], first_offset=900))
     assert len(again) == 0
     assert len(again.late)
+
+
+OWN_CODEC = StateCodec(16, 7, shop=large_shop())
+
+
+def some_own_states():
+    """States of a shop with types and attributes of its own."""
+    batch, _ = decode_events(
+        as_json(own_events(OWN_CODEC.shop, 120, users=USERS)), tables=ShopTables.of(OWN_CODEC.shop)
+    )
+    states, users = OWN_CODEC.gather([None] * USERS), np.unique(batch.user_ids, return_inverse=True)[1]
+    prepare_batch(states, users, batch, Source(1, batch.positions))
+    states["carried"] = np.random.default_rng(1).normal(size=states["carried"].shape)
+    return states
+
+
+def test_states_of_a_shop_that_an_earlier_version_wrote_go_on_as_if_this_one_had_written_them():
+    """`states/layout-5-shop.bin` is what that version's `some_own_states` made; it is never written again."""
+    stored = (Path(__file__).parent / "states" / "layout-5-shop.bin").read_bytes()
+    size = len(stored) // USERS
+    values = [stored[start : start + size] for start in range(0, len(stored), size)]
+    earlier, now = OWN_CODEC.gather(values), some_own_states()
+    assert OWN_CODEC.stale(earlier).tolist() == []
+    assert earlier["carried"].tobytes() == now["carried"].tobytes()
+    assert earlier["own"].tobytes() == now["own"].tobytes()
+    replayed, expected = (replay_rings(states["sequence"], states["own"], OWN_CODEC.shop) for states in (earlier, now))
+    for name in ("numeric", "types", "labels", "categories"):
+        np.testing.assert_array_equal(getattr(replayed.features, name), getattr(expected.features, name))
+
+
+@pytest.mark.parametrize("length", [1, 2, 709, 711])
+def test_a_state_of_a_shop_that_is_cut_short_is_refused_in_one_line(length):
+    value = OWN_CODEC.scatter(some_own_states())[0][:length]
+    with pytest.raises(StateLayoutError, match="another topic prefix"):
+        OWN_CODEC.gather([value])
 
 
 @pytest.mark.parametrize("size", [CODEC.dtype.itemsize, CODEC.dtype.itemsize + 8, 1, SEQUENCE.itemsize - 1])

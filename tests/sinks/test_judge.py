@@ -120,6 +120,12 @@ def test_what_nests_deeply_is_a_strangers_and_never_reaches_the_engine(value):
     assert refusal(record(value))[0] == "stranger"
 
 
+@pytest.mark.parametrize("brand", ["acme", "{[a]}"])
+def test_what_a_shop_defines_of_its_own_may_be_an_object_beside_lists(brand):
+    own = {"custom_type": None, "attributes": {"brand": brand, "cart_value": 12.5}}
+    judge(with_fields(**own, next_purchase_categories=["shoes", "hats"]))
+
+
 def test_answers_of_further_heads_may_be_lists():
     judge(with_fields(next_type="cart", next_type_propensity=0.4, next_purchase_categories=["shoes", "bags"]))
     judge(with_fields(category="{[{[{[", extra=["a", None]))

@@ -56,7 +56,7 @@ def other_checkpoint() -> Checkpoint:
 @pytest.fixture
 def inference(checkpoint: Checkpoint) -> Iterator[InferenceWorker]:
     worker = InferenceWorker(Scorer(checkpoint, torch.device("cpu")), max_events=10_000)
-    worker.start(checkpoint.model.config.carried_floats)
+    worker.start()
     yield worker
     worker.stop()
 

@@ -40,7 +40,7 @@ async def gated(checkpoint, pipeline):
     scorer = GatedScorer(checkpoint, torch.device("cpu"))
     scorer.gate.set()
     worker = InferenceWorker(scorer, max_events=100)
-    worker.start(checkpoint.model.config.carried_floats)
+    worker.start()
     scorer.gate.clear()
     scorer.entered.clear()
     scoring = Scoring(worker, pipeline.scoring.codec, SOURCE_CODE)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.events import Event
 from model.formats import read_events
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
 
@@ -17,11 +18,13 @@ class EventFiles:
     blank_lines = 0
     """How many lines that hold nothing have been skipped so far."""
 
-    def __init__(self, files: Sequence[Path], format_name: str, *, strict: bool) -> None:
+    def __init__(self, files: Sequence[Path], format_name: str, *, strict: bool, shop: Shop = NO_SHOP) -> None:
         self._sizes = {file: _size_bytes(file) for file in files}
         self._files = files
         self._format_name = format_name
         self._strict = strict
+        self.shop = shop
+        """What events are read with."""
 
     @property
     def total_bytes(self) -> int:
@@ -37,6 +40,7 @@ class EventFiles:
                     file,
                     self._format_name,
                     strict=self._strict,
+                    shop=self.shop,
                     on_bytes=lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes),  # type: ignore[misc]
                     on_blank=self._skip_blank_line,
                 ),

@@ -82,16 +82,16 @@ def explain_rows(
 
     Raises CartcastError.
     """
-    latest = latest_scores(settings, user_id, until_event_id=event_id)
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+
+    checkpoint = load_checkpoint(checkpoint_directory or DEFAULT_CHECKPOINT)
+    latest = latest_scores(settings, user_id, until_event_id=event_id, shop=checkpoint.model.config.shop)
     where = f"database {settings.database} at {settings.url}"
     if not latest.scores:
         raise LookUpError(
             f"{where} has no score of this user"
             + (": correct USER" if event_id is None else " and event: correct them")
         )
-    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-
-    checkpoint = load_checkpoint(checkpoint_directory or DEFAULT_CHECKPOINT)
     return Explained(_answer(checkpoint, user_id, latest), "clickhouse", where, _items(latest.scores))
 
 
@@ -120,14 +120,17 @@ def _explanation(checkpoint: "Checkpoint", scores: list[StoredScore]) -> "Explan
     import torch
 
     from model.batch import batch_of
-    from model.core.append import Source, append_events
+    from model.core.append import Source
     from model.explain import Explainer
-    from model.sequence import new_sequences
+    from model.scoring import prepare_batch
+    from model.sequence import own_of
 
     torch.set_num_threads(1)  # the steps are too small to share
-    sequence, events = new_sequences(1), [score.event for score in scores]
-    append_events(sequence, np.zeros(len(events), np.int64), batch_of(events), Source(0, np.arange(len(events))))
-    return Explainer(checkpoint).explain(sequence)
+    events = [score.event for score in scores]
+    state = checkpoint.codec.blank(1)
+    batch, users = batch_of(events, shop=checkpoint.model.config.shop), np.zeros(len(events), np.int64)
+    prepare_batch(state, users, batch, Source(0, np.arange(len(events))))
+    return Explainer(checkpoint).explain(state["sequence"], own=own_of(state))
 
 
 def _items(scores: list[StoredScore]) -> dict[str, str]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from cartcast.commands.shared.event_files import EventFiles, Rows
 from cartcast.commands.shared.progress import progress_bar
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
+from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
-    from model.shop import Shop
     from model.training.history import History
 
 _EVENTS_BETWEEN_REPORTS: Final = 1000
@@ -29,14 +29,16 @@ class HistorySource:
 
     total: float
     """What `on_progress` counts up to."""
-    parts: Callable[[OnProgress], Iterator[tuple[str, Rows]]]
-    """Yields each file's name and rows."""
+    parts: Callable[[OnProgress, Shop], Iterator[tuple[str, Rows]]]
+    """Yields each file's name and rows, read with a shop's definition."""
+    shop: Shop = NO_SHOP
+    """The definition, which a command may know only after the source."""
     bad_rows: int = 0
     first_bad_rows: list[tuple[str, BadRow]] = field(default_factory=list)
 
     def rows(self, on_progress: OnProgress) -> Rows:
         """Yield all rows, and remember which were bad."""
-        for name, rows in self.parts(on_progress):
+        for name, rows in self.parts(on_progress, self.shop):
             for row in rows:
                 if isinstance(row, BadRow):
                     self._count_bad_row(name, row)
@@ -74,7 +76,12 @@ def history_source(
     if not events or not format_name:
         raise UsageError("there is nothing to read: give --events FILE --format NAME, or --from-clickhouse")
     files = EventFiles(events, format_name, strict=strict)
-    return HistorySource(files.total_bytes, files.each)
+
+    def parts(on_progress: OnProgress, shop: Shop) -> Iterator[tuple[str, Rows]]:
+        files.shop = shop
+        return files.each(on_progress)
+
+    return HistorySource(files.total_bytes, parts)
 
 
 def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | None) -> HistorySource:
@@ -91,10 +98,15 @@ def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | No
             f"database {settings.database} at {settings.url} holds no event of that time: run `cartcast sink`, or "
             "widen --since and --until"
         )
-    return HistorySource(count, lambda on_progress: iter([("ClickHouse", _counted(stored.events(), on_progress))]))
+
+    def parts(on_progress: OnProgress, shop: Shop) -> Iterator[tuple[str, Rows]]:
+        events = StoredHistory(settings, Period(since, until), shop).events()
+        return iter([("ClickHouse", _counted(events, on_progress))])
+
+    return HistorySource(count, parts)
 
 
-def read_for_training(source: HistorySource, shop: "Shop", memory_limit_mb: int, work_dir: Path | None) -> "History":
+def read_for_training(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) -> "History":
     """Read a history, and say on stderr what it holds; beyond the limit it is kept in a file. Raises CartcastError."""
     from model.training.history import read_history
     from model.training.storage import Storage
@@ -102,7 +114,7 @@ def read_for_training(source: HistorySource, shop: "Shop", memory_limit_mb: int,
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, shop=shop)
+        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)

@@ -76,3 +76,18 @@ def test_strict_stops_at_the_first_bad_row(file):
     code, _, error = run(file, "--format", "taobao", "--strict")
     assert code == 1
     assert "line 3" in error
+
+
+def test_a_suggested_shop_file_is_one_that_can_be_given(tmp_path):
+    events, shop = tmp_path / "events.jsonl", tmp_path / "shop.yml"
+    line = '{"event_id":"%d","user_id":"u","type":"joined","ts":17000000000%02d,"attributes":{"plan":"%d"}}'
+    events.write_text("\n".join(line % (number, number, number % 3) for number in range(20)))
+    assert run(events, "--format", "cartcast", "--suggest", shop)[0] == 0
+    code, out, _ = run(events, "--format", "cartcast", "--shop", shop, "--json")
+    assert code == 0
+    found = json.loads(out.splitlines()[-1])
+    assert (found["types"]["joined"], found["filled"]["plan"]) == (20, 20)
+    code, _, error = run(events, "--format", "cartcast", "--suggest", shop)
+    assert (code, "exists" in error) == (2, True)
+    code, _, error = run(events, "--format", "taobao", "--suggest", tmp_path / "other.yml")
+    assert (code, "nothing that a shop could define" in error) == (2, True)

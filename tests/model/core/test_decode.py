@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import model.core.decode
 from model.batch import batch_of
+from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_each, decode_events
 from model.core.encode import ScoreTemplate, encode_scores
 from model.events import Score
@@ -358,8 +359,8 @@ def scores_of(batch):
     scores = len(batch)
     template = ScoreTemplate.of(HORIZONS, model="m", source_topic="t", source_partition=0)
     propensities = np.full((scores, len(HORIZONS)), 0.5, np.float32)
-    times = batch.event_time_ms
-    return encode_scores(template, batch.texts, batch.type_codes, times, propensities, (), times, times, 0)
+    times, extra = batch.event_time_ms, ByteStrings.none(scores)
+    return encode_scores(template, batch.texts, batch.type_codes, times, propensities, extra, times, times, 0)
 
 
 @pytest.mark.parametrize("literal", ["-0", "-0.0", "0", "0.0", "-0e5"])

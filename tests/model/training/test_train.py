@@ -209,6 +209,7 @@ def test_the_padded_run_is_the_packed_run():
         random.integers(0, 10, 60),
         random.integers(0, 60_000, 60),
         random.integers(0, 60_000, (60, TOKENS)),
+        np.empty((60, 0), np.int64),
     )
     runs = Runs.of(users)
     packing = Packing.of(runs)

@@ -128,7 +128,9 @@ def test_what_each_head_sees_is_the_state_and_the_numbers():
     categories = np.array([0, 1, 130], np.int64)
     blank = np.zeros(events, np.int64)
     numeric = np.random.default_rng(1).normal(size=(events, len(NUMERIC_FEATURES))).astype(np.float32)
-    features = Features(numeric, blank, categories, np.zeros((events, TOKENS), np.int64))
+    features = Features(
+        numeric, blank, categories, np.zeros((events, TOKENS), np.int64), np.empty((events, 0), np.int64)
+    )
     packed = Packing.of(Runs.of(np.arange(events))).pack(features, torch.device("cpu"))
     output = torch.randn(events, WITH_HEADS.hidden_size)
     with torch.inference_mode():

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from model.core.features import NUMERIC_FEATURES
-from model.lstm import LSTMConfig, PropensityLSTM
+from model.lstm import LABEL_EMBEDDING, LSTMConfig, PropensityLSTM
+from model.shop import shop_of
 from model.training.warm_start import is_usable, start_from
 
 CONFIG = LSTMConfig(hidden_size=5, category_buckets=7)
@@ -50,3 +51,34 @@ def test_a_horizon_of_the_others_keeps_its_place_and_a_new_one_its_weights():
 )
 def test_a_network_of_another_size_is_not_usable(size, usable):
     assert is_usable(network(CONFIG, 1), network(msgspec.structs.replace(CONFIG, **size), 2)) == usable
+
+
+def with_shop(definition) -> LSTMConfig:
+    return msgspec.structs.replace(CONFIG, shop=shop_of(definition))
+
+
+def test_what_a_shop_defines_begins_at_zero_and_its_types_as_those_that_they_behave_like():
+    attributes = {"size": {"kind": "numeric"}, "brand": {"kind": "categorical"}}
+    definition = {"types": {"one click": "purchase"}, "attributes": attributes}
+    start, model = network(CONFIG, 1), network(with_shop(definition), 2)
+    start_from(start, model)
+    inputs = model.lstm.weight_ih_l0
+    assert not inputs[:, FEATURES : FEATURES + 2].any()
+    assert not inputs[:, -LABEL_EMBEDDING:].any()
+    assert not model.heads.weight[:, 5 + FEATURES :].any()
+    assert torch.equal(inputs[:, FEATURES + 2 : -LABEL_EMBEDDING], start.lstm.weight_ih_l0[:, FEATURES:])
+    assert torch.equal(model.type_embedding.weight[10], start.type_embedding.weight[6])
+
+
+def test_attributes_and_types_of_an_earlier_definition_are_taken_over_by_name():
+    brand, size = {"kind": "categorical"}, {"kind": "numeric"}
+    before = with_shop({"types": {"a": "view", "b": "none"}, "attributes": {"size": size, "brand": brand}})
+    after = with_shop({"types": {"b": "none"}, "attributes": {"new": brand, "brand": brand, "one": size, "size": size}})
+    start, model = network(before, 1), network(after, 2)
+    start_from(start, model)
+    assert torch.equal(model.type_embedding.weight[10], start.type_embedding.weight[11])
+    assert torch.equal(model.label_embeddings[1].weight, start.label_embeddings[0].weight)
+    inputs, theirs = model.lstm.weight_ih_l0, start.lstm.weight_ih_l0
+    assert torch.equal(inputs[:, -LABEL_EMBEDDING:], theirs[:, -LABEL_EMBEDDING:])
+    assert torch.equal(inputs[:, FEATURES + 1], theirs[:, FEATURES])
+    assert not inputs[:, FEATURES].any()

@@ -153,9 +153,9 @@ async def test_explanations_are_made_one_at_a_time_and_few_wait(serve, checkpoin
     put_state(worker.app, "u", state_of(checkpoint, events_of("u"))[0])
     explain = Explainer.explain
 
-    def slowly(self, sequence, place):
+    def slowly(self, sequence, place, own=None):
         assert go_on.wait()
-        return explain(self, sequence, place)
+        return explain(self, sequence, place, own)
 
     monkeypatch.setattr(Explainer, "explain", slowly)
     asked = [asyncio.ensure_future(worker.get("/v1/users/u/explanation")) for _ in range(7)]
