@@ -66,7 +66,7 @@ class OrderValues:
         rows = np.flatnonzero(np.nan_to_num(amounts) > 0)
         users, counts = np.unique(history.users[rows], return_counts=True)
         importance = (1 / np.sqrt(counts))[np.searchsorted(users, history.users[rows])]
-        served, order_value, deviances = features_as_served(model, history, rows), copy.deepcopy(order_value), []
+        served, order_value, deviances = features_as_served(model, history, rows), copy.deepcopy(order_value).cpu(), []
         inputs = PackedFeatures.of(served, torch.device("cpu"), np.arange(len(rows)), np.array([len(rows)]))
         for number in range(len(PENALTIES)):
             self.put_into(order_value, number)
