@@ -77,9 +77,8 @@ class PropensityLSTM(nn.Module):
                 for head in config.heads
             }
         )  # made last, so that a network without them starts with the same weights
-        has_money = config.shop.money is not None
-        sizes = len(config.numeric_features), len(config.shop.event_types)
-        self.order_value = OrderValue(*sizes) if has_money else None
+        sizes = seen_by_heads - config.hidden_size, len(config.shop.event_types)
+        self.order_value = None if config.shop.money is None else OrderValue(*sizes)
 
     def forward(self, inputs: "PackedFeatures", carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Continue packed sequences from their carried states.
