@@ -100,7 +100,7 @@ class PropensityLSTM(nn.Module):
             nn.Embedding(LABELS, len(config.horizons), padding_idx=0, _weight=torch.zeros(LABELS, len(config.horizons)))
             for _ in range(labels)
         )
-        sizes = len(config.numeric_inputs), len(shop.event_types)
+        sizes = numbers, len(shop.event_types)
         self.order_value = OrderValue(*sizes) if shop.money is not None else None
         # All made last, so that a network without them starts with the same weights.
         self.number_scales: Tensor | None

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import xxhash
 
-from model.events import EVENT_TYPES
+from model.events import EVENT_TYPES, EXPECTED_VALUE
 from model.horizons import SESSION, horizon_ms, horizon_words
 from service.errors import CartcastError
 
@@ -186,10 +186,8 @@ def shop_of(definition: object) -> Shop:
             raise ShopError(f"types.{name}: is a built-in type already; leave it out")
         if like not in (*EVENT_TYPES, _NO_TYPE):
             raise ShopError(f"types.{name}: {like!r} is no built-in type; choose one of {', '.join(EVENT_TYPES)}, none")
-    if SESSION in shop.goals:
-        raise ShopError(f"goals.{SESSION}: is the name of a horizon of purchases; choose another")
     for name, goal in shop.goals.items():
-        _check_goal(f"goals.{name}", goal, shop)
+        _check_goal(name, goal, shop)
     if shop.money is not None:
         _check_within("money.within", shop.money.within)
     return shop
@@ -227,7 +225,10 @@ def _check_names(part: str, named: dict[str, Any], most: int) -> None:
             raise ShopError(f"{part}: a name has 1 to 100 bytes")
 
 
-def _check_goal(place: str, goal: Goal, shop: Shop) -> None:
+def _check_goal(goal_name: str, goal: Goal, shop: Shop) -> None:
+    place = f"goals.{goal_name}"
+    if goal_name in {SESSION, EXPECTED_VALUE}:
+        raise ShopError(f"{place}: is the name of something else that a model predicts; choose another")
     for name in goal.event:
         if name not in shop.event_types:
             raise ShopError(f"{place}.event: {name!r} is neither a built-in type nor one of `types`")

@@ -101,10 +101,9 @@ class History:
 
     def is_positive(self, part: slice, names: Sequence[str]) -> Booleans:
         """Return which events of a part meet each goal, or are purchases for a horizon `(events, names)`."""
-        goals = list(self.shop.goals)
+        goals, is_purchase = list(self.shop.goals), self.is_purchase[part]
         columns = [
-            (self.met_goals[part] >> goals.index(name)) & 1 == 1 if name in goals else self.is_purchase[part]
-            for name in names
+            (self.met_goals[part] >> goals.index(name)) & 1 == 1 if name in goals else is_purchase for name in names
         ]
         return np.stack(columns, axis=1)
 

@@ -49,7 +49,8 @@ class OrderValues:
         if len(rows) > _MOST_EVENTS:
             rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_EVENTS, replace=False))
         importance = training_set.user_weights()[history.users[rows]]
-        inputs = _inputs(history.numeric[rows], history.type_codes[rows], types)
+        features = history.features(rows)
+        inputs = _inputs(features.numeric, features.types, types)
         center = np.average(inputs, axis=0, weights=importance)
         inputs -= center
         deviation = np.sqrt(np.average(inputs**2, axis=0, weights=importance))
@@ -66,7 +67,7 @@ class OrderValues:
         rows = np.flatnonzero(np.nan_to_num(amounts) > 0)
         users, counts = np.unique(history.users[rows], return_counts=True)
         importance = (1 / np.sqrt(counts))[np.searchsorted(users, history.users[rows])]
-        served, order_value, deviances = features_as_served(model, history, rows), copy.deepcopy(order_value), []
+        served, order_value, deviances = features_as_served(model, history, rows), copy.deepcopy(order_value).cpu(), []
         inputs = PackedFeatures.of(served, torch.device("cpu"), np.arange(len(rows)), np.array([len(rows)]))
         for number in range(len(PENALTIES)):
             self.put_into(order_value, number)
@@ -84,7 +85,7 @@ class OrderValues:
         order_value.log_mean.fill_(math.log(self.mean))
 
 
-def _inputs(numeric: npt.NDArray[np.float32], codes: npt.NDArray[np.uint8], types: int) -> Floats:
+def _inputs(numeric: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], types: int) -> Floats:
     """Return the numbers and the type, one-hot `(events, features + types)`."""
     return np.concatenate((numeric, codes[:, None] == np.arange(types)), axis=1, dtype=np.float64)
 

@@ -104,9 +104,10 @@ def test_a_goal_that_makes_no_sense_is_refused_with_its_place(goal, said):
         shop(goal=goal)
 
 
-def test_a_goal_is_not_called_like_a_horizon():
-    with pytest.raises(ShopError, match=r"goals\.session"):
-        shop(session=GOOD)
+@pytest.mark.parametrize("name", ["session", "expected_value"])
+def test_a_goal_is_not_called_like_what_a_model_predicts_anyway(name):
+    with pytest.raises(ShopError, match=rf"goals\.{name}"):
+        shop(**{name: GOOD})
 
 
 def test_goals_and_horizons_have_titles_and_words():
