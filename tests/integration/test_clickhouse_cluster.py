@@ -16,6 +16,8 @@ from sinks.schema.applied import _AGES
 from sinks.schema.horizons import add_column
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
+from sinks.schema.own_columns import own_columns
+from tests.model.own_shop import large_shop
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +26,7 @@ ON_ONE_SERVER = [
     LEDGER,
     *(migration.sql for migration in shipped_migrations()),
     add_column("propensity_7d", "7d"),
+    *own_columns(large_shop()).values(),
     *(f"ALTER TABLE {table} MODIFY TTL {age} + INTERVAL 30 DAY" for table, age in _AGES.items()),
     "ALTER TABLE scores REMOVE TTL",
 ]
