@@ -271,12 +271,12 @@ def _find_values(  # noqa: C901, PLR0912, PLR0913, PLR0917 - a grammar has many 
             if entries[entry, 0] != inside or not _is_name(buffer, name, name_end, names[entry], name_lengths[entry]):
                 continue
             span = found[entries[entry, 2], entries[entry, 1]]
-            if is_object or span[0] >= 0:
+            if span[0] >= 0:
                 return False
             if is_string and _has_escape(buffer, value + 1, at - 1):
                 return False
             if not is_null:
-                span[0], span[1] = value + is_string, at - is_string
+                span[0], span[1] = value + is_string, at - is_string  # of an object nothing: it is unknown
 
         # What follows it.
         if is_object:

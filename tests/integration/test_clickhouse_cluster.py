@@ -17,6 +17,8 @@ from sinks.schema.applied import _AGES
 from sinks.schema.horizons import model_columns
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
+from sinks.schema.own_columns import own_columns
+from tests.model.own_shop import large_shop
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +33,7 @@ ON_ONE_SERVER = [
     LEDGER,
     *(migration.sql for migration in shipped_migrations()),
     *(column.statement for column in model_columns(("7d", "cart_soon"), A_SHOP)),
+    *own_columns(large_shop()).values(),
     *(f"ALTER TABLE {table} MODIFY TTL {age} + INTERVAL 30 DAY" for table, age in _AGES.items()),
     "ALTER TABLE scores REMOVE TTL",
 ]

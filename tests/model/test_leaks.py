@@ -64,7 +64,7 @@ def with_nonsense(history, late):
     random = np.random.default_rng(1)
     types = np.where(late, random.integers(0, len(EVENT_TYPES), len(history)), history.type_codes).astype(np.uint8)
     numbers = np.where(late[:, None], random.normal(size=history.numeric.shape), history.numeric).astype(np.float32)
-    return dataclasses.replace(history, type_codes=types, numeric=numbers)
+    return dataclasses.replace(history, type_codes=types, own_types=types, numeric=numbers)
 
 
 def same_weights(one, other):

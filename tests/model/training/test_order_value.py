@@ -12,7 +12,12 @@ from model.training.order_value import PENALTIES, OrderValues, _fit
 def inputs_of(numeric, types):
     blank = torch.zeros(len(types), dtype=torch.int64)
     return PackedFeatures(
-        torch.from_numpy(numeric.astype(np.float32)), torch.from_numpy(types), blank, blank, torch.tensor([len(types)])
+        numeric=torch.from_numpy(numeric.astype(np.float32)),
+        types=torch.from_numpy(types),
+        categories=blank,
+        tokens=blank,
+        labels=blank[:, None],
+        batch_sizes=torch.tensor([len(types)]),
     )
 
 

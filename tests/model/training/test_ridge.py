@@ -3,12 +3,15 @@ import pytest
 import torch
 
 from model.arrays import Runs
+from model.core.features import Features
 from model.horizons import HORIZONS
 from model.lstm import LSTMConfig, Packing, PropensityLSTM
+from model.shop import shop_of
 from model.simulator import SimulationSettings, simulate
+from model.text import TOKENS
 from model.training.examples import Examples, hidden_users
 from model.training.history import read_history
-from model.training.ridge import SHARE, STRENGTHS, Ridges
+from model.training.ridge import SHARE, STRENGTHS, Ridge, Ridges
 from model.training.split import TimeSplit
 
 DAY_MS = 86_400_000
@@ -78,3 +81,26 @@ def test_folded_in_it_makes_the_served_logit_the_mean_of_the_two(training_set, r
     ridge.fold_into(model)
     linear = ridge.logits(history.numeric[rows], history.type_codes[rows])
     np.testing.assert_allclose(logits(), (1 - SHARE) * alone + SHARE * linear, atol=1e-4)
+
+
+def test_folded_in_it_is_its_share_of_the_logits_whatever_the_scales_of_attributes():
+    attributes = {"size": {"kind": "numeric"}, "brand": {"kind": "categorical"}, "total": {"kind": "numeric"}}
+    shop = shop_of({"types": {"joined": "none"}, "attributes": attributes})
+    random, config = np.random.default_rng(2), LSTMConfig(hidden_size=4, shop=shop)
+    model, inputs, types = PropensityLSTM(config).eval(), len(config.numeric_inputs), len(shop.event_types)
+    model.number_scales += torch.rand(2, 2)
+    torch.nn.init.normal_(model.label_logits[0].weight)
+    ridge = Ridge(random.normal(size=(inputs, 3)), random.normal(size=(types, 3)), random.normal(size=3))
+    numeric = random.normal(size=(30, inputs)).astype(np.float32)
+    numeric[:, -2:] = random.random((30, 2)) < 0.7  # known
+    numeric[:, -4:-2] *= numeric[:, -2:]
+    tokens, labels = np.zeros((30, TOKENS), np.int64), random.integers(1, 256, (30, 1))
+    features = Features(numeric, random.integers(0, types, 30), random.integers(0, 99, 30), tokens, labels)
+    packing = Packing.of(Runs.of(np.arange(30)))
+    packed, output = packing.pack(features, torch.device("cpu")), torch.randn(30, 4)
+    with torch.inference_mode():
+        before = model.logits(output, packed)
+        ridge.fold_into(model)
+        after = model.logits(output, packed)
+    expected = (1 - SHARE) * before.numpy() + SHARE * ridge.logits(numeric, features.types)[packing.rows]
+    np.testing.assert_allclose(after.numpy(), expected, atol=1e-4)

@@ -12,7 +12,6 @@ from model.events import Event
 from model.inference import Scorer
 from model.scoring import finish, prepare_batch
 from model.sequence import source_code
-from model.states import StateCodec
 from streams.app import store
 from streams.tables import PartitionStates
 from streams.transport import BatchApp, key_partition
@@ -21,11 +20,6 @@ from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
 PARTITIONS = 4
 IDENTITY = "shop.events/1"
 START_MS = 1_700_000_000_000
-
-
-def codec_of(checkpoint) -> StateCodec:
-    config = checkpoint.model.config
-    return StateCodec(config.carried_floats, checkpoint.code, len(config.horizons))
 
 
 def events_of(user: str, count: int = 5) -> list[Event]:
@@ -38,10 +32,10 @@ def events_of(user: str, count: int = 5) -> list[Event]:
 
 def state_of(checkpoint, events: Sequence[Event], *, first_offset: int = 0) -> tuple[bytes, np.ndarray]:
     """The table value after one shopper's events, and the propensities after the last."""
-    codec = codec_of(checkpoint)
+    codec, shop = checkpoint.codec, checkpoint.model.config.shop
     states = codec.gather([None])
     source = Source(source_code(IDENTITY), first_offset + np.arange(len(events)))
-    prepared = prepare_batch(states, np.zeros(len(events), np.int64), batch_of(events), source)
+    prepared = prepare_batch(states, np.zeros(len(events), np.int64), batch_of(events, shop=shop), source)
     propensities = finish(states, prepared, Scorer(checkpoint, torch.device("cpu")).score(prepared.request))
     return codec.scatter(states)[0], propensities[-1]
 

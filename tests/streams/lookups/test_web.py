@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from yarl import URL
 
 from model.batch import event_hash
@@ -17,6 +18,7 @@ from model.explain import Explainer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.propensities import published
 from model.sequence import state_dtype
+from model.shop import shop_of
 from streams.transport import key_partition
 from tests.streams.fetches import TOPICS
 from tests.streams.lookups.look_ups import PARTITIONS, events_of, put_state, state_of
@@ -68,6 +70,23 @@ async def test_an_explanation_says_what_each_stored_event_did(serve, checkpoint)
 
 def worker_dtype(checkpoint) -> np.dtype:
     return np.dtype(state_dtype(checkpoint.model.config.carried_floats, len(checkpoint.model.config.horizons)))
+
+
+async def test_what_a_shop_defines_of_its_own_is_explained_and_rebuilt_from(serve):
+    shop = shop_of({"types": {"joined": "none"}, "attributes": {"size": {"kind": "numeric"}}})
+    torch.manual_seed(1)
+    model = PropensityLSTM(LSTMConfig(hidden_size=8, shop=shop)).eval()
+    calibration = Calibration.identity(3)
+    now, before = (Checkpoint(version, model, calibration, metrics={}, training={}) for version in ("now", "before"))
+    own = [{"type": "joined"}, {"attributes": {"size": 900.0}}, {"attributes": {"size": 2.0}}]
+    events = [structs.replace(event, **what) for event, what in zip(events_of("u", 3), own, strict=True)]
+    worker = await serve(model=now)
+    put_state(worker.app, "u", state_of(before, events)[0])
+    status, answer = await worker.get("/v1/users/u")
+    assert (status, answer["rebuilt"]) == (200, True)
+    published_before = published(state_of(now, events)[1])
+    assert list(answer["propensities"].values()) == pytest.approx(published_before, abs=1e-3)
+    assert (await worker.get("/v1/users/u/explanation"))[0] == 200
 
 
 async def test_what_another_model_left_is_answered_from_the_stored_events(serve, checkpoint, other_checkpoint):
