@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model.shop import shop_of
+from model.shop import NO_SHOP, shop_of
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
@@ -112,7 +112,7 @@ def test_the_command_prints_the_script_without_a_server():
     ran = subprocess.run(
         command, capture_output=True, check=True, text=True, env={"CARTCAST_CLICKHOUSE__CLUSTER": "shop"}
     )
-    assert ran.stdout == script(ClickHouseSettings(cluster="shop"), ["7d"])
+    assert ran.stdout == script(ClickHouseSettings(cluster="shop"), model_columns(["7d"], NO_SHOP))
     assert "ON CLUSTER `shop`" in ran.stdout
     assert "propensity_7d" in ran.stdout
 
