@@ -11,7 +11,7 @@ _INTRODUCTION: Final = """# Commands
 
 What `cartcast COMMAND --help` says. Written by `make reference` from the commands themselves; do not edit.
 
-`--config FILE` names a YAML file of settings and stands before the command: `cartcast --config shop.yml worker`.
+`--config FILE` names a YAML file of settings and stands before the command: `cartcast --config cartcast.yml worker`.
 `cartcast --version` prints the version. Exit codes: 0 done, 1 failed (one line says what, where and what to do),
 2 wrong usage, 130 interrupted. `cartcast --install-completion` teaches your shell to complete commands and options.
 """
