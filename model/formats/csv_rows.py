@@ -1,29 +1,18 @@
 """Rows of comma-separated columns, with or without a header that may name them in any order."""
 
 import csv
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
 from model.events import Event
-from model.formats.own import OwnReading, OwnRow
+from model.formats.own import OwnReading, OwnRow, ToEvent
 from model.formats.rows import InvalidRow, Line, content_id, dated, row_text
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
 Row = dict[str, str]
 """A row's texts by column, without the spaces around them."""
-
-
-class ToEvent(Protocol):
-    """Makes an event of a row, whose type may also be one of a shop's own.
-
-    Raises InvalidRow; columns that are not required may be missing.
-    """
-
-    def __call__(self, row: Row, own_types: Container[str] = ()) -> Event: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +23,13 @@ class CsvFormat:
     """Their names, and their order in a file without a header."""
     required: frozenset[str]
     to_event: ToEvent
+    """Columns that are not required may be missing."""
     type_column: str
 
     def read_rows(self, lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | BadRow]:
         """Yield an event or a bad row per line; a header is no row."""
         reading = OwnReading(lambda row: row[self.type_column], lambda row: row)
-        to_event = reading.reader(shop, partial(self.to_event, own_types=shop.types))
+        to_event = reading.reader(shop, self.to_event)
         columns, is_first = self.columns, True
         for line in lines:
             try:
@@ -69,7 +59,7 @@ class CsvFormat:
         try:
             self.to_event(row)
         except InvalidRow:
-            self.to_event(row, own_types={name})  # raises if something else is wrong
+            self.to_event(row, own_types={name: "other"})  # raises if something else is wrong
             own_type = name
         return OwnRow(own_type, {column: text for column, text in row.items() if column not in self.required})
 

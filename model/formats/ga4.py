@@ -100,9 +100,9 @@ def _value(given: object) -> object:
     return next((given[kind] for kind in _VALUE_KINDS if given.get(kind) is not None), None)
 
 
-def _event(part: Fields) -> Event:
+def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
     name = required_id("event_name", part["name"])
-    event_type = TYPES.get(name, "other")
+    event_type = own_types.get(name) or TYPES.get(name, "other")
     params, items = part["params"], part["items"]
     item = items[0] if items and event_type != "other" and name not in _OF_MANY_ITEMS else {}
     time_name, time = part["time"]

@@ -9,7 +9,7 @@ import xxhash
 
 from model.events import Event
 from model.formats.fields import Fields
-from model.formats.own import OwnReading, OwnRow
+from model.formats.own import OwnReading, OwnRow, ToEvent
 from model.formats.rows import InvalidRow, Line, dated, row_text
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
@@ -24,7 +24,7 @@ class JsonFormat:
 
     split: Callable[[Fields], list[Fields]]
     """Split a line's object into one part per event."""
-    to_event: Callable[[Fields], Event]
+    to_event: ToEvent
     own: OwnReading
     """Where a part has its own name of a type, and details."""
 

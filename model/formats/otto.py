@@ -4,6 +4,7 @@
 https://github.com/otto-de/recsys-dataset
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from model.events import Event
@@ -23,8 +24,9 @@ def _split(line: Fields) -> list[Fields]:
     return [{**event, "session": session} for event in objects_in(line, "events")]
 
 
-def _event(part: Fields) -> Event:
-    event_type = TYPES.get(required_id("type", part.get("type")))
+def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
+    name = required_id("type", part.get("type"))
+    event_type = TYPES.get(name) or own_types.get(name)
     if event_type is None:
         raise InvalidRow("type", f"type is none of {', '.join(TYPES)}")
     return Event(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -13,6 +13,14 @@ from model.shop import Shop
 Fields = Mapping[str, Any]
 _Row = Any
 """A row as its format has it."""
+
+
+class ToEvent(Protocol):
+    """Makes an event of a row; raises InvalidRow."""
+
+    def __call__(self, row: _Row, /, own_types: Mapping[str, str] = {}) -> Event:
+        """Return the event; `own_types` are the names of a shop's types, with the built-in one to read a row as."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +53,17 @@ class OwnReading:
         fields = {key: value for key, value in self.source_of(row).items() if key in self.suggested}
         return OwnRow(str(name) if is_own else None, fields)
 
-    def reader(self, shop: Shop, to_event: Callable[[Any], Event]) -> Callable[[Any], Event]:
+    def reader(self, shop: Shop, to_event: ToEvent) -> Callable[[_Row], Event]:
         """Return `to_event` with the types and attributes that the shop defines."""
         if not shop.has_own_events:
             return to_event
         places = Places.inside(shop, *self.details)
+        own_types = dict(zip(shop.event_types, shop.behaves_like, strict=True))
+        own_types = {name: own_types[name] for name in shop.types}
 
         def own_event(row: _Row) -> Event:
-            event, name = to_event(row), self.type_of(row)
-            own_type = name if isinstance(name, str) and name in shop.types else event.type
+            event, name = to_event(row, own_types), self.type_of(row)
+            own_type = name if isinstance(name, str) and name in own_types else event.type
             return structs.replace(event, type=own_type, attributes=places.read(self.source_of(row)))
 
         return own_event

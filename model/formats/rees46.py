@@ -4,7 +4,7 @@
 `2019-10-01 00:00:00 UTC`. https://www.kaggle.com/datasets/mkechinov/ecommerce-behavior-data-from-multi-category-store
 """
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Final
 
 from model.events import Event
@@ -16,7 +16,7 @@ from model.formats.times import moment_ms
 TYPES: Final = ("view", "cart", "remove_from_cart", "purchase")
 
 
-def _event(row: Row, own_types: Container[str] = ()) -> Event:
+def _event(row: Row, own_types: Mapping[str, str] = {}) -> Event:
     if row["event_type"] not in TYPES and row["event_type"] not in own_types:
         raise InvalidRow("event_type", f"event_type is none of {', '.join(TYPES)}")
     ts = moment_ms("event_time", row["event_time"])

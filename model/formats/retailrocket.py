@@ -3,7 +3,7 @@
 https://www.kaggle.com/datasets/retailrocket/ecommerce-dataset (its events.csv; items' properties are not read).
 """
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Final
 
 from model.events import Event
@@ -15,7 +15,7 @@ from model.formats.times import unix_ms
 TYPES: Final = {"view": "view", "addtocart": "cart", "transaction": "purchase"}
 
 
-def _event(row: Row, own_types: Container[str] = ()) -> Event:
+def _event(row: Row, own_types: Mapping[str, str] = {}) -> Event:
     if row["event"] not in TYPES and row["event"] not in own_types:
         raise InvalidRow("event", f"event is none of {', '.join(TYPES)}")
     ts = unix_ms("timestamp", row["timestamp"], "milliseconds")

@@ -7,6 +7,7 @@ Calls that tell something about a shopper instead of something a shopper did (id
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from model.events import Event
@@ -66,8 +67,8 @@ _TIMES: Final = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 _WORDS: Final = {"search": ("query", "search_term"), "review": ("review_body", "review", "text")}
 
 
-def _event(call: Fields) -> Event:
-    event_type = _type(call)
+def _event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
+    event_type = _type(call, own_types)
     properties = object_in(call, "properties")
     product = _product(event_type, properties)
     return Event(
@@ -85,14 +86,14 @@ def _event(call: Fields) -> Event:
     )
 
 
-def _type(call: Fields) -> str:
+def _type(call: Fields, own_types: Mapping[str, str]) -> str:
     kind = call.get("type")
     if kind not in BEHAVIOUR_CALLS:
         raise InvalidRow("type", f"type is none of {', '.join(BEHAVIOUR_CALLS)}: the call is nothing a shopper did")
     if kind != "track":
         return "other"
     name = required_id("event", call.get("event"))
-    return _TYPES.get(_NO_LETTER.sub("", name.lower()), "other")
+    return own_types.get(name) or _TYPES.get(_NO_LETTER.sub("", name.lower()), "other")
 
 
 def _product(event_type: str, properties: Fields) -> Fields:

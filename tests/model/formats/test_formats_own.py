@@ -62,6 +62,20 @@ def test_rows_have_the_types_and_attributes_that_are_defined(name, text, event_t
     assert (event.type, event.attributes) == (event_type, attributes)
 
 
+def test_a_row_of_an_own_type_is_read_as_one_of_the_type_that_it_behaves_like():
+    """So it has an item where the built-in type has one; one that is like none has nothing that can be wrong."""
+    shop = shop_of({"types": {"Size Guide Opened": "view", "Joined": "none", "level_up": "cart"}})
+    properties = {"product_id": "p", "category": "c", "price": 9.5}
+    guide, joined = (
+        rows_of("segment", json.dumps(SEGMENT | {"event": name, "properties": properties}), shop)[0]
+        for name in ("Size Guide Opened", "Joined")
+    )
+    assert (guide.type, guide.item_id, guide.category, guide.price) == ("Size Guide Opened", "p", "c", 9.5)
+    assert (joined.type, joined.item_id) == ("Joined", None)
+    (event,) = rows_of("ga4", json.dumps(GA4 | {"items": [{"item_id": "i"}]}), shop)
+    assert (event.type, event.item_id) == ("level_up", "i")
+
+
 @pytest.mark.parametrize(
     ("name", "text"), [("segment", json.dumps(SEGMENT)), ("ga4", json.dumps(GA4)), ("cartcast", json.dumps(CANONICAL))]
 )
