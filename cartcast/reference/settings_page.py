@@ -19,8 +19,8 @@ Written by `make reference` from the code; do not edit. Every command reads the 
    that a variable names: `CARTCAST_KAFKA__SASL_PASSWORD_FILE=/run/secrets/kafka`;
 3. a directory with one file a setting, named like its variable: `CARTCAST_SECRETS_DIR=/run/secrets`, as Docker and
    Kubernetes mount secrets;
-4. a YAML file: `cartcast --config cartcast.yml COMMAND`, or `CARTCAST_CONFIG=cartcast.yml`. It, too, may name the file of a
-   secret: `sasl_password_file: /run/secrets/kafka`;
+4. a YAML file: `cartcast --config cartcast.yml COMMAND`, or `CARTCAST_CONFIG=cartcast.yml`. It, too, may name the file
+   of a secret: `sasl_password_file: /run/secrets/kafka`;
 5. the default.
 
 ```yaml
