@@ -19,6 +19,10 @@ _DEEPEST: Final = 3
 _FEW: Final = 2
 _SAYS_NOTHING: Final = frozenset({"id", "name", "type", "value"})
 """Last parts of paths that are no names by themselves."""
+_BUILT_IN: Final = frozenset({"price", "quantity", "rating", "category", "category_code", "product_id", "item_id"})
+"""Columns and properties whose values are fields of an event already."""
+_IDENTIFIES: Final = re.compile(r"(^|_)id$")
+"""Names of fields whose numbers count nothing."""
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _NUMERIC: Final = Places.canonical(shop_of({"attributes": {"value": {"kind": "numeric"}}}))
 
@@ -82,7 +86,9 @@ def _attributes(fields: dict[tuple[str, ...], _Field], details: tuple[str, ...],
     lines, taken = list[str](), dict[str, None]()
     for path, seen in sorted(fields.items(), key=lambda entry: -entry[1].filled):
         name = _name(path, taken)
-        is_numeric = seen.numbers == seen.filled
+        if path[-1] in _BUILT_IN and path[:-1] in {(), details}:
+            continue
+        is_numeric = seen.numbers == seen.filled and _IDENTIFIES.search(name) is None
         kind = "numeric" if is_numeric else "categorical"
         place = "" if path == (*details, name) else f", from: {_written('.'.join(path))}"
         values = f"{len(seen.values)} values" if len(seen.values) <= MOST_VALUES else f"more than {MOST_VALUES} values"

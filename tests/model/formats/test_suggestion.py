@@ -50,6 +50,14 @@ def test_fields_that_differ_become_attributes_of_the_kind_that_their_values_are(
     }
 
 
+def test_numbers_that_are_names_are_no_amounts_and_what_is_built_in_is_not_asked_for_twice():
+    rows = [
+        {"store_id": number % 3, "shelfId": number, "price": number, "category": f"c{number}"} for number in range(300)
+    ]
+    attributes = defined("segment", [segment("Product Viewed", **row) for row in rows]).attributes
+    assert {name: of.kind for name, of in attributes.items()} == {"store_id": "categorical"}
+
+
 @pytest.mark.parametrize("differ", [1, 300])
 def test_what_never_differs_and_what_always_does_is_left_as_a_comment(differ):
     lines = [canonical(session=f"s{number % differ}") for number in range(300)]
