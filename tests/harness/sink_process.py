@@ -194,7 +194,9 @@ class Stored:
     def matches(self, scores: Scores) -> bool:
         """Whether every published score is one row, equal to it, and there is no other."""
         wanted = [
-            row | {name: row[name] or "" for name in ("item_id", "category", "channel")}
+            {"quantity": None, "rating": None, "text": ""}
+            | row
+            | {name: row[name] or "" for name in ("item_id", "category", "channel")}
             for _, row in sorted(scores.published.items())
         ]
         return self.rows() == wanted
