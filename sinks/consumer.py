@@ -171,7 +171,10 @@ class Sink:
     def _count_deleted(self, partition: Partition, records: Sequence[Record]) -> None:
         """Say which offsets are missing because retention passed the sink; a transaction leaves some out as well."""
         expected = partition.next_offset
-        if expected is None or records[-1].offset() - expected < len(records):
+        if expected is None:
+            self._say_deleted(partition.number, records[0].offset() - partition.lacking(records), records[0].offset())
+            return
+        if records[-1].offset() - expected < len(records):
             return
         try:
             first, _ = first_and_end_offset(self._consumer, self._topic, partition.number)

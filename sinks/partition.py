@@ -1,6 +1,7 @@
 """One assigned partition of the scores topic: what was read and is not stored yet."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import methodcaller
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 import structlog
 
 from service.errors import RefusedError
-from sinks.blocks import Block, Origin, Record, Rejected, make_block
+from sinks.blocks import Block, Origin, Record, RecordRefusedError, Rejected, make_block
 from sinks.bookmark import Bookmark
 
 MAX_BLOCK_BYTES: Final = 64 << 20
@@ -71,6 +72,20 @@ class Partition:
     def next_offset(self) -> int | None:
         """The offset of the next record, should none be missing; None if any may come."""
         return self._settled.offset if self._next_offset is None else self._next_offset
+
+    def lacking(self, records: Sequence[Record]) -> int:
+        """Return how many records before these, the first that are left, the table may lack.
+
+        Without a commit that can be believed only the table knows how far it came. Between its highest source offset
+        and that of the first score there may be as many scores as offsets, and no more records than are gone. A table
+        without rows of this source lacks nothing: whoever begins with an old topic has lost nothing.
+        """
+        if self._highest < 0:
+            return 0
+        for record in records:
+            with suppress(RecordRefusedError):
+                return min(max(self._origin.judge(record).source_offset - self._highest - 1, 0), records[0].offset())
+        return 0
 
     def add(self, records: Sequence[Record], since: float) -> None:
         """Take records in order; `since` is a time before the first of them can have come in."""

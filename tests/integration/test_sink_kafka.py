@@ -200,7 +200,8 @@ def test_forged_scores_make_no_real_row_vanish(settings):
     assert scores.published.keys() <= found
 
 
-def test_records_that_retention_took_before_they_were_stored_are_counted_and_named(settings):
+@pytest.mark.parametrize("stranger", [False, True])
+def test_records_that_retention_took_before_they_were_stored_are_counted_and_named(settings, stranger):
     scores, stored = Scores(settings), Stored(settings)
     scores.publish(0, range(100))
     with SinkProcess(settings) as sink:
@@ -210,6 +211,11 @@ def test_records_that_retention_took_before_they_were_stored_are_counted_and_nam
     admin = AdminClient(settings.kafka.client_config())  # must outlive its answer
     for deletion in admin.delete_records([TopicPartition(settings.kafka.topics.scores, 0, 250)]).values():
         deletion.result()
+    if stranger:
+        group = f"{settings.kafka.topic_prefix}-sink"
+        plain = Consumer(settings.kafka.client_config() | {"group.id": group})
+        plain.commit(offsets=[TopicPartition(settings.kafka.topics.scores, 0, 270)], asynchronous=False)
+        plain.close()
     with SinkProcess(settings) as sink:
         stored.wait_for(150)
         told = sink.wait_for("records were deleted by the topic's retention before they were stored")

@@ -189,6 +189,26 @@ def test_offsets_that_are_missing_inside_a_block_do_not_matter():
     assert stored(after) == (before.token(), [0, 3, 7])
 
 
+@pytest.mark.parametrize(
+    ("committed", "highest", "left", "lacking"),
+    [
+        (NEW, 4, (9, 10), 4),  # 5 to 8
+        (NEW, 8, (9, 10), 0),
+        (NEW, 20, (9, 10), 0),  # it has more than what is left begins with
+        (NEW, -1, (9, 10), 0),  # a new table
+        (NEW, 4, (0, 1), 0),
+    ],
+)
+def test_without_a_commit_the_table_tells_what_is_gone_unread(committed, highest, left, lacking):
+    assert partition(committed, highest=highest).lacking(records(*left)) == lacking
+
+
+def test_what_is_gone_unread_is_told_by_the_first_record_that_is_a_score():
+    stranger = MemoryRecord(0, 8, b"{}", [])
+    assert partition(highest=4).lacking([stranger, *records(9)]) == 4
+    assert partition(highest=4).lacking([stranger]) == 0
+
+
 def test_a_named_block_that_retention_has_cut_keeps_its_token():
     kafka_holds = Bookmark(10, "id", block_last=12)
     after = partition(kafka_holds)
