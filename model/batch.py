@@ -103,8 +103,8 @@ class EventBatch:
     """Unit price, NaN where the event has none."""
     event_hashes: npt.NDArray[np.uint64]
     """64-bit hash of the event id, never 0."""
-    item_codes: npt.NDArray[np.uint16]
-    """16-bit hash of the item id, 0 where the event has none."""
+    item_codes: npt.NDArray[np.uint32]
+    """32-bit hash of the item id, 0 where the event has none."""
     category_codes: npt.NDArray[np.uint16]
     token_codes: npt.NDArray[np.uint16]
     """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
@@ -182,11 +182,17 @@ def event_hash(event_id: str) -> int:
     return xxhash.xxh3_64_intdigest(event_id.encode()) or 1
 
 
-def id_code(identifier: str | None) -> int:
-    """Return the 16-bit code of an item or category id, 1..65535, or 0 for none; the same in every process."""
-    if not identifier:
+def item_code(item_id: str | None) -> int:
+    """Return the 32-bit code of an item id, whose lower half is 1..65535, or 0 for none; the same in every process."""
+    if not item_id:
         return 0
-    return xxhash.xxh3_64_intdigest(identifier.encode()) % 65535 + 1
+    quotient, rest = divmod(xxhash.xxh3_64_intdigest(item_id.encode()), 65535)
+    return (quotient & 0xFFFF) << 16 | rest + 1
+
+
+def id_code(identifier: str | None) -> int:
+    """Return the 16-bit code of a category, the lower half of `item_code`; so much the sequence has of an item, too."""
+    return item_code(identifier) & 0xFFFF
 
 
 def label_code(value: str | float | None) -> int:
@@ -230,7 +236,7 @@ def batch_of(
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if price is None else price for price in prices], np.float64),
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
-        item_codes=np.array(list(map(id_code, items)), np.uint16),
+        item_codes=np.array(list(map(item_code, items)), np.uint32),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
         own=own,

@@ -13,7 +13,7 @@ from model.batch import EventBatch
 from model.core.append import Appended, Source, append_events
 from model.inference import InferenceRequest, InferenceResult
 from model.sequence import own_of
-from model.states import StateCodec, remember_own, replay_rings
+from model.states import StateCodec, remember_more, replay_rings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def prepare_batch(
 ) -> Prepared:
     """Append a batch to the states in place and prepare its inference; `users[i]` is the state of event i."""
     appended = append_events(states["sequence"], users, batch, source)
-    remember_own(states, appended, batch)
+    remember_more(states, appended, batch)
     return prepare_appended(states, appended)
 
 

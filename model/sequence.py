@@ -76,7 +76,7 @@ STORED_EVENT: Final = np.dtype(
     [
         ("time_s", "<i8"),
         ("type", "u1"),
-        ("item", "<u2"),
+        ("item", "<u4"),  # the lower half of its code, if the upper halves are not kept
         ("category", "<u2"),
         ("log_price", "<f8"),  # log1p of the price, NaN for none
         ("tokens", "<u2", (TOKENS,)),
@@ -88,6 +88,8 @@ STORED_EVENT: Final = np.dtype(
 
 HAS_OWN: Final = 128
 """Bit of the layout's byte of a state in which a shop's own ring follows the sequence."""
+HAS_ITEM_ENDS: Final = 64
+"""The same of a state in which the upper halves of the ring's item codes follow: of a model that recommends items."""
 
 
 _OWN_RINGS: Final = ("types", "labels", "numbers")
@@ -129,14 +131,19 @@ def new_own(users: int, shop: Shop) -> npt.NDArray[np.void]:
     return records
 
 
-def state_dtype(carried_floats: int, horizons: int, shop: Shop = NO_SHOP) -> np.dtype[np.void]:
+def state_dtype(
+    carried_floats: int, horizons: int, shop: Shop = NO_SHOP, *, has_item_ends: bool = False
+) -> np.dtype[np.void]:
     """Return the table value's dtype for a model that carries `carried_floats` numbers from event to event.
 
     They are rounded to half precision after every event, so that what is stored is what goes on.
     `latest` holds the propensities after the last event, one per horizon, NaN if unknown; look-ups read them.
-    `own` is there only if the shop defines types or attributes.
+    `own` is there only if the shop defines types or attributes; `item_ends`, the upper halves of the ring's item codes,
+    only with `has_item_ends`.
     """
-    own = [("own", own_dtype_of(shop))] if shop.has_own_events else []
+    own: list[tuple[str, object]] = [("own", own_dtype_of(shop))] if shop.has_own_events else []
+    if has_item_ends:
+        own.append(("item_ends", np.dtype(("<u2", (RING_EVENTS,)))))
     of_model = [("carried", "<f2", (carried_floats,)), ("latest", "<f4", (horizons,))]
     return np.dtype([("sequence", SEQUENCE), *own, *of_model])
 
@@ -170,11 +177,14 @@ def own_of(states: npt.NDArray[np.void]) -> npt.NDArray[np.void] | None:
 
 
 def stored_events(
-    sequences: npt.NDArray[np.void], own: npt.NDArray[np.void] | None = None
+    sequences: npt.NDArray[np.void],
+    own: npt.NDArray[np.void] | None = None,
+    item_ends: npt.NDArray[np.uint16] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
     """Return the user and the STORED_EVENT of every event in the rings `(events,)`: by user, oldest first.
 
-    With the users' `own_of`, the events have what it holds besides, as `own_types`, `own_labels` and `own_numbers`.
+    With the users' `own_of`, the events have what it holds besides, as `own_types`, `own_labels` and `own_numbers`;
+    with their `item_ends` `(users, RING_EVENTS)`, whole item codes.
     """
     # Column k is the event numbered `events` - RING_EVENTS + k, if it is not negative: all are (users, RING_EVENTS).
     numbers = sequences["events"].astype(np.int64)[:, None] - RING_EVENTS + np.arange(RING_EVENTS)
@@ -196,6 +206,8 @@ def stored_events(
     events["time_s"] = time_s[at]
     events["type"] = packed[at] & (HAS_WORDS - 1)
     events["item"] = sequences["ring_items"][users, slots[at]]
+    if item_ends is not None:
+        events["item"] |= item_ends[users, slots[at]].astype(np.uint32) << np.uint32(16)
     events["category"] = sequences["ring_categories"][users, slots[at]]
     events["log_price"] = np.where(price == NO_PRICE, np.nan, price / PRICE_UNITS)[at]
     for name, ring in rings.items():

@@ -13,6 +13,7 @@ from model.core.texts import EventTexts
 from model.horizons import HORIZONS
 from model.layouts import SEQUENCES, as_now
 from model.sequence import (
+    HAS_ITEM_ENDS,
     HAS_OWN,
     ID_BITS,
     LAYOUT,
@@ -40,21 +41,28 @@ class StateCodec:
     """
 
     def __init__(
-        self, carried_floats: int, model_code: int, horizons: int = len(HORIZONS), shop: Shop = NO_SHOP
+        self,
+        carried_floats: int,
+        model_code: int,
+        horizons: int = len(HORIZONS),
+        shop: Shop = NO_SHOP,
+        *,
+        has_item_ends: bool = False,
     ) -> None:
-        self.dtype = state_dtype(carried_floats, horizons, shop)
+        self.dtype = state_dtype(carried_floats, horizons, shop, has_item_ends=has_item_ends)
         self.model_code = model_code
         self.shop = shop
         blank = np.zeros(1, self.dtype)
         blank["sequence"] = new_sequences(1)
         blank["sequence"]["model"] = model_code
         blank["latest"] = np.nan
-        self._layout = LAYOUT
+        self._layout = LAYOUT | (HAS_ITEM_ENDS if has_item_ends else 0)
+        blank["sequence"]["layout"] = self._layout
         self._definition = b""
         """What begins the shop's own ring, which names what is in it."""
         if shop.has_own_events:
             blank["own"] = new_own(1, shop)
-            self._layout = LAYOUT | HAS_OWN
+            self._layout |= HAS_OWN
             blank["sequence"]["layout"] = self._layout
             self._definition = _definition(blank.tobytes())
         self._blank = blank.tobytes()
@@ -100,22 +108,26 @@ class StateCodec:
         They keep their sequence, and of a shop's own ring what still has the same name and kind. Those of a model with
         another size of carried numbers, or of another definition, are stale.
         """
-        sequence = SEQUENCES.get(layout & ~HAS_OWN)
+        sequence = SEQUENCES.get(layout & ~(HAS_OWN | HAS_ITEM_ENDS))
         own = np.dtype([])
         if len(definition) > 2:
             own = own_dtype(definition[0], definition[1], has_types=bool(definition[2]))
-        if sequence is None or length < sequence.itemsize + own.itemsize:
+        ends = np.dtype(("<u2", (RING_EVENTS if layout & HAS_ITEM_ENDS else 0,)))
+        if sequence is None or length < sequence.itemsize + own.itemsize + ends.itemsize:
             raise StateLayoutError(
                 f"the changelog holds sequence states of layout {layout} with {length} bytes, this version reads "
                 f"layouts {min(SEQUENCES)} to {LAYOUT}: run the version that wrote them, or start from an empty "
                 "changelog under another topic prefix"
             )
-        rest = length - sequence.itemsize - own.itemsize
-        records = np.frombuffer(joined, [("sequence", sequence), ("own", own), ("numbers", np.void, rest)])
+        rest = length - sequence.itemsize - own.itemsize - ends.itemsize
+        parts = [("sequence", sequence), ("own", own), ("item_ends", ends), ("numbers", np.dtype((np.void, rest)))]
+        records = np.frombuffer(joined, parts)
         states = self.blank(len(records))
         states["sequence"] = as_now(records["sequence"])
         states["sequence"]["layout"] = self._layout
         _copy_own(records["own"], states)
+        if layout & HAS_ITEM_ENDS and "item_ends" in (self.dtype.names or ()):
+            states["item_ends"] = records["item_ends"]
         numbers = np.dtype([(name, self.dtype[name]) for name in ("carried", "latest")])
         if records["numbers"].itemsize == numbers.itemsize and definition == self._definition:
             of_model = np.ascontiguousarray(records["numbers"]).view(numbers)
@@ -151,17 +163,23 @@ def _copy_own(earlier: npt.NDArray[np.void], states: npt.NDArray[np.void]) -> No
             own[ring][:, :, now] = earlier[ring][:, :, before]
 
 
-def remember_own(states: npt.NDArray[np.void], appended: Appended, batch: EventBatch) -> None:
-    """Put what the shop defines of its own of the appended events into the states' own rings, in place.
+def remember_more(states: npt.NDArray[np.void], appended: Appended, batch: EventBatch) -> None:
+    """Put what the sequence has no room for into the states' further rings, in place, if they have any.
 
-    `appended` is what became of `batch` in these states.
+    That is what the shop defines of its own, and the upper halves of item codes. `appended` is what became of `batch`
+    in these states.
     """
-    own = own_of(states)
-    if own is None or batch.own is None:
+    own, has_item_ends = own_of(states), "item_ends" in (states.dtype.names or ())
+    if (own is None or batch.own is None) and not has_item_ends:
         return
-    runs, columns = Runs.of(appended.users), batch.own.take(appended.rows)
+    runs = Runs.of(appended.users)
     counts = states["sequence"]["events"][appended.users].astype(np.int64)
     slots = (counts - runs.lengths[runs.index] + runs.rank) % RING_EVENTS  # later events come over earlier ones
+    if has_item_ends:
+        states["item_ends"][appended.users, slots] = batch.item_codes[appended.rows] >> np.uint32(16)
+    if own is None or batch.own is None:
+        return
+    columns = batch.own.take(appended.rows)
     if "types" in (own.dtype.names or ()):
         own["types"][appended.users, slots] = columns.type_hashes
     own["labels"][appended.users, slots] = columns.labels

@@ -142,7 +142,7 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
     times_ms: npt.NDArray[np.int64],
     prices: npt.NDArray[np.float64],
     hashes: npt.NDArray[np.uint64],
-    items: npt.NDArray[np.uint16],
+    items: npt.NDArray[np.uint32],
     categories: npt.NDArray[np.uint16],
     tokens: npt.NDArray[np.uint16],
     rows: npt.NDArray[np.int64],
@@ -191,13 +191,14 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         write_clock(features, state, gap_ms, time_ms)
         write_price(features, np.float32(log_price))
         write_recent(features, state, _GROUP_OF_TYPE[types[event]], gap_ms, time_s)
-        write_familiarity(features, state, np.int64(items[event]), np.int64(categories[event]), time_ms, last_s)
+        item = np.int64(items[event]) & 0xFFFF
+        write_familiarity(features, state, item, np.int64(categories[event]), time_ms, last_s)
         write_habits(features, state, time_ms)
 
         # Remember the event, in place of the oldest one.
         _remember(state, number, hashes[event], times_ms[event] // 1000)
         slot = number % RING_EVENTS
-        state.ring_items[slot] = items[event]
+        state.ring_items[slot] = item
         state.ring_categories[slot] = categories[event]
         packed = np.int64(types[event]) | (_price_units(log_price) << PRICE_SHIFT)
         packed |= _gap_code(time_s - last_s if number else np.int64(0)) << GAP_SHIFT

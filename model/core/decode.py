@@ -67,7 +67,7 @@ def _scan(
     spans = np.empty((records, FIELDS, 2), np.int64)
     types, times_ms = np.empty(records, np.uint8), np.empty(records, np.int64)
     numbers, hashes = np.empty((records, 2)), np.empty(records, np.uint64)
-    codes, plain = np.empty((records, 2), np.uint16), np.empty(records, np.bool_)
+    codes, plain = np.empty((records, 2), np.uint32), np.empty(records, np.bool_)
     is_text_valid = _is_utf8(read.buffer)
     strings = (read.buffer, read.spans, given.buffer, given.spans)
     may_hold_objects = bool(tables.shop.attributes)
@@ -84,7 +84,7 @@ def _scan(
         prices=numbers[:, 0].copy(),
         event_hashes=hashes,
         item_codes=codes[:, 0].copy(),
-        category_codes=codes[:, 1].copy(),
+        category_codes=codes[:, 1].astype(np.uint16),
         token_codes=_token_codes(read.buffer, spans[:, TEXT], numbers[:, 1], plain),
         own=own,
     )

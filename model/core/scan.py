@@ -71,7 +71,7 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
     times_ms: npt.NDArray[np.int64],
     numbers: npt.NDArray[np.float64],
     hashes: npt.NDArray[np.uint64],
-    codes: npt.NDArray[np.uint16],
+    codes: npt.NDArray[np.uint32],
     plain: npt.NDArray[np.bool_],
 ) -> None:
     """Fill the columns of every record that is a plain, valid event, and set `plain` for these.
@@ -97,7 +97,7 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
         types[row] = _type_code(buffer, spans[row, TYPE])
         hashes[row] = max(xxh3_64(buffer, spans[row, EVENT_ID, 0], spans[row, EVENT_ID, 1]), np.uint64(1))
         codes[row, 0] = _code(buffer, spans[row, ITEM_ID])
-        codes[row, 1] = _code(buffer, spans[row, CATEGORY])
+        codes[row, 1] = _code(buffer, spans[row, CATEGORY]) & 0xFFFF
 
 
 @compiled
@@ -541,7 +541,8 @@ def _is_equal(buffer: Bytes, span: npt.NDArray[np.int64], other: Bytes, start: i
 
 @compiled
 def _code(buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
-    """Return the code of an item or category, as `model.batch.id_code` does."""
+    """Return the code of an item, as `model.batch.item_code` does; a category's is its lower half."""
     if span[1] <= span[0]:
         return 0
-    return int(xxh3_64(buffer, span[0], span[1]) % np.uint64(65_535)) + 1
+    quotient, rest = divmod(xxh3_64(buffer, span[0], span[1]), np.uint64(65_535))
+    return int((quotient & np.uint64(0xFFFF)) << np.uint64(16) | rest) + 1

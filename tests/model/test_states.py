@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.batch import item_code
 from model.core.append import Source, append_events
 from model.core.decode import decode_events
 from model.core.features import NUMERIC_FEATURES
 from model.core.shop_tables import ShopTables
 from model.layouts import SEQUENCES, as_now
 from model.scoring import prepare_batch
-from model.sequence import LAYOUT, SEQUENCE, new_sequences
+from model.sequence import LAYOUT, RING_EVENTS, SEQUENCE, new_sequences, stored_events
 from model.states import StateCodec, StateLayoutError, replay_rings
 from service.errors import CartcastError
 from tests.model.own_shop import as_json, large_shop, own_events
@@ -203,3 +204,25 @@ def test_the_price_of_a_replayed_event_is_finite(price):
     batch.prices[0] = price
     append_events(sequences, users, batch, source)
     assert np.isfinite(replay_rings(sequences).features.numeric).all()
+
+
+def test_a_model_that_recommends_keeps_whole_item_codes_of_the_ring():
+    codec, batch_events = StateCodec(2, 7, has_item_ends=True), shoppers_events(80)
+    users, batch, source = columns(batch_events)
+    states = codec.blank(USERS)
+    for part in np.array_split(np.arange(len(batch)), 7):
+        prepare_batch(states, users[part], batch.take(part), Source(source.code, source.offsets[part]))
+    ring_users, events = stored_events(states["sequence"], item_ends=states["item_ends"])
+    for user in range(USERS):
+        expected = [item_code(batch_events[row].item_id) for row in np.flatnonzero(users == user)][-RING_EVENTS:]
+        assert events["item"][ring_users == user].tolist() == expected
+    without = StateCodec(2, 7)
+    there = without.gather(codec.scatter(states))  # and back: the upper halves are lost, the sequence is not
+    assert there.dtype == without.dtype
+    back = codec.gather(without.scatter(there))
+    assert not back["item_ends"].any()
+    assert back["sequence"].tobytes() == states["sequence"].tobytes()
+    other = codec.gather(
+        StateCodec(4, 9, has_item_ends=True).scatter(StateCodec(4, 9, has_item_ends=True).gather(codec.scatter(states)))
+    )
+    assert np.array_equal(other["item_ends"], states["item_ends"])
