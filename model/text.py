@@ -50,17 +50,19 @@ def token_codes(texts: Sequence[str | None], ratings: Sequence[float | None] | N
     for row, (text, rating) in enumerate(zip(texts, repeat(None) if ratings is None else ratings, strict=False)):
         if text or rating is not None:
             stars = [] if rating is None else [f"{_STAR}{round(rating)}"]
-            kept = [*stars, *_spread(tokens(text or ""), TOKENS - len(stars))]
-            codes[row, : len(kept)] = [_code(token) for token in kept]
+            kept = [*stars, *spread(tokens(text or ""), TOKENS - len(stars))]
+            codes[row, : len(kept)] = [token_code(token) for token in kept]
     return codes
 
 
-def _spread(words: list[str], places: int) -> list[str]:
+def spread(words: list[str], places: int) -> list[str]:
+    """Return the words if there are places for all, else some from all over them."""
     if len(words) <= places:
         return words
     return [words[len(words) * place // places] for place in range(places)]
 
 
 @lru_cache(_WORDS_REMEMBERED)
-def _code(token: str) -> int:
+def token_code(token: str) -> int:
+    """Return the code of a token, 1..65535; the same in every process."""
     return xxhash.xxh3_64_intdigest(token.encode()) % 65535 + 1

@@ -106,18 +106,18 @@ def validate_event(value: bytes | None, places: Places = NO_PLACES, *, any_year:
     With `any_year` a clock that is wrong makes no event invalid: of a time outside the years 2000 to 2100 the caller
     knows better. A time in another unit is no matter of clocks.
     """
-    fields, is_strict = _parse_object(value)
+    fields, is_strict = parse_object(value)
     event = WireEvent(
-        event_id=_required_id(fields, "event_id"),
-        user_id=_required_id(fields, "user_id"),
+        event_id=required_id(fields, "event_id"),
+        user_id=required_id(fields, "user_id"),
         type=_type(fields.get("type")),
         ts=_time_ms(fields.get("ts"), any_year),
-        item_id=_optional_id(fields, "item_id"),
-        category=_optional_id(fields, "category"),
-        price=_price(fields),
-        quantity=_optional_number(fields, "quantity"),
-        rating=_optional_number(fields, "rating"),
-        text=_optional_text(fields, "text"),
+        item_id=optional_id(fields, "item_id"),
+        category=optional_id(fields, "category"),
+        price=price_of(fields),
+        quantity=optional_number(fields, "quantity"),
+        rating=optional_number(fields, "rating"),
+        text=optional_text(fields, "text"),
         context=_context(fields.get("context")),
     )
     if not is_strict:
@@ -126,8 +126,11 @@ def validate_event(value: bytes | None, places: Places = NO_PLACES, *, any_year:
     return event if attributes is None else _AttributedEvent(**structs.asdict(event), attributes=attributes)
 
 
-def _parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:
-    """Return the object's fields, and whether it is strict JSON: without NaN or Infinity anywhere."""
+def parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:
+    """Return the object's fields, numbers as they were written, and whether it is strict JSON: without NaN or Infinity.
+
+    Raises InvalidEvent.
+    """
     if value is None:
         raise InvalidEvent("tombstone", "the record has no value (a tombstone)")
     if not value.strip():
@@ -177,7 +180,7 @@ def _reject(field: str, what: str) -> NoReturn:
 def _text_of(field: str, given: object) -> str:
     """Return a string or the decimal text of a number; refuse anything else, and text that UTF-8 cannot hold."""
     if not isinstance(given, str):
-        _reject(field, f"is {_kind(given)}, not a string")
+        _reject(field, f"is {kind_of(given)}, not a string")
     try:
         given.encode()
     except UnicodeEncodeError:
@@ -192,17 +195,20 @@ def _id(field: str, given: object) -> str:
     return identifier
 
 
-def _required_id(fields: dict[str, Any], field: str) -> str:
+def required_id(fields: dict[str, Any], field: str) -> str:
+    """Return an id, a number as its decimal text; raises InvalidEvent if it is missing, empty or too long."""
     if fields.get(field) is None:
         _reject(field, "is missing")
     return _id(field, fields[field]) or _reject(field, "is empty")
 
 
-def _optional_id(fields: dict[str, Any], field: str) -> str | None:
+def optional_id(fields: dict[str, Any], field: str) -> str | None:
+    """Return an id, None for nothing; raises InvalidEvent."""
     return None if fields.get(field) is None else _id(field, fields[field])
 
 
-def _optional_text(fields: dict[str, Any], field: str) -> str | None:
+def optional_text(fields: dict[str, Any], field: str) -> str | None:
+    """Return a text of any length, None for nothing; raises InvalidEvent."""
     given = fields.get(field)
     return None if given is None else _text_of(field, given)
 
@@ -220,7 +226,7 @@ def _type(given: object) -> str:
     if given is None:
         _reject("type", "is missing")
     if not isinstance(given, str) or isinstance(given, _Number):
-        _reject("type", f"is {_kind(given)}, not a string")
+        _reject("type", f"is {kind_of(given)}, not a string")
     return _text_of("type", given) or _reject("type", "is empty")
 
 
@@ -228,7 +234,7 @@ def _time_ms(given: object, any_year: bool) -> int:
     if given is None:
         _reject("ts", "is missing")
     if not isinstance(given, str):
-        _reject("ts", f"is {_kind(given)}, neither epoch milliseconds nor an RFC 3339 string")
+        _reject("ts", f"is {kind_of(given)}, neither epoch milliseconds nor an RFC 3339 string")
     moment = _parsed(_whole_number if isinstance(given, _Number) else parse_time_ms, given)
     if moment is None:
         _reject("ts", "is neither whole epoch milliseconds nor an RFC 3339 string with an offset")
@@ -255,22 +261,24 @@ def _whole_number(text: str) -> int:
     return int(number)
 
 
-def _optional_number(fields: dict[str, Any], field: str) -> float | None:
+def optional_number(fields: dict[str, Any], field: str) -> float | None:
+    """Return a finite number, None for nothing; raises InvalidEvent."""
     given = fields.get(field)
     if given is None:
         return None
     if not isinstance(given, _Number):
-        _reject(field, f"is {_kind(given)}, not a number")
+        _reject(field, f"is {kind_of(given)}, not a number")
     number = float(given)
     return number if math.isfinite(number) else _reject(field, "is too large for a number")
 
 
-def _price(fields: dict[str, Any]) -> float | None:
-    price = _optional_number(fields, "price")
+def price_of(fields: dict[str, Any]) -> float | None:
+    """Return the price, None for nothing; raises InvalidEvent if it is negative."""
+    price = optional_number(fields, "price")
     return price if price is None or price >= 0 else _reject("price", "is negative")
 
 
-def _kind(given: object) -> str:
+def kind_of(given: object) -> str:
     """Name a JSON value's kind for an error text, never the value itself."""
     if isinstance(given, _NotANumber):
         return "NaN or Infinity"

@@ -28,7 +28,7 @@ def read_lines(
     try:
         with path.open("rb") as file:
             report = on_bytes if file.seekable() else None  # a pipe does not know how far it has been read
-            for number, content in enumerate(_contents(_unpacked(file)), start=1):
+            for number, content in enumerate(_contents(unpacked(file)), start=1):
                 if report is not None and number % _LINES_BETWEEN_REPORTS == 0:
                     report(file.tell())
                 if content and not content.isspace():
@@ -43,7 +43,8 @@ def read_lines(
         raise FormatError(f"{path} is empty: there is nothing to read")
 
 
-def _unpacked(file: io.BufferedReader) -> BinaryIO:
+def unpacked(file: io.BufferedReader) -> BinaryIO:
+    """Return the file's content, of gzip what it holds."""
     if file.peek(2)[:2] != _GZIP_MAGIC:
         return file
     return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file), buffer_size=1 << 17))

@@ -1,0 +1,1 @@
+"""What items are: the catalogue, its feeds, and codes by which events and items know each other."""
