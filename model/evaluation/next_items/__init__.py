@@ -1,0 +1,1 @@
+"""How well the next item of a shopper is predicted: journeys, targets, ranking metrics and the field's baselines."""

@@ -1,0 +1,154 @@
+"""Journeys: which items shoppers viewed, put into the cart and bought, as columns."""
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from model.arrays import Booleans, Integers, Runs
+from model.events import OTHER, TYPE_CODES, Event
+from model.horizons import SESSION_GAP_MS
+from model.shop import NO_SHOP, Shop
+from model.validate import BadRow
+from service.errors import EvaluationError
+
+NONE: Final = -1
+"""The number of no item and of no category."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journeys:
+    """The events that have an item, sorted by shopper and within a shopper in order of arrival."""
+
+    users: Integers
+    """The shopper of each event `(events,)`, ascending."""
+    starts: Integers
+    """Each shopper's first event, followed by the number of events `(users + 1,)`."""
+    rows: Integers
+    """The position of each event in the input `(events,)`, from 0, without bad rows: as in `History.rows`."""
+    time_ms: Integers
+    """Event time, or that of a later event of the shopper that arrived before: it ascends within a shopper."""
+    type_codes: npt.NDArray[np.uint8]
+    """Positions in EVENT_TYPES."""
+    items: npt.NDArray[np.int32]
+    """Positions in `item_ids`."""
+    sessions: Integers
+    """Session number of each event, ascending over all shoppers; sessions without an item have a number, too."""
+    categories: npt.NDArray[np.int32]
+    """Positions in `category_names`, NONE for none."""
+    item_ids: list[str] = field(repr=False)
+    category_names: list[str] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def session_starts(self) -> Integers:
+        """The first event of each event's session `(events,)`."""
+        runs = Runs.of(self.sessions)
+        return runs.starts[runs.index]
+
+    @property
+    def session_ends(self) -> Integers:
+        """The last event of each event's session `(events,)`."""
+        runs = Runs.of(self.sessions)
+        return runs.ends[runs.index]
+
+    def of_type(self, name: str) -> Booleans:
+        """Return which events are of a built-in type `(events,)`."""
+        return np.asarray(self.type_codes == TYPE_CODES[name])
+
+    def counts(self, chosen: Booleans | None = None) -> Integers:
+        """Return how many events, of those that are chosen `(events,)`, each item has `(items,)`."""
+        items = self.items if chosen is None else self.items[chosen]
+        return np.bincount(items, minlength=len(self.item_ids))
+
+    def before(self, time_ms: int) -> Self:
+        """Return the events before a time, with the same numbers of shoppers, sessions, items and categories."""
+        kept = self.time_ms < time_ms
+        columns = {
+            column.name: getattr(self, column.name)[kept]
+            for column in fields(self)
+            if column.name not in {"starts", "item_ids", "category_names"}
+        }
+        starts = np.searchsorted(columns["users"], np.arange(len(self.starts)))
+        return type(self)(**columns, starts=starts, item_ids=self.item_ids, category_names=self.category_names)
+
+
+class _Columns:
+    """The events as they arrive, 41 bytes each."""
+
+    def __init__(self, shop: Shop, item_ids: Iterable[str]) -> None:
+        self._codes = {name: TYPE_CODES[like] for name, like in zip(shop.event_types, shop.behaves_like, strict=True)}
+        self._users = dict[str, int]()
+        self.items = {item_id: number for number, item_id in enumerate(dict.fromkeys(item_ids))}
+        self.categories = dict[str, int]()
+        self.has_items = False
+        # user, hash of the event id, time, type, item, category
+        self._columns = tuple(array(kind) for kind in "qQqBii")
+
+    def append(self, event: Event) -> None:
+        users, hashes, times, types, items, categories = self._columns
+        users.append(self._users.setdefault(event.user_id, len(self._users)))
+        hashes.append(xxhash.xxh3_64_intdigest(event.event_id.encode()))
+        times.append(event.ts)
+        types.append(self._codes.get(event.type, OTHER))
+        items.append(_number(event.item_id, self.items))
+        self.has_items |= event.item_id is not None
+        categories.append(_number(event.category, self.categories))
+
+    def sorted(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return positions in the input and the columns without hashes, by shopper, without repeated events."""
+        users, hashes, *others = (np.frombuffer(column, column.typecode) for column in self._columns)
+        order = np.lexsort((hashes, users))  # stable: of equal ids the first that arrived comes first
+        same = (np.diff(users[order]) == 0) & (np.diff(hashes[order]) == 0)
+        rows = order[np.concatenate(([True], ~same))]
+        rows.sort()
+        rows = rows[np.argsort(users[rows], kind="stable")]
+        return rows, users[rows], *(column[rows] for column in others)
+
+
+def read_journeys(rows: Iterable[Event | BadRow], item_ids: Iterable[str] = (), *, shop: Shop = NO_SHOP) -> Journeys:
+    """Read events in order of arrival; bad rows and repeated event ids of a shopper are left out.
+
+    The items of a catalogue, `item_ids`, are numbered first, so that those that no event names exist, too. Events
+    without an item count for sessions only. Raises EvaluationError if no event has an item.
+    """
+    columns = _Columns(shop, item_ids)
+    for row in rows:
+        if isinstance(row, Event):
+            columns.append(row)
+    if not columns.has_items:
+        raise EvaluationError("not one event has an item: there is no next item to predict")
+    positions, users, time_ms, types, items, categories = columns.sorted()
+    applied_ms = _running_maximum(users, time_ms)
+    is_first = np.ones(len(users), np.bool_)
+    is_first[1:] = (np.diff(users) != 0) | (np.diff(applied_ms) > SESSION_GAP_MS)
+    sessions = np.cumsum(is_first) - 1
+    kept = items != NONE
+    return Journeys(
+        users=users[kept],
+        starts=np.searchsorted(users[kept], np.arange(users[-1] + 2)),
+        rows=positions[kept],
+        time_ms=applied_ms[kept],
+        type_codes=types[kept].astype(np.uint8),
+        items=items[kept].astype(np.int32),
+        sessions=sessions[kept],
+        categories=categories[kept].astype(np.int32),
+        item_ids=list(columns.items),
+        category_names=list(columns.categories),
+    )
+
+
+def _number(name: str | None, numbers: dict[str, int]) -> int:
+    return NONE if name is None else numbers.setdefault(name, len(numbers))
+
+
+def _running_maximum(users: Integers, time_ms: Integers) -> Integers:
+    """Return the latest time so far of each event's shopper `(events,)`, for events sorted by shopper."""
+    base_ms = users * (int(np.ptp(time_ms)) + 1)  # lifts each shopper's times above those of the one before
+    return np.asarray(np.maximum.accumulate(base_ms + time_ms) - base_ms)
