@@ -32,6 +32,10 @@ class Topics(BaseModel):
         return f"{self.prefix}.dead-letters"
 
     @property
+    def items(self) -> str:
+        return f"{self.prefix}.items"
+
+    @property
     def changelog(self) -> str:
         """Faust's name for the changelog of the table `sequences` in the application `prefix`."""
         return f"{self.prefix}-sequences-changelog"
@@ -50,7 +54,7 @@ class KafkaSettings(BaseModel):
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
         description="what the names of all topics and consumer groups begin with",
     )
-    partitions: int = Field(default=4, gt=0, description="partitions of the events, scores and dead-letter topics")
+    partitions: int = Field(default=4, gt=0, description="partitions of every topic but that of items, which has one")
     replication_factor: int = Field(
         default=1,
         gt=0,

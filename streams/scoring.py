@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from model.batch import EventBatch
 from model.core.append import Source
+from model.core.slots import Distinct
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from model.formats.records import Decode
 from model.heads import Extra
@@ -19,7 +20,6 @@ from model.states import StateCodec
 from model.validate import LATE, OUTSIDE_YEARS, Reject
 from streams.fetch import Fetch
 from streams.observe.counts import Timings
-from streams.slots import Distinct
 from streams.tables import PartitionStates
 
 _LATE_ERROR: Final = (

@@ -18,6 +18,7 @@ from faust.stores.base import Store
 from faust.types import TP
 
 from model.core.byte_strings import ByteStrings
+from model.core.slots import Distinct, Slots, grown
 from model.states import StateCodec
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
@@ -25,7 +26,6 @@ from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
-from streams.slots import Distinct, Slots, grown
 
 TABLE_NAME: Final = "sequences"
 _RESTORED_AT_ONCE: Final = 10_000

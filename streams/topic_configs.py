@@ -31,7 +31,7 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
     """Return what each topic needs beyond the broker's defaults, by topic name.
 
     Scores carry the broker's time of arrival, so that anybody can measure the delay from event to score with the
-    times of the records alone. States are kept by key, whatever their age.
+    times of the records alone. States and items are kept by key, whatever their age.
     """
     every, streams = {}, {}
     if retention.min_insync_replicas is not None:
@@ -43,7 +43,17 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
         topics.scores: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.dead_letters: {**every, **streams},
         topics.changelog: {**every, "cleanup.policy": "compact"},
+        topics.items: {**every, "cleanup.policy": "compact"},
     }
+
+
+def partitions_of(topics: Topics, partitions: int) -> dict[str, int]:
+    """Return how many partitions each topic is made with, by name.
+
+    Items have one whatever the others have, and it never grows: more would leave an item's records in two partitions,
+    of which nobody knows the newer one.
+    """
+    return {name: 1 if name == topics.items else partitions for name in topic_configs(topics)}
 
 
 def _milliseconds(hours: int) -> int:

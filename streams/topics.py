@@ -1,7 +1,8 @@
 """The pipeline's topics: created once, and checked before anything runs on them.
 
-All have the same number of partitions. A score goes to the partition with its event's number, and a user's state to
-the changelog partition of the user's events: the numbers must agree, or states and scores end up in the wrong place.
+All but that of items have the same number of partitions. A score goes to the partition with its event's number, and a
+user's state to the changelog partition of the user's events: the numbers must agree, or states and scores end up in the
+wrong place. Nothing that scores needs items, so that their topic may be missing.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 from service.errors import RefusedError
 from service.kafka import TIMEOUT_SECONDS, Administrator, metadata, open_admin, reason, where
 from service.kafka_settings import Topics
-from streams.topic_configs import BROKER_DEFAULTS, TopicRetention, topic_configs
+from streams.topic_configs import BROKER_DEFAULTS, TopicRetention, partitions_of, topic_configs
 
 APPEAR_SECONDS = 10.0
 CREATE = "run `cartcast topics create`"
@@ -40,12 +41,13 @@ def create_topics(
     Kafka does not answer or refuses, has fewer brokers than replicas, or has a topic with another number of partitions.
     """
     admin = open_admin(client_config)
-    present = _partition_counts(admin, client_config, topics)
-    _refuse_other_counts(present, partitions)
+    listed = metadata(admin, client_config).topics
+    _refuse_other_counts(_partition_counts(admin, client_config, topics), partitions)
+    counts = partitions_of(topics, partitions)
     missing = [
-        NewTopic(name, partitions, replication_factor, config=config)
+        NewTopic(name, counts[name], replication_factor, config=config)
         for name, config in topic_configs(topics, retention).items()
-        if name not in present
+        if name not in listed
     ]
     if not missing:
         return []
@@ -76,13 +78,13 @@ def _refuse_too_few_brokers(brokers: int, replication_factor: int, client_config
 
 
 def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int | None = None) -> int:
-    """Return the number of partitions that all topics have.
+    """Return the number of partitions that all topics but that of items have.
 
     Raises UnavailableError if Kafka does not answer, RefusedError if a topic does not exist or the numbers differ:
     from each other, or from the number that somebody has set, `wanted`.
     """
     counts = _partition_counts(open_admin(client_config), client_config, topics)
-    for name in topic_configs(topics):
+    for name in _co_partitioned(topics):
         if name not in counts:
             raise RefusedError(f"topic {name} does not exist at {where(client_config)}: {CREATE}")
     expected = counts[topics.events]
@@ -171,9 +173,13 @@ def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
 
 
 def _partition_counts(admin: Administrator, client_config: Mapping[str, Any], topics: Topics) -> dict[str, int]:
-    """Partitions by name of those of the pipeline's topics that exist."""
+    """Partitions by name of those topics that exist and whose numbers must agree."""
     listed = metadata(admin, client_config).topics
-    return {name: len(listed[name].partitions) for name in topic_configs(topics) if name in listed}
+    return {name: len(listed[name].partitions) for name in _co_partitioned(topics) if name in listed}
+
+
+def _co_partitioned(topics: Topics) -> list[str]:
+    return [name for name in topic_configs(topics) if name != topics.items]
 
 
 def _create(admin: AdminClient, missing: list[NewTopic], *, validate_only: bool = False) -> list[str]:
@@ -195,8 +201,8 @@ def _created(name: str, outcome: "Future[None]") -> bool:
 
 def _wait_until_listed(admin: Administrator, client_config: Mapping[str, Any], topics: Topics) -> None:
     """Return when the brokers list what the controller has created, usually a moment later."""
-    wanted = len(topic_configs(topics))
-    _wait_until(lambda: len(_partition_counts(admin, client_config, topics)) == wanted, "created", topics)
+    wanted = topic_configs(topics).keys()
+    _wait_until(lambda: wanted <= metadata(admin, client_config).topics.keys(), "created", topics)
 
 
 def _wait_until(listed: Callable[[], bool], what: str, topics: Topics) -> None:

@@ -6,11 +6,13 @@ import numpy as np
 
 from model.core.append import Source
 from model.core.byte_strings import ByteStrings
+from model.core.catalogue_rows import RowsByCode, Texts, pack_texts
 from model.core.decode import decode_events
 from model.core.encode import OwnFields, ScoreTemplate, encode_scores
 from model.core.features import NUMERIC_FEATURES, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
 from model.core.shop_tables import ShopTables
+from model.core.slots import Distinct, Slots
 from model.heads import CATEGORY_CODES
 from model.scoring import prepare_batch
 from model.shop import shop_of
@@ -19,7 +21,6 @@ from streams.fetch import Fetch
 from streams.messages import source_header_columns
 from streams.records.reader import read_batches, read_headers, stored_batches
 from streams.records.writer import OutputRecords, record_batches
-from streams.slots import Distinct, Slots
 
 _MORE_THAN_AT_FIRST: Final = 5000
 
@@ -52,7 +53,7 @@ def compile_core() -> None:
 
 
 def _compile_records(values: ByteStrings) -> None:
-    """Send a record to nobody, read it again, and give its shopper a slot."""
+    """Send a record to nobody, read it again, and give its shopper a slot and an item a row."""
     fetch = Fetch("t", 0, values, values, np.zeros(1, np.int64), np.zeros(1, np.int64))
     (batch,) = record_batches(OutputRecords(values, values, source_header_columns(fetch, fetch.offsets)), 0)
     (stored,) = stored_batches(memoryview(batch._build()))
@@ -62,6 +63,10 @@ def _compile_records(values: ByteStrings) -> None:
     users = Distinct.of(records.keys)
     slots.add(users, slots.find(users))
     slots.make_room(_MORE_THAN_AT_FIRST, 0)
+    rows, texts = RowsByCode(), Texts()
+    rows.add(np.ones(1, np.uint32))
+    rows.find(np.ones(1, np.uint32))
+    pack_texts(texts.buffer, texts.places, texts.buffer)
 
 
 if __name__ == "__main__":

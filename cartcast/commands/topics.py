@@ -27,7 +27,9 @@ def create(
     partitions: Annotated[
         int | None,
         typer.Option(
-            min=1, max=100_000, help="Partitions of every topic, also of those that have fewer; else kafka.partitions."
+            min=1,
+            max=100_000,
+            help="Partitions of every topic but that of items, also of those that have fewer; else kafka.partitions.",
         ),
     ] = None,
     replication_factor: Annotated[
@@ -39,7 +41,7 @@ def create(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before partitions are added.")] = False,
     as_json: JsonLine = False,
 ) -> None:
-    """Create the topics for events, scores, dead letters and states that do not exist yet. Safe to repeat.
+    """Create the topics for events, scores, dead letters, states and items that do not exist yet. Safe to repeat.
 
     All or none: every problem is reported before any topic is made. Existing topics are left as they are; where they
     differ from the settings, the difference is printed. With --partitions, those that have fewer get more, all of them:
@@ -47,7 +49,7 @@ def create(
 
     Example: cartcast topics create --partitions 48 --replication-factor 3
     """
-    from streams.topic_configs import TopicRetention, differing_topics
+    from streams.topic_configs import TopicRetention, differing_topics, partitions_of
     from streams.topics import create_topics, grow_topics
 
     flags = given(partitions=partitions, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas)
@@ -68,7 +70,8 @@ def create(
     for name, before in grown.items():
         print(f"grew {name} from {before} to {kafka.partitions} partitions")
     for name in created:
-        print(f"created {name} with {kafka.partitions} partitions, {replicas} of each")
+        count = partitions_of(topics, kafka.partitions)[name]
+        print(f"created {name} with {count} partition{'s' if count > 1 else ''}, {replicas} of each")
     for each in differing:
         print(each.as_line())
     if grown:

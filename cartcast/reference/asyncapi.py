@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import cartcast
 from service.kafka_settings import KafkaSettings, Topics
-from streams.topic_configs import topic_configs
+from streams.topic_configs import partitions_of, topic_configs
 
 Node = dict[str, Any]
 
@@ -38,6 +38,13 @@ _MESSAGES: Final[dict[str, Node]] = {
         "headers": {"schemaFormat": _JSON_SCHEMA, "schema": {"$ref": "./dead-letter-headers.schema.json"}},
         "payload": {**_BINARY, "description": "The value as it was received; none if it was a tombstone"},
         "bindings": {"kafka": {"key": {**_BINARY, "description": "The key as it was received; none if it had none"}}},
+    },
+    "item": {
+        "title": "Item",
+        "summary": "What one item of the shop's catalogue is; no value (a tombstone) takes it away",
+        "contentType": "application/json",
+        "payload": {"schemaFormat": _JSON_SCHEMA, "schema": {"$ref": "./item.schema.json"}},
+        "bindings": {"kafka": {"key": {"type": "string", "description": "The item's `item_id`, UTF-8"}}},
     },
     "state": {
         "title": "Sequence state",
@@ -73,6 +80,14 @@ _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
         "deadLetter",
         "Records of the events topic that are no events. At least once, as the scores.",
     ),
+    "items": (
+        _TOPICS.items,
+        "item",
+        (
+            "The shop's catalogue: the last record of a key is what the item is now. Every worker reads all of it when "
+            "it starts, and follows it. A record with another key than its `item_id`, or none, is refused."
+        ),
+    ),
     "changelog": (
         _TOPICS.changelog,
         "state",
@@ -81,6 +96,7 @@ _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
 }
 _OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "readEvents": ("receive", "events", "Workers read events."),
+    "readItems": ("receive", "items", "Workers read the catalogue."),
     "publishScores": ("send", "scores", "Workers publish scores."),
     "publishDeadLetters": ("send", "deadLetters", "Workers publish what is no event."),
     "writeStates": ("send", "changelog", "Workers write states once a commit interval."),
@@ -92,7 +108,7 @@ _OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
 
 def asyncapi_document() -> Node:
     """Return the AsyncAPI 3.0 document, from the point of view of workers and sinks."""
-    configs = topic_configs(_TOPICS)
+    configs, partitions = topic_configs(_TOPICS), partitions_of(_TOPICS, KafkaSettings().partitions)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -115,7 +131,7 @@ def asyncapi_document() -> Node:
                 "description": meaning,
                 "messages": {message: {"$ref": f"#/components/messages/{message}"}},
                 "parameters": {"prefix": {"$ref": "#/components/parameters/prefix"}},
-                "bindings": {"kafka": _topic_binding(configs[address])},
+                "bindings": {"kafka": _topic_binding(configs[address], partitions[address])},
             }
             for name, (address, message, meaning) in _CHANNELS.items()
         },
@@ -132,10 +148,9 @@ def asyncapi_document() -> Node:
     }
 
 
-def _topic_binding(config: dict[str, str]) -> Node:
+def _topic_binding(config: dict[str, str], partitions: int) -> Node:
     """Return what `cartcast topics create` makes by default; the brokers decide what is not named."""
-    kafka = KafkaSettings()
-    binding: Node = {"partitions": kafka.partitions, "replicas": kafka.replication_factor}
+    binding: Node = {"partitions": partitions, "replicas": KafkaSettings().replication_factor}
     if "cleanup.policy" in config:
         binding["topicConfiguration"] = {"cleanup.policy": [config["cleanup.policy"]]}
     return binding

@@ -8,6 +8,7 @@ from cartcast.reference import capacity_page, cli_page, data_dictionary, metrics
 from cartcast.reference.asyncapi import asyncapi_document
 from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
+from cartcast.reference.item_schema import item_schema
 from cartcast.reference.score_schema import score_schema
 from streams.lookups.openapi import openapi_document
 
@@ -19,6 +20,7 @@ def json_text(document: Callable[[], Any]) -> Callable[[], str]:
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/contracts/event.schema.json": json_text(event_schema),
+    "docs/contracts/item.schema.json": json_text(item_schema),
     "docs/contracts/score.schema.json": json_text(score_schema),
     "docs/contracts/score-headers.schema.json": json_text(score_headers_schema),
     "docs/contracts/dead-letter-headers.schema.json": json_text(dead_letter_headers_schema),

@@ -10,8 +10,9 @@ from streams.topic_configs import TopicRetention, topic_configs
 _INTRODUCTION: Final = """# Topics
 
 Written by `make reference`; do not edit. All names begin with `kafka.topic_prefix` (here its default), and all
-topics have the same number of partitions (`kafka.partitions`): a score and a dead letter go to the partition with their
-event's number, a state to the changelog partition of the shopper's events.
+topics but that of items have the same number of partitions (`kafka.partitions`): a score and a dead letter go to the
+partition with their event's number, a state to the changelog partition of the shopper's events. Items have one
+partition, so that an item's records have an order whatever grows.
 
 `cartcast topics create` makes those that are missing and changes none that exists. Configuration that it sets:
 """
@@ -54,6 +55,13 @@ _ABOUT: Final[Mapping[str, _Described]] = {
         "rows)",
         read_by="sinks, consumer group `cartcast-sink-dead-letters`, which make rows of the table `dead_letters`; "
         "`cartcast dead-letters`",
+    ),
+    "items": _Described(
+        key="the item's id, UTF-8",
+        value="one item, JSON ([items](../items.md)); none takes the item away",
+        headers="none needed",
+        written_by="`cartcast items load`, your producers",
+        read_by="every worker, all of it, in no consumer group; `cartcast items show`",
     ),
     "changelog": _Described(
         key="user id",

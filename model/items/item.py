@@ -151,6 +151,7 @@ def _is_plain(item: Item) -> bool:
         0 < len(item.item_id) <= _PLAIN_ID_CHARACTERS
         and (item.category is None or len(item.category) <= _PLAIN_ID_CHARACTERS)
         and (item.brand is None or len(item.brand) <= _PLAIN_ID_CHARACTERS)
+        and (item.currency is None or len(item.currency) <= _PLAIN_ID_CHARACTERS)
         and (item.price is None or 0 <= item.price < math.inf)
         and (item.vector is None or (0 < len(item.vector) <= MAX_VECTOR_NUMBERS and _fits(item.vector)))
     )

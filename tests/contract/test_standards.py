@@ -9,7 +9,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 import cartcast
 from service.kafka_settings import KafkaSettings, Topics
-from streams.topic_configs import topic_configs
+from streams.topic_configs import partitions_of, topic_configs
 
 CONTRACTS = Path(__file__).parents[2] / "docs" / "contracts"
 STANDARDS = Path(__file__).parent / "standards"
@@ -87,6 +87,7 @@ def test_the_channels_are_the_topics_that_are_created():
     kafka = KafkaSettings()
     for name, address in addresses.items():
         binding = ASYNCAPI["channels"][name]["bindings"]["kafka"]
-        assert (binding["partitions"], binding["replicas"]) == (kafka.partitions, kafka.replication_factor)
+        partitions = partitions_of(Topics(), kafka.partitions)[address]
+        assert (binding["partitions"], binding["replicas"]) == (partitions, kafka.replication_factor)
         policy = topic_configs(Topics())[address].get("cleanup.policy")
         assert binding.get("topicConfiguration", {}).get("cleanup.policy") == (None if policy is None else [policy])

@@ -159,7 +159,8 @@ class World:
 
     @property
     def every_topic(self) -> list[str]:
-        return [self.topics.events, self.topics.scores, self.topics.dead_letters, self.topics.changelog]
+        names = self.topics
+        return [names.events, names.scores, names.dead_letters, names.changelog, names.items]
 
     # Processes.
 

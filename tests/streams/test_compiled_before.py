@@ -20,7 +20,7 @@ from streams.observe.counts import Timings
 from streams.records.reader import read_batches, read_headers, stored_batches
 from streams.records.writer import record_batches
 from streams.scoring import Scoring
-from streams.slots import Distinct
+from model.core.slots import Distinct
 from streams.tables import PartitionStates
 
 EVENT = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000}'

@@ -7,12 +7,12 @@ from confluent_kafka import Consumer, TopicPartition
 from faust.types import TP
 from structlog.testing import capture_logs
 
+from model.core.slots import Distinct
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
 from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
-from streams.slots import Distinct
 from streams.tables import Dirty, PartitionStates, SequenceStore
 from streams.topic_configs import topic_configs
 from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher

@@ -22,14 +22,20 @@ def client(bootstrap_servers: str) -> dict[str, str]:
 def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> None:
     topics = Topics(prefix=topic_prefix)
     created = create_topics(client(kafka), topics, partitions=3, replication_factor=1)
-    assert sorted(created) == sorted([topics.events, topics.scores, topics.dead_letters, topics.changelog])
+    assert sorted(created) == sorted(
+        [topics.events, topics.scores, topics.dead_letters, topics.changelog, topics.items]
+    )
     assert create_topics(client(kafka), topics, partitions=3, replication_factor=1) == []
     assert check_topics(client(kafka), topics) == 3
 
 
 @pytest.mark.parametrize(
     ("topic", "name", "value"),
-    [("scores", "message.timestamp.type", "LogAppendTime"), ("changelog", "cleanup.policy", "compact")],
+    [
+        ("scores", "message.timestamp.type", "LogAppendTime"),
+        ("changelog", "cleanup.policy", "compact"),
+        ("items", "cleanup.policy", "compact"),
+    ],
 )
 def test_topics_have_the_configuration_they_need(
     kafka: str, topic_prefix: str, topic: str, name: str, value: str
@@ -40,6 +46,17 @@ def test_topics_have_the_configuration_they_need(
     admin = AdminClient(client(kafka))
     config = admin.describe_configs([resource])[resource].result()
     assert config[name].value == value
+
+
+def test_items_have_one_partition_that_does_not_grow_and_may_be_missing(kafka: str, topic_prefix: str) -> None:
+    topics, admin = Topics(prefix=topic_prefix), AdminClient(client(kafka))
+    create_topics(client(kafka), topics, partitions=2, replication_factor=1)
+    assert topics.items not in grow_topics(client(kafka), topics, 3)
+    assert len(admin.list_topics().topics[topics.items].partitions) == 1
+    admin.delete_topics([topics.items])[topics.items].result()
+    eventually(lambda: topics.items not in admin.list_topics().topics, "the topic's end")
+    assert check_topics(client(kafka), topics) == 3
+    assert create_topics(client(kafka), topics, partitions=3, replication_factor=1) == [topics.items]
 
 
 def test_a_missing_topic_is_named_with_what_to_do(kafka: str, topic_prefix: str) -> None:

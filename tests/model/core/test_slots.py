@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.core.hashing import seeded_hash
-from streams.slots import Distinct, Slots
+from model.core.slots import Distinct, Slots
 
 USERS = st.lists(st.binary(max_size=24), max_size=60)
 

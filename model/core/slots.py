@@ -1,4 +1,4 @@
-"""Which slot of a partition's arrays belongs to which shopper: a hash table over byte strings, in compiled loops.
+"""Which slot of some arrays belongs to which shopper or item: a hash table over byte strings, in compiled loops.
 
 Open addressing with linear probing; at most half of the table is in use. The hash is seeded, so that nobody can choose
 ids that collide.
@@ -45,7 +45,7 @@ class Distinct:
 
 
 class Slots:
-    """Numbers shoppers 0, 1, 2 ... in the order in which they come."""
+    """Numbers shoppers, or items, 0, 1, 2 ... in the order in which they come."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -1,0 +1,272 @@
+"""All items as arrays: what the shop says of them, those that only events name, and each one's vector.
+
+One thread puts and removes what the items topic says; threads that score add what events name; any thread reads. A
+reader takes a `View` and works on it: rows that are added later are not in it. Rows that change, change in it: for a
+moment an item may have its new vector and its old price.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.core.catalogue_rows import MOST_BYTES, RowsByCode, Texts, text_at
+from model.core.slots import Distinct, Slots, grown
+from model.items.columns import ItemColumns, columns_of
+from model.items.item import LEVELS, Item
+
+EVENTS_ONLY: Final = 0
+IN_CATALOGUE: Final = 1
+REMOVED: Final = 2
+"""Where an item is known from: `View.states`."""
+
+OUT_OF_STOCK: Final = 0
+IN_STOCK: Final = 1
+UNKNOWN_STOCK: Final = -1
+
+MOST_LEARNED: Final = 1_000_000
+"""Items that only events name, and that are kept: anybody may send events of items that do not exist."""
+_FIRST_ROWS: Final = 1024
+
+Embed = Callable[[ItemColumns], npt.NDArray[np.float32]]
+"""Makes items' vectors `(items, dimension)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownItem:
+    """One row, in words."""
+
+    item_id: str
+    title: str | None
+    """Its first 255 bytes."""
+    category: str | None
+    brand: str | None
+    price: float | None
+    in_stock: bool | None
+    state: int
+    """EVENTS_ONLY, IN_CATALOGUE or REMOVED."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The rows that there were when it was taken; every array has one entry per item."""
+
+    codes: npt.NDArray[np.uint32]
+    """`(items,)`, as are all that say nothing else."""
+    categories: npt.NDArray[np.uint16]
+    """As in `ItemColumns`."""
+    levels: npt.NDArray[np.uint16]
+    """`(items, LEVELS)`, as in `ItemColumns`."""
+    brands: npt.NDArray[np.uint16]
+    prices: npt.NDArray[np.float32]
+    """NaN for none."""
+    stock: npt.NDArray[np.int8]
+    """OUT_OF_STOCK, IN_STOCK or UNKNOWN_STOCK."""
+    states: npt.NDArray[np.uint8]
+    """EVENTS_ONLY, IN_CATALOGUE or REMOVED."""
+    vectors: npt.NDArray[np.float32]
+    """`(items, dimension)`."""
+    _rows: RowsByCode
+    _catalogue: "Catalogue"
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def can_be_ordered(self) -> npt.NDArray[np.bool_]:
+        """Which items are neither removed nor out of stock `(items,)`."""
+        can: npt.NDArray[np.bool_] = (self.states != REMOVED) & (self.stock != OUT_OF_STOCK)
+        return can
+
+    def find(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+        """Return the rows of items `(codes,)` by `item_code`, -1 for those that are not known."""
+        rows = self._rows.find(codes)
+        rows[rows >= len(self)] = -1
+        return rows
+
+    def item(self, row: int) -> KnownItem:
+        """Return what is known of an item."""
+        return self._catalogue.known(row)
+
+
+class _Names:
+    """Numbers texts of which many rows have the same: categories and brands."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str | None, int] = {None: 0}
+        self.names: list[str | None] = [None]
+
+    def number(self, name: str | None) -> int:
+        found = self._numbers.get(name)
+        if found is None:
+            found = self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return found
+
+
+class Catalogue:
+    """Items by row, in the order in which they came; a row stays its item's for ever."""
+
+    def __init__(self, dimension: int, embed: Embed, vector_dimension: int | None = None) -> None:
+        """Items get vectors of `dimension` numbers from `embed`.
+
+        Those that the shop makes have `vector_dimension` numbers, or all as many as the first if that is None.
+        """
+        self._embed = embed
+        self.vector_dimension = vector_dimension
+        self._lock = Lock()
+        self._ids = Slots()
+        self._rows = RowsByCode()
+        self._titles = Texts()
+        self._category_names, self._brand_names = _Names(), _Names()
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            "codes": np.empty(_FIRST_ROWS, np.uint32),
+            "categories": np.zeros(_FIRST_ROWS, np.uint16),
+            "levels": np.zeros((_FIRST_ROWS, LEVELS), np.uint16),
+            "brands": np.zeros(_FIRST_ROWS, np.uint16),
+            "prices": np.empty(_FIRST_ROWS, np.float32),
+            "stock": np.empty(_FIRST_ROWS, np.int8),
+            "states": np.empty(_FIRST_ROWS, np.uint8),
+            "vectors": np.empty((_FIRST_ROWS, dimension), np.float32),
+        }
+        self._category_numbers = np.zeros(_FIRST_ROWS, np.int32)
+        self._brand_numbers = np.zeros(_FIRST_ROWS, np.int32)
+        self._is_read = np.zeros(_FIRST_ROWS, np.bool_)
+        """Which rows the topic has named since `begin`."""
+        self.view = self._new_view()
+        """The rows of now; whoever works on several arrays takes it once."""
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Add items, or replace what is known of them; of an id that is there twice the last counts. One thread only.
+
+        Their vectors must have the catalogue's length (`Item.with_dimension`).
+        """
+        newest = list({item.item_id: item for item in items}.values())
+        if not newest:
+            return
+        columns = columns_of(newest, self.vector_dimension)
+        if columns.dimension:
+            self.vector_dimension = columns.dimension
+        vectors = self._embed(columns)
+        with self._lock:
+            rows = self._rows_of([item.item_id.encode() for item in newest], columns.codes)
+            self._store(rows, columns, vectors)
+            self._arrays["prices"][rows] = np.array([item.price for item in newest], np.float32)
+            stock = [UNKNOWN_STOCK if item.in_stock is None else int(item.in_stock) for item in newest]
+            self._arrays["stock"][rows] = stock
+            self._category_numbers[rows] = [self._category_names.number(item.category) for item in newest]
+            self._brand_numbers[rows] = [self._brand_names.number(item.brand) for item in newest]
+            for row, item in zip(rows.tolist(), newest, strict=True):
+                self._titles.put(row, _cut(item.title))
+            self._arrays["states"][rows] = IN_CATALOGUE
+            self._is_read[rows] = True
+            self.view = self._new_view()
+
+    def remove(self, item_ids: Sequence[bytes]) -> None:
+        """Take items away; what events say of them later changes nothing."""
+        distinct = Distinct.of(item_ids)
+        with self._lock:
+            rows = self._ids.find(distinct)
+            self._arrays["states"][rows[rows >= 0]] = REMOVED
+
+    def learn(
+        self,
+        codes: npt.NDArray[np.uint32],
+        item_ids: Sequence[str | None],
+        categories: npt.NDArray[np.uint16] | None = None,
+    ) -> None:
+        """Add those items of events that are not known `(events,)`; any thread may call it.
+
+        `categories` are the codes of the events' categories. At most MOST_LEARNED are kept.
+        """
+        unknown = np.flatnonzero((self.view.find(codes) < 0) & (codes > 0))
+        room = MOST_LEARNED - self.count(EVENTS_ONLY) if len(unknown) else 0
+        if room <= 0:
+            return
+        places = {item_ids[place] or "": place for place in unknown.tolist()}
+        columns = columns_of([Item(item_id) for item_id in places], self.vector_dimension)
+        if categories is not None:
+            columns = replace(columns, categories=categories[list(places.values())])
+        vectors = self._embed(columns)
+        ids = [item_id.encode() for item_id in places]
+        with self._lock:
+            new = np.flatnonzero(self._ids.find(Distinct.of(ids)) < 0)[:room]
+            columns = columns.take(new)
+            rows = self._rows_of([ids[place] for place in new.tolist()], columns.codes)
+            self._store(rows, columns, vectors[new])
+            self.view = self._new_view()
+
+    def begin(self) -> None:
+        """Note that the topic is read from its beginning."""
+        with self._lock:
+            self._is_read[:] = False
+
+    def complete(self) -> None:
+        """Note that the topic was read to its end: what it did not name since `begin` is not in it any more."""
+        with self._lock:
+            states = self._arrays["states"][: len(self._ids)]
+            states[(states == IN_CATALOGUE) & ~self._is_read[: len(states)]] = REMOVED
+
+    def count(self, state: int) -> int:
+        """Return how many items are EVENTS_ONLY, IN_CATALOGUE or REMOVED."""
+        return int(np.count_nonzero(self.view.states == state))
+
+    def row_of(self, item_id: str) -> int:
+        """Return an item's row, -1 if it is not known."""
+        with self._lock:
+            return int(self._ids.find(Distinct.of([item_id.encode()]))[0])
+
+    def known(self, row: int) -> KnownItem:
+        """Return what is known of the item of a row."""
+        with self._lock:
+            price, stock = float(self._arrays["prices"][row]), int(self._arrays["stock"][row])
+            title = text_at(self._titles.buffer, int(self._titles.places[row])).decode()
+            return KnownItem(
+                item_id=(self._ids.users[row] or b"").decode(),
+                title=title or None,
+                category=self._category_names.names[self._category_numbers[row]],
+                brand=self._brand_names.names[self._brand_numbers[row]],
+                price=None if math.isnan(price) else price,
+                in_stock=None if stock == UNKNOWN_STOCK else bool(stock),
+                state=int(self._arrays["states"][row]),
+            )
+
+    def _rows_of(self, ids: Sequence[bytes], codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+        """Return the rows of distinct ids; new ones are made, of which nothing is known but the code."""
+        known = len(self._ids)
+        distinct = Distinct.of(ids)
+        rows = self._ids.add(distinct, self._ids.find(distinct))
+        count = len(self._ids)
+        if count > len(self._is_read):
+            self._arrays = {name: grown(array, count) for name, array in self._arrays.items()}
+            self._category_numbers = grown(self._category_numbers, count)
+            self._brand_numbers = grown(self._brand_numbers, count)
+            self._is_read = grown(self._is_read, count)
+        new = slice(known, count)
+        self._arrays["prices"][new], self._arrays["stock"][new] = np.nan, UNKNOWN_STOCK
+        self._arrays["states"][new] = EVENTS_ONLY
+        self._category_numbers[new] = self._brand_numbers[new] = 0
+        self._is_read[new] = False
+        self._titles.make_rows(count)
+        self._rows.add(codes[rows >= known])
+        return rows
+
+    def _store(self, rows: npt.NDArray[np.int64], columns: ItemColumns, vectors: npt.NDArray[np.float32]) -> None:
+        for name in ("codes", "categories", "levels", "brands"):
+            self._arrays[name][rows] = getattr(columns, name)
+        self._arrays["vectors"][rows] = vectors
+
+    def _new_view(self) -> View:
+        count = len(self._ids)
+        arrays: dict[str, Any] = {name: array[:count] for name, array in self._arrays.items()}
+        return View(**arrays, _rows=self._rows, _catalogue=self)
+
+
+def _cut(title: str | None) -> bytes:
+    """Return a title's first bytes, as many as are kept, without half a character."""
+    written = (title or "").encode()
+    return written if len(written) <= MOST_BYTES else written[:MOST_BYTES].decode(errors="ignore").encode()
