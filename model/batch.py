@@ -12,6 +12,7 @@ import xxhash
 from model.attributes import LABELS, Values
 from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
 from model.events import OTHER, TYPE_CODES
+from model.items.codes import item_code, item_codes
 from model.shop import NO_SHOP, Shop
 from model.text import token_codes
 
@@ -182,17 +183,9 @@ def event_hash(event_id: str) -> int:
     return xxhash.xxh3_64_intdigest(event_id.encode()) or 1
 
 
-def item_code(item_id: str | None) -> int:
-    """Return the 32-bit code of an item id, whose lower half is 1..65535, or 0 for none; the same in every process."""
-    if not item_id:
-        return 0
-    quotient, rest = divmod(xxhash.xxh3_64_intdigest(item_id.encode()), 65535)
-    return (quotient & 0xFFFF) << 16 | rest + 1
-
-
 def id_code(identifier: str | None) -> int:
-    """Return the 16-bit code of a category, the lower half of `item_code`; so much the sequence has of an item, too."""
-    return item_code(identifier) & 0xFFFF
+    """Return the 16-bit code of an item or category id, 1..65535, or 0 for none: the lower half of `item_code`."""
+    return item_code(identifier) & 0xFFFF if identifier else 0
 
 
 def label_code(value: str | float | None) -> int:
@@ -236,7 +229,7 @@ def batch_of(
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if price is None else price for price in prices], np.float64),
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
-        item_codes=np.array(list(map(item_code, items)), np.uint32),
+        item_codes=item_codes(items),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
         own=own,

@@ -4,6 +4,7 @@ checkpoint.json     version, layout of the sequence state, network shape, calibr
 weights.safetensors
 earlier.safetensors the same recipe before the test part, which it was measured on
 categories.json     with the head purchase_category: the names of the buckets
+items.safetensors   of a model that recommends items: the next-item model
 metrics.json        metrics of validation and test
 card.md             the model card
 """
@@ -28,6 +29,8 @@ from model.card import model_card
 from model.core.features import NUMERIC_FEATURES
 from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, HeadNames
 from model.horizons import check_horizons
+from model.items.files import from_bytes, to_bytes
+from model.items.ranker import ItemModel
 from model.layouts import SEQUENCES
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
@@ -42,6 +45,7 @@ _WEIGHTS: Final = "weights.safetensors"
 _EARLIER: Final = "earlier.safetensors"
 _METRICS: Final = "metrics.json"
 _CATEGORIES: Final = "categories.json"
+_ITEMS: Final = "items.safetensors"
 _CARD: Final = "card.md"
 
 
@@ -77,6 +81,8 @@ class Checkpoint:
     """The same recipe before the test part, which it was measured on; None if there is none."""
     category_names: Mapping[int, str] = field(default_factory=dict)
     """By bucket, for the head that predicts a category; a bucket without a known category is missing."""
+    items: ItemModel | None = None
+    """What recommends items; None in a model that only scores."""
 
     @property
     def head_names(self) -> HeadNames:
@@ -93,7 +99,13 @@ class Checkpoint:
     def codec(self) -> StateCodec:
         """What reads and writes states for this model."""
         config = self.model.config
-        return StateCodec(config.carried_floats, self.code, len(config.horizons), config.shop)
+        return StateCodec(
+            config.carried_floats,
+            self.code,
+            len(config.horizons),
+            config.shop,
+            has_item_ends=self.items is not None,
+        )
 
 
 def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
@@ -105,6 +117,7 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     training: dict[str, Any],
     earlier: PropensityLSTM | None = None,
     category_names: Mapping[int, str] | None = None,
+    items: ItemModel | None = None,
     replaced: Path | None = None,
 ) -> str:
     """Write a checkpoint atomically and return its version: the network's size and the weights' hash.
@@ -114,8 +127,8 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
     """
     if directory.exists() and not _is_ours_or_empty(directory):
         raise CheckpointError(f"{directory} exists and is no checkpoint: name another directory")
-    weights = _weights_of(model)
-    fingerprint = hashlib.sha256(weights + msgspec.json.encode(calibration)).hexdigest()[:8]
+    weights, of_items = _weights_of(model), b"" if items is None else to_bytes(items)
+    fingerprint = hashlib.sha256(weights + msgspec.json.encode(calibration) + of_items).hexdigest()[:8]
     version = f"lstm{model.config.hidden_size}-{fingerprint}"
     description = _Description(version, LAYOUT, model.config, calibration, training)
     platt = zip(calibration.slopes, calibration.intercepts, strict=True)
@@ -130,6 +143,8 @@ def save_checkpoint(  # noqa: PLR0913 - a checkpoint consists of this
         files[_EARLIER] = _weights_of(earlier)
     if PURCHASE_CATEGORY in model.config.heads:
         files[_CATEGORIES] = _pretty(dict(category_names or {}))
+    if items is not None:
+        files[_ITEMS] = of_items
     try:
         _put_in_place(directory, files, replaced)
     except OSError as failure:
@@ -221,7 +236,7 @@ def _load(directory: Path, description: _Description) -> Checkpoint:
     calibration = description.calibration
     if {len(calibration.slopes), len(calibration.intercepts)} != {len(description.lstm.horizons)}:
         raise CheckpointError(f"checkpoint {directory} is not calibrated for each of its horizons: train it again")
-    earlier = directory / _EARLIER
+    earlier, items = directory / _EARLIER, directory / _ITEMS
     has_categories = PURCHASE_CATEGORY in description.lstm.heads
     return Checkpoint(
         version=description.version,
@@ -231,7 +246,17 @@ def _load(directory: Path, description: _Description) -> Checkpoint:
         training=description.training,
         earlier=_load_model(earlier, description.lstm) if earlier.exists() else None,
         category_names=_read(directory / _CATEGORIES, dict[int, str]) if has_categories else {},
+        items=_load_items(items) if items.exists() else None,
     )
+
+
+def _load_items(path: Path) -> ItemModel:
+    try:
+        return from_bytes(path.read_bytes())
+    except OSError as failure:
+        raise CheckpointError(f"checkpoint file {path} cannot be read: {failure.strerror}") from None
+    except CheckpointError as failure:
+        raise CheckpointError(f"checkpoint file {path} {failure}") from None
 
 
 def _load_model(path: Path, config: LSTMConfig) -> PropensityLSTM:

@@ -541,7 +541,7 @@ def _is_equal(buffer: Bytes, span: npt.NDArray[np.int64], other: Bytes, start: i
 
 @compiled
 def _code(buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
-    """Return the code of an item, as `model.batch.item_code` does; a category's is its lower half."""
+    """Return the code of an item, as `model.items.codes.item_code` does; a category's is its lower half."""
     if span[1] <= span[0]:
         return 0
     quotient, rest = divmod(xxh3_64(buffer, span[0], span[1]), np.uint64(65_535))

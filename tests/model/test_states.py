@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batch import item_code
 from model.core.append import Source, append_events
 from model.core.decode import decode_events
 from model.core.features import NUMERIC_FEATURES
 from model.core.shop_tables import ShopTables
+from model.items.codes import item_codes
 from model.layouts import SEQUENCES, as_now
 from model.scoring import prepare_batch
 from model.sequence import LAYOUT, RING_EVENTS, SEQUENCE, new_sequences, stored_events
@@ -214,7 +214,9 @@ def test_a_model_that_recommends_keeps_whole_item_codes_of_the_ring():
         prepare_batch(states, users[part], batch.take(part), Source(source.code, source.offsets[part]))
     ring_users, events = stored_events(states["sequence"], item_ends=states["item_ends"])
     for user in range(USERS):
-        expected = [item_code(batch_events[row].item_id) for row in np.flatnonzero(users == user)][-RING_EVENTS:]
+        expected = item_codes([batch_events[row].item_id for row in np.flatnonzero(users == user)]).tolist()[
+            -RING_EVENTS:
+        ]
         assert events["item"][ring_users == user].tolist() == expected
     without = StateCodec(2, 7)
     there = without.gather(codec.scatter(states))  # and back: the upper halves are lost, the sequence is not

@@ -14,6 +14,7 @@ from model.validate import BadRow
 from service.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
+    from model.items.journeys import JourneyReader
     from model.training.history import History
 
 _EVENTS_BETWEEN_REPORTS: Final = 1000
@@ -106,21 +107,39 @@ def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | No
     return HistorySource(count, parts)
 
 
-def read_for_training(source: HistorySource, memory_limit_mb: int, work_dir: Path | None) -> "History":
-    """Read a history, and say on stderr what it holds; beyond the limit it is kept in a file. Raises CartcastError."""
+def read_for_training(
+    source: HistorySource,
+    memory_limit_mb: int,
+    work_dir: Path | None,
+    journeys: "JourneyReader | None" = None,
+) -> "History":
+    """Read a history, and say on stderr what it holds; beyond the limit it is kept in a file. Raises CartcastError.
+
+    `journeys` reads along.
+    """
     from model.training.history import read_history
     from model.training.storage import Storage
 
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), storage, arrivals, shop=source.shop)
+        rows = source.rows(lambda done: advance(done, ""))
+        if journeys is not None:
+            rows = _read_along(rows, journeys)
+        history = read_history(rows, storage, arrivals, shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
     if late := history.require_order():
         print(f"{late:,} events come after a later one of their user: they count as simultaneous", file=sys.stderr)
     return history
+
+
+def _read_along(rows: Rows, journeys: "JourneyReader") -> Rows:
+    for row in rows:
+        if isinstance(row, Event):
+            journeys.append(row)
+        yield row
 
 
 def _counted(events: Iterator[Event], on_progress: OnProgress) -> Rows:

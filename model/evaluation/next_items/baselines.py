@@ -12,10 +12,10 @@ import numpy as np
 from model.arrays import Booleans, Floats, Integers
 from model.core.compiled import compiled
 from model.evaluation.next_items.index import Numbers, SessionIndex, grouped
-from model.evaluation.next_items.journeys import Journeys
 from model.evaluation.next_items.protocol import NEVER, ItemScorer, Scores
-from model.evaluation.next_items.targets import Queries
 from model.horizons import DAY_MS
+from model.items.journeys import Journeys
+from model.items.targets import Queries
 
 
 @dataclass(frozen=True, slots=True)

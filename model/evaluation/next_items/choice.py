@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 
 from model.evaluation.next_items.baselines import CategoryPopularity, ItemKNN, OwnItems, Popularity, SequentialRules
-from model.evaluation.next_items.journeys import Journeys
 from model.evaluation.next_items.metrics import METRICS, gains
 from model.evaluation.next_items.protocol import ItemScorer, NextItemModel
 from model.evaluation.next_items.ranked import Shelf, ranks_of
-from model.evaluation.next_items.targets import Transitions
 from model.evaluation.next_items.vsknn import SETTINGS
+from model.items.journeys import Journeys
+from model.items.targets import Transitions
 
 _LEARNT_SHARE: Final = 0.9
 _MOST_TRANSITIONS: Final = 2000

@@ -8,12 +8,12 @@ import numpy as np
 
 from model.arrays import Booleans, Floats, Integers
 from model.comparison import interval, numbered
-from model.evaluation.next_items.journeys import Journeys
 from model.evaluation.next_items.metrics import COLD_BELOW, LISTED, METRICS, gains, replicate_means
 from model.evaluation.next_items.protocol import NextItemModel
 from model.evaluation.next_items.ranked import Shelf, ranks_of
-from model.evaluation.next_items.targets import GOALS, Transitions
 from model.events import rfc3339
+from model.items.journeys import Journeys
+from model.items.targets import GOALS, Transitions
 from service.errors import EvaluationError
 
 REPLICAS: Final = 500

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.arrays import Integers, Runs
-from model.evaluation.next_items.journeys import Journeys
+from model.items.journeys import Journeys
 
 Numbers: TypeAlias = npt.NDArray[np.signedinteger]
 

@@ -5,8 +5,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model.evaluation.next_items.journeys import Journeys
-from model.evaluation.next_items.targets import Queries
+from model.items.journeys import Journeys
+from model.items.targets import Queries
 
 Scores = npt.NDArray[np.float32]
 """`(queries, items)`, the higher the sooner recommended; NEVER of items that are not recommended at all."""

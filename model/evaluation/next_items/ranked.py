@@ -6,10 +6,10 @@ from typing import Final, Self
 import numpy as np
 
 from model.arrays import Booleans, Floats, Integers
-from model.evaluation.next_items.journeys import Journeys
 from model.evaluation.next_items.metrics import place
 from model.evaluation.next_items.protocol import ItemScorer
-from model.evaluation.next_items.targets import Transitions
+from model.items.journeys import Journeys
+from model.items.targets import Transitions
 
 _SCORES_AT_ONCE: Final = 2**24
 

@@ -20,9 +20,9 @@ import numpy.typing as npt
 from model.arrays import Floats, Integers
 from model.core.compiled import compiled
 from model.evaluation.next_items.index import SessionIndex
-from model.evaluation.next_items.journeys import Journeys
 from model.evaluation.next_items.protocol import NEVER, ItemScorer, Scores
-from model.evaluation.next_items.targets import Queries
+from model.items.journeys import Journeys
+from model.items.targets import Queries
 
 
 @dataclass(frozen=True, slots=True)

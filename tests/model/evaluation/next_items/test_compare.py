@@ -8,7 +8,7 @@ from model.evaluation.next_items.choice import BASELINES, Chosen
 from model.evaluation.next_items.compare import compare_next_items
 from model.evaluation.next_items.metrics import METRICS
 from service.errors import EvaluationError
-from tests.model.evaluation.next_items.visits import DAY, at, journeys_of, visit
+from tests.model.items.visits import DAY, at, journeys_of, visit
 
 SPLIT = at(3 * DAY)
 

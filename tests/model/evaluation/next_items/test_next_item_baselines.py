@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from model.evaluation.next_items.baselines import CategoryPopularity, ItemKNN, OwnItems, Popularity, SequentialRules
-from model.evaluation.next_items.targets import Queries
-from tests.model.evaluation.next_items.visits import DAY, at, journeys_of, likeliest, visit
+from model.items.targets import Queries
+from tests.model.items.visits import DAY, at, journeys_of, likeliest, visit
 
 
 def asked_after(*steps, before):

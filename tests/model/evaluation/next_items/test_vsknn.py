@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from model.evaluation.next_items.targets import Transitions
 from model.evaluation.next_items.vsknn import SETTINGS, VSKNN
-from tests.model.evaluation.next_items.visits import DAY, at, journeys_of, visit
+from model.items.targets import Transitions
+from tests.model.items.visits import DAY, at, journeys_of, visit
 
 
 def random_shop(seed, sessions=120, items=30):

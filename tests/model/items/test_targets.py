@@ -1,7 +1,7 @@
 import pytest
 
-from model.evaluation.next_items.targets import Transitions
-from tests.model.evaluation.next_items.visits import DAY, at, journeys_of, named, visit
+from model.items.targets import Transitions
+from tests.model.items.visits import DAY, at, journeys_of, named, visit
 
 
 def pairs(journeys, goal, from_ms=0):

@@ -18,9 +18,9 @@ from typing import Final, Self
 import numpy as np
 
 from model.arrays import Integers
-from model.evaluation.next_items.journeys import Journeys
 from model.events import TYPE_CODES
 from model.horizons import DAY_MS
+from model.items.journeys import Journeys
 
 GOALS: Final = ("view", "cart", "purchase")
 QUERY_TYPES: Final = ("view", "favorite", "cart", "purchase")

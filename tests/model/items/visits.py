@@ -4,8 +4,8 @@ from itertools import count
 
 import numpy as np
 
-from model.evaluation.next_items.journeys import read_journeys
 from model.events import Event
+from model.items.journeys import read_journeys
 
 START_MS = 1_767_571_200_000
 MINUTE_MS = 60_000

@@ -79,29 +79,57 @@ class Journeys:
         return type(self)(**columns, starts=starts, item_ids=self.item_ids, category_names=self.category_names)
 
 
-class _Columns:
-    """The events as they arrive, 41 bytes each."""
+class JourneyReader:
+    """Reads events as they arrive; keeps 41 bytes of each."""
 
-    def __init__(self, shop: Shop, item_ids: Iterable[str]) -> None:
+    def __init__(self, item_ids: Iterable[str] = (), *, shop: Shop = NO_SHOP) -> None:
+        """The items of a catalogue, `item_ids`, are numbered first, so that those that no event names exist, too."""
         self._codes = {name: TYPE_CODES[like] for name, like in zip(shop.event_types, shop.behaves_like, strict=True)}
         self._users = dict[str, int]()
-        self.items = {item_id: number for number, item_id in enumerate(dict.fromkeys(item_ids))}
-        self.categories = dict[str, int]()
-        self.has_items = False
+        self._items = {item_id: number for number, item_id in enumerate(dict.fromkeys(item_ids))}
+        self._categories = dict[str, int]()
+        self._has_items = False
         # user, hash of the event id, time, type, item, category
         self._columns = tuple(array(kind) for kind in "qQqBii")
 
     def append(self, event: Event) -> None:
+        """Read one more event."""
         users, hashes, times, types, items, categories = self._columns
         users.append(self._users.setdefault(event.user_id, len(self._users)))
         hashes.append(xxhash.xxh3_64_intdigest(event.event_id.encode()))
         times.append(event.ts)
         types.append(self._codes.get(event.type, OTHER))
-        items.append(_number(event.item_id, self.items))
-        self.has_items |= event.item_id is not None
-        categories.append(_number(event.category, self.categories))
+        items.append(_number(event.item_id, self._items))
+        self._has_items |= event.item_id is not None
+        categories.append(_number(event.category, self._categories))
 
-    def sorted(self) -> tuple[npt.NDArray[np.int64], ...]:
+    def journeys(self) -> Journeys:
+        """Return what was read, without repeated event ids of a shopper.
+
+        Events without an item count for sessions only. Raises EvaluationError if no event has an item.
+        """
+        if not self._has_items:
+            raise EvaluationError("not one event has an item: there is no next item to predict")
+        positions, users, time_ms, types, items, categories = self._sorted()
+        applied_ms = _running_maximum(users, time_ms)
+        is_first = np.ones(len(users), np.bool_)
+        is_first[1:] = (np.diff(users) != 0) | (np.diff(applied_ms) > SESSION_GAP_MS)
+        sessions = np.cumsum(is_first) - 1
+        kept = items != NONE
+        return Journeys(
+            users=users[kept],
+            starts=np.searchsorted(users[kept], np.arange(users[-1] + 2)),
+            rows=positions[kept],
+            time_ms=applied_ms[kept],
+            type_codes=types[kept].astype(np.uint8),
+            items=items[kept].astype(np.int32),
+            sessions=sessions[kept],
+            categories=categories[kept].astype(np.int32),
+            item_ids=list(self._items),
+            category_names=list(self._categories),
+        )
+
+    def _sorted(self) -> tuple[npt.NDArray[np.int64], ...]:
         """Return positions in the input and the columns without hashes, by shopper, without repeated events."""
         users, hashes, *others = (np.frombuffer(column, column.typecode) for column in self._columns)
         order = np.lexsort((hashes, users))  # stable: of equal ids the first that arrived comes first
@@ -113,35 +141,12 @@ class _Columns:
 
 
 def read_journeys(rows: Iterable[Event | BadRow], item_ids: Iterable[str] = (), *, shop: Shop = NO_SHOP) -> Journeys:
-    """Read events in order of arrival; bad rows and repeated event ids of a shopper are left out.
-
-    The items of a catalogue, `item_ids`, are numbered first, so that those that no event names exist, too. Events
-    without an item count for sessions only. Raises EvaluationError if no event has an item.
-    """
-    columns = _Columns(shop, item_ids)
+    """Read events in order of arrival; bad rows are left out. Raises EvaluationError if no event has an item."""
+    reader = JourneyReader(item_ids, shop=shop)
     for row in rows:
         if isinstance(row, Event):
-            columns.append(row)
-    if not columns.has_items:
-        raise EvaluationError("not one event has an item: there is no next item to predict")
-    positions, users, time_ms, types, items, categories = columns.sorted()
-    applied_ms = _running_maximum(users, time_ms)
-    is_first = np.ones(len(users), np.bool_)
-    is_first[1:] = (np.diff(users) != 0) | (np.diff(applied_ms) > SESSION_GAP_MS)
-    sessions = np.cumsum(is_first) - 1
-    kept = items != NONE
-    return Journeys(
-        users=users[kept],
-        starts=np.searchsorted(users[kept], np.arange(users[-1] + 2)),
-        rows=positions[kept],
-        time_ms=applied_ms[kept],
-        type_codes=types[kept].astype(np.uint8),
-        items=items[kept].astype(np.int32),
-        sessions=sessions[kept],
-        categories=categories[kept].astype(np.int32),
-        item_ids=list(columns.items),
-        category_names=list(columns.categories),
-    )
+            reader.append(row)
+    return reader.journeys()
 
 
 def _number(name: str | None, numbers: dict[str, int]) -> int:

@@ -1,0 +1,208 @@
+"""What next: ranks items for shoppers from their states, and says which events moved an item."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model.arrays import Booleans, Floats, Integers
+from model.core.rank_items import (
+    AGAIN,
+    add_again,
+    add_category,
+    add_memory,
+    ask,
+    highest,
+    score_all,
+    shares_of,
+    weigh,
+)
+from model.items.columns import ItemColumns
+from model.items.contexts import NO_ITEM, Contexts
+from model.items.network import (
+    GOALS,
+    MEMORIES,
+    ItemInputs,
+    NextItemConfig,
+    NextItemNetwork,
+    log_popularity,
+    own_shares,
+)
+from model.items.transitions import KINDS, Neighbours
+
+Vectors = npt.NDArray[np.float32]
+_UNKNOWN_CATEGORY: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GoalWeights:
+    """A network's weights for one goal, as the compiled loops read them."""
+
+    latest: Vectors
+    mean: Vectors
+    anybody: Vectors
+    by_place: Vectors
+    by_type: Vectors
+    by_age: Vectors
+    by_session: Vectors
+    popularity: float
+    same_category: float
+    strengths: Vectors
+    scales: Vectors
+
+    @classmethod
+    def of(cls, network: NextItemNetwork, goal: int) -> Self:
+        """Take the weights of a goal from a network."""
+
+        def array(name: str) -> Vectors:
+            weight: Vectors = getattr(network, name)(goal).detach().cpu().numpy()
+            return np.ascontiguousarray(weight)
+
+        return cls(
+            latest=array("latest"),
+            mean=array("mean"),
+            anybody=array("anybody"),
+            by_place=array("by_place"),
+            by_type=array("by_type"),
+            by_age=array("by_age"),
+            by_session=array("by_session"),
+            popularity=float(array("popularity")[0]),
+            same_category=float(array("same_category")[0]),
+            strengths=array("strength"),
+            scales=np.exp(-array("log_scale")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemModel:
+    """A trained next-item model: the network, what it remembers, and the items that it has learnt from, by row."""
+
+    network: NextItemNetwork
+    neighbours: dict[str, Neighbours]
+    """By KINDS."""
+    columns: ItemColumns
+    item_ids: tuple[str, ...]
+    counts: Integers
+    """How many events each item had, of all types, then of those of each goal `(1 + goals, items)`."""
+
+    @property
+    def config(self) -> NextItemConfig:
+        return self.network.config
+
+    @torch.no_grad()
+    def embed(self, columns: ItemColumns) -> Vectors:
+        """Return items' vectors `(items, dimension)`: of what is known of them, and of those learnt from."""
+        vectors: Vectors = self.network.known(ItemInputs.of(columns, self.config.vector_size)).numpy()
+        rows = self.rows_of(columns.codes)
+        known = np.flatnonzero(rows != NO_ITEM)
+        if len(known):
+            own = self.network.own.weight.numpy()[rows[known]]
+            vectors[known] += own * own_shares(self.counts[0, rows[known]])[:, None]
+        return vectors
+
+    def rows_of(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+        """Return the rows of the items learnt from by their codes, NO_ITEM of others."""
+        if not len(self.item_ids):
+            return np.full(len(codes), NO_ITEM, np.int32)
+        order = np.argsort(self.columns.codes, kind="stable")
+        place = np.minimum(np.searchsorted(self.columns.codes, codes, sorter=order), len(order) - 1)
+        return np.where(self.columns.codes[order[place]] == codes, order[place], NO_ITEM).astype(np.int32)
+
+
+class ItemRanker:
+    """Ranks items; the first rows of `vectors` and `categories` are the model's own items."""
+
+    def __init__(self, model: ItemModel) -> None:
+        self._goals = {goal: GoalWeights.of(model.network, number) for number, goal in enumerate(GOALS)}
+        self._popularity = {goal: log_popularity(model.counts[1 + number]) for number, goal in enumerate(GOALS)}
+        self._unknown = {
+            goal: math.log(0.5 / (counts.sum() + 0.5 * max(len(counts), 1)))
+            for goal, counts in zip(GOALS, model.counts[1:], strict=True)
+        }
+        self._neighbours = [model.neighbours[kind] for kind in KINDS]
+
+    def scores(
+        self, goal: str, context: Contexts, vectors: Vectors, categories: npt.NDArray[np.uint16]
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of all items `(items,)` after one context; a context may be empty."""
+        weights, size = self._goals[goal], len(vectors)
+        items, query, by_part = self._asked(weights, context, vectors)
+        scores = np.empty(size, np.float32)
+        score_all(query, vectors, self._popularity[goal], weights.popularity, self._unknown[goal], scores)
+        if not len(items):
+            return scores
+        if (category := int(categories[items[0]])) != _UNKNOWN_CATEGORY:
+            add_category(categories, category, weights.same_category, scores)
+        sums = np.zeros(size, np.float32)
+        for number, neighbours in enumerate(self._neighbours):
+            add_memory(
+                items,
+                by_part[1 + number],
+                neighbours.starts,
+                neighbours.items,
+                neighbours.weights,
+                float(weights.strengths[number]),
+                float(weights.scales[number]),
+                sums,
+                scores,
+            )
+        add_again(
+            items, by_part[1 + AGAIN], float(weights.strengths[AGAIN]), float(weights.scales[AGAIN]), sums, scores
+        )
+        return scores
+
+    def contributions(
+        self, goal: str, context: Contexts, chosen: Integers, vectors: Vectors, categories: npt.NDArray[np.uint16]
+    ) -> Floats:
+        """Return how much each event of a context adds to the logits of some items `(places, chosen)`.
+
+        It is the logit less what it would be had that event not had an item: exact, by leaving each out in turn.
+        """
+        there = np.flatnonzero(context.items[0] != NO_ITEM)
+        every = context.without(there[len(there) :])
+        whole = self._scores_of(goal, every, chosen, vectors, categories)
+        return np.array(
+            [
+                whole - self._scores_of(goal, context.without(there[place : place + 1]), chosen, vectors, categories)
+                for place in range(len(there))
+            ]
+        ).reshape(len(there), len(chosen))
+
+    def _asked(
+        self, weights: GoalWeights, context: Contexts, vectors: Vectors
+    ) -> tuple[npt.NDArray[np.int32], Vectors, Vectors]:
+        """Return a context's items `(places,)`, the query, and the weights of its places `(1 + memories, places)`."""
+        there = context.items[0] != NO_ITEM
+        items, query = context.items[0][there], weights.anybody.copy()
+        by_part = np.empty((1 + len(MEMORIES), len(items)), np.float32)
+        if len(items):
+            columns = (context.types[0][there], context.ages[0][there], context.in_session[0][there])
+            weigh(*columns, weights.by_place, weights.by_type, weights.by_age, weights.by_session, by_part)
+            ask(items, by_part[0], vectors, weights.latest, weights.mean, query)
+        return items, query, by_part
+
+    def _scores_of(
+        self, goal: str, context: Contexts, chosen: Integers, vectors: Vectors, categories: npt.NDArray[np.uint16]
+    ) -> Floats:
+        weights = self._goals[goal]
+        items, query, by_part = self._asked(weights, context, vectors)
+        scores = vectors[chosen].astype(np.float64) @ query
+        if len(items):
+            category = int(categories[items[0]])
+            scores += weights.same_category * ((categories[chosen] == category) & (category != _UNKNOWN_CATEGORY))
+            for number, neighbours in enumerate(self._neighbours):
+                shares = np.zeros((len(items), len(chosen)), np.float32)
+                shares_of(items, neighbours.starts, neighbours.items, neighbours.weights, chosen, shares)
+                scores += weights.strengths[number] * np.log1p(by_part[1 + number] @ shares * weights.scales[number])
+            again = by_part[1 + AGAIN] @ (items[:, None] == chosen)
+            scores += weights.strengths[AGAIN] * np.log1p(again * weights.scales[AGAIN])
+        return scores
+
+
+def best(scores: npt.NDArray[np.float32], is_allowed: Booleans, count: int) -> Integers:
+    """Return the rows of the highest scores that are allowed, the highest first; at most `count`."""
+    rows = np.empty(min(count, len(scores)), np.int64)
+    return rows[: highest(scores, is_allowed, rows)]

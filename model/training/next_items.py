@@ -1,0 +1,265 @@
+"""Training of the next-item model: contexts and what followed, all items as candidates, memories counted without them.
+
+What a memory says of a context must not come from the context itself: shoppers are divided into folds, and the items
+that follow each other are counted among the others' sessions (cross-fitting, as for stacked models; Wolpert, 1992).
+What is served counts all sessions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.arrays import Integers
+from model.batch import id_code
+from model.events import TYPE_CODES
+from model.items.columns import ItemColumns, columns_of
+from model.items.contexts import NO_ITEM, Contexts
+from model.items.item import Item
+from model.items.journeys import NONE, Journeys
+from model.items.network import (
+    GOALS,
+    MEMORIES,
+    ContextTensors,
+    ItemInputs,
+    NextItemConfig,
+    NextItemNetwork,
+    entries_of,
+    log_popularity,
+    own_shares,
+)
+from model.items.ranker import ItemModel
+from model.items.targets import QUERY_TYPES, next_rows
+from model.items.transitions import KINDS, Neighbours, count_neighbours
+
+Progress = Callable[[float, str], None]
+_FOLDS: Final = 5
+_FEWEST_BATCHES: Final = 4
+"""Of each goal and fold an epoch, however few its targets are."""
+
+
+@dataclass(frozen=True)
+class NextItemSettings:
+    """Hyperparameters; the names are those of checkpoint.json."""
+
+    seed: int = 1
+    epochs: int = 3
+    batch: int = 256
+    learning_rate: float = 5e-3
+    """At its peak: a short rise, then cosine decay."""
+    weight_decay: float = 0.01
+    dropout: float = 0.3
+    """Of the numbers of vectors."""
+    forgotten_items: float = 0.1
+    """Share of items that are treated as new in a batch: without the part of their own."""
+    most_candidates: int = 20_000
+    """Of more items, the targets stand beside a sample."""
+    sampled: int = 8192
+
+
+def learn(
+    journeys: Journeys, columns: ItemColumns, config: NextItemConfig, settings: NextItemSettings, progress: Progress
+) -> ItemModel:
+    """Train on journeys whose items `columns` describe, row by row; what is learnt remembers all sessions."""
+    learning = _Learning(journeys, columns, config, settings)
+    for share in learning.epochs():
+        progress(share, "next items")
+    by_goal = [journeys.counts(journeys.of_type(goal)) for goal in GOALS]
+    return ItemModel(
+        network=learning.network.eval(),
+        neighbours=learning.neighbours[_FOLDS],
+        columns=columns,
+        item_ids=tuple(journeys.item_ids),
+        counts=np.stack([journeys.counts(), *by_goal]),
+    )
+
+
+class _Learning:
+    def __init__(
+        self, journeys: Journeys, columns: ItemColumns, config: NextItemConfig, settings: NextItemSettings
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self._random = np.random.default_rng(settings.seed)
+        self._journeys, self._settings = journeys, settings
+        size = len(journeys.item_ids)
+        self.network = NextItemNetwork(config, size)
+        self._inputs = ItemInputs.of(columns, config.vector_size)
+        counts = journeys.counts()
+        self._own_shares = torch.from_numpy(own_shares(counts))
+        self._popularity = torch.from_numpy(
+            np.stack([log_popularity(journeys.counts(journeys.of_type(goal))) for goal in GOALS])
+        )
+        self._categories = torch.from_numpy(columns.categories.astype(np.int64))
+        shares = (counts + 1.0) ** 0.75
+        self._shares = shares / shares.sum()
+        # The folds are of shoppers; the last memory is of all.
+        self._fold = self._random.integers(0, _FOLDS, len(journeys.starts) - 1)[journeys.users]
+        self.neighbours = [
+            count_neighbours(journeys.items, journeys.sessions, self._fold != fold, size, config.neighbours)
+            for fold in range(_FOLDS + 1)
+        ]
+        self._targets = np.stack([next_rows(journeys, goal) for goal in GOALS])
+        self._is_asked = np.isin(journeys.type_codes, [TYPE_CODES[name] for name in QUERY_TYPES])
+        tables = [self.network.own.weight, *(weight for name, weight in self.network.known.named_parameters())]
+        others = [weight for name, weight in self.network.named_parameters() if not name.startswith(("own", "known"))]
+        decays = ((tables, settings.weight_decay), (others, 0.0))
+        self._optimizer = torch.optim.AdamW(
+            [{"params": weights, "weight_decay": decay} for weights, decay in decays], settings.learning_rate
+        )
+
+    def epochs(self) -> Iterator[float]:
+        """Train, yielding the share that is done."""
+        steps = self._settings.epochs * len(self._batches())
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, self._settings.learning_rate, total_steps=steps + 1, pct_start=0.1
+        )
+        done = 0
+        for _ in range(self._settings.epochs):
+            for goal, fold, rows in self._batches():
+                loss = self._loss(goal, fold, rows)
+                self._optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                self._optimizer.step()
+                schedule.step()
+                done += 1
+                yield done / steps
+
+    def _batches(self) -> list[tuple[int, int, Integers]]:
+        """Return batches of rows, each of one goal and one fold, in random order."""
+        batches = list[tuple[int, int, Integers]]()
+        for goal in range(len(GOALS)):
+            rows = np.flatnonzero(self._is_asked & (self._targets[goal] >= 0))
+            for fold in range(_FOLDS):
+                some = self._random.permutation(rows[self._fold[rows] == fold])
+                batch = min(self._settings.batch, max(len(some) // _FEWEST_BATCHES, 1))
+                parts = np.array_split(some, -(-len(some) // batch)) if len(some) else []
+                batches.extend((goal, fold, part) for part in parts)
+        return [batches[place] for place in self._random.permutation(len(batches))]
+
+    def _loss(self, goal: int, fold: int, rows: Integers) -> Tensor:
+        journeys, network = self._journeys, self.network
+        contexts, targets = contexts_of(journeys, rows), journeys.items[self._targets[goal, rows]]
+        candidates, corrections = self._candidates(np.unique(targets))
+        items = np.union1d(candidates, contexts.items[contexts.items != NO_ITEM])
+        vectors = self._vectors(items)
+        place_of, column_of = (np.full(len(journeys.item_ids), -1, np.int64) for _ in range(2))
+        place_of[items], column_of[candidates] = np.arange(len(items)), np.arange(len(candidates))
+        tensors = ContextTensors.of(contexts)
+        seen = vectors[torch.from_numpy(np.maximum(place_of[tensors.items.numpy()], 0))]
+        log_weights = network.weights(goal, tensors)
+        column_rows = torch.from_numpy(candidates)
+        category = self._categories[tensors.items[:, :1]]  # a context after an event has an item
+        is_same = (self._categories[column_rows] == category) & (category > 0)
+        logits = (
+            network.queries(goal, tensors, seen, log_weights[0]) @ vectors[torch.from_numpy(place_of[candidates])].T
+            + network.popularity(goal) * self._popularity[goal][column_rows]
+            + network.same_category(goal) * is_same
+        )
+        memories = Memories.of(self.neighbours[fold], contexts, column_of, len(candidates))
+        logits = memories.added(network, goal, logits, log_weights)
+        columns = torch.from_numpy(column_of[targets])
+        if corrections is not None:
+            logits = _corrected(logits, columns, corrections)
+        return functional.cross_entropy(logits, columns)
+
+    def _candidates(self, wanted: Integers) -> tuple[Integers, Tensor | None]:
+        """Return the items among which targets are told, and the log of how likely a sampled one is in the sample."""
+        size, settings = len(self._shares), self._settings
+        if size <= settings.most_candidates:
+            return np.arange(size), None
+        drawn = np.unique(self._random.choice(size, settings.sampled, p=self._shares))
+        candidates = np.union1d(drawn, wanted)
+        chance = -np.expm1(settings.sampled * np.log1p(-self._shares[candidates]))
+        corrections = torch.from_numpy(np.log(chance).astype(np.float32))
+        corrections[torch.from_numpy(~np.isin(candidates, drawn))] = torch.inf  # there for their own rows only
+        return candidates, corrections
+
+    def _vectors(self, items: Integers) -> Tensor:
+        rows, settings = torch.from_numpy(items), self._settings
+        forgotten = torch.rand(len(items), 1) < settings.forgotten_items
+        own = self.network.own(rows) * (self._own_shares[rows][:, None] * ~forgotten)
+        vectors = self.network.known(self._inputs.take(rows)) + own
+        return functional.dropout(vectors, settings.dropout)
+
+
+def contexts_of(journeys: Journeys, rows: Integers) -> Contexts:
+    """Return the contexts after some events of journeys."""
+    return Contexts.of_events(
+        rows,
+        journeys.starts[journeys.users[rows]],
+        journeys.items,
+        journeys.type_codes,
+        journeys.time_ms,
+        journeys.sessions,
+    )
+
+
+def _corrected(logits: Tensor, columns: Tensor, corrections: Tensor) -> Tensor:
+    """Return logits less how likely each candidate was to be one (Bengio and Senecal, 2008); targets always are."""
+    corrected = logits - corrections
+    return corrected.scatter(1, columns[:, None], logits.gather(1, columns[:, None]))
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """Which logits of a batch a memory adds to, and from where; one entry per memory."""
+
+    keys: list[Tensor]
+    """Positions in the flattened logits, distinct."""
+    index: list[Tensor]
+    """For each entry, the position of its key."""
+    places: list[Tensor]
+    """For each entry, the position in the flattened places of the contexts."""
+    shares: list[Tensor]
+
+    @classmethod
+    def of(cls, neighbours: dict[str, Neighbours], contexts: Contexts, column_of: Integers, columns: int) -> "Memories":
+        """Find what the memories say of each context; `column_of` `(items,)` are -1 of those that are no candidates."""
+        found = cls([], [], [], [])
+        size = len(column_of)
+        for memory in MEMORIES:
+            if memory in KINDS:
+                keys, places, shares = entries_of(neighbours[memory], contexts.items, size)
+            else:
+                places = np.flatnonzero(contexts.items.ravel() != NONE)
+                keys = places // contexts.items.shape[1] * size + contexts.items.ravel()[places]
+                shares = np.ones(len(places), np.float32)
+            column = column_of[keys % size]
+            kept = column >= 0
+            keys, index = np.unique((keys // size * columns + column)[kept], return_inverse=True)
+            for part, values in zip(
+                (found.keys, found.index, found.places, found.shares),
+                (keys, index, places[kept], shares[kept]),
+                strict=True,
+            ):
+                part.append(torch.from_numpy(np.ascontiguousarray(values)))
+        return found
+
+    def added(self, network: NextItemNetwork, goal: int, logits: Tensor, log_weights: Tensor) -> Tensor:
+        """Return the logits `(contexts, columns)` with what the memories add."""
+        flat = logits.reshape(-1)
+        for number in range(len(MEMORIES)):
+            weights = log_weights[1 + number].reshape(-1)[self.places[number]].exp() * self.shares[number]
+            sums = torch.zeros(len(self.keys[number])).index_add(0, self.index[number], weights)
+            added = network.strength(goal)[number] * torch.log1p(sums * network.log_scale(goal)[number].neg().exp())
+            flat = flat.index_add(0, self.keys[number], added)
+        return flat.reshape(logits.shape)
+
+
+def describe(journeys: Journeys, items: Sequence[Item] = ()) -> ItemColumns:
+    """Return what is known of the journeys' items, row by row: `items`, which come first, and of others the category.
+
+    It is that of the latest event.
+    """
+    size = len(journeys.item_ids)
+    latest = np.full(size, NONE)
+    order = np.argsort(journeys.time_ms, kind="stable")
+    latest[journeys.items[order]] = journeys.categories[order]
+    codes = np.array([id_code(name) for name in journeys.category_names] + [0], np.uint16)  # the last one for NONE
+    described = columns_of(items)
+    others = columns_of([Item(item_id) for item_id in journeys.item_ids[len(items) :]], described.dimension)
+    return ItemColumns.concatenated([described, replace(others, categories=codes[latest[len(items) :]])])
