@@ -26,7 +26,7 @@ from service.kafka_settings import Topics
 NOT_FROM_A_PARTITION: Final = -1
 """The `partition` header of a dead letter that comes from a file."""
 
-_PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
+PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
     "partitioner": "murmur2_random",  # what Java clients do, so that any producer puts a shopper on one partition
     "enable.idempotence": True,
     "acks": "all",
@@ -37,10 +37,10 @@ _PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
     "message.timeout.ms": 60_000,
     "message.max.bytes": 100 << 20,  # the topic says how large a record may be
 }
-_POLL_EVERY_EVENTS: Final = 1000
-_FLUSH_SLICE_SECONDS: Final = 0.2  # a signal is seen between two slices
+POLL_EVERY_RECORDS: Final = 1000
+FLUSH_SLICE_SECONDS: Final = 0.2  # a signal is seen between two slices
 _SHORTEST_WAIT_SECONDS: Final = 0.001  # librdkafka counts in milliseconds
-_LONGEST_WAIT_SECONDS: Final = 0.1
+LONGEST_WAIT_SECONDS: Final = 0.1
 
 KEPT_BAD_ROWS: Final = 20
 SIZE: Final = "size"
@@ -60,9 +60,7 @@ class EventProducer:
 
     def __init__(self, client_config: Mapping[str, Any], topics: Topics) -> None:
         self._topics = topics
-        self._producer = Producer(
-            {**_PRODUCER_CONFIG, **silent(client_config), "on_delivery": self._on_failed_delivery}
-        )
+        self._producer = Producer({**PRODUCER_CONFIG, **silent(client_config), "on_delivery": self._on_failed_delivery})
         self._encode = msgspec.json.Encoder().encode
         self._failed = 0
         self._failure = ""
@@ -97,7 +95,7 @@ class EventProducer:
 
     def flush(self) -> None:
         """Return when every message is confirmed, or raise RefusedError."""
-        while self._producer.flush(_FLUSH_SLICE_SECONDS):
+        while self._producer.flush(FLUSH_SLICE_SECONDS):
             self._raise_failure()
         self._raise_failure()
 
@@ -117,7 +115,7 @@ class EventProducer:
             try:
                 self._producer.produce(topic, value, key, headers=headers)
             except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
-                self.wait(_LONGEST_WAIT_SECONDS)
+                self.wait(LONGEST_WAIT_SECONDS)
             except KafkaException as failure:
                 error = failure.args[0]
                 if topic != self._topics.events or not refuses_the_record(error):
@@ -127,7 +125,7 @@ class EventProducer:
             else:
                 break
         self.sent += 1
-        if self.sent % _POLL_EVERY_EVENTS == 0:
+        if self.sent % POLL_EVERY_RECORDS == 0:
             self.wait(0)
 
     def _on_failed_delivery(self, error: KafkaError, message: Message) -> None:
@@ -231,4 +229,4 @@ class Replay:
         if self._start_seconds is None:
             self._start_seconds = self._clock()
         while due_seconds and (ahead := self._start_seconds + due_seconds - self._clock()) > _SHORTEST_WAIT_SECONDS:
-            self._producer.wait(min(ahead, _LONGEST_WAIT_SECONDS))
+            self._producer.wait(min(ahead, LONGEST_WAIT_SECONDS))

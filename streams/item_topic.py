@@ -1,0 +1,192 @@
+"""The items topic: what its records say, and loading it from files."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from model.items.item import InvalidItem, Item, decode_item
+from model.items.rows import BadItem
+from service.errors import RefusedError
+from service.kafka import metadata, open_admin, refuses_the_record, silent, where
+from streams.changelog import PartitionReader
+from streams.replay import (
+    FLUSH_SLICE_SECONDS,
+    KEPT_BAD_ROWS,
+    LONGEST_WAIT_SECONDS,
+    POLL_EVERY_RECORDS,
+    PRODUCER_CONFIG,
+)
+
+
+class Record(Protocol):
+    """A record of the items topic."""
+
+    def key(self) -> Any: ...  # noqa: ANN401 - the client exports no type
+    def value(self) -> Any: ...  # noqa: ANN401
+
+
+class Judge:
+    """Says what records hold, one after the other, as every worker does: the first vector says how long all are."""
+
+    def __init__(self, dimension: int | None = None) -> None:
+        """`dimension` is the length of vectors if it is known before; 0 if they are not read, whatever their length."""
+        self._is_open = dimension is None
+        self.dimension = dimension or None
+
+    def __call__(self, record: Record) -> Item | None:
+        """Return the item, None for a tombstone; raises InvalidItem."""
+        key, value = record.key(), record.value()
+        if not key:
+            raise InvalidItem("key", "the record has no key, which should be the item's item_id")
+        if value is None:
+            return None
+        item = decode_item(value)
+        if item.item_id.encode() != key:
+            raise InvalidItem("key", "the record's key is not the item's item_id")
+        if self._is_open and item.vector is not None:
+            self._is_open, self.dimension = False, len(item.vector)
+        return item.with_dimension(self.dimension)
+
+
+def item_partitions(client_config: Mapping[str, Any], topic: str) -> int:
+    """Return how many partitions the topic has.
+
+    Raises UnavailableError if Kafka does not answer, RefusedError if there is no such topic.
+    """
+    listed = metadata(open_admin(client_config), client_config).topics
+    if topic not in listed:
+        raise RefusedError(f"topic {topic} does not exist at {where(client_config)}: run `cartcast topics create`")
+    return len(listed[topic].partitions)
+
+
+def item_records(client_config: Mapping[str, Any], topic: str) -> Iterator[Message]:
+    """Yield the records that the topic has now; raises as `item_partitions` does."""
+    partitions = item_partitions(client_config, topic)
+    with closing(PartitionReader({**client_config, "log_level": 0})) as reader:
+        for partition in range(partitions):
+            yield from reader.records(topic, partition)
+
+
+class ItemProducer:
+    """Sends items to their topic; used as a context manager, as `streams.replay.EventProducer` is.
+
+    A delivery that failed for good raises RefusedError from the next call, or from `flush`; an item that the topic
+    refuses for what it is, usually its size, is counted.
+    """
+
+    def __init__(self, client_config: Mapping[str, Any], topic: str) -> None:
+        self._topic = topic
+        self._producer = Producer({**PRODUCER_CONFIG, **silent(client_config), "on_delivery": self._on_failed_delivery})
+        self._encode = msgspec.json.Encoder().encode
+        self._sent = 0
+        self._failure = ""
+        self.refused = 0
+
+    def put(self, item: Item) -> None:
+        """Queue an item."""
+        self._produce(item.item_id.encode(), self._encode(item))
+
+    def remove(self, key: bytes) -> None:
+        """Queue a tombstone."""
+        self._produce(key, None)
+
+    def flush(self) -> None:
+        """Return when every record is confirmed, or raise RefusedError."""
+        while self._producer.flush(FLUSH_SLICE_SECONDS):
+            self._raise_failure()
+        self._raise_failure()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if failure is None:
+            self.flush()
+        else:
+            self._producer.purge()
+
+    def _produce(self, key: bytes, value: bytes | None) -> None:
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key)
+            except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
+                self._poll(LONGEST_WAIT_SECONDS)
+            except KafkaException as failure:
+                if not refuses_the_record(failure.args[0]):
+                    raise RefusedError(f"{self._topic} takes no more items: {failure.args[0].str()}") from None
+                self.refused += 1
+                return
+            else:
+                break
+        self._sent += 1
+        if self._sent % POLL_EVERY_RECORDS == 0:
+            self._poll(0)
+
+    def _poll(self, seconds: float) -> None:
+        self._producer.poll(seconds)
+        self._raise_failure()
+
+    def _on_failed_delivery(self, error: KafkaError, _message: Message) -> None:
+        if refuses_the_record(error):
+            self.refused += 1
+        else:
+            self._failure = self._failure or error.str()
+
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise RefusedError(
+                f"{self._topic} did not take all items ({self._failure}); check the brokers, then load again"
+            )
+
+
+@dataclass
+class Loaded:
+    """How far a load has come."""
+
+    items: int = 0
+    bad_rows: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    first_bad_rows: list[tuple[str, BadItem]] = field(default_factory=list)
+    """The first KEPT_BAD_ROWS of them, with the name of their file."""
+    removed: int = 0
+
+
+class Load:
+    """Sends the items of files; bad rows are counted, and keep the items that they are meant for from being removed."""
+
+    def __init__(self, producer: ItemProducer) -> None:
+        self._producer = producer
+        self._named = set[bytes]()
+        self.loaded = Loaded()
+        self.unnamed = 0
+        """Bad rows that do not say which item they are meant for."""
+
+    def send_rows(self, file_name: str, rows: Iterable[Item | BadItem]) -> None:
+        """Send the items of a file; may raise whatever `rows` raises, and RefusedError."""
+        for row in rows:
+            if row.item_id is None:
+                self.unnamed += 1
+            else:
+                self._named.add(row.item_id.encode(errors="replace"))
+            if isinstance(row, Item):
+                self._producer.put(row)
+                self.loaded.items += 1
+            else:
+                self.loaded.bad_rows[row.reason] += 1
+                if len(self.loaded.first_bad_rows) < KEPT_BAD_ROWS:
+                    self.loaded.first_bad_rows.append((file_name, row))
+
+    def remove_others(self, keys: Collection[bytes]) -> None:
+        """Remove those items of the topic that no row was about."""
+        for key in keys:
+            if key not in self._named:
+                self._producer.remove(key)
+                self.loaded.removed += 1
