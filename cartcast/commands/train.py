@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from cartcast.commands.shared.history_source import history_source, read_for_training
 from cartcast.commands.shared.money_view import money_table
+from cartcast.commands.shared.next_items import NextItemLearning, next_items_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     Device,
@@ -56,6 +58,13 @@ def train(
     head: Annotated[
         list[str] | None, typer.Option(help="Predict more: next_type, purchase_category; may be repeated.")
     ] = None,
+    next_items: Annotated[
+        bool, typer.Option("--next-items", help="Learn which item comes next, too: the worker then recommends items.")
+    ] = False,
+    items: Annotated[
+        Path | None,
+        typer.Option(help="Catalogue to learn with --next-items from, as `cartcast items load` reads.", metavar="FILE"),
+    ] = None,
     seed: Seed = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 12,
     hidden_size: Annotated[int, typer.Option(min=1, max=1024, help="Size of the LSTM's state.")] = 64,
@@ -81,6 +90,8 @@ def train(
     shop, heads = read_shop(shop_file), head_names(head or [])
     names = (*horizon_names(horizons), *shop.goals)
     _check_destination(out)
+    if items is not None and not next_items:
+        raise UsageError("--items goes with --next-items: propensities are learnt from events alone")
     source = history_source(
         context.obj,
         events=events,
@@ -98,10 +109,15 @@ def train(
     config = LSTMConfig(hidden_size=hidden_size, horizons=names, heads=heads, shop=shop)
     try:
         with stop_signals_raise():
-            history = read_for_training(source, memory_limit_mb, work_dir)
+            learning = NextItemLearning(items, seed, shop) if next_items else None
+            history = read_for_training(
+                source, memory_limit_mb, work_dir, None if learning is None else learning.reader
+            )
             start = None if from_scratch else _shipped()
             store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
             trained = _train(history, settings, config, start, device, store)
+            if learning is not None:
+                trained = replace(trained, **learning.learnt(trained))
             version = _save(out, trained)
             store.forget()
     except StopRequested:
@@ -172,6 +188,7 @@ def _save(out: Path, trained: "Trained") -> str:
             training=trained.training,
             earlier=trained.earlier,
             category_names=trained.category_names,
+            items=trained.items,
         )
     except OSError as failure:
         raise _unwritable(out, failure) from None
@@ -193,6 +210,8 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
         Console().print(money_table(trained.metrics["money"]["chain"], "" if money is None else money.words))
     if "heads" in trained.metrics["test"]:
         Console().print(_heads_table(trained.metrics["test"]["heads"]))
+    for goal in trained.metrics.get("next_items", {}).get("goals", ()):
+        Console().print(next_items_table(trained.metrics["next_items"], goal))
     print(f"{version} is in {out}; serve it with CARTCAST_WORKER__CHECKPOINT={out} cartcast worker")
 
 

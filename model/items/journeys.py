@@ -83,7 +83,7 @@ class JourneyReader:
     """Reads events as they arrive; keeps 41 bytes of each."""
 
     def __init__(self, item_ids: Iterable[str] = (), *, shop: Shop = NO_SHOP) -> None:
-        """The items of a catalogue, `item_ids`, are numbered first, so that those that no event names exist, too."""
+        """Begin with the items of a catalogue, which are numbered first: those that no event names exist, too."""
         self._codes = {name: TYPE_CODES[like] for name, like in zip(shop.event_types, shop.behaves_like, strict=True)}
         self._users = dict[str, int]()
         self._items = {item_id: number for number, item_id in enumerate(dict.fromkeys(item_ids))}

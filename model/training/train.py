@@ -16,6 +16,7 @@ from model.comparison import verdicts
 from model.events import EXPECTED_VALUE, rfc3339
 from model.heads import PURCHASE_CATEGORY
 from model.horizons import DAY_MS, longest_horizon_ms
+from model.items.ranker import ItemModel
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.shop import Shop
 from model.training.examples import Examples, TrainingSet, hidden_users
@@ -52,6 +53,8 @@ class Trained:
     """The same recipe before the test part, which it was measured on."""
     category_names: dict[int, str] = field(default_factory=dict)
     """By bucket, if a head predicts categories."""
+    items: ItemModel | None = None
+    """What recommends items, if that was learnt, too."""
 
 
 def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaults
