@@ -19,6 +19,7 @@ _METRICS: Final = ("events", "positives", "base_rate", "roc_auc", "pr_auc", "log
 
 _MONEY_METRICS: Final = ("mean", "ratio", "d2", "gain_10_percent")
 _TENTH_METRICS: Final = ("events", "predicted", "actual")
+_ITEM_METRICS: Final = ("recall_5", "recall_20", "mrr_20", "ndcg_20")
 _HEAD_METRICS: Final = ("events", "top1", "at_hand_top1", "most_frequent_top1", "top5", "most_frequent_top5")
 
 _USE: Final = """\
@@ -93,7 +94,7 @@ def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
         if part in metrics
     ]
     return (
-        "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *_money(metrics), *_heads(metrics)])
+        "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *_money(metrics), *_heads(metrics), *_next_items(metrics)])
         if tables
         else ""
     )
@@ -132,6 +133,20 @@ def _heads(metrics: dict[str, Any]) -> list[str]:
     """Return the accuracy of the extra heads in the test part, beside guesses that need no model."""
     heads = metrics.get("test", {}).get("heads", {})
     return [f"### Extra heads, test\n\n{_table(_HEAD_METRICS, list(heads), heads)}"] if heads else []
+
+
+def _next_items(metrics: dict[str, Any]) -> list[str]:
+    """Return how the next item was predicted in the test part, beside simple methods, a table per goal."""
+    tables = []
+    for goal, found in metrics.get("next_items", {}).get("goals", {}).items():
+        names = {name: model["title"] for name, model in found["models"].items()}
+        measured = {
+            title: {metric: of["value"] for metric, of in found["all"]["metrics"][name].items()}
+            for name, title in names.items()
+        }
+        about = f"{found['transitions']:,} transitions, {metrics['next_items']['items']:,} candidates"
+        tables.append(f"### Next {goal}, test: {about}\n\n{_table(_ITEM_METRICS, list(measured), measured)}")
+    return tables
 
 
 def _table(metrics: Sequence[str], columns: Sequence[str], measured: dict[str, Any]) -> str:

@@ -220,6 +220,7 @@ def _published(retraining: _Retraining, trained: "Trained", told: dict[str, Any]
         training=trained.training | {"retrained": judged},
         earlier=trained.earlier,
         category_names=trained.category_names,
+        items=retraining.current.items,  # which are learnt from files (`cartcast train --next-items`)
         replaced=retraining.replaced,
     )
     return {"published": True, "version": version, "replaced": None if is_first else str(retraining.replaced)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from model.training.train import Trained
 
 _SHOWN_BAD_ROWS: Final = 10
+_MEASURED_TRANSITIONS: Final = 5000
 
 
 class NextItemLearning:
@@ -64,6 +65,7 @@ class NextItemLearning:
                 journeys,
                 int(datetime.fromisoformat(test_from).timestamp() * 1000),
                 rival="vsknn",
+                most_transitions=_MEASURED_TRANSITIONS,
                 is_candidate=np.arange(len(journeys.item_ids)) < len(self._items) if self._items else None,
                 progress=lambda share, words: advance(0.6 * share, words),
             )

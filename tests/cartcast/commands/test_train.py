@@ -180,3 +180,32 @@ def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, options, exit_code, wo
     assert done.status == exit_code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_next_items_are_learnt_and_measured_beside_simple_methods(shop, tmp_path):
+    out, catalogue = tmp_path / "checkpoint", tmp_path / "items.jsonl"
+    catalogue.write_text('{"item_id":"item-00001","title":"blue shoes","vector":[1,2,3]}\n{"item_id":""}\n')
+    learnt = ["--next-items", "--items", catalogue]
+    done = train_command(
+        "--events", shop, "--format", "cartcast", "--out", out, "--epochs", 1, "--hidden-size", 8, *learnt
+    )
+    assert done.status == 0, done.stderr
+    assert "line 2: item_id is empty" in done.stderr
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.items.config.vector_size == 3
+    assert checkpoint.items.item_ids[0] == "item-00001"
+    assert len(checkpoint.items.item_ids) > 1000
+    assert "item_ends" in checkpoint.codec.dtype.names
+    models = checkpoint.metrics["next_items"]["goals"]["view"]["models"]
+    assert {"cartcast", "vsknn", "popularity"} <= set(models)
+    for name in models:
+        assert models[name]["title"] in done.stdout
+        assert models[name]["title"] in (out / "card.md").read_text()
+
+
+def test_a_catalogue_without_next_items_is_refused(shop, tmp_path):
+    refused = train_command(
+        "--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--items", tmp_path / "items.jsonl"
+    )
+    assert refused.status == 2
+    assert "--items goes with --next-items" in refused.stderr
