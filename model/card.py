@@ -93,11 +93,8 @@ def _quality(config: LSTMConfig, metrics: dict[str, Any]) -> str:
         for part, title in _PARTS.items()
         if part in metrics
     ]
-    return (
-        "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *_money(metrics), *_heads(metrics), *_next_items(metrics)])
-        if tables
-        else ""
-    )
+    others = [*_money(metrics), *_heads(metrics), *_next_items(metrics)]
+    return "\n\n".join(["## Quality", *_beside(config, metrics), *tables, *others]) if tables else ""
 
 
 def _beside(config: LSTMConfig, metrics: dict[str, Any]) -> list[str]:

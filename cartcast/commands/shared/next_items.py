@@ -97,7 +97,8 @@ def next_items_table(metrics: dict[str, Any], goal: str) -> "Table":
 
     found = metrics["goals"][goal]
     title = f"next {goal}, {found['transitions']:,} transitions, {metrics['items']:,} candidates"
-    table = Table("", title=title, title_justify="left", box=box.SIMPLE)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table.add_column("", no_wrap=True)
     for name in ("recall@5", "recall@20", "MRR@20", "cold recall@20"):
         table.add_column(name, justify="right")
     cold = found["cold"]["metrics"] if found.get("cold") else {}
