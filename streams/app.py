@@ -23,8 +23,10 @@ from service.health import Health
 from service.http import OperationalPages
 from service.kafka_settings import Topics
 from streams.agents import score_events
+from streams.catalogue import CatalogueReader
 from streams.fetch import Fetch
 from streams.lanes import Acknowledge, Lanes, Pipeline
+from streams.lookups.item_query import Recommender
 from streams.lookups.listener import advertised_url, page_access
 from streams.lookups.lookup import Lookup
 from streams.lookups.web import Pages, application_options, refuse
@@ -56,10 +58,13 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     listener: socket.socket | None = None,
     spans: Spans = NO_SPANS,
     kafka_answers: Callable[[], bool] = lambda: True,
+    items: CatalogueReader | None = None,
+    recommender: Recommender | None = None,
 ) -> BatchApp:
     """Return the application that scores the events topic; `inference` serves the model of `checkpoint`.
 
-    Look-ups, metrics and health are served on the socket `listener`, if there is one.
+    Look-ups, metrics and health are served on the socket `listener`, if there is one; `items` reads the catalogue.
+    What a shopper is likeliest to want next is asked of `recommender`.
     """
     config = checkpoint.model.config
     codec = checkpoint.codec
@@ -94,11 +99,13 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     _connect(app, table, pipeline, settings.topics)
     if listener is not None:
         health = _health(app, table, settings, kafka_answers)
-        readings = _readings(app, table, settings.topics.events, publisher, health, device)
+        readings = _readings(app, table, settings.topics.events, publisher, health, device, items)
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
         operational = OperationalPages(registry, health, page_access(settings.worker))
         look_up = _look_up(table, codec, checkpoint, settings)
-        _serve(app, listener, Pages(app, look_up, settings.partitions, operational))
+        _serve(
+            app, listener, Pages(app, look_up, settings.partitions, operational, items=items, recommender=recommender)
+        )
     return app
 
 
@@ -129,7 +136,13 @@ def _health(app: BatchApp, table: StoreTable, settings: StreamSettings, kafka_an
 
 
 def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
-    app: BatchApp, table: StoreTable, topic: str, publisher: Publisher, health: Health, device: torch.device
+    app: BatchApp,
+    table: StoreTable,
+    topic: str,
+    publisher: Publisher,
+    health: Health,
+    device: torch.device,
+    items: CatalogueReader | None,
 ) -> Readings:
     return Readings(
         topic=topic,
@@ -140,6 +153,8 @@ def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
         queue=lambda: (publisher.queue_bytes, publisher.queue_messages),
         device=device_use(device).read,
         shoppers=lambda: [len(states) for states in store(table).partitions.values()],
+        items=dict if items is None else items.counts,
+        items_refused=dict if items is None else lambda: items.refused,
         ready=lambda: health.ready().ok,
     )
 

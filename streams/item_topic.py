@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -190,3 +190,90 @@ class Load:
             if key not in self._named:
                 self._producer.remove(key)
                 self.loaded.removed += 1
+
+
+_DESCRIBED: Final = ("title", "description", "category", "brand", "price", "in_stock", "vector")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that is no item, and why."""
+
+    partition: int
+    offset: int
+    key: str
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of an item's last record."""
+
+    partition: int
+    offset: int
+    fields: tuple[bool, ...]
+    """Which of _DESCRIBED it has."""
+    dimension: int
+
+
+@dataclass
+class TopicContent:
+    """What the items topic says now."""
+
+    items: dict[bytes, _Seen] = field(default_factory=dict)
+    """By key."""
+    refused: list[Refusal] = field(default_factory=list)
+    wanted: Item | None = None
+    """The item that was asked for."""
+    dimension: int = 0
+    """The length of most vectors; 0 if there are none."""
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """How many items have each field."""
+        return {name: sum(seen.fields[place] for seen in self.items.values()) for place, name in enumerate(_DESCRIBED)}
+
+
+def keys_of(client_config: Mapping[str, Any], topic: str) -> set[bytes]:
+    """Return the keys that the topic has now, except those whose last record removes them."""
+    keys = set[bytes]()
+    for record in item_records(client_config, topic):
+        (keys.add if record.value() is not None else keys.discard)(record.key() or b"")
+    keys.discard(b"")
+    return keys
+
+
+def read_content(client_config: Mapping[str, Any], topic: str, wanted: bytes | None = None) -> TopicContent:
+    """Read the topic once, and judge its records as workers do whose model knows vectors of the usual length."""
+    content, judge = TopicContent(), Judge(0)
+    for record in item_records(client_config, topic):
+        key, partition, offset = record.key() or b"", record.partition() or 0, record.offset() or 0
+        try:
+            item = judge(record)
+        except InvalidItem as invalid:
+            content.refused.append(_refusal(key, partition, offset, invalid))
+            continue
+        if key == wanted:
+            content.wanted = item
+        if item is None:
+            content.items.pop(key, None)
+        else:
+            has = tuple(getattr(item, name) is not None for name in _DESCRIBED)
+            content.items[key] = _Seen(partition, offset, has, len(item.vector or ()))
+    _refuse_other_lengths(content)
+    return content
+
+
+def _refuse_other_lengths(content: TopicContent) -> None:
+    lengths = Counter(seen.dimension for seen in content.items.values() if seen.dimension)
+    content.dimension = lengths.most_common(1)[0][0] if lengths else 0
+    for key, seen in list(content.items.items()):
+        if seen.dimension not in {0, content.dimension}:
+            why = f"vector has {seen.dimension} numbers, most have {content.dimension}"
+            content.refused.append(_refusal(key, seen.partition, seen.offset, InvalidItem("vector", why)))
+            del content.items[key]
+
+
+def _refusal(key: bytes, partition: int, offset: int, invalid: InvalidItem) -> Refusal:
+    return Refusal(partition, offset, key.decode(errors="replace"), invalid.reason, invalid.error)

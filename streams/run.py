@@ -16,9 +16,11 @@ import torch
 from model.checkpoint import Checkpoint
 from model.core.compiled import is_machine_code_kept
 from model.inference import InferenceWorker, Scorer
+from model.items.catalogue import Catalogue, no_vectors
 from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app
+from streams.catalogue import CatalogueReader
 from streams.lookups.listener import open_listener
 from streams.observe.partitions import PartitionWatch
 from streams.observe.spans import open_spans
@@ -74,6 +76,7 @@ def _run(
     spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config)
     probe = Probe(lambda: publisher.ask(settings.topics.scores))
+    items = CatalogueReader(settings.client_config, settings.topics.items, Catalogue(0, no_vectors, 0))
     app = create_app(
         settings,
         publisher=publisher,
@@ -83,6 +86,7 @@ def _run(
         listener=listener,
         spans=spans,
         kafka_answers=lambda: probe.answers,
+        items=items,
     )
     _log.info(
         "starting",
@@ -107,10 +111,12 @@ def _run(
     probe.start()
     watchdog.start()
     partitions.start()
+    items.start()
     _freeze_garbage_collector()
     try:
         _run_until_stopped(app)
     finally:
+        items.stop()
         partitions.stop()
         probe.stop()
         spans.close()

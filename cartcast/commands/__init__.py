@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "dashboard": "Serve the pages over the views in ClickHouse until SIGTERM or Ctrl-C.",
     "replay": "Send history from files to the events topic, keyed by shopper, and confirm every delivery.",
     "dead-letters": "Records that are no events, and why.",
+    "items": "The shop's catalogue: what items are.",
     "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
     "train": "Train a model on history, measure how it does on later days and new shoppers, and write a checkpoint.",
     "retrain": "Train the serving checkpoint's recipe on the last days, and publish the result if it is better.",
@@ -32,7 +33,7 @@ COMMANDS: Final = {
 
 PANELS: Final = {
     "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
-    "Data": ("replay", "dead-letters", "simulate", "inspect"),
+    "Data": ("replay", "dead-letters", "items", "simulate", "inspect"),
     "Model": ("train", "retrain", "evaluate", "score"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }

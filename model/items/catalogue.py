@@ -36,6 +36,11 @@ Embed = Callable[[ItemColumns], npt.NDArray[np.float32]]
 """Makes items' vectors `(items, dimension)`."""
 
 
+def no_vectors(columns: ItemColumns) -> npt.NDArray[np.float32]:
+    """Return vectors of no numbers: what a worker embeds items with whose model knows nothing of items."""
+    return np.empty((len(columns), 0), np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class KnownItem:
     """One row, in words."""

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from model.events import EVENT_TYPES
 from model.explain import Explanation
+from model.items.catalogue import IN_CATALOGUE, REMOVED, Catalogue
 from model.propensities import published
 from model.sequence import hexadecimal, stored_events
-from streams.lookups.answers import AsOf, Attribution, Shopper, ShopperExplanation, StoredEvent
+from streams.lookups.answers import AsOf, Attribution, Item, Shopper, ShopperExplanation, StoredEvent
 
 Numbers = npt.NDArray[np.floating[Any]]
 """One a horizon `(horizons,)`."""
@@ -70,6 +71,23 @@ def explanation_answer(  # noqa: PLR0913 - an answer says all of this
             for place, event in enumerate(events)
         ],
         as_of=as_of,
+    )
+
+
+def item_answer(catalogue: Catalogue, item_id: bytes) -> Item | None:
+    """Make the answer about an item; None if it is not known, or was removed."""
+    row = catalogue.row_of(item_id.decode())
+    known = None if row < 0 else catalogue.known(row)
+    if known is None or known.state == REMOVED:
+        return None
+    return Item(
+        item_id=known.item_id,
+        title=known.title,
+        category=known.category,
+        brand=known.brand,
+        price=known.price,
+        in_stock=known.in_stock,
+        known_from="catalogue" if known.state == IN_CATALOGUE else "events",
     )
 
 

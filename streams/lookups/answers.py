@@ -1,9 +1,12 @@
 """What the look-up API answers: its messages. Whoever asks can import them without PyTorch."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+Goal = Literal["view", "cart", "purchase"]
+"""What the shopper should do next with an item."""
 
 ByHorizon = Annotated[
     dict[str, float], Meta(description="By the model's horizons, `session`, `1h` and `24h` if it has the standard ones")
@@ -92,6 +95,55 @@ class ShopperExplanation(msgspec.Struct, frozen=True):
     earlier_events: Annotated[int, Meta(description="How many accepted events lie before the stored ones")]
     events: Annotated[list[Attribution], Meta(description="Newest last; the last one is the event that is explained")]
     as_of: AsOf
+
+
+class Item(msgspec.Struct, frozen=True):
+    """What a worker knows of an item."""
+
+    item_id: str
+    title: Annotated[str | None, Meta(description="Its first 255 bytes")]
+    category: str | None
+    brand: str | None
+    price: float | None
+    in_stock: Annotated[bool | None, Meta(description="Whether it can be ordered; null if the shop does not say")]
+    known_from: Annotated[
+        Literal["catalogue", "events"],
+        Meta(description="`events`: it is not on the items topic; those that this worker scores named it"),
+    ]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why an item is suggested."""
+
+    kind: Annotated[
+        Literal["event", "popular", "new"],
+        Meta(description="`event`: because of what the shopper did; `popular`: others want it now; `new`: few know it"),
+    ]
+    event: Annotated[StoredEvent | None, Meta(description="The event, of kind `event`")] = None
+    contribution: Annotated[
+        float | None, Meta(description="By how much the event moved the score: the score, less without it")
+    ] = None
+
+
+class Suggestion(msgspec.Struct, frozen=True):
+    """An item for a shopper."""
+
+    item_id: str
+    score: float
+    title: str | None
+    category: str | None
+    price: float | None
+    why: list[Reason]
+
+
+class ShopperItems(msgspec.Struct, frozen=True):
+    """The items that a shopper is likeliest to want next."""
+
+    user_id: str
+    goal: Goal
+    model: str
+    items: Annotated[list[Suggestion], Meta(description="The best first")]
+    as_of: Annotated[AsOf | None, Meta(description="Null for a shopper of whom no event was accepted")]
 
 
 class Problem(msgspec.Struct, frozen=True):

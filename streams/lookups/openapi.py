@@ -1,14 +1,17 @@
 """The OpenAPI document of the look-up API, generated from its messages; docs/contracts/openapi.json is a copy."""
 
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
-from streams.lookups.answers import Refusal, Shopper, ShopperExplanation
+from streams.lookups.answers import Goal, Item, Refusal, Shopper, ShopperExplanation, ShopperItems
+from streams.lookups.item_query import DEFAULT_EXCLUSIONS, DEFAULT_GOAL, DEFAULT_ITEMS, EXCLUSIONS, MOST_ITEMS
 
 SHOPPER_PATH: Final = "/v1/users/{user_id}"
 EXPLANATION_PATH: Final = "/v1/users/{user_id}/explanation"
+ITEM_PATH: Final = "/v1/items/{item_id}"
+SHOPPER_ITEMS_PATH: Final = "/v1/users/{user_id}/items"
 OPENAPI_PATH: Final = "/v1/openapi.json"
 _TOKEN: Final = "token"  # noqa: S105 - the scheme's name
 
@@ -19,6 +22,27 @@ _USER: Final = {
     "description": "The shopper's id, percent-encoded UTF-8; at most 1,024 bytes",
     "schema": {"type": "string", "minLength": 1},
 }
+_ITEM: Final = {
+    "name": "item_id",
+    "in": "path",
+    "required": True,
+    "description": "The item's id, percent-encoded UTF-8; at most 1,024 bytes",
+    "schema": {"type": "string", "minLength": 1},
+}
+_QUERY: Final = (
+    ("k", "How many items", {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": DEFAULT_ITEMS}),
+    ("goal", "What the shopper should do next with them", {"enum": [*get_args(Goal)], "default": DEFAULT_GOAL}),
+    (
+        "exclude",
+        f"What to leave out, by commas: {', '.join(EXCLUSIONS)}; empty: nothing",
+        {"type": "string", "default": ",".join(DEFAULT_EXCLUSIONS)},
+    ),
+    (
+        "category",
+        "Only items of this category, as the catalogue or events write it",
+        {"type": "string", "minLength": 1},
+    ),
+)
 _EVENT: Final = {
     "name": "event_id",
     "in": "query",
@@ -29,7 +53,7 @@ _EVENT: Final = {
 _REFUSALS: Final = {
     "400": "The id is not percent-encoded UTF-8, or the query makes no sense",
     "401": "The worker has a token (`worker.web_token`), and the request does not show it",
-    "404": "No event of this shopper was accepted, or the event is not among the shopper's last 32",
+    "404": "No event of this shopper was accepted, the event is not among the last 32, or the item is not known",
     "405": "Only GET and HEAD are served",
     "413": "The request has a body of more than 1,024 bytes, or of unknown size",
     "414": "The id, or the whole path, is too long",
@@ -39,21 +63,28 @@ _REFUSALS: Final = {
 }
 
 
-def openapi_document() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the API."""
-    _, schemas = msgspec.json.schema_components(
-        [Shopper, ShopperExplanation, Refusal], ref_template="#/components/schemas/{name}"
-    )
+def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the API, of a worker that recommends items or of one that does not."""
+    answers = [Shopper, ShopperExplanation, Item, Refusal, *([ShopperItems] if recommends else [])]
+    _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
+    parameters = [
+        {"name": name, "in": "query", "required": False, "description": meaning, "schema": schema}
+        for name, meaning, schema in _QUERY
+    ]
+    items = {SHOPPER_ITEMS_PATH: {"get": _operation("items", ShopperItems, [_USER, *parameters])}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Cartcast look-ups",
             "version": version("cartcast"),
-            "description": "What a worker knows of one shopper. Ask any worker: it forwards to the one that has it.",
+            "description": "What a worker knows of one shopper, or of one item. Ask any worker: it forwards to the one "
+            "that has the shopper; the catalogue is known to all.",
         },
         "paths": {
             SHOPPER_PATH: {"get": _operation("shopper", Shopper, [_USER])},
             EXPLANATION_PATH: {"get": _operation("explanation", ShopperExplanation, [_USER, _EVENT])},
+            ITEM_PATH: {"get": _operation("item", Item, [_ITEM])},
+            **(items if recommends else {}),
         },
         "security": [{_TOKEN: []}, {}],
         "components": {

@@ -26,14 +26,18 @@ from service.http import (
     Access,
     OperationalPages,
 )
+from streams.catalogue import CatalogueReader
 from streams.lookups import lookup, openapi
+from streams.lookups.answering import item_answer
 from streams.lookups.answers import Problem, Refusal
 from streams.lookups.forwarding import ProblemError, forward
+from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender
 from streams.lookups.lookup import Lookup
 from streams.transport import BatchApp, key_partition
 
 MAX_BODY_BYTES: Final = 1024
-_ROUTED_USER: Final = "{user_id:[^/]+}"
+_ID: Final = re.compile(r"\{(\w+)\}")
+_ROUTED_ID: Final = r"{\1:[^/]+}"
 """aiohttp's own pattern takes no braces, which an id may hold."""
 _BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 MAX_PATH_BYTES: Final = 2 * 3 * MAX_ID_BYTES + 256
@@ -72,37 +76,65 @@ def refuse(status: int, failure: BaseException | None) -> web.Response:
 class Pages:
     """The API's pages."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - who answers
         self,
         app: BatchApp,
         look_up: Lookup,
         partitions: int,
         operational: OperationalPages,
+        *,
+        items: CatalogueReader | None = None,
+        recommender: Recommender | None = None,
     ) -> None:
+        """Items are answered for if there is a reader of them, and recommended if there is somebody who does."""
         self._app = app
         self._look_up = look_up
         self._partitions = partitions
         self._operational = operational
-        self._openapi = _encode(openapi.openapi_document())
+        self._items = items
+        self._recommender = recommender
+        self._openapi = _encode(openapi.openapi_document(recommends=recommender is not None))
 
     def serve(self) -> None:
         """Put the pages on the application's web server, before it starts."""
         pages: dict[str, Any] = {
             openapi.SHOPPER_PATH: self.shopper,
             openapi.EXPLANATION_PATH: self.explanation,
+            openapi.ITEM_PATH: self.item,
+            openapi.SHOPPER_ITEMS_PATH: self.shopper_items,
             openapi.OPENAPI_PATH: self.openapi,
             **dict.fromkeys(OPERATIONAL_PATHS, self.operational),
         }
         for path, page in pages.items():
-            self._app.page(path.replace("{user_id}", _ROUTED_USER))(page)
+            self._app.page(_ID.sub(_ROUTED_ID, path))(page)
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
-        user = _user_of(request)
+        user = _id_of(request, "user")
         return await self._answered(request, user, self._look_up.shopper(user, self._partition(user)))
 
     async def explanation(self, request: web.Request, **_: str) -> web.Response:
-        user, event_id = _user_of(request), _event_of(request)
+        user, event_id = _id_of(request, "user"), _event_of(request)
         return await self._answered(request, user, self._look_up.explanation(user, self._partition(user), event_id))
+
+    async def item(self, request: web.Request, **_: str) -> web.Response:
+        if self._items is None:
+            raise web.HTTPNotFound
+        known = item_answer(self._items.catalogue, _id_of(request, "item"))
+        if known is not None:
+            return _json(200, known)
+        if not self._items.is_complete:
+            raise ProblemError(503, "reading", "the worker is reading the items topic: ask again")
+        raise ProblemError(404, "unknown_item", "the item is not in the catalogue, and no event that counts named it")
+
+    async def shopper_items(self, request: web.Request, **_: str) -> web.Response:
+        if self._recommender is None:
+            raise web.HTTPNotFound
+        user, asked = _id_of(request, "user"), request.rel_url.query
+        try:
+            query = ItemQuery.of({name: asked.getall(name) for name in asked})
+        except InvalidQuery as invalid:
+            raise ProblemError(400, "bad_request", str(invalid)) from None
+        return await self._answered(request, user, self._recommender.items(user, self._partition(user), query))
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
@@ -132,18 +164,20 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
 }
 
 
-def _user_of(request: web.Request) -> bytes:
-    """Return the user id of the path, as the events topic's keys have it."""
+def _id_of(request: web.Request, whose: str) -> bytes:
+    """Return the user's or item's id in the path, as the keys of its topic have it."""
     if _BROKEN_ESCAPE.search(request.raw_path.partition("?")[0]):
-        raise ProblemError(400, "bad_request", "the user id is not percent-encoded: a % stands without two hex digits")
-    user = unquote_to_bytes(request.rel_url.raw_path.split("/")[3])
-    if len(user) > MAX_ID_BYTES:
-        raise ProblemError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
+        raise ProblemError(
+            400, "bad_request", f"the {whose} id is not percent-encoded: a % stands without two hex digits"
+        )
+    given = unquote_to_bytes(request.rel_url.raw_path.split("/")[3])
+    if len(given) > MAX_ID_BYTES:
+        raise ProblemError(414, "too_long", f"the {whose} id has {len(given)} bytes, more than {MAX_ID_BYTES}")
     try:
-        user.decode()
+        given.decode()
     except UnicodeDecodeError:
-        raise ProblemError(400, "bad_request", "the user id is not percent-encoded UTF-8") from None
-    return user
+        raise ProblemError(400, "bad_request", f"the {whose} id is not percent-encoded UTF-8") from None
+    return given
 
 
 def _event_of(request: web.Request) -> str | None:

@@ -119,6 +119,18 @@ PARTITIONS: Final = Declaration(
     "gauge", "cartcast_worker_assigned_partitions", "partitions of the events topic that it scores"
 )
 SHOPPERS: Final = Declaration("gauge", "cartcast_worker_shoppers", "shoppers whose sequence states it holds")
+ITEMS: Final = Declaration(
+    "gauge",
+    "cartcast_worker_items",
+    "items that it knows: from the items topic (`catalogue`), or only from events",
+    ("known_from",),
+)
+ITEMS_REFUSED: Final = Declaration(
+    "counter",
+    "cartcast_worker_items_refused",
+    "records of the items topic that are no items, by reason; each worker counts all of them again at its start",
+    ("reason",),
+)
 READY: Final = Declaration("gauge", "cartcast_worker_ready", "1 while /readyz answers 200, else 0")
 
 DECLARED: Final = (
@@ -140,6 +152,8 @@ DECLARED: Final = (
     DEVICE_MEMORY,
     PARTITIONS,
     SHOPPERS,
+    ITEMS,
+    ITEMS_REFUSED,
     READY,
     MODEL,
 )
@@ -171,6 +185,10 @@ class Readings:
     device: Callable[[], Use | None] = lambda: None
     shoppers: Callable[[], list[int]] = list
     """States held, by partition."""
+    items: Callable[[], Mapping[str, int]] = dict
+    """By where they are known from."""
+    items_refused: Callable[[], Mapping[str, int]] = dict
+    """By reason."""
     ready: Callable[[], bool] = lambda: False
 
 
@@ -218,6 +236,8 @@ def _gauges(readings: Readings) -> Iterator[Metric]:
 
 def _labelled(readings: Readings) -> Iterator[Metric]:
     topic, use = readings.topic, readings.device()
+    yield sample(ITEMS, {(known_from,): count for known_from, count in readings.items().items()})
+    yield sample(ITEMS_REFUSED, {(reason,): count for reason, count in sorted(readings.items_refused().items())})
     yield sample(LAG, {(topic, str(partition)): lag for partition, lag in readings.lags().items()})
     yield sample(UTILISATION, {} if use is None or use.utilisation is None else {(use.device,): use.utilisation})
     yield sample(DEVICE_MEMORY, {} if use is None or use.memory_bytes is None else {(use.device,): use.memory_bytes})

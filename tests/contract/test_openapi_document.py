@@ -14,7 +14,7 @@ def test_every_path_is_explained(path):
     assert path in (DOCS / "api.md").read_text()
 
 
-@pytest.mark.parametrize("schema", ["Shopper", "ShopperExplanation", "Attribution", "StoredEvent", "AsOf"])
+@pytest.mark.parametrize("schema", ["Shopper", "ShopperExplanation", "Attribution", "StoredEvent", "AsOf", "Item"])
 def test_every_field_is_explained(schema):
     page = (DOCS / "api.md").read_text()
     for field in openapi_document()["components"]["schemas"][schema]["properties"]:

@@ -101,6 +101,7 @@ def produce(pipeline: Pipeline) -> tuple[int, int]:
         producer.produce(pipeline.topics.events, event, SHOPPER, headers=TRACED if number == 7 else None)
     for number, (key, value) in enumerate(bad):
         producer.produce(pipeline.topics.events, value, key, number % PARTITIONS)
+    producer.produce(pipeline.topics.items, json.dumps({"item_id": ITEM, "price": MARK}).encode(), ITEM.encode())
     assert producer.flush() == 0
     return 30, len(bad)
 
@@ -119,6 +120,8 @@ def test_a_worker_shows_how_it_does_and_nothing_of_a_shopper(pipeline: Pipeline,
     pipeline.wait_for_scores(good)
     pipeline.wait_until(lambda: scraped(worker)["cartcast_worker_events_total"] == good + bad, "every record")
     pipeline.wait_until(lambda: scraped(worker)["cartcast_worker_commit_age_seconds"] == 0, "the commit")
+    refusal = b'cartcast_worker_items_refused_total{reason="price"} 1.0'
+    pipeline.wait_until(lambda: refusal in worker.ask("/metrics", TOKEN)[1], "the item that is refused")
     check_metrics(worker, good, bad)
     look_up_shoppers(worker)
     assert worker.stop() == 0

@@ -38,8 +38,9 @@ async def serving(inference: InferenceWorker, checkpoint: Checkpoint) -> AsyncIt
     applications: list[BatchApp] = []
 
     async def serve(
-        partitions=range(PARTITIONS), *, restored=True, model: Checkpoint = checkpoint, token: str = ""
+        partitions=range(PARTITIONS), *, restored=True, model: Checkpoint = checkpoint, token: str = "", **parts: object
     ) -> Served:
+        """`parts` are further ones of `create_app`."""
         settings = StreamSettings(
             client_config={"bootstrap.servers": "one:9092"},
             topics=TOPICS,
@@ -49,7 +50,7 @@ async def serving(inference: InferenceWorker, checkpoint: Checkpoint) -> AsyncIt
         )
         listener = open_listener(settings.worker)
         app = create_app(
-            settings, publisher=MemoryPublisher(), inference=inference, checkpoint=model, listener=listener
+            settings, publisher=MemoryPublisher(), inference=inference, checkpoint=model, listener=listener, **parts
         )
         own(app, partitions, restored=restored)
         app.web.init_server()

@@ -43,7 +43,14 @@ def test_every_count_is_a_metric():
 
 
 def test_every_metric_is_declared_and_served_with_its_type_and_labels():
-    counts, readings = WorkerCounts(), Readings(topic="t", lags=lambda: {0: 5}, device=lambda: Use("cpu", 0.5, 1))
+    counts = WorkerCounts()
+    readings = Readings(
+        topic="t",
+        lags=lambda: {0: 5},
+        device=lambda: Use("cpu", 0.5, 1),
+        items=lambda: {"catalogue": 1},
+        items_refused=lambda: {"json": 1},
+    )
     counts.dead_letters["json"] += 1
     page, _ = exposition(worker_metrics(counts, model="m", readings=readings))
     served = {each.name: each for each in text_string_to_metric_families(page.decode())}

@@ -1,0 +1,82 @@
+"""What items a shopper is to be shown: a request's query, checked, and who answers it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol, get_args
+
+from model.events import MAX_ID_BYTES
+from streams.lookups.answers import Goal, ShopperItems
+
+MOST_ITEMS: Final = 1000
+DEFAULT_ITEMS: Final = 20
+DEFAULT_GOAL: Final[Goal] = "view"
+EXCLUSIONS: Final = ("seen", "bought", "out_of_stock")
+DEFAULT_EXCLUSIONS: Final = ("out_of_stock",)
+_GOALS: Final[tuple[Goal, ...]] = get_args(Goal)
+_NAMES: Final = ("k", "goal", "exclude", "category")
+
+
+class InvalidQuery(Exception):  # noqa: N818 - exceptions here are named as facts
+    """The query makes no sense; the text says why, in a sentence that a client may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemQuery:
+    """Which items are wanted."""
+
+    k: int = DEFAULT_ITEMS
+    goal: Goal = DEFAULT_GOAL
+    exclude: frozenset[str] = frozenset(DEFAULT_EXCLUSIONS)
+    """Some of EXCLUSIONS."""
+    category: str | None = None
+    """Only items of this one."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Collection[str]]) -> "ItemQuery":
+        """Read a query's parameters, by name all values that were given; raises InvalidQuery."""
+        if unknown := sorted(set(given) - set(_NAMES)):
+            raise InvalidQuery(f"{unknown[0][:40]!r} is no parameter; there are {', '.join(_NAMES)}")
+        if repeated := [name for name, values in given.items() if len(values) > 1]:
+            raise InvalidQuery(f"give {repeated[0]} once")
+        texts = {name: next(iter(values)) for name, values in given.items()}
+        return cls(
+            k=_number_of_items(texts.get("k", str(DEFAULT_ITEMS))),
+            goal=_goal(texts.get("goal", DEFAULT_GOAL)),
+            exclude=_exclusions(texts.get("exclude", ",".join(DEFAULT_EXCLUSIONS))),
+            category=_category(texts.get("category")),
+        )
+
+
+class Recommender(Protocol):
+    """Answers which items a shopper is likeliest to want next."""
+
+    async def items(self, user: bytes, partition: int, query: ItemQuery) -> ShopperItems:
+        """Return items for a shopper of this partition; raises the errors of `streams.lookups.lookup`."""
+        ...
+
+
+def _number_of_items(text: str) -> int:
+    # At most four digits: Python refuses to read thousands of them, and int() takes signs, spaces and underscores.
+    if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST_ITEMS:
+        return int(text)
+    raise InvalidQuery(f"k is no whole number from 1 to {MOST_ITEMS}")
+
+
+def _goal(text: str) -> Goal:
+    for goal in _GOALS:
+        if goal == text:
+            return goal
+    raise InvalidQuery(f"goal is none of {', '.join(_GOALS)}")
+
+
+def _exclusions(text: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in text.split(",")) - {""}
+    if not names <= set(EXCLUSIONS):
+        raise InvalidQuery(f"exclude holds something else than {', '.join(EXCLUSIONS)}")
+    return names
+
+
+def _category(text: str | None) -> str | None:
+    if text is not None and not 0 < len(text.encode(errors="replace")) <= MAX_ID_BYTES:
+        raise InvalidQuery(f"category has no text, or more than {MAX_ID_BYTES} bytes")
+    return text
