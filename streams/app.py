@@ -29,6 +29,7 @@ from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.item_query import Recommender
 from streams.lookups.listener import advertised_url, page_access
 from streams.lookups.lookup import Lookup
+from streams.lookups.recommending import ItemRecommender
 from streams.lookups.web import Pages, application_options, refuse
 from streams.membership import PATIENCE_SECONDS, Membership
 from streams.observe.counts import WorkerCounts
@@ -64,7 +65,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     """Return the application that scores the events topic; `inference` serves the model of `checkpoint`.
 
     Look-ups, metrics and health are served on the socket `listener`, if there is one; `items` reads the catalogue.
-    What a shopper is likeliest to want next is asked of `recommender`.
+    What a shopper is likeliest to want next is asked of `recommender`, or of the checkpoint if it recommends.
     """
     config = checkpoint.model.config
     codec = checkpoint.codec
@@ -79,6 +80,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             codec,
             source_code(settings.source_identity),
             clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
+            catalogue=items.catalogue if items is not None and checkpoint.items is not None else None,
         ),
         threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
         model_version=checkpoint.version,
@@ -103,6 +105,8 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
         operational = OperationalPages(registry, health, page_access(settings.worker))
         look_up = _look_up(table, codec, checkpoint, settings)
+        if recommender is None and items is not None and checkpoint.items is not None:
+            recommender = ItemRecommender(look_up, items.catalogue, checkpoint.items, version=checkpoint.version)
         _serve(
             app, listener, Pages(app, look_up, settings.partitions, operational, items=items, recommender=recommender)
         )

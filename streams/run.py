@@ -76,7 +76,7 @@ def _run(
     spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config)
     probe = Probe(lambda: publisher.ask(settings.topics.scores))
-    items = CatalogueReader(settings.client_config, settings.topics.items, Catalogue(0, no_vectors, 0))
+    items = CatalogueReader(settings.client_config, settings.topics.items, _catalogue(checkpoint))
     app = create_app(
         settings,
         publisher=publisher,
@@ -122,6 +122,15 @@ def _run(
         spans.close()
         watchdog.stop()
         _log.info("stopped", **app.counts.as_dict())
+
+
+def _catalogue(checkpoint: Checkpoint) -> Catalogue:
+    """Return a catalogue that begins with the items that the model has learnt from, if it has any, in its order."""
+    if (model := checkpoint.items) is None:
+        return Catalogue(0, no_vectors, 0)
+    catalogue = Catalogue(model.config.dimension, model.embed, model.config.vector_size)
+    catalogue.add_described(model.columns, model.item_ids)
+    return catalogue
 
 
 def _freeze_garbage_collector() -> None:

@@ -14,6 +14,7 @@ from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from model.formats.records import Decode
 from model.heads import Extra
 from model.inference import InferenceRequest, InferenceResult
+from model.items.catalogue import Catalogue
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
@@ -68,6 +69,8 @@ class Scoring:
     source_code: int
     clock_ahead_ms: int = 86_400_000
     """How far an event's time may lie after its record's timestamp."""
+    catalogue: Catalogue | None = None
+    """What learns of items that events name, for a model that recommends."""
 
     def score(self, fetch: Fetch, decode: Decode, states: PartitionStates, timings: Timings) -> ScoredFetch:
         """Score a fetch against its users' states, which stay as they are; raises CartcastError.
@@ -77,6 +80,7 @@ class Scoring:
         began = timings.clock()
         batch, rejects = decode(fetch.values, fetch.keys)
         batch, undated, clock_ahead = _dated(batch, fetch.timestamps_ms, self.clock_ahead_ms)
+        self._learn_items(batch)
         decoded = timings.clock()
         users = Distinct.of(fetch.keys.take(batch.positions))
         slots, after = states.gather(users)
@@ -104,6 +108,14 @@ class Scoring:
             clock_ahead=clock_ahead,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )
+
+    def _learn_items(self, batch: EventBatch) -> None:
+        if self.catalogue is None:
+            return
+        is_new = (batch.item_codes > 0) & (self.catalogue.view.find(batch.item_codes) < 0)
+        if is_new.any():
+            new = batch.take(np.flatnonzero(is_new))
+            self.catalogue.learn(new.item_codes, new.item_ids, new.category_codes)
 
 
 def _dated(

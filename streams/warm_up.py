@@ -14,6 +14,12 @@ from model.core.lstm_step import StepWeights, run_steps
 from model.core.shop_tables import ShopTables
 from model.core.slots import Distinct, Slots
 from model.heads import CATEGORY_CODES
+from model.items.columns import columns_of
+from model.items.contexts import Contexts
+from model.items.item import Item
+from model.items.network import GOALS, NextItemConfig, NextItemNetwork
+from model.items.ranker import ItemModel, ItemRanker, best
+from model.items.transitions import KINDS, Neighbours
 from model.scoring import prepare_batch
 from model.shop import shop_of
 from model.states import StateCodec, replay_rings
@@ -50,6 +56,20 @@ def compile_core() -> None:
     extra = OwnFields.of(shop).written(own.texts, own.type_codes)
     values = encode_scores(template, plain.texts, plain.type_codes, times, propensities, extra, times, times, 0)
     _compile_records(values)
+    _compile_ranking()
+
+
+def _compile_ranking() -> None:
+    """Recommend the only item of a shop to somebody who has viewed it."""
+    one, nothing = np.zeros(1, np.int64), Neighbours.none(1)
+    columns = columns_of([Item("i")])
+    network = NextItemNetwork(NextItemConfig(dimension=2), items=1)
+    counts = np.zeros((1 + len(GOALS), 1), np.int64)
+    ranker = ItemRanker(ItemModel(network, dict.fromkeys(KINDS, nothing), columns, ("i",), counts))
+    context = Contexts.of_events(one, one, np.zeros(1, np.int32), np.zeros(1, np.uint8), one, one)
+    vectors = np.zeros((1, 2), np.float32)
+    scores = ranker.scores(GOALS[0], context, vectors, np.ones(1, np.uint16))
+    ranker.contributions(GOALS[0], context, best(scores, np.ones(1, np.bool_), 1), vectors, columns.categories)
 
 
 def _compile_records(values: ByteStrings) -> None:

@@ -196,10 +196,14 @@ class Catalogue:
         columns = columns_of([Item(item_id) for item_id in places], self.vector_dimension)
         if categories is not None:
             columns = replace(columns, categories=categories[list(places.values())])
+        self.add_described(columns, list(places), room)
+
+    def add_described(self, columns: ItemColumns, item_ids: Sequence[str], most: int | None = None) -> None:
+        """Add those of some distinct items `(items,)` that are not known, at most so many, as items of events only."""
         vectors = self._embed(columns)
-        ids = [item_id.encode() for item_id in places]
+        ids = [item_id.encode() for item_id in item_ids]
         with self._lock:
-            new = np.flatnonzero(self._ids.find(Distinct.of(ids)) < 0)[:room]
+            new = np.flatnonzero(self._ids.find(Distinct.of(ids)) < 0)[:most]
             columns = columns.take(new)
             rows = self._rows_of([ids[place] for place in new.tolist()], columns.codes)
             self._store(rows, columns, vectors[new])

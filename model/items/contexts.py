@@ -44,6 +44,17 @@ class Contexts:
         return type(self)(*columns)
 
     @classmethod
+    def empty(cls) -> Self:
+        """Return the context of somebody who has done nothing."""
+        nothing = (1, 0)
+        return cls(
+            np.empty(nothing, np.int32),
+            np.empty(nothing, np.uint8),
+            np.empty(nothing, np.float32),
+            np.empty(nothing, np.bool_),
+        )
+
+    @classmethod
     def of_events(  # noqa: PLR0913, PLR0917 - columns
         cls,
         rows: npt.NDArray[np.int64],

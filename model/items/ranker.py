@@ -35,6 +35,7 @@ from model.items.transitions import KINDS, Neighbours
 
 Vectors = npt.NDArray[np.float32]
 _UNKNOWN_CATEGORY: Final = 0
+_SMALL: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,16 @@ class ItemRanker:
                 for place in range(len(there))
             ]
         ).reshape(len(there), len(chosen))
+
+    def similarities(self, row: int, vectors: Vectors) -> npt.NDArray[np.float32]:
+        """Return how alike all items are to one `(items,)`: the cosine of their vectors and that of their sessions."""
+        wanted = vectors[row] / max(float(np.linalg.norm(vectors[row])), _SMALL)
+        scores = vectors @ wanted / np.maximum(np.linalg.norm(vectors, axis=1), _SMALL)
+        together = self._neighbours[KINDS.index("together")]
+        if row < len(together):
+            entries = slice(together.starts[row], together.starts[row + 1])
+            scores[together.items[entries]] += together.weights[entries]
+        return np.asarray(scores, np.float32)
 
     def _asked(
         self, weights: GoalWeights, context: Contexts, vectors: Vectors

@@ -120,6 +120,8 @@ class Reason(msgspec.Struct, frozen=True):
         Meta(description="`event`: because of what the shopper did; `popular`: others want it now; `new`: few know it"),
     ]
     event: Annotated[StoredEvent | None, Meta(description="The event, of kind `event`")] = None
+    item_id: Annotated[str | None, Meta(description="The event's item")] = None
+    title: str | None = None
     contribution: Annotated[
         float | None, Meta(description="By how much the event moved the score: the score, less without it")
     ] = None
@@ -144,6 +146,14 @@ class ShopperItems(msgspec.Struct, frozen=True):
     model: str
     items: Annotated[list[Suggestion], Meta(description="The best first")]
     as_of: Annotated[AsOf | None, Meta(description="Null for a shopper of whom no event was accepted")]
+
+
+class SimilarItems(msgspec.Struct, frozen=True):
+    """The items most like another: of similar words, category, brand and picture, and of the same sessions."""
+
+    item_id: str
+    model: str
+    items: Annotated[list[Suggestion], Meta(description="The most alike first; those out of stock are left out")]
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, get_args
 
 from model.events import MAX_ID_BYTES
-from streams.lookups.answers import Goal, ShopperItems
+from streams.lookups.answers import Goal, ShopperItems, SimilarItems
 
 MOST_ITEMS: Final = 1000
 DEFAULT_ITEMS: Final = 20
@@ -13,7 +13,7 @@ DEFAULT_GOAL: Final[Goal] = "view"
 EXCLUSIONS: Final = ("seen", "bought", "out_of_stock")
 DEFAULT_EXCLUSIONS: Final = ("out_of_stock",)
 _GOALS: Final[tuple[Goal, ...]] = get_args(Goal)
-_NAMES: Final = ("k", "goal", "exclude", "category")
+_NAMES: Final = ("k", "goal", "exclude", "category", "per_category")
 
 
 class InvalidQuery(Exception):  # noqa: N818 - exceptions here are named as facts
@@ -29,7 +29,9 @@ class ItemQuery:
     exclude: frozenset[str] = frozenset(DEFAULT_EXCLUSIONS)
     """Some of EXCLUSIONS."""
     category: str | None = None
-    """Only items of this one."""
+    """Only items of this one, or below it."""
+    per_category: int | None = None
+    """At most so many of each category."""
 
     @classmethod
     def of(cls, given: Mapping[str, Collection[str]]) -> "ItemQuery":
@@ -40,26 +42,38 @@ class ItemQuery:
             raise InvalidQuery(f"give {repeated[0]} once")
         texts = {name: next(iter(values)) for name, values in given.items()}
         return cls(
-            k=_number_of_items(texts.get("k", str(DEFAULT_ITEMS))),
+            k=_number_of_items("k", texts.get("k", str(DEFAULT_ITEMS))),
             goal=_goal(texts.get("goal", DEFAULT_GOAL)),
             exclude=_exclusions(texts.get("exclude", ",".join(DEFAULT_EXCLUSIONS))),
             category=_category(texts.get("category")),
+            per_category=_number_of_items("per_category", texts["per_category"]) if "per_category" in texts else None,
         )
 
 
+def number_asked(given: Mapping[str, Collection[str]]) -> int:
+    """Return the `k` of a query that has no other parameter; raises InvalidQuery."""
+    if unknown := sorted(set(given) - {"k"}):
+        raise InvalidQuery(f"{unknown[0][:40]!r} is no parameter; there is k")
+    return ItemQuery.of(given).k
+
+
 class Recommender(Protocol):
-    """Answers which items a shopper is likeliest to want next."""
+    """Answers which items a shopper is likeliest to want next, and which are alike."""
 
     async def items(self, user: bytes, partition: int, query: ItemQuery) -> ShopperItems:
         """Return items for a shopper of this partition; raises the errors of `streams.lookups.lookup`."""
         ...
 
+    async def similar(self, row: int, count: int) -> SimilarItems:
+        """Return the items most like the one of a catalogue's row."""
+        ...
 
-def _number_of_items(text: str) -> int:
+
+def _number_of_items(name: str, text: str) -> int:
     # At most four digits: Python refuses to read thousands of them, and int() takes signs, spaces and underscores.
     if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST_ITEMS:
         return int(text)
-    raise InvalidQuery(f"k is no whole number from 1 to {MOST_ITEMS}")
+    raise InvalidQuery(f"{name} is no whole number from 1 to {MOST_ITEMS}")
 
 
 def _goal(text: str) -> Goal:

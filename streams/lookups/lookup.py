@@ -72,7 +72,7 @@ class Lookup:
 
     async def shopper(self, user: bytes, partition: int) -> Shopper:
         """Return what is known of a shopper of this partition; raises this module's errors."""
-        state = self._state(user, partition)
+        state = self.state(user, partition)
         known = self._published(state)
         propensities: npt.NDArray[np.floating[Any]] = (
             await self._computed(lambda: self._explainer.from_ring(state["sequence"], own_of(state)))
@@ -86,12 +86,12 @@ class Lookup:
             self._explainer.horizons,
             model=self._model,
             rebuilt=known is None,
-            as_of=self._as_of(state, partition),
+            as_of=self.as_of(state, partition),
         )
 
     async def explanation(self, user: bytes, partition: int, event_id: str | None) -> ShopperExplanation:
         """Explain the propensities after an event, the last one if None; raises this module's errors."""
-        state = self._state(user, partition)
+        state = self.state(user, partition)
         sequence = state["sequence"]
         last = min(int(sequence["events"][0]), RING_EVENTS) - 1
         place = last if event_id is None else place_of(sequence, event_hash(event_id))
@@ -104,10 +104,11 @@ class Lookup:
             self._published(state) if place == last else None,
             self._explainer.horizons,
             model=self._model,
-            as_of=self._as_of(state, partition),
+            as_of=self.as_of(state, partition),
         )
 
-    def _state(self, user: bytes, partition: int) -> State:
+    def state(self, user: bytes, partition: int) -> State:
+        """Return a copy of a shopper's table value; raises this module's errors."""
         states: PartitionStates | None = self._store().partitions.get(partition)
         if states is None:
             raise NotHereError
@@ -133,7 +134,8 @@ class Lookup:
         finally:
             self._waiting -= 1
 
-    def _as_of(self, state: State, partition: int) -> AsOf:
+    def as_of(self, state: State, partition: int) -> AsOf:
+        """Say up to which record a state knows its shopper."""
         sequence = state["sequence"][0]
         offset = int(sequence["offset"]) if int(sequence["source"]) == self._source_code else None
         return AsOf(self._topic, partition, offset)

@@ -5,13 +5,14 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from streams.lookups.answers import Goal, Item, Refusal, Shopper, ShopperExplanation, ShopperItems
+from streams.lookups.answers import Goal, Item, Refusal, Shopper, ShopperExplanation, ShopperItems, SimilarItems
 from streams.lookups.item_query import DEFAULT_EXCLUSIONS, DEFAULT_GOAL, DEFAULT_ITEMS, EXCLUSIONS, MOST_ITEMS
 
 SHOPPER_PATH: Final = "/v1/users/{user_id}"
 EXPLANATION_PATH: Final = "/v1/users/{user_id}/explanation"
 ITEM_PATH: Final = "/v1/items/{item_id}"
 SHOPPER_ITEMS_PATH: Final = "/v1/users/{user_id}/items"
+SIMILAR_ITEMS_PATH: Final = "/v1/items/{item_id}/similar"
 OPENAPI_PATH: Final = "/v1/openapi.json"
 _TOKEN: Final = "token"  # noqa: S105 - the scheme's name
 
@@ -39,8 +40,13 @@ _QUERY: Final = (
     ),
     (
         "category",
-        "Only items of this category, as the catalogue or events write it",
+        "Only items of this category or below it, as the catalogue or events write it",
         {"type": "string", "minLength": 1},
+    ),
+    (
+        "per_category",
+        "At most so many items of each category; as many as there are if not given",
+        {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS},
     ),
 )
 _EVENT: Final = {
@@ -65,13 +71,16 @@ _REFUSALS: Final = {
 
 def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the API, of a worker that recommends items or of one that does not."""
-    answers = [Shopper, ShopperExplanation, Item, Refusal, *([ShopperItems] if recommends else [])]
+    answers = [Shopper, ShopperExplanation, Item, Refusal, *([ShopperItems, SimilarItems] if recommends else [])]
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     parameters = [
         {"name": name, "in": "query", "required": False, "description": meaning, "schema": schema}
         for name, meaning, schema in _QUERY
     ]
-    items = {SHOPPER_ITEMS_PATH: {"get": _operation("items", ShopperItems, [_USER, *parameters])}}
+    items = {
+        SHOPPER_ITEMS_PATH: {"get": _operation("items", ShopperItems, [_USER, *parameters])},
+        SIMILAR_ITEMS_PATH: {"get": _operation("similar_items", SimilarItems, [_ITEM, parameters[0]])},
+    }
     return {
         "openapi": "3.1.0",
         "info": {

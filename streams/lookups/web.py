@@ -7,8 +7,8 @@ that a client may see.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -31,7 +31,7 @@ from streams.lookups import lookup, openapi
 from streams.lookups.answering import item_answer
 from streams.lookups.answers import Problem, Refusal
 from streams.lookups.forwarding import ProblemError, forward
-from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender
+from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, number_asked
 from streams.lookups.lookup import Lookup
 from streams.transport import BatchApp, key_partition
 
@@ -49,6 +49,7 @@ _HEADERS: Final = {"Server": "cartcast", "Cache-Control": "no-store"}
 _log: Final = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
 
+_Query = TypeVar("_Query")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -102,6 +103,7 @@ class Pages:
             openapi.EXPLANATION_PATH: self.explanation,
             openapi.ITEM_PATH: self.item,
             openapi.SHOPPER_ITEMS_PATH: self.shopper_items,
+            openapi.SIMILAR_ITEMS_PATH: self.similar_items,
             openapi.OPENAPI_PATH: self.openapi,
             **dict.fromkeys(OPERATIONAL_PATHS, self.operational),
         }
@@ -119,22 +121,24 @@ class Pages:
     async def item(self, request: web.Request, **_: str) -> web.Response:
         if self._items is None:
             raise web.HTTPNotFound
-        known = item_answer(self._items.catalogue, _id_of(request, "item"))
-        if known is not None:
-            return _json(200, known)
-        if not self._items.is_complete:
-            raise ProblemError(503, "reading", "the worker is reading the items topic: ask again")
-        raise ProblemError(404, "unknown_item", "the item is not in the catalogue, and no event that counts named it")
+        if (known := item_answer(self._items.catalogue, _id_of(request, "item"))) is None:
+            raise _unknown_item(self._items)
+        return _json(200, known)
 
     async def shopper_items(self, request: web.Request, **_: str) -> web.Response:
         if self._recommender is None:
             raise web.HTTPNotFound
-        user, asked = _id_of(request, "user"), request.rel_url.query
-        try:
-            query = ItemQuery.of({name: asked.getall(name) for name in asked})
-        except InvalidQuery as invalid:
-            raise ProblemError(400, "bad_request", str(invalid)) from None
+        user, query = _id_of(request, "user"), _query_of(request, ItemQuery.of)
         return await self._answered(request, user, self._recommender.items(user, self._partition(user), query))
+
+    async def similar_items(self, request: web.Request, **_: str) -> web.Response:
+        if self._recommender is None or self._items is None:
+            raise web.HTTPNotFound
+        item, count = _id_of(request, "item"), _query_of(request, number_asked)
+        if item_answer(self._items.catalogue, item) is None:
+            raise _unknown_item(self._items)
+        row = self._items.catalogue.row_of(item.decode())
+        return await self._answered(request, b"", self._recommender.similar(row, count))
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
@@ -178,6 +182,20 @@ def _id_of(request: web.Request, whose: str) -> bytes:
     except UnicodeDecodeError:
         raise ProblemError(400, "bad_request", f"the {whose} id is not percent-encoded UTF-8") from None
     return given
+
+
+def _query_of(request: web.Request, read: Callable[[Mapping[str, Collection[str]]], _Query]) -> _Query:
+    asked = request.rel_url.query
+    try:
+        return read({name: asked.getall(name) for name in asked})
+    except InvalidQuery as invalid:
+        raise ProblemError(400, "bad_request", str(invalid)) from None
+
+
+def _unknown_item(items: CatalogueReader) -> ProblemError:
+    if not items.is_complete:
+        return ProblemError(503, "reading", "the worker is reading the items topic: ask again")
+    return ProblemError(404, "unknown_item", "the item is not in the catalogue, and no event that counts named it")
 
 
 def _event_of(request: web.Request) -> str | None:

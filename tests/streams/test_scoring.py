@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model.batch import id_code
 from model.core.byte_strings import ByteStrings
 from model.formats.records import decoder_of
+from model.items.catalogue import Catalogue
 from streams.observe.counts import Timings
 from streams.scoring import ScoredFetch
 from tests.streams.fetches import START_MS, TOPICS, Acks, event, fetch, put, source_offsets
@@ -118,3 +120,15 @@ async def test_the_score_says_the_time_that_was_applied_and_the_worker_counts_it
     (score,) = pipeline.publisher.on(TOPICS.scores)
     assert json.loads(score.record.value)["event_time"] == START_MS
     assert pipeline.counts.clock_ahead == 1
+
+
+async def test_a_model_that_recommends_learns_of_the_items_that_events_name(pipeline):
+    catalogue = Catalogue(2, lambda columns: np.stack((columns.categories, columns.categories), axis=1))
+    learning = replace(pipeline, scoring=replace(pipeline.scoring, catalogue=catalogue))
+    named = [json.loads(event(number)) | {"item_id": item, "category": "c"} for number, item in enumerate("aab")]
+    scored(learning, *(json.dumps(each).encode() for each in named), timestamps_ms=[START_MS] * 3)
+    scored(learning, json.dumps(named[0]).encode(), b"damaged", timestamps_ms=[START_MS] * 2)
+    assert [catalogue.known(row).item_id for row in range(len(catalogue.view))] == ["a", "b"]
+    assert (catalogue.view.vectors == id_code("c")).all()
+    scored(pipeline, json.dumps(named[0] | {"item_id": "z"}).encode(), timestamps_ms=[START_MS])
+    assert catalogue.row_of("z") < 0
