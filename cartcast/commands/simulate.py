@@ -36,9 +36,20 @@ def simulate(
         int | None,
         typer.Option(parser=start_ms, metavar="TIME", help="When they begin: now, or a time. Default: 2026-01-05."),
     ] = None,
+    items: Annotated[int | None, typer.Option(min=200, help="How many items the shop has. Default: 10,000.")] = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(
+            help="Shoppers have tastes, items arrive and sell out: write what the shop says of them to a file."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; standard output if not given.")] = None,
     with_truth: Annotated[
-        bool, typer.Option("--with-truth", help="Add true_session, true_1h and true_24h to each event.")
+        bool,
+        typer.Option(
+            "--with-truth",
+            help="Add true_session, true_1h and true_24h to each event; with --catalogue true_next_items, too.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --out: print the counts as one JSON object.")] = False,
 ) -> None:
@@ -49,18 +60,29 @@ def simulate(
 
     Piped into `cartcast replay /dev/stdin --format cartcast --speed 1`, shoppers of --start now live by the clock.
 
+    With --catalogue, which item of a category and price level a shopper looks at follows from their taste and the item
+    before. The file has a JSON object a line: an item with its words and the vector of its picture, and another line
+    whenever it arrives or its stock changes. All else stays the same.
+
     Example: cartcast simulate --events 100000 --with-truth --out shop.jsonl
     """
     if as_json and out is None:
         raise UsageError("--json needs --out: without it standard output carries the events")
     from model.simulator import SimulationSettings
 
-    begin_ms = SimulationSettings.start_ms if start is None else start
-    settings = SimulationSettings(events=events, users=users, seed=seed, start_ms=begin_ms, with_truth=with_truth)
+    settings = SimulationSettings(
+        events=events,
+        users=users,
+        seed=seed,
+        start_ms=SimulationSettings.start_ms if start is None else start,
+        with_truth=with_truth,
+        items=items or SimulationSettings.items,
+        with_tastes=catalogue is not None,
+    )
     started = time.monotonic()
     try:
         with stop_signals_raise(), _output(out) as file, progress_bar("simulate", events, visible=bool(out)) as advance:
-            _write(settings, file, advance)
+            _write(settings, file, catalogue, advance)
     except StopRequested:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     seconds = round(time.monotonic() - started, 3)
@@ -68,14 +90,18 @@ def simulate(
         print(json.dumps({"events": events, "users": users, "seed": seed, "out": str(out), "seconds": seconds}))
 
 
-def _write(settings: "SimulationSettings", file: BinaryIO, advance: Advance) -> None:
-    from model.simulator import simulate as simulated_events
+def _write(settings: "SimulationSettings", file: BinaryIO, catalogue: Path | None, advance: Advance) -> None:
+    from model.simulator import Simulation
 
-    encode = msgspec.json.Encoder().encode
-    for number, event in enumerate(simulated_events(settings), start=1):
+    simulation, encode, last_ms = Simulation(settings), msgspec.json.Encoder().encode, settings.start_ms
+    for number, event in enumerate(simulation.events(), start=1):
         file.write(encode(event) + b"\n")
+        last_ms = max(last_ms, event.ts)
         if number % _EVENTS_BETWEEN_REPORTS == 0:
             advance(number, f"{number:,} events")
+    if catalogue is not None:
+        with _output(catalogue) as items:
+            items.writelines(encode(line) + b"\n" for line in simulation.catalogue_lines(last_ms))
     advance(settings.events or 0, f"{settings.events:,} events")
 
 

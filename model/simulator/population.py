@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from model.arrays import Floats, Integers
 from model.simulator import process, rhythm
@@ -12,10 +13,9 @@ from model.simulator.distributions import draw_gaps_s, draw_indices
 from model.simulator.process import Memory, Mood, Symbol
 from model.simulator.wording import MOST_PLACES, draw_stars, draw_words
 
-_KEEPS_TO_FOCUS = 0.75
 _OF_THE_CART = [Symbol.REMOVE, Symbol.CHECKOUT, Symbol.PURCHASE, Symbol.REVIEW, Symbol.REFUND]
 _LOOKED_BACK_ON = [Symbol.REVIEW, Symbol.REFUND]
-_ITEMLESS = [Symbol.SEARCH, Symbol.OTHER]
+ITEMLESS = [Symbol.SEARCH, Symbol.OTHER]
 NO_ITEM = -1
 
 
@@ -52,6 +52,42 @@ class NoObserver:
         return np.empty((len(observed), 0))
 
 
+class ItemChoice(Protocol):
+    """Draws which item of a shelf a shopper looks at."""
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+
+    @property
+    def hidden(self) -> np.dtype[np.void]:
+        """What `hidden_of` says of a shopper."""
+        ...
+
+    def hidden_of(self, shoppers: Integers) -> npt.NDArray[np.void]:
+        """Return what only the choice knows of shoppers `(shoppers,)`."""
+        ...
+
+    def begin_visits(self, shoppers: Integers, favourites: Integers) -> None:
+        """Get ready for visits, each of which is about one of the favourites `(shoppers, FAVOURITES)`."""
+        ...
+
+    def observe(self, shoppers: Integers, symbols: Integers, categories: Integers) -> None:
+        """Learn what shoppers did, and in which category."""
+        ...
+
+    def draw(
+        self, shoppers: Integers, shelves: Integers, before: Integers, time_ms: Integers, random: np.random.Generator
+    ) -> Integers:
+        """Draw an item for each shopper that is not the one before (NO_ITEM for none), with one random number each."""
+        ...
+
+
+def hidden_dtype(choice: ItemChoice) -> np.dtype[np.void]:
+    """Return the dtype of what nobody can see of a shopper right after an event."""
+    numbers = [(name, np.int32) for name in ("segment", "mood", "item", "cart_item")]
+    return np.dtype([*numbers, ("choice", choice.hidden)])
+
+
 @dataclass(frozen=True, slots=True)
 class Happened:
     """Events as columns, one entry per event."""
@@ -67,19 +103,21 @@ class Happened:
     stars: Integers
     truth: Floats
     """`(events, horizons)` true propensities, or `(events, 0)`."""
+    hidden: npt.NDArray[np.void]
+    """`(events,)` of `hidden_dtype`"""
 
 
 class Population:
     """The shoppers' hidden state; `advance` simulates them until a time and returns their events."""
 
     def __init__(
-        self, users: int, start_ms: int, catalogue: Catalogue, random: np.random.Generator, observer: Observer
+        self, users: int, start_ms: int, choice: ItemChoice, random: np.random.Generator, observer: Observer
     ) -> None:
         self._random = random
-        self._catalogue = catalogue
+        self._choice, self._catalogue = choice, choice.catalogue
         self._observer = observer
         self.segments = random.choice(len(process.Segment), users, p=process.SEGMENT_SHARES)
-        self._favourites = random.integers(0, len(catalogue.category_names), (users, 3))
+        self._favourites = random.integers(0, len(self._catalogue.category_names), (users, process.FAVOURITES))
         self._focus = self._favourites[:, 0].copy()
         self._is_known = np.zeros(users, np.bool_)
         self._item = np.full(users, NO_ITEM)  # that they looked at last
@@ -93,7 +131,7 @@ class Population:
 
     def advance(self, end_ms: int) -> Happened:
         """Return all events before `end_ms`, in no particular order."""
-        rounds = [_nothing(self._observer)]
+        rounds = [_nothing(self._observer, self._choice)]
         due = np.flatnonzero(self._next_ms < end_ms)
         while len(due):
             rounds.append(self._round(due))
@@ -107,16 +145,26 @@ class Population:
         self._begin_visits(due[is_first == 1], moods[is_first == 1])
         symbols = self._symbols_of(due, moods)
         items, categories = self._items_of(due, moods, symbols)
+        self._choice.observe(due, symbols, categories)
         words = draw_words(symbols, moods, self._random)
         stars = draw_stars(symbols, moods, self._random)
         prices = self._catalogue.prices_of(self._item[due])
         truth = self._observer.observe(Observations(due, time_ms, symbols, prices, words, stars, is_first))
+        hidden = self._hidden(due, moods)
         self._draw_next(due, moods, prices)
-        return Happened(due, time_ms, symbols, items, categories, words, stars, truth)
+        return Happened(due, time_ms, symbols, items, categories, words, stars, truth, hidden)
+
+    def _hidden(self, shoppers: Integers, moods: Integers) -> npt.NDArray[np.void]:
+        hidden = np.empty(len(shoppers), hidden_dtype(self._choice))
+        hidden["segment"], hidden["mood"] = self.segments[shoppers], moods
+        hidden["item"], hidden["cart_item"] = self._item[shoppers], self._cart_item[shoppers]
+        hidden["choice"] = self._choice.hidden_of(shoppers)
+        return hidden
 
     def _begin_visits(self, shoppers: Integers, moods: Integers) -> None:
         choice = self._random.integers(0, self._favourites.shape[1], len(shoppers))
         self._focus[shoppers] = self._favourites[shoppers, choice]
+        self._choice.begin_visits(shoppers, self._favourites[shoppers])
         undecided = shoppers[moods == Mood.UNDECIDED]
         self._cart_item[undecided] = self._item[undecided]  # it is this that they are undecided about
 
@@ -136,19 +184,20 @@ class Population:
         items = np.where(np.isin(symbols, _OF_THE_CART), self._cart_item[shoppers], self._item[shoppers])
         looks = ~np.isin(symbols, _LOOKED_BACK_ON)
         self._item[shoppers[looks]] = items[looks]
-        itemless = np.isin(symbols, _ITEMLESS)
+        itemless = np.isin(symbols, ITEMLESS)
         categories = np.where(itemless, self._focus[shoppers], self._catalogue.categories_of(items))
         return np.where(itemless, NO_ITEM, items), categories
 
     def _look_at_new(self, shoppers: Integers, moods: Integers) -> None:
         """Choose an item; a shopper with something in the cart keeps to its price level."""
-        keeps = self._random.random(len(shoppers)) < _KEEPS_TO_FOCUS
+        keeps = self._random.random(len(shoppers)) < process.KEEPS_TO_FOCUS
         anything = self._random.integers(0, len(self._catalogue.category_names), len(shoppers))
         prices = draw_indices(np.broadcast_to(process.PRICE_SHARES, (len(shoppers), 2)), self._random)
         before = self._item[shoppers]
         prices = np.where(moods == Mood.UNDECIDED, self._catalogue.prices_of(before), prices)
         categories = np.where(keeps, self._focus[shoppers], anything)
-        self._item[shoppers] = self._catalogue.draw_items(categories, prices, before, self._random)
+        shelves = self._catalogue.shelves_of(categories, prices)
+        self._item[shoppers] = self._choice.draw(shoppers, shelves, before, self._next_ms[shoppers], self._random)
 
     def _draw_next(self, shoppers: Integers, moods: Integers, prices: Integers) -> None:
         following = draw_indices(process.STEPS[self.segments[shoppers], prices, moods], self._random)
@@ -183,7 +232,7 @@ class Population:
         self._next_is_first[shoppers] = 1
 
 
-def _nothing(observer: Observer) -> Happened:
+def _nothing(observer: Observer, choice: ItemChoice) -> Happened:
     none, no_words = np.empty(0, np.int64), np.empty((0, MOST_PLACES), np.int64)
     truth = observer.observe(Observations(none, none, none, none, no_words, none, none))
-    return Happened(none, none, none, none, none, no_words, none, truth)
+    return Happened(none, none, none, none, none, no_words, none, truth, np.empty(0, hidden_dtype(choice)))

@@ -116,6 +116,11 @@ _DECISIONS: Final = [Mood.CARTED, Mood.CHECKOUT, Mood.BOUGHT]
 PRICE_SHARES: Final = np.array([0.6, 0.4])
 """`(price,)`: what a newly viewed item costs. Who has something in the cart looks only at what costs about the same."""
 
+KEEPS_TO_FOCUS: Final = 0.75
+"""The share of newly viewed items that are of the category that the visit is about; the others are of any."""
+FAVOURITES: Final = 3
+"""Each visit is about one of so many categories that the shopper likes."""
+
 _FIRST_MOOD: Final = np.array(
     # IDLE INTERESTED COMPARING CARTED UNDECIDED CHECKOUT BOUGHT HAPPY UNHAPPY
     [

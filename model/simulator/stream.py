@@ -1,17 +1,20 @@
 """From the shoppers' actions to the stream of events: ids, words, prices, and some events late or repeated."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import islice, repeat
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
-from model.simulator.catalogue import Catalogue
+from model.simulator.catalogue import FEWEST_ITEMS, ITEMS, Catalogue, Popularity
+from model.simulator.feed import CatalogueLine, catalogue_lines
+from model.simulator.next_view import NextView
 from model.simulator.population import NO_ITEM, Happened, NoObserver, Population
 from model.simulator.process import Symbol
+from model.simulator.tastes import Tastes
 from model.simulator.truth import Oracle
 from model.simulator.vocabulary import LANGUAGE_SHARES, LANGUAGES
 from model.simulator.wording import Phrasebook
@@ -20,6 +23,9 @@ LATE_SHARE: Final = 0.01
 LATE_MEAN_SECONDS: Final = 60.0
 REPEATED_SHARE: Final = 0.005
 REPEATED_MEAN_SECONDS: Final = 20.0
+
+NEXT_ITEMS: Final = 20
+_EVENTS_AT_ONCE: Final = 1000
 
 _TYPES: Final = {
     Symbol.VIEW_NEW: "view",
@@ -55,10 +61,16 @@ class SimulationSettings:
     """Yield EventWithTruth."""
     truth_reads_words: bool = True
     """Whether the true propensities take the words into account; False measures what words are worth."""
+    items: int = ITEMS
+    """How many the shop has."""
+    with_tastes: bool = False
+    """Whether shoppers have tastes, and items arrive and sell out: which item of a shelf they look at; nothing else."""
 
     def __post_init__(self) -> None:
         if self.users < 1 or (self.events is not None and self.events < 1):
             raise ValueError("a simulation needs at least one shopper and one event")
+        if self.items < FEWEST_ITEMS:
+            raise ValueError(f"a simulated shop needs at least {FEWEST_ITEMS} items")
         if not MIN_EVENT_TIME_MS <= self.start_ms < MAX_EVENT_TIME_MS:
             raise ValueError("start_ms lies outside the years 2000 to 2100")
 
@@ -69,17 +81,52 @@ class EventWithTruth(Event, frozen=True, gc=False, omit_defaults=True):
     true_session: float = 0.0
     true_1h: float = 0.0
     true_24h: float = 0.0
+    true_next_items: list[str] | None = None
+    """If shoppers have tastes: the items that are most likely viewed next, if one is on this visit, the likeliest
+    first (`model.simulator.next_view`)."""
 
 
 def simulate(settings: SimulationSettings) -> Iterator[Event]:
     """Yield events in the order in which they arrive: that of their times, but for the late ones."""
-    random = np.random.default_rng(settings.seed)
-    catalogue = Catalogue.drawn()
-    users, start_ms = settings.users, settings.start_ms
-    observer = Oracle(users, start_ms, reads_words=settings.truth_reads_words) if settings.with_truth else NoObserver()
-    population = Population(users, start_ms, catalogue, random, observer)
-    writer = _Writer(settings, catalogue, np.random.default_rng([settings.seed, 1]))
-    return islice(_arrivals(population, writer, start_ms), settings.events)
+    return Simulation(settings).events()
+
+
+class Simulation:
+    """A shop and its shoppers, whose events can be drawn once."""
+
+    def __init__(self, settings: SimulationSettings, *, keeps_hidden: bool = False) -> None:
+        """With `keeps_hidden` what is hidden of the shoppers can be asked afterwards."""
+        self._settings, users, start_ms = settings, settings.users, settings.start_ms
+        self.catalogue = Catalogue.drawn(settings.items)
+        self.tastes = (
+            Tastes(self.catalogue, users, start_ms, np.random.default_rng([settings.seed, 2]))
+            if settings.with_tastes
+            else None
+        )
+        observer = (
+            Oracle(users, start_ms, reads_words=settings.truth_reads_words) if settings.with_truth else NoObserver()
+        )
+        choice = self.tastes or Popularity(self.catalogue)
+        self._population = Population(users, start_ms, choice, np.random.default_rng(settings.seed), observer)
+        next_view = NextView(self.tastes) if self.tastes and settings.with_truth else None
+        self._writer = _Writer(settings, self.catalogue, np.random.default_rng([settings.seed, 1]), next_view)
+        self._writer.keeps_hidden = keeps_hidden
+
+    def events(self) -> Iterator[Event]:
+        """Yield them in the order in which they arrive."""
+        return islice(_arrivals(self._population, self._writer, self._settings.start_ms), self._settings.events)
+
+    def catalogue_lines(self, until_ms: int) -> Iterator[CatalogueLine]:
+        """Yield what a shop whose shoppers have tastes says of its items up to a time (`model.simulator.feed`)."""
+        if self.tastes is None:
+            raise ValueError("only a shop whose shoppers have tastes has a catalogue")
+        return catalogue_lines(self.tastes, until_ms)
+
+    def hidden(self, events: Sequence[Event]) -> npt.NDArray[np.void]:
+        """Return what was hidden of the shoppers right after some events, which were drawn `(events,)`."""
+        if len(self._writer.hidden) > 1:
+            self._writer.hidden = [np.concatenate(self._writer.hidden)]
+        return self._writer.hidden[0][[int(event.event_id.rpartition("-")[2], 16) - 1 for event in events]]
 
 
 def _arrivals(population: Population, writer: "_Writer", start_ms: int) -> Iterator[Event]:
@@ -97,7 +144,13 @@ def _arrivals(population: Population, writer: "_Writer", start_ms: int) -> Itera
 class _Writer:
     """Turns columns into events and keeps those that arrive later than the window in which they happened."""
 
-    def __init__(self, settings: SimulationSettings, catalogue: Catalogue, random: np.random.Generator) -> None:
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        catalogue: Catalogue,
+        random: np.random.Generator,
+        next_view: NextView | None,
+    ) -> None:
         self._catalogue = catalogue
         self._random = random
         self._id_prefix = f"{settings.seed:x}-"
@@ -114,6 +167,10 @@ class _Writer:
         ]
         kinds = len(_DEVICES) * len(_CHANNELS)
         self._context_of = self._languages * kinds + random.integers(0, kinds, settings.users)
+        self._next_view = next_view
+        self.keeps_hidden = False
+        self.hidden: list[npt.NDArray[np.void]] = []
+        """Of all events in the order of their ids, if it is kept."""
         self._waiting: list[Event] = []
         self._waiting_arrival_ms = np.empty(0, np.int64)
 
@@ -122,6 +179,8 @@ class _Writer:
         order = np.argsort(happened.time_ms, kind="stable")
         happened = Happened(*(getattr(happened, column.name)[order] for column in fields(Happened)))
         events = self._waiting + self._events(happened)
+        if self.keeps_hidden:
+            self.hidden.append(happened.hidden)
         arrival_ms = np.concatenate((self._waiting_arrival_ms, self._arrival_ms(happened.time_ms)))
         repeated = np.flatnonzero(self._random.random(len(events)) < REPEATED_SHARE)
         repeated = repeated[repeated >= len(self._waiting)]  # those waiting were considered before
@@ -152,9 +211,20 @@ class _Writer:
             happened.words.tolist(),
             happened.stars.tolist(),
             happened.truth.tolist(),
+            self._next_items(happened),
             strict=True,
         )
         return [self._event(*row) for row in columns]
+
+    def _next_items(self, happened: Happened) -> Iterable[list[str] | None]:
+        """Yield the items that are most likely viewed next, of each event; None if that is not asked."""
+        if self._next_view is None:
+            yield from repeat(None, len(happened.time_ms))
+            return
+        for first in range(0, len(happened.time_ms), _EVENTS_AT_ONCE):
+            part = slice(first, first + _EVENTS_AT_ONCE)
+            likeliest = self._next_view.likeliest(happened.hidden[part], happened.time_ms[part], NEXT_ITEMS)
+            yield from ([self._catalogue.item_ids[item] for item in row] for row in likeliest.tolist())
 
     def _event(  # noqa: PLR0913, PLR0917 - one column each
         self,
@@ -166,6 +236,7 @@ class _Writer:
         words: list[int],
         stars: int,
         truth: list[float],
+        next_items: list[str] | None,
     ) -> Event:
         self._written += 1
         catalogue = self._catalogue
@@ -183,4 +254,5 @@ class _Writer:
             self._contexts[self._context_of[shopper]],
             None,  # attributes
             *truth,
+            *([] if next_items is None else [next_items]),
         )

@@ -37,6 +37,8 @@ def test_truth_is_written_on_request():
         (["--json"], "--json needs --out"),
         (["--events", "0"], "--events"),
         (["--users", "many"], "--users"),
+        (["--items", "5"], "--items"),
+        (["--catalogue", "/nowhere/items.jsonl", "--events", "5"], "cannot be written"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments, words):
@@ -58,3 +60,16 @@ def test_a_signal_leaves_no_half_of_a_file(tmp_path):
     assert process.returncode == 130
     assert b"Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_catalogue_is_written_beside_the_events_of_shoppers_with_tastes(tmp_path):
+    events, items = tmp_path / "events", tmp_path / "items"
+    arguments = ["--events", 400, "--users", 20, "--items", 300, "--with-truth", "--out", events, "--catalogue", items]
+    assert run_command("simulate", *arguments).status == 0
+    item_ids = {json.loads(line)["item_id"] for line in items.read_text().splitlines()}
+    assert len(item_ids) <= 300
+    for line in events.read_text().splitlines():
+        event = json.loads(line)
+        assert event.get("item_id", "item-00000") in item_ids
+        assert len(event["true_next_items"]) == 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "items"]
