@@ -64,24 +64,23 @@ def ask(  # noqa: PLR0913, PLR0917 - plain arrays
 
 
 @compiled_sums
-def score_all(  # noqa: PLR0913, PLR0917 - plain arrays
+def score_all(
     query: Floats,
     vectors: Floats,
     popularity: Floats,
-    share: float,
     unknown: float,
     scores: Floats,
 ) -> None:
-    """Fill the scores `(items,)`: the query's product with each vector, and a share of the popularity.
+    """Fill the scores `(items,)`: the query's product with each vector, and what its popularity adds.
 
-    `popularity` may be of fewer items: the others have `unknown`.
+    `popularity` may be of fewer items: to those of the others it adds `unknown`.
     """
     size = len(query)
     for item in range(len(scores)):
         score = np.float32(0.0)
         for number in range(size):
             score += query[number] * vectors[item, number]
-        scores[item] = score + share * (popularity[item] if item < len(popularity) else unknown)
+        scores[item] = score + (popularity[item] if item < len(popularity) else unknown)
 
 
 @compiled

@@ -1,6 +1,5 @@
 """What next: ranks items for shoppers from their states, and says which events moved an item."""
 
-import math
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -49,7 +48,6 @@ class GoalWeights:
     by_type: Vectors
     by_age: Vectors
     by_session: Vectors
-    popularity: float
     same_category: float
     strengths: Vectors
     scales: Vectors
@@ -70,7 +68,6 @@ class GoalWeights:
             by_type=array("by_type"),
             by_age=array("by_age"),
             by_session=array("by_session"),
-            popularity=float(array("popularity")[0]),
             same_category=float(array("same_category")[0]),
             strengths=array("strength"),
             scales=np.exp(-array("log_scale")),
@@ -118,11 +115,15 @@ class ItemRanker:
 
     def __init__(self, model: ItemModel) -> None:
         self._goals = {goal: GoalWeights.of(model.network, number) for number, goal in enumerate(GOALS)}
-        self._popularity = {goal: log_popularity(model.counts[1 + number]) for number, goal in enumerate(GOALS)}
-        self._unknown = {
-            goal: math.log(0.5 / (counts.sum() + 0.5 * max(len(counts), 1)))
-            for goal, counts in zip(GOALS, model.counts[1:], strict=True)
-        }
+        shares = torch.from_numpy(own_shares(model.counts[0]))
+        with torch.no_grad():
+            self._popularity = {
+                goal: model.network.popularities(
+                    number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares
+                ).numpy()
+                for number, goal in enumerate(GOALS)
+            }
+            self._unknown = {goal: float(model.network.unknown_popularity(number)) for number, goal in enumerate(GOALS)}
         self._neighbours = [model.neighbours[kind] for kind in KINDS]
 
     def scores(
@@ -132,7 +133,7 @@ class ItemRanker:
         weights, size = self._goals[goal], len(vectors)
         items, query, by_part = self._asked(weights, context, vectors)
         scores = np.empty(size, np.float32)
-        score_all(query, vectors, self._popularity[goal], weights.popularity, self._unknown[goal], scores)
+        score_all(query, vectors, self._popularity[goal], self._unknown[goal], scores)
         if not len(items):
             return scores
         if (category := int(categories[items[0]])) != _UNKNOWN_CATEGORY:

@@ -54,11 +54,11 @@ class NextItemSettings:
     weight_decay: float = 0.01
     dropout: float = 0.3
     """Of the numbers of vectors."""
-    forgotten_items: float = 0.1
-    """Share of items that are treated as new in a batch: without the part of their own."""
-    most_candidates: int = 20_000
+    forgotten_items: float = 0.2
+    """Share of items that are treated as new in a batch: with nothing of their own, and in no memory."""
+    most_candidates: int = 3000
     """Of more items, the targets stand beside a sample."""
-    sampled: int = 8192
+    sampled: int = 2048
 
 
 def learn(
@@ -145,7 +145,8 @@ class _Learning:
         contexts, targets = contexts_of(journeys, rows), journeys.items[self._targets[goal, rows]]
         candidates, corrections = self._candidates(np.unique(targets))
         items = np.union1d(candidates, contexts.items[contexts.items != NO_ITEM])
-        vectors = self._vectors(items)
+        shares = self._own_shares * (torch.rand(len(self._own_shares)) >= self._settings.forgotten_items)
+        vectors = self._vectors(items, shares)
         place_of, column_of = (np.full(len(journeys.item_ids), -1, np.int64) for _ in range(2))
         place_of[items], column_of[candidates] = np.arange(len(items)), np.arange(len(candidates))
         tensors = ContextTensors.of(contexts)
@@ -156,10 +157,11 @@ class _Learning:
         is_same = (self._categories[column_rows] == category) & (category > 0)
         logits = (
             network.queries(goal, tensors, seen, log_weights[0]) @ vectors[torch.from_numpy(place_of[candidates])].T
-            + network.popularity(goal) * self._popularity[goal][column_rows]
+            + network.popularities(goal, self._popularity[goal][column_rows], shares[column_rows])
             + network.same_category(goal) * is_same
         )
-        memories = Memories.of(self.neighbours[fold], contexts, column_of, len(candidates))
+        is_known = shares.numpy() > 0
+        memories = Memories.of(self.neighbours[fold], contexts, np.where(is_known, column_of, -1), len(candidates))
         logits = memories.added(network, goal, logits, log_weights)
         columns = torch.from_numpy(column_of[targets])
         if corrections is not None:
@@ -178,12 +180,11 @@ class _Learning:
         corrections[torch.from_numpy(~np.isin(candidates, drawn))] = torch.inf  # there for their own rows only
         return candidates, corrections
 
-    def _vectors(self, items: Integers) -> Tensor:
-        rows, settings = torch.from_numpy(items), self._settings
-        forgotten = torch.rand(len(items), 1) < settings.forgotten_items
-        own = self.network.own(rows) * (self._own_shares[rows][:, None] * ~forgotten)
+    def _vectors(self, items: Integers, shares: Tensor) -> Tensor:
+        rows = torch.from_numpy(items)
+        own = self.network.own(rows) * shares[rows][:, None]
         vectors = self.network.known(self._inputs.take(rows)) + own
-        return functional.dropout(vectors, settings.dropout)
+        return functional.dropout(vectors, self._settings.dropout)
 
 
 def contexts_of(journeys: Journeys, rows: Integers) -> Contexts:

@@ -12,11 +12,14 @@ CIRCLES = (("a1", "a2", "a3", "a4"), ("b1", "b2", "b3", "b4"))
 
 
 def circling(shoppers=60, steps=7, seed=1):
-    """Return visits in which an item follows the one before it in its circle; some end in a cart or a purchase."""
+    """Return visits in which an item follows the one before it in its circle, the first circle twice as often.
+
+    Some end in a cart or a purchase.
+    """
     random = Random(seed)
     visits = []
     for shopper in range(shoppers):
-        circle, start = random.choice(CIRCLES), random.randrange(4)
+        circle, start = random.choice((CIRCLES[0], *CIRCLES)), random.randrange(4)
         items = [circle[(start + step) % 4] for step in range(random.randrange(2, steps))]
         end = random.choice(([], [f"cart {items[-1]}"], [f"cart {items[-1]}", f"purchase {items[-1]}"]))
         visits.append(visit(f"u{shopper}", shopper, *items, *end))
