@@ -25,8 +25,11 @@ class ItemOracle:
 
     def probabilities(self, events: Sequence[Event]) -> npt.NDArray[np.float32]:
         """Return P(item is the next that is viewed | one is viewed on this visit) after events `(events, items)`."""
-        hidden = self._simulation.hidden(events)
-        return self._next_view.probabilities(hidden, np.array([event.ts for event in events]))
+        return self._next_view.probabilities(self.hidden(events), np.array([event.ts for event in events]))
+
+    def hidden(self, events: Sequence[Event]) -> npt.NDArray[np.void]:
+        """Return what the oracle sees of the shoppers right after events `(events,)` of `hidden_dtype`."""
+        return self._simulation.hidden(events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,20 @@ def test_the_chain_is_what_visits_followed_step_by_step_show(mood):
     assert (np.abs(shares - expected) < 4 * np.sqrt(expected * (1 - expected) / count) + 1e-9).all()
 
 
+def test_who_has_something_in_the_cart_looks_at_what_costs_about_the_same(shop):
+    oracle = shop.oracle
+    hidden = oracle.hidden(shop.events)
+    undecided = np.flatnonzero((hidden["mood"] == Mood.UNDECIDED) & (hidden["item"] == hidden["cart_item"]))[:200]
+    shares = oracle.probabilities([shop.events[row] for row in undecided])
+    catalogue = oracle.tastes.catalogue
+    prices = catalogue.prices_of(hidden["item"][undecided])
+    views = view_shares()[hidden["segment"][undecided], prices, prices, Mood.UNDECIDED].sum(axis=1)
+    views /= views.sum(axis=1, keepdims=True)  # (events, view)
+    is_same = catalogue.prices_of(np.arange(len(catalogue.item_ids))) == prices[:, None]
+    expected = 1 - views[:, View.NEW] * (1 - process.PRICE_SHARES[prices])
+    assert (shares * is_same).sum(axis=1) == pytest.approx(expected, abs=1e-4)
+
+
 def test_events_name_the_likeliest_items_if_truth_is_asked(shop):
     settings = replace(SETTINGS, events=300, with_tastes=True, with_truth=True)
     events = list(simulate(settings))

@@ -9,7 +9,7 @@ import pytest
 
 from model.simulator import SimulationSettings, simulate, simulated_shop
 from model.simulator.catalogue import PRICE_RANGES, Catalogue
-from model.simulator.process import Price
+from model.simulator.process import Price, Symbol
 from model.simulator.stock import Stock
 from model.simulator.tastes import LIKENESS, POPULARITY, TASTE, Tastes
 
@@ -76,6 +76,19 @@ def test_a_taste_drifts_and_stays_near_its_group():
     likeness.append((at_first * tastes.hidden_of(everybody)["taste"]).sum(axis=1).mean())
     assert 0.99 < likeness[0] < 1
     assert 0.75 < likeness[1] < 0.95
+
+
+def test_what_a_visit_is_about_is_found_by_bayes_rule():
+    tastes = Tastes(Catalogue.drawn(400), users=3, start_ms=START_MS, random=np.random.default_rng(1))
+    everybody, categories = np.arange(3), np.array([5, 5, 9])
+    tastes.begin_visits(everybody, np.array([[2, 5, 5]] * 3))
+    symbols = np.array([Symbol.VIEW_NEW, Symbol.SEARCH, Symbol.VIEW_NEW])
+    tastes.observe(everybody, np.where(symbols == Symbol.SEARCH, symbols, Symbol.VIEW_AGAIN), categories)
+    assert tastes.hidden_of(everybody)["topics"][:, [2, 5]] == pytest.approx(np.array([[1, 2], [0, 3], [1, 2]]) / 3)
+    tastes.observe(everybody, symbols, categories)
+    of_another = 0.25 / 24
+    of_it = 2 * (0.75 + of_another) / (2 * (0.75 + of_another) + of_another)
+    assert tastes.hidden_of(everybody)["topics"][:, 5] == pytest.approx([of_it, 1, 2 / 3])
 
 
 def test_items_arrive_sell_out_and_come_back():
