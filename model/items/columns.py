@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import chain
 from typing import Final, Self
 
 import numpy as np
@@ -19,6 +21,7 @@ _WORDS: Final = 16
 """How many of them are words at most: the rest are left to trigrams, which words of the same stem share."""
 _DESCRIPTION_CHARACTERS: Final = 400
 """What a description begins with says what the item is, and more words than it has have no place."""
+_WORDS_REMEMBERED: Final = 65_536
 _INSIDE_A_WORD: Final = "\u2027"  # no letter, so no trigram is taken for a word of three letters
 
 
@@ -107,13 +110,14 @@ def _pieces(item: Item) -> list[int]:
         known = set(title)
         others = [word for word in tokens(item.description[:_DESCRIPTION_CHARACTERS]) if word not in known]
         words = [*words, *spread(others, _WORDS - len(words))]
-    trigrams = dict.fromkeys(trigram for word in title for trigram in _trigrams(word))
-    return list(map(token_code, words + spread(list(trigrams), PIECES - len(words))))
+    trigrams = spread(list(chain.from_iterable(map(_trigrams, title))), PIECES - len(words))
+    return list(map(token_code, dict.fromkeys([*words, *trigrams])))
 
 
-def _trigrams(word: str) -> list[str]:
+@lru_cache(_WORDS_REMEMBERED)
+def _trigrams(word: str) -> tuple[str, ...]:
     """Return three letters each, the word's ends counting as one; none of a word that is no longer than that."""
     ended = f"{_INSIDE_A_WORD}{word}{_INSIDE_A_WORD}"
     if len(word) < 3:
-        return []
-    return [_INSIDE_A_WORD + ended[start : start + 3] for start in range(len(ended) - 2)]
+        return ()
+    return tuple(_INSIDE_A_WORD + ended[start : start + 3] for start in range(len(ended) - 2))

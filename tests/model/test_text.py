@@ -53,6 +53,12 @@ def test_a_long_text_is_represented_by_words_from_all_over_it():
     assert places[-1] >= 30
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_has_the_words_that_any_text_has(text):
+    longer = [word for word in tokens(f"{text} \u0436") if word != "\u0436"]
+    assert tokens(text) == longer
+
+
 @given(st.lists(st.none() | st.text(), max_size=5))
 def test_whatever_is_written_has_codes_of_its_own_only(texts):
     codes = token_codes(texts)
