@@ -2,8 +2,7 @@
 
 The logit of item i after a context is q.v_i, plus a share of its popularity, plus for each of three memories
 a log(1 + p_i / e). v_i is the sum of what the item's words, category, brand, price and the shop's own vector say, and
-of a part of its own that counts the more, the more often the item has been seen. So does its popularity; that of a new
-item is learnt. q is a linear function of the latest
+of a part of its own that counts the more, the more often the item has been seen. q is a linear function of the latest
 item's vector and of the last ones' mean under learnt weights (an attention by place, age and type, after Liu et al.,
 "STAMP", 2018). The memories are the `Neighbours` of the last items and those items themselves; p_i is summed over the
 last events, with learnt weights too. Each goal (view, cart, purchase) has weights of its own; vectors are shared.
@@ -27,6 +26,8 @@ GOALS: Final = ("view", "cart", "purchase")
 MEMORIES: Final = (*KINDS, "again")
 _OWN_PART_FROM: Final = 5.0
 """An item's own part counts n / (n + this) after n events."""
+_PRIOR_EVENTS: Final = 5.0
+_LEAST_PRIOR_EVENTS: Final = 0.5
 _LARGEST_LOG_WEIGHT: Final = 4.0
 _BUCKETS: Final = 4096
 
@@ -137,7 +138,6 @@ class NextItemNetwork(nn.Module):
         self.mean = ByGoal(torch.randn(size, size) / size**0.5)
         self.anybody = ByGoal(torch.zeros(size))
         self.popularity = ByGoal(torch.ones(1))
-        self.unknown_popularity = ByGoal(torch.zeros(1))
         self.same_category = ByGoal(torch.zeros(1))
         # Log-weights of a context's places: of the mean, then of each memory.
         parts = 1 + len(MEMORIES)
@@ -158,12 +158,6 @@ class NextItemNetwork(nn.Module):
         )
         clamped: Tensor = log_weights.clamp(max=_LARGEST_LOG_WEIGHT)
         return clamped
-
-    def popularities(self, goal: int, logs: Tensor, shares: Tensor) -> Tensor:
-        """Return what popularity adds to items' logits `(items,)`; `shares` are those of what is their own."""
-        known: Tensor = self.popularity(goal) * logs * shares
-        added: Tensor = known + self.unknown_popularity(goal) * (1 - shares)
-        return added
 
     def queries(self, goal: int, contexts: "ContextTensors", vectors: Tensor, log_weights: Tensor) -> Tensor:
         """Return q `(contexts, dimension)`; `vectors` `(contexts, PLACES, dimension)` are those of the last items."""
@@ -204,9 +198,14 @@ def own_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def log_popularity(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return the log of how much more often each item occurs than the average one `(items,)`, smoothed."""
-    mean = max(counts.mean(), 0.5) if len(counts) else 0.5
-    logs: npt.NDArray[np.float32] = np.log((counts + 0.5) / mean).astype(np.float32)
+    """Return the log of how much more often each item occurs than the average one `(items,)`.
+
+    Both are raised by some events, _PRIOR_EVENTS or about the average if that is less: a new item is none that nobody
+    wants.
+    """
+    mean = float(counts.mean()) if counts.any() else 1.0
+    prior = max(min(_PRIOR_EVENTS, mean), _LEAST_PRIOR_EVENTS)
+    logs: npt.NDArray[np.float32] = np.log((counts + prior) / (mean + prior)).astype(np.float32)
     return logs
 
 

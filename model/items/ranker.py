@@ -115,15 +115,11 @@ class ItemRanker:
 
     def __init__(self, model: ItemModel) -> None:
         self._goals = {goal: GoalWeights.of(model.network, number) for number, goal in enumerate(GOALS)}
-        shares = torch.from_numpy(own_shares(model.counts[0]))
-        with torch.no_grad():
-            self._popularity = {
-                goal: model.network.popularities(
-                    number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares
-                ).numpy()
-                for number, goal in enumerate(GOALS)
-            }
-            self._unknown = {goal: float(model.network.unknown_popularity(number)) for number, goal in enumerate(GOALS)}
+        self._popularity, self._unknown = dict[str, Vectors](), dict[str, float]()
+        for number, goal in enumerate(GOALS):
+            weight, counts = float(model.network.popularity(number).detach()), model.counts[1 + number]
+            self._popularity[goal] = weight * log_popularity(counts)
+            self._unknown[goal] = weight * float(log_popularity(np.append(counts, 0))[-1])
         self._neighbours = [model.neighbours[kind] for kind in KINDS]
 
     def scores(

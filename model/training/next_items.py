@@ -54,7 +54,7 @@ class NextItemSettings:
     weight_decay: float = 0.01
     dropout: float = 0.3
     """Of the numbers of vectors."""
-    forgotten_items: float = 0.2
+    forgotten_items: float = 0.1
     """Share of items that are treated as new in a batch: with nothing of their own, and in no memory."""
     most_candidates: int = 3000
     """Of more items, the targets stand beside a sample."""
@@ -157,7 +157,7 @@ class _Learning:
         is_same = (self._categories[column_rows] == category) & (category > 0)
         logits = (
             network.queries(goal, tensors, seen, log_weights[0]) @ vectors[torch.from_numpy(place_of[candidates])].T
-            + network.popularities(goal, self._popularity[goal][column_rows], shares[column_rows])
+            + network.popularity(goal) * self._popularity[goal][column_rows]
             + network.same_category(goal) * is_same
         )
         is_known = shares.numpy() > 0

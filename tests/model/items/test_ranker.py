@@ -39,7 +39,7 @@ def by_network(model, goal, given):
     category = categories[tensors.items[:, :1]]
     logits = (
         network.queries(number, tensors, vectors[tensors.items], weights[0]) @ vectors.T
-        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares[:, 0])
+        + network.popularity(number) * torch.from_numpy(log_popularity(model.counts[1 + number]))
         + network.same_category(number) * ((categories == category) & (category > 0))
     )
     size = len(columns)
@@ -78,7 +78,7 @@ def test_an_empty_context_gives_what_is_popular():
     _, model = trained()
     scores = ItemRanker(model).scores("view", empty(), model.embed(model.columns), model.columns.categories)
     assert np.isfinite(scores).all()
-    assert {model.item_ids[row][0] for row in best(scores, np.ones(len(scores), np.bool_), 4)} == {"a"}
+    assert {model.item_ids[row][0] for row in best(scores, np.ones(len(scores), np.bool_), 2)} == {"a"}
 
 
 def test_items_that_came_later_are_ranked_too():
