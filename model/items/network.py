@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from model.events import EVENT_TYPES
 from model.items.columns import ItemColumns
 from model.items.contexts import NO_ITEM, PLACES, Contexts
-from model.items.transitions import KINDS, Neighbours
+from model.items.transitions import KINDS
 
 GOALS: Final = ("view", "cart", "purchase")
 MEMORIES: Final = (*KINDS, "again")
@@ -207,20 +207,3 @@ def log_popularity(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     prior = max(min(_PRIOR_EVENTS, mean), _LEAST_PRIOR_EVENTS)
     logs: npt.NDArray[np.float32] = np.log((counts + prior) / (mean + prior)).astype(np.float32)
     return logs
-
-
-def entries_of(
-    neighbours: Neighbours, items: npt.NDArray[np.int32], size: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return the neighbours of each context's items: their keys, places and weights `(entries,)`.
-
-    A key is context * size + item, a place is the position in the flattened `items` `(contexts, PLACES)`.
-    """
-    flat = items.ravel()
-    rows = np.where(flat == NO_ITEM, 0, flat)
-    lengths = np.where(flat == NO_ITEM, 0, neighbours.starts[rows + 1] - neighbours.starts[rows])
-    places = np.repeat(np.arange(len(flat)), lengths)
-    ranks = np.arange(len(places)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    at = neighbours.starts[rows[places]] + ranks
-    keys = places // items.shape[1] * size + neighbours.items[at]
-    return keys, places, neighbours.weights[at]

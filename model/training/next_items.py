@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from model.arrays import Integers
 from model.batch import id_code
+from model.core.rank_items import collect
 from model.events import TYPE_CODES
 from model.items.columns import ItemColumns, columns_of
 from model.items.contexts import NO_ITEM, Contexts
@@ -28,7 +29,6 @@ from model.items.network import (
     ItemInputs,
     NextItemConfig,
     NextItemNetwork,
-    entries_of,
     log_popularity,
     own_shares,
 )
@@ -40,6 +40,9 @@ Progress = Callable[[float, str], None]
 _FOLDS: Final = 5
 _FEWEST_BATCHES: Final = 4
 """Of each goal and fold an epoch, however few its targets are."""
+_MOST_BATCHES: Final = 200
+"""The same of more targets, for which batches grow to the largest."""
+_LARGEST_BATCH: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class _Learning:
             for fold in range(_FOLDS):
                 some = self._random.permutation(rows[self._fold[rows] == fold])
                 batch = min(self._settings.batch, max(len(some) // _FEWEST_BATCHES, 1))
+                batch = max(batch, min(len(some) // _MOST_BATCHES, _LARGEST_BATCH))
                 parts = np.array_split(some, -(-len(some) // batch)) if len(some) else []
                 batches.extend((goal, fold, part) for part in parts)
         return [batches[place] for place in self._random.permutation(len(batches))]
@@ -222,22 +226,18 @@ class Memories:
         """Find what the memories say of each context; `column_of` `(items,)` are -1 of those that are no candidates."""
         found = cls([], [], [], [])
         size = len(column_of)
+        itself = Neighbours(np.arange(size + 1), np.arange(size, dtype=np.int32), np.ones(size, np.float32))
+        rows = contexts.items[contexts.items != NO_ITEM]
         for memory in MEMORIES:
-            if memory in KINDS:
-                keys, places, shares = entries_of(neighbours[memory], contexts.items, size)
-            else:
-                places = np.flatnonzero(contexts.items.ravel() != NONE)
-                keys = places // contexts.items.shape[1] * size + contexts.items.ravel()[places]
-                shares = np.ones(len(places), np.float32)
-            column = column_of[keys % size]
-            kept = column >= 0
-            keys, index = np.unique((keys // size * columns + column)[kept], return_inverse=True)
-            for part, values in zip(
-                (found.keys, found.index, found.places, found.shares),
-                (keys, index, places[kept], shares[kept]),
-                strict=True,
-            ):
-                part.append(torch.from_numpy(np.ascontiguousarray(values)))
+            of = neighbours[memory] if memory in KINDS else itself
+            most = int((of.starts[rows + 1] - of.starts[rows]).sum())
+            keys, index, places = (np.empty(most, np.int64) for _ in range(3))
+            shares = np.empty(most, np.float32)
+            matrix = (of.starts, of.items, of.weights)
+            distinct, entries = collect(contexts.items, *matrix, column_of, columns, keys, index, places, shares)
+            found.keys.append(torch.from_numpy(keys[:distinct]))
+            for part, values in ((found.index, index), (found.places, places), (found.shares, shares)):
+                part.append(torch.from_numpy(values[:entries]))
         return found
 
     def added(self, network: NextItemNetwork, goal: int, logits: Tensor, log_weights: Tensor) -> Tensor:
