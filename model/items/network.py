@@ -1,6 +1,6 @@
 """The network behind the next item: vectors of items, and what a shopper's last events say of each.
 
-The logit of item i after a context is q.v_i, plus a share of its popularity, plus for each of three memories
+The logit of item i after a context is q.v_i, plus what its popularity and novelty add, plus for each of three memories
 a log(1 + p_i / e). v_i is the sum of what the item's words, category, brand, price and the shop's own vector say, and
 of a part of its own that counts the more, the more often the item has been seen. q is a linear function of the latest
 item's vector and of the last ones' mean under learnt weights (an attention by place, age and type, after Liu et al.,
@@ -138,6 +138,7 @@ class NextItemNetwork(nn.Module):
         self.mean = ByGoal(torch.randn(size, size) / size**0.5)
         self.anybody = ByGoal(torch.zeros(size))
         self.popularity = ByGoal(torch.ones(1))
+        self.novelty = ByGoal(torch.zeros(1))
         self.same_category = ByGoal(torch.zeros(1))
         # Log-weights of a context's places: of the mean, then of each memory.
         parts = 1 + len(MEMORIES)
@@ -158,6 +159,11 @@ class NextItemNetwork(nn.Module):
         )
         clamped: Tensor = log_weights.clamp(max=_LARGEST_LOG_WEIGHT)
         return clamped
+
+    def popularities(self, goal: int, logs: Tensor, shares: Tensor) -> Tensor:
+        """Return what popularity and novelty add to items' logits `(items,)`, of `log_popularity` and `own_shares`."""
+        added: Tensor = self.popularity(goal) * logs + self.novelty(goal) * (1 - shares)
+        return added
 
     def queries(self, goal: int, contexts: "ContextTensors", vectors: Tensor, log_weights: Tensor) -> Tensor:
         """Return q `(contexts, dimension)`; `vectors` `(contexts, PLACES, dimension)` are those of the last items."""
@@ -198,12 +204,12 @@ def own_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def log_popularity(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return the log of how much more often each item occurs than the average one `(items,)`.
+    """Return the log of how much more often each item occurs than the average one that does `(items,)`.
 
     Both are raised by some events, _PRIOR_EVENTS or about the average if that is less: a new item is none that nobody
     wants.
     """
-    mean = float(counts.mean()) if counts.any() else 1.0
+    mean = float(counts.sum() / max(np.count_nonzero(counts), 1)) if counts.any() else 1.0
     prior = max(min(_PRIOR_EVENTS, mean), _LEAST_PRIOR_EVENTS)
     logs: npt.NDArray[np.float32] = np.log((counts + prior) / (mean + prior)).astype(np.float32)
     return logs

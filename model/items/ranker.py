@@ -116,10 +116,12 @@ class ItemRanker:
     def __init__(self, model: ItemModel) -> None:
         self._goals = {goal: GoalWeights.of(model.network, number) for number, goal in enumerate(GOALS)}
         self._popularity, self._unknown = dict[str, Vectors](), dict[str, float]()
-        for number, goal in enumerate(GOALS):
-            weight, counts = float(model.network.popularity(number).detach()), model.counts[1 + number]
-            self._popularity[goal] = weight * log_popularity(counts)
-            self._unknown[goal] = weight * float(log_popularity(np.append(counts, 0))[-1])
+        with torch.no_grad():
+            for number, goal in enumerate(GOALS):
+                logs = log_popularity(np.append(model.counts[1 + number], 0))  # the last one of an item without events
+                shares = own_shares(np.append(model.counts[0], 0))
+                added = model.network.popularities(number, torch.from_numpy(logs), torch.from_numpy(shares)).numpy()
+                self._popularity[goal], self._unknown[goal] = added[:-1].copy(), float(added[-1])
         self._neighbours = [model.neighbours[kind] for kind in KINDS]
 
     def scores(

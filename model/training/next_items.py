@@ -2,7 +2,9 @@
 
 What a memory says of a context must not come from the context itself: shoppers are divided into folds, and the items
 that follow each other are counted among the others' sessions (cross-fitting, as for stacked models; Wolpert, 1992).
-What is served counts all sessions.
+What is known of an item is what was known before: the time is cut into parts, and an item that had no event before a
+part is new in it, so that it is learnt how much new items are wanted. What is served counts all sessions and all of the
+time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.arrays import Integers
+from model.arrays import Booleans, Integers
 from model.batch import id_code
 from model.core.rank_items import collect
 from model.events import TYPE_CODES
@@ -38,9 +40,11 @@ from model.items.transitions import KINDS, Neighbours, count_neighbours
 
 Progress = Callable[[float, str], None]
 _FOLDS: Final = 5
-_FEWEST_BATCHES: Final = 4
-"""Of each goal and fold an epoch, however few its targets are."""
-_MOST_BATCHES: Final = 200
+_SLICES: Final = 8
+"""Parts of the time, of equally many events, between which is counted anew how often each item has been seen."""
+_FEWEST_BATCHES: Final = 1
+"""Of each group an epoch, however few its targets are."""
+_MOST_BATCHES: Final = 30
 """The same of more targets, for which batches grow to the largest."""
 _LARGEST_BATCH: Final = 1024
 
@@ -81,6 +85,25 @@ def learn(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of items from some events."""
+
+    own_shares: Tensor
+    """`(items,)`"""
+    popularity: Tensor
+    """`(goals, items)`"""
+
+    @classmethod
+    def of(cls, journeys: Journeys, chosen: Booleans | None) -> "_Known":
+        def counts(goal: str) -> Integers:
+            is_goal = journeys.of_type(goal)
+            return journeys.counts(is_goal if chosen is None else is_goal & chosen)
+
+        popularity = np.stack([log_popularity(counts(goal)) for goal in GOALS])
+        return cls(torch.from_numpy(own_shares(journeys.counts(chosen))), torch.from_numpy(popularity))
+
+
 class _Learning:
     def __init__(
         self, journeys: Journeys, columns: ItemColumns, config: NextItemConfig, settings: NextItemSettings
@@ -92,10 +115,9 @@ class _Learning:
         self.network = NextItemNetwork(config, size)
         self._inputs = ItemInputs.of(columns, config.vector_size)
         counts = journeys.counts()
-        self._own_shares = torch.from_numpy(own_shares(counts))
-        self._popularity = torch.from_numpy(
-            np.stack([log_popularity(journeys.counts(journeys.of_type(goal))) for goal in GOALS])
-        )
+        edges = np.quantile(journeys.time_ms, np.arange(1, _SLICES) / _SLICES)
+        self._slice = np.searchsorted(edges, journeys.time_ms, side="right")
+        self._known = [_Known.of(journeys, self._slice < number if number else None) for number in range(_SLICES)]
         self._categories = torch.from_numpy(columns.categories.astype(np.int64))
         shares = (counts + 1.0) ** 0.75
         self._shares = shares / shares.sum()
@@ -122,8 +144,8 @@ class _Learning:
         )
         done = 0
         for _ in range(self._settings.epochs):
-            for goal, fold, rows in self._batches():
-                loss = self._loss(goal, fold, rows)
+            for goal, rows in self._batches():
+                loss = self._loss(goal, rows)
                 self._optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
@@ -131,25 +153,27 @@ class _Learning:
                 done += 1
                 yield done / steps
 
-    def _batches(self) -> list[tuple[int, int, Integers]]:
-        """Return batches of rows, each of one goal and one fold, in random order."""
-        batches = list[tuple[int, int, Integers]]()
+    def _batches(self) -> list[tuple[int, Integers]]:
+        """Return batches of rows, each of one goal, one fold and one part of the time, in random order."""
+        batches = list[tuple[int, Integers]]()
+        groups = self._fold * _SLICES + self._slice
         for goal in range(len(GOALS)):
             rows = np.flatnonzero(self._is_asked & (self._targets[goal] >= 0))
-            for fold in range(_FOLDS):
-                some = self._random.permutation(rows[self._fold[rows] == fold])
+            for group in range(_FOLDS * _SLICES):
+                some = self._random.permutation(rows[groups[rows] == group])
                 batch = min(self._settings.batch, max(len(some) // _FEWEST_BATCHES, 1))
                 batch = max(batch, min(len(some) // _MOST_BATCHES, _LARGEST_BATCH))
                 parts = np.array_split(some, -(-len(some) // batch)) if len(some) else []
-                batches.extend((goal, fold, part) for part in parts)
+                batches.extend((goal, part) for part in parts)
         return [batches[place] for place in self._random.permutation(len(batches))]
 
-    def _loss(self, goal: int, fold: int, rows: Integers) -> Tensor:
+    def _loss(self, goal: int, rows: Integers) -> Tensor:
         journeys, network = self._journeys, self.network
+        fold, known = self._fold[rows[0]], self._known[self._slice[rows[0]]]
         contexts, targets = contexts_of(journeys, rows), journeys.items[self._targets[goal, rows]]
         candidates, corrections = self._candidates(np.unique(targets))
         items = np.union1d(candidates, contexts.items[contexts.items != NO_ITEM])
-        shares = self._own_shares * (torch.rand(len(self._own_shares)) >= self._settings.forgotten_items)
+        shares = known.own_shares * (torch.rand(len(known.own_shares)) >= self._settings.forgotten_items)
         vectors = self._vectors(items, shares)
         place_of, column_of = (np.full(len(journeys.item_ids), -1, np.int64) for _ in range(2))
         place_of[items], column_of[candidates] = np.arange(len(items)), np.arange(len(candidates))
@@ -161,7 +185,7 @@ class _Learning:
         is_same = (self._categories[column_rows] == category) & (category > 0)
         logits = (
             network.queries(goal, tensors, seen, log_weights[0]) @ vectors[torch.from_numpy(place_of[candidates])].T
-            + network.popularity(goal) * self._popularity[goal][column_rows]
+            + network.popularities(goal, known.popularity[goal][column_rows], known.own_shares[column_rows])
             + network.same_category(goal) * is_same
         )
         is_known = shares.numpy() > 0

@@ -39,7 +39,7 @@ def by_network(model, goal, given):
     category = categories[tensors.items[:, :1]]
     logits = (
         network.queries(number, tensors, vectors[tensors.items], weights[0]) @ vectors.T
-        + network.popularity(number) * torch.from_numpy(log_popularity(model.counts[1 + number]))
+        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares[:, 0])
         + network.same_category(number) * ((categories == category) & (category > 0))
     )
     size = len(columns)
