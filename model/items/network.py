@@ -132,6 +132,7 @@ class NextItemNetwork(nn.Module):
         size = config.dimension
         self.known = ItemVectors(config)
         self.own = nn.Embedding(items, size)
+        self.emphasis = nn.Parameter(torch.zeros(()))
         nn.init.normal_(self.own.weight, std=0.05)
         # The query of each goal: of the latest item, of the mean of the last ones, and of nobody.
         self.latest = ByGoal(torch.randn(size, size) / size**0.5)
@@ -148,6 +149,15 @@ class NextItemNetwork(nn.Module):
         self.by_session = ByGoal(torch.ones(parts))
         self.strength = ByGoal(torch.full((len(MEMORIES),), 0.4))
         self.log_scale = ByGoal(torch.full((len(MEMORIES),), -4.6))  # of e
+
+    def vectors(self, items: "ItemInputs", rows: Tensor, shares: Tensor) -> Tensor:
+        """Return the vectors of items `(items, dimension)`: `own_shares` of what is their own, in `rows`.
+
+        The less there is of that, and in the memories, the more has to be said by what is known of all.
+        """
+        shares = shares[:, None]
+        vectors: Tensor = self.known(items) * (1 + self.emphasis * (1 - shares)) + self.own(rows) * shares
+        return vectors
 
     def weights(self, goal: int, contexts: "ContextTensors") -> Tensor:
         """Return the log-weights of the places, of the mean and of the memories `(1 + memories, contexts, PLACES)`."""

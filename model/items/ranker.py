@@ -93,12 +93,13 @@ class ItemModel:
     @torch.no_grad()
     def embed(self, columns: ItemColumns) -> Vectors:
         """Return items' vectors `(items, dimension)`: of what is known of them, and of those learnt from."""
-        vectors: Vectors = self.network.known(ItemInputs.of(columns, self.config.vector_size)).numpy()
         rows = self.rows_of(columns.codes)
-        known = np.flatnonzero(rows != NO_ITEM)
-        if len(known):
-            own = self.network.own.weight.numpy()[rows[known]]
-            vectors[known] += own * own_shares(self.counts[0, rows[known]])[:, None]
+        is_known = rows != NO_ITEM
+        shares = np.zeros(len(rows), np.float32)
+        shares[is_known] = own_shares(self.counts[0, rows[is_known]])
+        inputs = ItemInputs.of(columns, self.config.vector_size)
+        own_rows = torch.from_numpy(np.where(is_known, rows, 0).astype(np.int64))  # of which others have no share
+        vectors: Vectors = self.network.vectors(inputs, own_rows, torch.from_numpy(shares)).numpy()
         return vectors
 
     def rows_of(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:

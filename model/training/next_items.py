@@ -129,7 +129,7 @@ class _Learning:
         ]
         self._targets = np.stack([next_rows(journeys, goal) for goal in GOALS])
         self._is_asked = np.isin(journeys.type_codes, [TYPE_CODES[name] for name in QUERY_TYPES])
-        tables = [self.network.own.weight, *(weight for name, weight in self.network.known.named_parameters())]
+        tables = [self.network.own.weight, *self.network.known.parameters()]
         others = [weight for name, weight in self.network.named_parameters() if not name.startswith(("own", "known"))]
         decays = ((tables, settings.weight_decay), (others, 0.0))
         self._optimizer = torch.optim.AdamW(
@@ -210,8 +210,7 @@ class _Learning:
 
     def _vectors(self, items: Integers, shares: Tensor) -> Tensor:
         rows = torch.from_numpy(items)
-        own = self.network.own(rows) * shares[rows][:, None]
-        vectors = self.network.known(self._inputs.take(rows)) + own
+        vectors = self.network.vectors(self._inputs.take(rows), rows, shares[rows])
         return functional.dropout(vectors, self._settings.dropout)
 
 

@@ -31,15 +31,16 @@ def empty():
 def by_network(model, goal, given):
     """Return the logits `(contexts, items)` as training computes them."""
     network, columns, number = model.network, model.columns, GOALS.index(goal)
-    shares = torch.from_numpy(own_shares(model.counts[0]))[:, None]
-    vectors = network.known(ItemInputs.of(columns, network.config.vector_size)) + network.own.weight * shares
+    shares = torch.from_numpy(own_shares(model.counts[0]))
+    inputs = ItemInputs.of(columns, network.config.vector_size)
+    vectors = network.vectors(inputs, torch.arange(len(columns)), shares)
     tensors = ContextTensors.of(given)
     weights = network.weights(number, tensors)
     categories = torch.from_numpy(columns.categories.astype(np.int64))
     category = categories[tensors.items[:, :1]]
     logits = (
         network.queries(number, tensors, vectors[tensors.items], weights[0]) @ vectors.T
-        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares[:, 0])
+        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares)
         + network.same_category(number) * ((categories == category) & (category > 0))
     )
     size = len(columns)
