@@ -53,15 +53,16 @@ def inspect(
     if suggest is not None:
         _suggest(files, format_name, suggest)
     found = _inspect(event_files, horizons.split(","))
-    notes = notes_on(found)
+    reading = event_files.reading
+    notes = [*reading.notes, *notes_on(found)]
     if as_json:
-        about = {"files": [str(file) for file in files], "format": format_name, "blank_lines": event_files.blank_lines}
+        about = {"files": [str(file) for file in files], "format": format_name, "blank_lines": reading.blank_lines}
         print(json.dumps({**about, **_as_json(found, notes)}))
         return
     from rich.console import Console
 
     console = Console()
-    for table in (_overview(found, event_files.blank_lines), _types(found), _horizons(found), _damage(found)):
+    for table in (_overview(found, reading.blank_lines), _types(found), _horizons(found), _damage(found)):
         if table.row_count:
             console.print(table)
     for note in notes:

@@ -1,7 +1,9 @@
 """Lines of JSON objects as other systems write them; a line may hold several events."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice, takewhile
 from typing import Final
 
 import orjson
@@ -9,13 +11,17 @@ import xxhash
 
 from model.events import Event
 from model.formats.fields import Fields
+from model.formats.ids import LostDigits
 from model.formats.own import OwnReading, OwnRow, ToEvent
 from model.formats.rows import InvalidRow, Line, dated, row_text
+from model.formats.separated import MOST_LINES_ABOVE, header_of, joined_lines
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
 _DEEPEST: Final = 254
 """How deep orjson writes."""
+_LONG: Final = 17
+"""A number of as many digits may be more than a double holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class JsonFormat:
     to_event: ToEvent
     own: OwnReading
     """Where a part has its own name of a type, and details."""
+    columns: frozenset[str] = frozenset()
+    """Names in a line's object, in small letters, of which a table with such rows has two at least in its header."""
 
     def for_shop(self, shop: Shop) -> "Callable[[Fields], Event]":
         """Return `to_event` with the types and attributes that a shop defines."""
@@ -38,26 +46,18 @@ class JsonFormat:
         Not one for each bad event, because each bad row holds the whole line.
         """
         to_event = self.for_shop(shop)
-        for line in lines:
+        for line in object_lines(lines, self.columns):
             reasons = set[str]()
-            try:
-                parts = self._parts(line[1])
-            except InvalidRow as invalid:
-                yield invalid.at(line)
-                continue
-            for part in parts:
-                try:
-                    event = dated(to_event(part))
-                except InvalidRow as invalid:
-                    if invalid.reason not in reasons:
-                        reasons.add(invalid.reason)
-                        yield invalid.at(line)
-                else:
-                    yield event
+            for row in self._read(line[1], to_event):
+                if isinstance(row, Event):
+                    yield row
+                elif row.reason not in reasons:
+                    reasons.add(row.reason)
+                    yield row.at(line)
 
     def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
         """Yield what a shop's definition may name in each event."""
-        for line in lines:
+        for line in object_lines(lines, self.columns):
             try:
                 yield from [self.own.own_row(part, self.to_event(part).type) for part in self._parts(line[1])]
             except InvalidRow:
@@ -70,16 +70,58 @@ class JsonFormat:
         """
         if value is None:
             raise InvalidRow("tombstone", "the record has no value (a tombstone)")
-        parts = self._parts(value)
+        try:
+            return self._one(self._parts(value), to_event or self.to_event)
+        except LostDigits:
+            return self._one(self._parts(value, every_digit=True), to_event or self.to_event)
+
+    def _one(self, parts: list[Fields], to_event: Callable[[Fields], Event]) -> Event:
         if len(parts) > 1:
             raise InvalidRow("events", f"the record holds {len(parts)} events: send each in a record of its own")
-        return (to_event or self.to_event)(parts[0])
+        return to_event(parts[0])
 
-    def _parts(self, raw: bytes) -> list[Fields]:
-        parts = self.split(_object(raw))
+    def _read(self, raw: bytes, to_event: Callable[[Fields], Event]) -> list[Event | InvalidRow]:
+        """Return each part of a line as an event, or why it is none; once if the line has no parts."""
+        try:
+            try:
+                return [self._part(part, to_event) for part in self._parts(raw)]
+            except LostDigits:
+                return [self._part(part, to_event) for part in self._parts(raw, every_digit=True)]
+        except InvalidRow as invalid:
+            return [invalid]
+
+    def _part(self, part: Fields, to_event: Callable[[Fields], Event]) -> Event | InvalidRow:
+        try:
+            return dated(to_event(part))
+        except LostDigits:
+            raise
+        except InvalidRow as invalid:
+            return invalid
+
+    def _parts(self, raw: bytes, *, every_digit: bool = False) -> list[Fields]:
+        parts = self.split(parsed_object(raw, every_digit=every_digit))
         if not parts:
             raise InvalidRow("events", "events is empty")
         return parts
+
+
+def object_lines(lines: Iterator[Line], columns: frozenset[str]) -> Iterator[Line]:
+    """Yield lines; those of a table, below a header that names two of the columns, as objects with its names.
+
+    Raises InvalidHeaderError.
+    """
+    first = list(islice(lines, MOST_LINES_ABOVE))
+    above = list(takewhile(lambda line: line[1].lstrip()[:1] not in {b"{", b"["}, first))
+    headers = (header_of(line, columns, frozenset(), str.lower) for line in above)
+    at, header = next(((at, header) for at, header in enumerate(headers) if header), (0, None))
+    if header is None:
+        yield from chain(first, lines)
+        return
+    for line in joined_lines(chain(first[at + 1 :], lines)):
+        try:
+            yield line[0], orjson.dumps({name: one for name, one in header.fields(row_text(line[1])).items() if one})
+        except InvalidRow:
+            yield line
 
 
 def whole_id(content: object) -> str:
@@ -90,7 +132,12 @@ def whole_id(content: object) -> str:
         raise InvalidRow("nesting", f"the object nests deeper than {_DEEPEST} levels") from None
 
 
-def _object(raw: bytes) -> Fields:
+def parsed_object(raw: bytes, *, every_digit: bool = False) -> Fields:
+    """Return the JSON object that a line holds, or raise InvalidRow.
+
+    With `every_digit`, and if a number may have an exponent as spreadsheets write it, numbers that a double or 64 bits
+    may not hold are the texts that stand there.
+    """
     if not raw.strip():
         raise InvalidRow("empty", "the value is empty")
     row_text(raw)
@@ -100,4 +147,13 @@ def _object(raw: bytes) -> Fields:
         raise InvalidRow("json", f"not JSON: {failure.msg} at character {failure.pos}") from None
     if not isinstance(parsed, dict):
         raise InvalidRow("object", "the value is JSON but not an object")
+    return _with_every_digit(raw) if every_digit or b"E+" in raw or b"e+" in raw else parsed
+
+
+def _with_every_digit(raw: bytes) -> Fields:
+    parsed: Fields = json.loads(
+        raw,
+        parse_int=lambda text: int(text) if len(text) < _LONG else text,
+        parse_float=lambda text: float(text) if len(text) < _LONG and "e" not in text.lower() else text,
+    )
     return parsed

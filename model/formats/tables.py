@@ -103,7 +103,9 @@ class _Table:
     def row(self, text: str) -> Row:
         """Return the row that a line holds, or raise InvalidRow."""
         if text.startswith("{"):
-            row = {self._column(name): _text(one) for name, one in parsed_object(text.encode()).items()}
+            row = {
+                self._column(name): _text(one) for name, one in parsed_object(text.encode(), every_digit=True).items()
+            }
         elif self._header is not None:
             row = self._header.fields(text)
         else:

@@ -16,8 +16,11 @@ _MICROSECONDS: Final = {"seconds": 1_000_000, "milliseconds": 1000, "microsecond
 def unix_ms(column: str, text: str, unit: str) -> int:
     """Return the epoch milliseconds of a whole number of `unit` since 1970, or raise InvalidRow.
 
-    `unit` is seconds, milliseconds or microseconds; a fraction of zeros, as pandas writes it, changes nothing.
+    `unit` is seconds, milliseconds or microseconds; a fraction of zeros, as pandas writes it, changes nothing. A date
+    and time is one in every unit.
     """
+    if text[4:5] == "-":
+        return moment_ms(column, text)
     whole, _, fraction = text.partition(".")
     if not (whole.isascii() and whole.isdigit() and len(whole) < 20 and not fraction.strip("0")):
         raise InvalidRow(column, f"{column} is not a number of Unix {unit}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from model.events import Event
-from model.formats import read_events
+from model.formats import Reading, read_events
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
@@ -15,9 +15,6 @@ Rows = Iterator[Event | BadRow]
 class EventFiles:
     """Files of one format; a missing one raises FormatError before any is read."""
 
-    blank_lines = 0
-    """How many lines that hold nothing have been skipped so far."""
-
     def __init__(self, files: Sequence[Path], format_name: str, *, strict: bool, shop: Shop = NO_SHOP) -> None:
         self._sizes = {file: _size_bytes(file) for file in files}
         self._files = files
@@ -25,6 +22,8 @@ class EventFiles:
         self._strict = strict
         self.shop = shop
         """What events are read with."""
+        self.reading = Reading()
+        """What reading the files says beside their rows."""
 
     @property
     def total_bytes(self) -> int:
@@ -34,22 +33,13 @@ class EventFiles:
         """Yield each file's name and rows; `on_bytes` is told how many bytes of all files have been read."""
         done_bytes = 0
         for file in self._files:
+            self.reading.on_bytes = lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes)
             yield (
                 file.name,
-                read_events(
-                    file,
-                    self._format_name,
-                    strict=self._strict,
-                    shop=self.shop,
-                    on_bytes=lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes),  # type: ignore[misc]
-                    on_blank=self._skip_blank_line,
-                ),
+                read_events(file, self._format_name, strict=self._strict, shop=self.shop, reading=self.reading),
             )
             done_bytes += self._sizes[file]
             on_bytes(done_bytes)
-
-    def _skip_blank_line(self) -> None:
-        self.blank_lines += 1
 
     def rows(self, on_bytes: Callable[[int], None]) -> Rows:
         """Yield the rows of all files."""

@@ -89,13 +89,13 @@ _FORMAT: Final = typer.Option(
 # Files of events, or ClickHouse's own table
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order."),
+    typer.Argument(metavar="FILE...", help="Files to read, plain or packed, in this order."),
 ]
 Format = Annotated[str, _FORMAT]
 OptionalFormat = Annotated[str | None, _FORMAT]
 Events = Annotated[
     list[Path] | None,
-    typer.Option("--events", help="File of events, plain or .gz; may be given several times.", metavar="FILE"),
+    typer.Option("--events", help="File of events, plain or packed; may be given several times.", metavar="FILE"),
 ]
 FromClickHouse = Annotated[
     bool, typer.Option("--from-clickhouse", help="Read the events that ClickHouse has the scores of, instead of files.")

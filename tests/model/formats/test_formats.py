@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import Event
-from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, read_events
+from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, Reading, read_events
 from model.formats.rows import MAX_LINE_BYTES, content_id
 from model.validate import BadRow
 from service.errors import FormatError
@@ -108,7 +108,7 @@ class TestEveryFormat:
         path = tmp_path / "events"
         path.write_bytes((good_row_of(format_name) + b"\n") * 2000)
         seen = []
-        list(read_events(path, format_name, on_bytes=seen.append))
+        list(read_events(path, format_name, reading=Reading(seen.append)))
         assert seen[-1] == path.stat().st_size
 
     @given(st.binary(max_size=300))
@@ -150,6 +150,6 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
     line = b'{"event_id":"e","user_id":"u","type":"view","ts":1767571200000}\n'
     writer = Thread(target=lambda: pipe.write_bytes(line * 3000))
     writer.start()
-    rows = list(read_events(pipe, "cartcast", on_bytes=lambda _: None))
+    rows = list(read_events(pipe, "cartcast", reading=Reading(lambda _: None)))
     writer.join()
     assert len(rows) == 3000
