@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
     "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",
     "inspect": "Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.",
+    "sort": "Write the events of files in the order of their times, as canonical JSON lines, in bounded memory.",
     "size": "Say how many partitions, workers and sinks, and how much memory, disk and network, a shop needs.",
     "doctor": "Check settings, servers, topics, table and model, and whether workers and sink run and keep up.",
     "status": "Show who reads each partition, how far behind, and how old the table is, live until Ctrl-C.",
@@ -32,7 +33,7 @@ COMMANDS: Final = {
 
 PANELS: Final = {
     "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
-    "Data": ("replay", "dead-letters", "simulate", "inspect"),
+    "Data": ("replay", "dead-letters", "simulate", "inspect", "sort"),
     "Model": ("train", "retrain", "evaluate", "score"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }

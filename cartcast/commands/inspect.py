@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cartcast.commands.shared.event_files import EventFiles
-from cartcast.commands.shared.options import Files, Format, ShopFile, Strict
+from cartcast.commands.shared.options import Files, OptionalFormat, ShopFile, Strict
 from cartcast.commands.shared.progress import progress_bar
 from cartcast.commands.shared.shop_file import read_shop
 from service.errors import UsageError
@@ -27,7 +27,7 @@ _LONGEST_HORIZON_MS: Final = 3650 * _DAY_MS
 
 def inspect(
     files: Files,
-    format_name: Format,
+    format_name: OptionalFormat = None,
     horizons: Annotated[
         str,
         typer.Option(metavar="LIST", help="Horizons of the base rates: `session` or durations such as 30m, 1h, 7d."),
@@ -51,12 +51,16 @@ def inspect(
 
     event_files = EventFiles(files, format_name, strict=strict, shop=read_shop(shop))
     if suggest is not None:
-        _suggest(files, format_name, suggest)
+        _suggest(files, event_files.format_name, suggest)
     found = _inspect(event_files, horizons.split(","))
     reading = event_files.reading
     notes = [*reading.notes, *notes_on(found)]
     if as_json:
-        about = {"files": [str(file) for file in files], "format": format_name, "blank_lines": reading.blank_lines}
+        about = {
+            "files": [str(file) for file in files],
+            "format": event_files.format_name,
+            "blank_lines": reading.blank_lines,
+        }
         print(json.dumps({**about, **_as_json(found, notes)}))
         return
     from rich.console import Console

@@ -1,10 +1,11 @@
 """Several event files read one after the other, with one measure of progress."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from model.events import Event
-from model.formats import Reading, read_events
+from model.formats import Reading, guess_format, read_events
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
@@ -13,12 +14,12 @@ Rows = Iterator[Event | BadRow]
 
 
 class EventFiles:
-    """Files of one format; a missing one raises FormatError before any is read."""
+    """Files of one format; a missing one raises FormatError before any is read, and so does an unclear format."""
 
-    def __init__(self, files: Sequence[Path], format_name: str, *, strict: bool, shop: Shop = NO_SHOP) -> None:
+    def __init__(self, files: Sequence[Path], format_name: str | None, *, strict: bool, shop: Shop = NO_SHOP) -> None:
         self._sizes = {file: _size_bytes(file) for file in files}
         self._files = files
-        self._format_name = format_name
+        self.format_name = format_name or _guessed(files)
         self._strict = strict
         self.shop = shop
         """What events are read with."""
@@ -36,7 +37,7 @@ class EventFiles:
             self.reading.on_bytes = lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes)
             yield (
                 file.name,
-                read_events(file, self._format_name, strict=self._strict, shop=self.shop, reading=self.reading),
+                read_events(file, self.format_name, strict=self._strict, shop=self.shop, reading=self.reading),
             )
             done_bytes += self._sizes[file]
             on_bytes(done_bytes)
@@ -52,3 +53,18 @@ def _size_bytes(file: Path) -> int:
         return file.stat().st_size
     except OSError as failure:
         raise FormatError(f"{file} cannot be read: {(failure.strerror or '').lower()}") from None
+
+
+def _guessed(files: Sequence[Path]) -> str:
+    """Return the format that the first lines of all files are of, and say so on stderr; raises FormatError."""
+    found = dict[str, str]()
+    for file in files:
+        if not file.is_file():
+            raise FormatError(f"{file} is no file that can be read twice: give --format")
+        name, why = guess_format(file)
+        found.setdefault(name, f"{file.name}: {why}")
+    if len(found) > 1:
+        raise FormatError(f"the files look like formats {' and '.join(found)}: read those of one at a time")
+    ((name, why),) = found.items()
+    print(f"read as --format {name} ({why})", file=sys.stderr)
+    return name

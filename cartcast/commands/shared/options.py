@@ -82,17 +82,20 @@ def known_format(name: str | None) -> str | None:
     return name
 
 
-_FORMAT: Final = typer.Option(
-    "--format", callback=known_format, help=f"What the files hold: {', '.join(FORMATS)}.", metavar="NAME"
-)
-
 # Files of events, or ClickHouse's own table
 Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE...", help="Files to read, plain or packed, in this order."),
 ]
-Format = Annotated[str, _FORMAT]
-OptionalFormat = Annotated[str | None, _FORMAT]
+OptionalFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        callback=known_format,
+        help=f"What the files hold: {', '.join(FORMATS)}. Told by their first lines if not given.",
+        metavar="NAME",
+    ),
+]
 Events = Annotated[
     list[Path] | None,
     typer.Option("--events", help="File of events, plain or packed; may be given several times.", metavar="FILE"),
