@@ -113,9 +113,8 @@ def notes_on(found: Inspection) -> list[str]:
         "there is one user only: a model of one shopper says nothing about others": found.users == 1,
         "every event is a purchase: there is nothing to tell them from": found.types["purchase"] == found.events,
         f"{bad_rows:,} rows are bad: they are left out": bad_rows > 0,
-        f"{found.users_out_of_order:,} users have events out of order: right if they arrived so, else use `cartcast sort`": (
-            found.users_out_of_order > 0
-        ),
+        f"{found.users_out_of_order:,} users have events out of order: right if they arrived so, "
+        "else use `cartcast sort`": found.users_out_of_order > 0,
         "most events are of type other: the format's names for events may not be those in the files": (
             other > found.events / 2
         ),

@@ -11,8 +11,8 @@ from model.formats.rows import MAX_LINE_BYTES, Line
 
 _CHUNK: Final = 1 << 16
 _LARGEST: Final = 16 << 20
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
-"""A string, the beginning of one, or a bracket; possessive, so that no input takes more than one pass."""
+_TOKEN: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+(["{}\[\]])', re.DOTALL)
+"""Up to a bracket, or to the quote of a string that does not end; possessive, so that no input takes many passes."""
 _SEPARATES: Final = b" \t\r\n,[]"
 _ARRAY: Final = re.compile(rb"\s*\[\s*(?:[{\]]|$)")
 _OPEN_OBJECT: Final = re.compile(rb"\s*\{[ \t]*\r?\n")
@@ -43,24 +43,26 @@ class _Objects:
 
     def __init__(self) -> None:
         self._held = b""
-        """From the beginning of an object that has not ended, or of what lies before the next one."""
+        self._begin = 0
+        """Where in it an object begins that has not ended, or what lies before the next one."""
         self._line = 1
-        """The line on which it begins."""
+        """The line on which that lies."""
         self._scanned = 0
         self._depth = self._arrays = 0
 
     def in_more(self, chunk: bytes) -> Iterator[Line]:
         """Yield what ends in a further chunk of the file."""
-        self._held += chunk
-        for token in iter(lambda: _TOKEN.search(self._held, self._scanned), None):
-            if token[0] == b'"' and len(self._held) < _LARGEST:
-                self._scanned = token.start()  # the string may end in the next chunk
+        self._held, self._scanned, self._begin = self._held[self._begin :] + chunk, self._scanned - self._begin, 0
+        while found := _TOKEN.match(self._held, self._scanned):
+            token = found[1]
+            if token == b'"' and len(self._held) - self._begin < _LARGEST:
+                self._scanned = found.end() - 1  # the string may end in the next chunk
                 break
-            self._scanned = token.end()
-            yield from self._after(token[0])
+            self._scanned = found.end()
+            yield from self._after(token)
         else:
             self._scanned = len(self._held)
-        if len(self._held) > _LARGEST:
+        if len(self._held) - self._begin > _LARGEST:
             raise DamageError(f"an object that begins on line {self._line} has more than {_LARGEST >> 20} MiB")
 
     def at_the_end(self) -> Iterator[Line]:
@@ -79,20 +81,20 @@ class _Objects:
         elif token == b"}" and self._depth:
             self._depth -= 1
             if not self._depth:
-                yield self._line, self._held[: min(self._scanned, MAX_LINE_BYTES + 1)]
+                yield self._line, self._held[self._begin : min(self._scanned, self._begin + MAX_LINE_BYTES + 1)]
                 self._go_on(self._scanned)
 
     def _between(self, end: int) -> Iterator[Line]:
         """Yield what lies before an object, and is no separator."""
-        text = self._held[:end]
+        text = self._held[self._begin : end]
         if found := text.lstrip(_SEPARATES):
             line = self._line + text.count(b"\n", 0, len(text) - len(found))
             yield line, found.rstrip(_SEPARATES)[: MAX_LINE_BYTES + 1]
         self._go_on(end)
 
     def _go_on(self, begin: int) -> None:
-        self._line += self._held.count(b"\n", 0, begin)
-        self._held, self._scanned = self._held[begin:], self._scanned - begin
+        self._line += self._held.count(b"\n", self._begin, begin)
+        self._begin = begin
 
 
 def _is_json(text: bytes) -> bool:
