@@ -19,11 +19,11 @@ from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
 
-__all__ = ["FORMATS", "Reading", "guess_format", "read_events"]
+__all__ = ["FORMATS", "Reader", "Reading", "UnknownFormatError", "guess_format", "read_events"]
 
-_Reader = Callable[[Iterator[Line], Shop], Iterator[Event | BadRow]]
+Reader = Callable[[Iterator[Line], Shop], Iterator[Event | BadRow]]
 
-FORMATS: Final[dict[str, _Reader]] = {
+FORMATS: Final[dict[str, Reader]] = {
     "cartcast": cartcast.read_rows,
     "segment": segment.FORMAT.read_rows,
     "ga4": ga4.FORMAT.read_rows,
@@ -49,34 +49,49 @@ ROWS_BEFORE_GIVING_UP: Final = 1000
 _ROWS_TO_GUESS_FROM: Final = 50
 
 
-def read_events(
-    path: Path, format_name: str, *, strict: bool = False, shop: Shop = NO_SHOP, reading: Reading | None = None
+def read_events(  # noqa: PLR0913 - what is read has no default
+    path: Path,
+    format_name: str,
+    *,
+    strict: bool = False,
+    shop: Shop = NO_SHOP,
+    reading: Reading | None = None,
+    read: Reader | None = None,
 ) -> Iterator[Event | BadRow]:
     """Yield the events of a file in file order, and a BadRow for each row that is no event.
 
     Events have the types and attributes that `shop` defines. Memory does not grow with the file, which is unpacked on
-    the way. `reading` is told how far it has come, and what is odd. Raises FormatError for an unknown format, a file
-    that is missing, empty, cut short or of another format, and with `strict` for the first bad row.
+    the way. `reading` is told how far it has come, and what is odd; `read` reads a format that is none of FORMATS.
+    Raises FormatError for an unknown format, a file that is missing, empty, cut short or of another format, and with
+    `strict` for the first bad row.
     """
-    if format_name not in FORMATS:
+    if read is None and format_name not in FORMATS:
         raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
     first: list[Line] = []
     lines = _with_first(read_lines(path, reading), first)
-    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](lines, shop), first)
+    rows = _until_it_cannot_be(path, format_name, (read or FORMATS[format_name])(lines, shop), first)
     return _strictly(path, rows) if strict else rows
+
+
+class UnknownFormatError(FormatError):
+    """No row of a file is an event in any format."""
 
 
 def guess_format(path: Path) -> tuple[str, str]:
     """Return the format of which most of a file's first rows are events, and how many are, in words.
 
-    Raises FormatError if there is none, or several of which as many are, and if the file cannot be read.
+    Raises UnknownFormatError if there is none, FormatError if there are several, and if the file cannot be read.
     """
     first = list(islice(read_lines(path), _ROWS_TO_GUESS_FROM))
     counts = {name: count for name in FORMATS if (count := _events_in(name, first))}
     best = [name for name, count in counts.items() if count == max(counts.values())]
-    if len(best) != 1:
-        which = f"it may be {' or '.join(best)}" if best else f"it looks like none of {', '.join(FORMATS)}"
-        raise FormatError(f"{path}: {which}: give --format")
+    if not best:
+        raise UnknownFormatError(
+            f"{path} looks like none of {', '.join(FORMATS)}: give --format, or begin a mapping with "
+            f"`cartcast inspect {path} --suggest map.yml`"
+        )
+    if len(best) > 1:
+        raise FormatError(f"{path} may be of format {' or '.join(best)}: give --format")
     return best[0], f"{counts[best[0]]} events are in its first {len(first)} lines"
 
 

@@ -144,7 +144,12 @@ def in_snake_case(fields: Fields) -> Fields:
     """
     if all(name.islower() and " " not in name and "-" not in name for name in fields):
         return fields
-    return {_WORDS_JOINED.sub("_", _NEW_WORD.sub("_", name)).lower(): one for name, one in fields.items()} | fields
+    return {snake_case(name): one for name, one in fields.items()} | fields
+
+
+def snake_case(name: str) -> str:
+    """Return a name in small letters, its words joined by `_`."""
+    return _WORDS_JOINED.sub("_", _NEW_WORD.sub("_", name)).lower()
 
 
 def flat_context(given: Mapping[str, object]) -> dict[str, str] | None:

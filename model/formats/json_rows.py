@@ -14,7 +14,7 @@ from model.formats.fields import Fields
 from model.formats.ids import LostDigits
 from model.formats.own import OwnReading, OwnRow, ToEvent
 from model.formats.rows import InvalidRow, Line, dated, row_text
-from model.formats.separated import MOST_LINES_ABOVE, header_of, joined_lines
+from model.formats.separated import DELIMITERS, MOST_LINES_ABOVE, Header, header_of, joined_lines
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
@@ -35,6 +35,8 @@ class JsonFormat:
     """Where a part has its own name of a type, and details."""
     columns: frozenset[str] = frozenset()
     """Names in a line's object, in small letters, of which a table with such rows has two at least in its header."""
+    positions: tuple[str, ...] = ()
+    """Names of columns in a table without a header, if such a table can be read."""
 
     def for_shop(self, shop: Shop) -> "Callable[[Fields], Event]":
         """Return `to_event` with the types and attributes that a shop defines."""
@@ -46,7 +48,7 @@ class JsonFormat:
         Not one for each bad event, because each bad row holds the whole line.
         """
         to_event = self.for_shop(shop)
-        for line in object_lines(lines, self.columns):
+        for line in object_lines(lines, self.columns, self.positions):
             reasons = set[str]()
             for row in self._read(line[1], to_event):
                 if isinstance(row, Event):
@@ -57,7 +59,7 @@ class JsonFormat:
 
     def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
         """Yield what a shop's definition may name in each event."""
-        for line in object_lines(lines, self.columns):
+        for line in object_lines(lines, self.columns, self.positions):
             try:
                 yield from [self.own.own_row(part, self.to_event(part).type) for part in self._parts(line[1])]
             except InvalidRow:
@@ -105,21 +107,24 @@ class JsonFormat:
         return parts
 
 
-def object_lines(lines: Iterator[Line], columns: frozenset[str]) -> Iterator[Line]:
+def object_lines(lines: Iterator[Line], columns: frozenset[str], positions: tuple[str, ...] = ()) -> Iterator[Line]:
     """Yield lines; those of a table, below a header that names two of the columns, as objects with its names.
 
-    Raises InvalidHeaderError.
+    `positions` are the names of columns in a table without a header. Raises InvalidHeaderError.
     """
     first = list(islice(lines, MOST_LINES_ABOVE))
     above = list(takewhile(lambda line: line[1].lstrip()[:1] not in {b"{", b"["}, first))
     headers = (header_of(line, columns, frozenset(), str.lower) for line in above)
-    at, header = next(((at, header) for at, header in enumerate(headers) if header), (0, None))
+    at, header = next(((at, header) for at, header in enumerate(headers) if header), (-1, None))
+    if header is None and positions and above:
+        delimiter = max(DELIMITERS, key=lambda one: above[0][1].count(one.encode()))
+        header = Header(positions, positions, delimiter)
     if header is None:
         yield from chain(first, lines)
         return
     for line in joined_lines(chain(first[at + 1 :], lines)):
         try:
-            yield line[0], orjson.dumps({name: one for name, one in header.fields(row_text(line[1])).items() if one})
+            yield line[0], orjson.dumps(header.given_fields(row_text(line[1])))
         except InvalidRow:
             yield line
 

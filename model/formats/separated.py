@@ -27,11 +27,19 @@ class Header:
     """What a header says."""
 
     names: tuple[str, ...]
+    """Of the columns."""
+    given: tuple[str, ...]
+    """The same as they stand there."""
     delimiter: str
 
     def fields(self, text: str) -> dict[str, str]:
-        """Return a row's fields by name, or raise InvalidRow."""
+        """Return a row's fields by column, or raise InvalidRow."""
         return fields_by_name(self.names, split_fields(text, self.delimiter))
+
+    def given_fields(self, text: str) -> dict[str, str]:
+        """Return a row's fields, except empty ones, by the names that stand in the header, or raise InvalidRow."""
+        fields = fields_by_name(self.given, split_fields(text, self.delimiter))
+        return {name: one for name, one in fields.items() if one}
 
 
 def header_of(
@@ -52,7 +60,7 @@ def header_of(
         found = {name: one for one, name in zip(given, names, strict=True) if name in known}
         if len(found) >= _FEWEST_NAMES and max(map(len, found.values())) > 1:
             _check(line[0], given, names, required)
-            return Header(names, delimiter)
+            return Header(names, tuple(given), delimiter)
     return None
 
 
@@ -65,7 +73,12 @@ def looks_like_a_header(raw: bytes, columns: int) -> bool:
     """Whether a line holds as many names as there are columns, whatever they are."""
     text = raw.decode(errors="replace")
     rows = (split_fields(text, delimiter) for delimiter in DELIMITERS)
-    return any(len(names) == columns and all(map(_LIKE_A_NAME.fullmatch, names)) for names in rows)
+    return any(len(names) == columns and looks_like_names(names) for names in rows)
+
+
+def looks_like_names(fields: Sequence[str]) -> bool:
+    """Whether all fields of a line may be names, not one a number or nothing."""
+    return all(map(_LIKE_A_NAME.fullmatch, fields))
 
 
 def fields_by_name(names: Sequence[str], fields: Sequence[str]) -> dict[str, str]:

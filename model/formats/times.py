@@ -10,7 +10,8 @@ from model.events import epoch_ms, is_in_years, within_bounds
 from model.formats.rows import InvalidRow
 
 _SHORTEST_MOMENT: Final = len("2019-10-01 00:00")
-_MICROSECONDS: Final = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
+UNITS: Final = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
+"""Microseconds in each unit of times that are numbers."""
 
 
 def unix_ms(column: str, text: str, unit: str) -> int:
@@ -24,9 +25,9 @@ def unix_ms(column: str, text: str, unit: str) -> int:
     whole, _, fraction = text.partition(".")
     if not (whole.isascii() and whole.isdigit() and len(whole) < 20 and not fraction.strip("0")):
         raise InvalidRow(column, f"{column} is not a number of Unix {unit}")
-    time_ms = int(whole) * _MICROSECONDS[unit] // 1000
+    time_ms = int(whole) * UNITS[unit] // 1000
     if not is_in_years(time_ms):
-        meant = next((one for one, of in _MICROSECONDS.items() if is_in_years(int(whole) * of // 1000)), None)
+        meant = next((one for one, of in UNITS.items() if is_in_years(int(whole) * of // 1000)), None)
         if meant:
             raise InvalidRow(column, f"{column} is in {meant}, not in {unit}")
     return within_bounds(time_ms)

@@ -3,12 +3,17 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cartcast.commands.shared.options import MAPPING_SUFFIXES
 from model.events import Event
 from model.formats import Reading, guess_format, read_events
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
-from service.errors import FormatError
+from service.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from model.formats.json_rows import JsonFormat
 
 Rows = Iterator[Event | BadRow]
 
@@ -20,6 +25,8 @@ class EventFiles:
         self._sizes = {file: _size_bytes(file) for file in files}
         self._files = files
         self.format_name = format_name or _guessed(files)
+        self.mapping = read_mapping(Path(self.format_name)) if self.format_name.endswith(MAPPING_SUFFIXES) else None
+        """The format that a mapping file defines."""
         self._strict = strict
         self.shop = shop
         """What events are read with."""
@@ -37,7 +44,14 @@ class EventFiles:
             self.reading.on_bytes = lambda read_bytes, before=done_bytes: on_bytes(before + read_bytes)
             yield (
                 file.name,
-                read_events(file, self.format_name, strict=self._strict, shop=self.shop, reading=self.reading),
+                read_events(
+                    file,
+                    self.format_name,
+                    strict=self._strict,
+                    shop=self.shop,
+                    reading=self.reading,
+                    read=self.mapping.read_rows if self.mapping else None,
+                ),
             )
             done_bytes += self._sizes[file]
             on_bytes(done_bytes)
@@ -46,6 +60,18 @@ class EventFiles:
         """Yield the rows of all files."""
         for _, rows in self.each(on_bytes):
             yield from rows
+
+
+def read_mapping(path: Path) -> "JsonFormat":
+    """Return the format that a mapping file defines; raises UsageError with the place of a fault."""
+    from cartcast.settings.sources import read_yaml
+    from model.formats.mapping import definition_of, format_of
+
+    tree = read_yaml(path, "mapping", "--format")
+    try:
+        return format_of(definition_of(tree))
+    except UsageError as failure:
+        raise UsageError(f"{path}: {failure}") from None
 
 
 def _size_bytes(file: Path) -> int:

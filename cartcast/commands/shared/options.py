@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cartcast.settings import Settings
     from model.heads import Head
 
+MAPPING_SUFFIXES: Final = (".yml", ".yaml")
 EXIT_INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
@@ -76,9 +77,9 @@ def head_names(names: Sequence[str]) -> "tuple[Head, ...]":
 
 
 def known_format(name: str | None) -> str | None:
-    """Return the name of an input format; raises UsageError if it is none."""
-    if name is not None and name not in FORMATS:
-        raise UsageError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}")
+    """Return the name of an input format, or of a mapping file; raises UsageError if it is none."""
+    if name is not None and name not in FORMATS and not name.endswith(MAPPING_SUFFIXES):
+        raise UsageError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}, or name a mapping file, .yml")
     return name
 
 
@@ -92,7 +93,7 @@ OptionalFormat = Annotated[
     typer.Option(
         "--format",
         callback=known_format,
-        help=f"What the files hold: {', '.join(FORMATS)}. Told by their first lines if not given.",
+        help=f"What the files hold: {', '.join(FORMATS)}, or a mapping, map.yml. Told by their rows if not given.",
         metavar="NAME",
     ),
 ]
