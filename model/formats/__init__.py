@@ -11,7 +11,7 @@ from typing import Final
 
 from model.attributes import CANONICAL
 from model.events import Event
-from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
+from model.formats import cartcast, ga4, matomo, otto, posthog, rees46, retailrocket, segment, shopify, snowplow, taobao
 from model.formats.lines import Reading, read_lines
 from model.formats.own import OwnRow
 from model.formats.rows import InvalidHeaderError, Line
@@ -27,6 +27,10 @@ FORMATS: Final[dict[str, Reader]] = {
     "cartcast": cartcast.read_rows,
     "segment": segment.FORMAT.read_rows,
     "ga4": ga4.FORMAT.read_rows,
+    "posthog": posthog.FORMAT.read_rows,
+    "snowplow": snowplow.FORMAT.read_rows,
+    "matomo": matomo.FORMAT.read_rows,
+    "shopify": shopify.FORMAT.read_rows,
     "taobao": taobao.FORMAT.read_rows,
     "rees46": rees46.FORMAT.read_rows,
     "retailrocket": retailrocket.FORMAT.read_rows,
@@ -37,6 +41,8 @@ OWN_ROWS: Final[dict[str, tuple[Callable[[Iterator[Line]], Iterator[OwnRow]], tu
     "cartcast": (cartcast.own_rows, (CANONICAL,)),
     "segment": (segment.FORMAT.own_rows, segment.FORMAT.own.details),
     "ga4": (ga4.FORMAT.own_rows, ga4.FORMAT.own.details),
+    "posthog": (posthog.FORMAT.own_rows, posthog.FORMAT.own.details),
+    "snowplow": (snowplow.FORMAT.own_rows, snowplow.FORMAT.own.details),
     "rees46": (rees46.FORMAT.own_rows, ()),
     "retailrocket": (retailrocket.FORMAT.own_rows, ()),
 }

@@ -48,9 +48,13 @@ def read_rows(lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | B
     from model.core.shop_tables import ShopTables  # noqa: PLC0415 - loads numpy, which who asks for the formats' names need not
 
     tables = ShopTables.of(shop)
-    lines = object_lines(lines, _COLUMNS)
-    while chunk := list(islice(lines, _LINES_AT_ONCE)):
-        for line, read in zip(chunk, _events([raw for _, raw in chunk], tables), strict=True):
+    rows = object_lines(lines, _COLUMNS)
+    while chunk := list(islice(rows, _LINES_AT_ONCE)):
+        raws = [b"" if isinstance(line, BadRow) else line[1] for line in chunk]
+        for line, read in zip(chunk, _events(raws, tables), strict=True):
+            if isinstance(line, BadRow):
+                yield line
+                continue
             try:
                 yield _with_ids(_mended(line, read, tables) if isinstance(read, InvalidRow) else read)
             except InvalidRow as invalid:
@@ -59,9 +63,11 @@ def read_rows(lines: Iterator[Line], shop: Shop = NO_SHOP) -> Iterator[Event | B
 
 def own_rows(lines: Iterator[Line]) -> Iterator[OwnRow]:
     """Yield what a shop's definition may name in each event."""
-    for _, raw in object_lines(lines, _COLUMNS):
+    for line in object_lines(lines, _COLUMNS):
+        if isinstance(line, BadRow):
+            continue
         try:
-            event, fields = validate_event(raw), orjson.loads(raw)
+            event, fields = validate_event(line[1]), orjson.loads(line[1])
         except (InvalidEvent, orjson.JSONDecodeError):
             continue
         own = {name: value for name, value in fields.items() if name not in _READ}

@@ -14,7 +14,7 @@ from model.formats.fields import Fields
 from model.formats.ids import LostDigits
 from model.formats.own import OwnReading, OwnRow, ToEvent
 from model.formats.rows import InvalidRow, Line, dated, row_text
-from model.formats.separated import DELIMITERS, MOST_LINES_ABOVE, Header, header_of, joined_lines
+from model.formats.separated import MOST_LINES_ABOVE, header_by_position, header_of, joined_lines
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 
@@ -49,6 +49,9 @@ class JsonFormat:
         """
         to_event = self.for_shop(shop)
         for line in object_lines(lines, self.columns, self.positions):
+            if isinstance(line, BadRow):
+                yield line
+                continue
             reasons = set[str]()
             for row in self._read(line[1], to_event):
                 if isinstance(row, Event):
@@ -60,6 +63,8 @@ class JsonFormat:
     def own_rows(self, lines: Iterator[Line]) -> Iterator[OwnRow]:
         """Yield what a shop's definition may name in each event."""
         for line in object_lines(lines, self.columns, self.positions):
+            if isinstance(line, BadRow):
+                continue
             try:
                 yield from [self.own.own_row(part, self.to_event(part).type) for part in self._parts(line[1])]
             except InvalidRow:
@@ -107,26 +112,29 @@ class JsonFormat:
         return parts
 
 
-def object_lines(lines: Iterator[Line], columns: frozenset[str], positions: tuple[str, ...] = ()) -> Iterator[Line]:
+def object_lines(
+    lines: Iterator[Line], columns: frozenset[str], positions: tuple[str, ...] = ()
+) -> Iterator[Line | BadRow]:
     """Yield lines; those of a table, below a header that names two of the columns, as objects with its names.
 
-    `positions` are the names of columns in a table without a header. Raises InvalidHeaderError.
+    `positions` are the names of columns in a table without a header. A row that has not as many columns is a bad row.
+    Raises InvalidHeaderError.
     """
     first = list(islice(lines, MOST_LINES_ABOVE))
     above = list(takewhile(lambda line: line[1].lstrip()[:1] not in {b"{", b"["}, first))
     headers = (header_of(line, columns, frozenset(), str.lower) for line in above)
     at, header = next(((at, header) for at, header in enumerate(headers) if header), (-1, None))
-    if header is None and positions and above:
-        delimiter = max(DELIMITERS, key=lambda one: above[0][1].count(one.encode()))
-        header = Header(positions, positions, delimiter)
+    if header is None:
+        header = next((found for line in above if (found := header_by_position(line, positions))), None)
     if header is None:
         yield from chain(first, lines)
         return
-    for line in joined_lines(chain(first[at + 1 :], lines)):
+    rows = chain(first[at + 1 :], lines)
+    for line in joined_lines(rows) if header.is_quoted else rows:
         try:
             yield line[0], orjson.dumps(header.given_fields(row_text(line[1])))
-        except InvalidRow:
-            yield line
+        except InvalidRow as invalid:
+            yield invalid.at(line)
 
 
 def whole_id(content: object) -> str:

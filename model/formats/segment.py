@@ -110,7 +110,8 @@ def _of_a_warehouse(row: Fields) -> Fields:
     }
 
 
-def _event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
+def to_event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
+    """Return the event of a call, or raise InvalidRow; `own_types` as in ToEvent."""
     event_type = _type(call, own_types)
     properties = in_snake_case(object_in(call, "properties"))
     product = _product(event_type, properties)
@@ -205,4 +206,4 @@ def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str
 _OWN: Final = OwnReading(
     lambda call: call.get("event"), lambda call: call, ("properties",), frozenset({"properties", "context"})
 )
-FORMAT: Final = JsonFormat(_split, _event, _OWN, _COLUMNS)
+FORMAT: Final = JsonFormat(_split, to_event, _OWN, _COLUMNS)

@@ -31,6 +31,8 @@ class Header:
     given: tuple[str, ...]
     """The same as they stand there."""
     delimiter: str
+    is_quoted: bool = True
+    """Whether quotes keep delimiters and line ends in a field."""
 
     def fields(self, text: str) -> dict[str, str]:
         """Return a row's fields by column, or raise InvalidRow."""
@@ -38,8 +40,8 @@ class Header:
 
     def given_fields(self, text: str) -> dict[str, str]:
         """Return a row's fields, except empty ones, by the names that stand in the header, or raise InvalidRow."""
-        fields = fields_by_name(self.given, split_fields(text, self.delimiter))
-        return {name: one for name, one in fields.items() if one}
+        split = split_fields(text, self.delimiter) if self.is_quoted else text.split(self.delimiter)
+        return {name: one for name, one in fields_by_name(self.given, split).items() if one}
 
 
 def header_of(
@@ -62,6 +64,18 @@ def header_of(
             _check(line[0], given, names, required)
             return Header(names, tuple(given), delimiter)
     return None
+
+
+def header_by_position(line: Line, names: tuple[str, ...]) -> Header | None:
+    """Return what a header would say above a line that has as many fields as there are names, None if it has not.
+
+    Where tabs separate fields, quotes mean nothing.
+    """
+    text = line[1].decode(errors="replace")
+    if names and text.count("\t") == len(names) - 1:
+        return Header(names, names, "\t", is_quoted=False)
+    delimiter = next((one for one in DELIMITERS if len(split_fields(text, one)) == len(names)), None)
+    return Header(names, names, delimiter) if delimiter else None
 
 
 def is_separator_line(line: Line) -> bool:

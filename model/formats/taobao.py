@@ -24,16 +24,16 @@ _NAMES: Final = {
 """Columns, and other names of each."""
 
 
-def _event(row: Row, own_types: Mapping[str, str] = {}) -> Event:
+def _event(row: Row, own_types: Mapping[str, str] = {}) -> Event:  # noqa: ARG001 - a shop has nothing of its own here
     behaviour = row["behaviour"]
-    if behaviour not in BEHAVIOURS and behaviour not in own_types:
+    if behaviour not in BEHAVIOURS:
         raise InvalidRow("behaviour", f"behaviour is none of {', '.join(BEHAVIOURS)}")
     ts = unix_ms("ts", row["ts"], "seconds")
     user, item, category = (checked_id(name, row[name]) for name in ("user", "item", "category"))
     return Event(
         event_id=content_id(user, item, category, behaviour, str(ts)),
         user_id=user,
-        type=BEHAVIOURS.get(behaviour, behaviour),
+        type=BEHAVIOURS[behaviour],
         ts=ts,
         item_id=item,
         category=category,

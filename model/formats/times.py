@@ -4,12 +4,14 @@ A time may lie in any year: who reads files refuses what lies outside the years 
 """
 
 import datetime
+import re
 from typing import Final
 
 from model.events import epoch_ms, is_in_years, within_bounds
 from model.formats.rows import InvalidRow
 
 _SHORTEST_MOMENT: Final = len("2019-10-01 00:00")
+_OFFSET_APART: Final = re.compile(r" ([+-][0-9]{2}:?[0-9]{2})$")
 UNITS: Final = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
 """Microseconds in each unit of times that are numbers."""
 
@@ -34,11 +36,15 @@ def unix_ms(column: str, text: str, unit: str) -> int:
 
 
 def moment_ms(column: str, text: str) -> int:
-    """Return the epoch milliseconds of a date and time (RFC 3339, or with a space and `UTC`), or raise InvalidRow."""
+    """Return the epoch milliseconds of a date and time, or raise InvalidRow.
+
+    It is of RFC 3339, or with a space before `UTC` or the offset.
+    """
     try:
         if len(text) < _SHORTEST_MOMENT:
             raise ValueError("no time of day")
-        moment = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
+        text = _OFFSET_APART.sub(r"\1", text.removesuffix(" UTC"))
+        moment = datetime.datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=datetime.UTC)
         return within_bounds(epoch_ms(moment))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from model.events import Event
 from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, Reading, read_events
 from model.formats.rows import MAX_LINE_BYTES, content_id
+from model.formats.snowplow import COLUMNS
 from model.validate import BadRow
 from service.errors import FormatError
 
@@ -18,6 +19,15 @@ GOOD_ROWS = {
     "cartcast": json.dumps({"event_id": "e1", "user_id": "u1", "type": "view", "ts": 1511539217000}).encode(),
     "segment": b'{"type":"track","event":"Product Viewed","userId":"u","timestamp":"2017-11-24T16:00:17Z"}',
     "ga4": b'{"event_name":"view_item","user_pseudo_id":"u","event_timestamp":"1511539217000000"}',
+    "posthog": b'{"uuid":"e","event":"Product Viewed","distinct_id":"u","timestamp":"2017-11-24T16:00:17Z"}',
+    "snowplow": b"\t".join(
+        {"event_id": b"e", "user_id": b"u", "event": b"page_view", "derived_tstamp": b"2017-11-24 16:00:17"}.get(
+            name, b""
+        )
+        for name in COLUMNS
+    ),
+    "matomo": b'{"visitorId":"v","actionDetails":[{"type":"action","timestamp":1511539217,"productViewSku":"p"}]}',
+    "shopify": b'{"Name":"#1","Email":"a@example.com","Created at":"2017-11-24 16:00:17 +0000","Lineitem name":"Hat"}',
     "taobao": GOOD,
     "rees46": b"2019-10-01 00:00:00 UTC,view,44600062,21038,,shiseido,35.79,541312140,72d76fde",
     "retailrocket": b"1433221332117,257597,view,355908,",
@@ -134,7 +144,7 @@ def test_no_format_is_taken_for_another_and_the_right_one_is_advised(read, forma
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path):
-    with pytest.raises(FormatError, match="cartcast, segment, ga4, taobao"):
+    with pytest.raises(FormatError, match="cartcast, segment, ga4, posthog"):
         read_events(tmp_path, "csv")
 
 
