@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "retrain": "Train the serving checkpoint's recipe on the last days, and publish the result if it is better.",
     "evaluate": "Say how good a checkpoint is, beside simpler models trained on the same split.",
     "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
+    "export": "Write features and labels of a history as Parquet, a row an accepted event, for models of your own.",
     "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",
     "inspect": "Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.",
     "sort": "Write the events of files in the order of their times, as canonical JSON lines, in bounded memory.",
@@ -34,7 +35,7 @@ COMMANDS: Final = {
 PANELS: Final = {
     "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
     "Data": ("replay", "dead-letters", "simulate", "inspect", "sort"),
-    "Model": ("train", "retrain", "evaluate", "score"),
+    "Model": ("train", "retrain", "evaluate", "score", "export"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }
 """How the list of commands is grouped."""
