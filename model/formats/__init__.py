@@ -14,7 +14,7 @@ from model.events import Event
 from model.formats import cartcast, ga4, matomo, otto, posthog, rees46, retailrocket, segment, shopify, snowplow, taobao
 from model.formats.lines import Reading, read_lines
 from model.formats.own import OwnRow
-from model.formats.rows import InvalidHeaderError, Line
+from model.formats.rows import InvalidHeaderError, Line, RepeatedColumnError
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
@@ -89,7 +89,10 @@ def guess_format(path: Path) -> tuple[str, str]:
     Raises UnknownFormatError if there is none, FormatError if there are several, and if the file cannot be read.
     """
     first = list(islice(read_lines(path), _ROWS_TO_GUESS_FROM))
-    counts = {name: count for name in FORMATS if (count := _events_in(name, first))}
+    try:
+        counts = {name: count for name in FORMATS if (count := _events_in(name, first))}
+    except RepeatedColumnError as invalid:
+        raise FormatError(f"{path}: {invalid}") from None
     best = [name for name, count in counts.items() if count == max(counts.values())]
     if not best:
         raise UnknownFormatError(
@@ -134,7 +137,8 @@ def _until_it_cannot_be(
             raise _not_of_this_format(path, format_name, held, first)
         yield from rows
     except InvalidHeaderError as invalid:
-        likely = [name for name in _formats_of(first) if name != format_name]
+        is_of_all = isinstance(invalid, RepeatedColumnError)
+        likely = [] if is_of_all else [name for name in _formats_of(first) if name != format_name]
         advice = f"; it looks like --format {' or '.join(likely)}" if likely else ""
         raise FormatError(f"{path}: {invalid}{advice}") from None
 
@@ -142,6 +146,11 @@ def _until_it_cannot_be(
 def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow], first: list[Line]) -> FormatError:
     if not bad:
         return FormatError(f"{path} holds no rows: there is nothing to read")
+    if all(row.reason == "encoding" for row in bad):
+        return FormatError(
+            f"{path} is not UTF-8 (line {bad[0].line}: {bad[0].error}): convert it, as with "
+            "`iconv -f WINDOWS-1252 -t UTF-8`"
+        )
     likely = _formats_of(first)
     advice = f"it looks like --format {' or '.join(likely)}" if likely else "choose another --format"
     return FormatError(
@@ -158,5 +167,7 @@ def _formats_of(lines: list[Line]) -> list[str]:
 def _events_in(format_name: str, lines: list[Line]) -> int:
     try:
         return sum(isinstance(row, Event) for row in FORMATS[format_name](iter(lines), NO_SHOP))
+    except RepeatedColumnError:
+        raise
     except InvalidHeaderError:
         return 0

@@ -38,8 +38,7 @@ _LINE_DECODER: Final = msgspec.json.Decoder(_Line)
 _READ: Final = frozenset(WireEvent.__struct_fields__) - {"context"}
 _COLUMNS: Final = _READ | {"context", "attributes"}
 _NUMBERS: Final = ("price", "quantity", "rating")
-_REQUIRED_IDS: Final = ("event_id", "user_id")
-_OPTIONAL_IDS: Final = ("item_id", "category")
+_IDS: Final = ("event_id", "user_id", "item_id", "category")
 _LINES_AT_ONCE: Final = 1000
 
 
@@ -105,7 +104,7 @@ def _mended(line: Line, refused: InvalidRow, tables: "ShopTables") -> Event:
 def _as_the_worker_reads(fields: Fields) -> Fields:
     """Return numbers as numbers, ids as texts, times in milliseconds, objects as objects."""
     written: Fields = {name: number(name, fields[name]) for name in _NUMBERS if isinstance(fields.get(name), str)}
-    for name in (*_REQUIRED_IDS, *_OPTIONAL_IDS):
+    for name in _IDS:
         if isinstance(fields.get(name), str | int | float):
             written[name] = optional_id(name, fields[name])
     if isinstance(time := fields.get("ts"), str):
@@ -115,10 +114,13 @@ def _as_the_worker_reads(fields: Fields) -> Fields:
 
 def _with_ids(event: Event) -> Event:
     """Return the event with its ids as other formats read them, or raise InvalidRow."""
-    ids: dict[str, str | None] = {name: checked_id(name, getattr(event, name)) for name in _REQUIRED_IDS}
-    ids |= {name: known_id(name, given) for name in _OPTIONAL_IDS if (given := getattr(event, name)) is not None}
-    changed = {name: found for name, found in ids.items() if found != getattr(event, name)}
-    return structs.replace(event, **changed) if changed else event
+    event_id, user_id = checked_id("event_id", event.event_id), checked_id("user_id", event.user_id)
+    item_id = None if event.item_id is None else known_id("item_id", event.item_id)
+    category = None if event.category is None else known_id("category", event.category)
+    ids = (event_id, user_id, item_id, category)
+    if ids == (event.event_id, event.user_id, event.item_id, event.category):
+        return event
+    return structs.replace(event, event_id=event_id, user_id=user_id, item_id=item_id, category=category)
 
 
 def _event(raw: bytes) -> Event:

@@ -15,6 +15,7 @@ Fields = dict[str, Any]
 """A parsed JSON object."""
 
 _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NOT_SNAKE_CASE: Final = re.compile(r"[A-Z\s-]")
 _NEW_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS_JOINED: Final = re.compile(r"[\s-]+")
 _CURRENCY: Final = r"[A-Z]{3}|eur|usd|gbp|chf|(?:[A-Z]{1,2})?[$€£¥₹₽₺₴₩₪฿₫₱]|kr\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?"
@@ -49,7 +50,11 @@ def required_id(name: str, given: object) -> str:
 
 def first_id(fields: Fields, *names: str) -> str | None:
     """Return the id under the first of some names that has one."""
-    return next((found for name in names if (found := optional_id(name, fields.get(name)))), None)
+    for name in names:
+        given = fields.get(name)
+        if given is not None and (found := optional_id(name, given)) is not None:
+            return found
+    return None
 
 
 def first_required_id(fields: Fields, *names: str) -> str:
@@ -72,6 +77,14 @@ def number(name: str, given: object, least: float = -math.inf) -> float | None:
     if found < least:
         raise InvalidRow(name, f"{name} is negative" if least == 0 else f"{name} is less than {least}")
     return found
+
+
+def known_or_none(given: object) -> str | None:
+    """Return an id, None for what is none; for a context, which is optional."""
+    try:
+        return optional_id("", given)
+    except InvalidRow:
+        return None
 
 
 def plain_amount(given: object) -> object:
@@ -142,7 +155,7 @@ def in_snake_case(fields: Fields) -> Fields:
 
     A name that is written so already is preferred.
     """
-    if all(name.islower() and " " not in name and "-" not in name for name in fields):
+    if _NOT_SNAKE_CASE.search("".join(fields)) is None:
         return fields
     return {snake_case(name): one for name, one in fields.items()} | fields
 

@@ -143,7 +143,10 @@ def _objects(row: Fields, name: str) -> list[Fields]:
 
 
 def _order_id(*places: Fields) -> str | None:
-    return next((found for place in places if (found := first_id(place, "transaction_id"))), None)
+    for place in places:
+        if (found := first_id(place, "transaction_id")) is not None:
+            return found
+    return None
 
 
 def _value(given: object) -> object:

@@ -1,6 +1,7 @@
 """Ids as files have them: what spreadsheets, data frames and scripts make of an id that was a text."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from model.events import MAX_ID_BYTES
@@ -30,6 +31,8 @@ NO_ID: Final = frozenset(
 )
 """What programs write for nothing, in small letters; the last one is the advertising id of whoever opted out."""
 _LONGEST: Final = max(map(len, NO_ID))
+_LONGEST_KEPT: Final = 256
+"""Ids come again and again: what is found of one that is shorter is kept."""
 _EXACT_BELOW: Final = 2**53
 """Whole numbers from here on are not all doubles: what was a number with a point has lost its last digits."""
 _FRACTION: Final = re.compile(r"(-?[0-9]+)\.0+", re.ASCII)
@@ -46,6 +49,11 @@ def known_id(column: str, text: str) -> str | None:
     A whole number with a fraction of zeros (`12345.0`) is its digits. Raises InvalidRow for an id whose digits are
     lost, and for one that the worker would refuse.
     """
+    return _known(column, text) if len(text) < _LONGEST_KEPT else _known.__wrapped__(column, text)
+
+
+@lru_cache(maxsize=1 << 16)
+def _known(column: str, text: str) -> str | None:
     text = text.strip()
     if len(text) <= _LONGEST and text.lower() in NO_ID:
         return None

@@ -1,4 +1,4 @@
-"""PostHog's events, as its batch exports write them, and its capture API takes them; read as Segment's track calls.
+"""PostHog's events, as its batch exports and its API write them, and its capture API takes them: as track calls.
 
 https://posthog.com/docs/cdp/batch-exports, https://posthog.com/docs/api/capture
 """
@@ -15,7 +15,8 @@ _COLUMNS: Final = frozenset({"uuid", "event", "distinct_id", "timestamp", "prope
 
 
 def _split(line: Fields) -> list[Fields]:
-    return [_call(event) for event in objects_in(line, "batch")] if "batch" in line else [_call(line)]
+    several = next((name for name in ("batch", "results") if name in line), None)
+    return [_call(line)] if several is None else [_call(event) for event in objects_in(line, several)]
 
 
 def _call(event: Fields) -> Fields:
@@ -26,7 +27,7 @@ def _call(event: Fields) -> Fields:
     return {
         "type": "track",
         "event": event.get("event"),
-        "messageId": event.get("uuid"),
+        "messageId": event.get("uuid") or event.get("id"),
         "userId": required_id("distinct_id", event.get("distinct_id") or properties.get("distinct_id")),
         "timestamp": event.get("timestamp") or properties.get("timestamp"),
         "properties": properties,

@@ -21,6 +21,10 @@ class InvalidHeaderError(FormatError):
     """The header of a table does not say what its columns are."""
 
 
+class RepeatedColumnError(InvalidHeaderError):
+    """The header names a column twice."""
+
+
 class InvalidRow(InvalidEvent):
     """Raised while a row is read; `reason` names the column at fault or the kind of damage."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from model.formats.rows import MAX_LINE_BYTES, InvalidHeaderError, InvalidRow, Line, row_text
+from model.formats.rows import MAX_LINE_BYTES, InvalidHeaderError, InvalidRow, Line, RepeatedColumnError, row_text
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 MOST_LINES_ABOVE: Final = 20
@@ -19,6 +19,7 @@ _FEWEST_NAMES: Final = 2
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=.{1,2}"?', re.IGNORECASE)
 """What spreadsheets write first."""
 _LIKE_A_NAME: Final = re.compile(r"[^\W\d][\w .()/-]*")
+csv.field_size_limit(MAX_LINE_BYTES)  # else fields above 128 KiB raise
 _OPENS_A_QUOTE: Final = re.compile(rb'(?:^|[,;\t|])\s*"')
 
 
@@ -55,6 +56,8 @@ def header_of(
     try:
         text = row_text(line[1])
     except InvalidRow:
+        return None
+    if text.startswith(("{", "[")):
         return None
     for delimiter in DELIMITERS:
         given = split_fields(text, delimiter)
@@ -106,7 +109,10 @@ def split_fields(text: str, delimiter: str = ",") -> list[str]:
     """Return a row's fields without the spaces around them; `="1"`, as spreadsheets keep digits, is `1`."""
     if '"' not in text:
         return [field.strip() for field in text.split(delimiter)]
-    fields = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
+    try:
+        fields = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:  # a line end outside quotes
+        return [text]
     return [field[2:-1] if field.startswith('="') and field.endswith('"') else field.strip() for field in fields]
 
 
@@ -143,7 +149,7 @@ def _check(number: int, given: Sequence[str], names: Sequence[str], required: fr
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         meant = ", ".join(one for one, name in zip(given, names, strict=True) if name == twice[0])
-        raise InvalidHeaderError(f"the header (line {number}) names column {twice[0]} twice ({meant}): remove one")
+        raise RepeatedColumnError(f"the header (line {number}) names column {twice[0]} twice ({meant}): remove one")
     if missing := sorted(required - set(names)):
         shown = ", ".join(given[:_NAMES_SHOWN]) + (", ..." if len(given) > _NAMES_SHOWN else "")
         raise InvalidHeaderError(f"the header (line {number}) names no column {', '.join(missing)}; it names {shown}")

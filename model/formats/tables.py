@@ -103,17 +103,8 @@ class _Table:
     def row(self, text: str) -> Row:
         """Return the row that a line holds, or raise InvalidRow."""
         if text.startswith("{"):
-            row = {
-                self._column(name): _text(one) for name, one in parsed_object(text.encode(), every_digit=True).items()
-            }
-        elif self._header is not None:
-            row = self._header.fields(text)
-        else:
-            row = self._by_position(text)
-        if not self._form.required <= row.keys():
-            missing = ", ".join(sorted(self._form.required - row.keys()))
-            raise InvalidRow("columns", f"the row has no column {missing}")
-        return row
+            return self._of_object(text)
+        return self._by_position(text) if self._header is None else self._header.fields(text)
 
     def takes_for_header(self, line: Line) -> bool:
         """Whether a line that is no row is a header, or what a spreadsheet writes above it.
@@ -132,6 +123,13 @@ class _Table:
             raise InvalidHeaderError(
                 f"line {lines[0]} looks like a header, but of other columns than {', '.join(columns)}: rename them"
             )
+
+    def _of_object(self, text: str) -> Row:
+        fields = parsed_object(text.encode(), every_digit=True)
+        row = {self._column(name): _text(one) for name, one in fields.items()}
+        if missing := sorted(self._form.required - row.keys()):
+            raise InvalidRow("columns", f"the row has no column {', '.join(missing)}")
+        return row
 
     def _by_position(self, text: str) -> Row:
         columns = self._form.columns

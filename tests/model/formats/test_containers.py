@@ -168,3 +168,20 @@ def test_in_an_array_bad_rows_have_the_line_on_which_they_begin_and_an_end_is_mi
 def test_a_large_array_is_read_in_pieces(read):
     text = json.dumps([call | {"messageId": f"m{number}"} for number in range(2000) for call in CALLS])
     assert len(read(text.encode(), "segment")) == 6000
+
+
+def test_an_array_over_lines_is_of_no_table_format(read):
+    text = json.dumps(CALLS, indent=2).encode()
+    with pytest.raises(FormatError, match=r"does not look like format rees46: .* --format segment$"):
+        read(text, "rees46")
+
+
+def test_text_of_another_encoding_says_how_to_convert_it(read):
+    with pytest.raises(FormatError, match=r"is not UTF-8 \(line 1: .*iconv -f WINDOWS-1252"):
+        read("1,2,Bäcker,pv,1511539217\n".encode("cp1252"))
+
+
+def test_a_field_may_be_as_long_as_a_line(read):
+    header, row = b"event_time,event_type,product_id,user_id,x\n", b'2019-10-01 00:00:00 UTC,view,1,2,"%b"'
+    (event,) = read(header + row % (b"x" * 200_000), "rees46")
+    assert event.user_id == "2"

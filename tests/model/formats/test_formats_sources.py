@@ -71,7 +71,7 @@ def test_a_posthog_event_becomes_a_canonical_event():
         context={"device": "Mobile", "country": "Malta"},
     )
     as_text = POSTHOG | {"properties": json.dumps(POSTHOG["properties"])}
-    assert rows_of("posthog", as_text, {"batch": [POSTHOG]}) == [event, event]
+    assert rows_of("posthog", as_text, {"batch": [POSTHOG]}, {"results": [POSTHOG]}) == [event] * 3
     (page,) = rows_of("posthog", POSTHOG | {"event": "$pageview"})
     assert (page.type, page.context["event"]) == ("other", "$pageview")
     order = {"event": "Order Completed", "properties": {"order_id": "O1"}}

@@ -60,6 +60,9 @@ def test_a_format_that_is_not_given_is_told_by_the_first_lines(tmp_path, capsys)
     files[0].write_bytes(b"a,b\n")
     with pytest.raises(FormatError, match=r"looks like none of .*: give --format"):
         history_source(None, **(NOTHING | {"events": files}))
+    files[0].write_bytes(b"event_id,user_id,type,ts,ts\ne,u,view,1700000000000,1\n")
+    with pytest.raises(FormatError, match="names column ts twice"):
+        history_source(None, **(NOTHING | {"events": files}))
 
 
 def test_what_is_odd_about_a_file_is_said(tmp_path):
