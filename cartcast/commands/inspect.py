@@ -78,7 +78,7 @@ def inspect(
         if table.row_count:
             console.print(table)
     for note in notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}", highlight=False, markup=False)
 
 
 def _suggest_mapping(files: list[Path], path: Path) -> None:

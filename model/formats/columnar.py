@@ -1,5 +1,6 @@
 """Rows of files of columns as JSON objects, a batch at a time."""
 
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +11,14 @@ import orjson
 from model.formats.rows import Line
 from service.errors import FormatError
 
-FORMATS: Final = {b"PAR1": "parquet", b"ARROW1": "feather", b"ORC": "orc"}
-"""By the first bytes of a file: its name for pyarrow."""
+_FORMATS: Final = {rb"PAR1": "parquet", rb"ARROW1": "feather", rb"ORC[^\w ,;|\t\"-]": "orc"}
+"""By the first bytes of a file: its name for pyarrow. A text may begin with ORCID."""
 _ROWS_AT_ONCE: Final = 4096
+
+
+def columnar_format(head: bytes) -> str | None:
+    """Return the name of a format of columns for pyarrow, None if a file that begins so is of none."""
+    return next((name for magic, name in _FORMATS.items() if re.match(magic, head)), None)
 
 
 def read_columns(path: Path, format_name: str, on_rows: Callable[[float], None]) -> Iterator[Line]:
@@ -37,8 +43,10 @@ def read_columns(path: Path, format_name: str, on_rows: Callable[[float], None])
                 number += 1
                 yield number, orjson.dumps(row, default=_plain_value, option=orjson.OPT_NAIVE_UTC)
             on_rows(number / rows)
-    except (pa.ArrowException, OSError) as failure:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as failure:  # also of texts and times
         text = " ".join(str(failure).split())[:200]
+        if "duplicate field names" in text:
+            raise FormatError("names a column twice: remove one") from None
         raise FormatError(f"is damaged after row {number}: {text}; fetch it again") from None
     if number == 0:
         raise FormatError("holds no rows: there is nothing to read")

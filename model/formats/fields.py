@@ -18,6 +18,8 @@ _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+
 _NOT_SNAKE_CASE: Final = re.compile(r"[A-Z\s-]")
 _NEW_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS_JOINED: Final = re.compile(r"[\s-]+")
+_LONGEST_NUMBER: Final = 64
+"""Longer texts are not looked at: what takes so much time grows faster than they do."""
 _CURRENCY: Final = r"[A-Z]{3}|eur|usd|gbp|chf|(?:[A-Z]{1,2})?[$€£¥₹₽₺₴₩₪฿₫₱]|kr\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?"
 _AMOUNT: Final = re.compile(
     rf"(?P<before>{_CURRENCY})?\s*(?P<sign>[+-]?)\s*(?P<digits>[0-9][0-9.,'\u2019\s]*|[.,][0-9]+)(?P<after>{_CURRENCY})?"
@@ -96,7 +98,12 @@ def plain_amount(given: object) -> object:
 
 
 def _plain_number(name: str, text: str) -> str:
-    """Return a number's text as Python reads it: without currency and separators of thousands, with a point."""
+    """Return a number's text as Python reads it: without currency and separators of thousands, with a point.
+
+    Empty if it is no number.
+    """
+    if len(text) > _LONGEST_NUMBER:
+        return ""
     if _PLAIN.fullmatch(text):
         return text
     found = _AMOUNT.fullmatch(text)

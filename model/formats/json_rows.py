@@ -164,9 +164,12 @@ def parsed_object(raw: bytes, *, every_digit: bool = False) -> Fields:
 
 
 def _with_every_digit(raw: bytes) -> Fields:
-    parsed: Fields = json.loads(
-        raw,
-        parse_int=lambda text: int(text) if len(text) < _LONG else text,
-        parse_float=lambda text: float(text) if len(text) < _LONG and "e" not in text.lower() else text,
-    )
+    try:
+        parsed: Fields = json.loads(
+            raw,
+            parse_int=lambda text: int(text) if len(text) < _LONG else text,
+            parse_float=lambda text: float(text) if len(text) < _LONG and "e" not in text.lower() else text,
+        )
+    except RecursionError:
+        raise InvalidRow("nesting", f"the object nests deeper than {_DEEPEST} levels") from None
     return parsed

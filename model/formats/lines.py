@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from model.formats.columnar import FORMATS as COLUMNAR
-from model.formats.columnar import read_columns
+from model.formats.columnar import columnar_format, read_columns
 from model.formats.containers import DamageError, text_of
 from model.formats.json_objects import holds_no_lines, objects_in
 from model.formats.rows import MAX_LINE_BYTES, Line
@@ -54,8 +53,7 @@ def read_lines(path: Path, reading: Reading | None = None) -> Iterator[Line]:
 def _numbered(path: Path, file: io.BufferedReader, reading: Reading) -> Iterator[Line]:
     report = reading.on_bytes if file.seekable() else None  # a pipe does not know how far it has been read
     try:
-        head = file.peek(8)
-        columnar = next((name for magic, name in COLUMNAR.items() if head.startswith(magic)), None)
+        columnar = columnar_format(file.peek(8))
         if columnar is not None:
             size = path.stat().st_size
             yield from read_columns(path, columnar, lambda share: report(int(share * size)) if report else None)

@@ -20,7 +20,7 @@ _SEPARATOR_LINE: Final = re.compile(r'"?sep=.{1,2}"?', re.IGNORECASE)
 """What spreadsheets write first."""
 _LIKE_A_NAME: Final = re.compile(r"[^\W\d][\w .()/-]*")
 csv.field_size_limit(MAX_LINE_BYTES)  # else fields above 128 KiB raise
-_OPENS_A_QUOTE: Final = re.compile(rb'(?:^|[,;\t|])\s*"')
+_OPENS_A_QUOTE: Final = re.compile(rb'(?:^|[,;\t|]) *"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ class _Table:
         row = {self._column(name): _text(one) for name, one in fields.items()}
         if missing := sorted(self._form.required - row.keys()):
             raise InvalidRow("columns", f"the row has no column {', '.join(missing)}")
+        if len(row) < len(fields):
+            raise InvalidRow("columns", "the row has a column twice, in different spellings")
         return row
 
     def _by_position(self, text: str) -> Row:

@@ -117,6 +117,22 @@ def test_files_of_columns_are_read_by_the_columns_names(tmp_path, write):
     assert (bad.line, bad.reason) == (2, "event_time")
 
 
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "events"
+    parquet.write_table(pa.Table.from_arrays([pa.array(["1"]), pa.array(["2"])], ["user_id", "user_id"]), path)
+    with pytest.raises(FormatError, match="names a column twice"):
+        list(read_events(path, "rees46"))
+    names = ["event_time", "event_type", "product_id", "user_id", "User ID"]
+    parquet.write_table(pa.Table.from_arrays([pa.array(["1"])] * 5, names), path)
+    with pytest.raises(FormatError, match="a column twice, in different spellings"):
+        list(read_events(path, "rees46"))
+
+
+def test_a_text_may_begin_like_a_file_of_columns(read):
+    (event,) = read(b"ORCID,event_time,event_type,product_id,user_id\nx,2019-10-01 00:00:00 UTC,view,1,2\n", "rees46")
+    assert event.user_id == "2"
+
+
 def test_nested_columns_are_objects(tmp_path):
     path = tmp_path / "events"
     row = {

@@ -43,6 +43,14 @@ def test_an_amount_that_may_be_two_is_refused(given):
         number("price", given)
 
 
+def test_what_is_hostile_takes_no_time():
+    with pytest.raises(InvalidRow, match="not a number"):
+        number("price", "EUR" + " " * 500_000 + "x")
+    deep = b'{"x":' * 1000 + b"1e+9" + b"}" * 1000
+    with pytest.raises(InvalidRow, match="nests deeper"):
+        parsed_object(deep)
+
+
 def test_ids_that_are_json_numbers_keep_every_digit_or_are_refused():
     ids = parsed_object(
         b'{"long": 123456789012345678901234567890, "whole": 12345.0, "short": 7, "one": 1e5}', every_digit=True
