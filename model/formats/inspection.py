@@ -24,7 +24,8 @@ OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", 
 _BITS: Final = tuple((name, 1 << number) for number, name in enumerate(OPTIONAL_FIELDS))
 _FEWEST_OF_ONE: Final = 20
 _FEWEST_VALUES: Final = 10
-_COUNTED: Final = ("user_id", "item_id", "category")
+_PLAUSIBLE: Final = {"user_id": 0.2, "item_id": 0.2, "category": 0.5}
+"""Shares of the events above which one value of a field may be a word in place of many."""
 _DIGITS_OF_A_SHEET: Final = 15
 _ROUNDED: Final = re.compile(r"[1-9][0-9]{14}0+", re.ASCII)
 LINES_NAMED: Final = 5
@@ -97,11 +98,9 @@ class MostFrequent:
     rounded: int
     """Events whose value has more than 15 digits, of which those after the 15th are zeros."""
 
-    @property
-    def is_implausible(self) -> bool:
-        """Whether it may be a word in place of many ids: a fifth of all events, and ten times its even share."""
-        is_large = self.events >= _FEWEST_OF_ONE and self.values >= _FEWEST_VALUES
-        return is_large and self.events > self.of / 5 and self.events * self.values > 5 * self.of
+    def is_above(self, share: float) -> bool:
+        """Whether so large a share of the events have it, among many values."""
+        return self.events >= _FEWEST_OF_ONE and self.values >= _FEWEST_VALUES and self.events > share * self.of
 
 
 def notes_on(found: Inspection) -> list[str]:
@@ -122,7 +121,9 @@ def notes_on(found: Inspection) -> list[str]:
     for name, most in found.most_frequent.items():
         what = {"user_id": "shopper"}.get(name, name.removesuffix("_id"))
         share = f"{most.events:,} of {most.of:,} events"
-        notes[f"one {what} has {share}: a placeholder in place of many ids, or a machine?"] = most.is_implausible
+        notes[f"one {what} has {share}: a placeholder in place of many ids, or a machine?"] = most.is_above(
+            _PLAUSIBLE[name]
+        )
         notes[f"{most.rounded:,} ids of {what} end in zeros after 15 digits: a spreadsheet has rounded them"] = (
             most.rounded > most.of / 10
         )
@@ -148,7 +149,7 @@ class _Columns:
         self.types, self.hashes = array("B"), array("Q")
         self.filled = array("Q" if self._attributes else "B")
         """A bit for each of OPTIONAL_FIELDS, then of the attributes."""
-        self.counts = {name: Counter[int]() for name in _COUNTED}
+        self.counts = {name: Counter[int]() for name in _PLAUSIBLE}
         """Events by the hash of a value."""
         self.rounded = Counter[str]()
         self.orders = Counter[int]()
