@@ -230,9 +230,10 @@ def _as_utf8(file: io.BufferedReader) -> io.BufferedReader:
     head = file.peek(_HEAD)
     if head.startswith(codecs.BOM_UTF8):
         file.read(len(codecs.BOM_UTF8))
-    elif head.startswith((*_UTF_32, *_UTF_16)):
+        return file
+    if head.startswith((*_UTF_32, *_UTF_16)):
         return buffered(_decoded(file, "utf-32" if head.startswith(_UTF_32) else "utf-16"))
-    elif len(head) > 3 and not (any(head[:40:2]) and any(head[1:40:2])):
+    if len(head) > 3 and not (any(head[:40:2]) and any(head[1:40:2])):
         raise FormatError("is UTF-16 without its mark: convert it with `iconv -f UTF-16LE -t UTF-8`")
     return file
 

@@ -1,5 +1,6 @@
 """From a file to numbered lines, whatever it is packed in, in bounded memory."""
 
+import codecs
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ def _numbered(path: Path, file: io.BufferedReader, reading: Reading) -> Iterator
 def _contents(file: BinaryIO) -> Iterator[bytes]:
     """Yield each line without its end; of one that is too long, its first MAX_LINE_BYTES + 1 bytes."""
     for line in iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""):
-        yield line.rstrip(b"\r\n")
+        yield line.rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)  # also where files were joined
         rest = line
         while len(rest) == MAX_LINE_BYTES + 1 and not rest.endswith(b"\n"):
             rest = file.readline(MAX_LINE_BYTES + 1)

@@ -58,7 +58,8 @@ class TestEveryFormat:
 
     def test_windows_line_ends_byte_order_mark_and_blank_lines_change_nothing(self, read, format_name):
         row = good_row_of(format_name)
-        assert read(b"\xef\xbb\xbf" + row + b"\r\n\r\n" + row + b"\r\n", format_name) == read(
+        mark = b"\xef\xbb\xbf"
+        assert read(mark + row + b"\r\n\r\n" + mark + row + b"\r\n", format_name) == read(
             row + b"\n" + row, format_name
         )
 
