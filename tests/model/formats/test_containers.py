@@ -56,7 +56,9 @@ def read(tmp_path):
     ],
 )
 def test_events_are_the_same_however_they_are_packed(read, content):
-    assert read(content) == read(TEXT)
+    reading = Reading()
+    assert read(content, reading=reading) == read(TEXT)
+    assert reading.notes == []
 
 
 @pytest.mark.parametrize(("content", "format_name"), [(gzip.compress(TEXT), "taobao"), (lzma.compress(TEXT), "taobao")])
