@@ -87,6 +87,13 @@ def test_a_feed_that_defines_entities_is_refused(tmp_path, declaration):
         rows(tmp_path, f"<!DOCTYPE rss [{declaration}]><rss><item><id>&a;</id></item></rss>")
 
 
+def test_a_tag_that_does_not_end_is_refused_before_it_fills_the_memory(tmp_path):
+    with pytest.raises(FormatError, match="has a tag of more than 1,048,576 bytes in line 2"):
+        rows(tmp_path, '<rss>\n<item a="' + "x" * 3_000_000 + '"></item></rss>')
+    long = f"<rss><item><id>1</id><title>{'x' * 3_000_000}</title></item></rss>"
+    assert len(rows(tmp_path, long)[0].title) < 200_000
+
+
 def test_json_lines(tmp_path):
     lines = [
         {"item_id": "1", "price": 2, "vector": [1, 2]},
