@@ -26,6 +26,7 @@ from streams.item_topic import Judge, item_partitions
 _RECORDS_AT_ONCE: Final = 500
 """A few milliseconds of the interpreter lock, which threads that score wait for."""
 _WAIT_SECONDS: Final = 0.1
+_STOP_SECONDS: Final = 2.0
 _QUEUED_KILOBYTES: Final = 16_384
 _LINES_PER_MINUTE: Final = 10
 _MINUTE: Final = 60.0
@@ -63,10 +64,10 @@ class CatalogueReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Read no more, and wait for what is being done."""
+        """Read no more; what waits for Kafka is left alone."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
     def counts(self) -> dict[str, int]:
         """Return how many items are known, by where from."""

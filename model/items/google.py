@@ -96,6 +96,5 @@ def read_products(file: BinaryIO, name: str) -> Iterator[Row]:
         products.found.clear()
         read_bytes += len(chunk)
         if read_bytes - max(parser.CurrentByteIndex, 0) > _MAX_TAG_BYTES:
-            raise FormatError(
-                f"{name} has a tag of more than {_MAX_TAG_BYTES:,} bytes in line {parser.CurrentLineNumber}"
-            )
+            line = parser.CurrentLineNumber
+            raise FormatError(f"{name} has a tag of more than {_MAX_TAG_BYTES:,} bytes in line {line}")

@@ -18,7 +18,8 @@ RSS = """<?xml version="1.0"?>
 <g:shipping><g:price>4.00 EUR</g:price></g:shipping><g:item_group_id>x</g:item_group_id></item>
 <item><g:title>no id</g:title></item>
 <item><g:id>3</g:id><g:price>cheap</g:price></item>
-<item><g:id>4</g:id><g:description><![CDATA[warm & dry]]></g:description>
+<item><g:id>4</g:id><g:shipping><g:price>4.00 EUR</g:price></g:shipping>
+<g:description><![CDATA[warm & dry]]></g:description>
 <g:google_product_category>187</g:google_product_category>
 </item>
 </channel></rss>"""
@@ -132,6 +133,7 @@ def test_a_quote_that_never_ends_costs_its_own_row_only(tmp_path):
         (b"1,a,1.234.5,", "price"),
         (b"1,a,1,0.5 x", "vector"),
         (b"1,a,1,nan", "vector"),
+        (b"1,a,1,1 nan", "vector"),
     ],
 )
 def test_a_bad_row_of_a_table_names_its_fault(tmp_path, row, reason):
