@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from model.items.item import InvalidItem, Item, decode_item
 from model.items.rows import BadItem
 from service.errors import RefusedError
-from service.kafka import metadata, open_admin, where
+from service.kafka import metadata, open_admin
 from streams.changelog import PartitionReader
 from streams.confirmed import ConfirmedProducer
 from streams.replay import KEPT_BAD_ROWS
@@ -55,7 +55,7 @@ def item_partitions(client_config: Mapping[str, Any], topic: str) -> int:
     """
     listed = metadata(open_admin(client_config), client_config).topics
     if topic not in listed:
-        raise RefusedError(f"topic {topic} does not exist at {where(client_config)}: run `cartcast topics create`")
+        raise RefusedError(f"topic {topic} does not exist: run `cartcast topics create`")
     return len(listed[topic].partitions)
 
 
