@@ -25,7 +25,7 @@ NumberedRows = Iterator[tuple[int, Item | BadItem]]
 """With the line on which each begins."""
 
 _ROWS_BEFORE_GIVING_UP: Final = 1000
-_ROWS_AT_ONCE: Final = 1000
+_ROWS_AT_ONCE: Final = 200
 _LINES_PER_ROW: Final = 100
 _DELIMITERS: Final = "\t;,"
 _BEGINNING_BYTES: Final = 512
