@@ -133,7 +133,7 @@ def text_of(file: io.BufferedReader, say: Say) -> io.BufferedReader:
     no text.
     """
     for _ in range(_DEEPEST):
-        inner = _unpacked(file, say)
+        inner = unpacked(file, say)
         if inner is file:
             break
         file = inner
@@ -146,7 +146,8 @@ def text_of(file: io.BufferedReader, say: Say) -> io.BufferedReader:
     return _with_lf(_as_utf8(file))
 
 
-def _unpacked(file: io.BufferedReader, say: Say) -> io.BufferedReader:
+def unpacked(file: io.BufferedReader, say: Say = lambda _: None) -> io.BufferedReader:
+    """Return what a packed file holds, of any other file itself; raises FormatError, which lacks the file's name."""
     head = file.peek(_HEAD)
     if head.startswith(b"PK\x03\x04"):
         return _only_member(file)
