@@ -198,6 +198,61 @@ def collect(  # noqa: PLR0913, PLR0917 - plain arrays
 
 
 @compiled
+def score_without_each(  # noqa: C901, PLR0913, PLR0917 - plain arrays, and a sum for each of them
+    items: Items,
+    types: npt.NDArray[np.uint8],
+    ages: Floats,
+    in_session: npt.NDArray[np.bool_],
+    by_place: Floats,
+    by_type: Floats,
+    by_age: Floats,
+    by_session: Floats,
+    vectors: Floats,
+    latest: Floats,
+    mean: Floats,
+    anybody: Floats,
+    categories: npt.NDArray[np.uint16],
+    same_category: float,
+    shares: Floats,
+    strengths: Floats,
+    scales: Floats,
+    chosen: Rows,
+    scores: Floats,
+) -> None:
+    """Fill the scores of a few items without each event of a context, and with all, `(1 + places, chosen)`.
+
+    Row 0 is with all, row 1 + p without place p; those after it move up. What popularity adds is left out. `shares`
+    `(MEMORIES, places, chosen)` are those of the items in the memories of the places' items.
+    """
+    count = len(items)
+    kept, query = np.empty(count, np.int64), np.empty(len(anybody), np.float32)
+    for variant in range(count + 1):
+        places = 0
+        for place in range(count):
+            if place != variant - 1:
+                kept[places] = place
+                places += 1
+        some = kept[:places]
+        weights = np.empty((1 + MEMORIES, places), np.float32)
+        weigh(types[some], ages[some], in_session[some], by_place, by_type, by_age, by_session, weights)
+        query[:] = anybody
+        if places:
+            ask(items[some], weights[0], vectors, latest, mean, query)
+        for number in range(len(chosen)):
+            row, score = chosen[number], np.float32(0.0)
+            for place in range(len(query)):
+                score += query[place] * vectors[row, place]
+            if places and categories[items[some[0]]] == categories[row] and categories[row] > 0:
+                score += same_category
+            for memory in range(MEMORIES):
+                summed = np.float32(0.0)
+                for place in range(places):
+                    summed += weights[1 + memory, place] * shares[memory, some[place], number]
+                score += strengths[memory] * math.log1p(summed * scales[memory])
+            scores[variant, number] = score
+
+
+@compiled
 def highest(scores: Floats, is_allowed: npt.NDArray[np.bool_], rows: Rows) -> int:
     """Fill `rows` with those of the highest scores that are allowed, the highest first; returns how many there are.
 

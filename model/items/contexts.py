@@ -80,8 +80,11 @@ class Contexts:
         )
 
     @classmethod
-    def of_states(cls, states: npt.NDArray[np.void], rows_of: RowsOf) -> Self:
-        """Return the contexts of the shoppers' states `(users,)`; `rows_of` returns the rows of item codes."""
+    def of_states(cls, states: npt.NDArray[np.void], rows_of: RowsOf) -> tuple[Self, npt.NDArray[np.void]]:
+        """Return the contexts of the shoppers' states `(users,)`; `rows_of` returns the rows of item codes.
+
+        And the events that they hold, by shopper, the last one first, by event the latest one first.
+        """
         users, events = stored_events(states["sequence"], item_ends=states["item_ends"])
         # By shopper, the latest event first.
         users, events = users[::-1], events[::-1]
@@ -108,4 +111,4 @@ class Contexts:
         found.types[at] = events["type"][kept]
         found.ages[at] = np.log1p(since_s[kept])
         found.in_session[at] = in_session[kept]
-        return found
+        return found, events[kept]

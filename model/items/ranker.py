@@ -1,7 +1,7 @@
 """What next: ranks items for shoppers from their states, and says which events moved an item."""
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from model.core.rank_items import (
     ask,
     highest,
     score_all,
+    score_without_each,
     shares_of,
     weigh,
 )
@@ -162,15 +163,35 @@ class ItemRanker:
 
         It is the logit less what it would be had that event not had an item: exact, by leaving each out in turn.
         """
-        there = np.flatnonzero(context.items[0] != NO_ITEM)
-        every = context.without(there[len(there) :])
-        whole = self._scores_of(goal, every, chosen, vectors, categories)
-        return np.array(
-            [
-                whole - self._scores_of(goal, context.without(there[place : place + 1]), chosen, vectors, categories)
-                for place in range(len(there))
-            ]
-        ).reshape(len(there), len(chosen))
+        weights, (items, types, ages, in_session) = self._goals[goal], _there(context)
+        shares = np.zeros((len(MEMORIES), len(items), len(chosen)), np.float32)
+        for number, neighbours in enumerate(self._neighbours):
+            matrix = (neighbours.starts, neighbours.items, neighbours.weights)
+            shares_of(items, *matrix, chosen, shares[number])
+        shares[AGAIN] = items[:, None] == chosen
+        scores = np.empty((1 + len(items), len(chosen)), np.float32)
+        score_without_each(
+            items,
+            types,
+            ages,
+            in_session,
+            weights.by_place,
+            weights.by_type,
+            weights.by_age,
+            weights.by_session,
+            vectors,
+            weights.latest,
+            weights.mean,
+            weights.anybody,
+            categories,
+            weights.same_category,
+            shares,
+            weights.strengths,
+            weights.scales,
+            chosen,
+            scores,
+        )
+        return np.asarray(scores[0] - scores[1:], np.float64)
 
     def similarities(self, row: int, vectors: Vectors) -> npt.NDArray[np.float32]:
         """Return how alike all items are to one `(items,)`: the cosine of their vectors and that of their sessions."""
@@ -186,31 +207,19 @@ class ItemRanker:
         self, weights: GoalWeights, context: Contexts, vectors: Vectors
     ) -> tuple[npt.NDArray[np.int32], Vectors, Vectors]:
         """Return a context's items `(places,)`, the query, and the weights of its places `(1 + memories, places)`."""
-        there = context.items[0] != NO_ITEM
-        items, query = context.items[0][there], weights.anybody.copy()
+        (items, types, ages, in_session), query = _there(context), weights.anybody.copy()
         by_part = np.empty((1 + len(MEMORIES), len(items)), np.float32)
         if len(items):
-            columns = (context.types[0][there], context.ages[0][there], context.in_session[0][there])
-            weigh(*columns, weights.by_place, weights.by_type, weights.by_age, weights.by_session, by_part)
+            logs = weights.by_place, weights.by_type, weights.by_age, weights.by_session
+            weigh(types, ages, in_session, *logs, by_part)
             ask(items, by_part[0], vectors, weights.latest, weights.mean, query)
         return items, query, by_part
 
-    def _scores_of(
-        self, goal: str, context: Contexts, chosen: Integers, vectors: Vectors, categories: npt.NDArray[np.uint16]
-    ) -> Floats:
-        weights = self._goals[goal]
-        items, query, by_part = self._asked(weights, context, vectors)
-        scores = vectors[chosen].astype(np.float64) @ query
-        if len(items):
-            category = int(categories[items[0]])
-            scores += weights.same_category * ((categories[chosen] == category) & (category != _UNKNOWN_CATEGORY))
-            for number, neighbours in enumerate(self._neighbours):
-                shares = np.zeros((len(items), len(chosen)), np.float32)
-                shares_of(items, neighbours.starts, neighbours.items, neighbours.weights, chosen, shares)
-                scores += weights.strengths[number] * np.log1p(by_part[1 + number] @ shares * weights.scales[number])
-            again = by_part[1 + AGAIN] @ (items[:, None] == chosen)
-            scores += weights.strengths[AGAIN] * np.log1p(again * weights.scales[AGAIN])
-        return scores
+
+def _there(context: Contexts) -> tuple[npt.NDArray[Any], ...]:
+    """Return the columns of a context's events that have an item, `(places,)` each."""
+    there = context.items[0] != NO_ITEM
+    return tuple(column[0][there] for column in (context.items, context.types, context.ages, context.in_session))
 
 
 def best(scores: npt.NDArray[np.float32], is_allowed: Booleans, count: int) -> Integers:

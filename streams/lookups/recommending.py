@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +17,7 @@ from model.items.catalogue import OUT_OF_STOCK, REMOVED, Catalogue, View
 from model.items.contexts import NO_ITEM, Contexts
 from model.items.item import levels_of
 from model.items.ranker import ItemModel, ItemRanker, best
-from model.sequence import STORED_EVENT, hexadecimal, stored_events
+from model.sequence import STORED_EVENT, hexadecimal
 from model.text import token_code
 from streams.lookups.answers import AsOf, ListedItem, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
 from streams.lookups.item_query import ItemQuery
@@ -42,6 +43,8 @@ class _Asked:
     context: Contexts
     events: npt.NDArray[np.void]
     """The context's events, the latest first."""
+    reasons: dict[int, Reason] = field(default_factory=dict)
+    """What an event has in common as a reason for many items, by its place."""
 
 
 class ItemRecommender:
@@ -110,11 +113,9 @@ class ItemRecommender:
 def _asked(view: View, state: State | None) -> _Asked:
     if state is None:
         return _Asked(view, Contexts.empty(), np.empty(0, STORED_EVENT))
-    context = Contexts.of_states(state, lambda codes: view.find(codes).astype(np.int32))
-    _, events = stored_events(state["sequence"], item_ends=state["item_ends"])
-    with_item = events[::-1][(events[::-1]["item"] & 0xFFFF) > 0]
-    is_known = context.items[0, : len(with_item)] != NO_ITEM
-    return _Asked(view, context.without(np.flatnonzero(context.items[0] == NO_ITEM)), with_item[is_known])
+    context, events = Contexts.of_states(state, lambda codes: view.find(codes).astype(np.int32))
+    is_known = context.items[0, : len(events)] != NO_ITEM
+    return _Asked(view, context.without(np.flatnonzero(context.items[0] == NO_ITEM)), events[is_known])
 
 
 def _allowed(asked: _Asked, query: ItemQuery) -> Booleans:
@@ -154,7 +155,9 @@ def _listed(view: View, row: int, score: float) -> tuple[str, float, str | None,
 
 
 def _reason(asked: _Asked, place: int, contribution: float) -> Reason:
-    event = asked.events[place]
-    item = asked.view.item(int(asked.context.items[0, place]))
-    stored = StoredEvent(int(event["time_s"]) * 1000, EVENT_TYPES[event["type"]], hexadecimal(int(event["id_hash"])))
-    return Reason("event", stored, item.item_id, item.title, round(contribution, 4))
+    if (reason := asked.reasons.get(place)) is None:
+        event, item = asked.events[place], asked.view.item(int(asked.context.items[0, place]))
+        time_ms, kind = int(event["time_s"]) * 1000, EVENT_TYPES[event["type"]]
+        stored = StoredEvent(time_ms, kind, hexadecimal(int(event["id_hash"])))
+        reason = asked.reasons[place] = Reason("event", stored, item.item_id, item.title)
+    return msgspec.structs.replace(reason, contribution=round(contribution, 4))

@@ -26,7 +26,8 @@ def test_a_state_gives_the_context_that_the_history_gives(count, seed):
     def rows_of(wanted):
         return np.array([np.flatnonzero(codes == code)[0] for code in wanted], np.int32)
 
-    found = Contexts.of_states(states, rows_of)
+    found, held = Contexts.of_states(states, rows_of)
+    assert len(held) == (found.items != NO_ITEM).sum()
     for number in range(USERS):
         mine = [event for event in events if event.user_id == str(number)]
         in_ring = [event for event in mine[-PLACES:] if event.item_id]
@@ -48,7 +49,8 @@ def test_a_state_gives_the_context_that_the_history_gives(count, seed):
 
 
 def test_a_state_without_events_has_an_empty_context():
-    context = Contexts.of_states(StateCodec(2, 7, has_item_ends=True).blank(2), lambda codes: codes.astype(np.int32))
+    states = StateCodec(2, 7, has_item_ends=True).blank(2)
+    context, _ = Contexts.of_states(states, lambda codes: codes.astype(np.int32))
     assert (context.items == NO_ITEM).all()
     assert not context.in_session.any()
 
