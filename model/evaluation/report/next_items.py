@@ -21,7 +21,7 @@ def next_items_section(found: Found | None) -> dict[str, Any] | None:
         return None
     contenders = contenders_of(found)
     return {
-        "items": f"{found['items']:,}",
+        "candidates": f"{found['items']:,}",
         "training_events": f"{found['training_events']:,}",
         "catalogue": found["catalogue"],
         "cold_below": COLD_BELOW,
@@ -126,8 +126,7 @@ def _added(name: str, goal: Found, variants: Sequence[str]) -> list[dict[str, An
             "title": goal["models"][variant]["title"].removeprefix("Cartcast "),
             "cells": [
                 cell
-                for group in ("all", "cold")
-                for metric in (RECALL, _MRR)
+                for group, metric in (("all", RECALL), ("all", _MRR), ("cold", RECALL))
                 for cell in _with_and_without(goal, group, variant, metric)
             ],
         }
