@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from model.training.train import Trained
 
 _SHOWN_BAD_ROWS: Final = 10
+_TITLE_WIDTH: Final = 34
+"""Of the longest baseline's; what is ours less something may take two lines."""
 _MEASURED_IN_TRAINING: Final = 5000
 _MEASURED_IN_EVALUATION: Final = 20_000
 """Transitions of each goal."""
@@ -146,9 +148,9 @@ def next_items_table(metrics: dict[str, Any], goal: str) -> "Table":
     found = metrics["goals"][goal]
     title = f"next {goal}, {found['transitions']:,} transitions, {metrics['items']:,} candidates"
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    table.add_column("", no_wrap=True)
-    for name in ("recall@5", "recall@20", "MRR@20", "cold recall@20"):
-        table.add_column(name, justify="right")
+    table.add_column("", min_width=_TITLE_WIDTH)
+    for name in ("recall@5", "recall@20", "MRR@20", "cold\nrecall@20"):
+        table.add_column(name, justify="right", no_wrap=True)
     cold = found["cold"]["metrics"] if found.get("cold") else {}
     for name, measured in found["all"]["metrics"].items():
         values = [measured[metric]["value"] for metric in ("recall_5", "recall_20", "mrr_20")]

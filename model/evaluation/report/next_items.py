@@ -94,7 +94,7 @@ def _lead(goal: Found, group: str, model: str, metric: str) -> dict[str, Any]:
 def _ahead(less_ours: Found) -> tuple[float, list[float] | None]:
     """Turn another's value less ours into ours less the other's."""
     ends = less_ours["interval"]
-    return -less_ours["value"], None if ends is None else [-ends[1], -ends[0]]
+    return 0.0 - less_ours["value"], None if ends is None else [0.0 - ends[1], 0.0 - ends[0]]  # 0.0, not -0.0
 
 
 def _ends(ends: list[float] | None) -> str:

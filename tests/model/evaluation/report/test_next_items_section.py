@@ -68,6 +68,12 @@ def test_models_have_a_row_and_what_is_ours_less_something_has_not(found):
     assert (goal["rows"][0]["coverage"], goal["rows"][0]["popularity"]) == ("25.0 %", "50.0 %")
 
 
+def test_no_difference_has_no_sign_but_plus(found):
+    found["goals"]["view"]["all"] = group({"cartcast": 0.3, "popularity": 0.3, "vsknn": 0.2, "without_words": 0.3})
+    (row,) = next_items_section(found)["variants"]
+    assert row["cells"][1]["value"] == "+0.0000"
+
+
 def test_what_a_kind_of_information_adds_stands_with_its_interval(found):
     (row,) = next_items_section(found)["variants"]
     assert (row["title"], row["goal"]) == ("without words", "Next view")
