@@ -16,6 +16,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "retrain": "train",
     "evaluate": "train",
     "score": "train",
+    "export": "train",
     "explain": "demo",
 }
 """By command; the others need none."""

@@ -9,23 +9,25 @@ them.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from threading import Event, Thread
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from model.items.catalogue import EVENTS_ONLY, IN_CATALOGUE, Catalogue
 from model.items.item import InvalidItem, Item
 from service.backoff import Backoff
 from service.errors import CartcastError, UnavailableError
-from service.kafka import logged
+from service.kafka import TopicIdentity, logged
 from streams.item_topic import Judge, item_partitions
 
 _RECORDS_AT_ONCE: Final = 500
 """A few milliseconds of the interpreter lock, which threads that score wait for."""
 _WAIT_SECONDS: Final = 0.1
+_IDENTITY_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 2.0
 _QUEUED_KILOBYTES: Final = 16_384
 _LINES_PER_MINUTE: Final = 10
 _MINUTE: Final = 60.0
@@ -42,7 +44,9 @@ class CatalogueReader:
         topic: str,
         catalogue: Catalogue,
         clock: Callable[[], float] = time.monotonic,
+        identity: Callable[[], str] | None = None,
     ) -> None:
+        """`identity` tells the topic from an earlier one of its name; Kafka is asked if it is not given."""
         self.catalogue = catalogue
         self.is_complete = False
         """Whether the topic has been read to its end since this process began."""
@@ -52,9 +56,11 @@ class CatalogueReader:
         self._client_config = client_config
         self._topic = topic
         self._clock = clock
+        self._identity = identity or TopicIdentity(client_config, topic)
         self._backoff = Backoff(clock)
         self._stop = Event()
         self._trouble = ""
+        self._read_identity, self._identified_at = "", 0.0
         self._minute_began, self._lines = clock(), 0
         self._thread = Thread(target=self.run, name="items", daemon=True)
 
@@ -63,10 +69,10 @@ class CatalogueReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Read no more, and wait for what is being done."""
+        """Read no more; what waits for Kafka is left alone."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
     def counts(self) -> dict[str, int]:
         """Return how many items are known, by where from."""
@@ -80,7 +86,7 @@ class CatalogueReader:
         while not self._stop.is_set():
             try:
                 self._follow()
-            except CartcastError as failure:
+            except (CartcastError, KafkaException) as failure:
                 if self._trouble != str(failure):
                     self._trouble = str(failure)
                     _log.warning("items are not read; scoring goes on without", reason=self._trouble)
@@ -88,17 +94,26 @@ class CatalogueReader:
 
     def _follow(self) -> None:
         began, partitions = self._clock(), item_partitions(self._client_config, self._topic)
+        self._read_identity, self._identified_at = self._identity(), began
         with closing(Consumer(self._consumer_config())) as consumer:
             consumer.assign([TopicPartition(self._topic, each, OFFSET_BEGINNING) for each in range(partitions)])
             self.catalogue.begin()
             ended = set[int | None]()
-            while not self._stop.is_set():
+            while not self._stop.is_set() and self._is_same_topic():
                 messages = consumer.consume(_RECORDS_AT_ONCE, _WAIT_SECONDS)
                 was_complete = len(ended) == partitions
                 ended.update(each.partition() for each in messages if _is_end(each))
                 self._apply(each for each in messages if each.error() is None)
                 if not was_complete and len(ended) == partitions:
                     self._completed(began)
+
+    def _is_same_topic(self) -> bool:
+        """Whether the topic is the one that is being read, and was not made anew; Kafka is asked now and then."""
+        if self._clock() - self._identified_at >= _IDENTITY_SECONDS:
+            self._identified_at = self._clock()
+            with suppress(UnavailableError):  # then nothing can be read either
+                return self._identity() == self._read_identity
+        return True
 
     def _completed(self, began: float) -> None:
         self.catalogue.complete()

@@ -4,24 +4,18 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Message
 
 from model.items.item import InvalidItem, Item, decode_item
 from model.items.rows import BadItem
 from service.errors import RefusedError
-from service.kafka import metadata, open_admin, refuses_the_record, silent, where
+from service.kafka import metadata, open_admin
 from streams.changelog import PartitionReader
-from streams.replay import (
-    FLUSH_SLICE_SECONDS,
-    KEPT_BAD_ROWS,
-    LONGEST_WAIT_SECONDS,
-    POLL_EVERY_RECORDS,
-    PRODUCER_CONFIG,
-)
+from streams.confirmed import ConfirmedProducer
+from streams.replay import KEPT_BAD_ROWS
 
 
 class Record(Protocol):
@@ -61,7 +55,7 @@ def item_partitions(client_config: Mapping[str, Any], topic: str) -> int:
     """
     listed = metadata(open_admin(client_config), client_config).topics
     if topic not in listed:
-        raise RefusedError(f"topic {topic} does not exist at {where(client_config)}: run `cartcast topics create`")
+        raise RefusedError(f"topic {topic} does not exist: run `cartcast topics create`")
     return len(listed[topic].partitions)
 
 
@@ -73,78 +67,28 @@ def item_records(client_config: Mapping[str, Any], topic: str) -> Iterator[Messa
             yield from reader.records(topic, partition)
 
 
-class ItemProducer:
-    """Sends items to their topic; used as a context manager, as `streams.replay.EventProducer` is.
-
-    A delivery that failed for good raises RefusedError from the next call, or from `flush`; an item that the topic
-    refuses for what it is, usually its size, is counted.
-    """
+class ItemProducer(ConfirmedProducer):
+    """Sends items to their topic."""
 
     def __init__(self, client_config: Mapping[str, Any], topic: str) -> None:
+        super().__init__(client_config)
         self._topic = topic
-        self._producer = Producer({**PRODUCER_CONFIG, **silent(client_config), "on_delivery": self._on_failed_delivery})
         self._encode = msgspec.json.Encoder().encode
-        self._sent = 0
-        self._failure = ""
         self.refused = 0
+        """Items that the topic does not take for what they are, usually their size."""
 
     def put(self, item: Item) -> None:
         """Queue an item."""
-        self._produce(item.item_id.encode(), self._encode(item))
+        self.produce(self._topic, item.item_id.encode(), self._encode(item))
 
     def remove(self, key: bytes) -> None:
         """Queue a tombstone."""
-        self._produce(key, None)
+        self.produce(self._topic, key, None)
 
-    def flush(self) -> None:
-        """Return when every record is confirmed, or raise RefusedError."""
-        while self._producer.flush(FLUSH_SLICE_SECONDS):
-            self._raise_failure()
-        self._raise_failure()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if failure is None:
-            self.flush()
-        else:
-            self._producer.purge()
-
-    def _produce(self, key: bytes, value: bytes | None) -> None:
-        while True:
-            try:
-                self._producer.produce(self._topic, value, key)
-            except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
-                self._poll(LONGEST_WAIT_SECONDS)
-            except KafkaException as failure:
-                if not refuses_the_record(failure.args[0]):
-                    raise RefusedError(f"{self._topic} takes no more items: {failure.args[0].str()}") from None
-                self.refused += 1
-                return
-            else:
-                break
-        self._sent += 1
-        if self._sent % POLL_EVERY_RECORDS == 0:
-            self._poll(0)
-
-    def _poll(self, seconds: float) -> None:
-        self._producer.poll(seconds)
-        self._raise_failure()
-
-    def _on_failed_delivery(self, error: KafkaError, _message: Message) -> None:
-        if refuses_the_record(error):
-            self.refused += 1
-        else:
-            self._failure = self._failure or error.str()
-
-    def _raise_failure(self) -> None:
-        if self._failure:
-            raise RefusedError(
-                f"{self._topic} did not take all items ({self._failure}); check the brokers, then load again"
-            )
+    def dealt_with(self, *_: object) -> bool:
+        """Count an item that is not taken."""
+        self.refused += 1
+        return True
 
 
 @dataclass

@@ -3,44 +3,26 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError
 
 from model.events import Event
 from model.validate import BadRow
-from service.errors import RefusedError
 from service.kafka import (
     Headers,
     cut_dead_letter,
     dead_letter_headers,
-    headers_of,
-    refuses_the_record,
-    silent,
     source_headers,
 )
 from service.kafka_settings import Topics
+from streams.confirmed import LONGEST_WAIT_SECONDS, ConfirmedProducer
 
 NOT_FROM_A_PARTITION: Final = -1
 """The `partition` header of a dead letter that comes from a file."""
 
-PRODUCER_CONFIG: Final[Mapping[str, Any]] = {
-    "partitioner": "murmur2_random",  # what Java clients do, so that any producer puts a shopper on one partition
-    "enable.idempotence": True,
-    "acks": "all",
-    "compression.type": "lz4",
-    "linger.ms": 5,
-    "queue.buffering.max.messages": 200_000,
-    "delivery.report.only.error": True,  # a call-back for each success would cost as much as producing
-    "message.timeout.ms": 60_000,
-    "message.max.bytes": 100 << 20,  # the topic says how large a record may be
-}
-POLL_EVERY_RECORDS: Final = 1000
-FLUSH_SLICE_SECONDS: Final = 0.2  # a signal is seen between two slices
 _SHORTEST_WAIT_SECONDS: Final = 0.001  # librdkafka counts in milliseconds
-LONGEST_WAIT_SECONDS: Final = 0.1
 
 KEPT_BAD_ROWS: Final = 20
 SIZE: Final = "size"
@@ -50,109 +32,46 @@ Schedule: TypeAlias = Callable[[Event], float]
 """Called once an event, in order: the seconds after the start at which it is due."""
 
 
-class EventProducer:
-    """Sends events to the events topic and damaged rows to the dead letters; used as a context manager.
+class EventProducer(ConfirmedProducer):
+    """Sends events to the events topic and damaged rows to the dead letters.
 
-    `send` and `send_dead_letter` return at once unless librdkafka's queue is full. Leaving the context without an
-    error flushes. A delivery that failed for good raises RefusedError from the next `send`, or from `flush`; but an
-    event that the topic refuses for what it is becomes a dead letter of reason SIZE that holds its beginning.
+    An event that the topic refuses for what it is becomes a dead letter of reason SIZE that holds its beginning.
     """
 
     def __init__(self, client_config: Mapping[str, Any], topics: Topics) -> None:
+        super().__init__(client_config)
         self._topics = topics
-        self._producer = Producer({**PRODUCER_CONFIG, **silent(client_config), "on_delivery": self._on_failed_delivery})
         self._encode = msgspec.json.Encoder().encode
-        self._failed = 0
-        self._failure = ""
-        self.sent = 0
         self.refused = 0
-        """Events among them that became dead letters."""
-
-    @property
-    def confirmed(self) -> int:
-        """Messages that the brokers have; complete after `flush`."""
-        waiting = len(self._producer)  # a failed message may still be among them when its failure is known
-        return max(self.sent - self._failed - waiting, 0)
+        """Events among those that were sent that became dead letters."""
 
     def send(self, event: Event) -> None:
         """Queue one event, keyed by its shopper."""
-        self._produce(self._topics.events, self._encode(event), event.user_id.encode())
+        self.produce(self._topics.events, event.user_id.encode(), self._encode(event))
 
     def send_bytes(self, key: bytes, value: bytes, headers: Headers) -> None:
         """Queue a record of the events topic as it is."""
-        self._produce(self._topics.events, value, key, headers)
+        self.produce(self._topics.events, key, value, headers)
 
     def send_dead_letter(self, file_name: str, row: BadRow) -> None:
         """Queue a damaged row of a file: its bytes as they are, and where they stood."""
         source = source_headers(file_name, NOT_FROM_A_PARTITION, row.line)
         headers = dead_letter_headers(source, reason=row.reason, error=row.error)
-        self._produce(self._topics.dead_letters, row.raw, None, headers)
+        self.produce(self._topics.dead_letters, None, row.raw, headers)
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass while deliveries go on."""
-        self._producer.poll(seconds)
-        self._raise_failure()
-
-    def flush(self) -> None:
-        """Return when every message is confirmed, or raise RefusedError."""
-        while self._producer.flush(FLUSH_SLICE_SECONDS):
-            self._raise_failure()
-        self._raise_failure()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if failure is None:
-            self.flush()
-        else:
-            self._producer.purge()
-
-    def _produce(self, topic: str, value: bytes, key: bytes | None, headers: Headers | None = None) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, value, key, headers=headers)
-            except BufferError:  # librdkafka's queue is full: the brokers are slower than we are
-                self.wait(LONGEST_WAIT_SECONDS)
-            except KafkaException as failure:
-                error = failure.args[0]
-                if topic != self._topics.events or not refuses_the_record(error):
-                    raise RefusedError(f"{topic} takes no more messages: {error.str()}") from None
-                self._bury(key, value, error)
-                break
-            else:
-                break
-        self.sent += 1
-        if self.sent % POLL_EVERY_RECORDS == 0:
-            self.wait(0)
-
-    def _on_failed_delivery(self, error: KafkaError, message: Message) -> None:
-        headers = headers_of(message)
-        if message.topic() == self._topics.events and refuses_the_record(error):
-            self._bury(message.key(), message.value(), error)
-            return
-        if message.topic() == self._topics.dead_letters and refuses_the_record(error) and "sha256" not in headers:
-            key, value, short = cut_dead_letter(message.key(), message.value(), [*headers.items()])
-            self._producer.produce(self._topics.dead_letters, value, key, headers=short)
-            return
-        self._failed += 1
-        self._failure = self._failure or f"{message.topic()}: {error.str()}"
-
-    def _bury(self, key: bytes | None, value: bytes | None, error: KafkaError) -> None:
-        self.refused += 1
-        source = source_headers(self._topics.events, NOT_FROM_A_PARTITION, self.refused)
-        why = f"{self._topics.events} does not take the event: {error.str()}"
-        key, value, headers = cut_dead_letter(key, value, dead_letter_headers(source, reason=SIZE, error=why))
+    def dealt_with(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, error: KafkaError
+    ) -> bool:
+        """Make a dead letter of an event, and a cut one of a dead letter that is whole."""
+        if topic == self._topics.events:
+            self.refused += 1
+            source = source_headers(topic, NOT_FROM_A_PARTITION, self.refused)
+            headers = dead_letter_headers(source, reason=SIZE, error=f"{topic} does not take the event: {error.str()}")
+        elif "sha256" in dict(headers):
+            return False
+        key, value, headers = cut_dead_letter(key, value, headers)
         self._producer.produce(self._topics.dead_letters, value, key, headers=headers)
-
-    def _raise_failure(self) -> None:
-        if self._failed:
-            raise RefusedError(
-                f"{self._failed} of {self.sent} messages were not delivered ({self._failure}); "
-                "check the brokers and the topics (`cartcast topics create`), then replay again"
-            )
+        return True
 
 
 def at_once(_event: Event) -> float:

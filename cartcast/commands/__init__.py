@@ -22,8 +22,10 @@ COMMANDS: Final = {
     "retrain": "Train the serving checkpoint's recipe on the last days, and publish the result if it is better.",
     "evaluate": "Say how good a checkpoint is, beside simpler models trained on the same split.",
     "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
+    "export": "Write features and labels of a history as Parquet, a row an accepted event, for models of your own.",
     "explain": "Show which of a shopper's events moved the probability that they buy: each is left out in turn.",
     "inspect": "Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.",
+    "sort": "Write the events of files in the order of their times, as canonical JSON lines, in bounded memory.",
     "size": "Say how many partitions, workers and sinks, and how much memory, disk and network, a shop needs.",
     "doctor": "Check settings, servers, topics, table and model, and whether workers and sink run and keep up.",
     "status": "Show who reads each partition, how far behind, and how old the table is, live until Ctrl-C.",
@@ -33,8 +35,8 @@ COMMANDS: Final = {
 
 PANELS: Final = {
     "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
-    "Data": ("replay", "dead-letters", "items", "simulate", "inspect"),
-    "Model": ("train", "retrain", "evaluate", "score"),
+    "Data": ("replay", "dead-letters", "items", "simulate", "inspect", "sort"),
+    "Model": ("train", "retrain", "evaluate", "score", "export"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }
 """How the list of commands is grouped."""

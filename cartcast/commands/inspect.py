@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cartcast.commands.shared.event_files import EventFiles
-from cartcast.commands.shared.options import Files, Format, ShopFile, Strict
+from cartcast.commands.shared.options import Files, OptionalFormat, ShopFile, Strict
 from cartcast.commands.shared.progress import progress_bar
 from cartcast.commands.shared.shop_file import read_shop
+from model.formats import UnknownFormatError
 from service.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ _LONGEST_HORIZON_MS: Final = 3650 * _DAY_MS
 
 def inspect(
     files: Files,
-    format_name: Format,
+    format_name: OptionalFormat = None,
     horizons: Annotated[
         str,
         typer.Option(metavar="LIST", help="Horizons of the base rates: `session` or durations such as 30m, 1h, 7d."),
     ] = "session,1h,24h",
     shop: ShopFile = None,
     suggest: Annotated[
-        Path | None, typer.Option(help="Write a shop file as these events suggest it.", metavar="FILE")
+        Path | None, typer.Option(help="Write a mapping, or a shop file, as these files suggest it.", metavar="FILE")
     ] = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
@@ -42,42 +43,66 @@ def inspect(
     """Say what files hold before anyone trains on them: time, users, types, damage, sessions, base rates.
 
     A repeated event counts once; blank lines are no rows, and are counted apart. A base rate is the share of events
-    that a purchase follows within the horizon, among the events whose horizon ends within the data. --suggest writes
-    what the shop could define of its own, types and attributes, for you to correct and give to --shop.
+    that a purchase follows within the horizon, among the events whose horizon ends within the data. --suggest writes a
+    file for you to correct: of files of no known format a mapping, to give with --format, else what the shop could
+    define of its own, types and attributes, to give with --shop.
 
     Example: cartcast inspect history.csv.gz --format taobao
     """
     from model.formats.inspection import notes_on
 
-    event_files = EventFiles(files, format_name, strict=strict, shop=read_shop(shop))
+    try:
+        event_files = EventFiles(files, format_name, strict=strict, shop=read_shop(shop))
+    except UnknownFormatError:
+        if suggest is None:
+            raise
+        _suggest_mapping(files, suggest)
+        return
     if suggest is not None:
-        _suggest(files, format_name, suggest)
+        _suggest_shop(event_files, files, suggest)
     found = _inspect(event_files, horizons.split(","))
-    notes = notes_on(found)
+    reading = event_files.reading
+    notes = [*reading.notes, *notes_on(found)]
     if as_json:
-        about = {"files": [str(file) for file in files], "format": format_name, "blank_lines": event_files.blank_lines}
+        about = {
+            "files": [str(file) for file in files],
+            "format": event_files.format_name,
+            "blank_lines": reading.blank_lines,
+        }
         print(json.dumps({**about, **_as_json(found, notes)}))
         return
     from rich.console import Console
 
     console = Console()
-    for table in (_overview(found, event_files.blank_lines), _types(found), _horizons(found), _damage(found)):
+    for table in (_overview(found, reading.blank_lines), _types(found), _horizons(found), _damage(found)):
         if table.row_count:
             console.print(table)
     for note in notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}", highlight=False, markup=False)
 
 
-def _suggest(files: list[Path], format_name: str, path: Path) -> None:
+def _suggest_mapping(files: list[Path], path: Path) -> None:
+    from model.formats.lines import read_lines
+    from model.formats.mapping_suggestion import suggested_mapping
+
+    _write(path, suggested_mapping(itertools.chain.from_iterable(read_lines(file) for file in files)))
+    print(f"the files are of no known format: {path} is a mapping to correct, and to give with --format {path}")
+
+
+def _suggest_shop(event_files: EventFiles, files: list[Path], path: Path) -> None:
     from model.formats import OWN_ROWS
     from model.formats.lines import read_lines
     from model.formats.suggestion import SAMPLED_ROWS, suggested
 
-    if format_name not in OWN_ROWS:
-        raise UsageError(f"--suggest: rows of format {format_name} have nothing that a shop could define")
-    read, details = OWN_ROWS[format_name]
+    if event_files.mapping is None and event_files.format_name not in OWN_ROWS:
+        raise UsageError(f"--suggest: rows of format {event_files.format_name} have nothing that a shop could define")
+    mapping = event_files.mapping
+    read, details = (mapping.own_rows, ()) if mapping else OWN_ROWS[event_files.format_name]
     rows = itertools.chain.from_iterable(read(read_lines(file)) for file in files)
-    text = suggested(itertools.islice(rows, SAMPLED_ROWS), details)
+    _write(path, suggested(itertools.islice(rows, SAMPLED_ROWS), details))
+
+
+def _write(path: Path, text: str) -> None:
     try:
         with path.open("x") as file:
             file.write(text)

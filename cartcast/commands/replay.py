@@ -12,7 +12,7 @@ from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     BootstrapServers,
     Files,
-    Format,
+    OptionalFormat,
     ShopFile,
     Strict,
     TopicPrefix,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def replay(
     context: typer.Context,
     files: Files,
-    format_name: Format,
+    format_name: OptionalFormat = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.")] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="So many times as fast as it happened; 1 is as it happened.")
@@ -62,6 +62,8 @@ def replay(
         run = Replay(producer, schedule)
         interrupted = _send_files(run, producer, event_files)
     seconds = time.monotonic() - started
+    for note in event_files.reading.notes:
+        print(note, file=sys.stderr)
     _report(run.replayed, producer.refused, seconds, interrupted=interrupted, as_json=as_json)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)

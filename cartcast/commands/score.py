@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def score(
     context: typer.Context,
     checkpoint: CheckpointOption,
-    out: Annotated[Path, typer.Option(help="File to write: .parquet, .jsonl or .jsonl.gz.")],
+    out: Annotated[Path, typer.Option(help="File to write: .parquet, .csv, .jsonl; the last two also .gz.")],
     events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,

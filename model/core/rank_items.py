@@ -158,6 +158,46 @@ def shares_of(  # noqa: PLR0913, PLR0917 - plain arrays
 
 
 @compiled
+def collect(  # noqa: PLR0913, PLR0917 - plain arrays
+    items: npt.NDArray[np.int32],
+    starts: Rows,
+    neighbours: Items,
+    shares: Floats,
+    column_of: Rows,
+    columns: int,
+    keys: Rows,
+    index: Rows,
+    places: Rows,
+    found: Floats,
+) -> tuple[int, int]:
+    """Fill what the neighbours of contexts' items `(contexts, places)`, -1 for none, add to which logits.
+
+    `column_of` `(items,)` are the columns of the logits, -1 for none. Returns how many `keys` there are, distinct
+    positions in the flattened logits, and how many entries: of each the `index` of its key, the position among the
+    flattened `places` and the share.
+    """
+    key_count = entries = 0
+    last, slot = np.full(columns, -1, np.int64), np.empty(columns, np.int64)
+    for context in range(len(items)):
+        for place in range(items.shape[1]):
+            item = items[context, place]
+            if item < 0:
+                continue
+            for entry in range(starts[item], starts[item + 1]):
+                column = column_of[neighbours[entry]]
+                if column < 0:
+                    continue
+                if last[column] != context:
+                    last[column], slot[column] = context, key_count
+                    keys[key_count] = context * columns + column
+                    key_count += 1
+                index[entries], found[entries] = slot[column], shares[entry]
+                places[entries] = context * items.shape[1] + place
+                entries += 1
+    return key_count, entries
+
+
+@compiled
 def highest(scores: Floats, is_allowed: npt.NDArray[np.bool_], rows: Rows) -> int:
     """Fill `rows` with those of the highest scores that are allowed, the highest first; returns how many there are.
 

@@ -1,24 +1,25 @@
 """Input formats: files of many shops become canonical events, one line at a time.
 
 Each format is one small module with `read_rows(lines)`; this module knows their names and what all of them share:
-opening and unpacking, line numbers, and whether a file is of the given format.
+opening and unpacking, line numbers, and which format a file is of.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from model.attributes import CANONICAL
 from model.events import Event
-from model.formats import cartcast, ga4, otto, rees46, retailrocket, segment, taobao
-from model.formats.lines import read_lines
+from model.formats import cartcast, ga4, matomo, otto, posthog, rees46, retailrocket, segment, shopify, snowplow, taobao
+from model.formats.lines import Reading, read_lines
 from model.formats.own import OwnRow
-from model.formats.rows import Line
+from model.formats.rows import InvalidHeaderError, Line, RepeatedColumnError
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
 from service.errors import FormatError
 
-__all__ = ["FORMATS", "read_events"]
+__all__ = ["FORMATS", "Reader", "Reading", "UnknownFormatError", "guess_format", "read_events"]
 
 Reader = Callable[[Iterator[Line], Shop], Iterator[Event | BadRow]]
 
@@ -26,7 +27,11 @@ FORMATS: Final[dict[str, Reader]] = {
     "cartcast": cartcast.read_rows,
     "segment": segment.FORMAT.read_rows,
     "ga4": ga4.FORMAT.read_rows,
-    "taobao": taobao.read_rows,
+    "posthog": posthog.FORMAT.read_rows,
+    "snowplow": snowplow.FORMAT.read_rows,
+    "matomo": matomo.FORMAT.read_rows,
+    "shopify": shopify.FORMAT.read_rows,
+    "taobao": taobao.FORMAT.read_rows,
     "rees46": rees46.FORMAT.read_rows,
     "retailrocket": retailrocket.FORMAT.read_rows,
     "otto": otto.FORMAT.read_rows,
@@ -36,6 +41,8 @@ OWN_ROWS: Final[dict[str, tuple[Callable[[Iterator[Line]], Iterator[OwnRow]], tu
     "cartcast": (cartcast.own_rows, (CANONICAL,)),
     "segment": (segment.FORMAT.own_rows, segment.FORMAT.own.details),
     "ga4": (ga4.FORMAT.own_rows, ga4.FORMAT.own.details),
+    "posthog": (posthog.FORMAT.own_rows, posthog.FORMAT.own.details),
+    "snowplow": (snowplow.FORMAT.own_rows, snowplow.FORMAT.own.details),
     "rees46": (rees46.FORMAT.own_rows, ()),
     "retailrocket": (retailrocket.FORMAT.own_rows, ()),
 }
@@ -45,7 +52,7 @@ to where details lie."""
 ROWS_BEFORE_GIVING_UP: Final = 1000
 """A file whose first rows are all bad, this many of them, is of another format."""
 
-_ROWS_TO_GUESS_FROM: Final = 20
+_ROWS_TO_GUESS_FROM: Final = 50
 
 
 def read_events(  # noqa: PLR0913 - what is read has no default
@@ -54,20 +61,55 @@ def read_events(  # noqa: PLR0913 - what is read has no default
     *,
     strict: bool = False,
     shop: Shop = NO_SHOP,
-    on_bytes: Callable[[int], None] | None = None,
-    on_blank: Callable[[], None] | None = None,
+    reading: Reading | None = None,
+    read: Reader | None = None,
 ) -> Iterator[Event | BadRow]:
     """Yield the events of a file in file order, and a BadRow for each row that is no event.
 
-    Events have the types and attributes that `shop` defines. Memory does not grow with the file. `.gz` is unpacked on
-    the way. `on_bytes` is called now and then with the bytes of the (packed) file read so far, `on_blank` for every
-    blank line, which is no row. Raises FormatError for an unknown format, a file that is missing, empty, cut short or
-    of another format, and with `strict` for the first bad row.
+    Events have the types and attributes that `shop` defines. Memory does not grow with the file, which is unpacked on
+    the way. `reading` is told how far it has come, and what is odd; `read` reads a format that is none of FORMATS.
+    Raises FormatError for an unknown format, a file that is missing, empty, cut short or of another format, and with
+    `strict` for the first bad row.
     """
-    if format_name not in FORMATS:
+    if read is None and format_name not in FORMATS:
         raise FormatError(f"unknown format {format_name!r}: choose one of {', '.join(FORMATS)}")
-    rows = _until_it_cannot_be(path, format_name, FORMATS[format_name](read_lines(path, on_bytes, on_blank), shop))
+    first: list[Line] = []
+    lines = _with_first(read_lines(path, reading), first)
+    rows = _until_it_cannot_be(path, format_name, (read or FORMATS[format_name])(lines, shop), first)
     return _strictly(path, rows) if strict else rows
+
+
+class UnknownFormatError(FormatError):
+    """No row of a file is an event in any format."""
+
+
+def guess_format(path: Path) -> tuple[str, str]:
+    """Return the format of which most of a file's first rows are events, and how many are, in words.
+
+    Raises UnknownFormatError if there is none, FormatError if there are several, and if the file cannot be read.
+    """
+    first = list(islice(read_lines(path), _ROWS_TO_GUESS_FROM))
+    try:
+        counts = {name: count for name in FORMATS if (count := _events_in(name, first))}
+    except RepeatedColumnError as invalid:
+        raise FormatError(f"{path}: {invalid}") from None
+    best = [name for name, count in counts.items() if count == max(counts.values())]
+    if not best:
+        raise UnknownFormatError(
+            f"{path} looks like none of {', '.join(FORMATS)}: give --format, or begin a mapping with "
+            f"`cartcast inspect {path} --suggest map.yml`"
+        )
+    if len(best) > 1:
+        raise FormatError(f"{path} may be of format {' or '.join(best)}: give --format")
+    return best[0], f"{counts[best[0]]} events are in its first {len(first)} lines"
+
+
+def _with_first(lines: Iterator[Line], first: list[Line]) -> Iterator[Line]:
+    """Yield lines, and keep the first ones, so that they can be read as another format."""
+    for line in lines:
+        if len(first) < _ROWS_TO_GUESS_FROM:
+            first.append(line)
+        yield line
 
 
 def _strictly(path: Path, rows: Iterator[Event | BadRow]) -> Iterator[Event | BadRow]:
@@ -77,26 +119,39 @@ def _strictly(path: Path, rows: Iterator[Event | BadRow]) -> Iterator[Event | Ba
         yield row
 
 
-def _until_it_cannot_be(path: Path, format_name: str, rows: Iterator[Event | BadRow]) -> Iterator[Event | BadRow]:
+def _until_it_cannot_be(
+    path: Path, format_name: str, rows: Iterator[Event | BadRow], first: list[Line]
+) -> Iterator[Event | BadRow]:
     """Hold bad rows back until the first event shows that the file is of this format."""
     held: list[BadRow] = []
-    for row in rows:
-        if isinstance(row, Event):
-            yield from held
-            yield row
-            break
-        held.append(row)
-        if len(held) == ROWS_BEFORE_GIVING_UP:
-            raise _not_of_this_format(path, format_name, held)
-    else:
-        raise _not_of_this_format(path, format_name, held)
-    yield from rows
+    try:
+        for row in rows:
+            if isinstance(row, Event):
+                yield from held
+                yield row
+                break
+            held.append(row)
+            if len(held) == ROWS_BEFORE_GIVING_UP:
+                raise _not_of_this_format(path, format_name, held, first)
+        else:
+            raise _not_of_this_format(path, format_name, held, first)
+        yield from rows
+    except InvalidHeaderError as invalid:
+        is_of_all = isinstance(invalid, RepeatedColumnError)
+        likely = [] if is_of_all else [name for name in _formats_of(first) if name != format_name]
+        advice = f"; it looks like --format {' or '.join(likely)}" if likely else ""
+        raise FormatError(f"{path}: {invalid}{advice}") from None
 
 
-def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow]) -> FormatError:
+def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow], first: list[Line]) -> FormatError:
     if not bad:
         return FormatError(f"{path} holds no rows: there is nothing to read")
-    likely = _formats_of([(row.line, row.raw) for row in bad[:_ROWS_TO_GUESS_FROM]])
+    if all(row.reason == "encoding" for row in bad):
+        return FormatError(
+            f"{path} is not UTF-8 (line {bad[0].line}: {bad[0].error}): convert it, as with "
+            "`iconv -f WINDOWS-1252 -t UTF-8`"
+        )
+    likely = _formats_of(first)
     advice = f"it looks like --format {' or '.join(likely)}" if likely else "choose another --format"
     return FormatError(
         f"{path} does not look like format {format_name}: none of its first {len(bad)} rows is an event "
@@ -106,4 +161,13 @@ def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow]) -> Form
 
 def _formats_of(lines: list[Line]) -> list[str]:
     """Return the formats in which at least one of some lines is an event."""
-    return [name for name, read in FORMATS.items() if any(isinstance(row, Event) for row in read(iter(lines), NO_SHOP))]
+    return [name for name in FORMATS if _events_in(name, lines)]
+
+
+def _events_in(format_name: str, lines: list[Line]) -> int:
+    try:
+        return sum(isinstance(row, Event) for row in FORMATS[format_name](iter(lines), NO_SHOP))
+    except RepeatedColumnError:
+        raise
+    except InvalidHeaderError:
+        return 0

@@ -12,6 +12,8 @@ from typing import Any, Final
 from model.events import Event
 from model.formats.fields import (
     Fields,
+    first_id,
+    first_required_id,
     flat_context,
     inside,
     number,
@@ -19,11 +21,12 @@ from model.formats.fields import (
     objects_in,
     optional_id,
     optional_text,
+    plain_amount,
     required_id,
 )
 from model.formats.json_rows import JsonFormat, whole_id
 from model.formats.own import OwnReading
-from model.formats.rows import InvalidRow
+from model.formats.rows import InvalidRow, order_event_id
 from model.formats.times import unix_ms
 
 TYPES: Final = {
@@ -46,6 +49,7 @@ TYPES: Final = {
 """Canonical types by the event's name."""
 
 _NOT_SET: Final = "(not set)"
+_ITEM_COLUMNS: Final = frozenset({"item_id", "item_name"})
 _OF_MANY_ITEMS: Final = frozenset({"view_item_list", "view_search_results", "search"})
 _VALUE_KINDS: Final = ("string_value", "int_value", "double_value", "float_value")
 
@@ -53,33 +57,54 @@ _VALUE_KINDS: Final = ("string_value", "int_value", "double_value", "float_value
 def _split(line: Fields) -> list[Fields]:
     """Return parts of one shape: name, user, time (microseconds), params, items, context, and what makes the id."""
     if "event_name" in line:
-        return [_of_export_row(line)]
+        return [_of_export_row(_nested(line))]
     if "events" in line:
         return [_of_payload(line, event) for event in objects_in(line, "events")]
     raise InvalidRow("event_name", "neither event_name (BigQuery export) nor events (Measurement Protocol) is there")
 
 
 def _of_export_row(row: Fields) -> Fields:
+    items, ecommerce = _objects(row, "items"), row.get("ecommerce")
+    of_order = ecommerce if isinstance(ecommerce, dict) else {}
+    params = row.get("event_params")
+    if params is None:
+        params = row  # a query has made columns of them
+    elif not isinstance(params, dict) or "list" in params:
+        params = {str(param.get("key")): _value(param.get("value")) for param in _objects(row, "event_params")}
+    if not items and _ITEM_COLUMNS.intersection(row):
+        items = [row]  # likewise
+    user = first_required_id(row, "user_id", "user_pseudo_id")
+    order = _order_id(params, of_order, {"transaction_id": row.get("ecommerce_transaction_id")})
+    time = row.get("event_timestamp")
     return {
         "name": row["event_name"],
-        "user": row.get("user_id") or row.get("user_pseudo_id"),
-        "time": ("event_timestamp", row.get("event_timestamp")),
-        "params": {str(param.get("key")): _value(param.get("value")) for param in objects_in(row, "event_params")},
-        "items": objects_in(row, "items"),
+        "user": user,
+        "time": ("event_timestamp", time),
+        "params": params,
+        "items": items,
+        "order": order,
         "context": {
-            "device": inside(row, "device", "category"),
-            "channel": inside(row, "traffic_source", "medium"),
-            "country": inside(row, "geo", "country"),
-            "order_id": inside(row, "ecommerce", "transaction_id"),
+            "device": inside(row, "device", "category") or row.get("device_category"),
+            "channel": inside(row, "traffic_source", "medium") or row.get("traffic_source_medium"),
+            "country": inside(row, "geo", "country") or row.get("geo_country"),
+            "order_total": of_order.get("purchase_revenue"),
         },
-        "content": row,
+        # What differs between the exports of a day and of the current day, or with the columns that a query chose, is
+        # left out.
+        "content": [
+            row["event_name"],
+            user,
+            str(row.get("event_timestamp")),
+            [_item_id(item) for item in items],
+            order,
+        ],
         "whole": row,
     }
 
 
 def _of_payload(payload: Fields, event: Fields) -> Fields:
     params = object_in(event, "params")
-    user = payload.get("user_id") or payload.get("client_id") or payload.get("app_instance_id")
+    user = first_required_id(payload, "user_id", "app_instance_id", "client_id")
     time = event.get("timestamp_micros") or payload.get("timestamp_micros")
     return {
         "name": event.get("name"),
@@ -87,10 +112,41 @@ def _of_payload(payload: Fields, event: Fields) -> Fields:
         "time": ("timestamp_micros", time),
         "params": params,
         "items": objects_in(params, "items"),
+        "order": _order_id(params),
         "context": {},
         "content": [user, time, event],
         "whole": event,
     }
+
+
+def _nested(row: Fields) -> Fields:
+    """Return a row in which `geo.country`, as tools name columns of a record, is `country` in `geo`."""
+    if not any("." in name for name in row):
+        return row
+    nested: Fields = {}
+    for name, one in row.items():
+        outer, _, inner = name.partition(".")
+        if not inner:
+            nested[name] = one
+        elif isinstance(nested.setdefault(outer, {}), dict):
+            nested[outer][inner] = one
+    return nested
+
+
+def _objects(row: Fields, name: str) -> list[Fields]:
+    """Return the objects of a repeated field, which Parquet may hold as `{"list": [{"element": ...}]}`."""
+    given = row.get(name)
+    if isinstance(given, dict) and isinstance(given.get("list"), list):
+        elements = [one.get("element") if isinstance(one, dict) else one for one in given["list"]]
+        return objects_in({name: elements}, name)
+    return objects_in(row, name)
+
+
+def _order_id(*places: Fields) -> str | None:
+    for place in places:
+        if (found := first_id(place, "transaction_id")) is not None:
+            return found
+    return None
 
 
 def _value(given: object) -> object:
@@ -106,13 +162,14 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
     params, items = part["params"], part["items"]
     item = items[0] if items and event_type != "other" and name not in _OF_MANY_ITEMS else {}
     time_name, time = part["time"]
+    order = order_event_id(part["order"], TYPES.get(name, name)) if event_type == "purchase" else None
     return Event(
-        event_id=whole_id(part["content"]),
-        user_id=required_id("user_pseudo_id", part["user"]),
+        event_id=order or whole_id(part["content"]),
+        user_id=part["user"],
         type=event_type,
         ts=unix_ms(time_name, required_id(time_name, time), "microseconds"),
-        item_id=_set_id(item, "item_id") or _set_id(item, "item_name"),
-        category=_set_id(item, "item_category"),
+        item_id=_item_id(item),
+        category=optional_id("item_category", item.get("item_category")),
         price=number("price", item.get("price"), least=0),
         quantity=number("quantity", item.get("quantity")),
         text=optional_text("search_term", params.get("search_term")) if event_type == "search" else None,
@@ -120,23 +177,22 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
     )
 
 
-def _set_id(item: Fields, name: str) -> str | None:
-    found = optional_id(name, item.get(name))
-    return None if found == _NOT_SET else found
+def _item_id(item: Fields) -> str | None:
+    return first_id(item, "item_id", "item_name")
 
 
 def _context(part: Mapping[str, Any], other_name: str | None) -> dict[str, str] | None:
     """Return what analysts group by; of other events also what they were."""
-    params = part["params"]
+    params, surroundings = part["params"], dict(part["context"])
     of_order = {
-        "order_id": params.get("transaction_id") or part["context"].get("order_id"),
-        "order_total": params.get("value"),
+        "order_id": part["order"],
+        "order_total": plain_amount(params.get("value") or surroundings.pop("order_total", None)),
         "order_products": len(part["items"]) or None,
         "currency": params.get("currency"),
     }
     is_order = TYPES.get(part["name"]) in {"checkout", "purchase", "refund"}
-    found = {**part["context"], "event": other_name, "session": params.get("ga_session_id")}
-    found = {name: one for name, one in found.items() if one != _NOT_SET and name != "order_id"}
+    found = {**surroundings, "event": other_name, "session": params.get("ga_session_id")}
+    found = {name: one for name, one in found.items() if one != _NOT_SET and name != "order_total"}
     return flat_context(found | (of_order if is_order else {}))
 
 
@@ -148,4 +204,4 @@ def _source(part: Fields) -> Fields:
 _OWN: Final = OwnReading(
     lambda part: part["name"], _source, ("params",), frozenset({"params", "device", "geo", "traffic_source"})
 )
-FORMAT: Final = JsonFormat(_split, _event, _OWN)
+FORMAT: Final = JsonFormat(_split, _event, _OWN, frozenset({"event_name", "event_timestamp", "user_pseudo_id"}))

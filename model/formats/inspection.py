@@ -1,6 +1,8 @@
 """Statistics of event files, before training; about 25 bytes of memory per event, and each user's id once."""
 
+import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +22,12 @@ from service.errors import FormatError
 QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99, "max": 1.0}
 OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "context")
 _BITS: Final = tuple((name, 1 << number) for number, name in enumerate(OPTIONAL_FIELDS))
+_FEWEST_OF_ONE: Final = 20
+_FEWEST_VALUES: Final = 10
+_PLAUSIBLE: Final = {"user_id": 0.2, "item_id": 0.2, "category": 0.5}
+"""Shares of the events above which one value of a field may be a word in place of many."""
+_DIGITS_OF_A_SHEET: Final = 15
+_ROUNDED: Final = re.compile(r"[1-9][0-9]{14}0+", re.ASCII)
 LINES_NAMED: Final = 5
 """How many places are listed per reason for bad rows."""
 
@@ -72,6 +80,27 @@ class Inspection:
     users_out_of_order: int
     """Users with an event that is older than their own one before it."""
     horizons: dict[str, HorizonRate]
+    most_frequent: dict[str, "MostFrequent"]
+    """Of user_id, item_id and category: the value that most events have."""
+    orders_repeated: int
+    """Order ids that stand in more than one purchase, repeated events included."""
+
+
+@dataclass(frozen=True, slots=True)
+class MostFrequent:
+    """The value of a field that most events have."""
+
+    events: int
+    of: int
+    """Events that have the field."""
+    values: int
+    """How many values there are."""
+    rounded: int
+    """Events whose value has more than 15 digits, of which those after the 15th are zeros."""
+
+    def is_above(self, share: float) -> bool:
+        """Whether so large a share of the events have it, among many values."""
+        return self.events >= _FEWEST_OF_ONE and self.values >= _FEWEST_VALUES and self.events > share * self.of
 
 
 def notes_on(found: Inspection) -> list[str]:
@@ -83,13 +112,24 @@ def notes_on(found: Inspection) -> list[str]:
         "there is one user only: a model of one shopper says nothing about others": found.users == 1,
         "every event is a purchase: there is nothing to tell them from": found.types["purchase"] == found.events,
         f"{bad_rows:,} rows are bad: they are left out": bad_rows > 0,
-        f"{found.users_out_of_order:,} users have events out of order: right if they arrived so, else sort by time": (
-            found.users_out_of_order > 0
-        ),
+        f"{found.users_out_of_order:,} users have events out of order: right if they arrived so, "
+        "else use `cartcast sort`": found.users_out_of_order > 0,
         "most events are of type other: the format's names for events may not be those in the files": (
             other > found.events / 2
         ),
     }
+    for name, most in found.most_frequent.items():
+        what = {"user_id": "shopper"}.get(name, name.removesuffix("_id"))
+        share = f"{most.events:,} of {most.of:,} events"
+        notes[f"one {what} has {share}: a placeholder in place of many ids, or a machine?"] = most.is_above(
+            _PLAUSIBLE[name]
+        )
+        notes[f"{most.rounded:,} ids of {what} end in zeros after 15 digits: a spreadsheet has rounded them"] = (
+            most.rounded > most.of / 10
+        )
+    notes[f"{found.orders_repeated:,} order ids in more than one purchase: of one shopper they count as one"] = (
+        found.orders_repeated > 0
+    )
     too_long = [horizon for horizon, rate in found.horizons.items() if not rate.known]
     if too_long:
         notes[f"the data end before any horizon of {', '.join(too_long)} does: more history is needed"] = True
@@ -109,6 +149,11 @@ class _Columns:
         self.types, self.hashes = array("B"), array("Q")
         self.filled = array("Q" if self._attributes else "B")
         """A bit for each of OPTIONAL_FIELDS, then of the attributes."""
+        self.counts = {name: Counter[int]() for name in _PLAUSIBLE}
+        """Events by the hash of a value."""
+        self.rounded = Counter[str]()
+        self.orders = Counter[int]()
+        """Purchases by the hash of their order's id."""
 
     def take(self, file: str, row: Event | BadRow) -> None:
         if isinstance(row, Event):
@@ -116,6 +161,7 @@ class _Columns:
             self.times_ms.append(row.ts)
             self.types.append(self._codes.get(row.type, OTHER))
             self.hashes.append(event_hash(row.event_id))
+            self._count(row)
             attributes = row.attributes or {}
             self.filled.append(
                 sum(bit for name, bit in _BITS if getattr(row, name) is not None)
@@ -126,6 +172,15 @@ class _Columns:
             bad.count += 1
             if len(bad.first) < LINES_NAMED:
                 bad.first.append((file, row.line))
+
+    def _count(self, event: Event) -> None:
+        for name, counts in self.counts.items():
+            value = getattr(event, name)
+            if value is not None:
+                counts[event_hash(value)] += 1
+                self.rounded[name] += len(value) > _DIGITS_OF_A_SHEET and _ROUNDED.fullmatch(value) is not None
+        if event.type == EVENT_TYPES[PURCHASE] and event.context and (order := event.context.get("order_id")):
+            self.orders[event_hash(order)] += 1
 
 
 def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str], shop: Shop = NO_SHOP) -> Inspection:
@@ -166,6 +221,12 @@ def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspe
         out_of_order=out_of_order,
         users_out_of_order=users_out_of_order,
         horizons=_rates(users[kept], times_ms[kept], is_purchase, horizons),
+        most_frequent={
+            name: MostFrequent(max(counts.values()), counts.total(), len(counts), columns.rounded[name])
+            for name, counts in columns.counts.items()
+            if counts
+        },
+        orders_repeated=sum(count > 1 for count in columns.orders.values()),
     )
 
 

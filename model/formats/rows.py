@@ -1,4 +1,4 @@
-"""What all formats share: invalid rows, ids, the text of a line."""
+"""What all formats share: invalid rows, ids that are made, the text of a line."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ import xxhash
 
 from model.events import MAX_ID_BYTES, Event, is_in_years
 from model.validate import OUTSIDE_YEARS, BadRow, InvalidEvent
+from service.errors import FormatError
 
 MAX_LINE_BYTES: Final = 900_000
 """Longer lines are bad rows: Kafka's default largest message is one mebibyte."""
@@ -14,6 +15,14 @@ Line = tuple[int, bytes]
 """Line number from 1, and the bytes without the line's end; at most MAX_LINE_BYTES + 1 of them."""
 
 _SEPARATOR: Final = "\x1f"  # ASCII's unit separator: no field holds it, so no two rows give the same text
+
+
+class InvalidHeaderError(FormatError):
+    """The header of a table does not say what its columns are."""
+
+
+class RepeatedColumnError(InvalidHeaderError):
+    """The header names a column twice."""
 
 
 class InvalidRow(InvalidEvent):
@@ -29,10 +38,21 @@ def content_id(*fields: str) -> str:
     return xxhash.xxh3_128_hexdigest(_SEPARATOR.join(fields).encode())
 
 
+def order_event_id(order_id: str | None, name: str = "purchase") -> str | None:
+    """Return the event id of an order's purchase, so that a repeated confirmation is no second one; None without order.
+
+    `name` is the type's name if it is a shop's own.
+    """
+    event_id = f"{name}:{order_id}"
+    if order_id is None:
+        return None
+    return event_id if len(event_id.encode()) <= MAX_ID_BYTES else content_id(name, order_id)
+
+
 def row_text(raw: bytes) -> str:
     """Return the text of a line, or raise InvalidRow for damage that no text format holds."""
     if len(raw) > MAX_LINE_BYTES:
-        raise InvalidRow("size", f"the line is longer than {MAX_LINE_BYTES} bytes")
+        raise InvalidRow("size", f"the line is longer than {MAX_LINE_BYTES} bytes: only its beginning is kept")
     if b"\0" in raw:
         raise InvalidRow("encoding", "the line holds a NUL byte")
     try:
@@ -46,12 +66,3 @@ def dated(event: Event) -> Event:
     if not is_in_years(event.ts):
         raise InvalidRow("ts", OUTSIDE_YEARS)
     return event
-
-
-def checked_id(column: str, text: str) -> str:
-    """Return an id that the worker will accept too, or raise InvalidRow."""
-    if not text:
-        raise InvalidRow(column, f"{column} is empty")
-    if len(text) > MAX_ID_BYTES // 4 and len(text.encode()) > MAX_ID_BYTES:
-        raise InvalidRow(column, f"{column} has more than {MAX_ID_BYTES} bytes")
-    return text

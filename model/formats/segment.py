@@ -8,23 +8,29 @@ Calls that tell something about a shopper instead of something a shopper did (id
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from model.events import Event
 from model.formats.fields import (
     Fields,
+    first_id,
+    first_required_id,
     flat_context,
+    in_snake_case,
     inside,
+    known_or_none,
     number,
     object_in,
     objects_in,
     optional_id,
     optional_text,
+    plain_amount,
     required_id,
 )
 from model.formats.json_rows import JsonFormat, whole_id
 from model.formats.own import OwnReading
-from model.formats.rows import InvalidRow
+from model.formats.rows import InvalidRow, order_event_id
 from model.formats.times import moment_ms, unix_ms
 
 BEHAVIOUR_CALLS: Final = ("track", "page", "screen")
@@ -62,27 +68,78 @@ _NO_LETTER: Final = re.compile(r"[^a-z]+")
 _TYPES: Final = {_NO_LETTER.sub("", name): event_type for name, event_type in TYPES.items()}
 """The same by the name's letters alone, however it is spelt."""
 
+_PURCHASE: Final = "purchase"
+_IDENTIFIES: Final = ("type", "event", "name", "userId", "anonymousId", "timestamp", "originalTimestamp", "properties")
+_OF_A_WAREHOUSE: Final = frozenset({"user_id", "anonymous_id"})
+_WAREHOUSE_TIMES: Final = {
+    "timestamp": "timestamp",
+    "originalTimestamp": "original_timestamp",
+    "sentAt": "sent_at",
+    "receivedAt": "received_at",
+}
+_COLUMNS: Final = frozenset({"event", "userid", "anonymousid", "messageid", "user_id", "anonymous_id", "event_text"})
 _OF_AN_ORDER: Final = frozenset({"checkout", "purchase", "refund"})
 _TIMES: Final = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 _WORDS: Final = {"search": ("query", "search_term"), "review": ("review_body", "review", "text")}
 
 
-def _event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
+def _split(line: Fields) -> list[Fields]:
+    """Return the calls of a batch, as the HTTP API takes them, or the call that the line is."""
+    if "event" in line and "type" not in line and _OF_A_WAREHOUSE.intersection(line):
+        return [_of_a_warehouse(line)]
+    if "batch" not in line or "type" in line:
+        return [line]
+    shared = {name: line[name] for name in ("context", "timestamp", "sentAt", "receivedAt") if name in line}
+    return [shared | call for call in objects_in(line, "batch")]
+
+
+def _of_a_warehouse(row: Fields) -> Fields:
+    """Return the track call that a row of a warehouse's table was made from; its properties are columns."""
+    return {
+        "type": "track",
+        "event": row.get("event_text") or row["event"],
+        "messageId": row.get("id") or row.get("message_id"),
+        "userId": row.get("user_id"),
+        "anonymousId": row.get("anonymous_id"),
+        **{camel: row.get(snake) for camel, snake in _WAREHOUSE_TIMES.items()},
+        "properties": {name: one for name, one in row.items() if name != "id"},
+        "context": {
+            "device": {"type": row.get("context_device_type")},
+            "campaign": {"medium": row.get("context_campaign_medium"), "name": row.get("context_campaign_name")},
+            "locale": row.get("context_locale"),
+        },
+    }
+
+
+def to_event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
+    """Return the event of a call, or raise InvalidRow; `own_types` as in ToEvent."""
     event_type = _type(call, own_types)
-    properties = object_in(call, "properties")
+    properties = in_snake_case(object_in(call, "properties"))
     product = _product(event_type, properties)
     return Event(
-        event_id=optional_id("messageId", call.get("messageId")) or whole_id(call),
-        user_id=optional_id("userId", call.get("userId")) or required_id("anonymousId", call.get("anonymousId")),
+        event_id=_event_id(call, event_type, properties),
+        user_id=first_required_id(call, "userId", "anonymousId"),
         type=event_type,
         ts=_time_ms(call),
-        item_id=_first_id(product, "product_id", "sku", "id"),
+        item_id=first_id(product, "product_id", "sku", "id"),
         category=optional_id("category", product.get("category")),
         price=number("price", product.get("price"), least=0),
         quantity=number("quantity", product.get("quantity")),
         rating=number("rating", properties.get("rating")) if event_type == "review" else None,
         text=_words(event_type, properties),
         context=_context(event_type, call, properties),
+    )
+
+
+def _event_id(call: Fields, event_type: str, properties: Fields) -> str:
+    """Return the order's id of a purchase, else the call's own, else one of what a call that is sent again repeats."""
+    order = None
+    if event_type == _PURCHASE:
+        name = str(call["event"])
+        order_id = optional_id("order_id", properties.get("order_id"))
+        order = order_event_id(order_id, _PURCHASE if _built_in_type(name) == _PURCHASE else name)
+    return (
+        order or optional_id("messageId", call.get("messageId")) or whole_id([call.get(field) for field in _IDENTIFIES])
     )
 
 
@@ -93,7 +150,12 @@ def _type(call: Fields, own_types: Mapping[str, str]) -> str:
     if kind != "track":
         return "other"
     name = required_id("event", call.get("event"))
-    return own_types.get(name) or _TYPES.get(_NO_LETTER.sub("", name.lower()), "other")
+    return own_types.get(name) or _built_in_type(name)
+
+
+@lru_cache(maxsize=1024)
+def _built_in_type(name: str) -> str:
+    return _TYPES.get(_NO_LETTER.sub("", name.lower()), "other")
 
 
 def _product(event_type: str, properties: Fields) -> Fields:
@@ -104,12 +166,8 @@ def _product(event_type: str, properties: Fields) -> Fields:
     if event_type == "other":
         return {}
     if event_type in _OF_AN_ORDER and (products := objects_in(properties, "products")):
-        return products[0]
+        return in_snake_case(products[0])
     return properties
-
-
-def _first_id(product: Fields, *names: str) -> str | None:
-    return next((found for name in names if (found := optional_id(name, product.get(name)))), None)
 
 
 def _time_ms(call: Fields) -> int:
@@ -138,8 +196,8 @@ def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str
             "country": inside(surroundings, "location", "country"),
             "language": surroundings.get("locale"),
             "brand": properties.get("brand"),
-            "order_id": properties.get("order_id"),
-            "order_total": properties.get("total") or properties.get("revenue"),
+            "order_id": known_or_none(properties.get("order_id")),
+            "order_total": plain_amount(properties.get("total") or properties.get("revenue")),
             "order_products": len(products) if isinstance(products, list) and event_type in _OF_AN_ORDER else None,
             "currency": properties.get("currency"),
         }
@@ -149,4 +207,4 @@ def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str
 _OWN: Final = OwnReading(
     lambda call: call.get("event"), lambda call: call, ("properties",), frozenset({"properties", "context"})
 )
-FORMAT: Final = JsonFormat(lambda call: [call], _event, _OWN)
+FORMAT: Final = JsonFormat(_split, to_event, _OWN, _COLUMNS)

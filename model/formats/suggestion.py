@@ -17,7 +17,7 @@ MOST_VALUES: Final = 255
 """A text with more values says too little of any of them: it is left out, like an id."""
 _DEEPEST: Final = 3
 _FEW: Final = 2
-_SAYS_NOTHING: Final = frozenset({"id", "name", "type", "value"})
+SAYS_NOTHING: Final = frozenset({"id", "name", "type", "value"})
 """Last parts of paths that are no names by themselves."""
 _BUILT_IN: Final = frozenset({"price", "quantity", "rating", "category", "category_code", "product_id", "item_id"})
 """Columns and properties whose values are fields of an event already."""
@@ -45,18 +45,19 @@ def suggested(rows: Iterable[OwnRow], details: tuple[str, ...]) -> str:
         count += 1
         if row.own_type is not None:
             types[row.own_type] += 1
-        for path, value in _scalars(row.fields):
+        for path, value in scalars(row.fields):
             _see(fields.setdefault(path, _Field()), value)
     header = f"# What the shop defines of its own: see docs/shop.md. Suggested from {count:,} events; correct it."
     return "\n".join([header, "", *_types(types), "", *_attributes(fields, details, count)]) + "\n"
 
 
-def _scalars(fields: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+def scalars(fields: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield the texts and numbers in an object, with their paths."""
     for name, value in fields.items():
         path = (*above, name)
         if isinstance(value, dict):
             if len(path) < _DEEPEST:
-                yield from _scalars(value, path)
+                yield from scalars(value, path)
         elif isinstance(value, str | int | float) and value != "" and "." not in name:
             yield path, value
 
@@ -107,7 +108,7 @@ def _name(path: tuple[str, ...], taken: Mapping[str, None]) -> str:
     parts = [
         re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", part).lower()).strip("_") for part in path
     ]
-    shortest = len(parts) - (2 if parts[-1] in _SAYS_NOTHING and len(parts) > 1 else 1)
+    shortest = len(parts) - (2 if parts[-1] in SAYS_NOTHING and len(parts) > 1 else 1)
     for first in range(shortest, -1, -1):
         name = re.sub(r"^[^a-z]+", "", "_".join(parts[first:]))[:40] or "attribute"
         if name not in taken:

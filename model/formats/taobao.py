@@ -3,50 +3,47 @@
 https://tianchi.aliyun.com/dataset/649 (the public file has no header).
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Final
 
 from model.events import Event
-from model.formats.csv_rows import split_fields
-from model.formats.rows import InvalidRow, Line, checked_id, content_id, dated, row_text
+from model.formats.ids import checked_id
+from model.formats.rows import InvalidRow, content_id
+from model.formats.tables import Row, TableFormat
 from model.formats.times import unix_ms
-from model.shop import NO_SHOP, Shop
-from model.validate import BadRow
 
 BEHAVIOURS: Final = {"pv": "view", "cart": "cart", "fav": "favorite", "buy": "purchase"}
 
-_COLUMNS: Final = ("user", "item", "category", "behaviour", "ts")
-_HEADER_USER_NAMES: Final = frozenset({"u", "user", "user_id", "userid"})
+_NAMES: Final = {
+    "user": ("u", "user_id", "userid"),
+    "item": ("i", "item_id", "itemid"),
+    "category": ("c", "category_id", "categoryid", "item_category"),
+    "behaviour": ("b", "behavior", "behaviour_type", "behavior_type", "action", "type"),
+    "ts": ("timestamp", "time", "time_stamp"),
+}
+"""Columns, and other names of each."""
 
 
-def read_rows(lines: Iterator[Line], _shop: Shop = NO_SHOP) -> Iterator[Event | BadRow]:
-    """Yield an event or a bad row per line; a shop has nothing of its own in these columns."""
-    for line in lines:
-        try:
-            fields = split_fields(row_text(line[1]))
-            if line[0] == 1 and _is_header(fields):
-                continue
-            yield dated(_event(fields))
-        except InvalidRow as invalid:
-            yield invalid.at(line)
-
-
-def _is_header(fields: list[str]) -> bool:
-    return len(fields) == len(_COLUMNS) and fields[0].lower() in _HEADER_USER_NAMES and not fields[4].isdigit()
-
-
-def _event(fields: list[str]) -> Event:
-    if len(fields) != len(_COLUMNS):
-        raise InvalidRow("columns", f"the row has {len(fields)} columns, not {len(_COLUMNS)}")
-    user, item, category, behaviour, seconds = fields
+def _event(row: Row, own_types: Mapping[str, str] = {}) -> Event:  # noqa: ARG001 - a shop has nothing of its own here
+    behaviour = row["behaviour"]
     if behaviour not in BEHAVIOURS:
         raise InvalidRow("behaviour", f"behaviour is none of {', '.join(BEHAVIOURS)}")
-    ts = unix_ms("ts", seconds, "seconds")
+    ts = unix_ms("ts", row["ts"], "seconds")
+    user, item, category = (checked_id(name, row[name]) for name in ("user", "item", "category"))
     return Event(
         event_id=content_id(user, item, category, behaviour, str(ts)),
-        user_id=checked_id("user", user),
+        user_id=user,
         type=BEHAVIOURS[behaviour],
         ts=ts,
-        item_id=checked_id("item", item),
-        category=checked_id("category", category),
+        item_id=item,
+        category=category,
     )
+
+
+FORMAT: Final = TableFormat(
+    columns=tuple(_NAMES),
+    required=frozenset(_NAMES),
+    to_event=_event,
+    type_column="behaviour",
+    synonyms={name: column for column, names in _NAMES.items() for name in names},
+)

@@ -107,9 +107,7 @@ def _pieces(item: Item) -> list[int]:
     title = tokens(item.title) if item.title else []
     words = spread(title, _WORDS)
     if item.description and len(words) < _WORDS:
-        known = set(title)
-        others = [word for word in tokens(item.description[:_DESCRIPTION_CHARACTERS]) if word not in known]
-        words = [*words, *spread(others, _WORDS - len(words))]
+        words = [*words, *spread(tokens(item.description[:_DESCRIPTION_CHARACTERS]), _WORDS - len(words))]
     trigrams = spread(list(chain.from_iterable(map(_trigrams, title))), PIECES - len(words))
     return list(map(token_code, dict.fromkeys([*words, *trigrams])))
 

@@ -12,7 +12,8 @@ from typing import Final, Self
 
 import orjson
 
-from model.formats.lines import read_lines, unpacked
+from model.formats.containers import DamageError, unpacked
+from model.formats.lines import Reading, read_lines
 from model.formats.rows import InvalidRow, Line, row_text
 from model.items.google import read_products
 from model.items.item import InvalidItem, Item, decode_item
@@ -25,7 +26,7 @@ NumberedRows = Iterator[tuple[int, Item | BadItem]]
 """With the line on which each begins."""
 
 _ROWS_BEFORE_GIVING_UP: Final = 1000
-_ROWS_AT_ONCE: Final = 1000
+_ROWS_AT_ONCE: Final = 200
 _LINES_PER_ROW: Final = 100
 _DELIMITERS: Final = "\t;,"
 _BEGINNING_BYTES: Final = 512
@@ -54,7 +55,7 @@ def guess_format(path: Path) -> str:
     try:
         with path.open("rb") as file:
             beginning = unpacked(file).read(_BEGINNING_BYTES)
-    except (OSError, EOFError) as failure:
+    except (OSError, DamageError) as failure:
         raise FormatError(f"{path} cannot be read: {failure}") from None
     if beginning.startswith(b"PAR1"):
         return "parquet"
@@ -65,7 +66,7 @@ def guess_format(path: Path) -> str:
 
 
 def _json_lines(path: Path, on_bytes: OnBytes) -> NumberedRows:
-    for number, raw in read_lines(path, on_bytes):
+    for number, raw in read_lines(path, Reading(on_bytes)):
         try:
             row_text(raw)
             yield number, decode_item(raw)
@@ -82,7 +83,7 @@ def _id_in(raw: bytes) -> str | None:
 
 def _table(path: Path, on_bytes: OnBytes) -> NumberedRows:
     """Yield the items of a table with a header; its columns are separated by tabs, semicolons or commas."""
-    lines = read_lines(path, on_bytes)
+    lines = read_lines(path, Reading(on_bytes))
     header = next(lines, (0, b""))[1].decode(errors="replace")
     delimiter = max(_DELIMITERS, key=header.count)
     columns = _columns(path, next(csv.reader([header], delimiter=delimiter), []))
@@ -175,7 +176,7 @@ def _google(path: Path, on_bytes: OnBytes) -> NumberedRows:
                 if on_bytes is not None:
                     on_bytes(file.tell())
                 yield line, _item(line, row)
-    except (OSError, EOFError) as failure:
+    except (OSError, DamageError) as failure:
         raise FormatError(f"{path} cannot be read: {failure}") from None
 
 

@@ -14,6 +14,8 @@ from service.errors import FormatError
 _GOOGLE: Final = "http://base.google.com/ns/1.0"
 _PRODUCTS: Final = ("item", "entry")
 _CHUNK_BYTES: Final = 1 << 16
+_MAX_TAG_BYTES: Final = 1 << 20
+"""A tag is held in memory until it ends."""
 _MAX_FIELD_CHARACTERS: Final = 1 << 17
 """The rest of a longer field is left out."""
 
@@ -78,7 +80,7 @@ def read_products(file: BinaryIO, name: str) -> Iterator[Row]:
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
     products = _Products(parser, name)
-    is_last = False
+    read_bytes, is_last = 0, False
     while not is_last:
         chunk = file.read(_CHUNK_BYTES)
         is_last = not chunk
@@ -92,3 +94,7 @@ def read_products(file: BinaryIO, name: str) -> Iterator[Row]:
             ) from None
         yield from products.found
         products.found.clear()
+        read_bytes += len(chunk)
+        if read_bytes - max(parser.CurrentByteIndex, 0) > _MAX_TAG_BYTES:
+            line = parser.CurrentLineNumber
+            raise FormatError(f"{name} has a tag of more than {_MAX_TAG_BYTES:,} bytes in line {line}")

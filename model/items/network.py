@@ -1,9 +1,8 @@
 """The network behind the next item: vectors of items, and what a shopper's last events say of each.
 
-The logit of item i after a context is q.v_i, plus a share of its popularity, plus for each of three memories
+The logit of item i after a context is q.v_i, plus what its popularity and novelty add, plus for each of three memories
 a log(1 + p_i / e). v_i is the sum of what the item's words, category, brand, price and the shop's own vector say, and
-of a part of its own that counts the more, the more often the item has been seen. So does its popularity; that of a new
-item is learnt. q is a linear function of the latest
+of a part of its own that counts the more, the more often the item has been seen. q is a linear function of the latest
 item's vector and of the last ones' mean under learnt weights (an attention by place, age and type, after Liu et al.,
 "STAMP", 2018). The memories are the `Neighbours` of the last items and those items themselves; p_i is summed over the
 last events, with learnt weights too. Each goal (view, cart, purchase) has weights of its own; vectors are shared.
@@ -21,12 +20,14 @@ from torch import Tensor, nn
 from model.events import EVENT_TYPES
 from model.items.columns import ItemColumns
 from model.items.contexts import NO_ITEM, PLACES, Contexts
-from model.items.transitions import KINDS, Neighbours
+from model.items.transitions import KINDS
 
 GOALS: Final = ("view", "cart", "purchase")
 MEMORIES: Final = (*KINDS, "again")
 _OWN_PART_FROM: Final = 5.0
 """An item's own part counts n / (n + this) after n events."""
+_PRIOR_EVENTS: Final = 5.0
+_LEAST_PRIOR_EVENTS: Final = 0.5
 _LARGEST_LOG_WEIGHT: Final = 4.0
 _BUCKETS: Final = 4096
 
@@ -131,13 +132,14 @@ class NextItemNetwork(nn.Module):
         size = config.dimension
         self.known = ItemVectors(config)
         self.own = nn.Embedding(items, size)
+        self.emphasis = nn.Parameter(torch.zeros(()))
         nn.init.normal_(self.own.weight, std=0.05)
         # The query of each goal: of the latest item, of the mean of the last ones, and of nobody.
         self.latest = ByGoal(torch.randn(size, size) / size**0.5)
         self.mean = ByGoal(torch.randn(size, size) / size**0.5)
         self.anybody = ByGoal(torch.zeros(size))
         self.popularity = ByGoal(torch.ones(1))
-        self.unknown_popularity = ByGoal(torch.zeros(1))
+        self.novelty = ByGoal(torch.zeros(1))
         self.same_category = ByGoal(torch.zeros(1))
         # Log-weights of a context's places: of the mean, then of each memory.
         parts = 1 + len(MEMORIES)
@@ -147,6 +149,15 @@ class NextItemNetwork(nn.Module):
         self.by_session = ByGoal(torch.ones(parts))
         self.strength = ByGoal(torch.full((len(MEMORIES),), 0.4))
         self.log_scale = ByGoal(torch.full((len(MEMORIES),), -4.6))  # of e
+
+    def vectors(self, items: "ItemInputs", rows: Tensor, shares: Tensor) -> Tensor:
+        """Return the vectors of items `(items, dimension)`: `own_shares` of what is their own, in `rows`.
+
+        The less there is of that, and in the memories, the more has to be said by what is known of all.
+        """
+        shares = shares[:, None]
+        vectors: Tensor = self.known(items) * (1 + self.emphasis * (1 - shares)) + self.own(rows) * shares
+        return vectors
 
     def weights(self, goal: int, contexts: "ContextTensors") -> Tensor:
         """Return the log-weights of the places, of the mean and of the memories `(1 + memories, contexts, PLACES)`."""
@@ -160,9 +171,8 @@ class NextItemNetwork(nn.Module):
         return clamped
 
     def popularities(self, goal: int, logs: Tensor, shares: Tensor) -> Tensor:
-        """Return what popularity adds to items' logits `(items,)`; `shares` are those of what is their own."""
-        known: Tensor = self.popularity(goal) * logs * shares
-        added: Tensor = known + self.unknown_popularity(goal) * (1 - shares)
+        """Return what popularity and novelty add to items' logits `(items,)`, of `log_popularity` and `own_shares`."""
+        added: Tensor = self.popularity(goal) * logs + self.novelty(goal) * (1 - shares)
         return added
 
     def queries(self, goal: int, contexts: "ContextTensors", vectors: Tensor, log_weights: Tensor) -> Tensor:
@@ -204,24 +214,12 @@ def own_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def log_popularity(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return the log of how much more often each item occurs than the average one `(items,)`, smoothed."""
-    mean = max(counts.mean(), 0.5) if len(counts) else 0.5
-    logs: npt.NDArray[np.float32] = np.log((counts + 0.5) / mean).astype(np.float32)
-    return logs
+    """Return the log of how much more often each item occurs than the average one that does `(items,)`.
 
-
-def entries_of(
-    neighbours: Neighbours, items: npt.NDArray[np.int32], size: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return the neighbours of each context's items: their keys, places and weights `(entries,)`.
-
-    A key is context * size + item, a place is the position in the flattened `items` `(contexts, PLACES)`.
+    Both are raised by some events, _PRIOR_EVENTS or about the average if that is less: a new item is none that nobody
+    wants.
     """
-    flat = items.ravel()
-    rows = np.where(flat == NO_ITEM, 0, flat)
-    lengths = np.where(flat == NO_ITEM, 0, neighbours.starts[rows + 1] - neighbours.starts[rows])
-    places = np.repeat(np.arange(len(flat)), lengths)
-    ranks = np.arange(len(places)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    at = neighbours.starts[rows[places]] + ranks
-    keys = places // items.shape[1] * size + neighbours.items[at]
-    return keys, places, neighbours.weights[at]
+    mean = float(counts.sum() / max(np.count_nonzero(counts), 1)) if counts.any() else 1.0
+    prior = max(min(_PRIOR_EVENTS, mean), _LEAST_PRIOR_EVENTS)
+    logs: npt.NDArray[np.float32] = np.log((counts + prior) / (mean + prior)).astype(np.float32)
+    return logs

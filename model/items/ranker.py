@@ -93,12 +93,13 @@ class ItemModel:
     @torch.no_grad()
     def embed(self, columns: ItemColumns) -> Vectors:
         """Return items' vectors `(items, dimension)`: of what is known of them, and of those learnt from."""
-        vectors: Vectors = self.network.known(ItemInputs.of(columns, self.config.vector_size)).numpy()
         rows = self.rows_of(columns.codes)
-        known = np.flatnonzero(rows != NO_ITEM)
-        if len(known):
-            own = self.network.own.weight.numpy()[rows[known]]
-            vectors[known] += own * own_shares(self.counts[0, rows[known]])[:, None]
+        is_known = rows != NO_ITEM
+        shares = np.zeros(len(rows), np.float32)
+        shares[is_known] = own_shares(self.counts[0, rows[is_known]])
+        inputs = ItemInputs.of(columns, self.config.vector_size)
+        own_rows = torch.from_numpy(np.where(is_known, rows, 0).astype(np.int64))  # of which others have no share
+        vectors: Vectors = self.network.vectors(inputs, own_rows, torch.from_numpy(shares)).numpy()
         return vectors
 
     def rows_of(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
@@ -115,15 +116,13 @@ class ItemRanker:
 
     def __init__(self, model: ItemModel) -> None:
         self._goals = {goal: GoalWeights.of(model.network, number) for number, goal in enumerate(GOALS)}
-        shares = torch.from_numpy(own_shares(model.counts[0]))
+        self._popularity, self._unknown = dict[str, Vectors](), dict[str, float]()
         with torch.no_grad():
-            self._popularity = {
-                goal: model.network.popularities(
-                    number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares
-                ).numpy()
-                for number, goal in enumerate(GOALS)
-            }
-            self._unknown = {goal: float(model.network.unknown_popularity(number)) for number, goal in enumerate(GOALS)}
+            for number, goal in enumerate(GOALS):
+                logs = log_popularity(np.append(model.counts[1 + number], 0))  # the last one of an item without events
+                shares = own_shares(np.append(model.counts[0], 0))
+                added = model.network.popularities(number, torch.from_numpy(logs), torch.from_numpy(shares)).numpy()
+                self._popularity[goal], self._unknown[goal] = added[:-1].copy(), float(added[-1])
         self._neighbours = [model.neighbours[kind] for kind in KINDS]
 
     def scores(

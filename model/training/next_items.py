@@ -2,7 +2,9 @@
 
 What a memory says of a context must not come from the context itself: shoppers are divided into folds, and the items
 that follow each other are counted among the others' sessions (cross-fitting, as for stacked models; Wolpert, 1992).
-What is served counts all sessions.
+What is known of an item is what was known before: the time is cut into parts, and an item that had no event before a
+part is new in it, so that it is learnt how much new items are wanted. What is served counts all sessions and all of the
+time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.arrays import Integers
+from model.arrays import Booleans, Integers
 from model.batch import id_code
+from model.core.rank_items import collect
 from model.events import TYPE_CODES
 from model.items.columns import ItemColumns, columns_of
 from model.items.contexts import NO_ITEM, Contexts
@@ -28,7 +31,6 @@ from model.items.network import (
     ItemInputs,
     NextItemConfig,
     NextItemNetwork,
-    entries_of,
     log_popularity,
     own_shares,
 )
@@ -38,8 +40,13 @@ from model.items.transitions import KINDS, Neighbours, count_neighbours
 
 Progress = Callable[[float, str], None]
 _FOLDS: Final = 5
-_FEWEST_BATCHES: Final = 4
-"""Of each goal and fold an epoch, however few its targets are."""
+_SLICES: Final = 8
+"""Parts of the time, of equally many events, between which is counted anew how often each item has been seen."""
+_FEWEST_BATCHES: Final = 1
+"""Of each group an epoch, however few its targets are."""
+_MOST_BATCHES: Final = 30
+"""The same of more targets, for which batches grow to the largest."""
+_LARGEST_BATCH: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class NextItemSettings:
     weight_decay: float = 0.01
     dropout: float = 0.3
     """Of the numbers of vectors."""
-    forgotten_items: float = 0.2
+    forgotten_items: float = 0.1
     """Share of items that are treated as new in a batch: with nothing of their own, and in no memory."""
     most_candidates: int = 3000
     """Of more items, the targets stand beside a sample."""
@@ -78,6 +85,25 @@ def learn(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of items from some events."""
+
+    own_shares: Tensor
+    """`(items,)`"""
+    popularity: Tensor
+    """`(goals, items)`"""
+
+    @classmethod
+    def of(cls, journeys: Journeys, chosen: Booleans | None) -> "_Known":
+        def counts(goal: str) -> Integers:
+            is_goal = journeys.of_type(goal)
+            return journeys.counts(is_goal if chosen is None else is_goal & chosen)
+
+        popularity = np.stack([log_popularity(counts(goal)) for goal in GOALS])
+        return cls(torch.from_numpy(own_shares(journeys.counts(chosen))), torch.from_numpy(popularity))
+
+
 class _Learning:
     def __init__(
         self, journeys: Journeys, columns: ItemColumns, config: NextItemConfig, settings: NextItemSettings
@@ -89,10 +115,9 @@ class _Learning:
         self.network = NextItemNetwork(config, size)
         self._inputs = ItemInputs.of(columns, config.vector_size)
         counts = journeys.counts()
-        self._own_shares = torch.from_numpy(own_shares(counts))
-        self._popularity = torch.from_numpy(
-            np.stack([log_popularity(journeys.counts(journeys.of_type(goal))) for goal in GOALS])
-        )
+        edges = np.quantile(journeys.time_ms, np.arange(1, _SLICES) / _SLICES)
+        self._slice = np.searchsorted(edges, journeys.time_ms, side="right")
+        self._known = [_Known.of(journeys, self._slice < number if number else None) for number in range(_SLICES)]
         self._categories = torch.from_numpy(columns.categories.astype(np.int64))
         shares = (counts + 1.0) ** 0.75
         self._shares = shares / shares.sum()
@@ -104,7 +129,7 @@ class _Learning:
         ]
         self._targets = np.stack([next_rows(journeys, goal) for goal in GOALS])
         self._is_asked = np.isin(journeys.type_codes, [TYPE_CODES[name] for name in QUERY_TYPES])
-        tables = [self.network.own.weight, *(weight for name, weight in self.network.known.named_parameters())]
+        tables = [self.network.own.weight, *self.network.known.parameters()]
         others = [weight for name, weight in self.network.named_parameters() if not name.startswith(("own", "known"))]
         decays = ((tables, settings.weight_decay), (others, 0.0))
         self._optimizer = torch.optim.AdamW(
@@ -119,8 +144,8 @@ class _Learning:
         )
         done = 0
         for _ in range(self._settings.epochs):
-            for goal, fold, rows in self._batches():
-                loss = self._loss(goal, fold, rows)
+            for goal, rows in self._batches():
+                loss = self._loss(goal, rows)
                 self._optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
@@ -128,24 +153,27 @@ class _Learning:
                 done += 1
                 yield done / steps
 
-    def _batches(self) -> list[tuple[int, int, Integers]]:
-        """Return batches of rows, each of one goal and one fold, in random order."""
-        batches = list[tuple[int, int, Integers]]()
+    def _batches(self) -> list[tuple[int, Integers]]:
+        """Return batches of rows, each of one goal, one fold and one part of the time, in random order."""
+        batches = list[tuple[int, Integers]]()
+        groups = self._fold * _SLICES + self._slice
         for goal in range(len(GOALS)):
             rows = np.flatnonzero(self._is_asked & (self._targets[goal] >= 0))
-            for fold in range(_FOLDS):
-                some = self._random.permutation(rows[self._fold[rows] == fold])
+            for group in range(_FOLDS * _SLICES):
+                some = self._random.permutation(rows[groups[rows] == group])
                 batch = min(self._settings.batch, max(len(some) // _FEWEST_BATCHES, 1))
+                batch = max(batch, min(len(some) // _MOST_BATCHES, _LARGEST_BATCH))
                 parts = np.array_split(some, -(-len(some) // batch)) if len(some) else []
-                batches.extend((goal, fold, part) for part in parts)
+                batches.extend((goal, part) for part in parts)
         return [batches[place] for place in self._random.permutation(len(batches))]
 
-    def _loss(self, goal: int, fold: int, rows: Integers) -> Tensor:
+    def _loss(self, goal: int, rows: Integers) -> Tensor:
         journeys, network = self._journeys, self.network
+        fold, known = self._fold[rows[0]], self._known[self._slice[rows[0]]]
         contexts, targets = contexts_of(journeys, rows), journeys.items[self._targets[goal, rows]]
         candidates, corrections = self._candidates(np.unique(targets))
         items = np.union1d(candidates, contexts.items[contexts.items != NO_ITEM])
-        shares = self._own_shares * (torch.rand(len(self._own_shares)) >= self._settings.forgotten_items)
+        shares = known.own_shares * (torch.rand(len(known.own_shares)) >= self._settings.forgotten_items)
         vectors = self._vectors(items, shares)
         place_of, column_of = (np.full(len(journeys.item_ids), -1, np.int64) for _ in range(2))
         place_of[items], column_of[candidates] = np.arange(len(items)), np.arange(len(candidates))
@@ -157,7 +185,7 @@ class _Learning:
         is_same = (self._categories[column_rows] == category) & (category > 0)
         logits = (
             network.queries(goal, tensors, seen, log_weights[0]) @ vectors[torch.from_numpy(place_of[candidates])].T
-            + network.popularities(goal, self._popularity[goal][column_rows], shares[column_rows])
+            + network.popularities(goal, known.popularity[goal][column_rows], known.own_shares[column_rows])
             + network.same_category(goal) * is_same
         )
         is_known = shares.numpy() > 0
@@ -182,8 +210,7 @@ class _Learning:
 
     def _vectors(self, items: Integers, shares: Tensor) -> Tensor:
         rows = torch.from_numpy(items)
-        own = self.network.own(rows) * shares[rows][:, None]
-        vectors = self.network.known(self._inputs.take(rows)) + own
+        vectors = self.network.vectors(self._inputs.take(rows), rows, shares[rows])
         return functional.dropout(vectors, self._settings.dropout)
 
 
@@ -222,22 +249,18 @@ class Memories:
         """Find what the memories say of each context; `column_of` `(items,)` are -1 of those that are no candidates."""
         found = cls([], [], [], [])
         size = len(column_of)
+        itself = Neighbours(np.arange(size + 1), np.arange(size, dtype=np.int32), np.ones(size, np.float32))
+        rows = contexts.items[contexts.items != NO_ITEM]
         for memory in MEMORIES:
-            if memory in KINDS:
-                keys, places, shares = entries_of(neighbours[memory], contexts.items, size)
-            else:
-                places = np.flatnonzero(contexts.items.ravel() != NONE)
-                keys = places // contexts.items.shape[1] * size + contexts.items.ravel()[places]
-                shares = np.ones(len(places), np.float32)
-            column = column_of[keys % size]
-            kept = column >= 0
-            keys, index = np.unique((keys // size * columns + column)[kept], return_inverse=True)
-            for part, values in zip(
-                (found.keys, found.index, found.places, found.shares),
-                (keys, index, places[kept], shares[kept]),
-                strict=True,
-            ):
-                part.append(torch.from_numpy(np.ascontiguousarray(values)))
+            of = neighbours[memory] if memory in KINDS else itself
+            most = int((of.starts[rows + 1] - of.starts[rows]).sum())
+            keys, index, places = (np.empty(most, np.int64) for _ in range(3))
+            shares = np.empty(most, np.float32)
+            matrix = (of.starts, of.items, of.weights)
+            distinct, entries = collect(contexts.items, *matrix, column_of, columns, keys, index, places, shares)
+            found.keys.append(torch.from_numpy(keys[:distinct]))
+            for part, values in ((found.index, index), (found.places, places), (found.shares, shares)):
+                part.append(torch.from_numpy(values[:entries]))
         return found
 
     def added(self, network: NextItemNetwork, goal: int, logits: Tensor, log_weights: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from structlog.testing import capture_logs
 
 from model.items.catalogue import EVENTS_ONLY, IN_CATALOGUE, REMOVED, Catalogue
 from model.items.codes import item_codes
+from model.items.item import Item
+from service.backoff import FIRST_PAUSE_SECONDS
 from streams.catalogue import CatalogueReader
 from streams.records.writer import OutputRecord
 from tests.harness.waiting import eventually
@@ -20,7 +22,7 @@ def embed(columns):
 
 @pytest.fixture
 def reader(mock_kafka, topic_prefix):
-    reader = CatalogueReader(mock_kafka, topic_prefix, Catalogue(2, embed))
+    reader = CatalogueReader(mock_kafka, topic_prefix, Catalogue(2, embed), identity=lambda: "one")
     yield reader
     reader.stop()
 
@@ -100,7 +102,7 @@ def test_a_topic_that_is_missing_is_waited_for_and_said_once(mock_kafka, topic_p
     reader.catalogue.learn(item_codes(["x"]), ["x"])
     with capture_logs() as logs:
         reader.start()
-        eventually(lambda: len(logs) == 1 and reader._backoff.waiting, "the first attempt")
+        eventually(lambda: reader._backoff._pause_seconds > FIRST_PAUSE_SECONDS, "the second attempt")
         create(mock_kafka, [topic_prefix])
         eventually(lambda: reader.is_complete, "the end of an empty topic")
         put(item("a"))
@@ -110,10 +112,29 @@ def test_a_topic_that_is_missing_is_waited_for_and_said_once(mock_kafka, topic_p
     assert state_of(reader, "x") == EVENTS_ONLY
 
 
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(mock_kafka, topic_prefix, put):
+    identity, now = ["one"], [0.0]
+    reader = CatalogueReader(
+        mock_kafka, topic_prefix, Catalogue(2, embed), clock=lambda: now[0], identity=lambda: identity[0]
+    )
+    reader.catalogue.put([Item("of the earlier topic")])
+    reader.catalogue.begin()
+    put(item("a"))
+    reader.start()
+    eventually(lambda: reader.is_complete, "the end of the topic")
+    assert state_of(reader, "of the earlier topic") == REMOVED
+    reader.catalogue.put([Item("of the earlier topic")])
+    identity[0] = "two"
+    now[0] = 60.0
+    eventually(lambda: state_of(reader, "of the earlier topic") == REMOVED, "the end of the new topic")
+    assert state_of(reader, "a") == IN_CATALOGUE
+    reader.stop()
+
+
 def test_a_vector_has_the_length_that_the_model_knows(mock_kafka, topic_prefix, put):
     put(item("a", vector=[1, 2]), item("b", vector=[1, 2, 3]))
     for dimension, refused in ((3, 1), (0, 0)):
-        reader = CatalogueReader(mock_kafka, topic_prefix, Catalogue(2, embed, dimension))
+        reader = CatalogueReader(mock_kafka, topic_prefix, Catalogue(2, embed, dimension), identity=lambda: "one")
         reader.start()
         eventually(lambda reader=reader: reader.is_complete, "the end of the topic")
         reader.stop()

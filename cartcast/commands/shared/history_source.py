@@ -36,6 +36,8 @@ class HistorySource:
     """The definition, which a command may know only after the source."""
     bad_rows: int = 0
     first_bad_rows: list[tuple[str, BadRow]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was odd about files that were read all the same."""
 
     def rows(self, on_progress: OnProgress) -> Rows:
         """Yield all rows, and remember which were bad."""
@@ -46,8 +48,8 @@ class HistorySource:
                 yield row
 
     def said_of_bad_rows(self) -> list[str]:
-        """Return lines for a user: the first bad rows and how many more there were."""
-        said = [f"bad row: {name}, line {row.line}: {row.error}" for name, row in self.first_bad_rows]
+        """Return lines for a user: what was odd, the first bad rows and how many more there were."""
+        said = [*self.notes, *(f"bad row: {name}, line {row.line}: {row.error}" for name, row in self.first_bad_rows)]
         more = self.bad_rows - len(self.first_bad_rows)
         return [*said, f"bad rows: and {more:,} more"] if more else said
 
@@ -74,15 +76,15 @@ def history_source(
         return _in_clickhouse(config, since_ms, until_ms)
     if since_ms is not None or until_ms is not None:
         raise UsageError("--since and --until go with --from-clickhouse: files are read whole")
-    if not events or not format_name:
-        raise UsageError("there is nothing to read: give --events FILE --format NAME, or --from-clickhouse")
+    if not events:
+        raise UsageError("there is nothing to read: give --events FILE, or --from-clickhouse")
     files = EventFiles(events, format_name, strict=strict)
 
     def parts(on_progress: OnProgress, shop: Shop) -> Iterator[tuple[str, Rows]]:
         files.shop = shop
         return files.each(on_progress)
 
-    return HistorySource(files.total_bytes, parts)
+    return HistorySource(files.total_bytes, parts, notes=files.reading.notes)
 
 
 def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | None) -> HistorySource:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cartcast.settings import Settings
     from model.heads import Head
 
+MAPPING_SUFFIXES: Final = (".yml", ".yaml")
 EXIT_INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
@@ -76,26 +77,29 @@ def head_names(names: Sequence[str]) -> "tuple[Head, ...]":
 
 
 def known_format(name: str | None) -> str | None:
-    """Return the name of an input format; raises UsageError if it is none."""
-    if name is not None and name not in FORMATS:
-        raise UsageError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}")
+    """Return the name of an input format, or of a mapping file; raises UsageError if it is none."""
+    if name is not None and name not in FORMATS and not name.endswith(MAPPING_SUFFIXES):
+        raise UsageError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}, or name a mapping file, .yml")
     return name
 
-
-_FORMAT: Final = typer.Option(
-    "--format", callback=known_format, help=f"What the files hold: {', '.join(FORMATS)}.", metavar="NAME"
-)
 
 # Files of events, or ClickHouse's own table
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="Files to read, plain or .gz, in this order."),
+    typer.Argument(metavar="FILE...", help="Files to read, plain or packed, in this order."),
 ]
-Format = Annotated[str, _FORMAT]
-OptionalFormat = Annotated[str | None, _FORMAT]
+OptionalFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        callback=known_format,
+        help=f"What the files hold: {', '.join(FORMATS)}, or a mapping, map.yml. Told by their rows if not given.",
+        metavar="NAME",
+    ),
+]
 Events = Annotated[
     list[Path] | None,
-    typer.Option("--events", help="File of events, plain or .gz; may be given several times.", metavar="FILE"),
+    typer.Option("--events", help="File of events, plain or packed; may be given several times.", metavar="FILE"),
 ]
 FromClickHouse = Annotated[
     bool, typer.Option("--from-clickhouse", help="Read the events that ClickHouse has the scores of, instead of files.")

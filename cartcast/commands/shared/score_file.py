@@ -1,8 +1,11 @@
-"""The file that offline scoring writes: Parquet or JSON lines, by its suffix; it appears only when it is complete."""
+"""The file that offline scoring writes, by its suffix Parquet, CSV or JSON lines; it appears only when complete."""
 
+import csv
 import gzip
+import io
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
@@ -47,16 +50,7 @@ class JsonLines:
         self._encode = msgspec.json.Encoder().encode_lines
 
     def write(self, scored: "ScoredEvents") -> None:
-        columns = zip(
-            scored.rows.tolist(),
-            scored.user_ids,
-            scored.event_ids,
-            scored.event_time_ms.tolist(),
-            *scored.propensities.T.tolist(),
-            *scored.extra,
-            strict=True,
-        )
-        self._file.write(self._encode([self._line(*values) for values in columns]))
+        self._file.write(self._encode([self._line(*values) for values in _rows(scored)]))
 
     def close(self) -> None:
         """Return: nothing waits."""
@@ -65,12 +59,42 @@ class JsonLines:
         """Return: nothing waits."""
 
 
-class GzippedJsonLines(JsonLines):
-    """The same, packed."""
+class Csv:
+    """A row an event below a header; a list is a JSON array."""
 
     def __init__(self, file: BinaryIO, horizons: Sequence[str], extra: Fields = ()) -> None:
+        self._file = file
+        propensities = (propensity_field(horizon) for horizon in horizons)
+        names = ("row", "user_id", "event_id", "event_time", *propensities, *(name for name, _ in extra))
+        self._write([names])
+
+    def write(self, scored: "ScoredEvents") -> None:
+        self._write(
+            [json.dumps(one, ensure_ascii=False) if isinstance(one, list) else one for one in row]
+            for row in _rows(scored)
+        )
+
+    def close(self) -> None:
+        """Return: nothing waits."""
+
+    def abandon(self) -> None:
+        """Return: nothing waits."""
+
+    def _write(self, rows: Iterable[Sequence[Any]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.write(text.getvalue().encode())
+
+
+class Gzipped:
+    """What another writer writes, packed."""
+
+    def __init__(self, file: BinaryIO, make: Callable[[BinaryIO], ScoreWriter]) -> None:
         self._packed = gzip.GzipFile(fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
-        super().__init__(cast("BinaryIO", self._packed), horizons, extra)
+        self._writer = make(cast("BinaryIO", self._packed))
+
+    def write(self, scored: "ScoredEvents") -> None:
+        self._writer.write(scored)
 
     def close(self) -> None:
         self._packed.close()
@@ -117,16 +141,17 @@ class Parquet:
         self._waiting.clear()
 
 
-_WRITERS: Final[dict[str, type[JsonLines] | type[Parquet]]] = {
+_WRITERS: Final[dict[str, type[JsonLines] | type[Csv] | type[Parquet]]] = {
     ".parquet": Parquet,
+    ".csv": Csv,
     ".jsonl": JsonLines,
-    ".jsonl.gz": GzippedJsonLines,
 }
+_SUFFIXES: Final = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 
 
 def check_score_file(out: Path) -> None:
     """Raise UsageError if scores cannot be written to `out`: better before the work than after it."""
-    _writer_of(out)
+    _check_suffix(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
@@ -143,10 +168,11 @@ def score_file(out: Path, horizons: Sequence[str], extra: Fields = ()) -> Iterat
 
     Raises UsageError for another suffix, OutputError if the file cannot be written.
     """
-    make, unfinished = _writer_of(out), out.with_name(f".{out.name}.unfinished")
+    _check_suffix(out)
+    unfinished = out.with_name(f".{out.name}.unfinished")
     try:
         with unfinished.open("wb") as file:
-            yield from _written(make(file, horizons, extra))
+            yield from _written(_writer(out, file, horizons, extra))
         unfinished.replace(out)
     except OSError as failure:
         raise OutputError(f"{out} cannot be written: {_reason(failure)}; make room or name another --out") from None
@@ -154,7 +180,7 @@ def score_file(out: Path, horizons: Sequence[str], extra: Fields = ()) -> Iterat
         unfinished.unlink(missing_ok=True)
 
 
-def _written(writer: JsonLines | Parquet) -> Iterator[ScoreWriter]:
+def _written(writer: ScoreWriter) -> Iterator[ScoreWriter]:
     try:
         yield writer
         writer.close()
@@ -163,11 +189,29 @@ def _written(writer: JsonLines | Parquet) -> Iterator[ScoreWriter]:
         raise
 
 
-def _writer_of(out: Path) -> type[JsonLines] | type[Parquet]:
-    for suffix, writer in _WRITERS.items():
-        if out.name.endswith(suffix):
-            return writer
-    raise UsageError(f"--out {out}: the name must end with one of {', '.join(_WRITERS)}")
+def _writer(out: Path, file: BinaryIO, horizons: Sequence[str], extra: Fields) -> ScoreWriter:
+    make = _WRITERS[Path(out.name.removesuffix(".gz")).suffix]
+    if out.suffix == ".gz" and not issubclass(make, Parquet):
+        return Gzipped(file, lambda packed: make(packed, horizons, extra))
+    return make(file, horizons, extra)
+
+
+def _check_suffix(out: Path) -> None:
+    if not out.name.endswith(_SUFFIXES):
+        raise UsageError(f"--out {out}: the name must end with one of {', '.join(_SUFFIXES)}")
+
+
+def _rows(scored: "ScoredEvents") -> Iterator[tuple[Any, ...]]:
+    """Yield what is written of each event."""
+    return zip(
+        scored.rows.tolist(),
+        scored.user_ids,
+        scored.event_ids,
+        scored.event_time_ms.tolist(),
+        *scored.propensities.T.tolist(),
+        *scored.extra,
+        strict=True,
+    )
 
 
 def _reason(failure: OSError) -> str:

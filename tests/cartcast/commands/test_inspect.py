@@ -91,3 +91,21 @@ def test_a_suggested_shop_file_is_one_that_can_be_given(tmp_path):
     assert (code, "exists" in error) == (2, True)
     code, _, error = run(events, "--format", "taobao", "--suggest", tmp_path / "other.yml")
     assert (code, "nothing that a shop could define" in error) == (2, True)
+
+
+def test_a_suggested_mapping_is_one_that_can_be_given(tmp_path):
+    events, mapping, shop = tmp_path / "events.csv", tmp_path / "map.yml", tmp_path / "shop.yml"
+    rows = "".join(f"2026-01-0{day} 10:00:00;c{day};{name}\n" for day in range(1, 6) for name in ("seen", "Bought"))
+    events.write_text("created_at;customer;action\n" + rows)
+    code, _, error = run(events)
+    assert (code, "--suggest map.yml" in error) == (1, True)
+    code, out, _ = run(events, "--suggest", mapping)
+    assert (code, "is a mapping to correct" in out) == (0, True)
+    mapping.write_text(mapping.read_text().replace("seen: other", "seen: view"))
+    code, out, _ = run(events, "--format", mapping, "--suggest", shop, "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert (code, found["types"]["view"], found["types"]["purchase"], found["bad_rows"]) == (0, 5, 5, 0)
+    mapping.write_text("fields: {user_id: customer, ts: created_at, kind: action}\n")
+    code, _, error = run(events, "--format", mapping)
+    assert (code, f"{mapping}: fields.kind: unknown" in error) == (2, True)
+    assert run(events, "--format", tmp_path / "none.yml")[0] == 2

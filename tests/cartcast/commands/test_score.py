@@ -88,7 +88,7 @@ def test_several_files_are_one_history_whose_rows_are_numbered_on(shop, checkpoi
         ({"--format": "excel"}, 2, "unknown"),
         ({"--checkpoint": "/nowhere"}, 1, "/nowhere"),
         ({"--device": "abacus"}, 1, "abacus"),
-        ({"--out": "scores.csv"}, 2, ".parquet"),
+        ({"--out": "scores.tsv"}, 2, ".parquet"),
         ({"--out": "/dev/null/scores.parquet"}, 2, "cannot be written"),
         ({"--since": "2017-12-01"}, 2, "--from-clickhouse"),
     ],

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import Event
-from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, read_events
+from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, Reading, read_events
 from model.formats.rows import MAX_LINE_BYTES, content_id
+from model.formats.snowplow import COLUMNS
 from model.validate import BadRow
 from service.errors import FormatError
 
@@ -18,6 +19,15 @@ GOOD_ROWS = {
     "cartcast": json.dumps({"event_id": "e1", "user_id": "u1", "type": "view", "ts": 1511539217000}).encode(),
     "segment": b'{"type":"track","event":"Product Viewed","userId":"u","timestamp":"2017-11-24T16:00:17Z"}',
     "ga4": b'{"event_name":"view_item","user_pseudo_id":"u","event_timestamp":"1511539217000000"}',
+    "posthog": b'{"uuid":"e","event":"Product Viewed","distinct_id":"u","timestamp":"2017-11-24T16:00:17Z"}',
+    "snowplow": b"\t".join(
+        {"event_id": b"e", "user_id": b"u", "event": b"page_view", "derived_tstamp": b"2017-11-24 16:00:17"}.get(
+            name, b""
+        )
+        for name in COLUMNS
+    ),
+    "matomo": b'{"visitorId":"v","actionDetails":[{"type":"action","timestamp":1511539217,"productViewSku":"p"}]}',
+    "shopify": b'{"Name":"#1","Email":"a@example.com","Created at":"2017-11-24 16:00:17 +0000","Lineitem name":"Hat"}',
     "taobao": GOOD,
     "rees46": b"2019-10-01 00:00:00 UTC,view,44600062,21038,,shiseido,35.79,541312140,72d76fde",
     "retailrocket": b"1433221332117,257597,view,355908,",
@@ -48,7 +58,8 @@ class TestEveryFormat:
 
     def test_windows_line_ends_byte_order_mark_and_blank_lines_change_nothing(self, read, format_name):
         row = good_row_of(format_name)
-        assert read(b"\xef\xbb\xbf" + row + b"\r\n\r\n" + row + b"\r\n", format_name) == read(
+        mark = b"\xef\xbb\xbf"
+        assert read(mark + row + b"\r\n\r\n" + mark + row + b"\r\n", format_name) == read(
             row + b"\n" + row, format_name
         )
 
@@ -108,7 +119,7 @@ class TestEveryFormat:
         path = tmp_path / "events"
         path.write_bytes((good_row_of(format_name) + b"\n") * 2000)
         seen = []
-        list(read_events(path, format_name, on_bytes=seen.append))
+        list(read_events(path, format_name, reading=Reading(seen.append)))
         assert seen[-1] == path.stat().st_size
 
     @given(st.binary(max_size=300))
@@ -134,7 +145,7 @@ def test_no_format_is_taken_for_another_and_the_right_one_is_advised(read, forma
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path):
-    with pytest.raises(FormatError, match="cartcast, segment, ga4, taobao"):
+    with pytest.raises(FormatError, match="cartcast, segment, ga4, posthog"):
         read_events(tmp_path, "csv")
 
 
@@ -150,6 +161,6 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
     line = b'{"event_id":"e","user_id":"u","type":"view","ts":1767571200000}\n'
     writer = Thread(target=lambda: pipe.write_bytes(line * 3000))
     writer.start()
-    rows = list(read_events(pipe, "cartcast", on_bytes=lambda _: None))
+    rows = list(read_events(pipe, "cartcast", reading=Reading(lambda _: None)))
     writer.join()
     assert len(rows) == 3000

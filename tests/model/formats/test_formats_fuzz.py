@@ -9,11 +9,18 @@ from hypothesis import strategies as st
 
 from model.core.decode import decode_events
 from model.events import Event
-from model.formats import FORMATS, ga4, otto, segment
+from model.formats import FORMATS, ga4, matomo, otto, posthog, segment, snowplow
 from model.validate import BadRow
 
 MARK = "Zq7"
-JSON_FORMATS = {"segment": segment.FORMAT, "ga4": ga4.FORMAT, "otto": otto.FORMAT}
+JSON_FORMATS = {
+    "segment": segment.FORMAT,
+    "ga4": ga4.FORMAT,
+    "otto": otto.FORMAT,
+    "posthog": posthog.FORMAT,
+    "matomo": matomo.FORMAT,
+    "snowplow": snowplow.FORMAT,
+}
 
 texts = st.sampled_from(["", MARK, "track", "Order Completed", "purchase", "search", "clicks", "2017-11-24T16:00:17Z"])
 numbers = st.sampled_from([0, -1, 1.5, 1e308, 1511539217000, 1511539217000000, 10**19, 2**70, True, False, None])
@@ -22,7 +29,9 @@ names = [
     "type", "event", "messageId", "userId", "anonymousId", "timestamp", "properties", "products", "product_id",
     "price", "category", "query", "context", "device", "event_name", "event_timestamp", "user_pseudo_id",
     "event_params", "key", "value", "int_value", "items", "item_id", "name", "params", "events", "client_id",
-    "timestamp_micros", "search_term", "session", "aid", "ts",
+    "timestamp_micros", "search_term", "session", "aid", "ts", "uuid", "distinct_id", "batch", "visitorId",
+    "actionDetails", "itemDetails", "productViewSku", "orderId", "event_id", "user_id", "derived_tstamp", "contexts",
+    "unstruct_event", "data", "schema", "id", "terms", "tr_orderid",
 ]  # fmt: skip
 trees = st.recursive(
     leaves,

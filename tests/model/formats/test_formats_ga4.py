@@ -132,7 +132,45 @@ def test_a_repeated_row_is_the_same_event_and_one_that_differs_is_another():
     assert row_of() == row_of()
     assert rows_of(dict(reversed(EXPORT_ROW.items())))[0] == row_of()
     assert rows_of(PAYLOAD) == rows_of(PAYLOAD | {"non_personalized_ads": True})
-    assert row_of(event_bundle_sequence_id=2).event_id != row_of().event_id
+    assert row_of(event_timestamp="1511539217250001").event_id != row_of().event_id
+    assert row_of(items=[{"item_id": "other"}]).event_id != row_of().event_id
+
+
+def test_an_event_of_the_intraday_and_of_the_daily_export_is_one():
+    daily = {"is_active_user": True, "session_traffic_source_last_click": {"manual_campaign": {"source": "x"}}}
+    assert row_of(**daily).event_id == row_of().event_id
+
+
+def test_an_order_whose_confirmation_is_loaded_again_is_one_purchase():
+    order = {"event_name": "purchase", "ecommerce": {"transaction_id": "T1"}}
+    first, again = (row_of(event_timestamp=time, **order) for time in (1511539217250000, 1511539220250000))
+    assert first.event_id == again.event_id
+    assert row_of(event_name="refund", ecommerce={"transaction_id": "T1"}).event_id != first.event_id
+    unset = row_of(event_name="purchase", ecommerce={"transaction_id": "(not set)"})
+    assert unset.event_id != row_of(event_name="purchase", event_timestamp=1511539220250000).event_id
+
+
+def test_rows_whose_records_are_columns_are_understood():
+    flat = {
+        "event_name": "purchase", "event_timestamp": "1511539217250000", "user_pseudo_id": "1.2", "user_id": "nan",
+        "geo.country": "Malta", "device_category": "mobile", "ga_session_id": 7, "transaction_id": "T1",
+        "item_id": "p1", "item_category": "hats", "price": "1.234,50 EUR", "quantity": "2", "value": "$12.00",
+    }  # fmt: skip
+    (event,) = rows_of(flat)
+    assert (event.user_id, event.item_id, event.category, event.price, event.quantity) == (
+        "1.2",
+        "p1",
+        "hats",
+        1234.5,
+        2,
+    )
+    assert event.context == {
+        "device": "mobile", "country": "Malta", "session": "7", "order_id": "T1", "order_total": "12.0",
+        "order_products": "1",
+    }  # fmt: skip
+    table = [",".join(flat), ",".join(f'"{value}"' for value in flat.values())]
+    (same,) = FORMAT.read_rows(iter(enumerate((line.encode() for line in table), start=1)))
+    assert same == event
 
 
 @pytest.mark.parametrize(

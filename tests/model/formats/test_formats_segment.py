@@ -82,7 +82,7 @@ def test_a_call_that_is_nothing_a_shopper_did_is_a_bad_row(kind):
     assert (bad.line, bad.reason) == (1, "type")
 
 
-@pytest.mark.parametrize("user", [None, "", "left out"])
+@pytest.mark.parametrize("user", [None, "", "left out", "undefined", "NULL", "nan", "  ", "[object Object]"])
 def test_without_a_user_id_the_anonymous_id_is_the_user(user):
     assert event_of(userId=user).user_id == "a1"
 
@@ -129,12 +129,44 @@ def test_times_of_all_zones_are_utc_and_one_without_a_zone_is_taken_for_utc(time
     assert event_of(**times).ts == ts
 
 
-def test_without_a_message_id_the_content_is_the_id():
-    first, again = event_of(messageId="left out"), event_of(messageId=None)
-    assert first.event_id != again.event_id  # null is content too
+def test_without_a_message_id_what_identifies_a_call_is_its_id():
+    first, again = event_of(messageId="left out"), event_of(messageId="undefined")
+    assert first.event_id == again.event_id
     reordered = dict(reversed([(name, value) for name, value in CALL.items() if name != "messageId"]))
     assert rows_of(reordered)[0].event_id == first.event_id
-    assert event_of(messageId="left out", sentAt="2017-11-24T16:00:18Z").event_id != first.event_id
+    assert event_of(messageId="left out", sentAt="2017-11-24T16:00:18Z").event_id == first.event_id
+    assert event_of(messageId="left out", properties={"product_id": "p2"}).event_id != first.event_id
+
+
+def test_an_order_is_one_purchase_however_often_it_is_confirmed():
+    order = {"event": "Order Completed", "properties": {"orderId": "o1"}}
+    assert event_of(**order).event_id == event_of(**order, messageId="m2").event_id == "purchase:o1"
+    assert event_of(event="Order Refunded", properties={"order_id": "o1"}).event_id == "m1"
+    assert event_of(event="Order Completed", properties={"order_id": "null"}).event_id == "m1"
+
+
+@pytest.mark.parametrize("names", [("productId", "orderId"), ("Product ID", "Order ID"), ("ProductID", "OrderID")])
+def test_properties_are_understood_in_other_spellings(names):
+    product, order = names
+    properties = {order: "o1", "products": [{product: "p2", "price": "$7.50"}], "revenue": "1.234,50 EUR"}
+    event = event_of(event="Completed Order", properties=properties)
+    assert (event.item_id, event.price) == ("p2", 7.5)
+    assert event.context == {"order_id": "o1", "order_total": "1234.5", "order_products": "1"}
+    assert event_of(properties={product: "p2"}).item_id == "p2"
+
+
+def test_calls_of_a_batch_are_events_of_their_own():
+    calls = [CALL, {name: value for name, value in (CALL | {"messageId": "m2"}).items() if name != "timestamp"}]
+    rows = rows_of({"batch": calls, "sentAt": "2017-11-24T17:00:00Z", "writeKey": "k"})
+    assert [(row.event_id, row.ts) for row in rows] == [("m1", 1511539217250), ("m2", 1511542800000)]
+
+
+def test_rows_of_a_warehouse_are_track_calls():
+    header = "id,event,event_text,user_id,anonymous_id,original_timestamp,product_id,price,context_device_type"
+    row = "m1,product_viewed,Product Viewed,,a1,2017-11-24 16:00:17.250 UTC,p1,19.5,ios"
+    (event,) = FORMAT.read_rows(iter(enumerate((line.encode() for line in (header, row)), start=1)))
+    assert (event.event_id, event.user_id, event.type, event.ts) == ("m1", "a1", "view", 1511539217250)
+    assert (event.item_id, event.price, event.context) == ("p1", 19.5, {"device": "ios"})
 
 
 def test_where_somebody_shops_is_the_context():
@@ -157,8 +189,8 @@ def test_where_somebody_shops_is_the_context():
 
 
 def test_a_call_that_nests_too_deep_to_get_an_id_is_a_bad_row():
-    deep = json.dumps({name: value for name, value in CALL.items() if name != "messageId"}).encode()
-    raw = deep[:-1] + b',"context":' + b'{"x":' * 300 + b"1" + b"}" * 301
+    shallow = {name: value for name, value in CALL.items() if name not in {"messageId", "properties"}}
+    raw = json.dumps(shallow).encode()[:-1] + b',"properties":' + b'{"x":' * 300 + b"1" + b"}" * 301
     (bad,) = FORMAT.read_rows(iter([(1, raw)]))
     assert bad.reason == "nesting"
 
@@ -181,7 +213,7 @@ def test_a_call_that_nests_too_deep_to_get_an_id_is_a_bad_row():
         ("timestamp", {"timestamp": 1511539217}),
         ("timestamp", {"timestamp": True}),
         ("properties", {"properties": []}),
-        ("price", {"properties": {"price": "$5"}}),
+        ("price", {"properties": {"price": "5 pieces"}}),
         ("price", {"properties": {"price": -1}}),
         ("price", {"properties": {"price": "nan"}}),
         ("price", {"properties": {"price": [1]}}),
@@ -196,3 +228,13 @@ def test_what_is_wrong_names_its_field(reason, changed):
     (bad,) = rows_of({name: value for name, value in (CALL | changed).items() if value != "left out"})
     assert isinstance(bad, BadRow)
     assert bad.reason == reason
+
+
+def test_ids_that_are_numbers_keep_every_digit():
+    line = json.dumps(CALL).replace('"u1"', "123456789012345678901234567890").replace('"p1"', "12345.0").encode()
+    (event,) = FORMAT.read_rows(iter([(1, line)]))
+    assert (event.user_id, event.item_id) == ("123456789012345678901234567890", "12345")
+    assert FORMAT.one_event(line) == event
+    for lost in ("2.10381E+18", "5.41312E+11", "2103807459595387904.0"):
+        (bad,) = FORMAT.read_rows(iter([(1, json.dumps(CALL).replace('"p1"', lost).encode())]))
+        assert (bad.reason, "digits are lost" in bad.error) == ("product_id", True)

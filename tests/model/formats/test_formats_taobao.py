@@ -1,12 +1,12 @@
 import pytest
 
 from model.events import Event
-from model.formats.taobao import read_rows
+from model.formats.taobao import FORMAT
 from model.validate import BadRow
 
 
 def rows_of(*lines: bytes):
-    return list(read_rows(iter(enumerate(lines, start=1))))
+    return list(FORMAT.read_rows(iter(enumerate(lines, start=1))))
 
 
 def test_a_row_becomes_a_canonical_event():

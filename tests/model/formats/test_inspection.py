@@ -133,3 +133,32 @@ def _follows(row: Event, other: Event) -> bool:
 def _sessions(times_ms: list[int]) -> int:
     ordered = sorted(times_ms)
     return bool(ordered) + sum(later - earlier > 30 * MINUTE_MS for earlier, later in zip(ordered, ordered[1:]))  # noqa: RUF007, B905
+
+
+def test_one_value_of_many_events_is_noted():
+    plain = [event(number, f"u{number}", item_id=f"i{number}") for number in range(20)]
+    word = [event(number, "0", item_id="none-such") for number in range(100, 140)]
+    notes = notes_on(inspected(*plain, *word))
+    assert "one shopper has 40 of 60 events: a placeholder in place of many ids, or a machine?" in notes
+    assert any("one item has 40 of 60 events" in note for note in notes)
+    even = [event(number, f"u{number % 20}", item_id="only") for number in range(100)]
+    assert not any(" has " in note for note in notes_on(inspected(*even)))
+
+
+def test_ids_that_a_spreadsheet_rounded_are_noted():
+    notes = notes_on(inspected(event(0, category="2103807459595380000"), event(1, category="2053013555631880000")))
+    assert any("2 ids of category end in zeros after 15 digits" in note for note in notes)
+    exact = inspected(event(0, category="2103807459595387724"), event(1, category="1000"))
+    assert not any("zeros" in note for note in notes_on(exact))
+
+
+def test_orders_in_more_than_one_purchase_are_noted():
+    order = {"context": {"order_id": "T1"}}
+    found = inspected(
+        event(0, type_="purchase", event_id="purchase:T1", **order),
+        event(1, type_="purchase", event_id="purchase:T1", **order),
+        event(2, type_="refund", context={"order_id": "T2"}),
+        event(3, type_="purchase", context={"order_id": "T2"}),
+    )
+    assert (found.types["purchase"], found.duplicates) == (2, 1)
+    assert "1 order ids in more than one purchase: of one shopper they count as one" in notes_on(found)

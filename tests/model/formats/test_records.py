@@ -3,8 +3,10 @@ import json
 import pytest
 
 from model.events import INPUT_FORMATS
+from model.formats import FORMATS
 from model.formats.records import decoder_of
 from model.formats.segment import FORMAT as SEGMENT
+from model.training.history import read_history
 from model.validate import BadRow
 
 CALL = {
@@ -65,3 +67,27 @@ def test_a_record_is_accepted_if_a_line_of_a_file_is_and_also_if_only_its_clock_
     assert (batch.event_time_ms.tolist(), rejects) == ([0], [])
     (bad,) = SEGMENT.read_rows(iter([(1, wrong_clock[0])]))
     assert (bad.reason, bad.error) == ("ts", "ts lies outside the years 2000 to 2100")
+
+
+@pytest.mark.parametrize(
+    ("input_format", "record", "again"),
+    [
+        (
+            "segment",
+            CALL | {"event": "Order Completed", "properties": {"order_id": "O1"}},
+            {"messageId": "m2", "timestamp": "2017-11-24T16:00:20Z"},
+        ),
+        (
+            "ga4",
+            {"event_name": "purchase", "user_pseudo_id": "u", "ecommerce": {"transaction_id": "O1"}}
+            | {"event_timestamp": 1511539217000000},
+            {"event_timestamp": 1511539220000000, "is_active_user": True},
+        ),
+    ],
+)
+def test_an_order_that_is_confirmed_again_is_one_event_live_and_in_training(input_format, record, again):
+    batch, rejects = decoder_of(input_format)(encoded(record, record | again), None)
+    assert (batch.event_ids, rejects) == (["purchase:O1"] * 2, [])
+    rows = FORMATS[input_format](iter(enumerate(encoded(record, record | again))))
+    history = read_history(rows)
+    assert (history.counts["purchases"], history.duplicates) == (1, 1)

@@ -61,7 +61,8 @@ def test_a_long_text_leaves_room_for_trigrams():
     many = " ".join(f"word{number}" for number in range(100))
     (pieces,) = columns_of([Item("i", title="Boots", description=many)]).pieces
     assert (pieces > 0).sum() == 16 + 5 <= PIECES
-    assert columns_of([Item("i", title=many)]).pieces.all()
+    (pieces,) = columns_of([Item("i", title=many)]).pieces
+    assert 16 < (pieces > 0).sum() <= PIECES
 
 
 def test_columns_are_joined_and_taken():

@@ -18,7 +18,8 @@ RSS = """<?xml version="1.0"?>
 <g:shipping><g:price>4.00 EUR</g:price></g:shipping><g:item_group_id>x</g:item_group_id></item>
 <item><g:title>no id</g:title></item>
 <item><g:id>3</g:id><g:price>cheap</g:price></item>
-<item><g:id>4</g:id><g:description><![CDATA[warm & dry]]></g:description>
+<item><g:id>4</g:id><g:shipping><g:price>4.00 EUR</g:price></g:shipping>
+<g:description><![CDATA[warm & dry]]></g:description>
 <g:google_product_category>187</g:google_product_category>
 </item>
 </channel></rss>"""
@@ -87,6 +88,13 @@ def test_a_feed_that_defines_entities_is_refused(tmp_path, declaration):
         rows(tmp_path, f"<!DOCTYPE rss [{declaration}]><rss><item><id>&a;</id></item></rss>")
 
 
+def test_a_tag_that_does_not_end_is_refused_before_it_fills_the_memory(tmp_path):
+    with pytest.raises(FormatError, match="has a tag of more than 1,048,576 bytes in line 2"):
+        rows(tmp_path, '<rss>\n<item a="' + "x" * 3_000_000 + '"></item></rss>')
+    long = f"<rss><item><id>1</id><title>{'x' * 3_000_000}</title></item></rss>"
+    assert len(rows(tmp_path, long)[0].title) < 200_000
+
+
 def test_json_lines(tmp_path):
     lines = [
         {"item_id": "1", "price": 2, "vector": [1, 2]},
@@ -125,6 +133,7 @@ def test_a_quote_that_never_ends_costs_its_own_row_only(tmp_path):
         (b"1,a,1.234.5,", "price"),
         (b"1,a,1,0.5 x", "vector"),
         (b"1,a,1,nan", "vector"),
+        (b"1,a,1,1 nan", "vector"),
     ],
 )
 def test_a_bad_row_of_a_table_names_its_fault(tmp_path, row, reason):

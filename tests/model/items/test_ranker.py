@@ -31,15 +31,16 @@ def empty():
 def by_network(model, goal, given):
     """Return the logits `(contexts, items)` as training computes them."""
     network, columns, number = model.network, model.columns, GOALS.index(goal)
-    shares = torch.from_numpy(own_shares(model.counts[0]))[:, None]
-    vectors = network.known(ItemInputs.of(columns, network.config.vector_size)) + network.own.weight * shares
+    shares = torch.from_numpy(own_shares(model.counts[0]))
+    inputs = ItemInputs.of(columns, network.config.vector_size)
+    vectors = network.vectors(inputs, torch.arange(len(columns)), shares)
     tensors = ContextTensors.of(given)
     weights = network.weights(number, tensors)
     categories = torch.from_numpy(columns.categories.astype(np.int64))
     category = categories[tensors.items[:, :1]]
     logits = (
         network.queries(number, tensors, vectors[tensors.items], weights[0]) @ vectors.T
-        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares[:, 0])
+        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares)
         + network.same_category(number) * ((categories == category) & (category > 0))
     )
     size = len(columns)
@@ -78,7 +79,7 @@ def test_an_empty_context_gives_what_is_popular():
     _, model = trained()
     scores = ItemRanker(model).scores("view", empty(), model.embed(model.columns), model.columns.categories)
     assert np.isfinite(scores).all()
-    assert {model.item_ids[row][0] for row in best(scores, np.ones(len(scores), np.bool_), 4)} == {"a"}
+    assert {model.item_ids[row][0] for row in best(scores, np.ones(len(scores), np.bool_), 2)} == {"a"}
 
 
 def test_items_that_came_later_are_ranked_too():

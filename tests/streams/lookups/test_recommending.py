@@ -67,7 +67,7 @@ async def test_what_comes_next_in_the_circle_is_first_and_why(serve, recommendin
 
 async def test_somebody_new_gets_what_is_popular(serve, items):
     worker = await serve(items=items)
-    answer = await asked(worker, "/v1/users/nobody/items?k=4")
+    answer = await asked(worker, "/v1/users/nobody/items?k=2")
     assert answer["as_of"] is None
     assert {item[0] for item in ids(answer)} == {"a"}
     assert {item["why"][0]["kind"] for item in answer["items"]} <= {"popular", "new"}

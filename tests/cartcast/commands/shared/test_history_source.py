@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from cartcast.commands.shared.history_source import history_source
@@ -15,7 +17,6 @@ LINE = b'{"event_id":"%d","user_id":"u","type":"view","ts":1700000000000}\n'
     [
         ({}, "nothing to read"),
         ({"format_name": "cartcast"}, "nothing to read"),
-        ({"events": ["a.jsonl"]}, "nothing to read"),
         ({"events": ["a.jsonl"], "format_name": "cartcast", "from_clickhouse": True}, "excludes"),
         ({"events": ["a.jsonl"], "format_name": "cartcast", "since_ms": 1}, "--from-clickhouse"),
         ({"from_clickhouse": True, "since_ms": 2_000_000_000_000, "until_ms": 1_900_000_000_000}, "not before"),
@@ -45,3 +46,28 @@ def test_files_are_read_one_after_the_other_and_their_bad_rows_are_remembered(tm
     assert said[1].startswith("bad row: b.jsonl, line 2: ")
     assert said[-1] == "bad rows: and 3 more"
     assert source.bad_rows == 13
+
+
+def test_a_format_that_is_not_given_is_told_by_the_first_lines(tmp_path, capsys):
+    files = [tmp_path / "a.jsonl", tmp_path / "b.csv"]
+    files[0].write_bytes(LINE % 1 + b"damaged\n" + LINE % 2)
+    source = history_source(None, **(NOTHING | {"events": files[:1]}))
+    assert capsys.readouterr().err == "read as --format cartcast (a.jsonl: 2 events are in its first 3 lines)\n"
+    assert len(list(source.rows(lambda _: None))) == 3
+    files[1].write_bytes(b"1,2,3,pv,1511539217\n")
+    with pytest.raises(FormatError, match="look like formats cartcast and taobao"):
+        history_source(None, **(NOTHING | {"events": files}))
+    files[0].write_bytes(b"a,b\n")
+    with pytest.raises(FormatError, match=r"looks like none of .*: give --format"):
+        history_source(None, **(NOTHING | {"events": files}))
+    files[0].write_bytes(b"event_id,user_id,type,ts,ts\ne,u,view,1700000000000,1\n")
+    with pytest.raises(FormatError, match="names column ts twice"):
+        history_source(None, **(NOTHING | {"events": files}))
+
+
+def test_what_is_odd_about_a_file_is_said(tmp_path):
+    file = tmp_path / "a.jsonl.gz"
+    file.write_bytes(gzip.compress(LINE % 1) + b"\r\n")
+    source = history_source(None, **(NOTHING | {"events": [file], "format_name": "cartcast"}))
+    list(source.rows(lambda _: None))
+    assert source.said_of_bad_rows()[0].startswith("a.jsonl.gz: 2 bytes behind the gzip data")

@@ -1,4 +1,6 @@
+import csv
 import gzip
+import io
 import json
 import resource
 from contextlib import suppress
@@ -15,7 +17,17 @@ from service.errors import OutputError, UsageError
 
 HORIZONS = ("session", "30m", "7d")
 COLUMNS = ["row", "user_id", "event_id", "event_time", "propensity_session", "propensity_30m", "propensity_7d"]
+
+
+def typed(text: str) -> list:
+    """Rows of CSV whose values are what they look like."""
+    read = csv.DictReader(io.StringIO(text))
+    return [{name: json.loads(one) if one[:1] in "[0123456789" else one for name, one in row.items()} for row in read]
+
+
 READERS = {
+    ".csv": lambda path: typed(path.read_text()),
+    ".csv.gz": lambda path: typed(gzip.decompress(path.read_bytes()).decode()),
     ".parquet": lambda path: pq.read_table(path).to_pylist(),
     ".jsonl": lambda path: [json.loads(line) for line in path.read_bytes().splitlines()],
     ".jsonl.gz": lambda path: [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()],
@@ -109,9 +121,9 @@ def test_parquet_has_few_large_row_groups(tmp_path):
     assert pq.ParquetFile(out).num_row_groups == 3
 
 
-@pytest.mark.parametrize("name", ["scores.csv", "scores", "scores.gz"])
+@pytest.mark.parametrize("name", ["scores.tsv", "scores", "scores.gz", "scores.parquet.gz"])
 def test_another_suffix_is_refused_with_the_known_ones(tmp_path, name):
-    with pytest.raises(UsageError, match=r"\.parquet, \.jsonl, \.jsonl\.gz"):
+    with pytest.raises(UsageError, match=r"\.parquet, \.csv, \.csv\.gz, \.jsonl, \.jsonl\.gz"):
         check_score_file(tmp_path / name)
 
 
