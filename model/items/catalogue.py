@@ -232,7 +232,8 @@ class Catalogue:
     def known(self, row: int) -> KnownItem:
         """Return what is known of the item of a row."""
         with self._lock:
-            price, stock = float(self._arrays["prices"][row]), int(self._arrays["stock"][row])
+            # Written as short as single precision allows: 12.9, not the double next to it.
+            price, stock = float(str(self._arrays["prices"][row])), int(self._arrays["stock"][row])
             title = text_at(self._titles.buffer, int(self._titles.places[row])).decode()
             return KnownItem(
                 item_id=(self._ids.users[row] or b"").decode(),

@@ -112,7 +112,7 @@ class Item(msgspec.Struct, frozen=True):
     ]
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an item is suggested."""
 
     kind: Annotated[
@@ -127,15 +127,20 @@ class Reason(msgspec.Struct, frozen=True):
     ] = None
 
 
-class Suggestion(msgspec.Struct, frozen=True):
-    """An item for a shopper."""
+class ListedItem(msgspec.Struct, frozen=True):
+    """An item of a list."""
 
     item_id: str
     score: float
     title: str | None
     category: str | None
     price: float | None
-    why: list[Reason]
+
+
+class Suggestion(ListedItem, frozen=True):
+    """An item for a shopper."""
+
+    why: Annotated[list[Reason], Meta(description="The most moving events first")]
 
 
 class ShopperItems(msgspec.Struct, frozen=True):
@@ -153,7 +158,7 @@ class SimilarItems(msgspec.Struct, frozen=True):
 
     item_id: str
     model: str
-    items: Annotated[list[Suggestion], Meta(description="The most alike first; those out of stock are left out")]
+    items: Annotated[list[ListedItem], Meta(description="The most alike first; those out of stock are left out")]
 
 
 class Problem(msgspec.Struct, frozen=True):

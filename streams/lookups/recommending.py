@@ -18,7 +18,7 @@ from model.items.item import levels_of
 from model.items.ranker import ItemModel, ItemRanker, best
 from model.sequence import STORED_EVENT, hexadecimal, stored_events
 from model.text import token_code
-from streams.lookups.answers import AsOf, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
+from streams.lookups.answers import AsOf, ListedItem, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.lookups.lookup import BusyError, Lookup, State, UnknownShopperError
 
@@ -83,20 +83,18 @@ class ItemRecommender:
         scores = self._ranker.similarities(row, view.vectors)
         is_allowed = view.can_be_ordered
         is_allowed[row] = False
-        found = [
-            self._suggestion(_asked(view, None), other, float(scores[other]), np.zeros(0))
-            for other in best(scores, is_allowed, count).tolist()
-        ]
+        rows = best(scores, is_allowed, count).tolist()
+        found = [ListedItem(*_listed(view, other, float(scores[other]))) for other in rows]
         return SimilarItems(view.item(row).item_id, self._version, found)
 
     def _suggestion(self, asked: _Asked, row: int, score: float, added: Floats) -> Suggestion:
         """Say what is suggested, and which events moved it by how much `(events,)`, the most moving first."""
-        item, strongest = asked.view.item(row), np.argsort(-added, kind="stable")[:_REASONS].tolist()
+        strongest = np.argsort(-added, kind="stable")[:_REASONS].tolist()
         why = [_reason(asked, place, float(added[place])) for place in strongest if added[place] >= _LEAST_CONTRIBUTION]
         if not why:
             is_new = row >= len(self._counts) or self._counts[row] < _NEW_BELOW
             why = [Reason("new" if is_new else "popular")]
-        return Suggestion(item.item_id, round(score, 4), item.title, item.category, item.price, why)
+        return Suggestion(*_listed(asked.view, row, score), why)
 
     async def _computed(self, work: Callable[[], Result]) -> Result:
         """Run work in the thread for recommendations, away from the event loop."""
@@ -148,6 +146,11 @@ def _chosen(scores: npt.NDArray[np.float32], is_allowed: Booleans, view: View, q
     rank = np.empty(len(rows), np.int64)
     rank[order] = np.arange(len(rows)) - np.searchsorted(categories[order], categories[order])
     return rows[rank < query.per_category][: query.k]
+
+
+def _listed(view: View, row: int, score: float) -> tuple[str, float, str | None, str | None, float | None]:
+    item = view.item(row)
+    return item.item_id, round(score, 4), item.title, item.category, item.price
 
 
 def _reason(asked: _Asked, place: int, contribution: float) -> Reason:

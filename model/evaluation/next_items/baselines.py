@@ -45,7 +45,7 @@ class CategoryPopularity:
 
     half_life_days: float = 2.0
     name: str = "category_popularity"
-    title: str = "Popularity in the category of late"
+    title: str = "Popular in the category"
     about: str = "counts of the last event's category, halved every two days, then those of the whole shop"
 
     def fit(self, training: Journeys, goal: str) -> ItemScorer:
