@@ -27,6 +27,7 @@ from benchmarks.bench import FULL, QUICK, Bench, Report, Scale
 from benchmarks.peers import CORES, PEERS, Peer
 from benchmarks.pipeline import LOADS, LOW_RATE, run_delay, run_pipeline, running_plant
 from benchmarks.processes import PROC, Family, available_memory, cpu_name, started_here
+from benchmarks.recommendations import run_recommendations
 from benchmarks.report import figures, of_a_speed, write_page
 from benchmarks.results import Contestant, Machine, Results, Size, Speed
 from benchmarks.states import run_many_shoppers, run_states
@@ -47,6 +48,7 @@ FAILURES: Final = (CartcastError, ClickHouseError, KafkaException, OSError)
 HOT_SHARE: Final = 0.5
 STATES: Final = "States and restore"
 MANY: Final = "Many shoppers"
+RECOMMENDATIONS: Final = "Recommendations"
 TOGETHER: Final = "Whole pipeline and delay"
 
 
@@ -89,6 +91,7 @@ def main() -> None:
     OUT.parent.mkdir(exist_ok=True)
     try:
         with stop_signals_raise(), tempfile.TemporaryDirectory(prefix="bench-", dir=OUT.parent) as directory:
+            run.attempt(RECOMMENDATIONS, lambda: setattr(run.results, "recommendations", run_recommendations()))
             _measure_alone(run, Path(directory))
             _measure_together(run, Path(directory) / "pipeline")
     except StopRequested:

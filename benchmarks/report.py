@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.picture import Bar, chart
-from benchmarks.results import Contestant, Pipeline, Results, Speed, States, read_results
+from benchmarks.results import Contestant, Pipeline, Recommendation, Results, Speed, States, read_results
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "performance.md"
@@ -48,6 +48,8 @@ def figures(results: Results) -> str:
     if results.delays:
         blocks.append(_delays(results))
     blocks.append(_worker_figures(results))
+    if results.recommendations:
+        blocks.append(_recommendations(results.recommendations))
     blocks.append(_failures(results))
     return "\n\n".join(block for block in blocks if block)
 
@@ -159,6 +161,12 @@ def _state_rows(states: States) -> Iterator[tuple[str, str]]:
     yield f"restore of {states.shoppers:,} shoppers", f"{states.restore_seconds:.1f} s"
     yield "the same, a million shoppers", f"{states.restore_seconds_a_million:.1f} s"
     yield "start of that worker until it is ready", f"{states.ready_seconds:.1f} s"
+
+
+def _recommendations(found: Sequence[Recommendation]) -> str:
+    head = (f"{found[0].listed} items for a shopper of {found[0].events} events", "CPU ms", "explained, CPU ms")
+    rows = ((f"of {each.items:,}", f"{each.cpu_ms:.2f}", f"{each.explained_cpu_ms:.2f}") for each in found)
+    return _table(head, rows)
 
 
 def _failures(results: Results) -> str:

@@ -98,6 +98,20 @@ class ManyShoppers(msgspec.Struct, frozen=True, kw_only=True):
     """Why it ended early, or that every shopper was scored."""
 
 
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU of the items for one shopper, in a shop of so many items; medians."""
+
+    items: int
+    listed: int
+    """How many of them are answered."""
+    events: int
+    """Of the shopper, with an item."""
+    cpu_ms: float
+    """Scores of every item, and the best of them."""
+    explained_cpu_ms: float
+    """The same, with what each event adds to each of the best."""
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Where it ran."""
 
@@ -139,6 +153,7 @@ class Results(msgspec.Struct, kw_only=True):
     delays: list[Delay] = []
     states: States | None = None
     many_shoppers: ManyShoppers | None = None
+    recommendations: list[Recommendation] = []
     failures: dict[str, str] = {}
     """By part of the benchmark: why it has no result."""
 

@@ -100,13 +100,20 @@ def _best(
         found[horizon] = {}
         for column, metric in enumerate(METRICS):
             sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-            gains = sign * values[: len(names), row, column]
-            best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf))) if len(names) > 1 else 0
-            leads = sign * (replicated[:, best, None, row, column] - replicated[:, : len(names), row, column])
-            ends = [interval(leads[:, other]) for other in range(len(names)) if other != best]
-            is_clear = bool(ends) and all(each is not None and each[0] > 0 for each in ends)
-            found[horizon][metric] = names[best] if is_clear else None
+            models = slice(len(names))
+            leader = clear_leader(sign * values[models, row, column], sign * replicated[:, models, row, column])
+            found[horizon][metric] = None if leader is None else names[leader]
     return found
+
+
+def clear_leader(gains: Floats, replicated: Floats) -> int | None:
+    """Return the model that is better than each other one by the interval of their difference; None if none is.
+
+    `gains` `(models,)` and their replicas `(replicas, models)` are the higher the better.
+    """
+    best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf))) if len(gains) else 0
+    ends = [interval(replicated[:, best] - replicated[:, other]) for other in range(len(gains)) if other != best]
+    return best if ends and all(each is not None and each[0] > 0 for each in ends) else None
 
 
 def verdicts(compared: dict[str, Any], other: str) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cartcast.commands.shared.history_source import HistorySource, history_source
+from cartcast.commands.shared.history_source import HistorySource, history_source, read_along
 from cartcast.commands.shared.money_view import money_table
+from cartcast.commands.shared.next_items import NextItemEvaluation, next_items_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
     CheckpointOption,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from model.evaluation.evaluate import EvaluationSettings
+    from model.items.journeys import JourneyReader
     from model.training.history import History
 
 
@@ -49,6 +51,10 @@ def evaluate(
             help="Evaluate the events from this time on; the test part of the checkpoint's split if not given.",
         ),
     ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(help="Catalogue of a checkpoint that recommends, as `cartcast items load` reads.", metavar="FILE"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory to write report.html and report.json to.")] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Train simpler models on the same split to compare with.")
@@ -63,7 +69,8 @@ def evaluate(
 
     Give the history that it was trained on, to evaluate the time that training kept back; or that history and what
     came later, with --after. Metrics come per horizon and as their mean, for all users, for users never seen in
-    training, and by the number of earlier events, with intervals over users (docs/evaluation.md).
+    training, and by the number of earlier events, with intervals over users (docs/evaluation.md). Of a checkpoint that
+    recommends, next items are measured, too: its recipe, learnt on what came before, beside simple methods.
 
     Example: cartcast evaluate --events history.csv.gz --format taobao --checkpoint checkpoints/shop --out report
     """
@@ -82,7 +89,7 @@ def evaluate(
     settings = EvaluationSettings(after_ms=after, baselines=baselines, replicas=replicas, seed=seed, threads=threads)
     try:
         with stop_signals_raise():
-            report = _evaluate(source, checkpoint, settings)
+            report = _evaluate(source, checkpoint, items, settings)
             if out is not None:
                 _write(report, out)
     except StopRequested:
@@ -90,7 +97,9 @@ def evaluate(
     _print(report, out, as_json=as_json)
 
 
-def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSettings") -> dict[str, Any]:
+def _evaluate(
+    source: HistorySource, directory: Path, catalogue: Path | None, settings: "EvaluationSettings"
+) -> dict[str, Any]:
     import torch
 
     from model.checkpoint import load_checkpoint
@@ -99,16 +108,22 @@ def _evaluate(source: HistorySource, directory: Path, settings: "EvaluationSetti
     torch.set_num_threads(settings.threads)
     checkpoint = load_checkpoint(directory)
     source.shop = checkpoint.model.config.shop
-    history = _read(source)
+    recommends = checkpoint.items is not None or catalogue is not None
+    next_items = NextItemEvaluation(catalogue, checkpoint, settings) if recommends else None
+    history = _read(source, None if next_items is None else next_items.reader)
     with progress_bar("evaluate", 1.0) as advance:
-        return evaluate_checkpoint(history, checkpoint, settings, advance)
+        report = evaluate_checkpoint(history, checkpoint, settings, advance)
+    if next_items is not None:
+        next_items.added_to(report)
+    return report
 
 
-def _read(source: HistorySource) -> "History":
+def _read(source: HistorySource, journeys: "JourneyReader | None") -> "History":
     from model.training.history import read_history
 
     with progress_bar("read", source.total) as advance:
-        history = read_history(source.rows(lambda done: advance(done, "")), shop=source.shop)
+        rows = source.rows(lambda done: advance(done, ""))
+        history = read_history(rows if journeys is None else read_along(rows, journeys), shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     history.require_order()
@@ -154,6 +169,8 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
         console.print(_table(report, horizon))
     if report["money"] is not None:
         console.print(money_table(report["money"], report["money"]["asked"]))
+    for goal in (report["next_items"] or {}).get("goals", ()):
+        console.print(next_items_table(report["next_items"], goal))
     if out is not None:
         print(f"the report is in {out / 'report.html'}")
 

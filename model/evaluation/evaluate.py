@@ -41,7 +41,8 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Measure a checkpoint and its baselines; returns what report.json holds (docs/evaluation.md).
 
-    Raises EvaluationError if there is nothing to measure.
+    Next items, which need journeys, are measured apart (`model.evaluation.next_items.recipe`). Raises EvaluationError
+    if there is nothing to measure.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
 
@@ -70,6 +71,7 @@ def evaluate_checkpoint(
         "curves": {model.name: _curves(model, test_set.labels) for model in (ours, *baselines)},
         "money": money,
         "text": _text(test_set, checkpoint),
+        "next_items": None,
         "notes": notes,
         "settings": {"replicas": settings.replicas, "seed": settings.seed},
     }

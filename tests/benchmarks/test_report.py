@@ -17,6 +17,7 @@ from benchmarks.results import (
     Machine,
     ManyShoppers,
     Pipeline,
+    Recommendation,
     Results,
     Size,
     Speed,
@@ -70,6 +71,9 @@ def results() -> Results:
         many_shoppers=ManyShoppers(
             shoppers=10, memory_bytes=1e9, events_per_second=1.0, ended="every shopper was scored"
         ),
+        recommendations=[
+            Recommendation(items=50_000, listed=20, events=32, cpu_ms=3.456, explained_cpu_ms=5.678),
+        ],
         failures={"Many shoppers": "too many"},
     )
 
@@ -100,6 +104,11 @@ def test_a_restore_is_told_for_a_million_shoppers():
     found = results().states
     assert found is not None
     assert found.restore_seconds_a_million == 10.0
+
+
+def test_a_recommendations_cost_stands_with_its_number_of_items():
+    assert "| of 50,000 | 3.46 | 5.68 |" in figures(results())
+    assert "20 items for a shopper of 32 events" in figures(results())
 
 
 def test_the_delay_leaves_out_the_first_fifth():

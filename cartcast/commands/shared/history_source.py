@@ -127,7 +127,7 @@ def read_for_training(
     with progress_bar("read", source.total) as advance:
         rows = source.rows(lambda done: advance(done, ""))
         if journeys is not None:
-            rows = _read_along(rows, journeys)
+            rows = read_along(rows, journeys)
         history = read_history(rows, storage, arrivals, shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
@@ -137,7 +137,8 @@ def read_for_training(
     return history
 
 
-def _read_along(rows: Rows, journeys: "JourneyReader") -> Rows:
+def read_along(rows: Rows, journeys: "JourneyReader") -> Rows:
+    """Yield the rows, which `journeys` reads as well."""
     for row in rows:
         if isinstance(row, Event):
             journeys.append(row)

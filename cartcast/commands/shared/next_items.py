@@ -1,16 +1,18 @@
-"""Learning which items come next, beside the propensities: for `cartcast train`."""
+"""Which items come next, beside the propensities: learning it for `cartcast train`, measuring it for `evaluate`."""
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cartcast.commands.shared.progress import Advance, progress_bar
-from service.errors import EvaluationError
+from model.events import parse_time_ms
+from service.errors import EvaluationError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from model.checkpoint import Checkpoint
+    from model.evaluation.evaluate import EvaluationSettings
     from model.items.item import Item
     from model.items.journeys import Journeys
     from model.items.network import NextItemConfig
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from model.training.train import Trained
 
 _SHOWN_BAD_ROWS: Final = 10
-_MEASURED_TRANSITIONS: Final = 5000
+_TITLE_WIDTH: Final = 34
+"""Of the longest baseline's; what is ours less something may take two lines."""
+_MEASURED_IN_TRAINING: Final = 5000
+_MEASURED_IN_EVALUATION: Final = 20_000
+"""Transitions of each goal."""
 
 
 class NextItemLearning:
@@ -53,26 +59,70 @@ class NextItemLearning:
         test_from: str,
         advance: Advance,
     ) -> dict[str, Any]:
-        import numpy as np
-
-        from model.evaluation.next_items.choice import BASELINES
-        from model.evaluation.next_items.compare import compare_next_items
-        from model.evaluation.next_items.ours import NextItems
+        from model.evaluation.next_items.recipe import measure_next_items
 
         try:
-            found = compare_next_items(
-                [NextItems(config, settings, self._items), *BASELINES],
+            found = measure_next_items(
                 journeys,
-                int(datetime.fromisoformat(test_from).timestamp() * 1000),
-                rival="vsknn",
-                most_transitions=_MEASURED_TRANSITIONS,
-                is_candidate=np.arange(len(journeys.item_ids)) < len(self._items) if self._items else None,
+                self._items,
+                config,
+                settings,
+                parse_time_ms(test_from),
+                most_transitions=_MEASURED_IN_TRAINING,
                 progress=lambda share, words: advance(0.6 * share, words),
             )
         except EvaluationError as failure:
             print(f"next items are learnt, but not measured: {failure}", file=sys.stderr)
             return {}
         return {"next_items": found}
+
+
+class NextItemEvaluation:
+    """Reads along with a history, then says how well a checkpoint's recipe finds next items."""
+
+    def __init__(self, catalogue: Path | None, checkpoint: "Checkpoint", settings: "EvaluationSettings") -> None:
+        """Begin with the items of a catalogue, if there is one; raises FormatError and UsageError."""
+        from model.items.journeys import JourneyReader
+
+        if checkpoint.items is None:
+            raise UsageError("--items goes with a checkpoint that recommends: train one with --next-items")
+        self._learnt, self._settings, self._items = (
+            checkpoint.items,
+            settings,
+            [] if catalogue is None else _read(catalogue),
+        )
+        size = next((len(item.vector) for item in self._items if item.vector is not None), 0)
+        if size not in {0, self._learnt.config.vector_size}:
+            raise UsageError(
+                f"the catalogue's vectors have {size} numbers, those that the checkpoint has learnt from "
+                f"{self._learnt.config.vector_size}: give the catalogue of its training"
+            )
+        self.reader = JourneyReader([item.item_id for item in self._items], shop=checkpoint.model.config.shop)
+
+    def added_to(self, report: dict[str, Any]) -> None:
+        """Measure on the evaluated time of a report, and put into it what was found, or a note why nothing was."""
+        from model.evaluation.next_items.recipe import measure_next_items
+        from model.training.next_items import NextItemSettings
+
+        settings = self._settings
+        if not self._items and self._learnt.columns.pieces.any():
+            report["notes"].append("The model that recommends has learnt with a catalogue: give it, too, with --items.")
+        with progress_bar("next items", 1.0) as advance:
+            try:
+                report["next_items"] = measure_next_items(
+                    self.reader.journeys(),
+                    self._items,
+                    self._learnt.config,
+                    NextItemSettings(seed=settings.seed),
+                    parse_time_ms(report["data"]["evaluated_from"]),
+                    most_transitions=_MEASURED_IN_EVALUATION,
+                    replicas=settings.replicas,
+                    baselines=settings.baselines,
+                    ablation=settings.baselines,
+                    progress=advance,
+                )
+            except EvaluationError as failure:
+                report["notes"].append(f"Next items are not measured: {failure}.")
 
 
 def _read(catalogue: Path) -> "list[Item]":
@@ -98,9 +148,9 @@ def next_items_table(metrics: dict[str, Any], goal: str) -> "Table":
     found = metrics["goals"][goal]
     title = f"next {goal}, {found['transitions']:,} transitions, {metrics['items']:,} candidates"
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    table.add_column("", no_wrap=True)
-    for name in ("recall@5", "recall@20", "MRR@20", "cold recall@20"):
-        table.add_column(name, justify="right")
+    table.add_column("", min_width=_TITLE_WIDTH)
+    for name in ("recall@5", "recall@20", "MRR@20", "cold\nrecall@20"):
+        table.add_column(name, justify="right", no_wrap=True)
     cold = found["cold"]["metrics"] if found.get("cold") else {}
     for name, measured in found["all"]["metrics"].items():
         values = [measured[metric]["value"] for metric in ("recall_5", "recall_20", "mrr_20")]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.arrays import Booleans, Floats, Integers
-from model.comparison import interval, numbered
+from model.comparison import clear_leader, interval, numbered
 from model.evaluation.next_items.metrics import COLD_BELOW, LISTED, METRICS, gains, replicate_means
 from model.evaluation.next_items.protocol import NextItemModel
 from model.evaluation.next_items.ranked import Shelf, ranks_of
@@ -29,6 +29,7 @@ def compare_next_items(  # noqa: PLR0913 - what is compared has no default
     split_ms: int,
     *,
     rival: str,
+    variants: Sequence[NextItemModel] = (),
     goals: Sequence[str] = GOALS,
     is_candidate: Booleans | None = None,
     most_transitions: int = MOST_TRANSITIONS,
@@ -42,22 +43,24 @@ def compare_next_items(  # noqa: PLR0913 - what is compared has no default
     catalogue's. A target that is none is missed by every model. Cold targets (fewer than COLD_BELOW events to learn
     from) are measured apart, too. If there are more than `most_transitions`, whole sessions are drawn. Differences are
     a model's value less the rival's; their 95 % intervals come from resampling sessions, or, where a target may lie in
-    another session, shoppers. Raises EvaluationError if nothing can be compared.
+    another session, shoppers. By the same intervals a model is best in a metric, or none is. `variants` are measured
+    with the others, but cannot be best: they are one of the models less something. Raises EvaluationError if nothing
+    can be compared.
     """
     training = journeys.before(split_ms)
     if not len(training):
         raise EvaluationError(f"there are no events with an item before {rfc3339(split_ms)}: nothing to learn from")
     shelf = Shelf.of(training, is_candidate)
-    found = {}
+    found, everything = {}, (*models, *variants)
     for number, goal in enumerate(goals):
         transitions, units = _drawn(Transitions.of(journeys, goal, split_ms), goal, most_transitions, seed)
         if not len(transitions):
             continue  # a shop need not have carts
         ranked = []
-        for place_of_model, model in enumerate(models):
-            progress((number + place_of_model / len(models)) / len(goals), f"{goal}: {model.title}")
+        for place, model in enumerate(everything):
+            progress((number + place / len(everything)) / len(goals), f"{goal}: {model.title}")
             ranked.append(_Ranked.of(model, training, goal, transitions, shelf))
-        found[goal] = _of_goal(ranked, transitions, units, shelf, rival, replicas, seed)
+        found[goal] = _of_goal(ranked, transitions, units, shelf, rival, len(models), replicas, seed)
     if not found:
         raise EvaluationError(f"no event at or after {rfc3339(split_ms)} is followed by another: nothing to compare on")
     return {
@@ -122,6 +125,7 @@ def _of_goal(  # noqa: PLR0913, PLR0917 - all that was found
     units: Integers,
     shelf: Shelf,
     rival: str,
+    contenders: int,
     replicas: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _of_goal(  # noqa: PLR0913, PLR0917 - all that was found
         "unseen_transitions": int((events == 0).sum()),
         "models": {one.model.name: one.described(shelf) for one in ranked},
         **{
-            name: _measured(ranked, rows, numbered(units[rows])[0], rival, replicas, seed)
+            name: _measured(ranked, rows, numbered(units[rows])[0], rival, contenders, replicas, seed)
             for name, rows in groups.items()
             if len(rows)
         },
@@ -143,9 +147,9 @@ def _of_goal(  # noqa: PLR0913, PLR0917 - all that was found
 
 
 def _measured(  # noqa: PLR0913, PLR0917 - as above
-    ranked: Sequence[_Ranked], rows: Integers, units: Integers, rival: str, replicas: int, seed: int
+    ranked: Sequence[_Ranked], rows: Integers, units: Integers, rival: str, contenders: int, replicas: int, seed: int
 ) -> dict[str, Any]:
-    """Return the metrics of each model on some transitions, and its differences from the rival."""
+    """Return the metrics of each model on some transitions, its differences from the rival, and which one is best."""
     names = [one.model.name for one in ranked]
     values = np.concatenate([one.gains[rows] for one in ranked], axis=1)  # (transitions, models * metrics)
     replicated = replicate_means(values, units, replicas, seed).reshape(-1, len(ranked), len(METRICS))
@@ -157,6 +161,11 @@ def _measured(  # noqa: PLR0913, PLR0917 - as above
             name: _each(means[place] - means[other], replicated[:, place] - replicated[:, other])
             for place, name in enumerate(names)
             if place != other
+        },
+        "best": {
+            metric: None if leader is None else names[leader]
+            for column, metric in enumerate(METRICS)
+            for leader in [clear_leader(means[:contenders, column], replicated[:, :contenders, column])]
         },
     }
 

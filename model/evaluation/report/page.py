@@ -14,6 +14,7 @@ from model.evaluation.report.formatting import (
     number,
     short_title,
 )
+from model.evaluation.report.next_items import next_items_section
 from model.evaluation.report.pictures import pictures_of
 from model.metrics import number_text
 
@@ -66,6 +67,7 @@ def page_of(report: Report, pictures: dict[str, str]) -> str:
         words=_value_of_words(report),
         money=_money(report["money"]),
         heads=_heads(report["checkpoint"]["heads"]),
+        next_items=next_items_section(report["next_items"]),
         thresholds=[
             (model["title"], [model["thresholds"][horizon] for horizon in report["horizons"]])
             for model in report["models"]

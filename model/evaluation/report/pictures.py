@@ -1,9 +1,11 @@
 """The plots of a report, from the content of report.json."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from model.evaluation.report.formatting import METRIC_TITLES, short_title
+from model.evaluation.report.next_items import OURS, RECALL, contenders_of, metric_title
 from model.evaluation.report.theme import INK, MUTED, SERIES, panels
 
 if TYPE_CHECKING:
@@ -11,7 +13,6 @@ if TYPE_CHECKING:
 
 Report = dict[str, Any]
 
-_OURS: Final = "cartcast"
 _GROUPS: Final = {
     "unseen": "Never seen",
     "0": "First event",
@@ -40,6 +41,7 @@ def pictures_of(report: Report) -> dict[str, str]:
         "histogram": histogram(report),
         "groups": groups(report),
         "training": training(report),
+        "next_items": next_items(report["next_items"]),
     }
     return {name: picture for name, picture in plots.items() if picture is not None}
 
@@ -48,7 +50,7 @@ def beside(report: Report, metric: str) -> str | None:
     """Plot every model's metric with its interval, one panel per horizon."""
     models = [model for model in report["models"] if model["name"] in SERIES]
     measured = report["slices"]["all"]["models"]
-    if len(models) == 1 or not _is_measured(measured[_OURS], metric):
+    if len(models) == 1 or not _is_measured(measured[OURS], metric):
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.12 * len(models)) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
@@ -70,9 +72,9 @@ def curves(report: Report, name: str) -> str | None:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set(title=report["titles"][horizon], xlabel=across, ylabel=up)
             for model, found in _lines(report, horizon, name):
-                ours = model == _OURS
+                ours = model == OURS
                 axes.plot(found["x"], found["y"], color=SERIES[model], lw=2.4 if ours else 1.3, zorder=3 if ours else 2)
-            _show_chance(axes, name, report["slices"]["all"]["models"][_OURS][horizon]["base_rate"])
+            _show_chance(axes, name, report["slices"]["all"]["models"][OURS][horizon]["base_rate"])
             axes.set(xlim=(0, 1), ylim=(0, _top(report, horizon, name)))
         return figure.svg(f"{name} curves")
 
@@ -88,14 +90,14 @@ def calibration(report: Report) -> str | None:
     with panels(len(report["horizons"]), height=3.1) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set(title=report["titles"][horizon], xlabel="predicted propensity", ylabel="observed frequency")
-            found = report["curves"][_OURS][horizon].get("calibration")
+            found = report["curves"][OURS][horizon].get("calibration")
             if not found:
                 continue
             positive = [value for value in (*found["propensity"], *found["frequency"]) if value > 0]
             ends = min(positive) / 1.3, min(1.3 * max(positive), 1.0)
             axes.plot(ends, ends, color=MUTED, lw=1, ls=(0, (4, 3)))
             frequencies = [max(frequency, ends[0]) for frequency in found["frequency"]]
-            axes.plot(found["propensity"], frequencies, color=SERIES[_OURS], marker="o", ms=4.5, clip_on=False)
+            axes.plot(found["propensity"], frequencies, color=SERIES[OURS], marker="o", ms=4.5, clip_on=False)
             _in_percent(axes, ends)
         return figure.svg("calibration: predicted propensity and observed frequency")
 
@@ -112,9 +114,9 @@ def money(report: Report) -> str | None:
         axes.plot([0, highest], [0, highest], color=MUTED, lw=1, ls=(0, (4, 3)))
         for one in deciles:
             if one["actual_interval"] is not None:
-                axes.plot([one["predicted"]] * 2, one["actual_interval"], color=SERIES[_OURS], lw=2.6, alpha=0.45)
+                axes.plot([one["predicted"]] * 2, one["actual_interval"], color=SERIES[OURS], lw=2.6, alpha=0.45)
         predicted, actual = ([one[name] for one in deciles] for name in ("predicted", "actual"))
-        axes.plot(predicted, actual, color=SERIES[_OURS], marker="o", ms=4.5)
+        axes.plot(predicted, actual, color=SERIES[OURS], marker="o", ms=4.5)
         axes.set(xlim=(0, None), ylim=(0, None))
         return figure.svg("predicted and actual value by tenth of the events")
 
@@ -126,13 +128,13 @@ def histogram(report: Report) -> str | None:
     with panels(len(report["horizons"]), height=2.8) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set(title=report["titles"][horizon], xlabel="propensity", ylabel="events")
-            found = report["curves"][_OURS][horizon].get("histogram")
+            found = report["curves"][OURS][horizon].get("histogram")
             if not found:
                 continue
             axes.stairs(
                 found["others"], found["edges"], fill=True, color=SERIES["base_rate"], alpha=0.55, label="negative"
             )
-            axes.stairs(found["buyers"], found["edges"], fill=True, color=SERIES[_OURS], alpha=0.75, label="positive")
+            axes.stairs(found["buyers"], found["edges"], fill=True, color=SERIES[OURS], alpha=0.75, label="positive")
             axes.set_yscale("log")
             axes.set_ylim(0.7, 8 * max(*found["others"], *found["buyers"]))  # room for the legend
             axes.grid(visible=False, axis="x")
@@ -142,14 +144,14 @@ def histogram(report: Report) -> str | None:
 
 def groups(report: Report) -> str | None:
     """Plot the ROC AUC in each group of events, beside logistic regression; groups without one are left out."""
-    shown = {name: group for name, group in report["slices"].items() if _is_measured(group["models"][_OURS], "roc_auc")}
+    shown = {name: group for name, group in report["slices"].items() if _is_measured(group["models"][OURS], "roc_auc")}
     if not shown:
         return None
     with panels(len(report["horizons"]), height=2.0 + 0.14 * len(shown)) as figure:
         for axes, horizon in zip(figure.axes, report["horizons"], strict=True):
             axes.set_title(report["titles"][horizon])
             for place, group in enumerate(shown.values()):
-                for model, shift in (("logistic_regression", -0.17), (_OURS, 0.17)):
+                for model, shift in (("logistic_regression", -0.17), (OURS, 0.17)):
                     if model in group["models"]:
                         _dot(axes, shift - place, group["models"][model][horizon], "roc_auc", SERIES[model])
             axes.axvline(0.5, color=MUTED, lw=1, ls=(0, (4, 3)))
@@ -168,10 +170,34 @@ def training(report: Report) -> str | None:
         return None
     with panels(1, height=2.8, width=4.4) as figure:
         axes, numbers = figure.axes[0], [one["epoch"] for one in epochs]
-        axes.plot(numbers, [one["train_loss"] for one in epochs], color=SERIES[_OURS], marker="o", ms=3.5)
+        axes.plot(numbers, [one["train_loss"] for one in epochs], color=SERIES[OURS], marker="o", ms=3.5)
         axes.set(xlabel="epoch", ylabel="log loss")
         axes.locator_params(axis="x", integer=True)
         return figure.svg("training loss over the epochs")
+
+
+def next_items(found: dict[str, Any] | None) -> str | None:
+    """Plot how often each model finds the next item, one panel per goal."""
+    if found is None or len(models := contenders_of(found)) == 1:
+        return None
+    with panels(len(found["goals"]), height=0.6 + 0.36 * len(models)) as figure:
+        for axes, (name, goal) in zip(figure.axes, found["goals"].items(), strict=True):
+            axes.set_title(f"Next {name}")
+            for place, model in enumerate(models):
+                measured = goal["all"]["metrics"][model][RECALL]
+                color = SERIES[OURS if model == OURS else "base_rate"]
+                _dot(
+                    axes,
+                    -place,
+                    {RECALL: measured["value"], "intervals": {RECALL: measured["interval"]}},
+                    RECALL,
+                    color,
+                )
+            _names_at_the_left(axes, [textwrap.fill(goal["models"][model]["title"], 20) for model in models])
+            axes.margins(x=0.08, y=0.08)
+            axes.set_xlim(left=0)
+            axes.locator_params(axis="x", nbins=4)
+        return figure.svg(f"{metric_title(RECALL)} of every model, with 95 % intervals")
 
 
 def _dot(axes: "Axes", y: float, metrics: dict[str, Any], metric: str, color: str) -> None:
@@ -229,4 +255,4 @@ def _is_measured(measured: dict[str, Any], metric: str) -> bool:
 
 
 def _have_curves(report: Report) -> bool:
-    return any(report["curves"][_OURS][horizon] for horizon in report["horizons"])
+    return any(report["curves"][OURS][horizon] for horizon in report["horizons"])

@@ -11,6 +11,7 @@ from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.train import train
 from tests.harness.command import Ended, run_command
+from tests.model.items.made import trained as next_item_model
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def checkpoint(events, tmp_path_factory):
     return quickly_trained(events, LSTMConfig(hidden_size=8), tmp_path_factory.mktemp("checkpoints") / "shop")
 
 
-def quickly_trained(events, config, directory):
+def quickly_trained(events, config, directory, items=None):
     """Write what `cartcast train` writes."""
     trained = train(read_history(events), TrainingSettings(epochs=2), config, lambda *_: None)
     save_checkpoint(
@@ -41,6 +42,7 @@ def quickly_trained(events, config, directory):
         training=trained.training,
         earlier=trained.earlier,
         category_names=trained.category_names,
+        items=items,
     )
     return directory
 
@@ -77,6 +79,60 @@ def test_a_checkpoint_with_further_heads_is_measured_and_the_report_shows_them(e
     page = (out / "report.html").read_text()
     for words in ("Extra heads", "next type", "purchase category", f"{measured['purchase_category']['top1']:.4f}"):
         assert words in page
+
+
+@pytest.fixture(scope="module")
+def recommending(tmp_path_factory):
+    """A shop's events, its catalogue, and a checkpoint that recommends."""
+    directory = tmp_path_factory.mktemp("recommending")
+    happened = list(simulate(SimulationSettings(events=6000, users=150, items=300, seed=4)))
+    (directory / "shop.jsonl").write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in happened))
+    item_ids = sorted({event.item_id for event in happened if event.item_id is not None})
+    catalogue = [{"item_id": item_id, "title": f"thing {item_id}"} for item_id in item_ids[:-5]]
+    (directory / "items.jsonl").write_bytes(b"".join(msgspec.json.encode(item) + b"\n" for item in catalogue))
+    quickly_trained(happened, LSTMConfig(hidden_size=8), directory / "checkpoint", items=next_item_model()[1])
+    return directory, len(catalogue)
+
+
+def test_next_items_of_a_checkpoint_that_recommends_are_measured_and_reported(recommending, tmp_path):
+    directory, candidates = recommending
+    files = ("--events", directory / "shop.jsonl", "--format", "cartcast", "--checkpoint", directory / "checkpoint")
+    done = evaluate_command(*files, "--items", directory / "items.jsonl", "--out", tmp_path, "--replicas", 25)
+    assert done.status == 0, done.stderr
+    found = json.loads((tmp_path / "report.json").read_bytes())["next_items"]
+    assert (found["items"], found["catalogue"], found["variants"]) == (candidates, True, ["without_words"])
+    assert {"cartcast", "vsknn", "without_words"} <= found["goals"]["view"]["all"]["metrics"].keys()
+    page = (tmp_path / "report.html").read_text()
+    for words in (
+        "What next",
+        "Next view",
+        "V-SKNN</text>",
+        "What the catalogue adds",
+        f"{candidates} items of the catalogue",
+    ):
+        assert words in page
+    assert "next view" in done.stdout
+
+
+def test_without_its_catalogue_next_items_are_measured_and_the_report_asks_for_it(recommending):
+    directory, _ = recommending
+    files = ("--events", directory / "shop.jsonl", "--format", "cartcast", "--checkpoint", directory / "checkpoint")
+    done = evaluate_command(*files, "--no-baselines", "--replicas", 0, "--json")
+    assert done.status == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert list(report["next_items"]["goals"]["view"]["models"]) == ["cartcast"]
+    assert any("with --items" in note for note in report["notes"])
+
+
+def test_a_catalogue_that_does_not_go_with_the_checkpoint_is_refused(recommending, checkpoint, tmp_path):
+    directory, _ = recommending
+    files = ("--events", directory / "shop.jsonl", "--format", "cartcast")
+    refused = evaluate_command(*files, "--checkpoint", checkpoint, "--items", directory / "items.jsonl")
+    assert (refused.status, "a checkpoint that recommends" in refused.stderr) == (2, True)
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"item_id": "a", "vector": [1, 2, 3, 4, 5, 6, 7]}\n')
+    refused = evaluate_command(*files, "--checkpoint", directory / "checkpoint", "--items", other)
+    assert (refused.status, "vectors have 7 numbers" in refused.stderr) == (2, True)
 
 
 def test_without_a_directory_the_tables_are_printed_and_nothing_is_written(shop, checkpoint, tmp_path):

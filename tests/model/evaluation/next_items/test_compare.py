@@ -48,6 +48,19 @@ def test_a_better_model_is_better_and_its_interval_says_so():
     json.dumps(found)
 
 
+def test_a_model_is_best_only_beyond_noise_and_never_as_a_variant():
+    models = [SequentialRules(), Popularity()]
+    best = compare_next_items(models, shop(), SPLIT, rival="popularity")["goals"]["view"]["all"]["best"]
+    assert set(best) == set(METRICS)
+    assert (best["mrr_20"], best["recall_20"]) == ("sequential_rules", None)  # both have nearly all of so few items
+    alone = compare_next_items(
+        [Recorded(), Popularity()], shop(), SPLIT, rival="popularity", variants=[SequentialRules()]
+    )
+    view = alone["goals"]["view"]["all"]
+    assert "sequential_rules" in view["metrics"]
+    assert "sequential_rules" not in view["best"].values()
+
+
 def test_no_model_learns_from_what_comes_after_the_split():
     model = Recorded()
     compare_next_items([model], shop(), SPLIT, rival="recorded", goals=["view"])

@@ -1,0 +1,93 @@
+"""What a recommendation costs: scores of every item and the best of them, alone and with the events that moved them.
+
+The cost is CPU time of one thread, by the number of items. `make bench ARGS="--only recommendations"`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import torch
+
+from benchmarks.results import Recommendation
+from model.events import EVENT_TYPES
+from model.items.columns import columns_of
+from model.items.contexts import PLACES, Contexts
+from model.items.network import GOALS, NextItemConfig, NextItemNetwork
+from model.items.ranker import ItemModel, ItemRanker, Vectors, best
+from model.items.transitions import KINDS, Neighbours
+
+ITEMS: Final = (5_000, 50_000, 200_000)
+CATEGORIES: Final = 300
+LISTED: Final = 20
+GOAL: Final = "view"
+QUERIES: Final = 200
+
+
+def run_recommendations(queries: int = QUERIES) -> list[Recommendation]:
+    """Measure shops of several sizes, for shoppers with as many events as a state holds."""
+    return [_measured(items, queries) for items in ITEMS]
+
+
+def _measured(items: int, queries: int) -> Recommendation:
+    random = np.random.default_rng(1)
+    model, config = _model(items, random), NextItemConfig()
+    vectors: Vectors = random.standard_normal((items, config.dimension)).astype(np.float32)
+    categories = random.integers(1, CATEGORIES, items).astype(np.uint16)
+    ranker, everything = ItemRanker(model), np.ones(items, np.bool_)
+    contexts = [_context(items, random) for _ in range(queries)]
+
+    def ranked(context: Contexts) -> None:
+        best(ranker.scores(GOAL, context, vectors, categories), everything, LISTED)
+
+    def explained(context: Contexts) -> None:
+        rows = best(ranker.scores(GOAL, context, vectors, categories), everything, LISTED)
+        ranker.contributions(GOAL, context, rows, vectors, categories)
+
+    return Recommendation(
+        items=items, listed=LISTED, events=PLACES, cpu_ms=_median_ms(ranked, contexts),
+        explained_cpu_ms=_median_ms(explained, contexts),
+    )  # fmt: skip
+
+
+def _median_ms(work: Callable[[Contexts], None], contexts: list[Contexts]) -> float:
+    work(contexts[0])  # compiles
+    spent = []
+    for context in contexts:
+        began = time.thread_time()
+        work(context)
+        spent.append(time.thread_time() - began)
+    return float(np.median(spent)) * 1000
+
+
+def _model(items: int, random: np.random.Generator) -> ItemModel:
+    torch.manual_seed(1)
+    config = NextItemConfig()
+    return ItemModel(
+        network=NextItemNetwork(config, items).eval(),
+        neighbours={kind: _neighbours(items, config.neighbours, random) for kind in KINDS},
+        columns=columns_of([]),  # only vectors are made from them
+        item_ids=(),
+        counts=random.integers(0, 100, (1 + len(GOALS), items)),
+    )
+
+
+def _neighbours(items: int, most: int, random: np.random.Generator) -> Neighbours:
+    """As many neighbours of each item as are kept at most."""
+    count = items * most
+    return Neighbours(
+        np.arange(items + 1) * most,
+        random.integers(0, items, count).astype(np.int32),
+        random.random(count, np.float32),
+    )
+
+
+def _context(items: int, random: np.random.Generator) -> Contexts:
+    shape = (1, PLACES)
+    return Contexts(
+        random.integers(0, items, shape).astype(np.int32),
+        random.integers(0, len(EVENT_TYPES), shape).astype(np.uint8),
+        np.sort(random.random(shape, np.float32) * 10, axis=1),
+        np.arange(PLACES)[None, :] < PLACES // 2,
+    )
