@@ -164,7 +164,11 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
     lookup.UnknownShopperError: (404, "unknown_user", "no event of this user has been accepted"),
     lookup.NotStoredError: (404, "event_not_stored", "the event is not among this user's last 32"),
     lookup.RestoringError: (503, "restoring", "the worker is reading its states from the changelog: ask again"),
-    lookup.BusyError: (503, "busy", "too many explanations are asked for at the same time: ask again"),
+    lookup.BusyError: (
+        503,
+        "busy",
+        "too many explanations or recommendations are asked for at the same time: ask again",
+    ),
 }
 
 
