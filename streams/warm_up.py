@@ -69,6 +69,8 @@ def _compile_ranking() -> None:
     context = Contexts.of_events(one, one, np.zeros(1, np.int32), np.zeros(1, np.uint8), one, one)
     vectors = np.zeros((1, 2), np.float32)
     scores = ranker.scores(GOALS[0], context, vectors, np.ones(1, np.uint16))
+    state = StateCodec(2, 1, has_item_ends=True).blank(1)
+    Contexts.of_state(state, lambda codes: codes.astype(np.int32))
     ranker.contributions(GOALS[0], context, best(scores, np.ones(1, np.bool_), 1), vectors, columns.categories)
 
 

@@ -222,7 +222,7 @@ def _write_same_item(
                 seen_s = last_s
             if last_s // _DAY_S < time_ms // DAY_MS:
                 numeric[_ITEM + 3] = 1.0
-        last_s -= _gap_seconds(packed >> GAP_SHIFT)
+        last_s -= gap_seconds(packed >> GAP_SHIFT)
     numeric[_FAMILIARITY + 3] = purchases > 0
     numeric[_FAMILIARITY + 4] = numeric[_ITEM] = _log_time(time_ms - seen_s * 1000)
     numeric[_ITEM + 1] = math.log1p(purchases) * _COUNT_SCALE
@@ -252,7 +252,7 @@ def _write_same_category(
                 seen_s = last_s
             if is_cart and carted_s < 0:
                 carted_s = last_s
-        last_s -= _gap_seconds(packed >> GAP_SHIFT)
+        last_s -= gap_seconds(packed >> GAP_SHIFT)
     numeric[_CATEGORY] = _log_time(time_ms - seen_s * 1000)
     if carts > 0:
         numeric[_CATEGORY + 1] = _log_time(time_ms - carted_s * 1000)
@@ -265,7 +265,7 @@ def _write_same_category(
 
 
 @compiled
-def _gap_seconds(code: np.int64) -> np.int64:
+def gap_seconds(code: np.int64) -> np.int64:
     """Return the seconds that a ring's gap stands for, as `model.sequence.gap_seconds` does."""
     exponent, fraction = code >> GAP_FRACTION_BITS, code & ((1 << GAP_FRACTION_BITS) - 1)
     return ((1 << GAP_FRACTION_BITS) + fraction) << (exponent - 1) if exponent else fraction

@@ -7,8 +7,8 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.horizons import SESSION_GAP_MS
-from model.sequence import RING_EVENTS, stored_events
+from model.core.ring import read_items
+from model.sequence import RING_EVENTS
 
 PLACES: Final = RING_EVENTS
 """How many events with an item count at most: as many as a sequence state holds."""
@@ -80,35 +80,29 @@ class Contexts:
         )
 
     @classmethod
-    def of_states(cls, states: npt.NDArray[np.void], rows_of: RowsOf) -> tuple[Self, npt.NDArray[np.void]]:
-        """Return the contexts of the shoppers' states `(users,)`; `rows_of` returns the rows of item codes.
+    def of_state(cls, state: npt.NDArray[np.void], rows_of: RowsOf) -> "tuple[Self, HeldEvents]":
+        """Return the context of a shopper's state `(1,)`, of as many places as there are, and its events.
 
-        And the events that they hold, by shopper, the last one first, by event the latest one first.
+        `rows_of` returns the rows of item codes; events of items that are not known are left out.
         """
-        users, events = stored_events(states["sequence"], item_ends=states["item_ends"])
-        # By shopper, the latest event first.
-        users, events = users[::-1], events[::-1]
-        last_ms = states["sequence"]["last_time_ms"][users].astype(np.int64)
-        since_s = last_ms // 1000 - events["time_s"]
-        # A session goes on from an event to the one before it, of the same shopper, that is not too far away.
-        goes_on = np.ones(len(users), np.bool_)
-        goes_on[1:] = (users[1:] != users[:-1]) | (-np.diff(events["time_s"]) * 1000 <= SESSION_GAP_MS)
-        breaks = np.cumsum(~goes_on)
-        first = np.searchsorted(-users, -users)  # the latest event of each event's shopper
-        in_session = breaks == breaks[first]
-        kept = np.flatnonzero(events["item"] & 0xFFFF)
-        kept_users = users[kept]
-        place = np.arange(len(kept)) - np.searchsorted(-kept_users, -kept_users)
-        shape = len(states), PLACES
-        found = cls(
-            np.full(shape, NO_ITEM, np.int32),
-            np.zeros(shape, np.uint8),
-            np.zeros(shape, np.float32),
-            np.zeros(shape, np.bool_),
-        )
-        at = kept_users, place
-        found.items[at] = rows_of(events["item"][kept])
-        found.types[at] = events["type"][kept]
-        found.ages[at] = np.log1p(since_s[kept])
-        found.in_session[at] = in_session[kept]
-        return found, events[kept]
+        codes, types, times_s = np.empty(PLACES, np.uint32), np.empty(PLACES, np.uint8), np.empty(PLACES, np.int64)
+        hashes, in_session = np.empty(PLACES, np.uint64), np.empty(PLACES, np.bool_)
+        sequence = state["sequence"]
+        count = read_items(sequence, state["item_ends"][0], codes, types, times_s, hashes, in_session)
+        rows = rows_of(codes[:count])
+        known = np.flatnonzero(rows != NO_ITEM)
+        ages = np.log1p(int(sequence["last_time_ms"][0]) // 1000 - times_s[known])
+        context = cls(rows[known][None], types[known][None], ages.astype(np.float32)[None], in_session[known][None])
+        return context, HeldEvents(times_s[known], types[known], hashes[known])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEvents:
+    """What a state holds of a context's events, the latest first, as in `model.sequence.STORED_EVENT`."""
+
+    times_s: npt.NDArray[np.int64]
+    types: npt.NDArray[np.uint8]
+    id_hashes: npt.NDArray[np.uint64]
+
+
+NO_EVENTS: Final = HeldEvents(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint64))

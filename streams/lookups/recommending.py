@@ -14,10 +14,10 @@ from model.arrays import Booleans, Floats, Integers
 from model.batch import id_code
 from model.events import EVENT_TYPES, PURCHASE
 from model.items.catalogue import OUT_OF_STOCK, REMOVED, Catalogue, View
-from model.items.contexts import NO_ITEM, Contexts
+from model.items.contexts import NO_EVENTS, Contexts, HeldEvents
 from model.items.item import levels_of
 from model.items.ranker import ItemModel, ItemRanker, best
-from model.sequence import STORED_EVENT, hexadecimal
+from model.sequence import hexadecimal
 from model.text import token_code
 from streams.lookups.answers import AsOf, ListedItem, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
 from streams.lookups.item_query import ItemQuery
@@ -41,8 +41,7 @@ class _Asked:
 
     view: View
     context: Contexts
-    events: npt.NDArray[np.void]
-    """The context's events, the latest first."""
+    events: HeldEvents
     reasons: dict[int, Reason] = field(default_factory=dict)
     """What an event has in common as a reason for many items, by its place."""
 
@@ -112,10 +111,8 @@ class ItemRecommender:
 
 def _asked(view: View, state: State | None) -> _Asked:
     if state is None:
-        return _Asked(view, Contexts.empty(), np.empty(0, STORED_EVENT))
-    context, events = Contexts.of_states(state, lambda codes: view.find(codes).astype(np.int32))
-    is_known = context.items[0, : len(events)] != NO_ITEM
-    return _Asked(view, context.without(np.flatnonzero(context.items[0] == NO_ITEM)), events[is_known])
+        return _Asked(view, Contexts.empty(), NO_EVENTS)
+    return _Asked(view, *Contexts.of_state(state, lambda codes: view.find(codes).astype(np.int32)))
 
 
 def _allowed(asked: _Asked, query: ItemQuery) -> Booleans:
@@ -156,8 +153,8 @@ def _listed(view: View, row: int, score: float) -> tuple[str, float, str | None,
 
 def _reason(asked: _Asked, place: int, contribution: float) -> Reason:
     if (reason := asked.reasons.get(place)) is None:
-        event, item = asked.events[place], asked.view.item(int(asked.context.items[0, place]))
-        time_ms, kind = int(event["time_s"]) * 1000, EVENT_TYPES[event["type"]]
-        stored = StoredEvent(time_ms, kind, hexadecimal(int(event["id_hash"])))
+        events, item = asked.events, asked.view.item(int(asked.context.items[0, place]))
+        time_ms, kind = int(events.times_s[place]) * 1000, EVENT_TYPES[events.types[place]]
+        stored = StoredEvent(time_ms, kind, hexadecimal(int(events.id_hashes[place])))
         reason = asked.reasons[place] = Reason("event", stored, item.item_id, item.title)
     return msgspec.structs.replace(reason, contribution=round(contribution, 4))

@@ -2,13 +2,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.events import Event
 from model.items.codes import item_codes
 from model.items.contexts import NO_ITEM, PLACES, Contexts
 from model.items.journeys import read_journeys
 from model.scoring import prepare_batch
+from model.sequence import stored_events
 from model.states import StateCodec
 from model.training.next_items import contexts_of
-from tests.model.shop import USERS, columns, shoppers_events
+from tests.model.shop import START_MS, USERS, columns, shoppers_events
 
 
 @given(st.integers(1, 150), st.integers(0, 20))
@@ -26,33 +28,50 @@ def test_a_state_gives_the_context_that_the_history_gives(count, seed):
     def rows_of(wanted):
         return np.array([np.flatnonzero(codes == code)[0] for code in wanted], np.int32)
 
-    found, held = Contexts.of_states(states, rows_of)
-    assert len(held) == (found.items != NO_ITEM).sum()
+    ring_users, stored = stored_events(states["sequence"], item_ends=states["item_ends"])
     for number in range(USERS):
+        found, held = Contexts.of_state(states[number : number + 1], rows_of)
+        kept = stored[ring_users == number][::-1]
+        kept = kept[kept["item"] > 0]
+        assert held.times_s.tolist() == kept["time_s"].tolist()
+        assert held.types.tolist() == kept["type"].tolist()
+        assert held.id_hashes.tolist() == kept["id_hash"].tolist()
         mine = [event for event in events if event.user_id == str(number)]
         in_ring = [event for event in mine[-PLACES:] if event.item_id]
         last = np.flatnonzero([event.item_id is not None for event in mine])
-        assert (found.items[number] != NO_ITEM).sum() == len(in_ring)
+        assert found.items.shape == (1, len(in_ring))
         if not len(last) or last[-1] != len(mine) - 1:
             continue  # training asks after events with an item only
-        name = [event.user_id for event in events if event.item_id]
         shopper = list(dict.fromkeys(event.user_id for event in events)).index(str(number))
-        assert name
         row = journeys.starts[shopper + 1] - 1
         expected = contexts_of(journeys, np.array([row]))
         there = slice(0, len(in_ring))
-        assert found.items[number, there].tolist() == expected.items[0, there].tolist()
-        assert found.types[number, there].tolist() == expected.types[0, there].tolist()
-        np.testing.assert_allclose(found.ages[number, there], expected.ages[0, there], atol=0.7)
-        np.testing.assert_allclose(np.expm1(found.ages[number, there]), np.expm1(expected.ages[0, there]), atol=1.5)
-        assert found.in_session[number, there].tolist() == expected.in_session[0, there].tolist()
+        assert found.items[0, there].tolist() == expected.items[0, there].tolist()
+        assert found.types[0, there].tolist() == expected.types[0, there].tolist()
+        np.testing.assert_allclose(found.ages[0, there], expected.ages[0, there], atol=0.7)
+        np.testing.assert_allclose(np.expm1(found.ages[0, there]), np.expm1(expected.ages[0, there]), atol=1.5)
+        assert found.in_session[0, there].tolist() == expected.in_session[0, there].tolist()
 
 
 def test_a_state_without_events_has_an_empty_context():
-    states = StateCodec(2, 7, has_item_ends=True).blank(2)
-    context, _ = Contexts.of_states(states, lambda codes: codes.astype(np.int32))
-    assert (context.items == NO_ITEM).all()
-    assert not context.in_session.any()
+    state = StateCodec(2, 7, has_item_ends=True).blank(1)
+    context, held = Contexts.of_state(state, lambda codes: codes.astype(np.int32))
+    assert context.items.shape == context.in_session.shape == (1, 0)
+    assert len(held.times_s) == 0
+
+
+def test_an_item_that_is_not_known_leaves_no_place():
+    codec = StateCodec(2, 7, has_item_ends=True)
+    states = codec.blank(1)
+    events = [Event(f"e{number}", "0", "view", START_MS + number, item_id=item) for number, item in enumerate("abc")]
+    users, batch, source = columns(events)
+    prepare_batch(states, users, batch, source)
+    known = item_codes(["a", "c"])
+    context, held = Contexts.of_state(
+        states, lambda codes: np.array([7 if code in known else NO_ITEM for code in codes], np.int32)
+    )
+    assert context.items.tolist() == [[7, 7]]
+    assert len(held.types) == 2
 
 
 def test_a_place_that_is_left_out_is_taken_by_the_next():
