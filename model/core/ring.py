@@ -24,7 +24,7 @@ def read_items(  # noqa: PLR0913, PLR0917 - columns
     `item_ends` `(RING_EVENTS,)` are the upper halves of their codes. Returns how many there are. Times and hashes are
     as `model.sequence.stored_events` has them; `in_session` says whether an event is of the session of the last one.
     """
-    state, count, breaks = sequences[0], 0, 0
+    state, count, breaks = sequences[0], 0, np.int64(0)
     time_s = np.int64(state.last_time_ms // 1000)
     for back in range(min(state.events, RING_EVENTS)):
         number = np.int64(state.events) - 1 - back
