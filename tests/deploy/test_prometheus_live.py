@@ -61,6 +61,7 @@ class Watched:
 
     def send_rubbish(self) -> None:
         self.pipeline.produce_raw([(b"u", b"no event")] * 50)
+        self.pipeline.produce_raw([(b"i", b"no item")], topic=self.pipeline.topics.items)
 
     def wait_for(self, *alerts: tuple[str, str, str], meanwhile: Callable[[], None] = lambda: None) -> None:
         """Return once each of these has fired; a busy machine may miss what happens only once."""

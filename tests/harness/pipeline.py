@@ -125,13 +125,21 @@ class Pipeline:
         self.produce_raw([(event.user_id.encode(), msgspec.json.encode(event)) for event in events])
 
     def produce_raw(
-        self, records: Sequence[tuple[bytes | None, bytes | None]], partition: int = -1, **properties: Any
+        self,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        partition: int = -1,
+        *,
+        topic: str | None = None,
+        **properties: Any,
     ) -> None:
-        """Send records in one batch or more, with properties of librdkafka, whose dots are underscores."""
+        """Send records in one batch or more, with properties of librdkafka, whose dots are underscores.
+
+        They go to the events topic if no other is named.
+        """
         named = {name.replace("_", "."): value for name, value in properties.items()}
         producer = Producer({"bootstrap.servers": self.kafka, "partitioner": "murmur2_random", **named})
         for key, value in records:
-            producer.produce(self.topics.events, value, key, partition)
+            producer.produce(topic or self.topics.events, value, key, partition)
         assert producer.flush() == 0
 
     def recreate(self, topic: str) -> None:

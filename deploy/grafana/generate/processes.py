@@ -147,6 +147,14 @@ def _devices() -> list[Json]:
             ),
             "States that a worker holds, and the partitions that they are of.",
         ),
+        lines(
+            "Items",
+            promql(
+                ("max by (known_from) (cartcast_worker_items)", "known from {{known_from}}"),
+                ("max by (reason) (cartcast_worker_items_refused_total)", "refused: {{reason}}"),
+            ),
+            "Of the items topic, and named by events alone; and records of the topic that are no items.",
+        ),
     ]
 
 
