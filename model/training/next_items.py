@@ -42,10 +42,8 @@ Progress = Callable[[float, str], None]
 _FOLDS: Final = 5
 _SLICES: Final = 8
 """Parts of the time, of equally many events, between which is counted anew how often each item has been seen."""
-_FEWEST_BATCHES: Final = 1
-"""Of each group an epoch, however few its targets are."""
 _MOST_BATCHES: Final = 30
-"""The same of more targets, for which batches grow to the largest."""
+"""Of each group an epoch; of more targets batches grow, up to the largest."""
 _LARGEST_BATCH: Final = 1024
 
 
@@ -161,8 +159,7 @@ class _Learning:
             rows = np.flatnonzero(self._is_asked & (self._targets[goal] >= 0))
             for group in range(_FOLDS * _SLICES):
                 some = self._random.permutation(rows[groups[rows] == group])
-                batch = min(self._settings.batch, max(len(some) // _FEWEST_BATCHES, 1))
-                batch = max(batch, min(len(some) // _MOST_BATCHES, _LARGEST_BATCH))
+                batch = max(self._settings.batch, min(len(some) // _MOST_BATCHES, _LARGEST_BATCH))
                 parts = np.array_split(some, -(-len(some) // batch)) if len(some) else []
                 batches.extend((goal, part) for part in parts)
         return [batches[place] for place in self._random.permutation(len(batches))]
