@@ -22,6 +22,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
 from tests.harness.command import Ended, run_command
 from tests.harness.records import score_fields
+from tests.model.items.made import trained
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +53,7 @@ def shop(database: ClickHouseSettings, tmp_path: Path) -> Shop:
     torch.manual_seed(5)
     model = PropensityLSTM(LSTMConfig(hidden_size=8, horizons=("session", "24h")))
     parts: dict[str, Any] = {"calibration": Calibration.identity(2), "metrics": {}, "training": RECIPE}
-    save_checkpoint(tmp_path / "live" / "current", model, **parts)
+    save_checkpoint(tmp_path / "live" / "current", model, items=trained()[1], **parts)
     config = tmp_path / "cartcast.yaml"
     clickhouse = f"clickhouse:\n  url: {database.url}\n  database: {database.database}\n"
     config.write_text(f"{clickhouse}worker:\n  checkpoint: {tmp_path / 'live' / 'current'}\n")
@@ -79,6 +80,7 @@ def test_what_is_better_is_published_and_what_has_seen_the_days_is_not_judged_on
     assert published.model.config == first.model.config
     assert published.training["settings"] == first.training["settings"] | published.training["settings"]
     assert published.training["warm_start"]
+    assert published.items.item_ids == first.items.item_ids
     assert published.training["retrained"]["current"] == first.version
     assert load_checkpoint(Path(told["replaced"])).version == first.version
     assert f"{published.version} replaces {first.version}" in Path(told["page"]).read_text()
