@@ -13,7 +13,6 @@ from model.arrays import Booleans, Integers, Runs
 from model.events import OTHER, TYPE_CODES, Event
 from model.horizons import SESSION_GAP_MS
 from model.shop import NO_SHOP, Shop
-from model.validate import BadRow
 from service.errors import EvaluationError
 
 NONE: Final = -1
@@ -138,15 +137,6 @@ class JourneyReader:
         rows.sort()
         rows = rows[np.argsort(users[rows], kind="stable")]
         return rows, users[rows], *(column[rows] for column in others)
-
-
-def read_journeys(rows: Iterable[Event | BadRow], item_ids: Iterable[str] = (), *, shop: Shop = NO_SHOP) -> Journeys:
-    """Read events in order of arrival; bad rows are left out. Raises EvaluationError if no event has an item."""
-    reader = JourneyReader(item_ids, shop=shop)
-    for row in rows:
-        if isinstance(row, Event):
-            reader.append(row)
-    return reader.journeys()
 
 
 def _number(name: str | None, numbers: dict[str, int]) -> int:

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from model.events import Event
 from model.items.codes import item_codes
 from model.items.contexts import NO_ITEM, PLACES, Contexts
-from model.items.journeys import read_journeys
 from model.scoring import prepare_batch
 from model.sequence import stored_events
 from model.states import StateCodec
 from model.training.next_items import contexts_of
+from tests.model.items.visits import read_journeys
 from tests.model.shop import START_MS, USERS, columns, shoppers_events
 
 

@@ -4,11 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from model.items.journeys import NONE, read_journeys
+from model.items.journeys import NONE
 from model.shop import shop_of
 from model.validate import BadRow
 from service.errors import EvaluationError
-from tests.model.items.visits import at, journeys_of, named, visit
+from tests.model.items.visits import at, journeys_of, named, read_journeys, visit
 
 
 def test_events_are_sorted_by_shopper_and_keep_their_order_of_arrival():

@@ -5,7 +5,8 @@ from itertools import count
 import numpy as np
 
 from model.events import Event
-from model.items.journeys import read_journeys
+from model.items.journeys import JourneyReader
+from model.shop import NO_SHOP
 
 START_MS = 1_767_571_200_000
 MINUTE_MS = 60_000
@@ -32,6 +33,15 @@ def visit(user, minute, *steps):
             )
         )
     return events
+
+
+def read_journeys(rows, item_ids=(), *, shop=NO_SHOP):
+    """Read a history's rows as training does; bad ones are left out."""
+    reader = JourneyReader(item_ids, shop=shop)
+    for row in rows:
+        if isinstance(row, Event):
+            reader.append(row)
+    return reader.journeys()
 
 
 def journeys_of(*visits, item_ids=()):

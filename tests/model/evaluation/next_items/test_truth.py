@@ -3,9 +3,9 @@ import pytest
 from model.evaluation.next_items.baselines import CategoryPopularity, Popularity
 from model.evaluation.next_items.compare import compare_next_items
 from model.evaluation.next_items.truth import TrueProbabilities
-from model.items.journeys import read_journeys
 from model.simulator import SimulationSettings, simulated_shop
 from service.errors import EvaluationError
+from tests.model.items.visits import read_journeys
 
 DAY_MS = 86_400_000
 
