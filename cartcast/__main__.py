@@ -14,7 +14,7 @@ import typer.main
 
 import cartcast
 from cartcast.commands import COMMANDS, PANELS
-from cartcast.commands.shared.app import MARKUP, App, Command, Group
+from cartcast.commands.shared.app import MARKUP, App, Command, ConfigFile, Group
 from cartcast.extras import missing_extra
 from service.errors import CartcastError, UsageError
 
@@ -72,7 +72,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings (see also CARTCAST_CONFIG).")] = None,
+    config: ConfigFile = None,
     version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,

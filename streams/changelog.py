@@ -7,7 +7,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.errors import RefusedError
-from service.kafka import logged
+from service.kafka import logged, reason
 
 _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
@@ -106,19 +106,8 @@ class PartitionReader:
         return next(self._between(topic, partition, start, end), None) if start < end else None
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """Return the first and the next offset; a partition without a leader (new, or moving) is asked again."""
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
-            except KafkaException as failure:
-                if time.monotonic() > deadline:
-                    raise RefusedError(
-                        f"cannot read {topic} partition {partition}: {failure.args[0].str()}; is the broker well?"
-                    ) from None
-                time.sleep(_WAIT_SECONDS)
-            else:
-                return int(low), int(high)
+        """Return the first and the next offset; raises RefusedError as `bounds` does."""
+        return bounds(self._consumer, topic, partition)
 
     def _between(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
         """Yield the records with offsets from `start` to before `end`."""
@@ -145,6 +134,25 @@ class PartitionReader:
                 yield messages
         finally:
             self._consumer.unassign()
+
+
+def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Return a partition's first and next offset; one without a leader (new, or moving) is asked again for a minute.
+
+    Raises RefusedError if Kafka does not tell them even then.
+    """
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+        except KafkaException as failure:
+            if time.monotonic() > deadline:
+                raise RefusedError(
+                    f"cannot read {topic} partition {partition}: {reason(failure)}; is the broker well?"
+                ) from None
+            time.sleep(_WAIT_SECONDS)
+        else:
+            return int(low), int(high)
 
 
 def committed_offset(client_config: Mapping[str, Any], group: str, topic: str, partition: int) -> int:

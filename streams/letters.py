@@ -17,6 +17,7 @@ from confluent_kafka import Message
 
 from model.formats.records import Decode
 from model.validate import LATE
+from service.errors import LookUpError
 from service.kafka import Headers, header_text, headers_of
 
 Send = Callable[[bytes, bytes, Headers], object]
@@ -30,6 +31,7 @@ CARRIED_HEADERS: Final = ("traceparent", "tracestate")
 class DeadLetter:
     """One record of the dead-letter topic."""
 
+    record: Message
     value: bytes | None
     source_topic: str
     """The topic, or the file, that the refused record came from."""
@@ -59,11 +61,19 @@ class Resent:
 def dead_letters_of(
     messages: Iterable[Message], *, reasons: Collection[str] = (), since_ms: int = 0
 ) -> Iterator[DeadLetter]:
-    """Yield the letters of these reasons (all if none is named) that were written at `since_ms` or later."""
+    """Yield the letters of these reasons (all if none is named) that were written at `since_ms` or later.
+
+    Raises LookUpError in the end if a reason is named that no letter has, whenever it was written.
+    """
+    there = Counter[str]()
     for message in messages:
         letter = _letter(message)
+        there[letter.reason] += 1
         if letter.time_ms >= since_ms and (not reasons or letter.reason in reasons):
             yield letter
+    if missing := [reason for reason in reasons if reason not in there]:
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in there.most_common()) or "none at all"
+        raise LookUpError(f"no dead letter has the reason {missing[0]}; there are {counts}")
 
 
 def resend(
@@ -93,6 +103,7 @@ def _letter(message: Message) -> DeadLetter:
     headers = headers_of(message)
     carried: Headers = [(name, headers[name]) for name in CARRIED_HEADERS if name in headers]
     return DeadLetter(
+        message,
         message.value(),
         header_text(headers, "topic"),
         header_text(headers, "reason"),

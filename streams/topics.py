@@ -8,12 +8,14 @@ wrong place. Nothing that scores needs items, so that their topic may be missing
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from service.errors import RefusedError
@@ -22,6 +24,8 @@ from service.kafka_settings import Topics
 from streams.topic_configs import BROKER_DEFAULTS, TopicRetention, partitions_of, topic_configs
 
 APPEAR_SECONDS = 10.0
+_FIRST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 CREATE = "run `cartcast topics create`"
 GROW = "run `cartcast topics create --partitions"
 ELSEWHERE = "or use another CARTCAST_KAFKA__TOPIC_PREFIX"
@@ -75,6 +79,46 @@ def _refuse_too_few_brokers(brokers: int, replication_factor: int, client_config
             f"kafka.replication_factor is {replication_factor}: start more brokers, "
             f"or set CARTCAST_KAFKA__REPLICATION_FACTOR={brokers}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTopic:
+    """A topic as Kafka has it now; without partitions if there is none."""
+
+    name: str
+    partitions: int = 0
+    copies: int = 0
+    records: int = 0
+    """From the first offset to the end: more than there are where they are compacted or in transactions."""
+
+
+def listed_topics(client_config: Mapping[str, Any], topics: Topics) -> list[ListedTopic]:
+    """Return all topics of the pipeline; raises UnavailableError if Kafka does not answer, RefusedError if it refuses.
+
+    One that does not exist has no partitions.
+    """
+    admin = open_admin(client_config)
+    listed, found = metadata(admin, client_config).topics, []
+    for name in topic_configs(topics):
+        if name not in listed:
+            found.append(ListedTopic(name))
+            continue
+        partitions = listed[name].partitions
+        records = _offsets(admin, name, partitions, _END) - _offsets(admin, name, partitions, _FIRST)
+        copies = min(len(partition.replicas) for partition in partitions.values())
+        found.append(ListedTopic(name, len(partitions), copies, records))
+    return found
+
+
+def _offsets(admin: Administrator, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> int:
+    """Return the sum of the partitions' first offsets, or of their ends."""
+    asked = {TopicPartition(topic, partition): spec for partition in partitions}
+    try:
+        return sum(
+            int(each.result().offset) for each in admin.list_offsets(asked, request_timeout=TIMEOUT_SECONDS).values()
+        )
+    except KafkaException as failure:
+        raise RefusedError(f"topic {topic} cannot be read: {reason(failure)}") from None
 
 
 def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int | None = None) -> int:

@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "sink": "Write scores and dead letters to ClickHouse until SIGTERM or Ctrl-C; several sinks share the work.",
     "dashboard": "Serve the pages over the views in ClickHouse until SIGTERM or Ctrl-C.",
     "replay": "Send history from files to the events topic, keyed by shopper, and confirm every delivery.",
+    "send": "Send one event to the events topic, keyed by its shopper, once it is known to be one.",
+    "tail": "Print the last events, scores or dead letters, one a line, and with --follow those that arrive.",
     "dead-letters": "Records that are no events, and why.",
     "items": "The shop's catalogue: what items are.",
     "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
@@ -29,13 +31,14 @@ COMMANDS: Final = {
     "size": "Say how many partitions, workers and sinks, and how much memory, disk and network, a shop needs.",
     "doctor": "Check settings, servers, topics, table and model, and whether workers and sink run and keep up.",
     "status": "Show who reads each partition, how far behind, and how old the table is, live until Ctrl-C.",
+    "init": "Write a settings file with every setting, what it means and its default, all commented out.",
     "config": "Look at the settings.",
 }
 """By name, the first line of each one's docstring."""
 
 PANELS: Final = {
-    "Run it": ("demo", "up", "topics", "migrate", "worker", "sink", "dashboard"),
-    "Data": ("replay", "dead-letters", "items", "simulate", "inspect", "sort"),
+    "Run it": ("demo", "up", "init", "topics", "migrate", "worker", "sink", "dashboard"),
+    "Data": ("replay", "send", "tail", "dead-letters", "items", "simulate", "inspect", "sort"),
     "Model": ("train", "retrain", "evaluate", "score", "export"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }

@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from heapq import nlargest
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -25,7 +27,7 @@ Reasons = Annotated[
 Since = Annotated[
     int | None,
     typer.Option(
-        parser=moment_ms, metavar="TIME", help="Only letters written since then: 2026-01-31, RFC 3339, or ms."
+        parser=moment_ms, metavar="TIME", help="Only letters written since then: 1h (ago), 2026-01-31, RFC 3339, or ms."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -51,6 +53,33 @@ def list_(context: typer.Context, reasons: Reasons = None, since: Since = None, 
     print(_ROW.format("reason", "letters", "from", "error of the first"))
     for (reason, topic), number in counts.most_common():
         print(_ROW.format(reason, f"{number:,}", topic, first[reason, topic]))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    reasons: Reasons = None,
+    since: Since = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many of the last ones.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each letter as one JSON object.")] = False,
+) -> None:
+    """Print the last dead letters with what was refused: records as they came, which hold what shoppers did.
+
+    Example: cartcast dead-letters show --reason price --since 1h
+    """
+    from cartcast.commands.shared.records import record_object, text_of, time_of
+
+    letters = _letters(settings_of(context).kafka, reasons or (), since or 0)
+    for letter in reversed(nlargest(count, letters, key=lambda letter: letter.time_ms)):
+        record = record_object(letter.record)
+        if as_json:
+            print(json.dumps(record))
+            continue
+        place = (
+            f"{letter.source_topic} {record['headers'].get('partition', '-')}:{record['headers'].get('offset', '-')}"
+        )
+        print(f"{letter.reason}: {letter.error}  ({place}, {time_of(letter.record)})")
+        print(f"  {text_of(letter.value)}{' ... (cut)' if letter.is_cut else ''}")
 
 
 @app.command()
@@ -126,9 +155,8 @@ def _letters(kafka: "KafkaSettings", reasons: Sequence[str], since_ms: int) -> "
 
     partitions = check_topics(kafka.client_config(), kafka.topics)
     with closing(PartitionReader({**kafka.client_config(), "log_level": 0})) as reader:
-        for partition in range(partitions):
-            records = reader.records(kafka.topics.dead_letters, partition)
-            yield from dead_letters_of(records, reasons=reasons, since_ms=since_ms)
+        records = (reader.records(kafka.topics.dead_letters, partition) for partition in range(partitions))
+        yield from dead_letters_of(chain.from_iterable(records), reasons=reasons, since_ms=since_ms)
 
 
 def _described(rejected: dict[str, int]) -> str:

@@ -55,7 +55,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Catalogue of a checkpoint that recommends, as `cartcast items load` reads.", metavar="FILE"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory to write report.html and report.json to.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write report.html and report.json to.", metavar="DIRECTORY")
+    ] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Train simpler models on the same split to compare with.")
     ] = True,

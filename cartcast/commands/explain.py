@@ -30,7 +30,10 @@ def explain(
         str | None, typer.Option(help="A worker's look-up API, http://HOST:PORT; any worker will do.")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Explain ClickHouse's rows with this checkpoint instead of asking a worker.")
+        Path | None,
+        typer.Option(
+            help="Explain ClickHouse's rows with this checkpoint instead of asking a worker.", metavar="DIRECTORY"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as one JSON object.")] = False,
 ) -> None:

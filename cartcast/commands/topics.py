@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cartcast.commands.shared.app import App
-from cartcast.commands.shared.options import JsonLine, given, settings_of
+from cartcast.commands.shared.options import BootstrapServers, JsonLine, TopicPrefix, given, settings_of
 
 if TYPE_CHECKING:
     from service.kafka_settings import KafkaSettings
@@ -78,6 +78,33 @@ def create(
         print("start every worker again")
     if not created:
         print(f"all topics of {kafka.topic_prefix} exist, with {kafka.partitions} partitions")
+
+
+@app.command(name="list")
+def list_(
+    context: typer.Context,
+    bootstrap_servers: BootstrapServers = None,
+    topic_prefix: TopicPrefix = None,
+    as_json: JsonLine = False,
+) -> None:
+    """List the pipeline's topics: partitions, copies, and how many records each has now.
+
+    Example: cartcast topics list
+    """
+    from streams.topics import listed_topics
+
+    kafka = settings_of(context, kafka=given(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)).kafka
+    found = listed_topics(kafka.client_config(), kafka.topics)
+    if as_json:
+        print(json.dumps({"topics": [asdict(each) for each in found]}))
+        return
+    wide = max(len(each.name) for each in found)
+    print(f"{'topic':<{wide}}  {'partitions':>10}  {'copies':>6}  {'records':>13}")
+    for each in found:
+        if not each.partitions:
+            print(f"{each.name:<{wide}}  does not exist: run `cartcast topics create`")
+            continue
+        print(f"{each.name:<{wide}}  {each.partitions:>10}  {each.copies:>6}  {each.records:>13,}")
 
 
 def _wants_growth(kafka: "KafkaSettings", *, yes: bool) -> bool:

@@ -45,7 +45,12 @@ if TYPE_CHECKING:
 
 def train(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Checkpoint directory to write; an earlier checkpoint there is replaced.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Checkpoint directory to write; an earlier checkpoint there is replaced.", metavar="DIRECTORY"
+        ),
+    ],
     events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,

@@ -17,9 +17,9 @@ WATCH_SECONDS = 0.2
 
 
 def up(
-    directory: Annotated[Path, typer.Option("--dir", help="Where Kafka and ClickHouse keep their data.")] = Path(
-        ".cartcast"
-    ),
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Where Kafka and ClickHouse keep their data.", metavar="DIRECTORY")
+    ] = Path(".cartcast"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the settings as one JSON object.")] = False,
 ) -> None:
     """Run a real Kafka and the real ClickHouse engine on this machine until Ctrl-C.

@@ -10,7 +10,9 @@ from cartcast.commands.shared.options import BootstrapServers, TopicPrefix, give
 
 def worker(
     context: typer.Context,
-    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint directory; default: the one that ships.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint directory; default: the one that ships.", metavar="DIRECTORY")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     bootstrap_servers: BootstrapServers = None,
     topic_prefix: TopicPrefix = None,

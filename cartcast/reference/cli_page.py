@@ -11,7 +11,7 @@ _INTRODUCTION: Final = """# Commands
 
 What `cartcast COMMAND --help` says. Written by `make reference` from the commands themselves; do not edit.
 
-`--config FILE` names a YAML file of settings and stands before the command: `cartcast --config cartcast.yml worker`.
+`--config FILE` names a YAML file of settings, before a command or behind it: `cartcast worker --config cartcast.yml`.
 `cartcast --version` prints the version. Exit codes: 0 done, 1 failed (one line says what, where and what to do),
 2 wrong usage, 130 interrupted. `cartcast --install-completion` teaches your shell to complete commands and options.
 """
@@ -52,7 +52,7 @@ def _parameters(name: str, command: Any) -> Iterator[tuple[str, str]]:  # noqa: 
     context = command.make_context(name, [], resilient_parsing=True)
     for parameter in command.params:
         record = parameter.get_help_record(context)
-        if record is not None and "--help" not in parameter.opts:
+        if record is not None and not {"--help", "--config"} & set(parameter.opts):
             yield record
 
 

@@ -93,6 +93,39 @@ def test_a_command_with_a_result_can_print_it_as_json(name):
     assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_values_of_options_have_the_names_that_commands_give_them(name):
+    _, out, _ = run(*name.split(), "-h")
+    assert re.findall(r"<(?:bool|int|float|str|path|file|directory|list)\b", out) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--config", "no.yml", "config", "show"], ["config", "show", "--config", "no.yml"]]
+)
+def test_the_settings_file_may_be_named_before_a_command_and_behind_it(arguments):
+    code, _, err = run(*arguments)
+    assert (code, err.startswith("cartcast: the settings file no.yml cannot be read")) == (2, True)
+
+
+def test_the_last_name_of_a_settings_file_counts(tmp_path):
+    file = tmp_path / "shop.yml"
+    file.write_text("kafka: {topic_prefix: mine}")
+    _, out, _ = run("--config", "no.yml", "config", "show", "--config", str(file))
+    assert re.search(r"kafka.topic_prefix +mine ", out)
+
+
+def test_a_settings_file_to_begin_with_is_accepted_and_never_replaced_unasked(tmp_path):
+    file = tmp_path / "cartcast.yml"
+    assert run("init", str(file))[0] == 0
+    assert run("config", "show", "--config", str(file))[0] == 0
+    file.write_text("mine")
+    code, _, err = run("init", str(file))
+    assert (code, file.read_text()) == (2, "mine")
+    assert "--force" in err
+    assert run("init", str(file), "--force")[0] == 0
+    assert run("init", str(tmp_path / "none" / "cartcast.yml"))[0] == 1
+
+
 def test_help_lists_every_command_in_its_group():
     code, out, _ = run("--help")
     assert code == 0

@@ -140,3 +140,24 @@ def test_letters_are_counted_by_reason_from_a_time_on(pipeline, cartcast):
     }
     assert cartcast("list", "--since", "2098-01-01") == {"letters": 0, "reasons": []}
     assert "is no time" in str(cartcast("list", "--since", "yesterday", status=2)["error"])
+
+
+def test_letters_are_shown_with_what_was_refused_the_latest_last(pipeline):
+    bury(pipeline, (b"u", b"{", pipeline.topics.events, "json"))
+    bury(pipeline, (b"u", b'{"ts": 0}', "shop.jsonl", "ts"))
+    where = {
+        "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": pipeline.kafka,
+        "CARTCAST_KAFKA__TOPIC_PREFIX": pipeline.topics.prefix,
+    }
+    shown = run_command("dead-letters", "show", "--since", "1h", environment=where).stdout.splitlines()
+    assert shown[0].startswith(f"json: about json  ({pipeline.topics.events} 0:0, ")
+    assert shown[1::2] == ["  {", '  {"ts": 0}']
+    last = run_command("dead-letters", "show", "-n", "1", "--json", environment=where).stdout
+    assert json.loads(last)["value"] == {"ts": 0}
+
+
+@pytest.mark.parametrize("command", ["list", "show", "replay"])
+def test_a_reason_that_no_letter_has_is_refused_with_those_that_there_are(pipeline, cartcast, command):
+    bury(pipeline, *[(b"u", b"{", pipeline.topics.events, "json")] * 2)
+    refused = cartcast(command, "--reason", "jsno", status=1)["error"]
+    assert refused == "cartcast: no dead letter has the reason jsno; there are json 2\n"

@@ -5,6 +5,8 @@ and a mistyped option should not cost what PyTorch, pydantic's models or ClickHo
 """
 
 import datetime
+import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from model.heads import Head
 
 MAPPING_SUFFIXES: Final = (".yml", ".yaml")
+_AGO: Final = re.compile(r"([0-9]{1,9})([smhd])")
+_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 EXIT_INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
@@ -37,19 +41,30 @@ def settings_of(context: typer.Context, **flags: dict[str, object]) -> "Settings
 
 
 def moment_ms(text: str) -> int:
-    """Return the epoch milliseconds of an option: such a number, an RFC 3339 time, or a day (its beginning in UTC)."""
+    """Return the epoch milliseconds of an option.
+
+    It is such a number, an RFC 3339 time, a day (its beginning in UTC), or how long ago: 90s, 15m, 1h, 7d.
+    """
     try:
         moment = _epoch_ms(text)
     except ValueError:
         moment = -1
     if not MIN_EVENT_TIME_MS <= moment <= MAX_EVENT_TIME_MS:
-        raise UsageError(f"{text!r} is no time: give 2017-12-01, 2017-12-01T08:00:00Z or epoch milliseconds")
+        seconds = (
+            "; these are seconds: add three zeros" if MIN_EVENT_TIME_MS <= 1000 * moment <= MAX_EVENT_TIME_MS else ""
+        )
+        raise UsageError(
+            f"{text!r} is no time: give 2017-12-01, 2017-12-01T08:00:00Z, epoch milliseconds, or 1h for an hour ago"
+            f"{seconds}"
+        )
     return moment
 
 
 def _epoch_ms(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
+    if (ago := _AGO.fullmatch(text)) is not None:
+        return time.time_ns() // 1_000_000 - int(ago[1]) * _UNIT_MS[ago[2]]
     if "T" in text.upper() or " " in text:
         return parse_time_ms(text)
     return int(datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp() * 1000)
@@ -120,14 +135,17 @@ ShopFile = Annotated[
 ]
 
 # The model
-CheckpointOption = Annotated[Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.")]
+CheckpointOption = Annotated[
+    Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.", metavar="DIRECTORY")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed and data give the same result.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads; more than one pays on an idle machine only.")]
 
 MemoryLimit = Annotated[int, typer.Option(min=0, help="History beyond it is kept in a temporary file.", metavar="MB")]
 WorkDir = Annotated[
-    Path | None, typer.Option(help="Where that file is made; the system's place for such files if not given.")
+    Path | None,
+    typer.Option(help="Where that file is made; the system's place for such files if not given.", metavar="DIRECTORY"),
 ]
 
 # Where Kafka and ClickHouse are
