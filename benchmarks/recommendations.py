@@ -70,6 +70,7 @@ def _model(items: int, random: np.random.Generator) -> ItemModel:
         columns=columns_of([]),  # only vectors are made from them
         item_ids=(),
         counts=random.integers(0, 100, (1 + len(GOALS), items)),
+        exposures=np.ones(items + 1),
     )
 
 

@@ -106,6 +106,13 @@ def parse_time_ms(text: str) -> int:
     return epoch_ms(moment)
 
 
+def parse_moment_ms(text: str) -> int:
+    """Return the epoch milliseconds of an RFC 3339 time, or of a day's beginning in UTC; raises ValueError."""
+    if "T" in text.upper() or " " in text:
+        return parse_time_ms(text)
+    return epoch_ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
 def is_in_years(time_ms: int) -> bool:
     """Whether a time lies in the years 2000 to 2099, as every shopper's does whose clock is right."""
     return MIN_EVENT_TIME_MS <= time_ms < MAX_EVENT_TIME_MS

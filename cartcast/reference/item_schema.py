@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import NODEFAULT, structs
 
 from cartcast.reference.event_schema import DIALECT, Schema
-from model.events import MAX_ID_BYTES
+from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS
 from model.items.item import LARGEST_NUMBER, MAX_VECTOR_NUMBERS, Item
 
 _TEXT: Final = ["string", "number"]
@@ -44,6 +44,19 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
             "maxItems": MAX_VECTOR_NUMBERS,
         },
         "What the shop has made of its picture or text (CLIP, a sentence embedding ...); of one length",
+    ),
+    "added_at": (
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": MIN_EVENT_TIME_MS, "exclusiveMaximum": MAX_EVENT_TIME_MS},
+                {"type": "string", "pattern": "^([0-9]{12,13}|20[0-9][0-9]-[0-9][0-9]-[0-9][0-9].*)$"},
+                {"type": "null"},
+            ]
+        },
+        (
+            "Since when the shop has it: epoch milliseconds, an RFC 3339 time, or a day; of the years 2000 to 2099. "
+            "Training learns from it how much new items are wanted"
+        ),
     ),
 }
 

@@ -43,6 +43,8 @@ class ItemColumns:
     """Codes of words, with those of events' texts in common, then of trigrams `(items, PIECES)`."""
     vectors: npt.NDArray[np.float16]
     """What the shop made, NaN where it made none `(items, dimension)`; the dimension may be 0."""
+    added_ms: npt.NDArray[np.int64]
+    """Since when the shop has them, 0 where it does not say `(items,)`."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -91,6 +93,7 @@ def columns_of(items: Sequence[Item], dimension: int | None = None) -> ItemColum
         log_prices=np.log1p(np.array([item.price for item in items], np.float32)),  # of None, numpy makes NaN
         pieces=pieces,
         vectors=vectors,
+        added_ms=np.array([item.added_at or 0 for item in items], np.int64),
     )
 
 

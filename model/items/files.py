@@ -32,6 +32,7 @@ def to_bytes(model: ItemModel) -> bytes:
         },
         **{f"columns.{column.name}": getattr(model.columns, column.name) for column in fields(ItemColumns)},
         "counts": model.counts,
+        "exposures": model.exposures,
         "ids": np.frombuffer(b"".join(ids), np.uint8),
         "id_ends": np.cumsum([len(item_id) for item_id in ids], dtype=np.int64),
     }
@@ -63,6 +64,7 @@ def from_bytes(content: bytes) -> ItemModel:
             columns=ItemColumns(*(arrays[f"columns.{column.name}"] for column in fields(ItemColumns))),
             item_ids=tuple(joined[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)),
             counts=arrays["counts"],
+            exposures=arrays["exposures"],
         )
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, msgspec.DecodeError):
         raise CheckpointError(_DAMAGED) from None
@@ -76,6 +78,7 @@ def _is_whole(model: ItemModel) -> bool:
     return (
         len(model.columns) == items
         and model.counts.shape == (1 + len(GOALS), items)
+        and model.exposures.shape == (items + 1,)
         and all(
             len(each) == items and (not len(each.items) or 0 <= each.items.min() <= each.items.max() < items)
             for each in model.neighbours.values()

@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from model.events import is_in_years, meant_unit, parse_moment_ms
 from model.validate import (
     InvalidEvent,
     kind_of,
@@ -38,6 +39,7 @@ _CAN_BE_ORDERED: Final = {
 }
 """Words of Google's product feeds and of schema.org's ItemAvailability, by their letters."""
 _NO_LETTERS: Final = re.compile(r"[^a-z]")
+_OUTSIDE_YEARS: Final = "added_at lies outside the years 2000 to 2099"
 _SEPARATOR: Final = " > "
 
 
@@ -65,6 +67,8 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Whether it can be ordered now."""
     vector: list[float] | None = None
     """What the shop has made of its picture or text."""
+    added_at: int | None = None
+    """Since when the shop has it, in epoch milliseconds: before that, nobody could have wanted it."""
 
     def with_dimension(self, dimension: int | None) -> Self:
         """Return the item; raises InvalidItem if its vector has another length than the catalogue's."""
@@ -130,6 +134,26 @@ def checked_stock(given: object) -> bool | None:
     return _CAN_BE_ORDERED[letters]
 
 
+def checked_moment(given: object) -> int | None:
+    """Return a time's epoch milliseconds, of such a number, an RFC 3339 time, or a day; raises InvalidItem."""
+    if given is None:
+        return None
+    try:
+        if isinstance(given, str) and not given.isdecimal():
+            moment = parse_moment_ms(given)
+        elif isinstance(given, bool) or not isinstance(given, str | int | float) or not float(given).is_integer():
+            raise ValueError("no whole number")
+        else:
+            moment = int(given)
+    except (ValueError, OverflowError):
+        what = "neither epoch milliseconds nor an RFC 3339 time nor a day"
+        raise InvalidItem("added_at", f"added_at is {what}") from None
+    if not is_in_years(moment):
+        unit = meant_unit(moment)
+        raise InvalidItem("added_at", f"added_at is in {unit}, not in milliseconds" if unit else _OUTSIDE_YEARS)
+    return moment
+
+
 def checked_vector(given: object) -> list[float] | None:
     """Return a vector's numbers; raises InvalidItem."""
     if given is None:
@@ -153,6 +177,7 @@ def _is_plain(item: Item) -> bool:
         and (item.brand is None or len(item.brand) <= _PLAIN_ID_CHARACTERS)
         and (item.currency is None or len(item.currency) <= _PLAIN_ID_CHARACTERS)
         and (item.price is None or 0 <= item.price < math.inf)
+        and (item.added_at is None or is_in_years(item.added_at))
         and (item.vector is None or (0 < len(item.vector) <= MAX_VECTOR_NUMBERS and _fits(item.vector)))
     )
 
@@ -173,6 +198,7 @@ def _validated(value: bytes | None) -> Item:
         currency=optional_id(fields, "currency"),
         in_stock=checked_stock(_plain_number(fields, "in_stock")),
         vector=checked_vector(_plain_numbers(fields.get("vector"))),
+        added_at=checked_moment(_plain_number(fields, "added_at")),
     )
     if not is_strict:
         raise InvalidItem("json", "the value holds NaN or Infinity, which JSON does not know")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from model.arrays import Floats
 from model.events import EVENT_TYPES
 from model.items.columns import ItemColumns
 from model.items.contexts import NO_ITEM, PLACES, Contexts
@@ -213,13 +214,14 @@ def own_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     return (counts / (counts + _OWN_PART_FROM)).astype(np.float32)
 
 
-def log_popularity(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def log_popularity(counts: npt.NDArray[np.int64], exposures: Floats) -> npt.NDArray[np.float32]:
     """Return the log of how much more often each item occurs than the average one that does `(items,)`.
 
-    Both are raised by some events, _PRIOR_EVENTS or about the average if that is less: a new item is none that nobody
-    wants.
+    `exposures` `(items,)` say in which share of the counted events an item could have occurred: the average is taken
+    for that share. Both are raised by some events, _PRIOR_EVENTS or about the average if that is less: a new item is
+    none that nobody wants. (It is the mean of a rate under a gamma prior.)
     """
-    mean = float(counts.sum() / max(np.count_nonzero(counts), 1)) if counts.any() else 1.0
+    mean = float(counts.sum() / max(exposures[counts > 0].sum(), 1.0)) if counts.any() else 1.0
     prior = max(min(_PRIOR_EVENTS, mean), _LEAST_PRIOR_EVENTS)
-    logs: npt.NDArray[np.float32] = np.log((counts + prior) / (mean + prior)).astype(np.float32)
+    logs: npt.NDArray[np.float32] = np.log((counts + prior) / (exposures * mean + prior)).astype(np.float32)
     return logs

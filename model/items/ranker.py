@@ -86,6 +86,9 @@ class ItemModel:
     item_ids: tuple[str, ...]
     counts: Integers
     """How many events each item had, of all types, then of those of each goal `(1 + goals, items)`."""
+    exposures: Floats
+    """The share of all events that came since the shop has each item; the last one is that of an item not learnt from
+    `(items + 1,)`."""
 
     @property
     def config(self) -> NextItemConfig:
@@ -120,7 +123,7 @@ class ItemRanker:
         self._popularity, self._unknown = dict[str, Vectors](), dict[str, float]()
         with torch.no_grad():
             for number, goal in enumerate(GOALS):
-                logs = log_popularity(np.append(model.counts[1 + number], 0))  # the last one of an item without events
+                logs = log_popularity(np.append(model.counts[1 + number], 0), model.exposures)
                 shares = own_shares(np.append(model.counts[0], 0))
                 added = model.network.popularities(number, torch.from_numpy(logs), torch.from_numpy(shares)).numpy()
                 self._popularity[goal], self._unknown[goal] = added[:-1].copy(), float(added[-1])

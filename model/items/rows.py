@@ -4,11 +4,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, Final
 
 import orjson
 
-from model.items.item import InvalidItem, Item, checked_category, checked_stock, checked_vector
+from model.items.item import InvalidItem, Item, checked_category, checked_moment, checked_stock, checked_vector
 from model.validate import InvalidEvent, optional_id, optional_text, required_id
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -21,6 +22,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "currency": ("currency",),
     "in_stock": ("in_stock", "availability", "stock"),
     "vector": ("vector", "embedding"),
+    "added_at": ("added_at", "published_at", "created_at"),
 }
 """The names of columns that an item's field is read from: the first that is not empty."""
 KNOWN: Final = frozenset(name for names in NAMES.values() for name in names)
@@ -65,6 +67,7 @@ def item_of(row: Mapping[str, object]) -> Item:
             currency=currency or _text(given["currency"]),
             in_stock=_stock(given["in_stock"]),
             vector=checked_vector(_vector(given["vector"])),
+            added_at=checked_moment(_moment(given["added_at"])),
         )
     except InvalidEvent as invalid:  # the rules that items and events share
         raise InvalidItem(invalid.reason, invalid.error) from None
@@ -98,6 +101,14 @@ def _category(value: object) -> object:
     if not isinstance(value, list):
         return _text(value)
     return [str(level).strip() for level in value if not _is_nothing(level)]
+
+
+def _moment(value: object) -> object:
+    """Return a time as a text; of a table without time zones it is UTC."""
+    if not isinstance(value, date):
+        return value if isinstance(value, int | float) else _text(value)
+    zone = "Z" if isinstance(value, datetime) and value.tzinfo is None else ""
+    return value.isoformat() + zone
 
 
 def _price(value: object) -> tuple[float | None, str | None]:

@@ -22,6 +22,8 @@ class CatalogueLine(msgspec.Struct, frozen=True, gc=False):
     """Of its picture."""
     ts: int
     """Epoch milliseconds since when."""
+    added_at: int
+    """Epoch milliseconds since when the shop has the item at all."""
 
 
 def catalogue_lines(tastes: Tastes, until_ms: int) -> Iterator[CatalogueLine]:
@@ -49,4 +51,5 @@ def _line(tastes: Tastes, item: int, *, in_stock: bool, ts: int) -> CatalogueLin
         in_stock=in_stock,
         vector=styles.vectors[item].tolist(),
         ts=ts,
+        added_at=tastes.stock.start_of(int(tastes.stock.arrival_days[item])),
     )

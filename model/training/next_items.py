@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.arrays import Booleans, Integers
+from model.arrays import Booleans, Floats, Integers
 from model.batch import id_code
 from model.core.rank_items import collect
 from model.events import TYPE_CODES
@@ -80,6 +80,7 @@ def learn(
         columns=columns,
         item_ids=tuple(journeys.item_ids),
         counts=np.stack([journeys.counts(), *by_goal]),
+        exposures=np.append(_exposures(journeys.time_ms, columns.added_ms), 0.0 if columns.added_ms.any() else 1.0),
     )
 
 
@@ -93,12 +94,14 @@ class _Known:
     """`(goals, items)`"""
 
     @classmethod
-    def of(cls, journeys: Journeys, chosen: Booleans | None) -> "_Known":
+    def of(cls, journeys: Journeys, added_ms: Integers, chosen: Booleans | None) -> "_Known":
+        exposures = _exposures(journeys.time_ms if chosen is None else journeys.time_ms[chosen], added_ms)
+
         def counts(goal: str) -> Integers:
             is_goal = journeys.of_type(goal)
             return journeys.counts(is_goal if chosen is None else is_goal & chosen)
 
-        popularity = np.stack([log_popularity(counts(goal)) for goal in GOALS])
+        popularity = np.stack([log_popularity(counts(goal), exposures) for goal in GOALS])
         return cls(torch.from_numpy(own_shares(journeys.counts(chosen))), torch.from_numpy(popularity))
 
 
@@ -115,7 +118,10 @@ class _Learning:
         counts = journeys.counts()
         edges = np.quantile(journeys.time_ms, np.arange(1, _SLICES) / _SLICES)
         self._slice = np.searchsorted(edges, journeys.time_ms, side="right")
-        self._known = [_Known.of(journeys, self._slice < number if number else None) for number in range(_SLICES)]
+        self._added_ms = columns.added_ms
+        self._known = [
+            _Known.of(journeys, columns.added_ms, self._slice < number if number else None) for number in range(_SLICES)
+        ]
         self._categories = torch.from_numpy(columns.categories.astype(np.int64))
         shares = (counts + 1.0) ** 0.75
         self._shares = shares / shares.sum()
@@ -191,6 +197,10 @@ class _Learning:
         columns = torch.from_numpy(column_of[targets])
         if corrections is not None:
             logits = _corrected(logits, columns, corrections)
+        is_early = self._added_ms[candidates] > journeys.time_ms[rows, None]
+        if is_early.any():  # nobody could have wanted it then
+            is_early[np.arange(len(rows)), columns.numpy()] = False
+            logits = logits.masked_fill(torch.from_numpy(is_early), -torch.inf)
         return functional.cross_entropy(logits, columns)
 
     def _candidates(self, wanted: Integers) -> tuple[Integers, Tensor | None]:
@@ -209,6 +219,12 @@ class _Learning:
         rows = torch.from_numpy(items)
         vectors = self.network.vectors(self._inputs.take(rows), rows, shares[rows])
         return functional.dropout(vectors, self._settings.dropout)
+
+
+def _exposures(time_ms: Integers, added_ms: Integers) -> Floats:
+    """Return the share of some events that came since each item was added `(items,)`; of none, all."""
+    times = np.sort(time_ms)
+    return np.asarray(1 - np.searchsorted(times, added_ms) / max(len(times), 1))
 
 
 def contexts_of(journeys: Journeys, rows: Integers) -> Contexts:

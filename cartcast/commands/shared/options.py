@@ -4,7 +4,6 @@ A command's file imports at its top what parsing its options needs, and what it 
 and a mistyped option should not cost what PyTorch, pydantic's models or ClickHouse's client take to load.
 """
 
-import datetime
 import re
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, parse_time_ms
+from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, parse_moment_ms
 from model.formats import FORMATS
 from service.errors import UsageError
 
@@ -65,9 +64,7 @@ def _epoch_ms(text: str) -> int:
         return int(text)
     if (ago := _AGO.fullmatch(text)) is not None:
         return time.time_ns() // 1_000_000 - int(ago[1]) * _UNIT_MS[ago[2]]
-    if "T" in text.upper() or " " in text:
-        return parse_time_ms(text)
-    return int(datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp() * 1000)
+    return parse_moment_ms(text)
 
 
 def horizon_names(text: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.arrays import Booleans, Floats, Integers
+from model.arrays import Floats, Integers
 from model.comparison import clear_leader, interval, numbered
 from model.evaluation.next_items.metrics import COLD_BELOW, LISTED, METRICS, gains, replicate_means
 from model.evaluation.next_items.protocol import NextItemModel
@@ -31,7 +31,7 @@ def compare_next_items(  # noqa: PLR0913 - what is compared has no default
     rival: str,
     variants: Sequence[NextItemModel] = (),
     goals: Sequence[str] = GOALS,
-    is_candidate: Booleans | None = None,
+    added_ms: Integers | None = None,
     most_transitions: int = MOST_TRANSITIONS,
     replicas: int = REPLICAS,
     seed: int = 1,
@@ -39,18 +39,18 @@ def compare_next_items(  # noqa: PLR0913 - what is compared has no default
 ) -> dict[str, Any]:
     """Fit models on what is before the split, measure them on the transitions after it, and say how each differs.
 
-    All items with an event before the split are candidates, or those of `is_candidate` `(items,)`, such as a
-    catalogue's. A target that is none is missed by every model. Cold targets (fewer than COLD_BELOW events to learn
-    from) are measured apart, too. If there are more than `most_transitions`, whole sessions are drawn. Differences are
-    a model's value less the rival's; their 95 % intervals come from resampling sessions, or, where a target may lie in
-    another session, shoppers. By the same intervals a model is best in a metric, or none is. `variants` are measured
-    with the others, but cannot be best: they are one of the models less something. Raises EvaluationError if nothing
-    can be compared.
+    All items with an event before the split are candidates, or a catalogue's, the journeys' first items, each of them
+    since `added_ms` `(items of the catalogue,)`. A target that is none is missed by every model. Cold targets (fewer
+    than COLD_BELOW events to learn from) are measured apart, too. If there are more than `most_transitions`, whole
+    sessions are drawn. Differences are a model's value less the rival's; their 95 % intervals come from resampling
+    sessions, or, where a target may lie in another session, shoppers. By the same intervals a model is best in a
+    metric, or none is. `variants` are measured with the others, but cannot be best: they are one of the models less
+    something. Raises EvaluationError if nothing can be compared.
     """
     training = journeys.before(split_ms)
     if not len(training):
         raise EvaluationError(f"there are no events with an item before {rfc3339(split_ms)}: nothing to learn from")
-    shelf = Shelf.of(training, is_candidate)
+    shelf = Shelf.of(training, added_ms)
     found, everything = {}, (*models, *variants)
     for number, goal in enumerate(goals):
         transitions, units = _drawn(Transitions.of(journeys, goal, split_ms), goal, most_transitions, seed)

@@ -7,7 +7,7 @@ import numpy as np
 
 from model.arrays import Booleans, Floats, Integers
 from model.evaluation.next_items.metrics import place
-from model.evaluation.next_items.protocol import ItemScorer
+from model.evaluation.next_items.protocol import NEVER, ItemScorer
 from model.items.journeys import Journeys
 from model.items.targets import Transitions
 
@@ -22,12 +22,17 @@ class Shelf:
     """`(items,)`"""
     events: Integers
     """How many events each item has to learn from `(items,)`."""
+    added_ms: Integers
+    """Since when each may be recommended `(items,)`."""
 
     @classmethod
-    def of(cls, training: Journeys, is_candidate: Booleans | None = None) -> Self:
-        """Take the given candidates, or every item with an event to learn from."""
+    def of(cls, training: Journeys, added_ms: Integers | None = None) -> Self:
+        """Take every item with an event to learn from; or those of a catalogue, the first items, since they came."""
         events = training.counts()
-        return cls(events > 0 if is_candidate is None else is_candidate, events)
+        if added_ms is None:
+            return cls(events > 0, events, np.zeros(len(events), np.int64))
+        is_candidate = np.arange(len(events)) < len(added_ms)
+        return cls(is_candidate, events, np.append(added_ms, np.zeros(len(events) - len(added_ms), np.int64)))
 
 
 def ranks_of(scorer: ItemScorer, transitions: Transitions, shelf: Shelf, listed: Integers | None = None) -> Floats:
@@ -39,7 +44,9 @@ def ranks_of(scorer: ItemScorer, transitions: Transitions, shelf: Shelf, listed:
     ranks = np.empty(len(transitions))
     for first in range(0, len(transitions), step):
         part = slice(first, first + step)
-        scores = scorer.scores(transitions.queries[part])
+        queries = transitions.queries[part]
+        scores = scorer.scores(queries)
+        scores[shelf.added_ms > queries.journeys.time_ms[queries.rows, None]] = NEVER
         placed = place(scores, transitions.targets[part], shelf.is_candidate, shelf.events)
         ranks[part] = placed.ranks
         if listed is not None:

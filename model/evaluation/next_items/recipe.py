@@ -52,7 +52,7 @@ def measure_next_items(  # noqa: PLR0913 - what is measured has no default
         split_ms,
         rival=OURS,
         variants=less,
-        is_candidate=np.arange(len(journeys.item_ids)) < len(items) if items else None,
+        added_ms=np.array([item.added_at or 0 for item in items]) if items else None,
         most_transitions=most_transitions,
         replicas=replicas,
         seed=settings.seed,

@@ -107,6 +107,12 @@ def test_json_lines(tmp_path):
     assert summary(rows(tmp_path, gzip.compress(text.encode()))) == expected
 
 
+@pytest.mark.parametrize("given", ["2026-01-05", "2026-01-05T00:00:00Z", "1767571200000"])
+def test_a_table_may_say_since_when_the_shop_has_an_item(tmp_path, given):
+    text = f"id,published_at\n1,{given}\n2,\n3,yesterday\n"
+    assert summary(rows(tmp_path, text)) == [Item("1", added_at=1_767_571_200_000), Item("2"), (4, "added_at", "3")]
+
+
 def test_csv_of_any_column_order_and_separator(tmp_path):
     text = 'price;id;vector;name;stock\n"12,90";1;0.5 1;"two\nlines";0\n;2;[1,2];x;yes\n'
     assert rows(tmp_path, text) == [
@@ -150,11 +156,14 @@ def test_parquet(tmp_path):
         "price": [1.5, float("nan"), -1],
         "in_stock": [True, None, False],
         "vector": pa.array([[0.5, 1], None, None], pa.list_(pa.float32())),
+        "created_at": pa.array([1_767_571_200_000, None, None], pa.timestamp("ms")),
         "other": [1, 2, 3],
     }
     pq.write_table(pa.table(table), file)
     assert summary(read_items(file)) == [
-        Item("1", "a", category="Shoes > Boots", price=1.5, in_stock=True, vector=[0.5, 1.0]),
+        Item(
+            "1", "a", category="Shoes > Boots", price=1.5, in_stock=True, vector=[0.5, 1.0], added_at=1_767_571_200_000
+        ),
         Item("2"),
         (3, "price", None),
     ]

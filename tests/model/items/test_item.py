@@ -28,10 +28,13 @@ def test_every_field_of_an_item_is_kept():
             currency="EUR",
             in_stock=True,
             vector=[0.5, -1],
+            added_at=1_767_571_200_000,
             color="red",
         )
     )
-    assert item == Item("i", "Stiefel größe 42", "赤い靴", "Shoes > Boots", "Acme", 12.9, "EUR", True, [0.5, -1.0])
+    assert item == Item(
+        "i", "Stiefel größe 42", "赤い靴", "Shoes > Boots", "Acme", 12.9, "EUR", True, [0.5, -1.0], 1_767_571_200_000
+    )
 
 
 def test_an_id_is_enough():
@@ -60,6 +63,11 @@ def test_stock_is_a_number_or_a_word_of_product_feeds(given, in_stock):
     assert decode_item(written(in_stock=given)).in_stock is in_stock
 
 
+@pytest.mark.parametrize("given", [1_767_571_200_000, "1767571200000", "2026-01-05", "2026-01-05T01:00:00+01:00"])
+def test_a_time_is_a_number_a_moment_or_a_day(given):
+    assert decode_item(written(added_at=given)).added_at == 1_767_571_200_000
+
+
 @pytest.mark.parametrize(
     ("value", "reason", "error"),
     [
@@ -82,6 +90,12 @@ def test_stock_is_a_number_or_a_word_of_product_feeds(given, in_stock):
         (written(vector=[1, True]), "vector", "vector holds something else than numbers"),
         (written(vector=[70_000]), "vector", "vector holds a number beyond 65,504, or none"),
         (written(vector=[float("nan")]), "vector", "vector holds something else than numbers"),
+        (written(added_at=1_767_571_200), "added_at", "added_at is in seconds, not in milliseconds"),
+        (written(added_at=5), "added_at", "added_at lies outside the years 2000 to 2099"),
+        (written(added_at=True), "added_at", "added_at is neither epoch milliseconds nor an RFC 3339 time nor a day"),
+        (written(added_at="2026-01-05T00:00:00"), "added_at", None),
+        (written(added_at=1.5e12 + 0.5), "added_at", None),
+        (written(added_at="soon"), "added_at", None),
         (written(x=float("nan")), "json", "the value holds NaN or Infinity, which JSON does not know"),
     ],
 )

@@ -40,7 +40,9 @@ def by_network(model, goal, given):
     category = categories[tensors.items[:, :1]]
     logits = (
         network.queries(number, tensors, vectors[tensors.items], weights[0]) @ vectors.T
-        + network.popularities(number, torch.from_numpy(log_popularity(model.counts[1 + number])), shares)
+        + network.popularities(
+            number, torch.from_numpy(log_popularity(model.counts[1 + number], model.exposures[:-1])), shares
+        )
         + network.same_category(number) * ((categories == category) & (category > 0))
     )
     size = len(columns)

@@ -30,6 +30,7 @@ def test_an_item_is_told_when_it_arrives_and_when_its_stock_changes(shop):
         if before is None:
             number = shop.oracle.item_ids.index(line.item_id)
             assert line.ts == start_ms + stock.arrival_days[number] * DAY_MS
+        assert line.added_at == (line.ts if before is None else before.added_at)
     assert [line.ts for line in shop.items] == sorted(line.ts for line in shop.items)
     last = stock.day_of(np.array([max(event.ts for event in shop.events)]))
     in_stock = stock.for_sale(last)[0]
@@ -52,7 +53,7 @@ def test_a_line_is_plain_json(shop):
     found = msgspec.json.decode(msgspec.json.encode(shop.items[0]))
     assert len(found["vector"]) == 32
     assert found.keys() == {
-        *("item_id", "title", "description", "category", "brand", "price", "in_stock", "vector", "ts")
+        *("item_id", "title", "description", "category", "brand", "price", "in_stock", "vector", "ts", "added_at")
     }
 
 

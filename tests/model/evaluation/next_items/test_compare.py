@@ -76,11 +76,22 @@ def test_a_target_that_was_never_seen_is_a_miss_and_cold():
 
 def test_a_catalogues_item_can_be_found_though_nobody_has_seen_it():
     journeys = shop()
-    everything = np.ones(len(journeys.item_ids), np.bool_)
-    view = compare_next_items([Recorded()], journeys, SPLIT, rival="recorded", goals=["view"], is_candidate=everything)[
-        "goals"
-    ]["view"]
-    assert view["cold"]["metrics"]["recorded"]["recall_20"]["value"] == 1
+    added_ms = np.zeros(len(journeys.item_ids), np.int64)
+    assert cold_recall(journeys, added_ms) == 1
+
+
+def test_a_catalogues_item_is_no_candidate_before_the_shop_has_it():
+    journeys = shop()
+    added_ms = np.zeros(len(journeys.item_ids), np.int64)
+    asked_ms = at(3 * DAY + 9)
+    for since_ms, recall in ((asked_ms, 1), (asked_ms + 1, 0)):
+        added_ms[journeys.item_ids.index("unseen")] = since_ms
+        assert cold_recall(journeys, added_ms) == recall
+
+
+def cold_recall(journeys, added_ms):
+    found = compare_next_items([Recorded()], journeys, SPLIT, rival="recorded", goals=["view"], added_ms=added_ms)
+    return found["goals"]["view"]["cold"]["metrics"]["recorded"]["recall_20"]["value"]
 
 
 def test_coverage_and_popularity_say_what_is_recommended():
