@@ -1,4 +1,4 @@
-"""Asking a worker's look-up API (docs/api.md) for an explanation."""
+"""Asking a worker's look-up API (docs/api.md)."""
 
 import time
 from http.client import HTTPException
@@ -12,20 +12,20 @@ import msgspec
 from service.errors import LookUpError, UnavailableError
 
 TIMEOUT_SECONDS: Final = 10.0
-MAX_ANSWER_BYTES: Final = 1_000_000
+MAX_ANSWER_BYTES: Final = 16_000_000
 _DEFAULT_RETRY_SECONDS: Final = 1.0
 
 _direct: Final = build_opener(ProxyHandler({}))
 """A proxy that the machine's environment names for the web is not for the worker."""
 
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
 
 
 class WorkerRefusedError(LookUpError):
     """A worker gives no answer; `code` is the API's, `message` its sentence, `retry_seconds` set if asking helps."""
 
     def __init__(self, url: str, code: str, message: str, retry_seconds: float | None = None) -> None:
-        super().__init__(f"the worker at {url} does not explain it: {message}")
+        super().__init__(f"the worker at {url} refuses: {message}")
         self.code = code
         self.message = message
         self.retry_seconds = retry_seconds
@@ -50,25 +50,44 @@ def ask_explanation(  # noqa: PLR0913 - what a question consists of
     timeout_seconds: float = TIMEOUT_SECONDS,
     retry_for_seconds: float = 0.0,
 ) -> Answer:
-    """Return what moved a user's propensities after an event, the last one if None, as a message of type `answer`.
+    """Return what moved a user's propensities after an event, the last one if None; raises as `ask_worker` does."""
+    user, event = (quote(text.encode("utf-8", "replace"), safe="") for text in (user_id, event_id or ""))
+    path = f"/v1/users/{user}/explanation{f'?event_id={event}' if event_id is not None else ''}"
+    return ask_worker(
+        url, path, answer, token=token, timeout_seconds=timeout_seconds, retry_for_seconds=retry_for_seconds
+    )
+
+
+def ask_worker(  # noqa: PLR0913 - as above
+    url: str,
+    path: str,
+    answer: type[Answer],
+    *,
+    body: bytes | None = None,
+    token: str = "",
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    retry_for_seconds: float = 0.0,
+) -> Answer:
+    """Return what a worker answers to a question, or to a body of JSON, as a value of type `answer`.
 
     A worker that is busy, or whose partitions move, is asked again for `retry_for_seconds`. Raises UnavailableError if
     nobody answers there, WorkerRefusedError if the worker has no answer, LookUpError if it is no worker.
     """
-    user, event = (quote(text.encode("utf-8", "replace"), safe="") for text in (user_id, event_id or ""))
-    address = f"{url.rstrip('/')}/v1/users/{user}/explanation{f'?event_id={event}' if event_id is not None else ''}"
     deadline = time.monotonic() + retry_for_seconds
     while True:
         try:
-            return _asked(url, address, token, answer, timeout_seconds)
+            return _asked(url, path, body, token, answer, timeout_seconds)
         except WorkerRefusedError as refused:
             if refused.retry_seconds is None or time.monotonic() > deadline:
                 raise
             time.sleep(min(refused.retry_seconds, retry_for_seconds))
 
 
-def _asked(url: str, address: str, token: str, answer: type[Answer], timeout_seconds: float) -> Answer:
-    request = Request(address)  # noqa: S310 - the scheme is checked where it is set
+def _asked(  # noqa: PLR0913, PLR0917 - as above
+    url: str, path: str, body: bytes | None, token: str, answer: type[Answer], timeout_seconds: float
+) -> Answer:
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    request = Request(url.rstrip("/") + path, body, headers)  # noqa: S310 - the scheme is checked where it is set
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:

@@ -12,7 +12,6 @@ from cartcast.commands.shared.money_view import money_table
 from cartcast.commands.shared.next_items import NextItemEvaluation, next_items_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
-    CheckpointOption,
     Events,
     FromClickHouse,
     OptionalFormat,
@@ -37,7 +36,15 @@ if TYPE_CHECKING:
 
 def evaluate(
     context: typer.Context,
-    checkpoint: CheckpointOption,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint",
+            help="Checkpoint directory that `cartcast train` wrote; the one that ships if not given. "
+            "Given several times, the first is judged beside the others.",
+            metavar="DIRECTORY",
+        ),
+    ] = None,
     events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,
@@ -91,7 +98,7 @@ def evaluate(
     settings = EvaluationSettings(after_ms=after, baselines=baselines, replicas=replicas, seed=seed, threads=threads)
     try:
         with stop_signals_raise():
-            report = _evaluate(source, checkpoint, items, settings)
+            report = _evaluate(source, checkpoints or [], items, settings)
             if out is not None:
                 _write(report, out)
     except StopRequested:
@@ -100,21 +107,21 @@ def evaluate(
 
 
 def _evaluate(
-    source: HistorySource, directory: Path, catalogue: Path | None, settings: "EvaluationSettings"
+    source: HistorySource, directories: list[Path], catalogue: Path | None, settings: "EvaluationSettings"
 ) -> dict[str, Any]:
     import torch
 
-    from model.checkpoint import load_checkpoint
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
     from model.evaluation.evaluate import evaluate_checkpoint
 
     torch.set_num_threads(settings.threads)
-    checkpoint = load_checkpoint(directory)
+    checkpoint, *others = [load_checkpoint(directory) for directory in directories or [DEFAULT_CHECKPOINT]]
     source.shop = checkpoint.model.config.shop
     recommends = checkpoint.items is not None or catalogue is not None
     next_items = NextItemEvaluation(catalogue, checkpoint, settings) if recommends else None
     history = _read(source, None if next_items is None else next_items.reader)
     with progress_bar("evaluate", 1.0) as advance:
-        report = evaluate_checkpoint(history, checkpoint, settings, advance)
+        report = evaluate_checkpoint(history, checkpoint, settings, advance, others=others)
     if next_items is not None:
         next_items.added_to(report)
     return report

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 def score(
     context: typer.Context,
-    checkpoint: CheckpointOption,
     out: Annotated[Path, typer.Option(help="File to write: .parquet, .csv, .jsonl; the last two also .gz.")],
+    checkpoint: CheckpointOption = None,
     events: Events = None,
     format_name: OptionalFormat = None,
     from_clickhouse: FromClickHouse = False,
@@ -76,15 +76,15 @@ def score(
     _report(source, scoring, loaded.version, out, time.monotonic() - started, as_json=as_json)
 
 
-def _scoring(directory: Path, device: str) -> "tuple[Checkpoint, OfflineScoring]":
+def _scoring(directory: Path | None, device: str) -> "tuple[Checkpoint, OfflineScoring]":
     import torch
 
-    from model.checkpoint import load_checkpoint
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
     from model.inference import Scorer, select_device
     from model.offline import OfflineScoring
 
     torch.set_num_threads(1)  # the steps are too small to share
-    checkpoint = load_checkpoint(directory)
+    checkpoint = load_checkpoint(directory or DEFAULT_CHECKPOINT)
     scorer = Scorer(checkpoint, select_device(device))
     return checkpoint, OfflineScoring(scorer, checkpoint.codec, head_names=checkpoint.head_names)
 

@@ -1,6 +1,6 @@
 """The candidates: the checkpoint, the checkpoint without the words, and the baselines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -52,15 +52,32 @@ def _is_later(time: str | None, than_ms: int) -> bool:
     return time is not None and parse_time_ms(time) > than_ms
 
 
-def the_model(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str]) -> Predictions:
+def the_model(checkpoint: Checkpoint, test_set: EvaluationSet, notes: list[str], name: str = MODEL) -> Predictions:
     """Score with the checkpoint; a note says if it has no thresholds."""
     return Predictions(
-        MODEL,
+        name,
         f"Cartcast {checkpoint.version}",
         "the checkpoint: one step an event from a carried state, calibrated",
         _propensities(checkpoint, test_set.history, test_set.rows),
         _thresholds(checkpoint, test_set, notes),
     )
+
+
+def the_others(others: Sequence[Checkpoint], test_set: EvaluationSet, notes: list[str]) -> list[Predictions]:
+    """Score with further checkpoints; raises EvaluationError for one that does not predict the same."""
+    found, from_ms = [], test_set.examples.split.test_from_ms
+    for number, other in enumerate(others, 2):
+        said = list[str]()
+        config = other.model.config
+        if config.horizons != test_set.horizons or config.shop != test_set.history.shop:
+            raise EvaluationError(
+                f"{other.version} cannot be compared: it has other horizons, or another shop's definition, than the "
+                "first checkpoint"
+            )
+        measured = with_weights_from_before(other, from_ms, said)
+        found.append(the_model(measured, test_set, said, f"{MODEL}_{number}"))
+        notes.extend(f"{other.version}: {note}" for note in said)
+    return found
 
 
 def without_text(checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predictions) -> list[Predictions]:

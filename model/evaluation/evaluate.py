@@ -12,7 +12,14 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.comparison import TOTAL, KnownLabels, Predictions, compare, rank
-from model.evaluation.candidates import Progress, fitted_baselines, the_model, with_weights_from_before, without_text
+from model.evaluation.candidates import (
+    Progress,
+    fitted_baselines,
+    the_model,
+    the_others,
+    with_weights_from_before,
+    without_text,
+)
 from model.evaluation.curves import curves_of
 from model.evaluation.test_set import ALL_USERS, EvaluationSet, split_of
 from model.events import rfc3339
@@ -37,12 +44,18 @@ class EvaluationSettings:
 
 
 def evaluate_checkpoint(
-    history: History, checkpoint: Checkpoint, settings: EvaluationSettings, progress: Progress
+    history: History,
+    checkpoint: Checkpoint,
+    settings: EvaluationSettings,
+    progress: Progress,
+    *,
+    others: Sequence[Checkpoint] = (),
 ) -> dict[str, Any]:
     """Measure a checkpoint and its baselines; returns what report.json holds (docs/evaluation.md).
 
-    Next items, which need journeys, are measured apart (`model.evaluation.next_items.recipe`). Raises EvaluationError
-    if there is nothing to measure.
+    `others` are measured on the same events. Next items, which need journeys, are measured apart
+    (`model.evaluation.next_items.recipe`). Raises EvaluationError if there is nothing to measure, or another checkpoint
+    does not predict the same.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
 
@@ -55,9 +68,10 @@ def evaluate_checkpoint(
     with threadpool_limits(settings.threads):
         progress(0.02, "the model")
         ours = the_model(measured, test_set, notes)
+        beside = the_others(others, test_set, notes)
         without_words = without_text(measured, test_set, ours)
         baselines = _baselines(test_set, settings, notes, progress) if settings.baselines else []
-        slices = _slices([ours, *baselines], without_words, test_set, settings, progress)
+        slices = _slices([ours, *beside, *baselines], without_words, test_set, settings, progress)
         money = _money(measured, test_set, settings, notes)
     progress(1.0, "done")
     return {
@@ -66,9 +80,9 @@ def evaluate_checkpoint(
         "horizons": list(test_set.horizons),
         "titles": {name: shop.title(name) for name in test_set.horizons} | {TOTAL: "Mean of the horizons"},
         "goals": {name: shop.goal(name).words for name in test_set.horizons if name in shop.goals},
-        "models": [_introduced(model, test_set.horizons) for model in (ours, *baselines, *without_words)],
+        "models": [_introduced(model, test_set.horizons) for model in (ours, *beside, *baselines, *without_words)],
         "slices": slices,
-        "curves": {model.name: _curves(model, test_set.labels) for model in (ours, *baselines)},
+        "curves": {model.name: _curves(model, test_set.labels) for model in (ours, *beside, *baselines)},
         "money": money,
         "text": _text(test_set, checkpoint),
         "next_items": None,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+import cartcast as api
 from tests.harness.command import Ended, run_command
 from tests.harness.pipeline import Pipeline, pipelines
 
@@ -79,3 +80,16 @@ def test_topics_are_listed_with_what_they_hold(pipeline, cartcast):
     nowhere = cartcast("topics", "list", "--topic-prefix", f"{pipeline.topics.prefix}-none").stdout
     assert nowhere.count("does not exist: run `cartcast topics create`") == len(listed)
     assert "does not exist" in cartcast("tail", "events", "--topic-prefix", "none", status=1).stderr
+
+
+def test_a_program_reads_scores_and_asks_the_worker(pipeline, cartcast):
+    worker = pipeline.start_worker()
+    cartcast("send", json.dumps(EVENT), "--wait")
+    (score,) = api.scores(bootstrap_servers=pipeline.kafka, topic_prefix=pipeline.topics.prefix)
+    url = worker.events("starting")[-1]["look_ups"]
+    assert api.Client(url).user("shopper-1")["propensities"]["24h"] == score["propensity_24h"]
+    following = api.scores(bootstrap_servers=pipeline.kafka, topic_prefix=pipeline.topics.prefix, last=1, follow=True)
+    assert next(following) == score
+    cartcast("send", json.dumps(EVENT | {"event_id": "next"}), "--wait")
+    assert next(following)["event_id"] == "next"
+    following.close()

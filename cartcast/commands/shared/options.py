@@ -133,7 +133,10 @@ ShopFile = Annotated[
 
 # The model
 CheckpointOption = Annotated[
-    Path, typer.Option(help="Checkpoint directory that `cartcast train` wrote.", metavar="DIRECTORY")
+    Path | None,
+    typer.Option(
+        help="Checkpoint directory that `cartcast train` wrote; the one that ships if not given.", metavar="DIRECTORY"
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed and data give the same result.")]

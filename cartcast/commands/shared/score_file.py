@@ -111,20 +111,13 @@ class Parquet:
         import pyarrow as pa  # type: ignore[import-untyped]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-        texts = [("user_id", pa.string()), ("event_id", pa.string())]
-        propensities = [(propensity_field(horizon), pa.float64()) for horizon in horizons]
-        kinds = {str: pa.string(), float: pa.float64(), list[str]: pa.list_(pa.string())}
-        answers = [(name, kinds[kind]) for name, kind in extra]
-        schema = pa.schema([("row", pa.int64()), *texts, ("event_time", pa.int64()), *propensities, *answers])
-        self._table: Any = lambda columns: pa.table(columns, schema=schema)
+        self._schema = score_schema(horizons, extra)
         self._joined: Any = pa.concat_tables
-        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._waiting: list[Any] = []
 
     def write(self, scored: "ScoredEvents") -> None:
-        ids = (scored.user_ids, scored.event_ids)
-        numbers = (scored.event_time_ms, *scored.propensities.T)
-        self._waiting.append(self._table([scored.rows, *ids, *numbers, *scored.extra]))
+        self._waiting.append(score_table(self._schema, scored))
         if sum(len(table) for table in self._waiting) >= _PARQUET_GROUP_ROWS:
             self._write_group()
 
@@ -147,6 +140,26 @@ _WRITERS: Final[dict[str, type[JsonLines] | type[Csv] | type[Parquet]]] = {
     ".jsonl": JsonLines,
 }
 _SUFFIXES: Final = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
+
+
+def score_schema(horizons: Sequence[str], extra: Fields = ()) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return the Arrow schema of scores."""
+    import pyarrow as pa
+
+    texts = [("user_id", pa.string()), ("event_id", pa.string())]
+    propensities = [(propensity_field(horizon), pa.float64()) for horizon in horizons]
+    kinds = {str: pa.string(), float: pa.float64(), list[str]: pa.list_(pa.string())}
+    answers = [(name, kinds[kind]) for name, kind in extra]
+    return pa.schema([("row", pa.int64()), *texts, ("event_time", pa.int64()), *propensities, *answers])
+
+
+def score_table(schema: Any, scored: "ScoredEvents") -> Any:  # noqa: ANN401
+    """Return scores as an Arrow table of such a schema."""
+    import pyarrow as pa
+
+    ids = (scored.user_ids, scored.event_ids)
+    numbers = (scored.event_time_ms, *scored.propensities.T)
+    return pa.table([scored.rows, *ids, *numbers, *scored.extra], schema=schema)
 
 
 def check_score_file(out: Path) -> None:
