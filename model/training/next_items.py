@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from model.arrays import Booleans, Integers
 from model.batch import id_code
-from model.core.rank_items import collect
+from model.core.item_logits import collect
 from model.events import TYPE_CODES
 from model.items.columns import ItemColumns, columns_of
 from model.items.contexts import NO_ITEM, Contexts

@@ -8,6 +8,7 @@ that a client may see.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from yarl import URL
 
 from model.events import MAX_ID_BYTES
 from service.hosts import WRONG_HOST
@@ -42,6 +44,8 @@ _ROUTED_ID: Final = r"{\1:[^/]+}"
 _BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 MAX_PATH_BYTES: Final = 2 * 3 * MAX_ID_BYTES + 256
 """Two ids, every byte of them percent-encoded."""
+_KEPT_QUERIES: Final = 256
+"""A shop asks the same ones over and over."""
 _RETRY_SECONDS: Final = "1"
 _HEADERS: Final = {"Server": "cartcast", "Cache-Control": "no-store"}
 """Of every answer: it is about a person, and out of date a moment later."""
@@ -189,11 +193,17 @@ def _id_of(request: web.Request, whose: str) -> bytes:
 
 
 def _query_of(request: web.Request, read: Callable[[Mapping[str, Collection[str]]], _Query]) -> _Query:
-    asked = request.rel_url.query
     try:
-        return read({name: asked.getall(name) for name in asked})
+        query: _Query = _read_query(request.rel_url.raw_query_string, read)
     except InvalidQuery as invalid:
         raise ProblemError(400, "bad_request", str(invalid)) from None
+    return query
+
+
+@lru_cache(_KEPT_QUERIES)
+def _read_query(written: str, read: Callable[[Mapping[str, Collection[str]]], _Query]) -> _Query:
+    asked = URL.build(query_string=written, encoded=True).query
+    return read({name: asked.getall(name) for name in asked})
 
 
 def _unknown_item(items: CatalogueReader) -> ProblemError:
