@@ -153,19 +153,36 @@ class ShopperItems(msgspec.Struct, frozen=True):
     as_of: Annotated[AsOf | None, Meta(description="Null for a shopper of whom no event was accepted")]
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class UserResult(msgspec.Struct, frozen=True):
+    """What there is of one of many shoppers: an answer or an error."""
+
+    user_id: str
+    answer: Annotated[
+        msgspec.Raw | msgspec.UnsetType,
+        Meta(description="What GET answers: a Shopper, or ShopperItems if `items` is given"),
+    ] = msgspec.UNSET
+    error: Annotated[Problem | msgspec.UnsetType, Meta(description="As of GET")] = msgspec.UNSET
+
+
+class UserResults(msgspec.Struct, frozen=True):
+    """What there is of many shoppers."""
+
+    results: Annotated[list[UserResult], Meta(description="One for each of `user_ids`, in their order")]
+
+
 class SimilarItems(msgspec.Struct, frozen=True):
     """The items most like another: of similar words, category, brand and picture, and of the same sessions."""
 
     item_id: str
     model: str
     items: Annotated[list[ListedItem], Meta(description="The most alike first; those out of stock are left out")]
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """Why there is no answer."""
-
-    code: str
-    message: str
 
 
 class Refusal(msgspec.Struct, frozen=True):
