@@ -74,7 +74,9 @@ def rank(  # noqa: PLR0913, PLR0917 - plain arrays
     for item in range(len(boosts)):
         added[item] += boosts[item]
     most = len(rows) - len(pinned)
-    count = highest(query, added, shelf, is_allowed, per_category, rows[:most], scores[:most])
+    count = 0
+    if most > 0:
+        count = highest(query, added, shelf, is_allowed, per_category, rows[:most], scores[:most])
     for row in pinned:
         rows[count], scores[count] = row, product(query, shelf.vectors, row) + added[row]
         count += 1

@@ -241,6 +241,12 @@ class Catalogue:
         with self._lock:
             return self._ids.slot(item_id.encode())
 
+    def rows_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return items' rows `(items,)`, -1 for those that are not known."""
+        distinct = Distinct.of([item_id.encode() for item_id in item_ids])
+        with self._lock:
+            return self._ids.find(distinct)[distinct.index]
+
     def known(self, row: int) -> KnownItem:
         """Return what is known of the item of a row."""
         return self.known_items([row])[0]

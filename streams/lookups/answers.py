@@ -116,14 +116,18 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an item is suggested."""
 
     kind: Annotated[
-        Literal["event", "popular", "new"],
-        Meta(description="`event`: because of what the shopper did; `popular`: others want it now; `new`: few know it"),
+        Literal["event", "popular", "new", "pinned", "boosted"],
+        Meta(
+            description="`event`: because of what the shopper did; `popular`: others want it now; `new`: few know it; "
+            "`pinned`, `boosted`: a rule of the shop puts it there, or adds to its score"
+        ),
     ]
     event: Annotated[StoredEvent | None, Meta(description="The event, of kind `event`")] = None
     item_id: Annotated[str | None, Meta(description="The event's item")] = None
     title: str | None = None
     contribution: Annotated[
-        float | None, Meta(description="By how much the event moved the score: the score, less without it")
+        float | None,
+        Meta(description="By how much the event moved the score: the score, less without it; or what the boost adds"),
     ] = None
 
 
@@ -151,6 +155,10 @@ class ShopperItems(msgspec.Struct, frozen=True):
     model: str
     items: Annotated[list[Suggestion], Meta(description="The best first")]
     as_of: Annotated[AsOf | None, Meta(description="Null for a shopper of whom no event was accepted")]
+    rules: Annotated[
+        Literal["current", "outdated"] | None,
+        Meta(description="Whether the shop's rules are those of the file as it is now; null if there is no file"),
+    ] = None
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -5,20 +5,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import msgspec
 import numpy as np
 
 from model.arrays import Booleans, Integers
-from model.batch import id_code
 from model.events import EVENT_TYPES, PURCHASE
 from model.items.catalogue import OUT_OF_STOCK, REMOVED, Catalogue, KnownItem, View
 from model.items.contexts import NO_EVENTS, Contexts, HeldEvents
-from model.items.item import levels_of
 from model.items.ranker import ItemModel, ItemRanker, Ranking, best
 from model.sequence import hexadecimal
-from model.text import token_code
 from streams.lookups.answers import ListedItem, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
 from streams.lookups.item_query import ItemQuery
+from streams.lookups.item_rules import NO_FILE, RulesFile
 from streams.lookups.lookup import BusyError, Lookup, State, UnknownShopperError
+from streams.lookups.ruled import Ruled, in_category
 
 _MOST_WAITING: Final = 64
 _REASONS: Final = 2
@@ -26,7 +26,7 @@ _LEAST_CONTRIBUTION: Final = 0.05
 """An event that adds less to a logit is no reason."""
 _NEW_BELOW: Final = 5
 """An item with fewer events to learn from is new."""
-_POPULAR, _NEW = [Reason("popular")], [Reason("new")]
+_POPULAR, _NEW, _PINNED = [Reason("popular")], [Reason("new")], Reason("pinned")
 
 Result = TypeVar("Result")
 
@@ -34,8 +34,11 @@ Result = TypeVar("Result")
 class ItemRecommender:
     """Recommends the items of a catalogue, whose first rows are those of the model."""
 
-    def __init__(self, look_up: Lookup, catalogue: Catalogue, model: ItemModel, *, version: str) -> None:
-        self._look_up, self._catalogue, self._version = look_up, catalogue, version
+    def __init__(
+        self, look_up: Lookup, catalogue: Catalogue, model: ItemModel, *, version: str, rules: RulesFile = NO_FILE
+    ) -> None:
+        self._look_up, self._catalogue, self._version, self._rules = look_up, catalogue, version, rules
+        self._ruled = Ruled.of(rules.rules, catalogue, catalogue.view)
         self._ranker, self._counts = ItemRanker(model), model.counts[0]
         self._thread = ThreadPoolExecutor(1, "recommend")
         self._waiting = 0
@@ -49,7 +52,7 @@ class ItemRecommender:
             state = None
         as_of = None if state is None else self._look_up.as_of(state, partition)
         suggestions = await self._computed(lambda: self.for_state(state, query))
-        return ShopperItems(user.decode(), query.goal, self._version, suggestions, as_of)
+        return ShopperItems(user.decode(), query.goal, self._version, suggestions, as_of, self._rules.status)
 
     async def similar(self, row: int, count: int) -> SimilarItems:
         """Return the items most like the one of a catalogue's row."""
@@ -59,23 +62,48 @@ class ItemRecommender:
         """Return the suggestions for a shopper's state `(1,)`, None for somebody new, the best first; in any thread."""
         view = self._catalogue.view
         context, events = _context(view, state)
+        ruled = self._ruled_now(view)
+        is_allowed = _allowed(view, context, query) & ruled.may_be_shown
+        pins = ruled.pins(query, is_allowed)
+        pinned = np.array(list(pins.values()), np.int64)
+        is_allowed[pinned] = False
         ranking = self._ranker.rank(
-            query.goal, context, view.shelf, _allowed(view, context, query), query.k, per_category=query.per_category
+            query.goal,
+            context,
+            view.shelf,
+            is_allowed,
+            query.k - len(pins),
+            per_category=query.per_category or ruled.rules.per_category,
+            boosts=ruled.boosts,
+            pinned=pinned,
         )
-        return self._suggestions(view, context, events, ranking)
+        suggestions = self._suggestions(ruled, context, events, ranking)
+        best_others = len(suggestions) - len(pins)
+        listed = suggestions[:best_others]
+        for place, suggestion in zip(pins, suggestions[best_others:], strict=True):
+            listed.insert(place - 1, msgspec.structs.replace(suggestion, why=[_PINNED, *suggestion.why]))
+        return listed
+
+    def _ruled_now(self, view: View) -> Ruled:
+        """Return the rules in force for a view's items; they are found anew when either has changed."""
+        ruled, rules = self._ruled, self._rules.rules
+        if ruled.view is not view or ruled.rules is not rules:
+            ruled = self._ruled = Ruled.of(rules, self._catalogue, view)
+        return ruled
 
     def _like(self, row: int, count: int) -> SimilarItems:
         view = self._catalogue.view
         scores = self._ranker.similarities(row, view.vectors)
-        is_allowed = view.can_be_ordered
+        is_allowed = view.can_be_ordered & self._ruled_now(view).may_be_shown
         is_allowed[row] = False
         rows = best(scores, is_allowed, count)
         this, *others = view.items([row, *rows.tolist()])
         listed = [ListedItem(*_listed(item, score)) for item, score in zip(others, scores[rows].tolist(), strict=True)]
         return SimilarItems(this.item_id, self._version, listed)
 
-    def _suggestions(self, view: View, context: Contexts, events: HeldEvents, ranking: Ranking) -> list[Suggestion]:
-        """Say what is suggested, and which events moved it, the most moving first."""
+    def _suggestions(self, ruled: Ruled, context: Contexts, events: HeldEvents, ranking: Ranking) -> list[Suggestion]:
+        """Say what is suggested, and which boost and events moved it, the most moving event first."""
+        view = ruled.view
         rows, added = ranking.rows.tolist(), ranking.contributions
         places = np.argsort(-added, axis=0, kind="stable")[:_REASONS]  # (reasons, ranked)
         raised = np.take_along_axis(added, places, axis=0)
@@ -85,9 +113,12 @@ class ItemRecommender:
             Suggestion(
                 *_listed(item, score),
                 [
-                    Reason("event", *reasons[place], round(by, 4))
-                    for place, by in zip(strongest, raised_by, strict=True)
-                    if by >= _LEAST_CONTRIBUTION
+                    *ruled.boost(row),
+                    *(
+                        Reason("event", *reasons[place], round(by, 4))
+                        for place, by in zip(strongest, raised_by, strict=True)
+                        if by >= _LEAST_CONTRIBUTION
+                    ),
                 ]
                 or (_NEW if row >= len(self._counts) or self._counts[row] < _NEW_BELOW else _POPULAR),
             )
@@ -134,11 +165,7 @@ def _allowed(view: View, context: Contexts, query: ItemQuery) -> Booleans:
     if "bought" in query.exclude:
         is_allowed[items[context.types[0] == PURCHASE]] = False
     if query.category is not None:
-        paths = levels_of(query.category)
-        is_in_level = (
-            view.levels[:, len(paths) - 1] == token_code(paths[-1]) if paths else np.zeros(len(view), np.bool_)
-        )
-        is_allowed &= is_in_level | (view.categories == id_code(query.category))
+        is_allowed &= in_category(view, query.category)
     return is_allowed
 
 
