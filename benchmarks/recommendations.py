@@ -1,4 +1,4 @@
-"""What a recommendation costs: scores of every item and the best of them, alone and with the events that moved them.
+"""What a recommendation costs: the best of all items, and the events that moved them.
 
 The cost is CPU time of one thread, by the number of items. `make bench ARGS="--only recommendations"`.
 """
@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from benchmarks.results import Recommendation
+from model.core.rank_items import Shelf, quantize
 from model.events import EVENT_TYPES
 from model.items.columns import columns_of
 from model.items.contexts import PLACES, Contexts
 from model.items.network import GOALS, NextItemConfig, NextItemNetwork
-from model.items.ranker import ItemModel, ItemRanker, Vectors, best
+from model.items.ranker import ItemModel, ItemRanker, Vectors
 from model.items.transitions import KINDS, Neighbours
 
 ITEMS: Final = (5_000, 50_000, 200_000)
@@ -32,26 +33,16 @@ def run_recommendations(queries: int = QUERIES) -> list[Recommendation]:
 
 def _measured(items: int, queries: int) -> Recommendation:
     random = np.random.default_rng(1)
-    model, config = _model(items, random), NextItemConfig()
-    vectors: Vectors = random.standard_normal((items, config.dimension)).astype(np.float32)
+    vectors: Vectors = random.standard_normal((items, NextItemConfig().dimension)).astype(np.float32)
     categories = random.integers(1, CATEGORIES, items).astype(np.uint16)
-    ranker, everything = ItemRanker(model), np.ones(items, np.bool_)
+    shelf = Shelf(vectors, *quantize(vectors), categories)
+    ranker, everything = ItemRanker(_model(items, random)), np.ones(items, np.bool_)
     contexts = [_context(items, random) for _ in range(queries)]
-
-    def ranked(context: Contexts) -> None:
-        best(ranker.scores(GOAL, context, vectors, categories), everything, LISTED)
-
-    def explained(context: Contexts) -> None:
-        rows = best(ranker.scores(GOAL, context, vectors, categories), everything, LISTED)
-        ranker.contributions(GOAL, context, rows, vectors, categories)
-
-    return Recommendation(
-        items=items, listed=LISTED, events=PLACES, cpu_ms=_median_ms(ranked, contexts),
-        explained_cpu_ms=_median_ms(explained, contexts),
-    )  # fmt: skip
+    cpu_ms = _median_ms(lambda context: ranker.rank(GOAL, context, shelf, everything, LISTED), contexts)
+    return Recommendation(items=items, listed=LISTED, events=PLACES, cpu_ms=cpu_ms)
 
 
-def _median_ms(work: Callable[[Contexts], None], contexts: list[Contexts]) -> float:
+def _median_ms(work: Callable[[Contexts], object], contexts: list[Contexts]) -> float:
     work(contexts[0])  # compiles
     spent = []
     for context in contexts:

@@ -164,8 +164,8 @@ def _state_rows(states: States) -> Iterator[tuple[str, str]]:
 
 
 def _recommendations(found: Sequence[Recommendation]) -> str:
-    head = (f"{found[0].listed} items for a shopper of {found[0].events} events", "CPU ms", "explained, CPU ms")
-    rows = ((f"of {each.items:,}", f"{each.cpu_ms:.2f}", f"{each.explained_cpu_ms:.2f}") for each in found)
+    head = (f"{found[0].listed} items for a shopper of {found[0].events} events", "CPU ms")
+    rows = ((f"of {each.items:,}", f"{each.cpu_ms:.2f}") for each in found)
     return _table(head, rows)
 
 

@@ -107,9 +107,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     """Of the shopper, with an item."""
     cpu_ms: float
-    """Scores of every item, and the best of them."""
-    explained_cpu_ms: float
-    """The same, with what each event adds to each of the best."""
+    """The best of all items, and what each event adds to each of those."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from streams.catalogue import CatalogueReader
 from streams.fetch import Fetch
 from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.item_query import Recommender
+from streams.lookups.item_rules import NO_FILE, RulesFile
 from streams.lookups.listener import advertised_url, page_access
 from streams.lookups.lookup import Lookup
 from streams.lookups.recommending import ItemRecommender
@@ -61,11 +62,13 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     kafka_answers: Callable[[], bool] = lambda: True,
     items: CatalogueReader | None = None,
     recommender: Recommender | None = None,
+    rules: RulesFile = NO_FILE,
 ) -> BatchApp:
     """Return the application that scores the events topic; `inference` serves the model of `checkpoint`.
 
     Look-ups, metrics and health are served on the socket `listener`, if there is one; `items` reads the catalogue.
-    What a shopper is likeliest to want next is asked of `recommender`, or of the checkpoint if it recommends.
+    What a shopper is likeliest to want next is asked of `recommender`, or of the checkpoint if it recommends; then the
+    shop's `rules` hold.
     """
     config = checkpoint.model.config
     codec = checkpoint.codec
@@ -106,7 +109,9 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         operational = OperationalPages(registry, health, page_access(settings.worker))
         look_up = _look_up(table, codec, checkpoint, settings)
         if recommender is None and items is not None and checkpoint.items is not None:
-            recommender = ItemRecommender(look_up, items.catalogue, checkpoint.items, version=checkpoint.version)
+            recommender = ItemRecommender(
+                look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
+            )
         _serve(
             app, listener, Pages(app, look_up, settings.partitions, operational, items=items, recommender=recommender)
         )

@@ -21,6 +21,7 @@ from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app
 from streams.catalogue import CatalogueReader
+from streams.lookups.item_rules import RulesFile
 from streams.lookups.listener import open_listener
 from streams.observe.partitions import PartitionWatch
 from streams.observe.spans import open_spans
@@ -45,12 +46,12 @@ def run_worker(settings: StreamSettings, checkpoint: Checkpoint, device: torch.d
     """
     torch.set_num_threads(1)  # a worker is one process a core
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    listener = open_listener(settings.worker)
+    listener, rules = open_listener(settings.worker), RulesFile(settings.worker.item_rules)
     if not is_machine_code_kept():
         _log.info("compiling what scores events for this processor; takes about a minute, once")
     compile_core()
     with _inference(checkpoint, device, 4 * settings.worker.max_batch_events) as inference:
-        _run(settings, checkpoint, device, inference, listener)
+        _run(settings, checkpoint, device, inference, listener, rules)
 
 
 @contextmanager
@@ -66,12 +67,13 @@ def _inference(checkpoint: Checkpoint, device: torch.device, max_events: int) ->
     worker.stop()
 
 
-def _run(
+def _run(  # noqa: PLR0913, PLR0917 - what a worker is made of
     settings: StreamSettings,
     checkpoint: Checkpoint,
     device: torch.device,
     inference: Inference,
     listener: socket.socket | None,
+    rules: RulesFile,
 ) -> None:
     spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config)
@@ -87,6 +89,7 @@ def _run(
         spans=spans,
         kafka_answers=lambda: probe.answers,
         items=items,
+        rules=rules,
     )
     _log.info(
         "starting",
@@ -112,10 +115,12 @@ def _run(
     watchdog.start()
     partitions.start()
     items.start()
+    rules.start()
     _freeze_garbage_collector()
     try:
         _run_until_stopped(app)
     finally:
+        rules.stop()
         items.stop()
         partitions.stop()
         probe.stop()

@@ -49,6 +49,11 @@ class WorkerSettings(BaseModel):
         description="how far an event's time may lie after its Kafka record's timestamp; one that lies further is "
         "applied, and scored, as of that timestamp: a clock far ahead would freeze its shopper's for years",
     )
+    item_rules: Path | None = Field(
+        default=None,
+        description="YAML or JSON file of items that are never recommended, boosts and pins (docs/next-items.md); read "
+        "again when it changes",
+    )
     instance_id: str | None = Field(
         default=None, description="Kafka `group.instance.id`: a restart within the session timeout moves no partition"
     )
@@ -98,7 +103,7 @@ class WorkerSettings(BaseModel):
         "allow ten seconds more before you kill it",
     )
 
-    @field_validator("checkpoint", mode="before")
+    @field_validator("checkpoint", "item_rules", mode="before")
     @classmethod
     def _none_if_empty(cls, given: object) -> object:
         """Take an empty text for none: a launcher passes it on for a variable that is not set."""

@@ -83,7 +83,7 @@ class PartitionStates:
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
         with self._lock:
-            (slot,) = self._slots.find(Distinct.of([user]))
+            slot = self._slots.slot(user)
             return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
 
     def gather(self, users: Distinct) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:

@@ -11,6 +11,7 @@ from model.core.decode import decode_events
 from model.core.encode import OwnFields, ScoreTemplate, encode_scores
 from model.core.features import NUMERIC_FEATURES, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
+from model.core.rank_items import Shelf, quantize
 from model.core.shop_tables import ShopTables
 from model.core.slots import Distinct, Slots
 from model.heads import CATEGORY_CODES
@@ -18,7 +19,7 @@ from model.items.columns import columns_of
 from model.items.contexts import Contexts
 from model.items.item import Item
 from model.items.network import GOALS, NextItemConfig, NextItemNetwork
-from model.items.ranker import ItemModel, ItemRanker, best
+from model.items.ranker import ItemModel, ItemRanker
 from model.items.transitions import KINDS, Neighbours
 from model.scoring import prepare_batch
 from model.shop import shop_of
@@ -69,10 +70,10 @@ def _compile_ranking() -> None:
     ranker = ItemRanker(model)
     context = Contexts.of_events(one, one, np.zeros(1, np.int32), np.zeros(1, np.uint8), one, one)
     vectors = np.zeros((1, 2), np.float32)
-    scores = ranker.scores(GOALS[0], context, vectors, np.ones(1, np.uint16))
+    shelf = Shelf(vectors, *quantize(vectors), columns.categories)
+    ranker.rank(GOALS[0], context, shelf, np.ones(1, np.bool_), 1)
     state = StateCodec(2, 1, has_item_ends=True).blank(1)
     Contexts.of_state(state, lambda codes: codes.astype(np.int32))
-    ranker.contributions(GOALS[0], context, best(scores, np.ones(1, np.bool_), 1), vectors, columns.categories)
 
 
 def _compile_records(values: ByteStrings) -> None:
@@ -85,6 +86,7 @@ def _compile_records(values: ByteStrings) -> None:
     slots = Slots()
     users = Distinct.of(records.keys)
     slots.add(users, slots.find(users))
+    slots.slot(b"u")
     slots.make_room(_MORE_THAN_AT_FIRST, 0)
     rows, texts = RowsByCode(), Texts()
     rows.add(np.ones(1, np.uint32))

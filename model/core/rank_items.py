@@ -1,274 +1,244 @@
-"""The next item's logits in plain loops: one shopper at a time, over all items or over a few.
-
-They are those of `model.items.network.NextItemNetwork`, which describes them.
-"""
+"""The best items for a shopper out of all, and why: one compiled call, without the interpreter lock."""
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from model.core.compiled import compiled, compiled_sums
+from model.core.item_logits import (
+    AGAIN,
+    CATEGORY,
+    MEMORIES,
+    Floats,
+    GoalWeights,
+    Items,
+    Memories,
+    Places,
+    Rows,
+    consider,
+    product,
+    weigh,
+)
 
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
-Items = npt.NDArray[np.int32]
-
-_LARGEST_LOG_WEIGHT: Final = 4.0
-AGAIN: Final = 2
-"""The memory of the last items themselves; 0 and 1 are those of their neighbours."""
-MEMORIES: Final = 3
-
-
-@compiled
-def weigh(  # noqa: PLR0913, PLR0917 - plain arrays
-    types: npt.NDArray[np.uint8],
-    ages: Floats,
-    in_session: npt.NDArray[np.bool_],
-    by_place: Floats,
-    by_type: Floats,
-    by_age: Floats,
-    by_session: Floats,
-    weights: Floats,
-) -> None:
-    """Fill the weights of a context's places, of the mean and of the memories `(1 + MEMORIES, places)`."""
-    for part in range(len(weights)):
-        for place in range(len(types)):
-            weight = by_place[part, place] + by_type[part, types[place]] + by_age[part] * ages[place]
-            if not in_session[place]:
-                weight -= by_session[part]
-            weights[part, place] = math.exp(min(weight, np.float32(_LARGEST_LOG_WEIGHT)))
+_ROUNDING: Final = 1e-5
+"""By how much two sums of the same products may differ, relative to the vectors' lengths; amply."""
+_LARGEST_BYTE: Final = 127
 
 
-@compiled
-def ask(  # noqa: PLR0913, PLR0917 - plain arrays
-    items: Items,
-    weights: Floats,
-    vectors: Floats,
-    latest: Floats,
-    mean: Floats,
-    query: Floats,
-) -> None:
-    """Add to `query` `(dimension,)` what a context's items say; `weights` `(places,)` are those of the mean."""
-    size, summed = len(query), np.float32(1.0)  # nobody's vector, of weight 1, is 0
-    average = np.zeros(size, np.float32)
-    for place in range(len(items)):
-        summed += weights[place]
-        for number in range(size):
-            average[number] += weights[place] * vectors[items[place], number]
-    for row in range(size):
-        of_mean, of_latest = average[row] / summed, vectors[items[0], row]
-        for column in range(size):
-            query[column] += of_mean * mean[row, column] + of_latest * latest[row, column]
+class Shelf(NamedTuple):
+    """The items that are ranked; every array has one entry per item."""
+
+    vectors: Floats
+    """`(items, dimension)`."""
+    quantized: npt.NDArray[np.int8]
+    """The vectors in bytes `(items, dimension)`: a quarter of what a pass over all items has to read."""
+    steps: Floats
+    """What one unit of an item's `quantized` stands for `(items,)`."""
+    slack: Floats
+    """How long at most the vector is that `quantized` and rounding leave out `(items,)`."""
+    categories: npt.NDArray[np.uint16]
+    """As in `ItemColumns` `(items,)`."""
+
+
+def quantize(vectors: Floats) -> tuple[npt.NDArray[np.int8], Floats, Floats]:
+    """Return what a `Shelf` has of vectors `(items, dimension)`: `quantized`, `steps` and `slack`."""
+    steps = np.abs(vectors).max(axis=1, initial=0) / np.float32(_LARGEST_BYTE)
+    quantized = np.rint(vectors / np.where(steps > 0, steps, 1)[:, None]).astype(np.int8)
+    left_out = np.linalg.norm(vectors - quantized * steps[:, None], axis=1)
+    return quantized, steps, left_out + np.float32(_ROUNDING) * np.linalg.norm(vectors, axis=1)
 
 
 @compiled_sums
-def score_all(
-    query: Floats,
-    vectors: Floats,
-    popularity: Floats,
-    unknown: float,
+def rank(  # noqa: PLR0913, PLR0917 - plain arrays
+    places: Places,
+    goal: GoalWeights,
+    memories: Memories,
+    shelf: Shelf,
+    is_allowed: npt.NDArray[np.bool_],
+    boosts: Floats,
+    per_category: int,
+    pinned: Rows,
+    rows: Rows,
     scores: Floats,
-) -> None:
-    """Fill the scores `(items,)`: the query's product with each vector, and what its popularity adds.
+    contributions: Floats,
+) -> int:
+    """Fill `rows` and `scores` with the best items that are allowed, the best first; returns how many there are.
 
-    `popularity` may be of fewer items: to those of the others it adds `unknown`.
+    After them come those that are `pinned`, in their order. `boosts` `(items,)` are added to the logits, if there are
+    any. At most `per_category` items of each category count, all if that is 0. `contributions` `(places, len(rows))`
+    say how much each event adds to the score, exactly: the score less what it would be had the event not had an item.
     """
-    size = len(query)
-    for item in range(len(scores)):
-        score = np.float32(0.0)
-        for number in range(size):
-            score += query[number] * vectors[item, number]
-        scores[item] = score + (popularity[item] if item < len(popularity) else unknown)
-
-
-@compiled
-def add_category(categories: npt.NDArray[np.uint16], category: int, added: float, scores: Floats) -> None:
-    """Add to the scores of the items of a category."""
-    for item in range(len(scores)):
-        if categories[item] == category:
-            scores[item] += added
-
-
-@compiled
-def add_memory(  # noqa: PLR0913, PLR0917 - plain arrays
-    items: Items,
-    weights: Floats,
-    starts: Rows,
-    neighbours: Items,
-    shares: Floats,
-    strength: float,
-    scale: float,
-    sums: Floats,
-    scores: Floats,
-) -> None:
-    """Add to the scores what the neighbours of a context's items say; `sums` `(items,)` are zero before and after."""
-    for place in range(len(items)):
-        item = items[place]
-        if item < len(starts) - 1:
-            for entry in range(starts[item], starts[item + 1]):
-                sums[neighbours[entry]] += weights[place] * shares[entry]
-    for place in range(len(items)):
-        item = items[place]
-        if item < len(starts) - 1:
-            for entry in range(starts[item], starts[item + 1]):
-                other = neighbours[entry]
-                if sums[other] > 0:
-                    scores[other] += strength * math.log1p(sums[other] * scale)
-                    sums[other] = 0
-
-
-@compiled
-def add_again(  # noqa: PLR0913, PLR0917 - plain arrays
-    items: Items,
-    weights: Floats,
-    strength: float,
-    scale: float,
-    sums: Floats,
-    scores: Floats,
-) -> None:
-    """Add to the scores of a context's own items, likewise."""
-    for place in range(len(items)):
-        sums[items[place]] += weights[place]
-    for place in range(len(items)):
-        item = items[place]
-        if sums[item] > 0:
-            scores[item] += strength * math.log1p(sums[item] * scale)
-            sums[item] = 0
-
-
-@compiled
-def shares_of(  # noqa: PLR0913, PLR0917 - plain arrays
-    items: Items,
-    starts: Rows,
-    neighbours: Items,
-    shares: Floats,
-    chosen: Rows,
-    found: Floats,
-) -> None:
-    """Fill the shares of a few items among the neighbours of a context's items `(places, chosen)`; others stay."""
-    for place in range(len(items)):
-        item = items[place]
-        if item < len(starts) - 1:
-            for entry in range(starts[item], starts[item + 1]):
-                for number in range(len(chosen)):
-                    if chosen[number] == neighbours[entry]:
-                        found[place, number] = shares[entry]
-
-
-@compiled
-def collect(  # noqa: PLR0913, PLR0917 - plain arrays
-    items: npt.NDArray[np.int32],
-    starts: Rows,
-    neighbours: Items,
-    shares: Floats,
-    column_of: Rows,
-    columns: int,
-    keys: Rows,
-    index: Rows,
-    places: Rows,
-    found: Floats,
-) -> tuple[int, int]:
-    """Fill what the neighbours of contexts' items `(contexts, places)`, -1 for none, add to which logits.
-
-    `column_of` `(items,)` are the columns of the logits, -1 for none. Returns how many `keys` there are, distinct
-    positions in the flattened logits, and how many entries: of each the `index` of its key, the position among the
-    flattened `places` and the share.
-    """
-    key_count = entries = 0
-    last, slot = np.full(columns, -1, np.int64), np.empty(columns, np.int64)
-    for context in range(len(items)):
-        for place in range(items.shape[1]):
-            item = items[context, place]
-            if item < 0:
-                continue
-            for entry in range(starts[item], starts[item + 1]):
-                column = column_of[neighbours[entry]]
-                if column < 0:
-                    continue
-                if last[column] != context:
-                    last[column], slot[column] = context, key_count
-                    keys[key_count] = context * columns + column
-                    key_count += 1
-                index[entries], found[entries] = slot[column], shares[entry]
-                places[entries] = context * items.shape[1] + place
-                entries += 1
-    return key_count, entries
-
-
-@compiled
-def score_without_each(  # noqa: C901, PLR0913, PLR0917 - plain arrays, and a sum for each of them
-    items: Items,
-    types: npt.NDArray[np.uint8],
-    ages: Floats,
-    in_session: npt.NDArray[np.bool_],
-    by_place: Floats,
-    by_type: Floats,
-    by_age: Floats,
-    by_session: Floats,
-    vectors: Floats,
-    latest: Floats,
-    mean: Floats,
-    anybody: Floats,
-    categories: npt.NDArray[np.uint16],
-    same_category: float,
-    shares: Floats,
-    strengths: Floats,
-    scales: Floats,
-    chosen: Rows,
-    scores: Floats,
-) -> None:
-    """Fill the scores of a few items without each event of a context, and with all, `(1 + places, chosen)`.
-
-    Row 0 is with all, row 1 + p without place p; those after it move up. What popularity adds is left out. `shares`
-    `(MEMORIES, places, chosen)` are those of the items in the memories of the places' items.
-    """
-    count = len(items)
-    kept, query = np.empty(count, np.int64), np.empty(len(anybody), np.float32)
-    for variant in range(count + 1):
-        places = 0
-        for place in range(count):
-            if place != variant - 1:
-                kept[places] = place
-                places += 1
-        some = kept[:places]
-        weights = np.empty((1 + MEMORIES, places), np.float32)
-        weigh(types[some], ages[some], in_session[some], by_place, by_type, by_age, by_session, weights)
-        query[:] = anybody
-        if places:
-            ask(items[some], weights[0], vectors, latest, mean, query)
-        for number in range(len(chosen)):
-            row, score = chosen[number], np.float32(0.0)
-            for place in range(len(query)):
-                score += query[place] * vectors[row, place]
-            if places and categories[items[some[0]]] == categories[row] and categories[row] > 0:
-                score += same_category
-            for memory in range(MEMORIES):
-                summed = np.float32(0.0)
-                for place in range(places):
-                    summed += weights[1 + memory, place] * shares[memory, some[place], number]
-                score += strengths[memory] * math.log1p(summed * scales[memory])
-            scores[variant, number] = score
-
-
-@compiled
-def highest(scores: Floats, is_allowed: npt.NDArray[np.bool_], rows: Rows) -> int:
-    """Fill `rows` with those of the highest scores that are allowed, the highest first; returns how many there are.
-
-    Of equal scores the lower row comes first.
-    """
+    query, added = np.empty(len(goal.anybody), np.float32), np.empty(len(is_allowed), np.float32)
+    consider(places, goal, memories, shelf.vectors, shelf.categories, query, added)
+    for item in range(len(boosts)):
+        added[item] += boosts[item]
+    most = len(rows) - len(pinned)
     count = 0
-    for item in range(len(scores)):
+    if most > 0:
+        count = highest(query, added, shelf, is_allowed, per_category, rows[:most], scores[:most])
+    for row in pinned:
+        rows[count], scores[count] = row, product(query, shelf.vectors, row) + added[row]
+        count += 1
+    if len(places.items):
+        explain(places, goal, memories, shelf, rows[:count], contributions)
+    return count - len(pinned)
+
+
+@compiled_sums
+def highest(  # noqa: C901, PLR0913, PLR0917 - plain arrays, and one loop over all items
+    query: Floats,
+    added: Floats,
+    shelf: Shelf,
+    is_allowed: npt.NDArray[np.bool_],
+    per_category: int,
+    rows: Rows,
+    scores: Floats,
+) -> int:
+    """Fill `rows` and `scores` with the highest of the items that are allowed, the highest first; returns how many.
+
+    Of equal scores the lower row comes first. The vectors in bytes say which items cannot be among them, for sure: by
+    the inequality of Cauchy and Schwarz what they leave out adds at most the lengths' product. Of others the vector
+    itself is read.
+    """
+    count, most, length = 0, len(rows), np.float32(math.sqrt((query * query).sum()))
+    taken = np.zeros(1 << 16 if per_category > 0 else 1, np.int32)  # of each category; of all without a limit
+    least = np.full(len(taken), -np.inf, np.float32)  # what an item of the category must exceed
+    bound = least_of_all = np.float32(-np.inf)
+    category = np.uint16(0)
+    for item in range(len(added)):
         if not is_allowed[item]:
             continue
-        score = scores[item]
-        if count == len(rows) and not score > scores[rows[count - 1]]:
+        if per_category > 0:
+            category = shelf.categories[item]
+            bound = max(least_of_all, least[category])
+        if bound > -np.inf:
+            about = np.float32(0.0)
+            for number in range(len(query)):
+                about += query[number] * np.float32(shelf.quantized[item, number])
+            if not about * shelf.steps[item] + length * shelf.slack[item] + added[item] > bound:
+                continue
+        score = product(query, shelf.vectors, item) + added[item]
+        if not score > bound:
             continue
-        place = count if count < len(rows) else count - 1
-        count = min(count + 1, len(rows))
-        while place > 0 and scores[rows[place - 1]] < score:
-            rows[place] = rows[place - 1]
+        place = min(count, most - 1)  # of the one that goes
+        if 0 < per_category == taken[category]:
+            place = last_of(category, shelf.categories, rows, count)
+        elif count == most and per_category > 0:
+            gone = shelf.categories[rows[place]]
+            taken[gone] -= 1
+            least[gone] = -np.inf
+        count = max(count, place + 1)
+        taken[category] += taken[category] < per_category
+        while place > 0 and scores[place - 1] < score:
+            rows[place], scores[place] = rows[place - 1], scores[place - 1]
             place -= 1
-        rows[place] = item
+        rows[place], scores[place] = item, score
+        if 0 < per_category == taken[category]:
+            least[category] = scores[last_of(category, shelf.categories, rows, count)]
+        if count == most:
+            bound = least_of_all = scores[most - 1]
     return count
+
+
+@compiled
+def last_of(category: np.uint16, categories: npt.NDArray[np.uint16], rows: Rows, count: int) -> int:
+    """Return the last place of a category among the first `rows`."""
+    place = count - 1
+    while categories[rows[place]] != category:
+        place -= 1
+    return place
+
+
+@compiled_sums
+def explain(  # noqa: C901, PLR0913, PLR0917 - plain arrays, and a sum for each part of a logit
+    places: Places, goal: GoalWeights, memories: Memories, shelf: Shelf, chosen: Rows, contributions: Floats
+) -> None:
+    """Fill by how much each event of a context raises the scores of some items `(places, chosen)`, by leaving it out.
+
+    The events after the one that is left out move up. All sums over places are those of the ones before, at their
+    places, and of the ones after, at the place before theirs.
+    """
+    items, count, size = places.items, len(places.items), len(goal.anybody)
+    here, moved = np.empty((1 + MEMORIES, count), np.float32), np.empty((1 + MEMORIES, count), np.float32)
+    weigh(places, goal, 0, here)
+    weigh(places, goal, 1, moved)
+    # What each place says of each chosen item: the mean's product and the shares in the memories.
+    said = np.zeros((1 + MEMORIES, len(chosen), count), np.float32)
+    find_shares(items, memories, chosen, len(shelf.vectors), said[1:])
+    find_categories(items, chosen, shelf.categories, said[1 + CATEGORY])
+    latest = np.zeros((2, size), np.float32)  # what the first event's item asks for, and what the second's would
+    for place in range(min(count, 2)):
+        for row in range(size):
+            for column in range(size):
+                latest[place, column] += shelf.vectors[items[place], row] * goal.latest[row, column]
+    wanted = np.empty(size, np.float32)
+    whole, without = np.empty(1 + MEMORIES, np.float32), np.empty((1 + MEMORIES, count), np.float32)
+    left = np.empty(count, np.float32)
+    total = leave_out(here[0], moved[0], np.ones(count, np.float32), left)
+    for number in range(len(chosen)):
+        row = chosen[number]
+        for place in range(size):
+            wanted[place] = product(shelf.vectors[row], goal.mean, place)
+        for place in range(count):
+            said[0, number, place] = product(wanted, shelf.vectors, items[place])
+        for part in range(1 + MEMORIES):
+            whole[part] = leave_out(here[part], moved[part], said[part, number], without[part])
+        for place in range(count):
+            raised = whole[0] / (1 + total) - without[0, place] / (1 + left[place])
+            for memory in range(MEMORIES):
+                most, less = whole[1 + memory], without[1 + memory, place]
+                if most != less:
+                    scale = goal.scales[memory]
+                    raised += goal.strengths[memory] * (math.log1p(most * scale) - math.log1p(less * scale))
+            contributions[place, number] = raised
+        contributions[0, number] += product(shelf.vectors[row], latest, 0) - product(shelf.vectors[row], latest, 1)
+
+
+@compiled_sums
+def leave_out(here: Floats, moved: Floats, said: Floats, without: Floats) -> np.float32:
+    """Fill the weighted sums of what the places say `(places,)` without each of them; returns that of all.
+
+    A place weighs as in `here`, or as in `moved` if the one that is left out comes before it.
+    """
+    after = np.float32(0.0)
+    for place in range(len(said) - 1, -1, -1):
+        without[place] = after
+        after += moved[place] * said[place] if place else np.float32(0.0)
+    before = np.float32(0.0)
+    for place in range(len(said)):
+        without[place] += before
+        before += here[place] * said[place]
+    return before
+
+
+@compiled
+def find_shares(items: Items, memories: Memories, chosen: Rows, size: int, found: Floats) -> None:
+    """Fill the shares of some of `size` items among the memories of a context's items `(MEMORIES, chosen, places)`.
+
+    The memory of categories is left out.
+    """
+    column = np.full(size, -1, np.int32)
+    for number in range(len(chosen)):
+        column[chosen[number]] = number
+    for place in range(len(items)):
+        item = items[place]
+        for memory in range(len(memories)):
+            starts = memories[memory].starts
+            if item < len(starts) - 1:
+                for entry in range(starts[item], starts[item + 1]):
+                    number = column[memories[memory].neighbours[entry]]
+                    if number >= 0:
+                        found[memory, number, place] = memories[memory].shares[entry]
+        if column[item] >= 0:
+            found[AGAIN, column[item], place] = 1
+
+
+@compiled
+def find_categories(items: Items, chosen: Rows, categories: npt.NDArray[np.uint16], found: Floats) -> None:
+    """Fill whether some items are of the categories that a context's items are of `(chosen, places)`; 0 is none."""
+    for place in range(len(items)):
+        for number in range(len(chosen)):
+            category = categories[chosen[number]]
+            found[number, place] = category > 0 and category == categories[items[place]]

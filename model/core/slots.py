@@ -70,6 +70,11 @@ class Slots:
         find_slots(*table, users.strings.buffer, users.strings.spans, users.hashes, slots)
         return slots
 
+    def slot(self, user: bytes) -> int:
+        """Return the slot of one shopper, -1 if there is none: an answer waits for it."""
+        key = np.frombuffer(bytearray(user), np.uint8)  # as writable as any array, for which the loop is compiled
+        return int(find_slot(self._table, self._hashes, self._keys, self._spans, key, _SEED))
+
     def add(self, users: Distinct, found: Integers) -> Integers:
         """Return the slots of shoppers `(users,)`; who was not found by `find` gets one."""
         slots = found.copy()
@@ -147,18 +152,43 @@ def find_slots(  # noqa: PLR0913, PLR0917 - columns
     slots: Integers,
 ) -> None:
     """Fill `slots` with those of the strings, -1 for none."""
-    mask = np.int64(len(table) - 1)
     for row in range(len(spans)):
-        place = np.int64(hashes[row] >> np.uint64(1)) & mask
-        slots[row] = -1
-        while table[place] >= 0:
-            slot = table[place]
-            if slot_hashes[slot] == hashes[row] and _is_same(
-                buffer, spans[row, 0], spans[row, 1], slot_keys, slot_spans[slot, 0], slot_spans[slot, 1]
-            ):
-                slots[row] = slot
-                break
-            place = (place + 1) & mask
+        string = buffer[spans[row, 0] : spans[row, 1]]
+        slots[row] = _found(table, slot_hashes, slot_keys, slot_spans, string, hashes[row])
+
+
+@compiled
+def find_slot(  # noqa: PLR0913, PLR0917 - columns
+    table: npt.NDArray[np.int32],
+    slot_hashes: Hashes,
+    slot_keys: Bytes,
+    slot_spans: Integers,
+    string: Bytes,
+    seed: np.uint64,
+) -> int:
+    """Return the slot of a string, -1 for none."""
+    return _found(table, slot_hashes, slot_keys, slot_spans, string, seeded_hash(string, 0, len(string), seed))
+
+
+@compiled
+def _found(  # noqa: PLR0913, PLR0917 - columns
+    table: npt.NDArray[np.int32],
+    slot_hashes: Hashes,
+    slot_keys: Bytes,
+    slot_spans: Integers,
+    string: Bytes,
+    key: np.uint64,
+) -> int:
+    mask = np.int64(len(table) - 1)
+    place = np.int64(key >> np.uint64(1)) & mask
+    while table[place] >= 0:
+        slot = table[place]
+        if slot_hashes[slot] == key and _is_same(
+            string, 0, len(string), slot_keys, slot_spans[slot, 0], slot_spans[slot, 1]
+        ):
+            return int(slot)
+        place = (place + 1) & mask
+    return -1
 
 
 @compiled

@@ -9,12 +9,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from model.core.catalogue_rows import MOST_BYTES, RowsByCode, Texts, text_at
+from model.core.rank_items import Shelf, quantize
 from model.core.slots import Distinct, Slots, grown
 from model.items.columns import ItemColumns, columns_of
 from model.items.item import LEVELS, Item
@@ -41,8 +42,7 @@ def no_vectors(columns: ItemColumns) -> npt.NDArray[np.float32]:
     return np.empty((len(columns), 0), np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownItem:
+class KnownItem(NamedTuple):
     """One row, in words."""
 
     item_id: str
@@ -67,7 +67,7 @@ class View:
     levels: npt.NDArray[np.uint16]
     """`(items, LEVELS)`, as in `ItemColumns`."""
     brands: npt.NDArray[np.uint16]
-    prices: npt.NDArray[np.float32]
+    prices: npt.NDArray[np.float64]
     """NaN for none."""
     stock: npt.NDArray[np.int8]
     """OUT_OF_STOCK, IN_STOCK or UNKNOWN_STOCK."""
@@ -75,6 +75,10 @@ class View:
     """EVENTS_ONLY, IN_CATALOGUE or REMOVED."""
     vectors: npt.NDArray[np.float32]
     """`(items, dimension)`."""
+    quantized: npt.NDArray[np.int8]
+    """As in `Shelf`, `(items, dimension)`; so are the next two."""
+    steps: npt.NDArray[np.float32]
+    slack: npt.NDArray[np.float32]
     _rows: RowsByCode
     _catalogue: "Catalogue"
 
@@ -93,9 +97,14 @@ class View:
         rows[rows >= len(self)] = -1
         return rows
 
-    def item(self, row: int) -> KnownItem:
-        """Return what is known of an item."""
-        return self._catalogue.known(row)
+    @property
+    def shelf(self) -> Shelf:
+        """What the items are ranked by."""
+        return Shelf(self.vectors, self.quantized, self.steps, self.slack, self.categories)
+
+    def items(self, rows: Sequence[int]) -> list[KnownItem]:
+        """Return what is known of some items."""
+        return self._catalogue.known_items(rows)
 
 
 class _Names:
@@ -133,10 +142,13 @@ class Catalogue:
             "categories": np.zeros(_FIRST_ROWS, np.uint16),
             "levels": np.zeros((_FIRST_ROWS, LEVELS), np.uint16),
             "brands": np.zeros(_FIRST_ROWS, np.uint16),
-            "prices": np.empty(_FIRST_ROWS, np.float32),
+            "prices": np.empty(_FIRST_ROWS, np.float64),
             "stock": np.empty(_FIRST_ROWS, np.int8),
             "states": np.empty(_FIRST_ROWS, np.uint8),
             "vectors": np.empty((_FIRST_ROWS, dimension), np.float32),
+            "quantized": np.empty((_FIRST_ROWS, dimension), np.int8),
+            "steps": np.empty(_FIRST_ROWS, np.float32),
+            "slack": np.empty(_FIRST_ROWS, np.float32),
         }
         self._category_numbers = np.zeros(_FIRST_ROWS, np.int32)
         self._brand_numbers = np.zeros(_FIRST_ROWS, np.int32)
@@ -160,7 +172,7 @@ class Catalogue:
         with self._lock:
             rows = self._rows_of([item.item_id.encode() for item in newest], columns.codes)
             self._store(rows, columns, vectors)
-            self._arrays["prices"][rows] = np.array([item.price for item in newest], np.float32)
+            self._arrays["prices"][rows] = np.array([item.price for item in newest], np.float64)
             stock = [UNKNOWN_STOCK if item.in_stock is None else int(item.in_stock) for item in newest]
             self._arrays["stock"][rows] = stock
             self._category_numbers[rows] = [self._category_names.number(item.category) for item in newest]
@@ -227,23 +239,40 @@ class Catalogue:
     def row_of(self, item_id: str) -> int:
         """Return an item's row, -1 if it is not known."""
         with self._lock:
-            return int(self._ids.find(Distinct.of([item_id.encode()]))[0])
+            return self._ids.slot(item_id.encode())
+
+    def rows_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return items' rows `(items,)`, -1 for those that are not known."""
+        distinct = Distinct.of([item_id.encode() for item_id in item_ids])
+        with self._lock:
+            return self._ids.find(distinct)[distinct.index]
 
     def known(self, row: int) -> KnownItem:
         """Return what is known of the item of a row."""
+        return self.known_items([row])[0]
+
+    def known_items(self, rows: Sequence[int]) -> list[KnownItem]:
+        """Return what is known of the items of some rows."""
+        chosen = np.asarray(rows, np.int64)
         with self._lock:
-            # Written as short as single precision allows: 12.9, not the double next to it.
-            price, stock = float(str(self._arrays["prices"][row])), int(self._arrays["stock"][row])
-            title = text_at(self._titles.buffer, int(self._titles.places[row])).decode()
-            return KnownItem(
-                item_id=(self._ids.users[row] or b"").decode(),
-                title=title or None,
-                category=self._category_names.names[self._category_numbers[row]],
-                brand=self._brand_names.names[self._brand_numbers[row]],
-                price=None if math.isnan(price) else price,
-                in_stock=None if stock == UNKNOWN_STOCK else bool(stock),
-                state=int(self._arrays["states"][row]),
-            )
+            spans, ids = self._ids.users.spans[chosen].tolist(), self._ids.users.buffer
+            titles, places = self._titles.buffer, self._titles.places[chosen].tolist()
+            prices, stock, states = (self._arrays[name][chosen].tolist() for name in ("prices", "stock", "states"))
+            categories, brands = self._category_numbers[chosen].tolist(), self._brand_numbers[chosen].tolist()
+            return [
+                KnownItem(
+                    item_id=ids[start:end].tobytes().decode(),
+                    title=text_at(titles, place).decode() or None,
+                    category=self._category_names.names[category],
+                    brand=self._brand_names.names[brand],
+                    price=None if math.isnan(price) else price,
+                    in_stock=None if in_stock == UNKNOWN_STOCK else bool(in_stock),
+                    state=state,
+                )
+                for (start, end), place, category, brand, price, in_stock, state in zip(
+                    spans, places, categories, brands, prices, stock, states, strict=True
+                )
+            ]
 
     def _rows_of(self, ids: Sequence[bytes], codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """Return the rows of distinct ids; new ones are made, of which nothing is known but the code."""
@@ -269,6 +298,7 @@ class Catalogue:
         for name in ("codes", "categories", "levels", "brands"):
             self._arrays[name][rows] = getattr(columns, name)
         self._arrays["vectors"][rows] = vectors
+        self._arrays["quantized"][rows], self._arrays["steps"][rows], self._arrays["slack"][rows] = quantize(vectors)
 
     def _new_view(self) -> View:
         count = len(self._ids)

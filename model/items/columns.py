@@ -89,7 +89,7 @@ def columns_of(items: Sequence[Item], dimension: int | None = None) -> ItemColum
         codes=item_codes([item.item_id for item in items]),
         levels=levels,
         categories=np.array([id_code(item.category) for item in items], np.uint16),
-        brands=np.array([_brand_code(item.brand) for item in items], np.uint16),
+        brands=np.array([brand_code(item.brand) for item in items], np.uint16),
         log_prices=np.log1p(np.array([item.price for item in items], np.float32)),  # of None, numpy makes NaN
         pieces=pieces,
         vectors=vectors,
@@ -101,7 +101,8 @@ def _no_vectors(items: int, dimension: int) -> npt.NDArray[np.float16]:
     return np.full((items, dimension), np.nan, np.float16)
 
 
-def _brand_code(brand: str | None) -> int:
+def brand_code(brand: str | None) -> int:
+    """Return the code of a brand however it is written, 0 for none."""
     return id_code(unicodedata.normalize("NFKC", brand).casefold().strip()) if brand else 0
 
 

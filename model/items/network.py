@@ -1,11 +1,12 @@
 """The network behind the next item: vectors of items, and what a shopper's last events say of each.
 
-The logit of item i after a context is q.v_i, plus what its popularity and novelty add, plus for each of three memories
+The logit of item i after a context is q.v_i, plus what its popularity and novelty add, plus for each of four memories
 a log(1 + p_i / e). v_i is the sum of what the item's words, category, brand, price and the shop's own vector say, and
 of a part of its own that counts the more, the more often the item has been seen. q is a linear function of the latest
 item's vector and of the last ones' mean under learnt weights (an attention by place, age and type, after Liu et al.,
-"STAMP", 2018). The memories are the `Neighbours` of the last items and those items themselves; p_i is summed over the
-last events, with learnt weights too. Each goal (view, cart, purchase) has weights of its own; vectors are shared.
+"STAMP", 2018). The memories are the `Neighbours` of the last items, those items themselves and their categories; p_i
+is summed over the last events, with learnt weights too. Each goal (view, cart, purchase) has weights of its own;
+vectors are shared.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from model.items.contexts import NO_ITEM, PLACES, Contexts
 from model.items.transitions import KINDS
 
 GOALS: Final = ("view", "cart", "purchase")
-MEMORIES: Final = (*KINDS, "again")
+MEMORIES: Final = (*KINDS, "again", "category")
 _OWN_PART_FROM: Final = 5.0
 """An item's own part counts n / (n + this) after n events."""
 _PRIOR_EVENTS: Final = 5.0
@@ -141,7 +142,6 @@ class NextItemNetwork(nn.Module):
         self.anybody = ByGoal(torch.zeros(size))
         self.popularity = ByGoal(torch.ones(1))
         self.novelty = ByGoal(torch.zeros(1))
-        self.same_category = ByGoal(torch.zeros(1))
         # Log-weights of a context's places: of the mean, then of each memory.
         parts = 1 + len(MEMORIES)
         self.by_place = ByGoal(torch.arange(PLACES).log1p().neg().repeat(parts, 1))

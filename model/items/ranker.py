@@ -1,78 +1,24 @@
 """What next: ranks items for shoppers from their states, and says which events moved an item."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from model.arrays import Booleans, Floats, Integers
-from model.core.rank_items import (
-    AGAIN,
-    add_again,
-    add_category,
-    add_memory,
-    ask,
-    highest,
-    score_all,
-    score_without_each,
-    shares_of,
-    weigh,
-)
+from model.core.item_logits import GoalWeights, Memories, Memory, Places, add_products, consider
+from model.core.rank_items import Shelf, rank
 from model.items.columns import ItemColumns
 from model.items.contexts import NO_ITEM, Contexts
-from model.items.network import (
-    GOALS,
-    MEMORIES,
-    ItemInputs,
-    NextItemConfig,
-    NextItemNetwork,
-    log_popularity,
-    own_shares,
-)
+from model.items.network import GOALS, ItemInputs, NextItemConfig, NextItemNetwork, log_popularity, own_shares
 from model.items.transitions import KINDS, Neighbours
 
 Vectors = npt.NDArray[np.float32]
-_UNKNOWN_CATEGORY: Final = 0
 _SMALL: Final = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class GoalWeights:
-    """A network's weights for one goal, as the compiled loops read them."""
-
-    latest: Vectors
-    mean: Vectors
-    anybody: Vectors
-    by_place: Vectors
-    by_type: Vectors
-    by_age: Vectors
-    by_session: Vectors
-    same_category: float
-    strengths: Vectors
-    scales: Vectors
-
-    @classmethod
-    def of(cls, network: NextItemNetwork, goal: int) -> Self:
-        """Take the weights of a goal from a network."""
-
-        def array(name: str) -> Vectors:
-            weight: Vectors = getattr(network, name)(goal).detach().cpu().numpy()
-            return np.ascontiguousarray(weight)
-
-        return cls(
-            latest=array("latest"),
-            mean=array("mean"),
-            anybody=array("anybody"),
-            by_place=array("by_place"),
-            by_type=array("by_type"),
-            by_age=array("by_age"),
-            by_session=array("by_session"),
-            same_category=float(array("same_category")[0]),
-            strengths=array("strength"),
-            scales=np.exp(-array("log_scale")),
-        )
+_NO_BOOSTS: Final = np.empty(0, np.float32)
+_NONE_PINNED: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,117 +61,111 @@ class ItemModel:
         return np.where(self.columns.codes[order[place]] == codes, order[place], NO_ITEM).astype(np.int32)
 
 
+class Ranking(NamedTuple):
+    """Items for a shopper."""
+
+    rows: Integers
+    """The best first `(ranked,)`; after them those that are pinned."""
+    scores: Vectors
+    """Their logits `(ranked,)`."""
+    contributions: Vectors
+    """How much each event of the context adds to them `(places, ranked)`: exact, by leaving each out in turn."""
+
+
 class ItemRanker:
-    """Ranks items; the first rows of `vectors` and `categories` are the model's own items."""
+    """Ranks items for contexts without NO_ITEM; the first rows are the model's own items. Threads may share one."""
 
     def __init__(self, model: ItemModel) -> None:
-        self._goals = {goal: GoalWeights.of(model.network, number) for number, goal in enumerate(GOALS)}
-        self._popularity, self._unknown = dict[str, Vectors](), dict[str, float]()
-        with torch.no_grad():
-            for number, goal in enumerate(GOALS):
-                logs = log_popularity(np.append(model.counts[1 + number], 0), model.exposures)
-                shares = own_shares(np.append(model.counts[0], 0))
-                added = model.network.popularities(number, torch.from_numpy(logs), torch.from_numpy(shares)).numpy()
-                self._popularity[goal], self._unknown[goal] = added[:-1].copy(), float(added[-1])
-        self._neighbours = [model.neighbours[kind] for kind in KINDS]
+        self._goals = {goal: _weights(model, number) for number, goal in enumerate(GOALS)}
+        follows, together = (model.neighbours[kind] for kind in KINDS)
+        self._memories: Memories = _memory(follows), _memory(together)
+
+    def rank(  # noqa: PLR0913 - what a rank depends on
+        self,
+        goal: str,
+        context: Contexts,
+        shelf: Shelf,
+        is_allowed: Booleans,
+        count: int,
+        *,
+        per_category: int | None = None,
+        boosts: Vectors = _NO_BOOSTS,
+        pinned: Integers = _NONE_PINNED,
+    ) -> Ranking:
+        """Return the best `count` of the items that are allowed `(items,)`, at most `per_category` of each category.
+
+        `boosts` `(items,)` are added to the logits. The rows that are `pinned` come last, whether allowed or not.
+        """
+        most, places = min(count, len(is_allowed)) + len(pinned), _places(context)
+        rows, scores = np.empty(most, np.int64), np.empty(most, np.float32)
+        contributions = np.zeros((len(places.items), most), np.float32)
+        limits = boosts, per_category or 0, pinned
+        found = rank(
+            places, self._goals[goal], self._memories, shelf, is_allowed, *limits, rows, scores, contributions
+        ) + len(pinned)
+        return Ranking(rows[:found], scores[:found], contributions[:, :found])
 
     def scores(
         self, goal: str, context: Contexts, vectors: Vectors, categories: npt.NDArray[np.uint16]
     ) -> npt.NDArray[np.float32]:
-        """Return the logits of all items `(items,)` after one context; a context may be empty."""
-        weights, size = self._goals[goal], len(vectors)
-        items, query, by_part = self._asked(weights, context, vectors)
-        scores = np.empty(size, np.float32)
-        score_all(query, vectors, self._popularity[goal], self._unknown[goal], scores)
-        if not len(items):
-            return scores
-        if (category := int(categories[items[0]])) != _UNKNOWN_CATEGORY:
-            add_category(categories, category, weights.same_category, scores)
-        sums = np.zeros(size, np.float32)
-        for number, neighbours in enumerate(self._neighbours):
-            add_memory(
-                items,
-                by_part[1 + number],
-                neighbours.starts,
-                neighbours.items,
-                neighbours.weights,
-                float(weights.strengths[number]),
-                float(weights.scales[number]),
-                sums,
-                scores,
-            )
-        add_again(
-            items, by_part[1 + AGAIN], float(weights.strengths[AGAIN]), float(weights.scales[AGAIN]), sums, scores
-        )
+        """Return the logits of all items `(items,)` after one context, whose items may be NO_ITEM."""
+        weights, there = self._goals[goal], context.items[0] != NO_ITEM
+        query, scores = np.empty(len(weights.anybody), np.float32), np.empty(len(vectors), np.float32)
+        places = Places(*(column[there] for column in _places(context)))
+        consider(places, weights, self._memories, vectors, categories, query, scores)
+        add_products(query, vectors, scores)
         return scores
-
-    def contributions(
-        self, goal: str, context: Contexts, chosen: Integers, vectors: Vectors, categories: npt.NDArray[np.uint16]
-    ) -> Floats:
-        """Return how much each event of a context adds to the logits of some items `(places, chosen)`.
-
-        It is the logit less what it would be had that event not had an item: exact, by leaving each out in turn.
-        """
-        weights, (items, types, ages, in_session) = self._goals[goal], _there(context)
-        shares = np.zeros((len(MEMORIES), len(items), len(chosen)), np.float32)
-        for number, neighbours in enumerate(self._neighbours):
-            matrix = (neighbours.starts, neighbours.items, neighbours.weights)
-            shares_of(items, *matrix, chosen, shares[number])
-        shares[AGAIN] = items[:, None] == chosen
-        scores = np.empty((1 + len(items), len(chosen)), np.float32)
-        score_without_each(
-            items,
-            types,
-            ages,
-            in_session,
-            weights.by_place,
-            weights.by_type,
-            weights.by_age,
-            weights.by_session,
-            vectors,
-            weights.latest,
-            weights.mean,
-            weights.anybody,
-            categories,
-            weights.same_category,
-            shares,
-            weights.strengths,
-            weights.scales,
-            chosen,
-            scores,
-        )
-        return np.asarray(scores[0] - scores[1:], np.float64)
 
     def similarities(self, row: int, vectors: Vectors) -> npt.NDArray[np.float32]:
         """Return how alike all items are to one `(items,)`: the cosine of their vectors and that of their sessions."""
         wanted = vectors[row] / max(float(np.linalg.norm(vectors[row])), _SMALL)
         scores = vectors @ wanted / np.maximum(np.linalg.norm(vectors, axis=1), _SMALL)
-        together = self._neighbours[KINDS.index("together")]
-        if row < len(together):
+        together = self._memories[KINDS.index("together")]
+        if row < len(together.starts) - 1:
             entries = slice(together.starts[row], together.starts[row + 1])
-            scores[together.items[entries]] += together.weights[entries]
+            scores[together.neighbours[entries]] += together.shares[entries]
         return np.asarray(scores, np.float32)
-
-    def _asked(
-        self, weights: GoalWeights, context: Contexts, vectors: Vectors
-    ) -> tuple[npt.NDArray[np.int32], Vectors, Vectors]:
-        """Return a context's items `(places,)`, the query, and the weights of its places `(1 + memories, places)`."""
-        (items, types, ages, in_session), query = _there(context), weights.anybody.copy()
-        by_part = np.empty((1 + len(MEMORIES), len(items)), np.float32)
-        if len(items):
-            logs = weights.by_place, weights.by_type, weights.by_age, weights.by_session
-            weigh(types, ages, in_session, *logs, by_part)
-            ask(items, by_part[0], vectors, weights.latest, weights.mean, query)
-        return items, query, by_part
-
-
-def _there(context: Contexts) -> tuple[npt.NDArray[Any], ...]:
-    """Return the columns of a context's events that have an item, `(places,)` each."""
-    there = context.items[0] != NO_ITEM
-    return tuple(column[0][there] for column in (context.items, context.types, context.ages, context.in_session))
 
 
 def best(scores: npt.NDArray[np.float32], is_allowed: Booleans, count: int) -> Integers:
     """Return the rows of the highest scores that are allowed, the highest first; at most `count`."""
-    rows = np.empty(min(count, len(scores)), np.int64)
-    return rows[: highest(scores, is_allowed, rows)]
+    allowed = np.flatnonzero(is_allowed)
+    return allowed[np.argsort(-scores[allowed], kind="stable")[:count]]
+
+
+@torch.no_grad()
+def _weights(model: ItemModel, goal: int) -> GoalWeights:
+    """Take what a goal needs from a model."""
+    network = model.network
+
+    def array(name: str) -> Vectors:
+        weight: Vectors = getattr(network, name)(goal).detach().cpu().numpy()
+        return np.ascontiguousarray(weight)
+
+    logs = log_popularity(
+        np.append(model.counts[1 + goal], 0), model.exposures
+    )  # the last one of an item not learnt from
+    shares = own_shares(np.append(model.counts[0], 0))
+    popularity: Vectors = network.popularities(goal, torch.from_numpy(logs), torch.from_numpy(shares)).numpy()
+    return GoalWeights(
+        latest=array("latest"),
+        mean=array("mean"),
+        anybody=array("anybody"),
+        by_place=array("by_place"),
+        by_type=array("by_type"),
+        by_age=array("by_age"),
+        by_session=array("by_session"),
+        strengths=array("strength"),
+        scales=np.exp(-array("log_scale")),
+        popularity=popularity[:-1].copy(),
+        unknown=float(popularity[-1]),
+    )
+
+
+def _memory(neighbours: Neighbours) -> Memory:
+    return Memory(neighbours.starts, neighbours.items, neighbours.weights)
+
+
+def _places(context: Contexts) -> Places:
+    """Return the columns of one context."""
+    return Places(context.items[0], context.types[0], context.ages[0], context.in_session[0])

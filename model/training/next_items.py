@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from model.arrays import Booleans, Floats, Integers
 from model.batch import id_code
-from model.core.rank_items import collect
+from model.core.item_logits import collect
 from model.events import TYPE_CODES
 from model.items.columns import ItemColumns, columns_of
 from model.items.contexts import NO_ITEM, Contexts
@@ -39,6 +39,8 @@ from model.items.targets import QUERY_TYPES, next_rows
 from model.items.transitions import KINDS, Neighbours, count_neighbours
 
 Progress = Callable[[float, str], None]
+_CATEGORY: Final = MEMORIES.index("category")
+_OF_ITEMS: Final = MEMORIES[:_CATEGORY]
 _FOLDS: Final = 5
 _SLICES: Final = 8
 """Parts of the time, of equally many events, between which is counted anew how often each item has been seen."""
@@ -184,16 +186,13 @@ class _Learning:
         seen = vectors[torch.from_numpy(np.maximum(place_of[tensors.items.numpy()], 0))]
         log_weights = network.weights(goal, tensors)
         column_rows = torch.from_numpy(candidates)
-        category = self._categories[tensors.items[:, :1]]  # a context after an event has an item
-        is_same = (self._categories[column_rows] == category) & (category > 0)
-        logits = (
-            network.queries(goal, tensors, seen, log_weights[0]) @ vectors[torch.from_numpy(place_of[candidates])].T
-            + network.popularities(goal, known.popularity[goal][column_rows], known.own_shares[column_rows])
-            + network.same_category(goal) * is_same
-        )
+        logits = network.queries(goal, tensors, seen, log_weights[0]) @ vectors[
+            torch.from_numpy(place_of[candidates])
+        ].T + network.popularities(goal, known.popularity[goal][column_rows], known.own_shares[column_rows])
         is_known = shares.numpy() > 0
         memories = Memories.of(self.neighbours[fold], contexts, np.where(is_known, column_of, -1), len(candidates))
         logits = memories.added(network, goal, logits, log_weights)
+        logits = logits + of_categories(network, goal, self._categories, tensors, column_rows, log_weights)
         columns = torch.from_numpy(column_of[targets])
         if corrections is not None:
             logits = _corrected(logits, columns, corrections)
@@ -264,7 +263,7 @@ class Memories:
         size = len(column_of)
         itself = Neighbours(np.arange(size + 1), np.arange(size, dtype=np.int32), np.ones(size, np.float32))
         rows = contexts.items[contexts.items != NO_ITEM]
-        for memory in MEMORIES:
+        for memory in _OF_ITEMS:
             of = neighbours[memory] if memory in KINDS else itself
             most = int((of.starts[rows + 1] - of.starts[rows]).sum())
             keys, index, places = (np.empty(most, np.int64) for _ in range(3))
@@ -279,12 +278,37 @@ class Memories:
     def added(self, network: NextItemNetwork, goal: int, logits: Tensor, log_weights: Tensor) -> Tensor:
         """Return the logits `(contexts, columns)` with what the memories add."""
         flat = logits.reshape(-1)
-        for number in range(len(MEMORIES)):
+        for number in range(len(_OF_ITEMS)):
             weights = log_weights[1 + number].reshape(-1)[self.places[number]].exp() * self.shares[number]
             sums = torch.zeros(len(self.keys[number])).index_add(0, self.index[number], weights)
             added = network.strength(goal)[number] * torch.log1p(sums * network.log_scale(goal)[number].neg().exp())
             flat = flat.index_add(0, self.keys[number], added)
         return flat.reshape(logits.shape)
+
+
+def of_categories(  # noqa: PLR0913, PLR0917 - what is summed, and the weights
+    network: NextItemNetwork,
+    goal: int,
+    categories: Tensor,
+    contexts: ContextTensors,
+    rows: Tensor,
+    log_weights: Tensor,
+) -> Tensor:
+    """Return what the memory of categories adds to the logits of some items `(contexts, rows)`; 0 is no category.
+
+    `categories` are of all items, `log_weights` of the places `(1 + memories, contexts, PLACES)`.
+    """
+    seen = categories[contexts.items] * contexts.is_there.long()  # (contexts, PLACES)
+    distinct, of_row = torch.unique(categories[rows], return_inverse=True)
+    column = torch.full((int(categories.max()) + 1,), len(distinct), dtype=torch.long)
+    column[distinct] = torch.arange(len(distinct))
+    column[0] = len(distinct)
+    weights = log_weights[1 + _CATEGORY].exp() * (seen > 0)
+    sums = torch.zeros(len(seen), len(distinct) + 1).scatter_add(1, column[seen], weights)
+    scale = network.log_scale(goal)[_CATEGORY].neg().exp()
+    of_all = network.strength(goal)[_CATEGORY] * torch.log1p(sums * scale)
+    of_none = torch.zeros(len(seen), 1)
+    return torch.cat((of_all[:, :-1], of_none), dim=1)[:, torch.where(categories[rows] > 0, of_row, len(distinct))]
 
 
 def describe(journeys: Journeys, items: Sequence[Item] = ()) -> ItemColumns:

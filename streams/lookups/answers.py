@@ -116,14 +116,18 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an item is suggested."""
 
     kind: Annotated[
-        Literal["event", "popular", "new"],
-        Meta(description="`event`: because of what the shopper did; `popular`: others want it now; `new`: few know it"),
+        Literal["event", "popular", "new", "pinned", "boosted"],
+        Meta(
+            description="`event`: because of what the shopper did; `popular`: others want it now; `new`: few know it; "
+            "`pinned`, `boosted`: a rule of the shop puts it there, or adds to its score"
+        ),
     ]
     event: Annotated[StoredEvent | None, Meta(description="The event, of kind `event`")] = None
     item_id: Annotated[str | None, Meta(description="The event's item")] = None
     title: str | None = None
     contribution: Annotated[
-        float | None, Meta(description="By how much the event moved the score: the score, less without it")
+        float | None,
+        Meta(description="By how much the event moved the score: the score, less without it; or what the boost adds"),
     ] = None
 
 
@@ -151,6 +155,34 @@ class ShopperItems(msgspec.Struct, frozen=True):
     model: str
     items: Annotated[list[Suggestion], Meta(description="The best first")]
     as_of: Annotated[AsOf | None, Meta(description="Null for a shopper of whom no event was accepted")]
+    rules: Annotated[
+        Literal["current", "outdated"] | None,
+        Meta(description="Whether the shop's rules are those of the file as it is now; null if there is no file"),
+    ] = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class UserResult(msgspec.Struct, frozen=True):
+    """What there is of one of many shoppers: an answer or an error."""
+
+    user_id: str
+    answer: Annotated[
+        msgspec.Raw | msgspec.UnsetType,
+        Meta(description="What GET answers: a Shopper, or ShopperItems if `items` is given"),
+    ] = msgspec.UNSET
+    error: Annotated[Problem | msgspec.UnsetType, Meta(description="As of GET")] = msgspec.UNSET
+
+
+class UserResults(msgspec.Struct, frozen=True):
+    """What there is of many shoppers."""
+
+    results: Annotated[list[UserResult], Meta(description="One for each of `user_ids`, in their order")]
 
 
 class SimilarItems(msgspec.Struct, frozen=True):
@@ -159,13 +191,6 @@ class SimilarItems(msgspec.Struct, frozen=True):
     item_id: str
     model: str
     items: Annotated[list[ListedItem], Meta(description="The most alike first; those out of stock are left out")]
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """Why there is no answer."""
-
-    code: str
-    message: str
 
 
 class Refusal(msgspec.Struct, frozen=True):

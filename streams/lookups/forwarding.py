@@ -1,4 +1,4 @@
-"""Forwarding a look-up to the worker that has the shopper, once, as it came."""
+"""Forwarding a look-up to the worker that has the shopper, once, as it came or for its shoppers alone."""
 
 from typing import Final
 
@@ -6,28 +6,37 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from streams.lookups.answers import Problem
+from streams.lookups.problems import ProblemError
 from streams.tables import TABLE_NAME
 from streams.transport import BatchApp
 
 _MAX_ANSWER_BYTES: Final = 1_000_000
 """Ten times what a worker answers: that it is one is known from Kafka's group, in which others may say anything."""
+_MAX_ANSWERS_BYTES: Final = 64_000_000
+"""The same for many users."""
 _FORWARDED: Final = "X-Cartcast-Forwarded"
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0, connect=1.0)
+_LONG_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0, connect=1.0)
 _PASSED_BACK: Final = ("Content-Type", "Retry-After", "WWW-Authenticate")
-
-
-class ProblemError(Exception):
-    """The request is answered with this problem."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.problem = Problem(code, message)
 
 
 async def forward(app: BatchApp, request: web.Request, user: bytes) -> web.Response:
     """Ask the worker that has the user's partition; a forwarded request is not forwarded again."""
+    url = _at(owner_of(app, request, user), request)
+    status, body, headers = await _asked(app, "GET", url, request, timeout=_TIMEOUT, most_bytes=_MAX_ANSWER_BYTES)
+    return web.Response(status=status, body=body, headers=headers)
+
+
+async def forward_users(app: BatchApp, request: web.Request, owner: URL, body: bytes) -> tuple[int, bytes]:
+    """Ask a worker for several of its users; returns status and body."""
+    status, answer, _ = await _asked(
+        app, "POST", _at(owner, request), request, body, timeout=_LONG_TIMEOUT, most_bytes=_MAX_ANSWERS_BYTES
+    )
+    return status, answer
+
+
+def owner_of(app: BatchApp, request: web.Request, user: bytes) -> URL:
+    """Return where the worker is that has the user's partition; raises ProblemError if a request cannot go there."""
     if _FORWARDED in request.headers:
         raise ProblemError(503, "moving", "the user's partition is moving between workers: ask again")
     try:
@@ -36,7 +45,7 @@ async def forward(app: BatchApp, request: web.Request, user: bytes) -> web.Respo
         raise ProblemError(503, "moving", "no worker has the user's partition at the moment: ask again") from None
     if owner == app.conf.canonical_url:
         raise ProblemError(503, "moving", "the user's partition is on its way to this worker: ask again")
-    return await _asked(app, _at(owner, request), _passed_on(request))
+    return owner
 
 
 def _at(owner: URL, request: web.Request) -> URL:
@@ -57,22 +66,34 @@ def _passed_on(request: web.Request) -> dict[str, str]:
     return {_FORWARDED: "1", **kept}
 
 
-async def _asked(app: BatchApp, url: URL, headers: dict[str, str]) -> web.Response:
+async def _asked(  # noqa: PLR0913 - a request
+    app: BatchApp,
+    method: str,
+    url: URL,
+    request: web.Request,
+    body: bytes | None = None,
+    *,
+    timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    most_bytes: int,
+) -> tuple[int, bytes, dict[str, str]]:
+    """Return status, body and headers that are passed back."""
     try:
-        async with app.http_client.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as answer:
+        async with app.http_client.request(
+            method, url, headers=_passed_on(request), data=body, timeout=timeout, allow_redirects=False
+        ) as answer:
             kept = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
-            return web.Response(status=answer.status, body=await _body(answer), headers=kept)
+            return answer.status, await _body(answer, most_bytes), kept
     except (aiohttp.ClientError, TimeoutError):
         raise ProblemError(
             503, "owner_away", "the worker that has the user does not answer, or serves no look-ups: ask again"
         ) from None
 
 
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
+async def _body(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     body = bytearray()
     async for part in answer.content.iter_any():
         body += part
-        if len(body) > _MAX_ANSWER_BYTES:
+        if len(body) > most_bytes:
             answer.close()
             raise ProblemError(502, "owner_answer", "what should be the worker that has the user answers at length")
     return bytes(body)

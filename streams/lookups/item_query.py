@@ -1,8 +1,10 @@
 """What items a shopper is to be shown: a request's query, checked, and who answers it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol, get_args
+from typing import Annotated, Final, Literal, Protocol, get_args
+
+import msgspec
+from msgspec import Meta
 
 from model.events import MAX_ID_BYTES
 from streams.lookups.answers import Goal, ShopperItems, SimilarItems
@@ -10,28 +12,33 @@ from streams.lookups.answers import Goal, ShopperItems, SimilarItems
 MOST_ITEMS: Final = 1000
 DEFAULT_ITEMS: Final = 20
 DEFAULT_GOAL: Final[Goal] = "view"
-EXCLUSIONS: Final = ("seen", "bought", "out_of_stock")
-DEFAULT_EXCLUSIONS: Final = ("out_of_stock",)
+MOST_USERS: Final = 500
+"""In one call."""
+Exclusion = Literal["seen", "bought", "out_of_stock"]
+EXCLUSIONS: Final[tuple[Exclusion, ...]] = get_args(Exclusion)
+DEFAULT_EXCLUSIONS: Final[tuple[Exclusion, ...]] = ("out_of_stock",)
 _GOALS: Final[tuple[Goal, ...]] = get_args(Goal)
 _NAMES: Final = ("k", "goal", "exclude", "category", "per_category")
+
+
+_Count = Annotated[int, Meta(ge=1, le=MOST_ITEMS)]
 
 
 class InvalidQuery(Exception):  # noqa: N818 - exceptions here are named as facts
     """The query makes no sense; the text says why, in a sentence that a client may see."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemQuery:
+class ItemQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which items are wanted."""
 
-    k: int = DEFAULT_ITEMS
-    goal: Goal = DEFAULT_GOAL
-    exclude: frozenset[str] = frozenset(DEFAULT_EXCLUSIONS)
-    """Some of EXCLUSIONS."""
-    category: str | None = None
-    """Only items of this one, or below it."""
-    per_category: int | None = None
-    """At most so many of each category."""
+    k: Annotated[_Count, Meta(description="How many items")] = DEFAULT_ITEMS
+    goal: Annotated[Goal, Meta(description="What the shopper should do next with them")] = DEFAULT_GOAL
+    exclude: Annotated[frozenset[Exclusion], Meta(description="What to leave out")] = frozenset(DEFAULT_EXCLUSIONS)
+    category: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)] | None,
+        Meta(description="Only items of this category or below it, as the catalogue or events write it"),
+    ] = None
+    per_category: Annotated[_Count | None, Meta(description="At most so many items of each category")] = None
 
     @classmethod
     def of(cls, given: Mapping[str, Collection[str]]) -> "ItemQuery":
@@ -55,6 +62,13 @@ def number_asked(given: Mapping[str, Collection[str]]) -> int:
     if unknown := sorted(set(given) - {"k"}):
         raise InvalidQuery(f"{unknown[0][:40]!r} is no parameter; there is k")
     return ItemQuery.of(given).k
+
+
+class UsersQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which shoppers are asked for, and whether for themselves or for their items."""
+
+    user_ids: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=MOST_USERS)]
+    items: Annotated[ItemQuery | None, Meta(description="If given, what each may want next; as in GET")] = None
 
 
 class Recommender(Protocol):
@@ -83,11 +97,11 @@ def _goal(text: str) -> Goal:
     raise InvalidQuery(f"goal is none of {', '.join(_GOALS)}")
 
 
-def _exclusions(text: str) -> frozenset[str]:
-    names = frozenset(name.strip() for name in text.split(",")) - {""}
-    if not names <= set(EXCLUSIONS):
+def _exclusions(text: str) -> frozenset[Exclusion]:
+    names = {name.strip() for name in text.split(",")} - {""}
+    if names - set(EXCLUSIONS):
         raise InvalidQuery(f"exclude holds something else than {', '.join(EXCLUSIONS)}")
-    return names
+    return frozenset(name for name in EXCLUSIONS if name in names)
 
 
 def _category(text: str | None) -> str | None:

@@ -5,14 +5,31 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from streams.lookups.answers import Goal, Item, Refusal, Shopper, ShopperExplanation, ShopperItems, SimilarItems
-from streams.lookups.item_query import DEFAULT_EXCLUSIONS, DEFAULT_GOAL, DEFAULT_ITEMS, EXCLUSIONS, MOST_ITEMS
+from streams.lookups.answers import (
+    Goal,
+    Item,
+    Refusal,
+    Shopper,
+    ShopperExplanation,
+    ShopperItems,
+    SimilarItems,
+    UserResults,
+)
+from streams.lookups.item_query import (
+    DEFAULT_EXCLUSIONS,
+    DEFAULT_GOAL,
+    DEFAULT_ITEMS,
+    EXCLUSIONS,
+    MOST_ITEMS,
+    UsersQuery,
+)
 
 SHOPPER_PATH: Final = "/v1/users/{user_id}"
 EXPLANATION_PATH: Final = "/v1/users/{user_id}/explanation"
 ITEM_PATH: Final = "/v1/items/{item_id}"
 SHOPPER_ITEMS_PATH: Final = "/v1/users/{user_id}/items"
 SIMILAR_ITEMS_PATH: Final = "/v1/items/{item_id}/similar"
+USERS_PATH: Final = "/v1/users:batch"
 OPENAPI_PATH: Final = "/v1/openapi.json"
 _TOKEN: Final = "token"  # noqa: S105 - the scheme's name
 
@@ -57,11 +74,11 @@ _EVENT: Final = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
 }
 _REFUSALS: Final = {
-    "400": "The id is not percent-encoded UTF-8, or the query makes no sense",
+    "400": "The id is not percent-encoded UTF-8, or the query or the body makes no sense",
     "401": "The worker has a token (`worker.web_token`), and the request does not show it",
     "404": "No event of this shopper was accepted, the event is not among the last 32, or the item is not known",
-    "405": "Only GET and HEAD are served",
-    "413": "The request has a body of more than 1,024 bytes, or of unknown size",
+    "405": "The path is served by another method",
+    "413": "The request has a body of more than 1,024 bytes (of many users, 256 KiB), or of unknown size",
     "414": "The id, or the whole path, is too long",
     "421": "The Host header has a name that the worker does not know, and the worker has no token",
     "502": "What should be the worker that has the shopper answers with more than a worker does",
@@ -71,7 +88,8 @@ _REFUSALS: Final = {
 
 def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the API, of a worker that recommends items or of one that does not."""
-    answers = [Shopper, ShopperExplanation, Item, Refusal, *([ShopperItems, SimilarItems] if recommends else [])]
+    answers = [Shopper, ShopperExplanation, Item, Refusal, UsersQuery, UserResults]
+    answers += [ShopperItems, SimilarItems] if recommends else []
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     parameters = [
         {"name": name, "in": "query", "required": False, "description": meaning, "schema": schema}
@@ -92,6 +110,7 @@ def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
         "paths": {
             SHOPPER_PATH: {"get": _operation("shopper", Shopper, [_USER])},
             EXPLANATION_PATH: {"get": _operation("explanation", ShopperExplanation, [_USER, _EVENT])},
+            USERS_PATH: {"post": _operation("users", UserResults, [], asked=UsersQuery)},
             ITEM_PATH: {"get": _operation("item", Item, [_ITEM])},
             **(items if recommends else {}),
         },
@@ -109,7 +128,13 @@ def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(name: str, answer: type[msgspec.Struct], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def _operation(
+    name: str,
+    answer: type[msgspec.Struct],
+    parameters: list[dict[str, Any]],
+    *,
+    asked: type[msgspec.Struct] | None = None,
+) -> dict[str, Any]:
     refusals = {status: _response(meaning, Refusal) for status, meaning in _REFUSALS.items()}
     refusals["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`"}}
     refusals["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
@@ -117,10 +142,14 @@ def _operation(name: str, answer: type[msgspec.Struct], parameters: list[dict[st
         "operationId": name,
         "summary": (answer.__doc__ or "").splitlines()[0],
         "parameters": parameters,
+        **({} if asked is None else {"requestBody": {"required": True, "content": _content(asked)}}),
         "responses": {"200": _response("The answer", answer), **refusals},
     }
 
 
 def _response(meaning: str, message: type[msgspec.Struct]) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{message.__name__}"}
-    return {"description": meaning, "content": {"application/json": {"schema": schema}}}
+    return {"description": meaning, "content": _content(message)}
+
+
+def _content(message: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{message.__name__}"}}}

@@ -3,25 +3,22 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from model.arrays import Booleans, Floats, Integers
-from model.batch import id_code
+from model.arrays import Booleans, Integers
 from model.events import EVENT_TYPES, PURCHASE
-from model.items.catalogue import OUT_OF_STOCK, REMOVED, Catalogue, View
+from model.items.catalogue import OUT_OF_STOCK, REMOVED, Catalogue, KnownItem, View
 from model.items.contexts import NO_EVENTS, Contexts, HeldEvents
-from model.items.item import levels_of
-from model.items.ranker import ItemModel, ItemRanker, best
+from model.items.ranker import ItemModel, ItemRanker, Ranking, best
 from model.sequence import hexadecimal
-from model.text import token_code
-from streams.lookups.answers import AsOf, ListedItem, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
+from streams.lookups.answers import ListedItem, Reason, ShopperItems, SimilarItems, StoredEvent, Suggestion
 from streams.lookups.item_query import ItemQuery
+from streams.lookups.item_rules import NO_FILE, RulesFile
 from streams.lookups.lookup import BusyError, Lookup, State, UnknownShopperError
+from streams.lookups.ruled import Ruled, in_category
 
 _MOST_WAITING: Final = 64
 _REASONS: Final = 2
@@ -29,28 +26,19 @@ _LEAST_CONTRIBUTION: Final = 0.05
 """An event that adds less to a logit is no reason."""
 _NEW_BELOW: Final = 5
 """An item with fewer events to learn from is new."""
-_SPARE: Final = 10
-"""So many times as many items are ranked if some are left out because there are others of their category."""
+_POPULAR, _NEW, _PINNED = [Reason("popular")], [Reason("new")], Reason("pinned")
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Everything that one answer is made from."""
-
-    view: View
-    context: Contexts
-    events: HeldEvents
-    reasons: dict[int, Reason] = field(default_factory=dict)
-    """What an event has in common as a reason for many items, by its place."""
 
 
 class ItemRecommender:
     """Recommends the items of a catalogue, whose first rows are those of the model."""
 
-    def __init__(self, look_up: Lookup, catalogue: Catalogue, model: ItemModel, *, version: str) -> None:
-        self._look_up, self._catalogue, self._version = look_up, catalogue, version
+    def __init__(
+        self, look_up: Lookup, catalogue: Catalogue, model: ItemModel, *, version: str, rules: RulesFile = NO_FILE
+    ) -> None:
+        self._look_up, self._catalogue, self._version, self._rules = look_up, catalogue, version, rules
+        self._ruled = Ruled.of(rules.rules, catalogue, catalogue.view)
         self._ranker, self._counts = ItemRanker(model), model.counts[0]
         self._thread = ThreadPoolExecutor(1, "recommend")
         self._waiting = 0
@@ -63,40 +51,79 @@ class ItemRecommender:
         except UnknownShopperError:
             state = None
         as_of = None if state is None else self._look_up.as_of(state, partition)
-        return await self._computed(lambda: self._for_shopper(user, state, query, as_of))
+        suggestions = await self._computed(lambda: self.for_state(state, query))
+        return ShopperItems(user.decode(), query.goal, self._version, suggestions, as_of, self._rules.status)
 
     async def similar(self, row: int, count: int) -> SimilarItems:
         """Return the items most like the one of a catalogue's row."""
         return await self._computed(lambda: self._like(row, count))
 
-    def _for_shopper(self, user: bytes, state: State | None, query: ItemQuery, as_of: AsOf | None) -> ShopperItems:
-        asked = _asked(self._catalogue.view, state)
-        view = asked.view
-        scores = self._ranker.scores(query.goal, asked.context, view.vectors, view.categories)
-        rows = _chosen(scores, _allowed(asked, query), view, query)
-        added = self._ranker.contributions(query.goal, asked.context, rows, view.vectors, view.categories)
-        suggestions = [
-            self._suggestion(asked, row, float(scores[row]), added[:, place]) for place, row in enumerate(rows.tolist())
-        ]
-        return ShopperItems(user.decode(), query.goal, self._version, suggestions, as_of)
+    def for_state(self, state: State | None, query: ItemQuery) -> list[Suggestion]:
+        """Return the suggestions for a shopper's state `(1,)`, None for somebody new, the best first; in any thread."""
+        view = self._catalogue.view
+        context, events = _context(view, state)
+        ruled = self._ruled_now(view)
+        is_allowed = _allowed(view, context, query) & ruled.may_be_shown
+        pins = ruled.pins(query, is_allowed)
+        pinned = np.array(list(pins.values()), np.int64)
+        is_allowed[pinned] = False
+        ranking = self._ranker.rank(
+            query.goal,
+            context,
+            view.shelf,
+            is_allowed,
+            query.k - len(pins),
+            per_category=query.per_category or ruled.rules.per_category,
+            boosts=ruled.boosts,
+            pinned=pinned,
+        )
+        suggestions = self._suggestions(ruled, context, events, ranking)
+        best_others = len(suggestions) - len(pins)
+        listed = suggestions[:best_others]
+        for place, suggestion in zip(pins, suggestions[best_others:], strict=True):
+            listed.insert(place - 1, msgspec.structs.replace(suggestion, why=[_PINNED, *suggestion.why]))
+        return listed
+
+    def _ruled_now(self, view: View) -> Ruled:
+        """Return the rules in force for a view's items; they are found anew when either has changed."""
+        ruled, rules = self._ruled, self._rules.rules
+        if ruled.view is not view or ruled.rules is not rules:
+            ruled = self._ruled = Ruled.of(rules, self._catalogue, view)
+        return ruled
 
     def _like(self, row: int, count: int) -> SimilarItems:
         view = self._catalogue.view
         scores = self._ranker.similarities(row, view.vectors)
-        is_allowed = view.can_be_ordered
+        is_allowed = view.can_be_ordered & self._ruled_now(view).may_be_shown
         is_allowed[row] = False
-        rows = best(scores, is_allowed, count).tolist()
-        found = [ListedItem(*_listed(view, other, float(scores[other]))) for other in rows]
-        return SimilarItems(view.item(row).item_id, self._version, found)
+        rows = best(scores, is_allowed, count)
+        this, *others = view.items([row, *rows.tolist()])
+        listed = [ListedItem(*_listed(item, score)) for item, score in zip(others, scores[rows].tolist(), strict=True)]
+        return SimilarItems(this.item_id, self._version, listed)
 
-    def _suggestion(self, asked: _Asked, row: int, score: float, added: Floats) -> Suggestion:
-        """Say what is suggested, and which events moved it by how much `(events,)`, the most moving first."""
-        strongest = np.argsort(-added, kind="stable")[:_REASONS].tolist()
-        why = [_reason(asked, place, float(added[place])) for place in strongest if added[place] >= _LEAST_CONTRIBUTION]
-        if not why:
-            is_new = row >= len(self._counts) or self._counts[row] < _NEW_BELOW
-            why = [Reason("new" if is_new else "popular")]
-        return Suggestion(*_listed(asked.view, row, score), why)
+    def _suggestions(self, ruled: Ruled, context: Contexts, events: HeldEvents, ranking: Ranking) -> list[Suggestion]:
+        """Say what is suggested, and which boost and events moved it, the most moving event first."""
+        view = ruled.view
+        rows, added = ranking.rows.tolist(), ranking.contributions
+        places = np.argsort(-added, axis=0, kind="stable")[:_REASONS]  # (reasons, ranked)
+        raised = np.take_along_axis(added, places, axis=0)
+        reasons = _reasons(view, context, events, np.unique(places[raised >= _LEAST_CONTRIBUTION]))
+        by_row = zip(rows, view.items(rows), ranking.scores.tolist(), places.T.tolist(), raised.T.tolist(), strict=True)
+        return [
+            Suggestion(
+                *_listed(item, score),
+                [
+                    *ruled.boost(row),
+                    *(
+                        Reason("event", *reasons[place], round(by, 4))
+                        for place, by in zip(strongest, raised_by, strict=True)
+                        if by >= _LEAST_CONTRIBUTION
+                    ),
+                ]
+                or (_NEW if row >= len(self._counts) or self._counts[row] < _NEW_BELOW else _POPULAR),
+            )
+            for row, item, score, strongest, raised_by in by_row
+        ]
 
     async def _computed(self, work: Callable[[], Result]) -> Result:
         """Run work in the thread for recommendations, away from the event loop."""
@@ -109,52 +136,38 @@ class ItemRecommender:
             self._waiting -= 1
 
 
-def _asked(view: View, state: State | None) -> _Asked:
+def _reasons(
+    view: View, context: Contexts, events: HeldEvents, places: Integers
+) -> dict[int, tuple[StoredEvent, str, str | None]]:
+    """Return what the events of some places say as reasons, by place: the event, its item and that item's title."""
+    items = view.items(context.items[0, places].tolist())
+    columns = (column[places].tolist() for column in (events.times_s, events.types, events.id_hashes))
+    return {
+        place: (StoredEvent(time_s * 1000, EVENT_TYPES[code], hexadecimal(id_hash)), item.item_id, item.title)
+        for place, item, time_s, code, id_hash in zip(places.tolist(), items, *columns, strict=True)
+    }
+
+
+def _context(view: View, state: State | None) -> tuple[Contexts, HeldEvents]:
     if state is None:
-        return _Asked(view, Contexts.empty(), NO_EVENTS)
-    return _Asked(view, *Contexts.of_state(state, lambda codes: view.find(codes).astype(np.int32)))
+        return Contexts.empty(), NO_EVENTS
+    return Contexts.of_state(state, lambda codes: view.find(codes).astype(np.int32))
 
 
-def _allowed(asked: _Asked, query: ItemQuery) -> Booleans:
+def _allowed(view: View, context: Contexts, query: ItemQuery) -> Booleans:
     """Return which items may be suggested `(items,)`."""
-    view, items = asked.view, asked.context.items[0]
+    items = context.items[0]
     is_allowed: Booleans = view.states != REMOVED
     if "out_of_stock" in query.exclude:
         is_allowed &= view.stock != OUT_OF_STOCK
     if "seen" in query.exclude:
         is_allowed[items] = False
     if "bought" in query.exclude:
-        is_allowed[items[asked.context.types[0] == PURCHASE]] = False
+        is_allowed[items[context.types[0] == PURCHASE]] = False
     if query.category is not None:
-        paths = levels_of(query.category)
-        is_in_level = (
-            view.levels[:, len(paths) - 1] == token_code(paths[-1]) if paths else np.zeros(len(view), np.bool_)
-        )
-        is_allowed &= is_in_level | (view.categories == id_code(query.category))
+        is_allowed &= in_category(view, query.category)
     return is_allowed
 
 
-def _chosen(scores: npt.NDArray[np.float32], is_allowed: Booleans, view: View, query: ItemQuery) -> Integers:
-    """Return the rows of the best items, at most `per_category` of each."""
-    if query.per_category is None:
-        return best(scores, is_allowed, query.k)
-    rows = best(scores, is_allowed, _SPARE * query.k)
-    categories = view.categories[rows]
-    order = np.argsort(categories, kind="stable")
-    rank = np.empty(len(rows), np.int64)
-    rank[order] = np.arange(len(rows)) - np.searchsorted(categories[order], categories[order])
-    return rows[rank < query.per_category][: query.k]
-
-
-def _listed(view: View, row: int, score: float) -> tuple[str, float, str | None, str | None, float | None]:
-    item = view.item(row)
+def _listed(item: KnownItem, score: float) -> tuple[str, float, str | None, str | None, float | None]:
     return item.item_id, round(score, 4), item.title, item.category, item.price
-
-
-def _reason(asked: _Asked, place: int, contribution: float) -> Reason:
-    if (reason := asked.reasons.get(place)) is None:
-        events, item = asked.events, asked.view.item(int(asked.context.items[0, place]))
-        time_ms, kind = int(events.times_s[place]) * 1000, EVENT_TYPES[events.types[place]]
-        stored = StoredEvent(time_ms, kind, hexadecimal(int(events.id_hashes[place])))
-        reason = asked.reasons[place] = Reason("event", stored, item.item_id, item.title)
-    return msgspec.structs.replace(reason, contribution=round(contribution, 4))

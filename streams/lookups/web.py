@@ -8,6 +8,7 @@ that a client may see.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,8 @@ import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from faust.web.views import View
+from yarl import URL
 
 from model.events import MAX_ID_BYTES
 from service.hosts import WRONG_HOST
@@ -27,21 +30,27 @@ from service.http import (
     OperationalPages,
 )
 from streams.catalogue import CatalogueReader
-from streams.lookups import lookup, openapi
+from streams.lookups import openapi
 from streams.lookups.answering import item_answer
 from streams.lookups.answers import Problem, Refusal
-from streams.lookups.forwarding import ProblemError, forward
+from streams.lookups.forwarding import forward
 from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, number_asked
-from streams.lookups.lookup import Lookup
+from streams.lookups.lookup import Lookup, NotHereError
+from streams.lookups.problems import REFUSED, ProblemError, problem_of
+from streams.lookups.users import ManyUsers
 from streams.transport import BatchApp, key_partition
 
 MAX_BODY_BYTES: Final = 1024
+MAX_USERS_BODY_BYTES: Final = 256 * 1024
+"""Of a request for many users."""
 _ID: Final = re.compile(r"\{(\w+)\}")
 _ROUTED_ID: Final = r"{\1:[^/]+}"
 """aiohttp's own pattern takes no braces, which an id may hold."""
 _BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 MAX_PATH_BYTES: Final = 2 * 3 * MAX_ID_BYTES + 256
 """Two ids, every byte of them percent-encoded."""
+_KEPT_QUERIES: Final = 256
+"""A shop asks the same ones over and over."""
 _RETRY_SECONDS: Final = "1"
 _HEADERS: Final = {"Server": "cartcast", "Cache-Control": "no-store"}
 """Of every answer: it is about a person, and out of date a moment later."""
@@ -62,7 +71,7 @@ def application_options(access: Access) -> dict[str, Any]:
         response.headers.update(_HEADERS)
         return response
 
-    return {"middlewares": [answer_in_json], "client_max_size": MAX_BODY_BYTES}
+    return {"middlewares": [answer_in_json], "client_max_size": MAX_USERS_BODY_BYTES}
 
 
 def refuse(status: int, failure: BaseException | None) -> web.Response:
@@ -94,6 +103,7 @@ class Pages:
         self._operational = operational
         self._items = items
         self._recommender = recommender
+        self._many = ManyUsers(app, look_up, partitions, recommender)
         self._openapi = _encode(openapi.openapi_document(recommends=recommender is not None))
 
     def serve(self) -> None:
@@ -109,10 +119,14 @@ class Pages:
         }
         for path, page in pages.items():
             self._app.page(_ID.sub(_ROUTED_ID, path))(page)
+        self._app.page(openapi.USERS_PATH)(type("Users", (View,), {"post": self.users}))
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
         user = _id_of(request, "user")
         return await self._answered(request, user, self._look_up.shopper(user, self._partition(user)))
+
+    async def users(self, request: web.Request) -> web.Response:
+        return _json(200, await self._many.answer(request, await request.read()))
 
     async def explanation(self, request: web.Request, **_: str) -> web.Response:
         user, event_id = _id_of(request, "user"), _event_of(request)
@@ -154,22 +168,10 @@ class Pages:
     async def _answered(self, request: web.Request, user: bytes, answer: Awaitable[msgspec.Struct]) -> web.Response:
         try:
             return _json(200, await answer)
-        except lookup.NotHereError:
+        except NotHereError:
             return await forward(self._app, request, user)
-        except tuple(_REFUSALS) as refused:
-            raise ProblemError(*_REFUSALS[type(refused)]) from None
-
-
-_REFUSALS: Final[dict[type[Exception], tuple[int, str, str]]] = {
-    lookup.UnknownShopperError: (404, "unknown_user", "no event of this user has been accepted"),
-    lookup.NotStoredError: (404, "event_not_stored", "the event is not among this user's last 32"),
-    lookup.RestoringError: (503, "restoring", "the worker is reading its states from the changelog: ask again"),
-    lookup.BusyError: (
-        503,
-        "busy",
-        "too many explanations or recommendations are asked for at the same time: ask again",
-    ),
-}
+        except REFUSED as refused:
+            raise problem_of(refused) from None
 
 
 def _id_of(request: web.Request, whose: str) -> bytes:
@@ -189,11 +191,17 @@ def _id_of(request: web.Request, whose: str) -> bytes:
 
 
 def _query_of(request: web.Request, read: Callable[[Mapping[str, Collection[str]]], _Query]) -> _Query:
-    asked = request.rel_url.query
     try:
-        return read({name: asked.getall(name) for name in asked})
+        query: _Query = _read_query(request.rel_url.raw_query_string, read)
     except InvalidQuery as invalid:
         raise ProblemError(400, "bad_request", str(invalid)) from None
+    return query
+
+
+@lru_cache(_KEPT_QUERIES)
+def _read_query(written: str, read: Callable[[Mapping[str, Collection[str]]], _Query]) -> _Query:
+    asked = URL.build(query_string=written, encoded=True).query
+    return read({name: asked.getall(name) for name in asked})
 
 
 def _unknown_item(items: CatalogueReader) -> ProblemError:
@@ -240,8 +248,9 @@ def _check_access(request: web.Request, access: Access) -> None:
 def _check_size(request: web.Request) -> None:
     if len(request.raw_path) > MAX_PATH_BYTES:
         raise ProblemError(414, "too_long", f"the path has more than {MAX_PATH_BYTES} bytes")
-    if request.can_read_body and not (request.content_length or MAX_BODY_BYTES + 1) <= MAX_BODY_BYTES:
-        raise ProblemError(413, "body", f"no body of more than {MAX_BODY_BYTES} bytes, or of unknown size, is read")
+    most = MAX_USERS_BODY_BYTES if request.path == openapi.USERS_PATH else MAX_BODY_BYTES
+    if request.can_read_body and not (request.content_length or most + 1) <= most:
+        raise ProblemError(413, "body", f"no body of more than {most} bytes, or of unknown size, is read")
 
 
 def _problem(failure: web.HTTPException) -> Problem:
@@ -249,7 +258,7 @@ def _problem(failure: web.HTTPException) -> Problem:
         case 404:
             return Problem("no_such_path", f"there is nothing here; {openapi.OPENAPI_PATH} says what there is")
         case 405:
-            return Problem("method", "only GET and HEAD are served")
+            return Problem("method", f"only GET and HEAD are served, and POST by {openapi.USERS_PATH}")
     return Problem("bad_request", failure.reason)
 
 

@@ -9,7 +9,7 @@ import pytest
 import cartcast
 
 ASKED = []
-TOKEN = "secret"
+BEARER = "between us"
 
 
 class Worker(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def url():
 
 
 def test_each_method_asks_its_path(url):
-    client = cartcast.Client(url + "/", token=TOKEN)
+    client = cartcast.Client(url + "/", token=BEARER)
     assert client.user("a/b ü") == {"users": [], "k": 1}
     client.items("u", k=5, goal="cart")
     client.explain("u")

@@ -47,6 +47,14 @@ def test_ids_of_one_hash_are_told_apart():
     assert slots.find(distinct).tolist() == [0, 1, 2, 3]
 
 
+def test_one_id_is_found_as_many_are():
+    users = [b"%d" % number for number in range(2000)] + [b"", b"x" * 300]
+    slots, distinct = Slots(), Distinct.of(users)
+    slots.add(distinct, slots.find(distinct))
+    assert [slots.slot(user) for user in users] == list(range(len(users)))
+    assert slots.slot(b"2000") == -1
+
+
 def test_the_hash_is_seeded_and_sees_every_byte():
     text = np.frombuffer(b"0123456789abcdefghi", np.uint8)
     hashes = {

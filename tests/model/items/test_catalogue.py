@@ -33,8 +33,10 @@ def test_what_is_put_can_be_read(catalogue):
     view = catalogue.view
     assert len(view) == 2
     assert view.find(item_codes(["2", "1", "3"])).tolist() == [1, 0, -1]
-    assert view.item(0) == KnownItem("1", "Boots", "Shoes > Boots", "Acme", pytest.approx(np.e - 1), True, IN_CATALOGUE)
-    assert view.item(1) == KnownItem("2", None, None, None, None, None, IN_CATALOGUE)
+    assert view.items([0])[0] == KnownItem(
+        "1", "Boots", "Shoes > Boots", "Acme", pytest.approx(np.e - 1), True, IN_CATALOGUE
+    )
+    assert view.items([1])[0] == KnownItem("2", None, None, None, None, None, IN_CATALOGUE)
     assert view.categories.tolist() == [id_code("Shoes > Boots"), 0]
     assert view.levels[0].tolist() == [id_code("Shoes"), id_code("Shoes > Boots"), 0, 0]
     assert view.brands.tolist() == [id_code("acme"), 0]
@@ -144,7 +146,7 @@ def _read(catalogue, ended: threading.Event, failures: list[str]) -> None:
         row = len(view) - 1
         if row < 0:
             continue
-        item_id = view.item(row).item_id
+        item_id = view.items([row])[0].item_id
         if view.codes[row] != item_code(item_id) or view.find(view.codes[row:])[0] != row:
             failures.append(item_id)
 

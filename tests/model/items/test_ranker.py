@@ -1,12 +1,14 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 
-from model.core import rank_items
+from model.core.rank_items import Shelf, highest, quantize
 from model.items.contexts import NO_ITEM, PLACES, Contexts
 from model.items.network import GOALS, ContextTensors, ItemInputs, log_popularity, own_shares
 from model.items.ranker import ItemRanker, best
-from model.training.next_items import Memories, contexts_of
+from model.training.next_items import Memories, contexts_of, of_categories
 from tests.model.items.made import CIRCLES, trained
 
 ROW = np.arange(1)
@@ -37,13 +39,12 @@ def by_network(model, goal, given):
     tensors = ContextTensors.of(given)
     weights = network.weights(number, tensors)
     categories = torch.from_numpy(columns.categories.astype(np.int64))
-    category = categories[tensors.items[:, :1]]
     logits = (
         network.queries(number, tensors, vectors[tensors.items], weights[0]) @ vectors.T
         + network.popularities(
             number, torch.from_numpy(log_popularity(model.counts[1 + number], model.exposures[:-1])), shares
         )
-        + network.same_category(number) * ((categories == category) & (category > 0))
+        + of_categories(network, number, categories, tensors, torch.arange(len(columns)), weights)
     )
     size = len(columns)
     return Memories.of(model.neighbours, given, np.arange(size), size).added(network, number, logits, weights).numpy()
@@ -94,36 +95,94 @@ def test_items_that_came_later_are_ranked_too():
     assert np.isfinite(scores[-1])
 
 
+def shelf_of(vectors, categories):
+    return Shelf(vectors, *quantize(vectors), categories)
+
+
+def everything(count):
+    return np.ones(count, np.bool_)
+
+
 @pytest.mark.parametrize("goal", GOALS)
 def test_a_contribution_is_the_score_less_that_without_the_event(goal):
     _, model = trained()
     ranker, vectors, categories = ItemRanker(model), model.embed(model.columns), model.columns.categories
-    chosen = np.array([0, 3, 7])
     given = contexts(12)
     for number in range(len(given)):
         context = given.take(ROW + number)
-        found = ranker.contributions(goal, context, chosen, vectors, categories)
-        whole = ranker.scores(goal, context, vectors, categories)[chosen]
-        places = int((context.items != NO_ITEM).sum())
+        places = np.flatnonzero(context.items[0] != NO_ITEM)
+        context = context.without(np.setdiff1d(np.arange(PLACES), places))
+        ranking = ranker.rank(goal, context, shelf_of(vectors, categories), everything(len(vectors)), 100)
+        whole = ranker.scores(goal, context, vectors, categories)
         without = [
-            ranker.scores(goal, context.without(np.array([place])), vectors, categories)[chosen]
-            for place in range(places)
+            ranker.scores(goal, context.without(np.array([place])), vectors, categories) for place in range(len(places))
         ]
-        np.testing.assert_allclose(found, whole - np.array(without), atol=1e-4)
+        np.testing.assert_allclose(ranking.scores, whole[ranking.rows], atol=1e-5)
+        np.testing.assert_allclose(ranking.contributions, (whole - np.array(without))[:, ranking.rows], atol=1e-4)
 
 
-def test_the_best_are_those_allowed_and_equal_ones_come_in_order():
+def random_shelf(items, categories):
+    random = np.random.default_rng(3)
+    vectors = random.standard_normal((items, 8)).astype(np.float32)
+    vectors[::7] = vectors[0]  # of equal scores
+    return shelf_of(vectors, random.integers(0, categories, items).astype(np.uint16)), random.random(items) < 0.7
+
+
+@pytest.mark.parametrize("per_category", [None, 1, 3, 50])
+@pytest.mark.parametrize("count", [1, 20, 1000])
+def test_the_best_are_those_that_sorting_all_scores_finds(count, per_category):
+    _, model = trained()
+    ranker, (shelf, allowed) = ItemRanker(model), random_shelf(600, 12)
+    given = contexts(1)
+    context = given.take(ROW).without(np.flatnonzero(given.items[0] == NO_ITEM))
+    scores = ranker.scores("view", context, shelf.vectors, shelf.categories)
+    found, taken = [], Counter()
+    for row in np.argsort(-scores, kind="stable"):
+        category = int(shelf.categories[row])
+        if allowed[row] and taken[category] < (per_category or len(scores)):
+            taken[category] += 1
+            found.append(int(row))
+    ranking = ranker.rank("view", context, shelf, allowed, count, per_category=per_category)
+    assert ranking.rows.tolist() == found[:count]
+    np.testing.assert_allclose(ranking.scores, scores[ranking.rows], atol=1e-5)
+
+
+def test_what_bytes_leave_out_of_a_vector_is_no_longer_than_is_said():
+    shelf, _ = random_shelf(600, 2)
+    left_out = np.linalg.norm(shelf.vectors - shelf.quantized * shelf.steps[:, None], axis=1)
+    assert (left_out <= shelf.slack).all()
+    assert (shelf.slack < 0.02 * np.linalg.norm(shelf.vectors, axis=1)).all()
+    assert quantize(np.zeros((1, 8), np.float32))[0].tolist() == [[0] * 8]
+
+
+def test_only_where_bytes_leave_doubt_a_vector_is_read():
+    shelf, _ = random_shelf(600, 2)
+    of_others = shelf.vectors.copy()
+    query, added = np.ones(8, np.float32), np.zeros(600, np.float32)
+    limits = everything(600), 0, np.empty(5, np.int64), np.empty(5, np.float32)
+    assert highest.py_func(query, added, shelf, *limits) == 5
+    expected = limits[2].tolist()
+    of_others[(shelf.vectors.sum(axis=1) < 0) & (np.arange(600) > 100)] = np.nan
+    highest.py_func(query, added, shelf._replace(vectors=of_others), *limits)
+    assert limits[2].tolist() == expected
+
+
+def test_those_that_are_pinned_come_last_and_boosts_are_added():
+    _, model = trained()
+    ranker, (shelf, allowed) = ItemRanker(model), random_shelf(600, 12)
+    allowed[5] = False
+    context, boosts = Contexts.empty(), np.zeros(600, np.float32)
+    before = ranker.scores("view", context, shelf.vectors, shelf.categories)
+    last = int(np.flatnonzero(allowed)[before[allowed].argmin()])
+    boosts[last], boosts[5] = 100, 1
+    ranking = ranker.rank("view", context, shelf, allowed, 3, boosts=boosts, pinned=np.array([5]))
+    assert (ranking.rows[0], ranking.rows[-1], len(ranking.rows)) == (last, 5, 4)
+    np.testing.assert_allclose(ranking.scores[[0, -1]], [before[last] + 100, before[5] + 1], rtol=1e-5)
+
+
+def test_the_best_of_some_scores_are_those_allowed_and_equal_ones_come_in_order():
     scores = np.array([1, 5, 5, 9, 2], np.float32)
     allowed = np.array([True, True, True, False, True])
     assert best(scores, allowed, 3).tolist() == [1, 2, 4]
     assert best(scores, allowed, 100).tolist() == [1, 2, 4, 0]
     assert best(scores, np.zeros(5, np.bool_), 3).tolist() == []
-
-
-def test_the_compiled_loop_finds_what_sorting_finds():
-    random = np.random.default_rng(3)
-    scores, allowed = random.integers(0, 40, 500).astype(np.float32), random.random(500) < 0.7
-    order = [row for row in np.argsort(-scores, kind="stable") if allowed[row]]
-    rows = np.empty(60, np.int64)
-    assert rank_items.highest.py_func(scores, allowed, rows) == 60
-    assert rows.tolist() == order[:60] == best(scores, allowed, 60).tolist()

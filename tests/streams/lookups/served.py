@@ -29,6 +29,11 @@ class Served:
             async with client.get(url, headers=headers) as answer:
                 return answer.status, await answer.json() | {"retry": answer.headers.get("Retry-After")}
 
+    async def post(self, path: str, body: bytes, **headers: str) -> tuple[int, dict]:
+        url = f"{str(self.url).rstrip('/')}{path}"
+        async with ClientSession() as client, client.post(url, data=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
 
 Serve = Callable[..., Awaitable[Served]]
 

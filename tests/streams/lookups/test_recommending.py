@@ -10,6 +10,7 @@ from model.events import Event
 from model.items.catalogue import Catalogue
 from model.items.item import Item
 from streams.catalogue import CatalogueReader
+from streams.lookups.item_rules import RulesFile
 from tests.model.items.made import CIRCLES, trained
 from tests.streams.lookups.look_ups import START_MS, put_state, state_of
 from tests.streams.lookups.served import Serve, Served, serving
@@ -122,3 +123,87 @@ async def test_an_item_that_nobody_knows_is_skipped(serve, recommending, items):
     put_state(worker.app, "u", state_of(recommending, did("u", ("view", "a2"), ("view", "unknown")))[0])
     answer = await asked(worker, "/v1/users/u/items?k=2")
     assert {reason["item_id"] for item in answer["items"] for reason in item["why"]} == {"a2"}
+
+
+@pytest.fixture
+def ruled(serve, recommending, items, tmp_path):
+    """Return who serves a worker under rules, whose shopper has viewed a1."""
+
+    async def ruled(written: str) -> Served:
+        path = tmp_path / "rules.yml"
+        path.write_text(written)
+        worker = await serve(items=items, rules=RulesFile(path))
+        put_state(worker.app, "u", state_of(recommending, did("u", ("view", "a1")))[0])
+        return worker
+
+    return ruled
+
+
+async def test_what_is_never_shown_is_not_even_alike(ruled, items):
+    items.catalogue.put([Item("b1", brand="Acme", category="B"), Item("a3", category="A > Small")])
+    worker = await ruled("never: {items: [a2, unknown], brands: [' ACME'], categories: [A > Small]}")
+    shown = ids(await asked(worker, "/v1/users/u/items?k=100"))
+    assert {"a2", "b1", "a3"}.isdisjoint(shown)
+    assert {"a4", "b2"} <= set(shown)
+    assert "a2" not in ids(await asked(worker, "/v1/items/a1/similar?k=100"))
+
+
+async def test_boosts_are_added_to_the_score_and_said(ruled):
+    plain = {each["item_id"]: each for each in (await asked(await ruled("{}"), "/v1/users/u/items?k=100"))["items"]}
+    worker = await ruled("boosts: [{item: b3, by: 50}, {category: A, by: -2.5}, {item: a2, by: 1}]")
+    answer = await asked(worker, "/v1/users/u/items?k=100")
+    first = answer["items"][0]
+    assert (first["item_id"], first["score"]) == ("b3", pytest.approx(plain["b3"]["score"] + 50, abs=1e-3))
+    assert first["why"][0] == {"kind": "boosted", "contribution": 50.0}
+    found = {each["item_id"]: each for each in answer["items"]}
+    assert found["a2"]["score"] == pytest.approx(plain["a2"]["score"] - 1.5, abs=1e-3)
+    assert [why["kind"] for why in found["a2"]["why"]][:2] == ["boosted", "event"]
+    assert found["b1"]["why"][0]["kind"] != "boosted"
+    assert answer["rules"] == "current"
+
+
+async def test_pins_stand_at_their_place_if_the_item_may_be_shown(ruled, items):
+    worker = await ruled(
+        "pins: [{item: b4, place: 2}, {item: b2, place: 1, goal: cart}, {item: b1, place: 3, category: B},"
+        " {item: unknown, place: 5}, {item: b3, place: 900}]"
+    )
+    everything = "/v1/users/u/items?k=4"
+    answer = await asked(worker, everything)
+    assert ids(answer)[1] == "b4"
+    assert len(set(ids(answer))) == 4
+    assert answer["items"][1]["why"][0] == {"kind": "pinned"}
+    assert ids(answer)[0] == "a2"
+    assert ids(await asked(worker, f"{everything}&goal=cart"))[:2] == ["b2", "b4"]
+    assert ids(await asked(worker, f"{everything}&category=B"))[1:3] == ["b4", "b1"]
+    assert "b4" not in ids(await asked(worker, f"{everything}&category=A"))
+    assert ids(await asked(worker, "/v1/users/u/items?k=1&goal=cart")) == ["b2"]
+    items.catalogue.put([Item("b4", in_stock=False)])
+    assert "b4" not in ids(await asked(worker, f"{everything}&exclude="))
+    items.catalogue.remove([b"b2"])
+    assert "b2" not in ids(await asked(worker, f"{everything}&goal=cart"))
+
+
+async def test_a_limit_by_category_holds_if_the_query_has_none(ruled):
+    worker = await ruled("per_category: 1")
+    assert len(ids(await asked(worker, "/v1/users/u/items?k=100"))) == 2
+    assert len(ids(await asked(worker, "/v1/users/u/items?k=100&per_category=2"))) == 4
+
+
+async def test_rules_hold_for_items_that_come_later(ruled, items):
+    worker = await ruled("never: {items: [fresh], brands: [Acme]}")
+    items.catalogue.put([Item("fresh", category="A"), Item("other", brand="acme"), Item("third", brand="Third")])
+    shown = ids(await asked(worker, "/v1/users/u/items?k=100"))
+    assert {"fresh", "other"}.isdisjoint(shown)
+    assert "third" in shown
+
+
+async def test_rules_change_with_their_file_and_a_broken_one_changes_nothing(serve, items, tmp_path):
+    path = tmp_path / "rules.yml"
+    path.write_text("per_category: 1")
+    rules = RulesFile(path)
+    worker = await serve(items=items, rules=rules)
+    for written, count, status in (("never: {categories: [B]}", 5, "current"), ("never: []", 5, "outdated")):
+        path.write_text(written)
+        rules.look()
+        answer = await asked(worker, "/v1/users/u/items?k=100")
+        assert (len(ids(answer)), answer["rules"]) == (count, status)

@@ -1,0 +1,104 @@
+"""Many shoppers in one call: each is answered as if it had been asked for alone, by the worker that has it."""
+
+import asyncio
+from collections import defaultdict
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from model.events import MAX_ID_BYTES
+from streams.lookups.answers import Problem, Refusal, UserResult, UserResults
+from streams.lookups.forwarding import forward_users, owner_of
+from streams.lookups.item_query import ItemQuery, Recommender, UsersQuery
+from streams.lookups.lookup import Lookup, NotHereError
+from streams.lookups.problems import REFUSED, ProblemError, problem_of
+from streams.transport import BatchApp, key_partition
+
+MOST_ITEMS_IN_ALL: Final = 20_000
+"""`k` times the shoppers: some 20 MB of answers."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_Results = dict[str, UserResult]
+
+
+class ManyUsers:
+    """Answers for lists of shoppers."""
+
+    def __init__(self, app: BatchApp, look_up: Lookup, partitions: int, recommender: Recommender | None) -> None:
+        self._app, self._look_up, self._partitions, self._recommender = app, look_up, partitions, recommender
+
+    async def answer(self, request: web.Request, body: bytes) -> UserResults:
+        """Return one result a shopper, in the order asked; raises ProblemError if the request makes no sense."""
+        wanted = self._wanted(body)
+        results, elsewhere = _Results(), defaultdict[URL, list[str]](list)
+        for user_id in dict.fromkeys(wanted.user_ids):
+            try:
+                results[user_id] = UserResult(user_id, answer=await self._own(user_id.encode(), wanted.items))
+            except NotHereError:
+                self._look_elsewhere(request, user_id, results, elsewhere)
+            except ProblemError as refused:
+                results[user_id] = UserResult(user_id, error=refused.problem)
+            await asyncio.sleep(0)  # others wait for the loop
+        asked = (self._asked(request, owner, user_ids, wanted.items) for owner, user_ids in elsewhere.items())
+        for of_owner in await asyncio.gather(*asked):
+            results.update(of_owner)
+        return UserResults([results[user_id] for user_id in wanted.user_ids])
+
+    def _wanted(self, body: bytes) -> UsersQuery:
+        try:
+            wanted = msgspec.json.decode(body, type=UsersQuery)
+        except (msgspec.DecodeError, UnicodeDecodeError) as invalid:
+            raise ProblemError(400, "bad_request", f"the body is not as the OpenAPI document says: {invalid}") from None
+        if wanted.items is None:
+            return wanted
+        if self._recommender is None:
+            raise ProblemError(400, "bad_request", "items: the worker's model recommends none")
+        if wanted.items.k * len(wanted.user_ids) > MOST_ITEMS_IN_ALL:
+            raise ProblemError(
+                400, "bad_request", f"k times the number of users is more than {MOST_ITEMS_IN_ALL}: ask in parts"
+            )
+        return wanted
+
+    async def _own(self, user: bytes, items: ItemQuery | None) -> msgspec.Raw:
+        """Answer for a shopper of this worker; raises NotHereError and ProblemError."""
+        if len(user) > MAX_ID_BYTES:
+            raise ProblemError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
+        partition = key_partition(user, self._partitions)
+        try:
+            if items is None or self._recommender is None:
+                return msgspec.Raw(_encode(await self._look_up.shopper(user, partition)))
+            return msgspec.Raw(_encode(await self._recommender.items(user, partition, items)))
+        except REFUSED as refused:
+            raise problem_of(refused) from None
+
+    def _look_elsewhere(
+        self, request: web.Request, user_id: str, results: _Results, elsewhere: dict[URL, list[str]]
+    ) -> None:
+        try:
+            elsewhere[owner_of(self._app, request, user_id.encode())].append(user_id)
+        except ProblemError as refused:
+            results[user_id] = UserResult(user_id, error=refused.problem)
+
+    async def _asked(self, request: web.Request, owner: URL, user_ids: list[str], items: ItemQuery | None) -> _Results:
+        """Ask another worker for its shoppers; if it refuses, each of them is refused so."""
+        try:
+            status, body = await forward_users(self._app, request, owner, _encode(UsersQuery(user_ids, items)))
+            return _results(status, body, user_ids)
+        except ProblemError as refused:
+            problem = refused.problem
+        return {user_id: UserResult(user_id, error=problem) for user_id in user_ids}
+
+
+def _results(status: int, body: bytes, user_ids: list[str]) -> _Results:
+    """Read what another worker answered; raises ProblemError."""
+    try:
+        if status != 200:
+            problem = msgspec.json.decode(body, type=Refusal).error
+            raise ProblemError(status, problem.code, problem.message)
+        results = {result.user_id: result for result in msgspec.json.decode(body, type=UserResults).results}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        results = {}
+    unknown = Problem("owner_answer", "what should be the worker that has the user answers something else")
+    return {user_id: results.get(user_id, UserResult(user_id, error=unknown)) for user_id in user_ids}
