@@ -39,12 +39,12 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
-    """Return the folder of commands of an environment in which the wheel was installed with its extra `demo`."""
+    """Return the folder of commands of an environment with the wheel, what its demo needs, and what notebooks need."""
     environment = tmp_path_factory.mktemp("installed") / "venv"
     run(UV, "venv", "--quiet", "--python", sys.executable, environment)
     python = environment / "bin" / "python"
     pins = ("--constraints", ROOT / "requirements.lock")
-    run(UV, "pip", "install", "--quiet", "--python", python, *pins, f"{wheel}[demo]")
+    run(UV, "pip", "install", "--quiet", "--python", python, *pins, f"{wheel}[demo,train]", "ipykernel", "nbclient")
     return python.parent
 
 
@@ -69,11 +69,20 @@ def test_the_wheel_says_what_it_is(wheel):
     assert {"demo", "all", "worker", "sink"} <= set(fields.get_all("Provides-Extra"))
 
 
-def test_the_demo_of_the_installed_wheel_works(installed, tmp_path):
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("CARTCAST_", "PYTHON", "VIRTUAL"))
-    }
-    clean["PATH"] = "/usr/bin:/bin"
+@pytest.fixture
+def clean():
+    """Return an environment that knows nothing of this one's Python."""
+    ours = ("CARTCAST_", "PYTHON", "VIRTUAL", "PYTEST")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize("name", ["score-a-history", "train-and-judge"])
+def test_a_notebook_runs_with_the_installed_wheel(installed, clean, name, tmp_path):
+    shutil.copy(ROOT / "docs" / "notebooks" / f"{name}.ipynb", tmp_path)
+    run(installed / "jupyter-execute", "--timeout", "400", f"{name}.ipynb", cwd=tmp_path, env=clean)
+
+
+def test_the_demo_of_the_installed_wheel_works(installed, clean, tmp_path):
     about = run(installed / "cartcast", "--version", cwd=tmp_path, env=clean)
     assert about.stdout == f"cartcast {cartcast.__version__}\n"
     where = run(installed / "python", "-c", "import cartcast; print(cartcast.__file__)", cwd=tmp_path, env=clean)
