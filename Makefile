@@ -1,5 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. Everything they need is installed under .venv first.
 PYTHON ?= python3
+# `make setup DEVICE=cpu` leaves out what only a GPU needs; the libraries that PyTorch loads at import are not among it.
+DEVICE ?= any
+GPU_ONLY := triton cuda-toolkit cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-nvtx
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +24,10 @@ $(INSTALLED): requirements.lock pyproject.toml cartcast/__init__.py
 	@awk '/^[a-z]/ { keep = /^uv==/ } keep' requirements.lock > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
 	@echo "==> installing requirements.lock, each file checked against its hash (PyTorch is large: minutes on a slow line)"
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --require-hashes requirements.lock
+	@awk -v left="$(if $(filter cpu,$(DEVICE)),$(GPU_ONLY))" 'BEGIN { count = split(left, names, " "); \
+	    for (n = 1; n <= count; n++) out[names[n]] } \
+	  /^[a-z]/ { split($$1, name, "=="); keep = !(name[1] in out) } keep' requirements.lock > $(VENV)/lock.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --require-hashes $(VENV)/lock.txt
 	@echo "==> installing cartcast itself (editable)"
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "==> compiling what scores events for this processor (about half a minute)"
@@ -68,8 +74,6 @@ sbom: setup ## write the bill of materials of what runs, CycloneDX, to dist/cart
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 PART = $(COMPILE) --no-annotate --constraints requirements.lock --output-file deploy/docker/requirements
-# What only a GPU needs; the libraries that PyTorch loads at import are not among it.
-GPU_ONLY := triton cuda-toolkit cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-nvtx
 
 lock: $(INSTALLED) ## resolve pyproject.toml again into requirements.lock, and each image's part of it
 	$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml

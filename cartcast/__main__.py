@@ -112,7 +112,10 @@ def _in_one_line(failure: typer.TyperException) -> str:
 
 def _end(line: str, status: int) -> None:
     if line:
-        print(f"cartcast: {line}", file=sys.stderr)
+        options = sys.modules.get(
+            "cartcast.commands.shared.options"
+        )  # of a command that got so far as to have settings
+        print(f"cartcast: {options.naming_flags(line) if options else line}", file=sys.stderr)
     sys.exit(status)
 
 

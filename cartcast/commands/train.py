@@ -148,11 +148,18 @@ def _unwritable(out: Path, failure: OSError) -> UsageError:
 def _state_store(
     out: Path, history: "History", settings: object, config: "LSTMConfig", *, resume: bool
 ) -> "DirectoryStateStore":
-    """Return what this training goes on from: nothing, unless it is to be resumed."""
+    """Return what this training goes on from: nothing, unless it is to be resumed.
+
+    Raises UsageError if it is to be resumed, but has ended: what it made is not replaced unasked.
+    """
     from model.training.resume import DirectoryStateStore, fingerprint
 
     store = DirectoryStateStore(out.parent / f".{out.name}.training", fingerprint(history, settings, config))
     if resume and not store.exists():
+        if (out / "checkpoint.json").is_file():
+            raise UsageError(
+                f"{out} is finished, and no training of it was interrupted: to train again, leave out --resume"
+            )
         print("there is no training to resume: starting from the beginning", file=sys.stderr)
     if not resume and store.exists():
         print("starting from the beginning; --resume would have gone on with an interrupted training", file=sys.stderr)

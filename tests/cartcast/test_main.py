@@ -208,6 +208,16 @@ def test_a_broker_that_does_not_answer_is_one_line_and_exits_with_1(monkeypatch,
     assert "cartcast up" in err
 
 
+def test_a_failure_names_the_flag_if_a_flag_was_given(closed_port):
+    where = f"127.0.0.1:{closed_port}"
+    _, _, err = run("topics", "list", "--bootstrap-servers", where)
+    assert err.endswith("or correct --bootstrap-servers\n")
+    _, _, err = run("topics", "list", CARTCAST_KAFKA__BOOTSTRAP_SERVERS=where)
+    assert err.endswith("or correct CARTCAST_KAFKA__BOOTSTRAP_SERVERS\n")
+    _, _, err = run("migrate", "--url", f"http://{where}")
+    assert err.endswith("or correct --url\n")
+
+
 def test_a_missing_checkpoint_is_one_line_and_exits_with_1(tmp_path):
     code, out, err = run("worker", CARTCAST_WORKER__CHECKPOINT=str(tmp_path / "nowhere"))
     assert (code, out, err.count("\n")) == (1, "", 1)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAPPING_SUFFIXES: Final = (".yml", ".yaml")
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_flags: Final[dict[str, str]] = {}
+"""The variables of those settings that flags gave, and the flags."""
 EXIT_INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
@@ -35,8 +37,19 @@ def given(**flags: object) -> dict[str, object]:
 def settings_of(context: typer.Context, **flags: dict[str, object]) -> "Settings":
     """Return the settings, with flags as in `kafka=given(partitions=8)`; raises UsageError."""
     from cartcast.settings import load_settings
+    from cartcast.settings.fields import variable_of
 
+    _flags.clear()
+    for branch, values in flags.items():
+        _flags.update({variable_of(branch, name): f"--{name.replace('_', '-')}" for name in values})
     return load_settings(context.obj, **flags)
+
+
+def naming_flags(line: str) -> str:
+    """Return a failure's line with the flags that were given, in place of the variables that they stand for."""
+    for variable, flag in _flags.items():
+        line = re.sub(rf"{variable}\b", flag, line)
+    return line
 
 
 def moment_ms(text: str) -> int:

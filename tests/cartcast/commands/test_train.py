@@ -129,6 +129,14 @@ def test_a_training_that_is_stopped_goes_on_with_resume_to_the_same_checkpoint(s
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped", "whole", "work"]
 
 
+def test_a_finished_checkpoint_is_not_replaced_by_a_training_that_was_to_go_on(shop, tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "checkpoint.json").write_text("finished")
+    done = train_command("--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--resume")
+    assert (done.status, (tmp_path / "c" / "checkpoint.json").read_text()) == (2, "finished")
+    assert done.stderr.splitlines()[-1].endswith("to train again, leave out --resume")
+
+
 def test_other_settings_are_not_resumed_with(shop, tmp_path):
     kept = DirectoryStateStore(tmp_path / ".c.training", "of another training")
     kept.save("validation", {})
