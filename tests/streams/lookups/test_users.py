@@ -1,5 +1,6 @@
 """Many shoppers in one call, over real HTTP."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -94,6 +95,22 @@ async def test_users_of_other_workers_are_asked_there_in_one_call_each(serve, ch
     results = answer["results"]
     assert [result.get("answer", result.get("error")).get("user_id") for result in results] == [there, None, here, None]
     assert [results[place]["error"]["code"] for place in (1, 3)] == ["owner_away", "too_long"]
+
+
+async def test_what_a_worker_refuses_or_answers_wrongly_is_each_users_error(serve):
+    async def answer_otherwise(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        writer.close()
+
+    worker, other = await serve(partitions=[]), await serve(token="another")  # noqa: S106 - of this test
+    users = apart(2)
+    first, second = (key_partition(user.encode(), PARTITIONS) for user in users)
+    async with await asyncio.start_server(answer_otherwise, "127.0.0.1", 0) as stranger:
+        route(worker, first, other.url)
+        route(worker, second, URL(f"http://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"))
+        results = await asked(worker, users)
+    assert [result["error"]["code"] for result in results] == ["unauthorized", "owner_answer"]
 
 
 async def test_what_is_forwarded_is_not_forwarded_again(serve):
