@@ -32,6 +32,10 @@ class Topics(BaseModel):
         return f"{self.prefix}.dead-letters"
 
     @property
+    def recommendations(self) -> str:
+        return f"{self.prefix}.recommendations"
+
+    @property
     def items(self) -> str:
         return f"{self.prefix}.items"
 
