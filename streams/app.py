@@ -126,7 +126,7 @@ def _recommendations(
     if not settings.recommendations.types or not isinstance(recommender, ItemRecommender):
         return None
     return Recommendations(
-        recommender.for_states,
+        recommender.for_state,
         settings.recommendations.query,
         checkpoint.version,
         checkpoint.model.config.shop.event_types,

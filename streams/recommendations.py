@@ -5,7 +5,7 @@ do: in the partition with its event's number, in the order of events, with the e
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -56,10 +56,10 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Suggest(Protocol):
-    """Makes the answers of the look-up API from states."""
+    """Makes the answer of the look-up API from a state."""
 
-    def __call__(self, states: npt.NDArray[np.void], query: ItemQuery) -> Sequence[list[Suggestion]]:
-        """Return the items for each state `(shoppers,)`, the likeliest first."""
+    def __call__(self, state: npt.NDArray[np.void], query: ItemQuery) -> list[Suggestion]:
+        """Return the items for a shopper's state `(1,)`, the likeliest first; in any thread."""
         ...
 
 
@@ -86,7 +86,8 @@ class Recommendations:
 
     def records(self, fetch: Fetch, batch: EventBatch, moments: Moments, now_ms: int) -> OutputRecords:
         """Return one record for each moment of a fetch's batch, in source order; none where there is no item."""
-        suggested = self.suggest(moments.states, self.query)
+        states = moments.states
+        suggested = [self.suggest(states[place : place + 1], self.query) for place in range(len(states))]
         some = np.array([bool(items) for items in suggested], np.bool_)
         rows = moments.rows[some]
         positions, events = batch.positions[rows], batch.take(rows)

@@ -65,9 +65,9 @@ class ItemRecommender:
         as_of = None if state is None else self._look_up.as_of(state, partition)
         return await self._computed(lambda: self._for_shopper(user, state, query, as_of))
 
-    def for_states(self, states: State, query: ItemQuery) -> list[list[Suggestion]]:
-        """Return items for shoppers of these states `(shoppers,)`, for any thread."""
-        return [self._for_shopper(b"", states[row : row + 1], query, None).items for row in range(len(states))]
+    def for_state(self, state: State | None, query: ItemQuery) -> list[Suggestion]:
+        """Return the suggestions for a shopper's state `(1,)`, None for somebody new, the best first; in any thread."""
+        return self._for_shopper(b"", state, query, None).items
 
     async def similar(self, row: int, count: int) -> SimilarItems:
         """Return the items most like the one of a catalogue's row."""

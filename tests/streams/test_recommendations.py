@@ -58,7 +58,7 @@ def recommending_pipeline(pipeline, recommending, recommender):
         triggers = Triggers.of(frozenset({"view", "cart"}), every_ms=every_ms)
         scorer = Scorer(recommending, torch.device("cpu"))
         recommendations = Recommendations(
-            recommender.for_states,
+            recommender.for_state,
             QUERY,
             recommending.version,
             NO_SHOP.event_types,
@@ -115,7 +115,7 @@ async def test_each_trigger_has_the_answer_of_the_api_at_its_moment(
     made = [Event(**json.loads(each)) for each in EVENTS]
     for value, events in zip(values(produced), (made[:1], made[:3], made[3:]), strict=True):
         state = recommending.codec.gather([state_of(recommending, events)[0]])
-        ((expected),) = recommender.for_states(state, QUERY)
+        expected = recommender.for_state(state, QUERY)
         assert [item["item_id"] for item in value["items"]] == [item.item_id for item in expected]
         assert [item["score"] for item in value["items"]] == [item.score for item in expected]
         assert [len(item["why"]) for item in value["items"]] == [len(item.why) for item in expected]
@@ -167,10 +167,10 @@ async def test_scores_do_not_wait_for_recommendations_and_these_keep_their_order
 ):
     begin, threads = Signal(), ThreadPoolExecutor(2)
 
-    def slowly(states, query):
-        if len(states) == 2:  # the first fetch's
+    def slowly(state, query):
+        if state["sequence"]["events"][0] == 3:  # of the first fetch
             begin.wait()
-        return recommender.for_states(states, query)
+        return recommender.for_state(state, query)
 
     pipeline = recommending_pipeline(suggest=slowly, threads=threads)
     lane, publisher = lane_of(pipeline), pipeline.publisher
@@ -217,7 +217,7 @@ async def test_a_recommendation_is_signed_as_a_score_is(recommending_pipeline, l
 
 
 async def test_what_fails_ends_the_worker(recommending_pipeline, lane_of, failures):
-    def broken(_states, _query):
+    def broken(_state, _query):
         raise ValueError
 
     pipeline = recommending_pipeline(suggest=broken)
