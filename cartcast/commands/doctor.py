@@ -57,7 +57,7 @@ def doctor(
         )
     else:
         for finding in findings:
-            print(f"{'warn' if finding.warns else STATUS[finding.ok]:<6}{finding.check:<14}{finding.detail}")
+            print(f"{'warn' if finding.warns else STATUS[finding.ok]:<6}{finding.check:<17}{finding.detail}")
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
@@ -142,7 +142,10 @@ def _topics(settings: "Settings") -> str:
     from streams.topics import check_topics
 
     topics = settings.kafka.topics
-    partitions = check_topics(settings.kafka.client_config(), topics, settings.kafka.wanted_partitions)
+    recommends = bool(settings.recommendations.types)
+    partitions = check_topics(
+        settings.kafka.client_config(), topics, settings.kafka.wanted_partitions, recommends=recommends
+    )
     return f"those of {topics.prefix} exist, {partitions} partitions each"
 
 
@@ -197,6 +200,18 @@ def _horizons(settings: "Settings") -> str:
     return f"{', '.join(column.name for column in columns)}: the table has a column for each"
 
 
+def _next_items(settings: "Settings") -> str:
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+    from streams.recommendations import check_recommendations
+
+    chosen = settings.recommendations
+    if not chosen.types:
+        return "not recommended on the topic: recommendations.events is empty"
+    check_recommendations(chosen, load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT))
+    interval = f", at most one a shopper in {chosen.every_seconds:g} s" if chosen.every_seconds else ""
+    return f"{chosen.k} items at {', '.join(sorted(chosen.types))}{interval}"
+
+
 def _device(settings: "Settings") -> str:
     from model.inference import select_device
 
@@ -211,9 +226,13 @@ def _group(name: str) -> Check:
 
         from cartcast.pipeline_state import PipelineGroups
 
-        groups = PipelineGroups(settings.kafka.client_config(), settings.kafka.topics, name)
+        recommends = bool(settings.recommendations.types)
+        groups = PipelineGroups(settings.kafka.client_config(), settings.kafka.topics, name, recommends=recommends)
         with closing(groups):
-            (state,) = groups.read()
+            states = groups.read()
+        if not states:
+            return "not stored: recommendations.events is empty"
+        (state,) = states
         if problems := state.problems():
             raise RefusedError("; ".join(problems))
         return state.as_line()
@@ -238,17 +257,20 @@ CHECKS: Final[dict[str, Check]] = {
     "table": _table,
     "checkpoint": _checkpoint,
     "horizons": _horizons,
+    "next_items": _next_items,
     "device": _device,
     "workers": _group("workers"),
     "sink": _group("sink"),
     "letters": _group("letters"),
+    "recommendations": _group("recommendations"),
     "stored": _stored,
 }
 STANDS_ON: Final = {
     "topics": ("kafka",),
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
-    **dict.fromkeys(("workers", "sink", "letters"), ("topics",)),
+    "next_items": ("checkpoint",),
+    **dict.fromkeys(("workers", "sink", "letters", "recommendations"), ("topics",)),
     "stored": ("table",),
 }
 """Which checks make sense only if others passed."""

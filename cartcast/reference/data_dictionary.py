@@ -25,7 +25,7 @@ GROUPS: Final = {
         "pipeline_by_minute", "source_progress", "lag_now", "lag_by_minute", "dead_letters_by_hour",
         "recent_dead_letters",
     ),
-    "Tables": ("scores", "dead_letters", "consumer_lag"),
+    "Tables": ("scores", "recommendations", "dead_letters", "consumer_lag"),
     "Internal": (
         "bounds", "view_settings", "shoppers", "scores_by_category", "outcomes_since", "sampled_outcomes",
         "outcome_ranks", "evaluation", "schema_migrations",
