@@ -226,7 +226,7 @@ def test_a_recommendation_is_as_its_contract_says():
     made = Recommendations(
         lambda _state, _query: next(suggest), ItemQuery(), "m", NO_SHOP.event_types, ThreadPoolExecutor(1), lambda: 9
     )
-    (record,) = made.records(fetch, batch, Moments(np.zeros(1, np.int64), np.zeros(1)), 9)
+    (record,) = made.records(fetch, batch, Moments(np.zeros(1, np.int64), np.zeros(1)), 1_764_000_000_000)
     value = json.loads(record.value)
     validator("recommendation").validate(value)
     validator("score-headers").validate(headers_of(record.headers))

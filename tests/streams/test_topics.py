@@ -120,7 +120,7 @@ def test_partitions_that_were_added_to_one_topic_are_added_to_the_others(kafka: 
 
     eventually(is_noticed, "a partition that was added")
     grown = grow_topics(client(kafka), topics, 3)
-    assert grown == dict.fromkeys((topics.scores, topics.dead_letters, topics.changelog), 2)
+    assert grown == dict.fromkeys((topics.scores, topics.dead_letters, topics.recommendations, topics.changelog), 2)
     assert check_topics(client(kafka), topics) == 3
     with pytest.raises(RefusedError, match=r"have 3 partitions, and had 2 .* start every worker again"):
         check_unchanged(client(kafka), topics, 2)
