@@ -123,11 +123,7 @@ def readers(topics: Topics, *, recommends: bool = False) -> tuple[Reader, ...]:
         Reader("workers", "cartcast worker", prefix, topics.events, WORKER_CLIENT_ID),
         Reader("sink", sink, f"{prefix}-sink", topics.scores, SINK_CLIENT_ID),
         Reader("letters", sink, f"{prefix}-sink-dead-letters", topics.dead_letters, SINK_CLIENT_ID),
-        *(
-            [Reader("recommendations", sink, recommendations, topics.recommendations, SINK_CLIENT_ID)]
-            if recommends
-            else []
-        ),
+        *([Reader("recommended", sink, recommendations, topics.recommendations, SINK_CLIENT_ID)] if recommends else []),
     )
 
 

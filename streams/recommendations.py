@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
+from msgspec.structs import replace
 
 from model.batch import EventBatch
 from model.checkpoint import Checkpoint
@@ -28,9 +29,11 @@ from streams.lookups.answers import Goal, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.messages import result_headers
 from streams.publisher import Delivery
-from streams.records.writer import OutputRecords, RecordBatch, record_batches
+from streams.records.writer import MOST_BATCH_BYTES, OutputRecords, RecordBatch, record_batches
 from streams.settings import RecommendationSettings
 
+_MOST_BYTES: Final = MOST_BATCH_BYTES // 2
+"""Of one record; a topic takes twice as much."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -94,30 +97,37 @@ class Recommendations:
         codes = events.type_codes if events.own is None else events.own.types
         columns = (events.user_ids, events.event_ids, codes.tolist(), events.event_time_ms.tolist())
         sources = fetch.offsets[positions].tolist(), fetch.timestamps_ms[positions].tolist()
-        values = [
-            _encode(
-                Recommendation(
-                    user_id,
-                    event_id,
-                    self.types[code],
-                    time_ms,
-                    self.query.goal,
-                    self.model_version,
-                    items,
-                    fetch.topic,
-                    fetch.partition,
-                    offset,
-                    timestamp_ms,
-                    now_ms,
-                )
+        recommendations = [
+            Recommendation(
+                user_id,
+                event_id,
+                self.types[code],
+                time_ms,
+                self.query.goal,
+                self.model_version,
+                items,
+                fetch.topic,
+                fetch.partition,
+                offset,
+                timestamp_ms,
+                now_ms,
             )
             for user_id, event_id, code, time_ms, items, offset, timestamp_ms in zip(
                 *columns, filter(None, suggested), *sources, strict=True
             )
         ]
-        encoded = ByteStrings.of(values)
+        encoded = ByteStrings.of([_encoded(each) for each in recommendations])
         headers = result_headers(fetch, fetch.offsets[positions], encoded, self.signatures)
         return OutputRecords(fetch.keys.take(positions), encoded, headers)
+
+
+def _encoded(recommendation: Recommendation) -> bytes:
+    """Return the JSON, of fewer items if it were too large for a topic: anybody may send items with long ids."""
+    value = _encode(recommendation)
+    while len(value) > _MOST_BYTES:
+        recommendation = replace(recommendation, items=recommendation.items[: len(recommendation.items) // 2])
+        value = _encode(recommendation)
+    return value
 
 
 @dataclass(frozen=True, slots=True)

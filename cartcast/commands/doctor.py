@@ -57,7 +57,7 @@ def doctor(
         )
     else:
         for finding in findings:
-            print(f"{'warn' if finding.warns else STATUS[finding.ok]:<6}{finding.check:<17}{finding.detail}")
+            print(f"{'warn' if finding.warns else STATUS[finding.ok]:<6}{finding.check:<14}{finding.detail}")
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
@@ -72,6 +72,8 @@ def examine(config_file: Path | None) -> list[Finding]:
         return [Finding("settings", ok=False, detail=str(failure))]
     findings = [Finding("settings", ok=True, detail=_from(config_file))]
     for name, check in CHECKS.items():
+        if name in OF_RECOMMENDATIONS and not settings.recommendations.types:
+            continue
         passed = {finding.check for finding in findings if finding.ok}
         if passed.issuperset(STANDS_ON.get(name, ())):
             findings.append(_made(name, check, settings))
@@ -205,8 +207,6 @@ def _next_items(settings: "Settings") -> str:
     from streams.recommendations import check_recommendations
 
     chosen = settings.recommendations
-    if not chosen.types:
-        return "not recommended on the topic: recommendations.events is empty"
     check_recommendations(chosen, load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT))
     interval = f", at most one a shopper in {chosen.every_seconds:g} s" if chosen.every_seconds else ""
     return f"{chosen.k} items at {', '.join(sorted(chosen.types))}{interval}"
@@ -229,10 +229,7 @@ def _group(name: str) -> Check:
         recommends = bool(settings.recommendations.types)
         groups = PipelineGroups(settings.kafka.client_config(), settings.kafka.topics, name, recommends=recommends)
         with closing(groups):
-            states = groups.read()
-        if not states:
-            return "not stored: recommendations.events is empty"
-        (state,) = states
+            (state,) = groups.read()
         if problems := state.problems():
             raise RefusedError("; ".join(problems))
         return state.as_line()
@@ -262,15 +259,17 @@ CHECKS: Final[dict[str, Check]] = {
     "workers": _group("workers"),
     "sink": _group("sink"),
     "letters": _group("letters"),
-    "recommendations": _group("recommendations"),
+    "recommended": _group("recommended"),
     "stored": _stored,
 }
+OF_RECOMMENDATIONS: Final = frozenset({"next_items", "recommended"})
+"""Which checks make sense only where recommending on the topic is on."""
 STANDS_ON: Final = {
     "topics": ("kafka",),
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
     "next_items": ("checkpoint",),
-    **dict.fromkeys(("workers", "sink", "letters", "recommendations"), ("topics",)),
+    **dict.fromkeys(("workers", "sink", "letters", "recommended"), ("topics",)),
     "stored": ("table",),
 }
 """Which checks make sense only if others passed."""

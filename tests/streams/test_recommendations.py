@@ -17,6 +17,7 @@ from model.shop import NO_SHOP
 from service.errors import RefusedError
 from service.signatures import SIGNATURE, Signatures
 from streams.lanes import Lane
+from streams.lookups.answers import Reason, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.lookups.recommending import ItemRecommender
 from streams.published import Published
@@ -202,6 +203,17 @@ async def test_a_shopper_without_any_item_gets_what_is_popular(recommending_pipe
     await publisher.until(lambda: len(publisher.on(TOPICS.recommendations)) == 1)
     (value,) = values(publisher.on(TOPICS.recommendations))
     assert {item["item_id"][0] for item in value["items"]} == {"a"}
+    await lane.close()
+
+
+async def test_a_recommendation_that_no_topic_would_take_has_fewer_items(recommending_pipeline, lane_of):
+    long = [Suggestion(f"{number}" + 1000 * "\0", 1.0, None, None, None, [Reason("new")]) for number in range(200)]
+    pipeline = recommending_pipeline(suggest=lambda _state, _query: long)
+    lane, publisher = lane_of(pipeline), pipeline.publisher
+    await put(lane, Acks(), fetch(EVENTS[0]))
+    await publisher.until(lambda: len(publisher.on(TOPICS.recommendations)) == 1)
+    (value,) = values(publisher.on(TOPICS.recommendations))
+    assert [item["item_id"] for item in value["items"]] == [item.item_id for item in long[:50]]
     await lane.close()
 
 
