@@ -127,6 +127,7 @@ def test_repeats_are_no_rows_and_strangers_are_dead_letters(pipeline: Pipeline, 
 
     def send(offset: int, value: bytes | None = None) -> None:
         fields = recommendation_fields(1, offset, source_topic=topics.events)
+        fields["items"][0]["later"] = {"by": ["a newer worker"]}
         headers = [("topic", topics.events), ("partition", "1"), ("offset", str(offset))]
         scores._producer.produce(topics.recommendations, value or json.dumps(fields).encode(), b"u", 1, headers=headers)
         scores.flush()
