@@ -31,6 +31,7 @@ class Shop:
     """Share of the events that are one shopper's."""
     in_turn: bool = False
     """Every shopper once before anyone comes back, instead of drawn at random."""
+    items: int = ITEMS
     first: int = 0
     """How many events their shoppers have sent before: numbers, and with them times, go on from there."""
 
@@ -47,7 +48,7 @@ class Shop:
             who = np.arange(first, first + count) % self.shoppers
         who[draw.random(count) < self.hot_share] = 0
         kinds = draw.choice(len(TYPES), count, p=TYPE_SHARES)
-        items, prices = draw.integers(0, ITEMS, count), draw.integers(500, 30_000, count) / 100
+        items, prices = draw.integers(0, self.items, count), draw.integers(500, 30_000, count) / 100
         channels = draw.integers(0, len(CHANNELS), count)
         drawn = zip(who.tolist(), kinds.tolist(), items.tolist(), prices.tolist(), channels.tolist(), strict=True)
         for number, (shopper, kind, item, price, channel) in enumerate(drawn, first):

@@ -57,7 +57,7 @@ def _model(items: int, random: np.random.Generator) -> ItemModel:
     config = NextItemConfig()
     return ItemModel(
         network=NextItemNetwork(config, items).eval(),
-        neighbours={kind: _neighbours(items, config.neighbours, random) for kind in KINDS},
+        neighbours={kind: neighbours_of(items, config.neighbours, random) for kind in KINDS},
         columns=columns_of([]),  # only vectors are made from them
         item_ids=(),
         counts=random.integers(0, 100, (1 + len(GOALS), items)),
@@ -65,7 +65,7 @@ def _model(items: int, random: np.random.Generator) -> ItemModel:
     )
 
 
-def _neighbours(items: int, most: int, random: np.random.Generator) -> Neighbours:
+def neighbours_of(items: int, most: int, random: np.random.Generator) -> Neighbours:
     """As many neighbours of each item as are kept at most."""
     count = items * most
     return Neighbours(

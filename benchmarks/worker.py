@@ -105,8 +105,10 @@ def topics_of(name: str, bench: Bench) -> Iterator[Topics]:
 
 
 @contextmanager
-def running_workers(topics: Topics, bench: Bench, count: int = 1, *options: str) -> Iterator[Workers]:
-    """Start workers; leaving the block stops them."""
+def running_workers(
+    topics: Topics, bench: Bench, count: int = 1, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Workers]:
+    """Start workers, with further variables if some are given; leaving the block stops them."""
     directory = bench.directory / f"{topics.prefix}-{time.monotonic_ns()}"
     with ExitStack() as block:
         ports = [block.enter_context(claimed_port()) for _ in range(count)]
@@ -117,6 +119,7 @@ def running_workers(topics: Topics, bench: Bench, count: int = 1, *options: str)
             "CARTCAST_KAFKA__TOPIC_PREFIX": topics.prefix,
             "CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": str(COMMIT_MS / 1000),
             "CARTCAST_LOG__FORMAT": "json",
+            **(environment or {}),
         }
         began = time.monotonic()
         workers = [

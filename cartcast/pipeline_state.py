@@ -116,22 +116,24 @@ class GroupState:
         return found
 
 
-def readers(topics: Topics) -> tuple[Reader, ...]:
-    """Return the groups of a pipeline."""
-    prefix, sink = topics.prefix, "cartcast sink"
+def readers(topics: Topics, *, recommends: bool = False) -> tuple[Reader, ...]:
+    """Return the groups of a pipeline, one that `recommends` on the topic or not."""
+    prefix, sink, recommendations = topics.prefix, "cartcast sink", f"{topics.prefix}-sink-recommendations"
     return (
         Reader("workers", "cartcast worker", prefix, topics.events, WORKER_CLIENT_ID),
         Reader("sink", sink, f"{prefix}-sink", topics.scores, SINK_CLIENT_ID),
         Reader("letters", sink, f"{prefix}-sink-dead-letters", topics.dead_letters, SINK_CLIENT_ID),
+        *([Reader("recommended", sink, recommendations, topics.recommendations, SINK_CLIENT_ID)] if recommends else []),
     )
 
 
 class PipelineGroups:
     """Asks Kafka, with clients of its own."""
 
-    def __init__(self, client_config: Mapping[str, Any], topics: Topics, *names: str) -> None:
-        """`names`: of the readers to ask about; all if none is given."""
-        self._readers = [each for each in readers(topics) if not names or each.name in names]
+    def __init__(self, client_config: Mapping[str, Any], topics: Topics, *names: str, recommends: bool = False) -> None:
+        """`names`: of the readers to ask about; all if none is given. The pipeline `recommends` on the topic or not."""
+        everybody = readers(topics, recommends=recommends)
+        self._readers = [each for each in everybody if not names or each.name in names]
         self._admin = AdminClient(silent(client_config))
         self._lag = LagSampler(client_config, {each.group: each.topic for each in self._readers})
 

@@ -88,8 +88,11 @@ STORED_EVENT: Final = np.dtype(
 
 HAS_OWN: Final = 128
 """Bit of the layout's byte of a state in which a shop's own ring follows the sequence."""
-HAS_ITEM_ENDS: Final = 64
-"""The same of a state in which the upper halves of the ring's item codes follow: of a model that recommends items."""
+OF_ITEMS: Final[dict[int, tuple[Any, ...]]] = {
+    64: ("item_ends", "<u2", (RING_EVENTS,)),  # the upper halves of the ring's item codes
+    32: ("recommended_ms", "<i8"),  # the time of the last event at which items were recommended, 0 for none
+}
+"""The same bits, and what follows in this order in a state of a model that recommends items; earlier ones lack some."""
 
 
 _OWN_RINGS: Final = ("types", "labels", "numbers")
@@ -138,14 +141,12 @@ def state_dtype(
 
     They are rounded to half precision after every event, so that what is stored is what goes on.
     `latest` holds the propensities after the last event, one per horizon, NaN if unknown; look-ups read them.
-    `own` is there only if the shop defines types or attributes; `item_ends`, the upper halves of the ring's item codes,
-    only with `has_item_ends`.
+    `own` is there only if the shop defines types or attributes, what OF_ITEMS names only with `has_item_ends`.
     """
     own: list[tuple[str, object]] = [("own", own_dtype_of(shop))] if shop.has_own_events else []
-    if has_item_ends:
-        own.append(("item_ends", np.dtype(("<u2", (RING_EVENTS,)))))
+    of_items = OF_ITEMS.values() if has_item_ends else ()
     of_model = [("carried", "<f2", (carried_floats,)), ("latest", "<f4", (horizons,))]
-    return np.dtype([("sequence", SEQUENCE), *own, *of_model])
+    return np.dtype([("sequence", SEQUENCE), *own, *of_items, *of_model])
 
 
 def new_sequences(users: int) -> npt.NDArray[np.void]:

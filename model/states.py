@@ -13,10 +13,10 @@ from model.core.texts import EventTexts
 from model.horizons import HORIZONS
 from model.layouts import SEQUENCES, as_now
 from model.sequence import (
-    HAS_ITEM_ENDS,
     HAS_OWN,
     ID_BITS,
     LAYOUT,
+    OF_ITEMS,
     RING_EVENTS,
     SEQUENCE,
     new_own,
@@ -56,7 +56,7 @@ class StateCodec:
         blank["sequence"] = new_sequences(1)
         blank["sequence"]["model"] = model_code
         blank["latest"] = np.nan
-        self._layout = LAYOUT | (HAS_ITEM_ENDS if has_item_ends else 0)
+        self._layout = LAYOUT | (sum(OF_ITEMS) if has_item_ends else 0)
         blank["sequence"]["layout"] = self._layout
         self._definition = b""
         """What begins the shop's own ring, which names what is in it."""
@@ -108,26 +108,26 @@ class StateCodec:
         They keep their sequence, and of a shop's own ring what still has the same name and kind. Those of a model with
         another size of carried numbers, or of another definition, are stale.
         """
-        sequence = SEQUENCES.get(layout & ~(HAS_OWN | HAS_ITEM_ENDS))
+        sequence = SEQUENCES.get(layout & ~(HAS_OWN | sum(OF_ITEMS)))
         own = np.dtype([])
         if len(definition) > 2:
             own = own_dtype(definition[0], definition[1], has_types=bool(definition[2]))
-        ends = np.dtype(("<u2", (RING_EVENTS if layout & HAS_ITEM_ENDS else 0,)))
-        if sequence is None or length < sequence.itemsize + own.itemsize + ends.itemsize:
+        of_items = np.dtype([field for bit, field in OF_ITEMS.items() if layout & bit])
+        if sequence is None or length < sequence.itemsize + own.itemsize + of_items.itemsize:
             raise StateLayoutError(
                 f"the changelog holds sequence states of layout {layout} with {length} bytes, this version reads "
                 f"layouts {min(SEQUENCES)} to {LAYOUT}: run the version that wrote them, or start from an empty "
                 "changelog under another topic prefix"
             )
-        rest = length - sequence.itemsize - own.itemsize - ends.itemsize
-        parts = [("sequence", sequence), ("own", own), ("item_ends", ends), ("numbers", np.dtype((np.void, rest)))]
+        rest = np.dtype((np.void, length - sequence.itemsize - own.itemsize - of_items.itemsize))
+        parts = [("sequence", sequence), ("own", own), ("of_items", of_items), ("numbers", rest)]
         records = np.frombuffer(joined, parts)
         states = self.blank(len(records))
         states["sequence"] = as_now(records["sequence"])
         states["sequence"]["layout"] = self._layout
         _copy_own(records["own"], states)
-        if layout & HAS_ITEM_ENDS and "item_ends" in (self.dtype.names or ()):
-            states["item_ends"] = records["item_ends"]
+        for name in set(of_items.names or ()) & set(self.dtype.names or ()):
+            states[name] = records["of_items"][name]
         numbers = np.dtype([(name, self.dtype[name]) for name in ("carried", "latest")])
         if records["numbers"].itemsize == numbers.itemsize and definition == self._definition:
             of_model = np.ascontiguousarray(records["numbers"]).view(numbers)

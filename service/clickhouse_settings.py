@@ -58,7 +58,7 @@ class ClickHouseSettings(BaseModel):
         default=0,
         ge=0,
         le=36_500,
-        description="days that scores and dead letters are kept; 0: for ever; `migrate` applies it",
+        description="days that scores, recommendations and dead letters are kept; 0: for ever; `migrate` applies it",
     )
     segment_high: float = Field(default=0.3, ge=0, le=1, description="least propensity_24h of segment high")
     segment_medium: float = Field(default=0.1, ge=0, le=1, description="least propensity_24h of segment medium")

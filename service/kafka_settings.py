@@ -32,6 +32,10 @@ class Topics(BaseModel):
         return f"{self.prefix}.dead-letters"
 
     @property
+    def recommendations(self) -> str:
+        return f"{self.prefix}.recommendations"
+
+    @property
     def items(self) -> str:
         return f"{self.prefix}.items"
 
@@ -71,8 +75,8 @@ class KafkaSettings(BaseModel):
         default=None,
         ge=-1,
         le=876_000,
-        description="hours that events, scores and dead letters are kept (`retention.ms`), -1 for ever; `topics "
-        "create` sets it; if it is not set, the brokers decide",
+        description="hours that events, scores, recommendations and dead letters are kept (`retention.ms`), -1 for "
+        "ever; `topics create` sets it; if it is not set, the brokers decide",
     )
     client_rack: str = Field(
         default="",
@@ -85,9 +89,9 @@ class KafkaSettings(BaseModel):
     )
     score_keys: SecretStr = Field(
         default=SecretStr(""),
-        description="keys that sign scores, by commas, of 16 characters or more each, the same for workers and sinks: "
-        "workers sign with the first (header `signature`), sinks store only scores that one of them signed; empty: "
-        "scores are not signed",
+        description="keys that sign scores and recommendations, by commas, of 16 characters or more each, the same for "
+        "workers and sinks: workers sign with the first (header `signature`), sinks store only what one of them "
+        "signed; empty: nothing is signed",
     )
     ssl_ca_location: Path | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""The sink: reads the scores topic, stores it a block at a time, commits.
+"""The sink: reads a topic, such as that of scores, stores it a block at a time, commits.
 
 Around every insert there are two commits, and each does two jobs: the commit before it names the block and confirms
 the one before. A commit is checked against the consumer group's generation, so nobody inserts a block of a partition
@@ -37,7 +37,12 @@ _partition_of = methodcaller("partition")
 log = structlog.get_logger()
 
 
-def _nothing_beside(_stop: Event) -> AbstractContextManager[None]:
+Beside = Callable[[Event], AbstractContextManager[None]]
+"""Runs something while a sink consumes, until the event is set."""
+
+
+def nothing_beside(_stop: Event) -> AbstractContextManager[None]:
+    """Run nothing."""
     return nullcontext()
 
 
@@ -55,7 +60,7 @@ class Sink:
         origin: Callable[[int], Origin],
         limits: BlockLimits,
         read: Callable[[Sequence[Any]], Sequence[Any]] = records_of,
-        beside: Callable[[Event], AbstractContextManager[None]] = _nothing_beside,
+        beside: Beside = nothing_beside,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts.

@@ -29,7 +29,7 @@ class DeadLetters(Protocol):
     """Where rejected records go."""
 
     def send(self, rejected: Sequence[Rejected], partition: int) -> None:
-        """Deliver records of scores partition `partition`, or raise UnavailableError: then send all again."""
+        """Deliver records of partition `partition` of their topic, or raise UnavailableError: then send all again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Letter:
 class KafkaDeadLetters:
     """The dead-letter topic; its producer is made when first needed, and anew after a failure."""
 
-    def __init__(self, client_config: Mapping[str, Any], *, scores_topic: str, topic: str) -> None:
+    def __init__(self, client_config: Mapping[str, Any], *, source_topic: str, topic: str) -> None:
         self._config = {
             **logged(client_config),
             "acks": "all",
@@ -55,7 +55,7 @@ class KafkaDeadLetters:
             "linger.ms": 5,
             "message.max.bytes": _MOST_BYTES,
         }
-        self._scores_topic = scores_topic
+        self._source_topic = source_topic
         self._topic = topic
         self._producer: Producer | None = None
         self._partitions = 0
@@ -71,7 +71,7 @@ class KafkaDeadLetters:
 
     def _letter(self, rejected: Rejected, partition: int) -> _Letter:
         record = rejected.record
-        source = source_headers(self._scores_topic, partition, record.offset())
+        source = source_headers(self._source_topic, partition, record.offset())
         headers = dead_letter_headers(source, reason=rejected.reason, error=rejected.error)
         return _Letter(partition % self._partitions, record.key(), record.value(), headers)
 

@@ -1,10 +1,10 @@
-"""What a record of the scores topic is: a score that this application's workers published, or a stranger's record.
+"""What a record of a topic of results is: a score that this application's workers published, or a stranger's record.
 
-A worker writes the key, the value and the headers of a score from the same event; so they agree. Anybody who may write
+A worker writes the key, the value and the headers of a result from the same event; so they agree. Anybody who may write
 to the topic may write anything else: it becomes a dead letter, and moves nothing.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -26,24 +26,29 @@ DISAGREES: Final = "value: names another source topic, partition or offset than 
 OTHER_KEY: Final = "key: not the user_id of the value"
 UNSIGNED: Final = "headers: no signature of one of kafka.score_keys"
 
-_Text = Annotated[str, Meta(min_length=1)]
+Text = Annotated[str, Meta(min_length=1)]
 _Propensity = float | None
 _Time = Annotated[int, Meta(ge=MIN_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Flat = dict[str, str | float | bool | list[str | float | bool | None] | dict[str, str | float] | None]
 
 
-class _Score(msgspec.Struct, gc=False):
-    """The fields whose types are those of every version of a score; a model may add others."""
+class Result(msgspec.Struct, gc=False):
+    """What a score and a recommendation have in common."""
 
-    user_id: _Text
-    event_id: _Text
-    event_type: _Text
+    user_id: Text
+    event_id: Text
+    event_type: Text
     event_time: int
-    model: _Text
+    model: Text
     source_topic: str
     source_partition: int
     source_offset: int
+
+
+class _Score(Result, gc=False):
+    """The fields whose types are those of every version of a score; a model may add others."""
+
     scored_at: int
     item_id: str | None = None
     category: str | None = None
@@ -73,8 +78,8 @@ _decode = msgspec.json.Decoder(_Score).decode
 _check_flat = msgspec.json.Decoder(_Flat).decode
 
 
-class ScoreJudge:
-    """Judges the records of one partition of the scores topic, which has the number of its events' partition."""
+class ResultJudge:
+    """Judges the records of one partition of a topic of results, which has the number of its events' partition."""
 
     def __init__(self, events_topic: str, partition: int, signatures: Signatures = NO_SIGNATURES) -> None:
         self._signatures = signatures
@@ -88,33 +93,37 @@ class ScoreJudge:
         value = record.value() or b""
         if self._signatures and not self._signatures.accept(value, headers_of(record).get(SIGNATURE)):
             raise RecordRefusedError(STRANGER, UNSIGNED)
-        try:
-            score = _decode_plain(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return self._judge(record)
-        if (
-            record.headers() == [*self._first_headers, ("offset", b"%d" % score.source_offset)]
-            and score.source_partition == self._partition
-            and score.source_topic == self._topic
-            and record.key() == score.user_id.encode()
-            and not _may_nest(value)
-        ):
-            return Row(record, score.source_offset)  # as a worker writes it
         return self._judge(record)
 
     def _judge(self, record: Record) -> Row:
         offset = self._source_offset(record)
-        score = _score(record.value() or b"")
+        result = self._read(record.value() or b"")
         if (
-            score.source_offset != offset
-            or score.source_partition != self._partition
-            or score.source_topic != self._topic
+            result.source_offset != offset
+            or result.source_partition != self._partition
+            or result.source_topic != self._topic
         ):
             raise RecordRefusedError(STRANGER, DISAGREES)
-        if record.key() != score.user_id.encode():
+        if record.key() != result.user_id.encode():
             raise RecordRefusedError(STRANGER, OTHER_KEY)
-        _check_bounds(score)
+        self._check_bounds(result)
         return Row(record, offset)
+
+    def _decoded(self, value: bytes) -> Any:  # noqa: ANN401 - one of the kinds of Result
+        """Return what a value says; raises what msgspec raises if it is no such result, or nests deeply."""
+        raise NotImplementedError
+
+    def _check_bounds(self, result: Any) -> None:  # noqa: ANN401 - what `_decoded` returns
+        """Refuse what the table's constraints would refuse with the whole block."""
+        raise NotImplementedError
+
+    def _read(self, value: bytes) -> Any:  # noqa: ANN401 - what `_decoded` returns
+        try:
+            return self._decoded(value)
+        except msgspec.ValidationError as failure:  # its text names field and types
+            raise RecordRefusedError(STRANGER, f"value: {failure}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RecordRefusedError(STRANGER, NO_OBJECT) from None
 
     def _source_offset(self, record: Record) -> int:
         headers = headers_of(record)
@@ -131,29 +140,47 @@ def _may_nest(value: bytes) -> bool:
     return value.count(b"{") + value.count(b"[") > 2
 
 
-def _score(value: bytes) -> _Score:
-    try:
+class ScoreJudge(ResultJudge):
+    """Judges scores; one as a worker writes it quickly."""
+
+    def _judge(self, record: Record) -> Row:
+        value = record.value() or b""
+        try:
+            score = _decode_plain(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return super()._judge(record)
+        if (
+            record.headers() == [*self._first_headers, ("offset", b"%d" % score.source_offset)]
+            and score.source_partition == self._partition
+            and score.source_topic == self._topic
+            and record.key() == score.user_id.encode()
+            and not _may_nest(value)
+        ):
+            return Row(record, score.source_offset)
+        return super()._judge(record)
+
+    def _decoded(self, value: bytes) -> _Score:
         if _may_nest(value):
             _check_flat(value)
         return _decode(value)
-    except msgspec.ValidationError as failure:  # its text names field and types
-        raise RecordRefusedError(STRANGER, f"value: {failure}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RecordRefusedError(STRANGER, NO_OBJECT) from None
+
+    def _check_bounds(self, result: _Score) -> None:
+        check_time("event_time", result.event_time)
+        check_time("scored_at", result.scored_at)
+        _check_share("propensity_session", result.propensity_session)
+        _check_share("propensity_1h", result.propensity_1h)
+        _check_share("propensity_24h", result.propensity_24h)
 
 
-def _check_bounds(score: _Score) -> None:
-    """Refuse what the table's constraints would refuse with the whole block."""
-    if not MIN_EVENT_TIME_MS <= score.event_time <= MAX_EVENT_TIME_MS:
-        raise _out_of_range("event_time")
-    if not MIN_EVENT_TIME_MS <= score.scored_at <= MAX_EVENT_TIME_MS:
-        raise _out_of_range("scored_at")
-    if score.propensity_session is not None and not 0 <= score.propensity_session <= 1:
-        raise _out_of_range("propensity_session")
-    if score.propensity_1h is not None and not 0 <= score.propensity_1h <= 1:
-        raise _out_of_range("propensity_1h")
-    if score.propensity_24h is not None and not 0 <= score.propensity_24h <= 1:
-        raise _out_of_range("propensity_24h")
+def check_time(column: str, time_ms: int) -> None:
+    """Refuse a time that is no event's."""
+    if not MIN_EVENT_TIME_MS <= time_ms <= MAX_EVENT_TIME_MS:
+        raise _out_of_range(column)
+
+
+def _check_share(column: str, share: float | None) -> None:
+    if share is not None and not 0 <= share <= 1:
+        raise _out_of_range(column)
 
 
 def _out_of_range(column: str) -> RecordRefusedError:

@@ -1,12 +1,15 @@
-"""Running one sink: from settings to a process that stores scores and dead letters until it is told to stop."""
+"""Running one sink: from settings to a process that stores what workers publish until it is told to stop."""
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, Final
 
+import structlog
+
 from service.clickhouse_settings import ClickHouseSettings
+from service.errors import RefusedError, UnavailableError
 from service.hosts import names_in
 from service.http import Access, Endpoint, OperationalPages, serving
 from service.kafka import TopicIdentity
@@ -14,9 +17,9 @@ from service.kafka_settings import Topics
 from service.probe import Probe
 from service.signatures import NO_SIGNATURES, Signatures
 from sinks.blocks import Origin
-from sinks.consumer import Sink
+from sinks.consumer import Beside, Sink, nothing_beside
 from sinks.dead_letters import KafkaDeadLetters
-from sinks.judge import ScoreJudge
+from sinks.judge import ResultJudge, ScoreJudge
 from sinks.kafka import SourceEnd, open_consumer
 from sinks.letters import LIMITS, DeadLettersTable, Unstorable, judge_letter, letter_records
 from sinks.letters import TABLE as LETTERS_TABLE
@@ -27,16 +30,20 @@ from sinks.observe.lag_table import LagRecorder
 from sinks.observe.metrics import sink_metrics
 from sinks.observe.samples import Sampler
 from sinks.partition import BlockLimits
+from sinks.recommendations import RecommendationJudge
 from sinks.settings import SinkSettings
-from sinks.table import TABLE, ClickHouseTable
+from sinks.table import RECOMMENDATIONS_TABLE, TABLE, ClickHouseTable
 
 SCORES: Final = "scores"
 LETTERS: Final = "dead letters"
-"""What the two parts are called in the log and in metrics."""
+RECOMMENDATIONS: Final = "recommendations"
+"""What the parts are called in the log and in metrics."""
 
 _GARBAGE_THRESHOLD: Final = 200_000
 """New containers before Python looks for cycles: a block's records are many and in none, and each look costs as much
 as reading their headers does."""
+
+_log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +54,19 @@ class Connections:
     topics: Topics
     clickhouse: ClickHouseSettings
     signatures: Signatures = NO_SIGNATURES
+    recommends: bool = False
+    """Whether workers are set to recommend on the topic."""
 
     @property
     def groups(self) -> dict[str, str]:
         """Consumer groups by the topic that they read; Faust names the workers' after its application."""
         prefix = self.topics.prefix
+        recommendations = {self.topics.recommendations: f"{prefix}-sink-recommendations"} if self.recommends else {}
         return {
             self.topics.events: prefix,
             self.topics.scores: f"{prefix}-sink",
             self.topics.dead_letters: f"{prefix}-sink-dead-letters",
+            **recommendations,
         }
 
 
@@ -65,16 +76,19 @@ def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> d
     Raises CartcastError if waiting will not help.
     """
     gc.set_threshold(_GARBAGE_THRESHOLD)
-    letters = _letters_sink(connections, settings)
+    connections = _with_what_is_there(connections)
+    beside = {LETTERS: _letters_sink(connections, settings)}
+    if connections.recommends:
+        beside[RECOMMENDATIONS] = _recommendations_sink(connections, settings)
     probes, lag, samples = _probes(connections, settings), _lag(connections, settings), _samples(connections, settings)
     background: dict[str, Run] = {f"{name} probe": probe.run for name, probe in probes.items()}
-    background[LETTERS] = letters.run
+    background |= {name: part.run for name, part in beside.items()}
     if lag is not None:
         background["consumer lag"] = lag.run
     if samples is not None:
         background["samples"] = samples.run
     scores = _scores_sink(connections, settings, Background(background))
-    parts = {SCORES: scores, LETTERS: letters}
+    parts = {SCORES: scores, **beside}
     pages = OperationalPages(
         sink_metrics(parts, lambda: () if lag is None else lag.latest, samples),
         sink_health(parts, probes, stalled_seconds=settings.stalled_seconds),
@@ -97,26 +111,54 @@ def endpoint(settings: SinkSettings) -> Endpoint:
     )
 
 
+def _with_what_is_there(connections: Connections) -> Connections:
+    """Leave recommendations out, with a warning, if their topic is missing: scores are stored without."""
+    if connections.recommends:
+        try:
+            TopicIdentity(connections.client_config, connections.topics.recommendations)()
+        except RefusedError as missing:
+            _log.warning("recommendations are not stored", reason=str(missing))
+            return replace(connections, recommends=False)
+        except UnavailableError:
+            pass  # the part waits for Kafka itself
+    return connections
+
+
 def _scores_sink(connections: Connections, settings: SinkSettings, background: Background) -> Sink:
-    client_config, topics = connections.client_config, connections.topics
-    consumer = open_consumer(client_config, connections.groups[topics.scores], settings)
+    topic, table = connections.topics.scores, ClickHouseTable(connections.clickhouse)
+    return _results_sink(connections, settings, topic, table, ScoreJudge, beside=background)
+
+
+def _recommendations_sink(connections: Connections, settings: SinkSettings) -> Sink:
+    table = ClickHouseTable(connections.clickhouse, RECOMMENDATIONS_TABLE)
+    return _results_sink(connections, settings, connections.topics.recommendations, table, RecommendationJudge)
+
+
+def _results_sink(  # noqa: PLR0913 - what a sink of results is made of
+    connections: Connections,
+    settings: SinkSettings,
+    topic: str,
+    table: ClickHouseTable,
+    judge_of: type[ResultJudge],
+    *,
+    beside: Beside = nothing_beside,
+) -> Sink:
+    client_config, events = connections.client_config, connections.topics.events
+    consumer = open_consumer(client_config, connections.groups[topic], settings)
 
     def origin(partition: int) -> Origin:
-        judge, end = (
-            ScoreJudge(topics.events, partition, connections.signatures),
-            SourceEnd(consumer, topics.events, partition),
-        )
-        return Origin((topics.events, partition), judge, end)
+        judge, end = judge_of(events, partition, connections.signatures), SourceEnd(consumer, events, partition)
+        return Origin((events, partition), judge, end)
 
     return Sink(
         consumer,
-        topics.scores,
-        ClickHouseTable(connections.clickhouse),
-        KafkaDeadLetters(client_config, scores_topic=topics.scores, topic=topics.dead_letters),
-        topic_id=TopicIdentity(client_config, topics.scores),
+        topic,
+        table,
+        KafkaDeadLetters(client_config, source_topic=topic, topic=connections.topics.dead_letters),
+        topic_id=TopicIdentity(client_config, topic),
         origin=origin,
         limits=BlockLimits(settings.block_rows, settings.block_seconds),
-        beside=background,
+        beside=beside,
     )
 
 
@@ -154,7 +196,8 @@ def _probes(connections: Connections, settings: SinkSettings) -> dict[str, Probe
     """Return what the health pages know of the servers; nothing if they are not served."""
     if not settings.metrics_port:
         return {}
+    tables = (TABLE, LETTERS_TABLE, *([RECOMMENDATIONS_TABLE] if connections.recommends else []))
     return {
         "kafka": Probe(AskKafka(connections.client_config)),
-        "clickhouse": Probe(AskClickHouse(connections.clickhouse, (TABLE, LETTERS_TABLE))),
+        "clickhouse": Probe(AskClickHouse(connections.clickhouse, tables)),
     }

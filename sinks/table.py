@@ -28,6 +28,7 @@ Key = tuple[int, int]
 log = structlog.get_logger()
 
 TABLE: Final = "scores"
+RECOMMENDATIONS_TABLE: Final = "recommendations"
 CUSTOM_TYPE: Final = "custom_type"
 ATTRIBUTES: Final = "attributes"
 OWN_COLUMNS: Final = frozenset({CUSTOM_TYPE, ATTRIBUTES})

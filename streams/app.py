@@ -17,7 +17,9 @@ from model.checkpoint import Checkpoint
 from model.core.encode import OwnFields
 from model.explain import Explainer
 from model.formats.records import decoder_of
+from model.items.moments import Triggers
 from model.sequence import source_code
+from model.shop import Shop
 from model.states import StateCodec
 from service.health import Health
 from service.http import OperationalPages
@@ -40,9 +42,10 @@ from streams.observe.metrics import Readings, worker_metrics
 from streams.observe.restore import Restore
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Publisher
+from streams.recommendations import Recommendations
 from streams.scoring import Inference, Scoring
 from streams.security import faust_credentials
-from streams.settings import StreamSettings
+from streams.settings import RecommendationSettings, StreamSettings
 from streams.tables import TABLE_NAME, SequenceStore
 from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSchema, KeyRouter, StoreTable
 
@@ -75,6 +78,12 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
     table = _sequences_table(app, settings, codec)
     app.counts = WorkerCounts()
+    look_up = _look_up(table, codec, checkpoint, settings)
+    if recommender is None and items is not None and checkpoint.items is not None:
+        recommender = ItemRecommender(
+            look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
+        )
+    recommendations = _recommendations(settings, checkpoint, recommender)
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
@@ -84,10 +93,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             source_code(settings.source_identity),
             clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
             catalogue=items.catalogue if items is not None and checkpoint.items is not None else None,
+            triggers=None if recommendations is None else _triggers(settings.recommendations, config.shop),
         ),
         threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
         model_version=checkpoint.version,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+        clock_ms=_now_ms,
         counts=app.counts,
         timings=app.timings,
         spans=spans,
@@ -96,6 +106,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         head_names=checkpoint.head_names,
         own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,
         signatures=settings.signatures,
+        recommendations=recommendations,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
@@ -107,15 +118,35 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         readings = _readings(app, table, settings.topics.events, publisher, health, device, items)
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
         operational = OperationalPages(registry, health, page_access(settings.worker))
-        look_up = _look_up(table, codec, checkpoint, settings)
-        if recommender is None and items is not None and checkpoint.items is not None:
-            recommender = ItemRecommender(
-                look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
-            )
         _serve(
             app, listener, Pages(app, look_up, settings.partitions, operational, items=items, recommender=recommender)
         )
     return app
+
+
+def _recommendations(
+    settings: StreamSettings, checkpoint: Checkpoint, recommender: Recommender | None
+) -> Recommendations | None:
+    """Return what makes recommendations for their topic; None if they are off."""
+    if not settings.recommendations.types or not isinstance(recommender, ItemRecommender):
+        return None
+    return Recommendations(
+        recommender.for_state,
+        settings.recommendations.query,
+        checkpoint.version,
+        checkpoint.model.config.shop.event_types,
+        threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "recommend"),
+        clock_ms=_now_ms,
+        signatures=settings.signatures,
+    )
+
+
+def _triggers(settings: RecommendationSettings, shop: Shop) -> Triggers:
+    return Triggers.of(settings.types, shop, every_ms=round(settings.every_seconds * 1000))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _membership(app: BatchApp, settings: StreamSettings) -> Membership:
@@ -221,6 +252,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             codec=codec,
             source_code=source_code(settings.source_identity),
             signatures=settings.signatures,
+            recommends=bool(settings.recommendations.types),
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,

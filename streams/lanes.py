@@ -30,6 +30,7 @@ from streams.messages import dead_letter_records, decode_unreadable, score_recor
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Delivery, Publisher
+from streams.recommendations import Recommendations, Recommended, Recommending
 from streams.records.writer import OutputRecords, RecordBatch, record_batches
 from streams.scoring import ScoredFetch, Scoring
 from streams.tables import Dirty, PartitionStates
@@ -57,6 +58,8 @@ class Pipeline:
     own_fields: OwnFields | None = None
     """The fields of scores that the shop's definition adds."""
     signatures: Signatures = NO_SIGNATURES
+    recommendations: Recommendations | None = None
+    """What becomes of the moments that scoring finds."""
 
 
 _QUEUED_FETCHES: Final = 2
@@ -83,6 +86,9 @@ class Lane:
         self._failed = False
         self._untold: asyncio.TimerHandle | None = None
         self._uncommitted_scores = 0
+        self._recommending: Recommending | None = None
+        if (recommendations := pipeline.recommendations) is not None:
+            self._recommending = Recommending(recommendations, self._publish_recommendations, self._fail)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def put(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
@@ -185,13 +191,15 @@ class Lane:
     async def _publish_results(self, fetch: Fetch, acknowledge: Acknowledge) -> Delivery:
         """Score a fetch and produce what came of it."""
         pipeline = self._pipeline
-        delivery = Delivery()
-        self._unconfirmed.append(delivery)  # first: who secures the states waits for the scores that they came from
+        deliveries = [Delivery() for _ in range(1 if self._recommending is None else 2)]
+        self._unconfirmed += deliveries  # first: who secures the states waits for what came of them
         try:
             scored, scores, dead_letters = await self._in_thread(self._score, fetch)
         except BaseException:
-            self._unconfirmed.remove(delivery)  # nothing will come
+            for delivery in deliveries:
+                self._unconfirmed.remove(delivery)  # nothing will come
             raise
+        delivery = deliveries[0]
         self._count(fetch, scored)
         self._uncommitted_scores += len(scored.rows)
         began = pipeline.timings.clock()
@@ -200,8 +208,22 @@ class Lane:
         pipeline.publisher.publish(pipeline.topics.scores, fetch.partition, *scores, delivery=delivery)
         pipeline.publisher.publish(pipeline.topics.dead_letters, fetch.partition, *dead_letters, delivery=delivery)
         produced = pipeline.timings.lap("produce", began)
+        if self._recommending is not None:
+            last = self._states.published.last_recommendation
+            self._recommending.begin(fetch, scored.batch, scored.moments, deliveries[1], after=last)
         delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
         return delivery
+
+    def _publish_recommendations(self, recommended: Recommended, partition: int, delivery: Delivery) -> None:
+        """Produce what was recommended, unless the partition is another worker's by now."""
+        if self._failed:
+            return
+        pipeline = self._pipeline
+        pipeline.counts.recommendations += recommended.records
+        pipeline.counts.without_items += recommended.moments - recommended.records
+        pipeline.timings.stages["recommend"].add(recommended.seconds)
+        delivery.expect(len(recommended.batches))
+        pipeline.publisher.publish(pipeline.topics.recommendations, partition, *recommended.batches, delivery=delivery)
 
     async def _in_thread(self, work: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
         """Work beside the other lanes: most of it without the interpreter lock."""

@@ -72,11 +72,13 @@ def score_records(  # noqa: PLR0913 - a score says all of this
         fetch.timestamps_ms[positions],
         scored_at_ms,
     )
-    return OutputRecords(fetch.keys.take(positions), values, _headers(fetch, offsets, values, signatures))
+    return OutputRecords(fetch.keys.take(positions), values, result_headers(fetch, offsets, values, signatures))
 
 
-def _headers(fetch: Fetch, offsets: npt.NDArray[np.int64], values: ByteStrings, signatures: Signatures) -> ByteStrings:
-    """Return what names each score's source record, and its signature and trace headers if it has some."""
+def result_headers(
+    fetch: Fetch, offsets: npt.NDArray[np.int64], values: ByteStrings, signatures: Signatures
+) -> ByteStrings:
+    """Return what names each result's source record, and its signature and trace headers if it has some."""
     if not fetch.traces and not signatures:
         return source_header_columns(fetch, offsets)
     headers = list[bytes]()

@@ -1,10 +1,10 @@
 """What has already been published, read back from the output topics' ends.
 
 Between the publication of results and the commit of their source offsets lies a gap into which a crash can fall; the
-events in it are read again. Within one partition scores are published in source order, and so are dead letters: the
-source offset of the last one says how far the predecessor came, and up to there nothing is published again. (If the
-predecessor still lives and publishes after this look, there are repeats; the sink drops them, as they are equal and
-carry their coordinates.)
+events in it are read again. Within one partition scores are published in source order, and so are dead letters and
+recommendations: the source offset of the last one says how far the predecessor came, and up to there nothing is
+published again. (If the predecessor still lives and publishes after this look, there are repeats; the sink drops them,
+as they are of the same events and carry their coordinates.)
 
 Others may have written to these topics, and a forged record must not make a worker leave out events. So a result is
 believed if the record that it says it was made from is there and is that record. What it was made from may also have
@@ -40,15 +40,16 @@ _log: Final = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The last source offsets of one partition whose results are on the output topics; -1 if there is none."""
+    """The last source offset of one partition that each output topic has a result of; -1 if there is none."""
 
     last_score: int = -1
     last_dead_letter: int = -1
+    last_recommendation: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What says by itself that it is a score or a dead letter, and the offset of the record that it was made from."""
+    """What says by itself that it is a result, and the offset of the record that it was made from."""
 
     offset: int
     message: Message
@@ -72,7 +73,7 @@ class _Found:
         self.foreign_offset = max(message.offset() or 0, self.foreign_offset)
 
 
-class _ScoredEvent(msgspec.Struct):
+class _OfEvent(msgspec.Struct):
     event_id: str
     user_id: str
     source_topic: str
@@ -80,14 +81,16 @@ class _ScoredEvent(msgspec.Struct):
     source_offset: int
 
 
-def published_positions(
+def published_positions(  # noqa: PLR0913 - what it reads, and what it believes
     reader: PartitionReader,
     topics: Topics,
     partition: int,
     is_known: bool | None = None,
     signatures: Signatures = NO_SIGNATURES,
+    *,
+    recommends: bool = False,
 ) -> Published:
-    """Read the ends of the scores and dead-letter topics for one source partition.
+    """Read the ends of the scores and dead-letter topics for one source partition, with `recommends` of that as well.
 
     `is_known` tells whether a state of the partition has seen this events topic; None if there are no states. If none
     of them has, results that are not of its records are those of an earlier topic of that name, whose offsets mean
@@ -95,7 +98,8 @@ def published_positions(
     ignored with a warning.
     """
     source = _Source(reader, topics.events, partition)
-    scores = _last_result(source, topics.scores, partial(_checked_score, signatures), _is_score_of)
+    of_event = partial(_checked, signatures)
+    scores = _last_result(source, topics.scores, of_event, _is_of_event)
     letters = _last_result(source, topics.dead_letters, lambda _: None, _is_dead_letter_of)
     is_proven = scores.is_proven or letters.is_proven
     if not is_proven and (
@@ -103,11 +107,16 @@ def published_positions(
     ):
         raise RefusedError(
             f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results of "
-            f"the earlier one: delete these two and {topics.changelog} as well, and the groups {topics.prefix} and "
-            f"{topics.prefix}-sink with their offsets, and run `cartcast topics create`, or use another "
-            "CARTCAST_KAFKA__TOPIC_PREFIX"
+            f"the earlier one: delete these two, {topics.recommendations} and {topics.changelog} as well, and the "
+            f"groups {topics.prefix} and {topics.prefix}-sink with their offsets, and run `cartcast topics create`, or "
+            "use another CARTCAST_KAFKA__TOPIC_PREFIX"
         )
-    for topic, found in ((topics.scores, scores), (topics.dead_letters, letters)):
+    recommended = _last_result(source, topics.recommendations, of_event, _is_of_event) if recommends else _Found()
+    for topic, found in (
+        (topics.scores, scores),
+        (topics.dead_letters, letters),
+        (topics.recommendations, recommended),
+    ):
         if found.foreign:
             _log.warning(
                 "ignored records that are no results",
@@ -116,7 +125,7 @@ def published_positions(
                 offset=found.foreign_offset,
                 count=found.foreign,
             )
-    return Published(scores.last, letters.last)
+    return Published(scores.last, letters.last, recommended.last)
 
 
 class _Source:
@@ -185,27 +194,27 @@ def _results(
             yield _Result(offset, message)
 
 
-def _checked_score(signatures: Signatures, score: Message) -> int:
-    """Return the source offset that a score's value names; raises ValueError if it is unsigned or not of the key."""
-    event = _scored_event(score)
-    is_signed = signatures.accept(score.value() or b"", headers_of(score).get(SIGNATURE))
-    if score.key() != event.user_id.encode() or not is_signed:
+def _checked(signatures: Signatures, result: Message) -> int:
+    """Return the source offset that a result's value names; raises ValueError if it is unsigned or not of the key."""
+    event = _event_of(result)
+    is_signed = signatures.accept(result.value() or b"", headers_of(result).get(SIGNATURE))
+    if result.key() != event.user_id.encode() or not is_signed:
         raise ValueError
     return event.source_offset
 
 
-def _scored_event(score: Message) -> _ScoredEvent:
-    """Return what a score says of its event; raises MsgspecError if the value is no score."""
-    return msgspec.json.decode(score.value() or b"", type=_ScoredEvent)
+def _event_of(result: Message) -> _OfEvent:
+    """Return what a score or recommendation says of its event; raises MsgspecError if the value is neither."""
+    return msgspec.json.decode(result.value() or b"", type=_OfEvent)
 
 
-def _is_score_of(source: _Source, score: _Result) -> bool:
-    """Return whether a score is that of its source record, in whatever format a predecessor was set to read it."""
-    if (record := source.record(score.offset)) is None:
+def _is_of_event(source: _Source, result: _Result) -> bool:
+    """Return whether a result is that of its source record, in whatever format a predecessor was set to read it."""
+    if (record := source.record(result.offset)) is None:
         return False
-    scored = _scored_event(score.message)
+    event = _event_of(result.message)
     batches = (decoder_of(input_format)([record.value()], None)[0] for input_format in INPUT_FORMATS)
-    return any((batch.event_ids, batch.user_ids) == ([scored.event_id], [scored.user_id]) for batch in batches)
+    return any((batch.event_ids, batch.user_ids) == ([event.event_id], [event.user_id]) for batch in batches)
 
 
 def _is_dead_letter_of(source: _Source, letter: _Result) -> bool:

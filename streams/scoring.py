@@ -15,6 +15,7 @@ from model.formats.records import Decode
 from model.heads import Extra
 from model.inference import InferenceRequest, InferenceResult
 from model.items.catalogue import Catalogue
+from model.items.moments import NO_MOMENTS, Moments, Triggers
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
@@ -54,6 +55,8 @@ class ScoredFetch:
     """The states of `users` after the fetch, to be stored."""
     duplicates: int
     already_applied: int
+    moments: Moments = NO_MOMENTS
+    """The events at which items are to be recommended."""
     clock_ahead: int = 0
     """Events that were applied as of their record's timestamp, because their own time cannot be right."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -71,6 +74,8 @@ class Scoring:
     """How far an event's time may lie after its record's timestamp."""
     catalogue: Catalogue | None = None
     """What learns of items that events name, for a model that recommends."""
+    triggers: Triggers | None = None
+    """The events at which items are recommended."""
 
     def score(self, fetch: Fetch, decode: Decode, states: PartitionStates, timings: Timings) -> ScoredFetch:
         """Score a fetch against its users' states, which stay as they are; raises CartcastError.
@@ -86,7 +91,12 @@ class Scoring:
         slots, after = states.gather(users)
         if (rebuild := rebuild_request(self.codec, after)) is not None:
             finish_rebuild(after, rebuild, self.inference.score(rebuild))
-        prepared = prepare_batch(after, users.index, batch, Source(self.source_code, fetch.offsets[batch.positions]))
+        source = Source(self.source_code, fetch.offsets[batch.positions])
+        before = None if self.triggers is None else self.triggers.before(after, users.index, batch)
+        prepared = prepare_batch(after, users.index, batch, source)
+        moments = NO_MOMENTS
+        if self.triggers is not None and before is not None:
+            moments = self.triggers.moments(before, after, batch, source, prepared.appended)
         appended = timings.clock()
         late = [Reject(position, LATE, _LATE_ERROR) for position in batch.positions[prepared.appended.late].tolist()]
         if undated or late:
@@ -105,6 +115,7 @@ class Scoring:
             states=after,
             duplicates=prepared.appended.duplicates,
             already_applied=prepared.appended.already_applied,
+            moments=moments,
             clock_ahead=clock_ahead,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from model.events import InputFormat
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
+from streams.lookups.answers import Goal
+from streams.lookups.item_query import DEFAULT_EXCLUSIONS, DEFAULT_GOAL, EXCLUSIONS, ItemQuery, exclusions_of
 
 DEFAULT_WEB_PORT: Final = 6066
 """Faust's own default."""
@@ -129,6 +131,53 @@ class TraceSettings(BaseModel):
     )
 
 
+class RecommendationSettings(BaseModel):
+    """Items on the topic of recommendations, one record per event that triggers it; off unless `events` names types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    events: str = Field(
+        default="",
+        description="types of event, by commas, after which the worker publishes what their shopper is likeliest to "
+        "want next, such as `cart,purchase`, also types of the shop's own; empty: none. The sink stores it",
+    )
+    every_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=31_536_000,
+        description="at most one recommendation for a shopper in so much time of events; 0: one at every such event",
+    )
+    k: int = Field(default=10, ge=1, le=100, description="items of one recommendation, at most")
+    goal: Goal = Field(default=DEFAULT_GOAL, description="what the shopper should do next with an item")
+    exclude: str = Field(
+        default=",".join(DEFAULT_EXCLUSIONS),
+        pattern=rf"^(({'|'.join(EXCLUSIONS)})(,|$))*$",
+        description="items that are left out, by commas: `seen` or `bought` among the shopper's last 32 events, "
+        "`out_of_stock`",
+    )
+    per_category: int | None = Field(default=None, ge=1, le=100, description="items of one category, at most")
+
+    @field_validator("events", "exclude", mode="before")
+    @classmethod
+    def _joined(cls, given: object) -> object:
+        """Take a list, as a file may have one, for names by commas."""
+        return ",".join(map(str, given)) if isinstance(given, list | tuple) else given
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of event; empty if recommending is off."""
+        return _names(self.events)
+
+    @property
+    def query(self) -> ItemQuery:
+        """Which items are wanted."""
+        return ItemQuery(self.k, self.goal, exclusions_of(self.exclude), per_category=self.per_category)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",")) - {""}
+
+
 class StreamSettings(BaseModel):
     """Everything that the stream application is built from."""
 
@@ -142,4 +191,5 @@ class StreamSettings(BaseModel):
     """What tells the events topic from an earlier one of its name, whose offsets mean nothing in this one."""
     worker: WorkerSettings
     trace: TraceSettings = TraceSettings()
+    recommendations: RecommendationSettings = RecommendationSettings()
     signatures: Signatures = NO_SIGNATURES

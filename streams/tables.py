@@ -154,13 +154,18 @@ class SequenceStore(Store[bytes, bytes]):
         codec: StateCodec,
         source_code: int = 0,
         signatures: Signatures = NO_SIGNATURES,
+        recommends: bool = False,
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """`source_code` is the hash by which states know the events topic."""
+        """`source_code` is the hash by which states know the events topic.
+
+        With `recommends`, recommendations that are published already are looked for as well.
+        """
         super().__init__(*args, **kwargs)
         self._source_code = source_code
         self._signatures = signatures
+        self._recommends = recommends
         self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
@@ -271,7 +276,9 @@ class SequenceStore(Store[bytes, bytes]):
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
             seen = states.last_offset(self._source_code)
             is_known = seen >= 0 if len(states) else None
-            published = published_positions(reader, self._topics, partition, is_known, self._signatures)
+            published = published_positions(
+                reader, self._topics, partition, is_known, self._signatures, recommends=self._recommends
+            )
             if is_known:
                 self._tell_of_skipped(reader, partition, max(seen, published.last_score, published.last_dead_letter))
             return published

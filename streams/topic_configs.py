@@ -21,7 +21,7 @@ class TopicRetention:
     min_insync_replicas: int | None = None
     """Copies that must have a record before it counts as written."""
     retention_hours: int | None = None
-    """Hours that events, scores and dead letters are kept; -1 for ever."""
+    """Hours that events, scores, dead letters and recommendations are kept; -1 for ever."""
 
 
 BROKER_DEFAULTS: Final = TopicRetention()
@@ -30,8 +30,8 @@ BROKER_DEFAULTS: Final = TopicRetention()
 def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -> dict[str, dict[str, str]]:
     """Return what each topic needs beyond the broker's defaults, by topic name.
 
-    Scores carry the broker's time of arrival, so that anybody can measure the delay from event to score with the
-    times of the records alone. States and items are kept by key, whatever their age.
+    Scores and recommendations carry the broker's time of arrival, so that anybody can measure the delay from the event
+    with the times of the records alone. States and items are kept by key, whatever their age.
     """
     every, streams = {}, {}
     if retention.min_insync_replicas is not None:
@@ -42,6 +42,7 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
         topics.events: {**every, **streams},
         topics.scores: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.dead_letters: {**every, **streams},
+        topics.recommendations: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.changelog: {**every, "cleanup.policy": "compact"},
         topics.items: {**every, "cleanup.policy": "compact"},
     }

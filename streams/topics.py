@@ -2,7 +2,8 @@
 
 All but that of items have the same number of partitions. A score goes to the partition with its event's number, and a
 user's state to the changelog partition of the user's events: the numbers must agree, or states and scores end up in the
-wrong place. Nothing that scores needs items, so that their topic may be missing.
+wrong place. Nothing that scores needs items, so that their topic may be missing,
+and so may that of recommendations where nobody recommends.
 """
 
 import itertools
@@ -121,15 +122,18 @@ def _offsets(admin: Administrator, topic: str, partitions: Iterable[int], spec: 
         raise RefusedError(f"topic {topic} cannot be read: {reason(failure)}") from None
 
 
-def check_topics(client_config: Mapping[str, Any], topics: Topics, wanted: int | None = None) -> int:
+def check_topics(
+    client_config: Mapping[str, Any], topics: Topics, wanted: int | None = None, *, recommends: bool = False
+) -> int:
     """Return the number of partitions that all topics but that of items have.
 
     Raises UnavailableError if Kafka does not answer, RefusedError if a topic does not exist or the numbers differ:
-    from each other, or from the number that somebody has set, `wanted`.
+    from each other, or from the number that somebody has set, `wanted`. The topic of recommendations has to exist only
+    where something `recommends`.
     """
     counts = _partition_counts(open_admin(client_config), client_config, topics)
     for name in _co_partitioned(topics):
-        if name not in counts:
+        if name not in counts and (recommends or name != topics.recommendations):
             raise RefusedError(f"topic {name} does not exist at {where(client_config)}: {CREATE}")
     expected = counts[topics.events]
     _refuse_disagreement(counts)

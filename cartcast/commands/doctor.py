@@ -72,6 +72,8 @@ def examine(config_file: Path | None) -> list[Finding]:
         return [Finding("settings", ok=False, detail=str(failure))]
     findings = [Finding("settings", ok=True, detail=_from(config_file))]
     for name, check in CHECKS.items():
+        if name in OF_RECOMMENDATIONS and not settings.recommendations.types:
+            continue
         passed = {finding.check for finding in findings if finding.ok}
         if passed.issuperset(STANDS_ON.get(name, ())):
             findings.append(_made(name, check, settings))
@@ -142,7 +144,10 @@ def _topics(settings: "Settings") -> str:
     from streams.topics import check_topics
 
     topics = settings.kafka.topics
-    partitions = check_topics(settings.kafka.client_config(), topics, settings.kafka.wanted_partitions)
+    recommends = bool(settings.recommendations.types)
+    partitions = check_topics(
+        settings.kafka.client_config(), topics, settings.kafka.wanted_partitions, recommends=recommends
+    )
     return f"those of {topics.prefix} exist, {partitions} partitions each"
 
 
@@ -197,6 +202,16 @@ def _horizons(settings: "Settings") -> str:
     return f"{', '.join(column.name for column in columns)}: the table has a column for each"
 
 
+def _next_items(settings: "Settings") -> str:
+    from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+    from streams.recommendations import check_recommendations
+
+    chosen = settings.recommendations
+    check_recommendations(chosen, load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT))
+    interval = f", at most one a shopper in {chosen.every_seconds:g} s" if chosen.every_seconds else ""
+    return f"{chosen.k} items at {', '.join(sorted(chosen.types))}{interval}"
+
+
 def _device(settings: "Settings") -> str:
     from model.inference import select_device
 
@@ -211,7 +226,8 @@ def _group(name: str) -> Check:
 
         from cartcast.pipeline_state import PipelineGroups
 
-        groups = PipelineGroups(settings.kafka.client_config(), settings.kafka.topics, name)
+        recommends = bool(settings.recommendations.types)
+        groups = PipelineGroups(settings.kafka.client_config(), settings.kafka.topics, name, recommends=recommends)
         with closing(groups):
             (state,) = groups.read()
         if problems := state.problems():
@@ -238,17 +254,22 @@ CHECKS: Final[dict[str, Check]] = {
     "table": _table,
     "checkpoint": _checkpoint,
     "horizons": _horizons,
+    "next_items": _next_items,
     "device": _device,
     "workers": _group("workers"),
     "sink": _group("sink"),
     "letters": _group("letters"),
+    "recommended": _group("recommended"),
     "stored": _stored,
 }
+OF_RECOMMENDATIONS: Final = frozenset({"next_items", "recommended"})
+"""Which checks make sense only where recommending on the topic is on."""
 STANDS_ON: Final = {
     "topics": ("kafka",),
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
-    **dict.fromkeys(("workers", "sink", "letters"), ("topics",)),
+    "next_items": ("checkpoint",),
+    **dict.fromkeys(("workers", "sink", "letters", "recommended"), ("topics",)),
     "stored": ("table",),
 }
 """Which checks make sense only if others passed."""

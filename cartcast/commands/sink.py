@@ -40,6 +40,8 @@ def sink(
 ) -> None:
     """Write scores and dead letters to ClickHouse until SIGTERM or Ctrl-C; several sinks share the work.
 
+    With the setting recommendations.events, recommendations as well.
+
     Beside them it samples how far the consumer groups are behind. With CARTCAST_SINK__METRICS_PORT it serves /metrics,
     /livez and /readyz.
 
@@ -59,7 +61,13 @@ def sink(
     client_config = settings.kafka.client_config()
     if settings.kafka.security_protocol != "PLAINTEXT":
         require_access(client_config)
-    connections = Connections(client_config, settings.kafka.topics, settings.clickhouse, settings.kafka.signatures)
+    connections = Connections(
+        client_config,
+        settings.kafka.topics,
+        settings.clickhouse,
+        settings.kafka.signatures,
+        recommends=bool(settings.recommendations.types),
+    )
     with stop_event(ENDING_SECONDS, TOO_LATE) as stop:
         counts = run_sink(connections, settings.sink, stop)
     if as_json:

@@ -46,7 +46,8 @@ def status(
 
     client_config = settings.kafka.client_config()
     require_access(client_config)
-    groups = PipelineGroups(client_config, settings.kafka.topics)
+    recommends = bool(settings.recommendations.types)
+    groups = PipelineGroups(client_config, settings.kafka.topics, recommends=recommends)
     with closing(groups):
         if once or as_json:
             states, table = groups.read(), _table(settings.clickhouse)

@@ -41,7 +41,7 @@ def create(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before partitions are added.")] = False,
     as_json: JsonLine = False,
 ) -> None:
-    """Create the topics for events, scores, dead letters, states and items that do not exist yet. Safe to repeat.
+    """Create the topics that do not exist yet, of events, scores, recommendations, states and others. Safe to repeat.
 
     All or none: every problem is reported before any topic is made. Existing topics are left as they are; where they
     differ from the settings, the difference is printed. With --partitions, those that have fewer get more, all of them:

@@ -33,14 +33,21 @@ def worker(
     from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
     from model.inference import select_device
     from service.kafka import TopicIdentity
+    from streams.recommendations import check_recommendations
     from streams.run import run_worker
     from streams.settings import StreamSettings
     from streams.topics import check_topics
 
     loaded = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT)
+    check_recommendations(settings.recommendations, loaded)
     selected = select_device(settings.worker.device, instance_id=settings.worker.instance_id)
     client_config = settings.kafka.client_config()
-    partitions = check_topics(client_config, settings.kafka.topics, settings.kafka.wanted_partitions)
+    partitions = check_topics(
+        client_config,
+        settings.kafka.topics,
+        settings.kafka.wanted_partitions,
+        recommends=bool(settings.recommendations.types),
+    )
     run_worker(
         StreamSettings(
             client_config=client_config,
@@ -49,6 +56,7 @@ def worker(
             source_identity=TopicIdentity(client_config, settings.kafka.topics.events)(),
             worker=settings.worker,
             trace=settings.trace,
+            recommendations=settings.recommendations,
             signatures=settings.kafka.signatures,
         ),
         loaded,

@@ -31,6 +31,14 @@ _MESSAGES: Final[dict[str, Node]] = {
         "payload": {"schemaFormat": _JSON_SCHEMA, "schema": {"$ref": "./score.schema.json"}},
         "bindings": {"kafka": {"key": _KEY}},
     },
+    "recommendation": {
+        "title": "Recommendation",
+        "summary": "What the shopper of an event is likeliest to want next",
+        "contentType": "application/json",
+        "headers": {"schemaFormat": _JSON_SCHEMA, "schema": {"$ref": "./score-headers.schema.json"}},
+        "payload": {"schemaFormat": _JSON_SCHEMA, "schema": {"$ref": "./recommendation.schema.json"}},
+        "bindings": {"kafka": {"key": _KEY}},
+    },
     "deadLetter": {
         "title": "Dead letter",
         "summary": "A record that is no event, byte for byte, with what is wrong in its headers",
@@ -75,6 +83,15 @@ _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
             "(LogAppendTime)."
         ),
     ),
+    "recommendations": (
+        _TOPICS.recommendations,
+        "recommendation",
+        (
+            "One recommendation for each event of the types that `recommendations.events` names, in the partition with "
+            "its event's number, in order. At least once, as the scores: of two with the same offset header the first "
+            "counts."
+        ),
+    ),
     "deadLetters": (
         _TOPICS.dead_letters,
         "deadLetter",
@@ -98,10 +115,12 @@ _OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "readEvents": ("receive", "events", "Workers read events."),
     "readItems": ("receive", "items", "Workers read the catalogue."),
     "publishScores": ("send", "scores", "Workers publish scores."),
+    "publishRecommendations": ("send", "recommendations", "Workers publish recommendations, if that is on."),
     "publishDeadLetters": ("send", "deadLetters", "Workers publish what is no event."),
     "writeStates": ("send", "changelog", "Workers write states once a commit interval."),
     "restoreStates": ("receive", "changelog", "Workers read states when they get a partition."),
     "storeScores": ("receive", "scores", "Sinks read scores and store them in ClickHouse."),
+    "storeRecommendations": ("receive", "recommendations", "Sinks read recommendations and store them, if that is on."),
     "storeDeadLetters": ("receive", "deadLetters", "Sinks read dead letters and store what their headers say."),
 }
 

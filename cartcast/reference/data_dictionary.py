@@ -16,7 +16,9 @@ GROUPS: Final = {
     "What happens in the shop": (
         "data_span", "events_by_minute", "events_by_hour", "events_by_category", "shoppers_by_hour", "funnel_by_hour",
     ),
-    "Who is about to buy": ("latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes"),
+    "Who is about to buy": (
+        "latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes", "shopper_recommendations",
+    ),
     "What the scores say": ("propensity_by_hour", "propensity_by_category", "score_distribution", "score_drift"),
     "Whether they come true": (
         "online_evaluation", "online_evaluation_by_model", "calibration_bins", "operating_points", "outcome_bins",
@@ -25,7 +27,7 @@ GROUPS: Final = {
         "pipeline_by_minute", "source_progress", "lag_now", "lag_by_minute", "dead_letters_by_hour",
         "recent_dead_letters",
     ),
-    "Tables": ("scores", "dead_letters", "consumer_lag"),
+    "Tables": ("scores", "recommendations", "dead_letters", "consumer_lag"),
     "Internal": (
         "bounds", "view_settings", "shoppers", "scores_by_category", "outcomes_since", "sampled_outcomes",
         "outcome_ranks", "evaluation", "schema_migrations",

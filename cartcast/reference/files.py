@@ -9,6 +9,7 @@ from cartcast.reference.asyncapi import asyncapi_document
 from cartcast.reference.event_schema import event_schema
 from cartcast.reference.header_schemas import dead_letter_headers_schema, score_headers_schema
 from cartcast.reference.item_schema import item_schema
+from cartcast.reference.recommendation_schema import recommendation_schema
 from cartcast.reference.score_schema import score_schema
 from streams.lookups.openapi import openapi_document
 
@@ -23,6 +24,7 @@ FILES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/contracts/item.schema.json": json_text(item_schema),
     "docs/contracts/score.schema.json": json_text(score_schema),
     "docs/contracts/score-headers.schema.json": json_text(score_headers_schema),
+    "docs/contracts/recommendation.schema.json": json_text(recommendation_schema),
     "docs/contracts/dead-letter-headers.schema.json": json_text(dead_letter_headers_schema),
     "docs/contracts/asyncapi.json": json_text(asyncapi_document),
     "docs/contracts/openapi.json": json_text(openapi_document),

@@ -49,10 +49,11 @@ _OPTIONAL: Final[dict[str, Schema]] = {
 
 
 def score_headers_schema() -> Schema:
-    """Return the schema of the headers of a record of the scores topic."""
+    """Return the schema of the headers of a record of the scores topic, and of that of recommendations."""
     schema = _schema(
         "Score headers",
-        "Which event's record the score belongs to, and the trace that the event's producer began. Within one "
+        "Which event's record the score belongs to, or the recommendation, whose headers are the same, and the trace "
+        "that the event's producer began. Within one "
         "partition offsets rise, except where a record repeats one before it, equal to it.",
         [name for name, _ in source_headers(_fetch().topic, 0, 0)],
     )

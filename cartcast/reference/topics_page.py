@@ -10,9 +10,9 @@ from streams.topic_configs import TopicRetention, topic_configs
 _INTRODUCTION: Final = """# Topics
 
 Written by `make reference`; do not edit. All names begin with `kafka.topic_prefix` (here its default), and all
-topics but that of items have the same number of partitions (`kafka.partitions`): a score and a dead letter go to the
-partition with their event's number, a state to the changelog partition of the shopper's events. Items have one
-partition, so that an item's records have an order whatever grows.
+topics but that of items have the same number of partitions (`kafka.partitions`): a score, a recommendation and a dead
+letter go to the partition with their event's number, a state to the changelog partition of the shopper's events. Items
+have one partition, so that an item's records have an order whatever grows.
 
 `cartcast topics create` makes those that are missing and changes none that exists. Configuration that it sets:
 """
@@ -45,6 +45,14 @@ _ABOUT: Final[Mapping[str, _Described]] = {
         "event had them",
         written_by="workers",
         read_by="sinks, consumer group `cartcast-sink`, and your consumers, in groups of their own",
+    ),
+    "recommendations": _Described(
+        key="user id",
+        value="one recommendation, JSON ([next items](../next-items.md#on-a-topic)); none are written unless "
+        "`recommendations.events` names types of event",
+        headers="as those of scores",
+        written_by="workers",
+        read_by="sinks, consumer group `cartcast-sink-recommendations`, and your consumers, in groups of their own",
     ),
     "dead_letters": _Described(
         key="as received",

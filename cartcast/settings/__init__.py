@@ -29,7 +29,7 @@ from service.errors import UsageError
 from service.kafka_settings import KafkaSettings
 from service.log_settings import LogSettings
 from sinks.settings import SinkSettings
-from streams.settings import TraceSettings, WorkerSettings
+from streams.settings import RecommendationSettings, TraceSettings, WorkerSettings
 
 CONFIG_FILE_VARIABLE = "CARTCAST_CONFIG"
 SECRETS_DIRECTORY_VARIABLE = "CARTCAST_SECRETS_DIR"
@@ -43,6 +43,7 @@ class Settings(BaseModel):
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     worker: WorkerSettings = WorkerSettings()
+    recommendations: RecommendationSettings = RecommendationSettings()
     sink: SinkSettings = SinkSettings()
     dashboard: DashboardSettings = DashboardSettings()
     trace: TraceSettings = TraceSettings()

@@ -35,7 +35,7 @@ def show(asks: Asks, user_id: str, horizon: str) -> None:
         by_time = bar.one_of_fixed("Events", "axis", (ORDER, TIME), width=130) == TIME
         _curve(rows, int(latest["events"]), horizon, by_time=by_time)
         _explained(user_id, rows, horizon, by_time=by_time)
-    _table(rows)
+    _table(rows, queries.recommended(asks, user_id))
 
 
 def _events(rows: list[Row], horizon: str) -> list[Row]:
@@ -128,7 +128,8 @@ def _say(answer: WorkerExplanation, moved: list[Row], event: Row, horizon: str) 
     )
 
 
-def _table(rows: list[Row]) -> None:
+def _table(rows: list[Row], recommended: dict[str, list[str]]) -> None:
+    """List the events, with the items that were recommended at some of them, if there are any."""
     config = st.column_config
     columns: dict[str, Any] = {
         "number": config.NumberColumn("No.", width="small"),
@@ -143,5 +144,8 @@ def _table(rows: list[Row]) -> None:
         "propensity_24h": config.NumberColumn("24 hours", format="percent"),
         "model": config.TextColumn("Model"),
     }
+    if any(row["event_id"] in recommended for row in rows):
+        columns["recommended"] = config.TextColumn("Recommended", help="Right after the event, the likeliest first")
+        rows = [{**row, "recommended": ", ".join(recommended.get(row["event_id"], ()))} for row in rows]
     with st.expander("The events as a table"):
         table(rows[::-1], "timeline", columns, description="Events of the shopper, newest first")

@@ -122,6 +122,18 @@ def shopper(asks: Asks, user_id: str) -> Row | None:
     return rows[0] if rows else None
 
 
+def recommended(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> dict[str, list[str]]:
+    """Return what was recommended to one shopper, by the event at which it was; view shopper_recommendations."""
+    rows = asks.rows(
+        """
+        SELECT event_id, names FROM shopper_recommendations WHERE user_id = {user:String}
+        ORDER BY event_at DESC LIMIT {limit:UInt32}
+        """,
+        {"user": user_id, "limit": limit},
+    )
+    return {row["event_id"]: row["names"] for row in rows}
+
+
 def timeline(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> list[Row]:
     """Return the last events of one shopper with their scores, oldest first; view shopper_timeline."""
     rows = asks.rows(

@@ -36,6 +36,7 @@ def _as_text(value: float | datetime | None) -> str:
 _AGES: Final = {
     "scores": "toDateTime(fromUnixTimestamp64Milli(scored_at, 'UTC'))",
     "dead_letters": "toDateTime(dead_at)",
+    "recommendations": "toDateTime(fromUnixTimestamp64Milli(recommended_at, 'UTC'))",
 }
 """When a row's days begin, per table."""
 

@@ -2,8 +2,9 @@
 
 Migrations are written for one server. On a cluster each is rewritten for all of them (`ON CLUSTER`): the scores are
 spread over the shards by shopper, each shard's in a replicated table `scores_local`, and `scores` is the distributed
-table over it, which everything reads and the sink writes. Every other table is small and whole on every server, so
-that a query joins the shards' scores with what stands beside it. Keeper coordinates the replicas; nothing of ours does.
+table over it, which everything reads and the sink writes; recommendations likewise. Every other table is small and
+whole on every server, so that a query joins the shards' scores with what stands beside it. Keeper coordinates the
+replicas; nothing of ours does.
 """
 
 import re
@@ -15,9 +16,13 @@ from clickhouse_connect.driver.client import Client
 from service.clickhouse import PATIENT
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
-from sinks.table import TABLE
+from sinks.table import RECOMMENDATIONS_TABLE, TABLE
 
-LOCAL_TABLE: Final = f"{TABLE}_local"
+SHARDED: Final = {
+    TABLE: "One row per accepted event with its propensities, over all shards; read the views where one fits",
+    RECOMMENDATIONS_TABLE: "One row per event at which items were recommended, over all shards",
+}
+"""The tables that are spread over the shards, and what is said of the distributed ones."""
 TOKEN_SECONDS: Final = 30 * 86_400
 """How long a shard remembers the token of a block: a sink may be away for so long between two attempts."""
 
@@ -94,7 +99,7 @@ class Cluster:
         raise RefusedError(f"a statement cannot be carried out on cluster {self.name}: {sql.strip()[:60]}")
 
     def holder(self, table: str) -> str:
-        return LOCAL_TABLE if table == TABLE else table
+        return f"{table}_local" if table in SHARDED else table
 
     @property
     def _everywhere(self) -> str:
@@ -103,24 +108,25 @@ class Cluster:
     def _create_table(self, sql: str) -> list[str]:
         (table,) = _CREATE_TABLE.findall(sql)
         named = _CREATE_TABLE.sub(f"CREATE TABLE IF NOT EXISTS {self.holder(table)} {self._everywhere}", sql)
-        replicated = _ENGINE.sub(lambda engine: _replicated(engine, is_sharded=table == TABLE), named)
+        replicated = _ENGINE.sub(lambda engine: _replicated(engine, is_sharded=table in SHARDED), named)
         remembering = _TOKEN_WINDOW.sub(
             rf"\g<0>, replicated_deduplication_window_seconds = {TOKEN_SECONDS}", replicated
         )
-        return [remembering, *([self._distributed()] if table == TABLE else [])]
+        return [remembering, *([self._distributed(table)] if table in SHARDED else [])]
 
     def _alter_table(self, sql: str) -> list[str]:
         """Change the table; the distributed one knows columns and rules by heart and holds no rows: it is made anew."""
         (table,) = _ALTER_TABLE.findall(sql)
         altered = _ALTER_TABLE.sub(f"ALTER TABLE {self.holder(table)} {self._everywhere}", sql)
-        is_known_by_heart = table == TABLE and re.search(r"\b(COLUMN|CONSTRAINT)\b", sql)
-        return [altered, *([self._distributed()] if is_known_by_heart else [])]
+        is_known_by_heart = table in SHARDED and re.search(r"\b(COLUMN|CONSTRAINT)\b", sql)
+        return [altered, *([self._distributed(table)] if is_known_by_heart else [])]
 
-    def _distributed(self) -> str:
+    def _distributed(self, table: str) -> str:
+        local = self.holder(table)
         return (
-            f"CREATE OR REPLACE TABLE {TABLE} {self._everywhere} AS `{self.database}`.{LOCAL_TABLE}\n"
-            f"ENGINE = Distributed('{self.name}', '{self.database}', '{LOCAL_TABLE}', cityHash64(user_id))\n"
-            "COMMENT 'One row per accepted event with its propensities, over all shards; read the views where one fits'"
+            f"CREATE OR REPLACE TABLE {table} {self._everywhere} AS `{self.database}`.{local}\n"
+            f"ENGINE = Distributed('{self.name}', '{self.database}', '{local}', cityHash64(user_id))\n"
+            f"COMMENT '{SHARDED[table]}'"
         )
 
 

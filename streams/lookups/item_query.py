@@ -51,7 +51,7 @@ class ItemQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(
             k=_number_of_items("k", texts.get("k", str(DEFAULT_ITEMS))),
             goal=_goal(texts.get("goal", DEFAULT_GOAL)),
-            exclude=_exclusions(texts.get("exclude", ",".join(DEFAULT_EXCLUSIONS))),
+            exclude=exclusions_of(texts.get("exclude", ",".join(DEFAULT_EXCLUSIONS))),
             category=_category(texts.get("category")),
             per_category=_number_of_items("per_category", texts["per_category"]) if "per_category" in texts else None,
         )
@@ -97,7 +97,8 @@ def _goal(text: str) -> Goal:
     raise InvalidQuery(f"goal is none of {', '.join(_GOALS)}")
 
 
-def _exclusions(text: str) -> frozenset[Exclusion]:
+def exclusions_of(text: str) -> frozenset[Exclusion]:
+    """Return the names of what is left out, given by commas; raises InvalidQuery."""
     names = {name.strip() for name in text.split(",")} - {""}
     if names - set(EXCLUSIONS):
         raise InvalidQuery(f"exclude holds something else than {', '.join(EXCLUSIONS)}")

@@ -8,7 +8,7 @@ from typing import Final
 
 from service.metrics import Histogram
 
-STAGES: Final = ("fetch", "decode", "append", "inference", "encode", "produce", "acknowledge", "changelog")
+STAGES: Final = ("fetch", "decode", "append", "inference", "encode", "produce", "acknowledge", "changelog", "recommend")
 _STAGE_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _DELAY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _BATCH_BOUNDS: Final = (1, 5, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 20_000, 50_000)
@@ -28,6 +28,9 @@ class WorkerCounts:
     fenced_scores: int = 0
     deleted: int = 0
     skipped: int = 0
+    recommendations: int = 0
+    without_items: int = 0
+    """Events at which there was no item to recommend."""
     dead_letters: Counter[str] = field(default_factory=Counter)
     """By reason."""
 

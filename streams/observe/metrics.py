@@ -19,6 +19,14 @@ COUNTERS: Final = {
     "scored": Declaration(
         "counter", "cartcast_worker_scores", "events that were accepted and whose scores are published"
     ),
+    "recommendations": Declaration(
+        "counter", "cartcast_worker_recommendations", "events that asked for it and whose recommendations are published"
+    ),
+    "without_items": Declaration(
+        "counter",
+        "cartcast_worker_without_items",
+        "events that asked for a recommendation while there was no item to recommend; nothing is published for them",
+    ),
     "duplicates": Declaration(
         "counter", "cartcast_worker_duplicates", "events whose event_id their shopper had already sent"
     ),
@@ -72,7 +80,7 @@ STAGE: Final = Declaration(
     "cartcast_worker_stage_seconds",
     f"seconds that one batch spent in a stage: {', '.join(STAGES)}; fetch contains the wait for records, append "
     "computes the features, inference contains the wait for the device, acknowledge is Kafka's confirmation, changelog "
-    "the transaction of a commit",
+    "the transaction of a commit, recommend all recommendations of a batch, beside the scoring of others",
     ("stage",),
 )
 DELAY: Final = Declaration(

@@ -80,3 +80,9 @@ def test_records_that_were_deleted_before_they_were_read_are_counted_by_offset()
 
 def test_what_was_deleted_before_a_group_began_is_not():
     assert state([member("faust-1", 0)], [-1], first=8).deleted == 0
+
+
+def test_recommendations_have_a_reader_where_they_are_made():
+    more = readers(Topics(prefix="shop"), recommends=True)
+    assert more[:3] == readers(Topics(prefix="shop"))
+    assert (more[3].group, more[3].topic) == ("shop-sink-recommendations", "shop.recommendations")

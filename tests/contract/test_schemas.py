@@ -1,6 +1,7 @@
 """The schemas of docs/contracts agree with the code: what decoding accepts, and what the worker publishes."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -13,10 +14,17 @@ from model.core.decode import decode_events
 from model.events import Event
 from model.formats.records import decoder_of
 from model.heads import HeadNames
+from model.items.moments import Moments
+from model.shop import NO_SHOP
 from model.validate import LATE
+from sinks.recommendations import RecommendationJudge
 from streams.fetch import Fetch
+from streams.lookups.answers import Reason, StoredEvent, Suggestion
+from streams.lookups.item_query import ItemQuery
 from streams.messages import UNPACKED, dead_letter_records, score_records
-from tests.harness.contract_schemas import headers_of, validator
+from streams.recommendations import Recommendations
+from tests.harness.contract_schemas import CONTRACTS, headers_of, validator
+from tests.harness.memory_kafka import MemoryRecord
 from tests.harness.records import event_fields
 
 LEAST = event_fields()
@@ -204,3 +212,28 @@ def test_the_trace_of_the_event_is_in_valid_headers():
 )
 def test_what_are_no_headers_of_a_score_is_not_valid(changes):
     assert not validator("score-headers").is_valid(headers_of(scored()[0].headers) | changes)
+
+
+def test_a_recommendation_is_as_its_contract_says():
+    fetch = Fetch(
+        "cartcast.events", 3, ByteStrings.of([b"u"]), ByteStrings.of([json.dumps(FULL | {"user_id": "u"}).encode()]),
+        np.array([7]), np.array([5]),
+    )  # fmt: skip
+    batch, _ = decode_events(fetch.values, fetch.keys)
+    event = StoredEvent(1_511_539_217_000, "view", "0123456789"[:9])
+    reasons = [Reason("event", event, "i", None, 0.5), Reason("new")]
+    suggest = iter([[Suggestion("j", 1.5, "title", None, 9.5, reasons)]])
+    made = Recommendations(
+        lambda _state, _query: next(suggest), ItemQuery(), "m", NO_SHOP.event_types, ThreadPoolExecutor(1), lambda: 9
+    )
+    (record,) = made.records(fetch, batch, Moments(np.zeros(1, np.int64), np.zeros(1)), 1_764_000_000_000)
+    value = json.loads(record.value)
+    validator("recommendation").validate(value)
+    validator("score-headers").validate(headers_of(record.headers))
+    assert set(value) == set(json.loads((CONTRACTS / "recommendation.schema.json").read_bytes())["properties"])
+    read_by_sink = RecommendationJudge("cartcast.events", 3)(
+        MemoryRecord(3, 0, record.value, record.headers, record.key)
+    )
+    assert read_by_sink.source_offset == 7
+    for name in value:
+        assert not validator("recommendation").is_valid({key: each for key, each in value.items() if key != name})

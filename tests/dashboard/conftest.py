@@ -21,6 +21,7 @@ def shop(databases: Databases) -> Iterator[Shop]:
         filled_shop.insert(client, "scores", rows)
         filled_shop.insert(client, "dead_letters", letters)
         filled_shop.insert(client, "consumer_lag", filled_shop.lags())
+        filled_shop.insert(client, "recommendations", filled_shop.recommendations(rows))
         yield Shop(source, client, rows)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 
 from model.simulator import EventWithTruth, SimulationSettings, simulate
+from tests.harness.records import recommendation_fields
 
 TOPIC: Final = "shop.events"
 PARTITIONS: Final = 4
@@ -80,6 +81,15 @@ def _steepened(truth: float) -> float:
     """Exaggerate: what a model that was trained too long says."""
     odds = (truth / (1 - truth + 1e-9)) ** 1.4 * 1.3
     return odds / (1 + odds)
+
+
+def recommendations(rows: Iterable[Score]) -> Iterator[Score]:
+    """Yield what was recommended at each cart of the shop, each twice: the view leaves repeats out."""
+    for row in rows:
+        if row["event_type"] == "cart":
+            own = {"event_id": row["event_id"], "user_id": row["user_id"], "event_time": row["event_time"]}
+            fields = recommendation_fields(row["source_partition"], row["source_offset"], source_topic=TOPIC, **own)
+            yield from (fields, fields)
 
 
 def insert(client: Client, table: str, rows: Iterable[Score]) -> int:

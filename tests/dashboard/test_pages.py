@@ -281,3 +281,10 @@ def test_without_a_worker_the_timeline_says_how_to_get_explanations(open_page, s
     assert "start cartcast worker" in texts(open_page("shoppers", shop.source, user=shop.rows[0]["user_id"])).replace(
         "\\", ""
     )
+
+
+def test_the_events_of_a_shopper_name_what_was_recommended_at_them(open_page, shop):
+    user = next(row["user_id"] for row in shop.rows if row["event_type"] == "cart")
+    page = open_page("shoppers", shop.source, user=user)
+    listed = [frame.value["recommended"].tolist() for frame in page.dataframe if "recommended" in frame.value]
+    assert set(listed[0]) == {"two, k", ""}

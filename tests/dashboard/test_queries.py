@@ -158,6 +158,13 @@ def test_a_timeline_is_the_shoppers_last_events_oldest_first(shop, asks):
     assert [row["event_id"] for row in shoppers.timeline(asks, user, 20)] == [event_id for *_, event_id in own[-20:]]
 
 
+def test_what_was_recommended_is_known_by_its_event(shop, asks):
+    user = Counter(row["user_id"] for row in shop.rows if row["event_type"] == "cart").most_common(1)[0][0]
+    own = {row["event_id"] for row in shop.rows if row["user_id"] == user and row["event_type"] == "cart"}
+    found = shoppers.recommended(asks, user, limit=len(own))  # each once, or some were missing
+    assert found == {event_id: ["two", "k"] for event_id in own}  # an item without a title: its id
+
+
 def test_calibration_bins_hold_every_score_whose_horizon_has_passed(asks, everything):
     (evaluated,) = (row for row in model.evaluation(asks, "1h") if row["model"] == "oracle-1")
     bins = model.calibration(asks, "oracle-1", "1h", everything)

@@ -24,3 +24,27 @@ def score_fields(partition: int, offset: int, **changes: Any) -> dict[str, Any]:
         "source_offset": offset,
         "scored_at": 1_764_000_000_000,
     } | changes
+
+
+def recommendation_fields(partition: int, offset: int, **changes: Any) -> dict[str, Any]:
+    """Return the recommendation at the event of a source partition and offset."""
+    event = {"event_time": 1_700_000_000_000, "type": "view", "event_hash": "0123abcde"}
+    why = [{"kind": "event", "event": event, "item_id": "i", "title": "one", "contribution": 0.5}]
+    items = [
+        {"item_id": "j", "score": 1.25, "title": "two", "category": "c", "price": 9.5, "why": why},
+        {"item_id": "k", "score": 1.0, "title": None, "category": None, "price": None, "why": [{"kind": "new"}]},
+    ]
+    return {
+        "user_id": "u",
+        "event_id": f"e{partition}-{offset}",
+        "event_type": "cart",
+        "event_time": 1_700_000_000_000 + offset,
+        "goal": "view",
+        "model": "m",
+        "items": items,
+        "source_topic": "events",
+        "source_partition": partition,
+        "source_offset": offset,
+        "source_timestamp": 1_700_000_000_000 + offset,
+        "recommended_at": 1_764_000_000_000,
+    } | changes

@@ -51,11 +51,11 @@ def test_every_statement_is_for_the_whole_cluster():
     assert all(len(re.findall(r"ON CLUSTER `shop`", statement)) == 1 for statement in STATEMENTS)
 
 
-def test_every_table_is_replicated_and_only_scores_are_sharded():
+def test_every_table_is_replicated_and_only_scores_and_recommendations_are_sharded():
     engines = [line for each in STATEMENTS for line in each.splitlines() if line.startswith("ENGINE")]
     sharded = [line for line in engines if "{uuid}/{shard}'" in line]
     assert [line for line in engines if not line.startswith(("ENGINE = Replicated", "ENGINE = Distributed"))] == []
-    assert sharded == ["ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')"]
+    assert sharded == ["ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')"] * 2
     everywhere = "'/clickhouse/tables/{uuid}/all', '{shard}-{replica}'"
     assert f"ENGINE = ReplicatedReplacingMergeTree({everywhere}, changed_at)" in engines
 

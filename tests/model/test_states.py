@@ -228,3 +228,19 @@ def test_a_model_that_recommends_keeps_whole_item_codes_of_the_ring():
         StateCodec(4, 9, has_item_ends=True).scatter(StateCodec(4, 9, has_item_ends=True).gather(codec.scatter(states)))
     )
     assert np.array_equal(other["item_ends"], states["item_ends"])
+
+
+def test_a_state_from_before_recommendations_on_a_topic_is_read_as_one_without_any():
+    codec, (users, batch, source) = StateCodec(2, 7, has_item_ends=True), columns(shoppers_events(40))
+    states = codec.blank(USERS)
+    prepare_batch(states, users, batch, source)
+    fields = [name for name in states.dtype.names if name != "recommended_ms"]
+    earlier = np.empty(USERS, [(name, states.dtype[name]) for name in fields])
+    for name in fields:
+        earlier[name] = states[name]
+    earlier["sequence"]["layout"] &= ~np.uint8(32)
+    states["recommended_ms"] = 5
+    read = codec.gather([*(each.tobytes() for each in earlier), codec.scatter(states)[0]])
+    assert read["recommended_ms"].tolist() == [0] * USERS + [5]
+    for name in fields:
+        assert read[name][:USERS].tobytes() == states[name].tobytes()

@@ -76,3 +76,56 @@ assert compiled() == before, {name: count for name, count in compiled().items() 
 def test_nothing_is_compiled_when_fetches_of_every_kind_are_scored():
     done = subprocess.run([sys.executable, "-c", SCORE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+RECOMMEND = """
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from model.items.catalogue import Catalogue
+from model.items.columns import columns_of
+from model.items.item import Item
+from model.items.moments import Triggers
+from model.items.network import GOALS, NextItemConfig, NextItemNetwork
+from model.items.ranker import ItemModel
+from model.items.transitions import KINDS, Neighbours
+from model.shop import NO_SHOP
+from streams.lookups.item_query import ItemQuery
+from streams.lookups.recommending import ItemRecommender
+from streams.recommendations import Recommendations
+
+VIEW = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000,"item_id":"a"}'
+
+async def recommend_all():
+    columns, counts = columns_of([Item("a"), Item("b")]), np.ones((1 + len(GOALS), 2), np.int64)
+    network = NextItemNetwork(NextItemConfig(), items=2)
+    items = ItemModel(network, dict.fromkeys(KINDS, Neighbours.none(2)), columns, ("a", "b"), counts)
+    checkpoint = replace(load_checkpoint(DEFAULT_CHECKPOINT), items=items)
+    catalogue = Catalogue(items.config.dimension, items.embed, items.config.vector_size)
+    catalogue.add_described(columns, items.item_ids)
+    recommender = ItemRecommender(None, catalogue, items, version="m")
+    threads = ThreadPoolExecutor(1)
+    made = Recommendations(recommender.for_state, ItemQuery(), "m", NO_SHOP.event_types, threads, lambda: 1)
+    states = PartitionStates(0, asyncio.get_running_loop().create_future(), checkpoint.codec, None)
+    triggers = Triggers.of(frozenset({"view"}))
+    scoring = Scoring(Scorer(checkpoint, torch.device("cpu")), checkpoint.codec, 1, triggers=triggers)
+    for offset, users in ((0, b"uuv"), (3, b"u")):
+        values = [VIEW % (offset + place, users[place : place + 1]) for place in range(len(users))]
+        keys = [users[place : place + 1] for place in range(len(users))]
+        offsets = offset + np.arange(len(users))
+        fetch = Fetch("t", 0, ByteStrings.of(keys), ByteStrings.of(values), offsets, offsets)
+        scored = scoring.score(fetch, decoder_of("cartcast"), states, Timings())
+        states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset)
+        assert made.made(fetch, scored.batch, scored.moments).records == len(users)
+
+compile_core()
+before = compiled()
+asyncio.run(recommend_all())
+assert compiled() == before, {name: count for name, count in compiled().items() if count != before.get(name)}
+"""
+
+
+def test_nothing_is_compiled_when_items_are_recommended():
+    imports, _, _ = SCORE.partition("async def score_all")
+    done = subprocess.run([sys.executable, "-c", imports + RECOMMEND], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from streams.messages import dead_letter_records, score_records
 from streams.published import Published, published_positions
 from streams.records.writer import OutputRecord
 from streams.topic_configs import topic_configs
+from tests.harness.records import recommendation_fields
 from tests.streams.fetches import PARTITION, event
 from tests.streams.mock_topics import create, write
 
@@ -33,10 +34,12 @@ def topics(mock_kafka, topic_prefix) -> Topics:
 def published(mock_kafka, topics):
     """Read back what is published for the partition."""
 
-    def published(*, is_known: bool | None = True, signatures: Signatures = NO_SIGNATURES) -> Published:
+    def published(
+        *, is_known: bool | None = True, signatures: Signatures = NO_SIGNATURES, recommends: bool = False
+    ) -> Published:
         reader = PartitionReader(mock_kafka)
         try:
-            return published_positions(reader, topics, PARTITION, is_known, signatures)
+            return published_positions(reader, topics, PARTITION, is_known, signatures, recommends=recommends)
         finally:
             reader.close()
 
@@ -320,3 +323,35 @@ def test_a_batch_that_nobody_could_read_is_not_read_again(mock_kafka, topics, pu
     letter = OutputRecord(None, b"packed", [*source_headers(topics.events, PARTITION, 0), ("reason", b"unpacked")])
     write(mock_kafka, topics.dead_letters, PARTITION, [letter])
     assert published().last_dead_letter == 0
+
+
+def recommendations_for(fetch: Fetch) -> list[OutputRecord]:
+    """Records as a worker writes them, for all events of a fetch."""
+    batch, _ = decode_events(fetch.values, fetch.keys)
+    headers = list(results(fetch)[0])
+    fields = [
+        recommendation_fields(PARTITION, offset, event_id=event_id, user_id=user_id, source_topic=fetch.topic)
+        for offset, event_id, user_id in zip(fetch.offsets.tolist(), batch.event_ids, batch.user_ids, strict=True)
+    ]
+    return [
+        OutputRecord(score.key, json.dumps(each).encode(), score.headers)
+        for score, each in zip(headers, fields, strict=True)
+    ]
+
+
+def test_the_last_recommendation_is_found_where_they_are_made(mock_kafka, topics, process, published):
+    fetch = fetch_of(topics, *(event(number) for number in range(4)))
+    process(fetch, scores=3)
+    write(mock_kafka, topics.recommendations, PARTITION, recommendations_for(fetch)[:2])
+    assert published() == Published(last_score=2)
+    assert published(recommends=True) == Published(last_score=2, last_recommendation=1)
+
+
+def test_a_recommendation_that_is_of_no_event_is_ignored(mock_kafka, topics, process, published):
+    fetch, other = (fetch_of(topics, *(event(number, user) for number in range(4))) for user in ("u", "other"))
+    process(fetch)
+    write(mock_kafka, topics.recommendations, PARTITION, recommendations_for(fetch)[:1])
+    write(mock_kafka, topics.recommendations, PARTITION, recommendations_for(other)[3:])
+    with capture_logs() as logs:
+        assert published(recommends=True).last_recommendation == 0
+    assert [line["topic"] for line in logs] == [topics.recommendations]

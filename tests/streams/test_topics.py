@@ -23,7 +23,14 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
     topics = Topics(prefix=topic_prefix)
     created = create_topics(client(kafka), topics, partitions=3, replication_factor=1)
     assert sorted(created) == sorted(
-        [topics.events, topics.scores, topics.dead_letters, topics.changelog, topics.items]
+        [
+            topics.events,
+            topics.scores,
+            topics.recommendations,
+            topics.dead_letters,
+            topics.changelog,
+            topics.items,
+        ]
     )
     assert create_topics(client(kafka), topics, partitions=3, replication_factor=1) == []
     assert check_topics(client(kafka), topics) == 3
@@ -35,6 +42,7 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
         ("scores", "message.timestamp.type", "LogAppendTime"),
         ("changelog", "cleanup.policy", "compact"),
         ("items", "cleanup.policy", "compact"),
+        ("recommendations", "message.timestamp.type", "LogAppendTime"),
     ],
 )
 def test_topics_have_the_configuration_they_need(
@@ -57,6 +65,20 @@ def test_items_have_one_partition_that_does_not_grow_and_may_be_missing(kafka: s
     eventually(lambda: topics.items not in admin.list_topics().topics, "the topic's end")
     assert check_topics(client(kafka), topics) == 3
     assert create_topics(client(kafka), topics, partitions=3, replication_factor=1) == [topics.items]
+
+
+def test_recommendations_may_be_missing_where_nobody_recommends(kafka: str, topic_prefix: str) -> None:
+    topics, admin = Topics(prefix=topic_prefix), AdminClient(client(kafka))
+    create_topics(client(kafka), topics, partitions=2, replication_factor=1)
+    assert check_topics(client(kafka), topics, recommends=True) == 2
+    admin.delete_topics([topics.recommendations])[topics.recommendations].result()
+    eventually(lambda: topics.recommendations not in admin.list_topics().topics, "the topic's end")
+    assert check_topics(client(kafka), topics) == 2
+    with pytest.raises(RefusedError, match=rf"topic {topics.recommendations} does not exist.*cartcast topics create"):
+        check_topics(client(kafka), topics, recommends=True)
+    _create_topic(kafka, topics.recommendations, partitions=1)
+    with pytest.raises(RefusedError, match=r"2 partitions, but .*\.recommendations 1"):
+        check_topics(client(kafka), topics, recommends=True)
 
 
 def test_a_missing_topic_is_named_with_what_to_do(kafka: str, topic_prefix: str) -> None:
@@ -98,7 +120,7 @@ def test_partitions_that_were_added_to_one_topic_are_added_to_the_others(kafka: 
 
     eventually(is_noticed, "a partition that was added")
     grown = grow_topics(client(kafka), topics, 3)
-    assert grown == dict.fromkeys((topics.scores, topics.dead_letters, topics.changelog), 2)
+    assert grown == dict.fromkeys((topics.scores, topics.dead_letters, topics.recommendations, topics.changelog), 2)
     assert check_topics(client(kafka), topics) == 3
     with pytest.raises(RefusedError, match=r"have 3 partitions, and had 2 .* start every worker again"):
         check_unchanged(client(kafka), topics, 2)

@@ -125,3 +125,13 @@ def test_passwords_that_others_on_the_network_can_read_are_a_warning_and_no_fail
     assert warned in line
     code, out = run("--json")
     assert (code, json.loads(out)["passwords"]["warns"]) == (0, bool(warned))
+
+
+def test_whether_the_checkpoint_can_recommend_is_asked_only_where_that_is_on(stub, monkeypatch):
+    stub(*(name for name in CHECKS if name not in {"checkpoint", "next_items"}))
+    assert "next_items" not in run()[1]
+    monkeypatch.setenv("CARTCAST_RECOMMENDATIONS__EVENTS", "cart")
+    code, out = run()
+    assert (code, "recommended   answers" in out) == (1, True)
+    (line,) = (line for line in out.splitlines() if "next_items" in line)
+    assert line.startswith("FAIL  next_items    recommendations.events is set, but ")

@@ -100,7 +100,11 @@ async def test_every_stage_of_a_fetch_is_timed_once(lane, pipeline):
     await lane.close()
     timings = pipeline.timings
     counted = {stage: timings.stages[stage].buckets()[-1][1] for stage in STAGES}
-    assert counted == dict.fromkeys(STAGES, 2) | {"fetch": 0, "changelog": 1}  # the consumer times the first
+    assert counted == dict.fromkeys(STAGES, 2) | {
+        "fetch": 0,
+        "changelog": 1,
+        "recommend": 0,
+    }  # the consumer times the first
     assert all(timings.stages[stage].total > 0 for stage in STAGES if stage != "fetch")
     assert (timings.batch_events.buckets()[-1][1], timings.batch_events.total) == (2, 3)
     delays = timings.event_to_score
