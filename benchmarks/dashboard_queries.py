@@ -15,7 +15,7 @@ import clickhouse_connect
 
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
-from dashboard.queries import model, overview, pipeline, shoppers
+from dashboard.queries import items, model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.shoppers import Filters
 from service.clickhouse_settings import ClickHouseSettings
@@ -48,6 +48,18 @@ SELECT
     fromUnixTimestamp64Milli(toInt64(sent + 200 + rand(10) % 900))
 FROM (SELECT number, pow(rand(11) / 4294967295, 4) * .98 + .001 AS p FROM numbers({first:UInt64}, {count:UInt64}))
 """
+
+_LISTS = """
+INSERT INTO scores (user_id, event_id, event_type, shown, shown_by, placement, event_time, model, source_topic,
+    source_partition, source_offset, source_timestamp, scored_at)
+SELECT user_id, concat('shown-', event_id), 'impression',
+    arrayMap(place -> if(place = rand(place + 1000) % 30, item_id, concat('item-', toString(rand(place) % 50000))),
+        range(24)),
+    ['model-1', 'model-2', 'popular'][1 + source_offset % 3], ['home', 'product', 'search'][1 + rand(1) % 3],
+    event_time - 60000, model, source_topic, source_partition, source_offset + 1000000000, source_timestamp, scored_at
+FROM scores WHERE event_type = 'view' AND source_offset % 3 = 0
+"""
+"""A list of 24 items before every third view."""
 
 
 def main() -> None:
@@ -82,6 +94,7 @@ def _fill(source: ClickHouseSettings, options: argparse.Namespace) -> None:
         }
         client.command(_ROWS, parameters=bound)
         sys.stderr.write(f"\r{first + bound['count']:,} rows in {time.monotonic() - started:.0f} s")
+    client.command(_LISTS)
     sys.stderr.write("\n")
 
 
@@ -122,6 +135,8 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
     yield "model.evaluation", lambda: model.evaluation(asks, "24h")
     yield "model.evaluated_until", lambda: model.evaluated_until(asks, newest, "24h")
     yield "model.operating_points", lambda: model.operating_points(asks, newest, "24h")
+    yield "model.shown_by_list", lambda: model.shown_by_list(asks)
+    yield "model.shown_by_position", lambda: model.shown_by_position(asks)
     yield "pipeline.active_span", lambda: pipeline.active_span(asks)
     yield "pipeline.latest_minute", lambda: pipeline.latest_minute(asks)
     yield "pipeline.progress", lambda: pipeline.progress(asks)
@@ -145,6 +160,9 @@ def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tup
         f"shoppers.ranked, searched, {words}",
         lambda: shoppers.ranked(asks, Filters(span, search="77"), "Value at stake", "24h", 25),
     )
+    sampled = items.sample(asks, span)
+    yield f"items.wanted, {words}", lambda: items.wanted(asks, span, "24h", sampled, 25)
+    yield f"items.cold, {words}", lambda: items.cold(asks, span, sampled, 25)
     yield f"model.calibration, {words}", lambda: model.calibration(asks, newest, "24h", span)
     yield f"model.evaluation_by_hour, {words}", lambda: model.evaluation_by_hour(asks, newest, "24h", span)
     yield f"model.drift, {words}", lambda: model.drift(asks, newest, "24h", span)

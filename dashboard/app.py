@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.bar import Asked
 from dashboard.cards import STYLE, escaped
 from dashboard.missing import explained
-from dashboard.pages import model, overview, pipeline, shoppers
+from dashboard.pages import items, model, overview, pipeline, shoppers
 
 ICON: Final = Path(__file__).with_name("entry") / "icon.svg"
 """Of our own: Streamlit loads its icons for tabs from elsewhere."""
@@ -22,12 +22,14 @@ def show() -> None:
     bodies: dict[str, Callable[[], None]] = {
         "": overview.page,
         "shoppers": shoppers.page,
+        "items": items.page,
         "model": model.page,
         "pipeline": pipeline.page,
     }
     pages = [
         st.Page(overview.page, title="Overview", icon=":material/monitoring:", default=True),
         st.Page(shoppers.page, title="Shoppers", icon=":material/groups:", url_path="shoppers"),
+        st.Page(items.page, title="Items", icon=":material/sell:", url_path="items"),
         st.Page(model.page, title="Model", icon=":material/target:", url_path="model"),
         st.Page(pipeline.page, title="Pipeline", icon=":material/conversion_path:", url_path="pipeline"),
     ]

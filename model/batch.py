@@ -5,19 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol, Self, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from model.attributes import LABELS, Values
+from model.core.byte_strings import ByteStrings
 from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
-from model.events import OTHER, TYPE_CODES
+from model.events import IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES
 from model.items.codes import item_code, item_codes
 from model.shop import NO_SHOP, Shop
 from model.text import token_codes
 
 MAX_CHANNEL_CHARACTERS: Final = 200
 """A longer channel is left out: a context never makes an event invalid."""
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class EventLike(Protocol):
@@ -47,6 +51,17 @@ class EventLike(Protocol):
     def channel(self) -> str | None: ...
     @property
     def attributes(self) -> Values | None: ...
+
+
+class ImpressionLike(EventLike, Protocol):
+    """The same of an impression."""
+
+    @property
+    def items(self) -> list[str] | None: ...
+    @property
+    def model_version(self) -> str | None: ...
+    @property
+    def placement(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +113,7 @@ class EventBatch:
     positions: npt.NDArray[np.int64]
     texts: EventTexts
     type_codes: npt.NDArray[np.uint8]
-    """Built-in types: of a shop's own types, the ones that they behave like."""
+    """Built-in types: of a shop's own types, the ones that they behave like; IMPRESSION_CODE of impressions."""
     event_time_ms: npt.NDArray[np.int64]
     prices: npt.NDArray[np.float64]
     """Unit price, NaN where the event has none."""
@@ -111,6 +126,8 @@ class EventBatch:
     """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
     own: OwnColumns | None = None
     """The shop's own types and attributes; None without a definition of any."""
+    shown: ByteStrings | None = None
+    """What scores of impressions say besides, as JSON with a comma before each field; None if there are none."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -162,12 +179,16 @@ class EventBatch:
         columns = {
             column.name: np.concatenate([getattr(batch, column.name) for batch in batches])
             for column in fields(cls)
-            if column.name not in {"texts", "own"}
+            if column.name not in {"texts", "own", "shown"}
         }
         own = [batch.own for batch in batches if batch.own is not None]
+        shown = None
+        if any(batch.shown is not None for batch in batches):
+            shown = ByteStrings.concatenated([batch.shown or ByteStrings.none(len(batch)) for batch in batches])
         return cls(
             texts=EventTexts.concatenated([batch.texts for batch in batches]),
             own=OwnColumns.concatenated(own) if own else None,
+            shown=shown,
             **columns,
         )
 
@@ -175,7 +196,7 @@ class EventBatch:
 def _rows(column: Any, rows: npt.NDArray[np.int64]) -> Any:  # noqa: ANN401 - an array of whatever type, or texts
     if column is None:
         return None
-    return column.take(rows) if isinstance(column, EventTexts | OwnColumns) else column[rows]
+    return column.take(rows) if isinstance(column, EventTexts | OwnColumns | ByteStrings) else column[rows]
 
 
 def event_hash(event_id: str) -> int:
@@ -219,6 +240,7 @@ def batch_of(
     event_ids = [event.event_id for event in events]
     prices = [None if event.price is None else event.price + 0.0 for event in events]  # -0.0 becomes 0.0
     codes = {name: TYPE_CODES[like] for name, like in zip(shop.event_types, shop.behaves_like, strict=True)}
+    codes[IMPRESSION] = IMPRESSION_CODE
     own = None
     if shop.has_own_events:
         own = OwnColumns.of(shop, [event.type for event in events], [event.attributes for event in events])
@@ -233,7 +255,22 @@ def batch_of(
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
         own=own,
+        shown=_shown_by(events) if with_texts else None,
     )
+
+
+def _shown_by(events: Sequence[EventLike]) -> ByteStrings | None:
+    if all(event.type != IMPRESSION for event in events):
+        return None
+    return ByteStrings.of(
+        [_shown(cast("ImpressionLike", event)) if event.type == IMPRESSION else None for event in events]
+    )
+
+
+def _shown(event: ImpressionLike) -> bytes:
+    """Return what the score of an impression says of the list, as JSON with a comma before each field."""
+    given = {"shown": event.items, "shown_by": event.model_version, "placement": event.placement}
+    return b"".join(b',"%s":%s' % (name.encode(), _encode(one)) for name, one in given.items() if one)
 
 
 def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None], shop: Shop) -> EventTexts:

@@ -23,6 +23,16 @@ TYPE_CODES: Final = {name: code for code, name in enumerate(EVENT_TYPES)}
 OTHER: Final = TYPE_CODES["other"]
 PURCHASE: Final = TYPE_CODES["purchase"]
 
+IMPRESSION: Final = "impression"
+"""The type of an event that says which items a page showed: not what a shopper did, so nothing is learnt from it."""
+IMPRESSION_CODE: Final = len(EVENT_TYPES)
+STORED_TYPES: Final = (*EVENT_TYPES, IMPRESSION)
+"""Every `event_type` of a score."""
+MAX_SHOWN: Final = 500
+"""The most items of an impression."""
+MAX_SHOWN_BYTES: Final = 65_536
+"""The longest list of an impression as JSON, so that its score is not larger than topics take."""
+
 MIN_EVENT_TIME_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z
 MAX_EVENT_TIME_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z
 MAX_ID_BYTES: Final = 1024
@@ -55,6 +65,12 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     context: dict[str, str] | None = None
     attributes: dict[str, str | float] | None = None
     """Those that a shop's definition names, if there is one."""
+    items: list[str] | None = None
+    """Of an impression: the items in the order shown."""
+    model_version: str | None = None
+    """Of an impression: which model, or rule, made the list."""
+    placement: str | None = None
+    """Of an impression: where the list was shown."""
 
     @property
     def channel(self) -> str | None:
@@ -68,7 +84,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     `propensity_*` is the probability of at least one purchase by this user after this event: in the rest of
     the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds. `channel` is what the
     event's context says; `source_timestamp` is the Kafka timestamp of the event's record, from which delays count.
-    `quantity`, `rating` and the first 2,000 characters of `text` are there if the event has them.
+    `quantity`, `rating` and the first 2,000 characters of `text` are there if the event has them. An impression is not
+    scored: its propensities are null, and it alone has `shown`.
     """
 
     user_id: str
@@ -78,9 +95,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     category: str | None
     price: float | None
     event_time: int
-    propensity_session: float
-    propensity_1h: float
-    propensity_24h: float
+    propensity_session: float | None
+    propensity_1h: float | None
+    propensity_24h: float | None
     model: str
     source_topic: str
     source_partition: int
@@ -91,6 +108,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     quantity: float | msgspec.UnsetType = msgspec.UNSET
     rating: float | msgspec.UnsetType = msgspec.UNSET
     text: str | msgspec.UnsetType = msgspec.UNSET
+    shown: list[str] | msgspec.UnsetType = msgspec.UNSET
+    shown_by: str | msgspec.UnsetType = msgspec.UNSET
+    placement: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def epoch_ms(moment: datetime) -> int:

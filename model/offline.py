@@ -48,6 +48,7 @@ class OfflineCounts:
     scored: int = 0
     duplicates: int = 0
     late: int = 0
+    impressions: int = 0
     bad_rows: int = 0
 
     @property
@@ -96,6 +97,7 @@ class OfflineScoring:
         self._states.update(zip(index, self._codec.scatter(states), strict=True))
         self.counts.duplicates += prepared.appended.duplicates
         self.counts.late += len(prepared.appended.late)
+        self.counts.impressions += len(prepared.appended.impressions)
         self.counts.scored += len(prepared.appended)
         order = np.argsort(prepared.appended.rows)
         extra = self.head_names.columns(result.extra[order])

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import xxhash
 
-from model.events import EVENT_TYPES, EXPECTED_VALUE
+from model.events import EVENT_TYPES, EXPECTED_VALUE, STORED_TYPES
 from model.horizons import SESSION, horizon_ms, horizon_words
 from service.errors import CartcastError
 
@@ -182,7 +182,7 @@ def shop_of(definition: object) -> Shop:
     _check_names("attributes", shop.attributes, MAX_ATTRIBUTES)
     _check_names("goals", shop.goals, MAX_GOALS)
     for name, like in shop.types.items():
-        if name in EVENT_TYPES:
+        if name in STORED_TYPES:
             raise ShopError(f"types.{name}: is a built-in type already; leave it out")
         if like not in (*EVENT_TYPES, _NO_TYPE):
             raise ShopError(f"types.{name}: {like!r} is no built-in type; choose one of {', '.join(EVENT_TYPES)}, none")

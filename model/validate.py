@@ -11,7 +11,17 @@ import msgspec
 from msgspec import structs
 
 from model.attributes import NO_PLACES, Places, Values
-from model.events import MAX_ID_BYTES, MAX_NESTING, is_in_years, meant_unit, parse_time_ms, within_bounds
+from model.events import (
+    IMPRESSION,
+    MAX_ID_BYTES,
+    MAX_NESTING,
+    MAX_SHOWN,
+    MAX_SHOWN_BYTES,
+    is_in_years,
+    meant_unit,
+    parse_time_ms,
+    within_bounds,
+)
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
@@ -87,6 +97,14 @@ class _AttributedEvent(WireEvent, gc=False):
     attributes: Values | None = None
 
 
+class WireImpression(WireEvent, gc=False):
+    """The fields of an impression; it has no attributes, of which nothing is learnt."""
+
+    items: list[str] | None = None
+    model_version: str | None = None
+    placement: str | None = None
+
+
 class _Number(str):
     """The text of a JSON number, kept as written so that a number sent as an id keeps its digits."""
 
@@ -122,8 +140,44 @@ def validate_event(value: bytes | None, places: Places = NO_PLACES, *, any_year:
     )
     if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
+    if event.type == IMPRESSION:
+        return _impression(event, fields)
     attributes = places.read(fields)
     return event if attributes is None else _AttributedEvent(**structs.asdict(event), attributes=attributes)
+
+
+def _impression(event: WireEvent, fields: dict[str, Any]) -> WireImpression:
+    given = fields.get("items")
+    if given is None:
+        _reject("items", "is missing, which an impression needs: the ids of the items shown, in order")
+    if not isinstance(given, list):
+        _reject("items", f"is {kind_of(given)}, not an array")
+    items = [_shown_id(place, one) for place, one in enumerate(given)]
+    check_shown(items)
+    return WireImpression(
+        **structs.asdict(event),
+        items=items,
+        model_version=optional_id(fields, "model_version"),
+        placement=optional_id(fields, "placement"),
+    )
+
+
+def _shown_id(place: int, given: object) -> str:
+    field = f"items[{place}]"
+    try:
+        return _id(field, given) or _reject(field, "is empty")
+    except InvalidEvent as invalid:
+        raise InvalidEvent("items", invalid.error) from None
+
+
+def check_shown(items: list[str]) -> None:
+    """Raise InvalidEvent if a list of items that were shown is empty or too long."""
+    if not items:
+        _reject("items", "is empty: an impression is of one item at least")
+    if len(items) > MAX_SHOWN:
+        _reject("items", f"has {len(items)} ids, more than {MAX_SHOWN}")
+    if (size := len(msgspec.json.encode(items))) > MAX_SHOWN_BYTES:
+        _reject("items", f"has {size} bytes as JSON, more than {MAX_SHOWN_BYTES}")
 
 
 def parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:
@@ -280,6 +334,8 @@ def price_of(fields: dict[str, Any]) -> float | None:
 
 def kind_of(given: object) -> str:
     """Name a JSON value's kind for an error text, never the value itself."""
+    if given is None:
+        return "null"
     if isinstance(given, _NotANumber):
         return "NaN or Infinity"
     kinds: dict[type, str] = {bool: "a boolean", dict: "an object", list: "an array", _Number: "a number"}

@@ -1,7 +1,7 @@
 """Rows of the table `scores`, read back: history for training and offline scoring, and one shopper's latest scores.
 
 The table holds what a score says of its event: of its context the channel alone, of a text the beginning; and of a
-shop's own what `migrate --shop` gave it columns for.
+shop's own what `migrate --shop` gave it columns for. Impressions, of which nothing is learnt, are not read back.
 """
 
 import math
@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from msgspec import structs
 
 from model.attributes import Places
-from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event, propensity_field
+from model.events import IMPRESSION, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event, propensity_field
 from model.shop import NO_SHOP, Shop
 from service.clickhouse import connected
 from service.clickhouse_settings import ClickHouseSettings
@@ -27,7 +27,8 @@ _ORDER: Final = ("scored_at", "source_topic", "source_partition", "source_offset
 _MOMENT: Final = f"({', '.join(_ORDER)})"
 _SOURCE: Final = "model, source_topic, source_partition, source_offset"
 _PROPENSITIES: Final = f"COLUMNS('^{propensity_field('')}')"
-_WHERE: Final = "WHERE event_time >= {since:Int64} AND event_time < {until:Int64}"
+_IS_EVENT: Final = f"event_type != '{IMPRESSION}'"
+_WHERE: Final = f"WHERE event_time >= {{since:Int64}} AND event_time < {{until:Int64}} AND {_IS_EVENT}"
 _EVENTS: Final = (
     "event_id, user_id, event_type, event_time, nullIf(item_id, ''), nullIf(category, ''), price, quantity, rating, "
     "nullIf(text, ''), channel"
@@ -164,7 +165,7 @@ def latest_scores(
     own = _OwnColumns(shop)
     parameters = {"user": user_id, "event": until_event_id or "", "limit": limit}
     name = f"`{settings.database}`.{TABLE}"
-    where = "WHERE user_id = {user:String}"
+    where = f"WHERE user_id = {{user:String}} AND {_IS_EVENT}"
     if until_event_id is not None:
         last = f"SELECT max({_MOMENT}) FROM {name} {where} AND event_id = {{event:String}}"  # noqa: S608 - our own names
         where += f" AND {_MOMENT} <= ({last})"

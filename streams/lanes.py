@@ -277,9 +277,10 @@ class Lane:
         counts = self._pipeline.counts
         counts.events += len(fetch)
         counts.scored += len(scored.rows)
+        counts.impressions += scored.impressions
         own = scored.batch.own
         types = scored.batch.type_codes if own is None else own.types
-        counts.other_types += int((types[scored.rows] == OTHER).sum())
+        counts.other_types += int((types[scored.rows[: len(scored.rows) - scored.impressions]] == OTHER).sum())
         counts.duplicates += scored.duplicates
         counts.already_applied += scored.already_applied
         counts.clock_ahead += scored.clock_ahead

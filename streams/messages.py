@@ -12,7 +12,7 @@ from model.batch import EventBatch
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_each
 from model.core.encode import LONGEST_NUMBER, OwnFields, ScoreTemplate, encode_scores
-from model.events import Event
+from model.events import IMPRESSION_CODE, Event
 from model.formats.records import Decode
 from model.horizons import HORIZONS
 from model.validate import InvalidEvent, Reject
@@ -30,6 +30,7 @@ from streams.records.writer import (
 
 UNPACKED: Final = "unpacked"
 """Reason of a batch that is damaged, or too large when it is unpacked."""
+_NOT_SCORED: Final = -1
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -49,17 +50,20 @@ def score_records(  # noqa: PLR0913 - a score says all of this
     """Return one record an accepted event, in source order.
 
     `rows` are the accepted rows of the batch in any order; `propensities` `(len(rows), len(horizons))`, and the columns
-    of `extra`, which are the fields of the model's extra heads, belong to them. `own_fields` are those of the shop with
-    whose definition the batch was read.
+    of `extra`, which are the fields of the model's extra heads, belong to them; those of impressions are left out.
+    `own_fields` are those of the shop with whose definition the batch was read.
     """
     order = np.argsort(rows)
     rows = rows[order]
     positions = batch.positions[rows]
     offsets = fetch.offsets[positions]
     texts = batch.texts.take(rows)
-    parts = [_extra_fields(extra, order)] if extra else []
+    is_scored = batch.type_codes[rows] != IMPRESSION_CODE
+    parts = [_extra_fields(extra, np.where(is_scored, order, _NOT_SCORED))] if extra else []
     if own_fields is not None and batch.own is not None:
         parts.append(own_fields.written(texts, batch.own.types[rows]))
+    if batch.shown is not None:
+        parts.append(batch.shown.take(rows))
     template = ScoreTemplate.of(horizons, model=model, source_topic=fetch.topic, source_partition=fetch.partition)
     values = encode_scores(
         template,
@@ -99,10 +103,12 @@ def source_header_columns(fetch: Fetch, offsets: npt.NDArray[np.int64]) -> ByteS
 
 
 def _extra_fields(extra: Mapping[str, Sequence[Any]], order: npt.NDArray[np.int64]) -> ByteStrings:
-    """Return the JSON of each score's extra fields, with a comma before each."""
+    """Return the JSON of each score's extra fields, with a comma before each; none where `order` is _NOT_SCORED."""
     return ByteStrings.of(
         [
-            b"".join(b',"%s":%s' % (name.encode(), _encode(column[place])) for name, column in extra.items())
+            b"".join(
+                b',"%s":%s' % (name.encode(), _encode(column[place])) for name, column in extra.items() if place >= 0
+            )
             for place in order.tolist()
         ]
     )
@@ -112,7 +118,7 @@ def _side_by_side(parts: Sequence[ByteStrings], scores: int) -> ByteStrings:
     """Return each score's fields of all parts."""
     if len(parts) < 2:
         return parts[0] if parts else ByteStrings.none(scores)
-    return ByteStrings.of([b"".join(fields) for fields in zip(*parts, strict=True)])
+    return ByteStrings.of([b"".join(field or b"" for field in fields) for fields in zip(*parts, strict=True)])
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:

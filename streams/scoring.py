@@ -41,11 +41,11 @@ class ScoredFetch:
 
     batch: EventBatch
     rows: npt.NDArray[np.int64]
-    """The accepted rows of the batch."""
+    """The accepted rows of the batch: those that were scored, then impressions."""
     propensities: npt.NDArray[np.float32]
-    """`(accepted, horizons)`"""
+    """`(accepted, horizons)`, NaN of impressions"""
     extra: Extra
-    """What the extra heads answer `(accepted,)`."""
+    """What the extra heads answer `(accepted,)`; of impressions it means nothing."""
     rejects: list[Reject]
     """Records that are no events, and events that are late; by position."""
     users: Distinct
@@ -57,6 +57,7 @@ class ScoredFetch:
     already_applied: int
     moments: Moments = NO_MOMENTS
     """The events at which items are to be recommended."""
+    impressions: int = 0
     clock_ahead: int = 0
     """Events that were applied as of their record's timestamp, because their own time cannot be right."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -103,12 +104,17 @@ class Scoring:
             rejects = sorted([*rejects, *undated, *late], key=attrgetter("position"))
         result = self.inference.score(prepared.request)
         propensities = finish(after, prepared, result)
+        rows, extra = prepared.appended.rows, result.extra
+        if shown := len(prepared.appended.impressions):
+            rows = np.concatenate((rows, prepared.appended.impressions))
+            propensities = np.pad(propensities, ((0, shown), (0, 0)), constant_values=np.nan)
+            extra = np.concatenate((extra, np.zeros(shown, extra.dtype)))
         inferred = timings.clock()
         return ScoredFetch(
             batch=batch,
-            rows=prepared.appended.rows,
+            rows=rows,
             propensities=propensities,
-            extra=result.extra,
+            extra=extra,
             rejects=rejects,
             users=users,
             slots=slots,
@@ -116,6 +122,7 @@ class Scoring:
             duplicates=prepared.appended.duplicates,
             already_applied=prepared.appended.already_applied,
             moments=moments,
+            impressions=len(prepared.appended.impressions),
             clock_ahead=clock_ahead,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )

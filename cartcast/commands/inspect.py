@@ -160,6 +160,7 @@ def _overview(found: "Inspection", blank_lines: int) -> "Table":
     for name, value in {
         "span": f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, {(last - first) / _DAY:.1f} days",
         "events": f"{found.events:,}, and {found.duplicates:,} repeated",
+        "impressions": f"{found.impressions:,}",
         "bad rows": f"{sum(bad.count for bad in found.bad_rows.values()):,}",
         "blank lines": f"{blank_lines:,}",
         "users": f"{found.users:,}, of which {found.buyers:,} bought",

@@ -110,5 +110,6 @@ def _report(
         return
     print(
         f"{out}: scores of {counts.scored:,} events by {version} in {seconds:.1f} s; "
-        f"left out {counts.duplicates:,} duplicates, {counts.late:,} late events and {counts.bad_rows:,} bad rows"
+        f"left out {counts.duplicates:,} duplicates, {counts.late:,} late events, "
+        f"{counts.impressions:,} impressions and {counts.bad_rows:,} bad rows"
     )

@@ -15,6 +15,7 @@ from sinks.schema.migrate import LEDGER, shipped_migrations
 GROUPS: Final = {
     "What happens in the shop": (
         "data_span", "events_by_minute", "events_by_hour", "events_by_category", "shoppers_by_hour", "funnel_by_hour",
+        "item_events",
     ),
     "Who is about to buy": (
         "latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes", "shopper_recommendations",
@@ -22,6 +23,7 @@ GROUPS: Final = {
     "What the scores say": ("propensity_by_hour", "propensity_by_category", "score_distribution", "score_drift"),
     "Whether they come true": (
         "online_evaluation", "online_evaluation_by_model", "calibration_bins", "operating_points", "outcome_bins",
+        "impression_outcomes",
     ),
     "Whether the pipeline keeps up": (
         "pipeline_by_minute", "source_progress", "lag_now", "lag_by_minute", "dead_letters_by_hour",

@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from msgspec import NODEFAULT, structs
 
-from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS
+from model.events import (
+    IMPRESSION,
+    MAX_EVENT_TIME_MS,
+    MAX_ID_BYTES,
+    MAX_NESTING,
+    MAX_SHOWN,
+    MAX_SHOWN_BYTES,
+    MIN_EVENT_TIME_MS,
+    STORED_TYPES,
+)
 from model.validate import WireEvent
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -29,6 +38,7 @@ LIMITS: Final = (
         "the value is JSON to the letter, in UTF-8: without NaN, Infinity and halves of surrogate pairs in fields that "
         "are read"
     ),
+    f"`items` of an impression has at most {MAX_SHOWN_BYTES:,} bytes of JSON",
     f"brackets nest at most {MAX_NESTING} levels deep",
 )
 """What decides about an event and JSON Schema does not say."""
@@ -53,8 +63,11 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "event_id": (_ID, "Names the event; one that its shopper sent among the last 64 is a duplicate, and not scored"),
     "user_id": (_ID, "The shopper; also the record's key"),
     "type": (
-        {"type": "string", "minLength": 1, "examples": list(EVENT_TYPES)},
-        "What the shopper did; any type that is not among the examples counts as `other`",
+        {"type": "string", "minLength": 1, "examples": list(STORED_TYPES)},
+        (
+            f"What the shopper did, or `{IMPRESSION}`: what a page showed; any type that is not among the examples "
+            "counts as `other`"
+        ),
     ),
     "ts": (
         _TIME,
@@ -80,6 +93,20 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
             "is accepted and not read"
         ),
     ),
+    "items": (
+        {"examples": [["sku-1", "sku-2"]]},
+        f"Of an {IMPRESSION}: the ids of the items in the order shown; of other events it is not read",
+    ),
+    "model_version": (
+        {"examples": ["lstm64-5a3d9389"]},
+        f"Of an {IMPRESSION}: which model or rule made the list, as the answer with the items named it",
+    ),
+    "placement": ({"examples": ["home"]}, f"Of an {IMPRESSION}: where the list was shown"),
+}
+_OF_IMPRESSIONS: Final[Schema] = {
+    "items": {"type": "array", "items": _ID, "minItems": 1, "maxItems": MAX_SHOWN},
+    "model_version": _OPTIONAL_ID,
+    "placement": _OPTIONAL_ID,
 }
 
 
@@ -94,6 +121,8 @@ def event_schema() -> Schema:
         "type": "object",
         "properties": {name: _property(*described) for name, described in _FIELDS.items()},
         "required": [field.name for field in fields if field.default is NODEFAULT],
+        "if": {"properties": {"type": {"const": IMPRESSION}}, "required": ["type"]},
+        "then": {"properties": _OF_IMPRESSIONS, "required": ["items"]},
     }
 
 

@@ -6,7 +6,17 @@ import msgspec
 from msgspec import structs
 
 from cartcast.reference.event_schema import DIALECT, Schema
-from model.events import EVENT_TYPES, EXPECTED_VALUE, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Score, propensity_field
+from model.events import (
+    EVENT_TYPES,
+    EXPECTED_VALUE,
+    IMPRESSION,
+    MAX_EVENT_TIME_MS,
+    MAX_SHOWN,
+    MIN_EVENT_TIME_MS,
+    STORED_TYPES,
+    Score,
+    propensity_field,
+)
 from model.heads import HEADS, TOP, HeadNames
 from model.text import MAX_CHARACTERS
 
@@ -19,7 +29,13 @@ _FROM_THE_EVENT: Final = "As the event had it; null if it had none"
 _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "user_id": (_FILLED, "The shopper; also the record's key"),
     "event_id": (_FILLED, "The event that was scored"),
-    "event_type": ({"enum": list(EVENT_TYPES)}, "What the shopper did; types that Cartcast does not know are `other`"),
+    "event_type": (
+        {"enum": list(STORED_TYPES)},
+        (
+            "What the shopper did; types that Cartcast does not know are `other`. "
+            f"`{IMPRESSION}` is what a page showed: it is not scored, and its propensities are null"
+        ),
+    ),
     "item_id": ({}, _FROM_THE_EVENT),
     "category": ({}, _FROM_THE_EVENT),
     "price": (_COUNT, _FROM_THE_EVENT),
@@ -55,6 +71,12 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"minLength": 1, "maxLength": MAX_CHARACTERS},
         f"What the shopper wrote, its first {MAX_CHARACTERS:,} characters; absent if the event has no words",
     ),
+    "shown": (
+        {"minItems": 1, "maxItems": MAX_SHOWN},
+        "The items that an impression says were shown, in order; absent of other events",
+    ),
+    "shown_by": (_FILLED, "Which model or rule made the list, if the impression says so"),
+    "placement": (_FILLED, "Where the list was shown, if the impression says so"),
     "next_type": (
         {"enum": list(EVENT_TYPES)},
         "Likeliest type of the next event, if the model has this head",
@@ -107,9 +129,12 @@ def score_schema() -> Schema:
         "add fields.",
         "type": "object",
         "properties": {name: _property(name, kind) for name, kind in kinds},
-        "patternProperties": {f"^{_PREFIX}": {"type": "number", **_PROPENSITY}},
+        "patternProperties": {f"^{_PREFIX}": {"type": ["number", "null"], **_PROPENSITY}},
         "required": [field.name for field in standard if field.required and not field.name.startswith(_PREFIX)],
         "not": {"propertyNames": {"not": {"pattern": f"^{_PREFIX}"}}},
+        "if": {"properties": {"event_type": {"const": IMPRESSION}}},
+        "then": {"required": ["shown"], "patternProperties": {f"^{_PREFIX}": {"type": "null"}}},
+        "else": {"patternProperties": {f"^{_PREFIX}": {"type": "number"}}},
         "dependentRequired": {"next_type": ["next_type_propensity"], "next_type_propensity": ["next_type"]},
     }
 

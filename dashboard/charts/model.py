@@ -180,3 +180,35 @@ def _propensities(top: float) -> alt.Scale:
 def _top(rows: Sequence[Row]) -> float:
     highest = [float(max(row["mean_propensity"], row["purchase_rate"])) for row in rows]
     return min(1.05 * max([0.05, *highest]), 1.0)
+
+
+def click_rates(rows: Sequence[Row]) -> AnyChart:
+    """Lines: `position` by `ctr` with its margin, one of each `shown_by`."""
+    ends = [
+        {**row, "low": max(row["ctr"] - row["ctr_margin"], 0), "high": row["ctr"] + row["ctr_margin"]} for row in rows
+    ]
+    base = alt.Chart(theme.data(ends), height=theme.HEIGHT).encode(
+        x=alt.X(
+            "position:Q",
+            title="position in the list",
+            scale=alt.Scale(zero=False, nice=False, padding=8),
+            axis=alt.Axis(format="d", tickMinStep=1, grid=False),
+        ),
+        color=theme.series("shown_by", [row["shown_by"] for row in rows]),
+    )
+    interval = base.mark_rule(opacity=0.6).encode(
+        y=alt.Y("low:Q", title="click-through rate", axis=alt.Axis(format=theme.PERCENT)), y2="high:Q"
+    )
+    points = base.mark_line(strokeWidth=2, point={"size": 35}).encode(
+        y="ctr:Q",
+        tooltip=[
+            alt.Tooltip("shown_by:N", title="List by"),
+            alt.Tooltip("position:Q", title="Position"),
+            alt.Tooltip("ctr:Q", title="CTR", format=".2%"),
+            alt.Tooltip("low:Q", title="From", format=".2%"),
+            alt.Tooltip("high:Q", title="To", format=".2%"),
+            alt.Tooltip("shown:Q", title="Shown", format=","),
+            alt.Tooltip("clicks:Q", title="Clicks", format=","),
+        ],
+    )
+    return interval + points

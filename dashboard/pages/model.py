@@ -10,6 +10,7 @@ from dashboard.charts import model as charts
 from dashboard.charts import theme
 from dashboard.clickhouse import Row
 from dashboard.formatting import count, decimal, moment, percent, plural
+from dashboard.pages import shown
 from dashboard.queries import model as queries
 from dashboard.queries.range import Asks, Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
@@ -46,6 +47,7 @@ def page() -> None:
     _shape(asks, model, horizon, span)
     if everywhere:
         _versions(everywhere, horizon)
+    shown.show(asks)
 
 
 def _numbers(mine: Row) -> None:

@@ -1,5 +1,7 @@
 """Whether the probabilities can be trusted, and what changed."""
 
+from typing import Final
+
 from dashboard.clickhouse import Row
 from dashboard.queries.range import Asks, Range, within
 
@@ -52,6 +54,56 @@ def calibration(asks: Asks, model: str, horizon: str, span: Range) -> list[Row]:
         GROUP BY half ORDER BY half LIMIT 100
         """,  # noqa: S608
         {**span.bound(), "model": model, "horizon": horizon},
+    )
+
+
+def shown_by_position(asks: Asks) -> list[Row]:
+    """Return what came of the items at each place of the lists that each model made, over everything stored.
+
+    Columns as in `shown_by_list`; view impression_outcomes.
+    """
+    return _shown(asks, "shown_by, position", f"WHERE position <= {MOST_POSITIONS}", "ORDER BY shown_by, position")
+
+
+def shown_by_list(asks: Asks) -> list[Row]:
+    """Return what came of the items that each model's lists showed in each place of the shop, over everything stored.
+
+    `ctr` is `clicks` over `shown`, `cart_rate` and `purchase_rate` are over `shown_a_day`; each has a margin, half
+    of its 95 % interval. Shoppers are drawn, not items: the margin is the ratio estimator's (Cochran, Sampling
+    Techniques, 1977, section 6.3), and by the rule of three where nothing came of what was shown. View
+    impression_outcomes.
+    """
+    return _shown(asks, "shown_by, placement", "", "ORDER BY shown DESC, shown_by, placement")
+
+
+MOST_POSITIONS: Final = 40
+_RATES: Final = {
+    "ctr": ("clicks", "shown"),
+    "cart_rate": ("carts", "shown_a_day"),
+    "purchase_rate": ("purchases", "shown_a_day"),
+}
+
+
+def _shown(asks: Asks, by: str, where: str, order: str) -> list[Row]:
+    sums = ("shown", "clicks", "shown_a_day", "carts", "purchases")
+    of_shopper = ", ".join(f"sum(o.{name}) AS of_{name}" for name in sums)
+    totals = ", ".join(f"sum(of_{name}) AS {name}" for name in sums)
+    rates = ", ".join(_rate(name, part, whole) for name, (part, whole) in _RATES.items())
+    return asks.rows(
+        f"SELECT {by}, {totals}, {rates} FROM (SELECT {by}, shopper_hash, {of_shopper} FROM impression_outcomes AS o "  # noqa: S608
+        f"{where} GROUP BY {by}, shopper_hash) GROUP BY {by} HAVING shown > 0 {order} LIMIT 1000"
+    )
+
+
+def _rate(name: str, part: str, whole: str) -> str:
+    """Return a share of two sums over shoppers and its margin; NULL if nothing is known."""
+    squares = (
+        f"sum(of_{part} * of_{part}) - 2 * {name} * sum(of_{part} * of_{whole}) "
+        f"+ {name} * {name} * sum(of_{whole} * of_{whole})"
+    )
+    return (
+        f"{part} / nullIf({whole}, 0) AS {name}, "
+        f"if({part} = 0, 3, 1.96 * sqrt(greatest({squares}, 0))) / nullIf({whole}, 0) AS {name}_margin"
     )
 
 

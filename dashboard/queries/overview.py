@@ -1,4 +1,4 @@
-"""How the shop does: events, shoppers, propensities, the funnel."""
+"""How the shop does: events, shoppers, propensities, the funnel. What was shown is no event here."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ def totals_by_type(asks: Asks, span: Range, channel: str = "") -> list[Row]:
             ARRAY JOIN {list(FUNNEL)} AS event_type
             GROUP BY event_type
         ) AS w USING event_type
-        WHERE {within("hour")} {_of(channel)}
+        WHERE {within("hour")} {_of(channel)} AND event_type != 'impression'
         GROUP BY event_type ORDER BY events DESC LIMIT 20
         """,  # noqa: S608 - the parts are constants, values are bound
         {**span.bound(), "channel": channel},
@@ -46,7 +46,7 @@ def shoppers(asks: Asks, span: Range, channel: str = "") -> int:
     """Distinct shoppers with any event; view shoppers_by_hour."""
     rows = asks.rows(
         "SELECT uniqExactArray(shopper_hashes) AS shoppers FROM shoppers_by_hour "  # noqa: S608
-        f"WHERE {within('hour')} {_of(channel)}",
+        f"WHERE {within('hour')} {_of(channel)} AND event_type != 'impression'",
         {**span.bound(), "channel": channel},
     )
     return int(rows[0]["shoppers"])
@@ -57,7 +57,7 @@ def events_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row]:
     return asks.rows(
         f"""
         SELECT toStartOfInterval(hour, toIntervalHour({{step:UInt32}})) AS time, event_type, sum(v.events) AS events
-        FROM events_by_hour AS v WHERE {within("hour")} {_of(channel)}
+        FROM events_by_hour AS v WHERE {within("hour")} {_of(channel)} AND event_type != 'impression'
         GROUP BY time, event_type ORDER BY time, event_type
         """,  # noqa: S608
         {**span.bound(), "channel": channel, "step": span.step_hours},
@@ -69,7 +69,7 @@ def events_by_minute(asks: Asks, span: Range) -> list[Row]:
     return asks.rows(
         f"""
         SELECT toStartOfInterval(minute, toIntervalMinute({{step:UInt32}})) AS time, event_type, sum(v.events) AS events
-        FROM events_by_minute AS v WHERE {within("minute")}
+        FROM events_by_minute AS v WHERE {within("minute")} AND event_type != 'impression'
         GROUP BY time, event_type ORDER BY time, event_type
         """,  # noqa: S608
         {**span.bound(), "step": span.step_minutes},
@@ -95,7 +95,7 @@ def propensity_by(asks: Asks, column: str, span: Range, channel: str = "") -> li
     return asks.rows(
         f"""
         SELECT {column} AS name, sum(v.events) AS events, {_MEANS}
-        FROM propensity_by_hour AS v WHERE {within("hour")} {_of(channel)}
+        FROM propensity_by_hour AS v WHERE {within("hour")} {_of(channel)} AND event_type != 'impression'
         GROUP BY name ORDER BY events DESC LIMIT 20
         """,  # noqa: S608
         {**span.bound(), "channel": channel},

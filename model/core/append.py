@@ -23,7 +23,7 @@ from model.core.features import (
     write_price,
     write_recent,
 )
-from model.events import TYPE_CODES
+from model.events import IMPRESSION_CODE, TYPE_CODES
 from model.horizons import SESSION_GAP_MS
 from model.sequence import (
     GAP_FRACTION_BITS,
@@ -69,6 +69,8 @@ class Appended:
     features: Features
     late: npt.NDArray[np.int64]
     """Indices into the batch `(late,)` of events left out because nobody knows any more whether they came before."""
+    impressions: npt.NDArray[np.int64]
+    """Indices into the batch `(impressions,)` of impressions: not appended, and not known from repeated ones."""
     duplicates: int
     """Events left out because their user had sent the same event id before."""
     already_applied: int
@@ -83,14 +85,14 @@ def append_events(
 ) -> Appended:
     """Append a batch to the `(users,)` SEQUENCE records in place; `users[i]` is the record of the batch's event i.
 
-    Duplicates, late events and events already applied change nothing but the state's source offset.
+    Duplicates, late events, impressions and events already applied change nothing but the state's source offset.
     """
     events = len(users)
-    rows, late, time_ms = (np.empty(events, np.int64) for _ in range(3))
+    rows, late, impressions, time_ms = (np.empty(events, np.int64) for _ in range(4))
     own_numbers = None if batch.own is None else batch.own.numbers
     inputs = len(NUMERIC_FEATURES) + (0 if own_numbers is None else 2 * own_numbers.shape[1])
     numeric = np.empty((events, inputs), np.float32)
-    accepted, refused, duplicates, already_applied = append_in_order(
+    accepted, refused, shown, duplicates, already_applied = append_in_order(
         sequences,
         np.argsort(users, kind="stable"),  # by user, each user's in order of arrival
         users,
@@ -105,6 +107,7 @@ def append_events(
         batch.token_codes,
         rows,
         late,
+        impressions,
         time_ms,
         numeric,
     )
@@ -126,13 +129,14 @@ def append_events(
             labels=labels,
         ),
         late=late[:refused],
+        impressions=impressions[:shown],
         duplicates=duplicates,
         already_applied=already_applied,
     )
 
 
 @compiled
-def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and those of the result
+def append_in_order(  # noqa: C901, PLR0913, PLR0915, PLR0917 - the columns of a batch, and all that becomes of an event
     sequences: npt.NDArray[np.void],
     order: npt.NDArray[np.int64],
     users: npt.NDArray[np.int64],
@@ -147,15 +151,16 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
     tokens: npt.NDArray[np.uint16],
     rows: npt.NDArray[np.int64],
     late: npt.NDArray[np.int64],
+    impressions: npt.NDArray[np.int64],
     applied_ms: npt.NDArray[np.int64],
     numeric: npt.NDArray[np.float32],
-) -> tuple[int, int, int, int]:
+) -> tuple[int, int, int, int, int]:
     """Append the events of a batch, in the order of the indices `order`.
 
-    Fills the first entries of `rows`, `applied_ms` and `numeric` with the accepted events, and those of `late` with the
-    late ones. Returns the numbers of events accepted, late, duplicates, and already applied.
+    Fills the first entries of `rows`, `applied_ms` and `numeric` with the accepted events, and those of `late` and
+    `impressions` with these. Returns the numbers of events accepted, late, impressions, duplicates, already applied.
     """
-    accepted = refused = duplicates = already_applied = 0
+    accepted = refused = shown = duplicates = already_applied = 0
     for event in order:
         state = sequences[users[event]]
         if state.source == source and offsets[event] <= state.offset:
@@ -163,6 +168,10 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
             continue
         state.source = source
         state.offset = offsets[event]
+        if types[event] == IMPRESSION_CODE:
+            impressions[shown] = event
+            shown += 1
+            continue
         if _is_remembered(state, hashes[event]):
             duplicates += 1
             continue
@@ -210,7 +219,7 @@ def append_in_order(  # noqa: PLR0913, PLR0917 - the columns of a batch, and tho
         rows[accepted] = event
         applied_ms[accepted] = time_ms
         accepted += 1
-    return accepted, refused, duplicates, already_applied
+    return accepted, refused, shown, duplicates, already_applied
 
 
 @compiled

@@ -39,6 +39,15 @@ class ByteStrings(Sequence["bytes | None"]):
         """Return strings that lie in `buffer` one behind the other, each up to its end, with nothing in between."""
         return cls(buffer, np.stack([np.concatenate([ends[:1] * 0, ends[:-1]]), ends], axis=1))
 
+    @classmethod
+    def concatenated(cls, parts: Sequence["ByteStrings"]) -> "ByteStrings":
+        """Join several sequences."""
+        starts = np.cumsum([0, *(len(part.buffer) for part in parts)])
+        spans = [
+            np.where(part.spans[:, :1] < 0, -1, part.spans + start) for part, start in zip(parts, starts, strict=False)
+        ]
+        return cls(np.concatenate([part.buffer for part in parts]), np.concatenate(spans))
+
     def __len__(self) -> int:
         return len(self.spans)
 

@@ -2,13 +2,15 @@
 
 Events of plain shape, which nearly all are, are scanned in one pass over the bytes of a fetch (`model.core.scan`). The
 others are decoded together by msgspec; only when that fails, or something in them looks odd, is each validated by
-itself (`model.validate`). All ways accept the same records, which a test checks on generated input.
+itself (`model.validate`), as every impression is. All ways accept the same records, which a test checks on generated
+input.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -20,12 +22,14 @@ from model.core.byte_strings import ByteStrings
 from model.core.scan import FIELDS, scan_events, scan_own
 from model.core.shop_tables import NO_TABLES, ShopTables
 from model.core.texts import TEXT, TEXTS, EventTexts
-from model.events import MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
+from model.events import IMPRESSION, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
 from model.shop import NO_SHOP, Shop
 from model.text import TOKENS, token_codes
 from model.validate import InvalidEvent, Reject, WireEvent, validate_event
 
 _DECODER: Final = msgspec.json.Decoder(WireEvent)
+_MAY_BE_SHOWN: Final = b'"%s"' % IMPRESSION.encode()
+"""What an impression holds, unless it is written with escapes."""
 _MAX_ID_CHARACTERS: Final = MAX_ID_BYTES // 4
 """Ids up to this length cannot exceed the limit in UTF-8; longer ones are measured one by one."""
 
@@ -47,15 +51,21 @@ def decode_events(
     scanned, plain = _scan(values, keys, tables)
     if plain.all():
         return scanned, []
-    odd = np.flatnonzero(~plain)
-    rows = odd.tolist()
-    odd_keys = None if keys is None else [keys[row] for row in rows]
-    others, rejects = _decode_odd([values[row] for row in rows], odd_keys, tables, any_year)
-    others = replace(others, positions=odd[others.positions])
-    batch = EventBatch.concatenated([scanned.take(np.flatnonzero(plain)), others])
-    return batch.take(np.argsort(batch.positions)), [
-        replace(each, position=int(odd[each.position])) for each in rejects
-    ]
+    parts, rejects = [scanned.take(np.flatnonzero(plain))], list[Reject]()
+    for rows in _apart(values, np.flatnonzero(~plain)):
+        some = rows.tolist()
+        some_keys = None if keys is None else [keys[row] for row in some]
+        batch, refused = _decode_odd([values[row] for row in some], some_keys, tables, any_year)
+        parts.append(replace(batch, positions=rows[batch.positions]))
+        rejects += [replace(each, position=int(rows[each.position])) for each in refused]
+    decoded = EventBatch.concatenated(parts)
+    return decoded.take(np.argsort(decoded.positions)), sorted(rejects, key=attrgetter("position"))
+
+
+def _apart(values: Sequence[bytes | None], rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Divide rows into those that may be impressions and the others, which can be decoded together."""
+    is_shown = np.array([_MAY_BE_SHOWN in (values[row] or b"") for row in rows.tolist()], np.bool_)
+    return [part for part in (rows[~is_shown], rows[is_shown]) if len(part)]
 
 
 def _scan(
@@ -199,11 +209,13 @@ def _decode_joined(values: Sequence[bytes | None], shop: Shop) -> EventBatch | N
         for event in events:
             if event.ts.__class__ is not int:
                 event.ts = parse_time_ms(event.ts)  # type: ignore[arg-type]
+        if not all(event.type and event.type != IMPRESSION for event in events):
+            return None
         batch = batch_of(events, shop=shop)
     except (TypeError, ValueError, RecursionError, OverflowError):
         # msgspec's and Unicode's decoding errors are ValueErrors; a `ts` beyond 64 bits overflows its column
         return None
-    return batch if _all_valid(batch) and all(event.type for event in events) else None
+    return batch if _all_valid(batch) else None
 
 
 def _is_one_object_per_line(joined: bytes, lines: int) -> bool:

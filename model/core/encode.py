@@ -23,7 +23,7 @@ from model.core.texts import (
     USER_ID,
     EventTexts,
 )
-from model.events import EVENT_TYPES, propensity_field
+from model.events import EVENT_TYPES, STORED_TYPES, propensity_field
 from model.shop import Shop
 from model.text import MAX_CHARACTERS
 
@@ -44,8 +44,8 @@ _AROUND_TEXTS: Final = (
 )
 """The most bytes of a score that stand around the event's texts, or in place of them."""
 _ATTRIBUTES: Final = np.frombuffer(b',"attributes":{', np.uint8)
-_NAMES: Final = np.frombuffer("".join(EVENT_TYPES).encode(), np.uint8)
-_NAME_BOUNDS: Final = np.cumsum([0, *map(len, EVENT_TYPES)])
+_NAMES: Final = np.frombuffer("".join(STORED_TYPES).encode(), np.uint8)
+_NAME_BOUNDS: Final = np.cumsum([0, *map(len, STORED_TYPES)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     """
     scores = len(types)
     text_bytes = int(texts.spans[:, :, 1].sum() - texts.spans[:, :, 0].sum())
-    fixed_bytes = len(template.pieces) + max(map(len, EVENT_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER
+    fixed_bytes = len(template.pieces) + max(map(len, STORED_TYPES)) + (4 + template.horizons) * LONGEST_NUMBER
     fixed_bytes += _AROUND_TEXTS
     out = np.empty(scores * fixed_bytes + text_bytes + len(extra.buffer), np.uint8)
     ends = np.empty(scores, np.int64)
@@ -335,7 +335,9 @@ def write_number(out: Bytes, at: int, number: int) -> int:
 
 @compiled
 def _propensity(out: Bytes, at: int, propensity: np.float32) -> int:
-    """Write a propensity as `model.propensities.published` rounds it."""
+    """Write a propensity as `model.propensities.published` rounds it, NaN as null."""
+    if np.isnan(propensity):
+        return _copy(out, at, _NULL, 0, len(_NULL))
     millionths = np.int64(min(max(np.rint(np.float64(propensity) * _MILLIONTHS), 1.0), _MILLIONTHS - 1.0))
     out[at] = _ZERO
     out[at + 1] = _DOT

@@ -2,8 +2,8 @@
 
 Plain are: a flat object; strings without escapes (in the words of a shopper, and in fields that are not read, escapes
 may stand); numbers without exponent, of at most 15 digits; `context` a flat object, and with a shop's definition any
-other field too; every field once. Whatever is not plain, or may be invalid, is left to `model.validate`, which knows
-all rules; so this knows only what is surely right.
+other field too; every field once; no impression. Whatever is not plain, or may be invalid, is left to `model.validate`,
+which knows all rules; so this knows only what is surely right.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ from model.core.compiled import compiled
 from model.core.hashing import LONGEST, xxh3_64
 from model.core.shop_tables import NameTable
 from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, QUANTITY, RATING, TEXT, TEXTS, USER_ID
-from model.events import EVENT_TYPES, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER
+from model.events import IMPRESSION_CODE, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER, STORED_TYPES
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ _FIELD_NAMES: Final = (
     *("price", "quantity", "rating", "type", "ts", "context"),
 )
 _FIELD_TABLE, _FIELD_LENGTHS = _table(_FIELD_NAMES)
-_TYPE_TABLE, _TYPE_LENGTHS = _table(EVENT_TYPES)
+_TYPE_TABLE, _TYPE_LENGTHS = _table(STORED_TYPES)
 _LITERAL_TABLE, _LITERAL_LENGTHS = _table(("null", "true", "false"))
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _DOT, _PLUS, _MINUS = (np.uint8(ord(character)) for character in '"\\:,.+-')
 _OPEN, _CLOSE, _SPACE, _ZERO, _SEVEN, _NINE = (np.uint8(ord(character)) for character in "{} 079")
@@ -95,6 +95,9 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
             plain[row] = False
             continue
         types[row] = _type_code(buffer, spans[row, TYPE])
+        if types[row] == IMPRESSION_CODE:
+            plain[row] = False
+            continue
         hashes[row] = max(xxh3_64(buffer, spans[row, EVENT_ID, 0], spans[row, EVENT_ID, 1]), np.uint64(1))
         codes[row, 0] = _code(buffer, spans[row, ITEM_ID])
         codes[row, 1] = _code(buffer, spans[row, CATEGORY]) & 0xFFFF

@@ -13,7 +13,7 @@ import orjson
 from msgspec import structs
 
 from model.attributes import Values
-from model.events import EVENT_TYPES, Event
+from model.events import IMPRESSION, STORED_TYPES, Event
 from model.formats.fields import Fields, number, optional_id, optional_object
 from model.formats.ids import checked_id, known_id
 from model.formats.json_rows import object_lines, parsed_object
@@ -21,21 +21,25 @@ from model.formats.own import OwnRow
 from model.formats.rows import InvalidRow, Line, row_text
 from model.formats.times import moment_ms
 from model.shop import NO_SHOP, Shop
-from model.validate import BadRow, InvalidEvent, WireEvent, validate_event
+from model.validate import BadRow, InvalidEvent, WireImpression, validate_event
 
 if TYPE_CHECKING:
     from model.core.shop_tables import ShopTables
 
 
 class _Line(Event, frozen=True, gc=False):
-    """An event in whose attributes any JSON stands."""
+    """An event that has any JSON in fields which are not read of it."""
 
     attributes: Any = None
+    items: Any = None
+    model_version: Any = None
+    placement: Any = None
 
 
 _DECODER: Final = msgspec.json.Decoder(Event)
 _LINE_DECODER: Final = msgspec.json.Decoder(_Line)
-_READ: Final = frozenset(WireEvent.__struct_fields__) - {"context"}
+_OF_IMPRESSIONS: Final = ("items", "model_version", "placement")
+_READ: Final = frozenset(WireImpression.__struct_fields__) - {"context"}
 _COLUMNS: Final = _READ | {"context", "attributes"}
 _NUMBERS: Final = ("price", "quantity", "rating")
 _IDS: Final = ("event_id", "user_id", "item_id", "category")
@@ -70,7 +74,7 @@ def own_rows(lines: Iterator[Line]) -> Iterator[OwnRow]:
         except (InvalidEvent, orjson.JSONDecodeError):
             continue
         own = {name: value for name, value in fields.items() if name not in _READ}
-        yield OwnRow(None if event.type in EVENT_TYPES else event.type, own)
+        yield OwnRow(None if event.type in STORED_TYPES else event.type, own)
 
 
 def _events(raws: list[bytes], tables: "ShopTables") -> list[Event | InvalidRow]:
@@ -133,7 +137,10 @@ def _event(raw: bytes) -> Event:
 
 def _odd_event(raw: bytes) -> Event:
     try:
-        return Event(**structs.asdict(_LINE_DECODER.decode(raw)) | {"attributes": None})
+        line = _LINE_DECODER.decode(raw)
+        if line.type == IMPRESSION:
+            raise msgspec.ValidationError
+        return Event(**structs.asdict(line) | dict.fromkeys(("attributes", *_OF_IMPRESSIONS)))
     except msgspec.ValidationError:  # a number as an id, a time as text, a context that is not flat
         wire = validate_event(raw)
         fields = {name: getattr(wire, name) for name in wire.__struct_fields__}

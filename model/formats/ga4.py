@@ -9,7 +9,7 @@ https://developers.google.com/analytics/devguides/collection/protocol/ga4/refere
 from collections.abc import Mapping
 from typing import Any, Final
 
-from model.events import Event
+from model.events import IMPRESSION, Event
 from model.formats.fields import (
     Fields,
     first_id,
@@ -25,6 +25,7 @@ from model.formats.fields import (
     required_id,
 )
 from model.formats.json_rows import JsonFormat, whole_id
+from model.formats.lists import shown_items
 from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow, order_event_id
 from model.formats.times import unix_ms
@@ -51,6 +52,11 @@ TYPES: Final = {
 _NOT_SET: Final = "(not set)"
 _ITEM_COLUMNS: Final = frozenset({"item_id", "item_name"})
 _OF_MANY_ITEMS: Final = frozenset({"view_item_list", "view_search_results", "search"})
+_LISTS: Final = {
+    "view_item_list": ("placement", "item_list_id", "item_list_name"),
+    "view_promotion": ("placement", "creative_slot", "location_id", "promotion_id"),
+}
+"""Events that are impressions if they have items, and the parameters that say where, of the event or its first item."""
 _VALUE_KINDS: Final = ("string_value", "int_value", "double_value", "float_value")
 
 
@@ -160,7 +166,11 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
     name = required_id("event_name", part["name"])
     event_type = own_types.get(name) or TYPES.get(name, "other")
     params, items = part["params"], part["items"]
-    item = items[0] if items and event_type != "other" and name not in _OF_MANY_ITEMS else {}
+    shown = None
+    if name in _LISTS and name not in own_types:
+        shown = shown_items(items, ("item_id", "item_name"), "index")
+        event_type = IMPRESSION if shown else event_type
+    item = items[0] if items and event_type not in {"other", IMPRESSION} and name not in _OF_MANY_ITEMS else {}
     time_name, time = part["time"]
     order = order_event_id(part["order"], TYPES.get(name, name)) if event_type == "purchase" else None
     return Event(
@@ -174,6 +184,9 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
         quantity=number("quantity", item.get("quantity")),
         text=optional_text("search_term", params.get("search_term")) if event_type == "search" else None,
         context=_context(part, None if event_type != "other" else name),
+        items=shown,
+        model_version=optional_id("model_version", params.get("model_version")) if shown else None,
+        placement=first_id(items[0] | params, *_LISTS[name]) if shown else None,
     )
 
 

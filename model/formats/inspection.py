@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import event_hash
-from model.events import EVENT_TYPES, OTHER, PURCHASE, Event
+from model.events import EVENT_TYPES, IMPRESSION, OTHER, PURCHASE, Event
 from model.horizons import SESSION_GAP_MS
 from model.shop import NO_SHOP, Shop
 from model.training.labels import label_events
@@ -61,8 +61,10 @@ class Inspection:
     """All counts but `duplicates` and `out_of_order` leave repeated events out."""
 
     events: int
+    """Impressions are none of these, nor of anything else but `impressions`."""
+    impressions: int
     duplicates: int
-    """Events whose id their user had sent before, anywhere in the files."""
+    """Events and impressions whose id their user had sent before, anywhere in the files."""
     bad_rows: dict[str, BadRows]
     first_ms: int
     last_ms: int
@@ -147,6 +149,9 @@ class _Columns:
         self.bad_rows: dict[str, BadRows] = {}
         self.users, self.times_ms = array("I"), array("q")
         self.types, self.hashes = array("B"), array("Q")
+        self.shown_numbers: dict[str, int] = {}
+        self.shown_to, self.shown_hashes = array("I"), array("Q")
+        """The same of impressions."""
         self.filled = array("Q" if self._attributes else "B")
         """A bit for each of OPTIONAL_FIELDS, then of the attributes."""
         self.counts = {name: Counter[int]() for name in _PLAUSIBLE}
@@ -156,7 +161,10 @@ class _Columns:
         """Purchases by the hash of their order's id."""
 
     def take(self, file: str, row: Event | BadRow) -> None:
-        if isinstance(row, Event):
+        if isinstance(row, Event) and row.type == IMPRESSION:
+            self.shown_to.append(self.shown_numbers.setdefault(row.user_id, len(self.shown_numbers)))
+            self.shown_hashes.append(event_hash(row.event_id))
+        elif isinstance(row, Event):
             self.users.append(self.numbers.setdefault(row.user_id, len(self.numbers)))
             self.times_ms.append(row.ts)
             self.types.append(self._codes.get(row.type, OTHER))
@@ -200,6 +208,8 @@ def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str], sho
 def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspection:
     users, times_ms = np.asarray(columns.users, np.int64), np.asarray(columns.times_ms)
     kept = _first_of_each(users, np.asarray(columns.hashes))
+    shown_to = np.asarray(columns.shown_to, np.int64)
+    impressions = len(_first_of_each(shown_to, np.asarray(columns.shown_hashes)))
     out_of_order, users_out_of_order = _disorder(users, times_ms)
     types, filled = np.asarray(columns.types)[kept], np.asarray(columns.filled)[kept]
     is_purchase = np.array([like == EVENT_TYPES[PURCHASE] for like in shop.behaves_like])[types]
@@ -207,7 +217,8 @@ def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspe
     counts = np.bincount(users[kept])
     return Inspection(
         events=len(kept),
-        duplicates=len(users) - len(kept),
+        impressions=impressions,
+        duplicates=len(users) - len(kept) + len(shown_to) - impressions,
         bad_rows=columns.bad_rows,
         first_ms=int(times_ms.min()),
         last_ms=int(times_ms.max()),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from model.events import Event
+from model.events import IMPRESSION, Event
 from model.formats.fields import (
     Fields,
     first_id,
@@ -29,6 +29,7 @@ from model.formats.fields import (
     required_id,
 )
 from model.formats.json_rows import JsonFormat, whole_id
+from model.formats.lists import shown_items
 from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow, order_event_id
 from model.formats.times import moment_ms, unix_ms
@@ -67,6 +68,8 @@ TYPES: Final = {
 _NO_LETTER: Final = re.compile(r"[^a-z]+")
 _TYPES: Final = {_NO_LETTER.sub("", name): event_type for name, event_type in TYPES.items()}
 """The same by the name's letters alone, however it is spelt."""
+_LIST_VIEWED: Final = "productlistviewed"
+"""Of an event that is an impression if it says which products were in the list."""
 
 _PURCHASE: Final = "purchase"
 _IDENTIFIES: Final = ("type", "event", "name", "userId", "anonymousId", "timestamp", "originalTimestamp", "properties")
@@ -116,10 +119,11 @@ def to_event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
     event_type = _type(call, own_types)
     properties = in_snake_case(object_in(call, "properties"))
     product = _product(event_type, properties)
+    items = None if call.get("event") in own_types else _shown(call, properties)
     return Event(
         event_id=_event_id(call, event_type, properties),
         user_id=first_required_id(call, "userId", "anonymousId"),
-        type=event_type,
+        type=IMPRESSION if items else event_type,
         ts=_time_ms(call),
         item_id=first_id(product, "product_id", "sku", "id"),
         category=optional_id("category", product.get("category")),
@@ -128,7 +132,18 @@ def to_event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
         rating=number("rating", properties.get("rating")) if event_type == "review" else None,
         text=_words(event_type, properties),
         context=_context(event_type, call, properties),
+        items=items,
+        model_version=optional_id("model_version", properties.get("model_version")) if items else None,
+        placement=first_id(properties, "placement", "list_id") if items else None,
     )
+
+
+def _shown(call: Fields, properties: Fields) -> list[str] | None:
+    """Return the products of a list that was viewed, in the order shown; None of other calls, and of one without."""
+    if call["type"] != "track" or _letters(str(call.get("event"))) != _LIST_VIEWED:
+        return None
+    products = [in_snake_case(product) for product in objects_in(properties, "products")]
+    return shown_items(products, ("product_id", "sku", "id"), "position")
 
 
 def _event_id(call: Fields, event_type: str, properties: Fields) -> str:
@@ -155,7 +170,11 @@ def _type(call: Fields, own_types: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _built_in_type(name: str) -> str:
-    return _TYPES.get(_NO_LETTER.sub("", name.lower()), "other")
+    return _TYPES.get(_letters(name), "other")
+
+
+def _letters(name: str) -> str:
+    return _NO_LETTER.sub("", name.lower())
 
 
 def _product(event_type: str, properties: Fields) -> Fields:

@@ -6,7 +6,7 @@ https://docs.snowplow.io/docs/fundamentals/canonical-event/ and, for e-commerce,
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from model.events import Event
+from model.events import IMPRESSION, Event
 from model.formats.fields import (
     Fields,
     first_id,
@@ -21,6 +21,7 @@ from model.formats.fields import (
     required_id,
 )
 from model.formats.json_rows import JsonFormat
+from model.formats.lists import shown_items
 from model.formats.own import OwnReading
 from model.formats.rows import order_event_id
 from model.formats.times import moment_ms
@@ -61,6 +62,8 @@ TYPES: Final = {
 """Canonical types by the action of the e-commerce plugin, or the name of an older event."""
 _TIMES: Final = ("true_tstamp", "derived_tstamp", "collector_tstamp", "dvce_created_tstamp")
 _OF_MANY_ITEMS: Final = frozenset({"list_view", "site_search"})
+_LIST: Final = "list_view"
+"""An impression if it has products."""
 _SIGNATURE: Final = frozenset({"event_id", "collector_tstamp", "domain_userid", "network_userid", "event_vendor"})
 
 
@@ -68,16 +71,18 @@ def _split(row: Fields) -> list[Fields]:
     """Return the row with what its JSON says: the event's name and data, a product, an order."""
     data = object_in(object_in(object_in(row, "unstruct_event"), "data"), "data")
     entities = dict(_entities(row))
+    products = [entity for kind, entity in _entities(row) if kind == "product"][::-1]
     name = row.get("event_name") or row.get("event")
     if name == "snowplow_ecommerce_action":
         name = data.get("type")
     elif row.get("event") == "struct":
         name = row.get("se_action")
-    return [row | {"name": name, "data": data, "product": _product(row, data, entities), "entities": entities}]
+    product = _product(row, data, entities)
+    return [row | {"name": name, "data": data, "product": product, "products": products, "entities": entities}]
 
 
 def _entities(row: Fields) -> Iterator[tuple[str, Fields]]:
-    """Yield the first entity of each kind, by the name of its schema: `iglu:vendor/name/jsonschema/1-0-0`."""
+    """Yield the entities, the last first, by the name of their schema: `iglu:vendor/name/jsonschema/1-0-0`."""
     for entity in reversed(objects_in(object_in(row, "contexts"), "data")):
         parts = str(entity.get("schema")).split("/")
         if len(parts) > 1:
@@ -99,6 +104,9 @@ def _product(row: Fields, data: Fields, entities: Mapping[str, Fields]) -> Field
 def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
     name = required_id("event_name", part["name"])
     event_type = own_types.get(name) or TYPES.get(name, "other")
+    items = None
+    if name == _LIST and name not in own_types and (items := shown_items(part["products"], ("id",), "position")):
+        event_type = IMPRESSION
     product = part["product"] if event_type != "other" and name not in _OF_MANY_ITEMS else {}
     order = first_id(part["entities"].get("transaction", {}) | part, "transaction_id", "tr_orderid", "ti_orderid")
     time = next((time for time in _TIMES if part.get(time)), _TIMES[1])
@@ -115,6 +123,8 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
         quantity=number("quantity", product.get("quantity")),
         text=optional_text("terms", " ".join(map(str, terms)) if isinstance(terms, list) else None),
         context=_context(part, order, name if event_type == "other" else None),
+        items=items,
+        placement=optional_id("name", part["data"].get("name")) if items else None,
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xxhash
 
 from model.arrays import Booleans, Integers, Runs
-from model.events import OTHER, TYPE_CODES, Event
+from model.events import IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES, Event
 from model.horizons import SESSION_GAP_MS
 from model.shop import NO_SHOP, Shop
 from service.errors import EvaluationError
@@ -84,6 +84,7 @@ class JourneyReader:
     def __init__(self, item_ids: Iterable[str] = (), *, shop: Shop = NO_SHOP) -> None:
         """Begin with the items of a catalogue, which are numbered first: those that no event names exist, too."""
         self._codes = {name: TYPE_CODES[like] for name, like in zip(shop.event_types, shop.behaves_like, strict=True)}
+        self._codes[IMPRESSION] = IMPRESSION_CODE
         self._users = dict[str, int]()
         self._items = {item_id: number for number, item_id in enumerate(dict.fromkeys(item_ids))}
         self._categories = dict[str, int]()
@@ -92,18 +93,19 @@ class JourneyReader:
         self._columns = tuple(array(kind) for kind in "qQqBii")
 
     def append(self, event: Event) -> None:
-        """Read one more event."""
+        """Read one more event; of an impression only its position counts."""
         users, hashes, times, types, items, categories = self._columns
         users.append(self._users.setdefault(event.user_id, len(self._users)))
         hashes.append(xxhash.xxh3_64_intdigest(event.event_id.encode()))
         times.append(event.ts)
         types.append(self._codes.get(event.type, OTHER))
-        items.append(_number(event.item_id, self._items))
-        self._has_items |= event.item_id is not None
+        item_id = None if event.type == IMPRESSION else event.item_id
+        items.append(_number(item_id, self._items))
+        self._has_items |= item_id is not None
         categories.append(_number(event.category, self._categories))
 
     def journeys(self) -> Journeys:
-        """Return what was read, without repeated event ids of a shopper.
+        """Return what was read, without repeated event ids of a shopper and without impressions.
 
         Events without an item count for sessions only. Raises EvaluationError if no event has an item.
         """
@@ -134,6 +136,7 @@ class JourneyReader:
         order = np.lexsort((hashes, users))  # stable: of equal ids the first that arrived comes first
         same = (np.diff(users[order]) == 0) & (np.diff(hashes[order]) == 0)
         rows = order[np.concatenate(([True], ~same))]
+        rows = rows[others[1][rows] != IMPRESSION_CODE]
         rows.sort()
         rows = rows[np.argsort(users[rows], kind="stable")]
         return rows, users[rows], *(column[rows] for column in others)

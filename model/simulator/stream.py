@@ -253,6 +253,9 @@ class _Writer:
             self._phrasebooks[self._languages[shopper]].text(symbol, category, words),
             self._contexts[self._context_of[shopper]],
             None,  # attributes
+            None,  # and of impressions items, model version, placement
+            None,
+            None,
             *truth,
             *([] if next_items is None else [next_items]),
         )

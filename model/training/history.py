@@ -17,7 +17,7 @@ from model.arrays import Booleans, Runs
 from model.batch import batch_of
 from model.core.append import Source, append_events
 from model.core.features import Features, category_rates, count_categories
-from model.events import PURCHASE, Event
+from model.events import IMPRESSION, PURCHASE, Event
 from model.goals import GoalReader, MetGoals
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
@@ -84,6 +84,8 @@ class History:
     duplicates: int
     late: int
     """Events left out because nobody knows any more whether they came before."""
+    impressions: int
+    """Events left out because they say what was shown, not what a shopper did."""
     bad_rows: int
     storage: Storage = field(repr=False)
     """Holds the columns, and other arrays of their length."""
@@ -116,6 +118,7 @@ class History:
             "purchases": int(self.is_purchase.sum()),
             "duplicates": self.duplicates,
             "late": self.late,
+            "impressions": self.impressions,
             "bad_rows": self.bad_rows,
         }
 
@@ -200,7 +203,7 @@ class _Appending:
         self.shop = shop
         self._goals, self._has_money = GoalReader(shop), shop.money is not None
         self.numbers: dict[str, int] = {}
-        self.duplicates = self.late = 0
+        self.duplicates = self.late = self.impressions = 0
         self.read = 0
         self.chunks: list[dict[str, npt.NDArray[Any]]] = []
         self.category_names = CategoryNames()
@@ -241,10 +244,11 @@ class _Appending:
         }
         self.chunks.append({name: self.storage.keep(columns[name]) for name in _COLUMNS})
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
-        self.category_names.count(event.category for event in events)
+        self.category_names.count(event.category for event in events if event.type != IMPRESSION)
         self.read += len(batch)
         self.duplicates += appended.duplicates
         self.late += len(appended.late)
+        self.impressions += len(appended.impressions)
 
     def _values(self, events: Sequence[Event]) -> npt.NDArray[np.float32]:
         return self._goals.values(events) if self._has_money else np.zeros(len(events), np.float32)
@@ -280,7 +284,7 @@ def read_history(
         bad_rows += len(chunk) - len(events)
         if events:
             appending.append(events)
-    if not appending.read:
+    if not appending.events_by_user.any():
         raise TrainingError("there is not one event to learn from: check the files and their --format")
     return _sorted_by_user(appending, bad_rows, storage or Storage())
 
@@ -311,6 +315,7 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         user_ids=list(appending.numbers),
         duplicates=appending.duplicates,
         late=appending.late,
+        impressions=appending.impressions,
         bad_rows=bad_rows,
         storage=storage,
         category_names=appending.category_names,

@@ -114,7 +114,7 @@ class Lookup:
             raise NotHereError
         if not states.restored.done():
             raise RestoringError
-        if (state := states.record(user)) is None:
+        if (state := states.record(user)) is None or not state["sequence"]["events"][0]:
             raise UnknownShopperError
         return state
 

@@ -20,6 +20,7 @@ class WorkerCounts:
 
     events: int = 0
     scored: int = 0
+    impressions: int = 0
     duplicates: int = 0
     already_applied: int = 0
     other_types: int = 0

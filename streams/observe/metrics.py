@@ -48,6 +48,11 @@ COUNTERS: Final = {
         "cartcast_worker_skipped_records",
         "offsets that a commit of somebody else in the workers' group left out: they are not scored",
     ),
+    "impressions": Declaration(
+        "counter",
+        "cartcast_worker_impressions",
+        "accepted events that say what was shown: they are among the scores, without propensities",
+    ),
     "already_applied": Declaration(
         "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
     ),

@@ -89,7 +89,7 @@ def test_the_headers_name_the_source_record_and_the_key_is_the_events(records):
 
 
 def test_the_declared_message_type_is_this_contract():
-    assert Score.__struct_fields__ == (*FIELDS, *OF_SOME_EVENTS)
+    assert Score.__struct_fields__ == (*FIELDS, *OF_SOME_EVENTS, "shown", "shown_by", "placement")
 
 
 @pytest.mark.parametrize("number", [0, -3, 2.5, 1e22, 7])

@@ -14,6 +14,7 @@ from tests.harness.records import score_fields
 
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}
 OF_SOME_EVENTS = {"quantity", "rating", "text"}
+OF_IMPRESSIONS = {"shown": ["a", "b"], "shown_by": "m1", "placement": "home"}
 OPTIONAL = {"item_id", "category", "channel", "price", "source_timestamp", *OF_SOME_EVENTS, *PROPENSITIES}
 
 
@@ -68,7 +69,15 @@ def table(request: pytest.FixtureRequest) -> Iterator[ScoresTable]:
 
 def test_a_row_is_stored_as_it_was_scored(table):
     table.insert([as_json(score(7))], "t")
-    assert table.rows == [score(7, item_id="")]
+    assert table.rows == [score(7, item_id="", shown=[], shown_by="", placement="")]
+
+
+def test_an_impression_is_stored_with_its_list_and_without_propensities(table):
+    nothing = dict.fromkeys(PROPENSITIES)
+    table.insert([as_json(score(7, event_type="impression", **OF_IMPRESSIONS, **nothing))], "t")
+    (row,) = table.rows
+    assert {name: row[name] for name in OF_IMPRESSIONS} == OF_IMPRESSIONS
+    assert all(row[name] is None or math.isnan(row[name]) for name in PROPENSITIES)
 
 
 def test_an_event_without_a_price_has_no_price_in_the_table(table):

@@ -5,6 +5,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from random import Random
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
@@ -75,6 +76,37 @@ def _score(event: EventWithTruth, number: int, events: int, partition: int, offs
         "scored_at": happened_ms + 20 + number % 50,
         "stored_at": f"{(happened_ms + 300 + number % 400) / 1000:.3f}",
     }
+
+
+def impressions(rows: Iterable[Score]) -> Iterator[Score]:
+    """Yield lists of twelve items, one before every third view of one: the first places are viewed more often."""
+    rows = list(rows)
+    items = sorted({row["item_id"] for row in rows} - {""})
+    views = [row for row in rows if row["event_type"] == "view" and row["item_id"]]
+    for number, row in enumerate(views[::3]):
+        random = Random(number)
+        shown = random.sample(items, 12)
+        better = number % 2
+        if random.random() < 0.3 + 0.3 * better:
+            place = min(int(random.expovariate(0.5)), 11)
+            shown = [item for item in shown if item != row["item_id"]][:11]
+            shown.insert(place, row["item_id"])
+        yield {
+            **row,
+            "event_id": f"shown-{number}",
+            "event_type": "impression",
+            "item_id": "",
+            "category": "",
+            "price": None,
+            "event_time": row["event_time"] - 60_000,
+            "propensity_session": None,
+            "propensity_1h": None,
+            "propensity_24h": None,
+            "shown": shown,
+            "shown_by": ("popular", "lstm64-items")[better],
+            "placement": random.choice(["home", "product", ""]),
+            "source_offset": row["source_offset"] + 10_000_000,
+        }
 
 
 def _steepened(truth: float) -> float:

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),  # Streamlit's own
 ]
-PAGES = ["overview", "shoppers", "model", "pipeline"]
+PAGES = ["overview", "shoppers", "items", "model", "pipeline"]
 Open = Callable[..., AppTest]
 
 
@@ -288,3 +288,30 @@ def test_the_events_of_a_shopper_name_what_was_recommended_at_them(open_page, sh
     page = open_page("shoppers", shop.source, user=user)
     listed = [frame.value["recommended"].tolist() for frame in page.dataframe if "recommended" in frame.value]
     assert set(listed[0]) == {"two, k", ""}
+
+
+def test_the_page_of_items_shows_those_with_most_viewers(open_page, shop):
+    page = open_page("items", shop.source, range="Everything")
+    shown = page.dataframe[0].value
+    viewers = [len({row["user_id"] for row in shop.rows if row["item_id"] == item and row["event_type"] == "view"})
+               for item in shown["item_id"]]  # fmt: skip
+    assert list(shown["viewers"]) == viewers
+    assert "of which not all is stored" in texts(page)
+    assert "All shoppers are counted" in texts(page)
+
+
+def test_a_shop_whose_events_name_no_item_is_told_so(open_page, database):
+    filled_shop.insert(client_of(database), "scores", filled_shop.plain_scores(20))
+    assert "which item they are about in `item_id`" in texts(open_page("items", database))
+
+
+def test_the_page_of_the_model_says_what_came_of_lists(open_page, shop):
+    page = open_page("model", shop.source)
+    lists = next(table.value for table in page.dataframe if "ctr_words" in table.value)
+    assert set(lists["shown_by"]) == {"popular", "lstm64-items"}
+    assert "lstm64\\-items is clicked most" in texts(page)
+
+
+def test_a_shop_without_impressions_is_told_how_to_send_them(open_page, database):
+    filled_shop.insert(client_of(database), "scores", filled_shop.plain_scores(20))
+    assert "Send what a page shows as events of type impression" in texts(open_page("model", database))

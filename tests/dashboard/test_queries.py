@@ -10,7 +10,7 @@ import pytest
 
 import dashboard.queries
 from dashboard.clickhouse import Database
-from dashboard.queries import model, overview, pipeline, shoppers
+from dashboard.queries import items, model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.shoppers import Filters
 from service.clickhouse_settings import ClickHouseSettings
@@ -147,7 +147,7 @@ def test_names_are_values_and_never_a_part_of_the_question(shop, asks, everythin
 
 
 def test_the_rows_are_all_there_after_the_injections(shop):
-    assert shop.client.command("SELECT count() FROM scores") == len(shop.rows)
+    assert shop.client.command("SELECT count() FROM scores WHERE event_type != 'impression'") == len(shop.rows)
 
 
 def test_a_timeline_is_the_shoppers_last_events_oldest_first(shop, asks):
@@ -197,16 +197,73 @@ def test_distribution_and_drift_count_the_scores_of_the_range(shop, asks, everyt
 
 def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
     span = Range.covering(pipeline.active_span(asks).first, pipeline.active_span(asks).last)
-    assert sum(row["stored"] for row in pipeline.by_minute(asks, span)) == len(shop.rows)
+    rows = shop.client.command("SELECT count() FROM scores")  # impressions among them
+    assert sum(row["stored"] for row in pipeline.by_minute(asks, span)) == rows > len(shop.rows)
     assert sum(row["dead_letters"] for row in pipeline.dead_letters_over_time(asks, span)) == 60
     assert {row["reason"]: row["dead_letters"] for row in pipeline.dead_letters_by_reason(asks, span)} == {
         "json": 24, "ts": 24, "key": 12,
     }  # fmt: skip
-    assert pipeline.progress_totals(asks)["stored"] == len(shop.rows)
+    assert pipeline.progress_totals(asks)["stored"] == rows
     assert pipeline.dead_letters(asks) == 60
     assert len(pipeline.recent_dead_letters(asks)) == 60
     assert pipeline.latest_minute(asks)["stored"] > 0
     assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
+
+
+def viewers_of(rows) -> dict[str, set[str]]:
+    viewers = defaultdict(set)
+    for row in rows:
+        if row["event_type"] == "view" and row["item_id"]:
+            viewers[row["item_id"]].add(row["user_id"])
+    return viewers
+
+
+def test_items_are_ranked_by_their_distinct_viewers(shop, asks, day):
+    found = items.wanted(asks, day, "24h", items.Sample(1.0), 1000)
+    now, before = (viewers_of(rows_of(shop, span)) for span in (day, items.before(day)))
+    assert {row["item_id"]: row["viewers"] for row in found} == {item: len(users) for item, users in now.items()}
+    assert [row["viewers"] for row in found] == sorted((row["viewers"] for row in found), reverse=True)
+    assert {row["item_id"]: row["viewers_before"] for row in found} == {item: len(before[item]) for item in now}
+    bought = Counter(row["item_id"] for row in rows_of(shop, day) if row["event_type"] == "purchase")
+    assert {row["item_id"] for row in found if row["buyers"]} == set(bought) & set(now)
+    assert found[0]["items"] == len(now)
+
+
+def test_an_item_rises_if_its_viewers_do_more_than_those_of_all_items(database):
+    base = next(iter(filled_shop.plain_scores(1)))
+    hour_ms, rows = 3_600_000, []
+    for name, before, now in (("more", 10, 100), ("as-all", 50, 100), ("few", 0, 2), ("less", 90, 50)):
+        for number in range(before + now):
+            rows.append({
+                **base, "item_id": name, "event_type": "view", "user_id": f"{name}-{number}",
+                "event_id": f"{name}-{number}", "source_offset": len(rows),
+                "event_time": base["event_time"] + (number >= before) * hour_ms,
+            })  # fmt: skip
+    filled_shop.insert(client_of(database), "scores", rows)
+    asks = Database(database)
+    span = Range.last_hours(1, stored_span(asks).last)
+    found = {row["item_id"]: row for row in items.wanted(asks, span, "24h", items.sample(asks, span), 10)}
+    assert [name for name, row in found.items() if row["rise_low"] > 1] == ["more"]
+    assert found["more"]["rise"] == pytest.approx(100.5 / 10.5 / (252.5 / 150.5))
+    assert found["few"]["rise"] > 1  # but by chance
+
+
+def test_a_sample_holds_all_that_its_shoppers_did(shop, asks, day):
+    found = items.wanted(asks, day, "24h", items.Sample(0.3), 1000)
+    hashes = dict(shop.client.query("SELECT DISTINCT user_id, cityHash64(user_id) FROM scores").result_rows)
+    among = [row for row in rows_of(shop, day) if hashes[row["user_id"]] <= items.Sample(0.3).last_hash]
+    assert {row["item_id"]: row["viewers"] for row in found} == {
+        item: len(users) for item, users in viewers_of(among).items()
+    }
+
+
+def test_cold_items_have_few_events_ever(shop, asks, day):
+    found = items.cold(asks, day, items.Sample(1.0), 1000)
+    ever = Counter(row["item_id"] for row in shop.rows if row["item_id"])
+    now = {row["item_id"] for row in rows_of(shop, day)}
+    assert found
+    assert all(row["events"] == ever[row["item_id"]] < items.FEW_EVENTS for row in found)
+    assert {row["item_id"] for row in found} <= now
 
 
 def test_every_question_can_be_asked_of_an_empty_database(empty):
@@ -220,6 +277,9 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     assert shoppers.segments_within(asks, Filters(span)) == []
     assert shoppers.segments(asks) == []
     assert shoppers.shopper(asks, "nobody") is None
+    assert items.wanted(asks, span, "24h", items.sample(asks, span), 5) == []
+    assert items.cold(asks, span, items.sample(asks, span), 5) == []
+    assert model.shown_by_list(asks) == model.shown_by_position(asks) == []
     assert model.models(asks) == []
     assert model.evaluated_until(asks, "none", "24h") is None
     assert pipeline.latest_minute(asks) is None

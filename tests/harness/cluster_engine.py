@@ -20,7 +20,7 @@ from service.errors import RefusedError
 from sinks.schema.checks import check_layout
 from sinks.schema.layout import Cluster, Layout, OneServer
 from sinks.schema.migrate import LEDGER, shipped_migrations
-from tests.harness.stored_scores import random_rows
+from tests.harness.stored_scores import random_impressions, random_rows
 
 PORT: Final = 9000
 CONFIG: Final = """<clickhouse><tcp_port>{port}</tcp_port><macros><shard>1</shard><replica>a</replica></macros>
@@ -104,7 +104,8 @@ def main() -> None:
         engine = chdb.connect(f"{directory}/data?config-file={config}")
         prepare(engine, OneServer("plain"), "plain")
         prepare(engine, Cluster("one", "spread"), "spread")
-        block = "\n".join(json.dumps({**row, "stored_at": "2024-01-01 00:00:00.000"}) for row in random_rows(7, 3000))
+        stored = [*random_rows(7, 2700), *random_impressions(7, 300)]
+        block = "\n".join(json.dumps({**row, "stored_at": "2024-01-01 00:00:00.000"}) for row in stored)
         insert(engine, "plain", "block", block)
         for _ in range(2):
             insert(engine, "spread", "block", block)

@@ -47,6 +47,30 @@ def _row(rng: random.Random, user: str, number: int, hours: int) -> Row:
     }  # fmt: skip
 
 
+def impression(number: int, shown: list[str], minute: float = 0, user: str = "u", **fields: Any) -> Row:
+    """Return the row of an impression."""
+    time_ms = START_MS + int(minute * 60_000)
+    return {
+        "user_id": user, "event_id": f"shown-{number}", "event_type": "impression", "item_id": None, "category": None,
+        "channel": None, "price": None, "event_time": time_ms, "propensity_session": None, "propensity_1h": None,
+        "propensity_24h": None, "model": "m1", "source_topic": "events", "source_partition": 0,
+        "source_offset": 1_000_000 + number, "source_timestamp": time_ms, "scored_at": time_ms, "shown": shown,
+        **fields,
+    }  # fmt: skip
+
+
+def random_impressions(seed: int, count: int, *, hours: int = 60, users: int = 20) -> list[Row]:
+    """Return lists of the items of `random_rows`, shown to some of its users."""
+    draw = random.Random(seed)
+    return [
+        impression(
+            number, draw.sample([f"i{item}" for item in range(7)], draw.randint(1, 5)), draw.randrange(60 * hours),
+            f"u{number % users}", shown_by=draw.choice(["m1", ""]), placement=draw.choice(["home", ""]),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
 class Stored:
     """One database with rows, and the same rows as Python knows them; tokens are its own."""
 

@@ -21,7 +21,7 @@ from model.training.history import read_history
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import FormatError, RefusedError, UnavailableError
-from sinks.stored import Period, StoredHistory
+from sinks.stored import Period, StoredHistory, latest_scores
 from sinks.table import ClickHouseTable
 from streams.fetch import Fetch
 from streams.messages import score_records
@@ -57,6 +57,16 @@ def store(settings: ClickHouseSettings, *blocks: list[Score]) -> None:
 
 def read(settings: ClickHouseSettings, **period: int) -> list[Event]:
     return list(StoredHistory(settings, Period(**period)).events())
+
+
+def test_impressions_are_not_read_back(settings):
+    nothing = dict.fromkeys(("propensity_session", "propensity_1h", "propensity_24h"))
+    shown = score(1, event_type="impression", shown=["a"], **nothing)
+    store(settings, [score(0), shown, score(2)])
+    assert [event.event_id for event in read(settings)] == ["e0", "e2"]
+    assert StoredHistory(settings, Period()).count() == 2
+    latest = latest_scores(settings, "u")
+    assert ([one.event.event_id for one in latest.scores], latest.count) == (["e0", "e2"], 2)
 
 
 def test_an_event_comes_back_as_the_score_knows_it(settings):

@@ -27,6 +27,8 @@ from tests.model.own_shop import as_json, large_definition, large_shop, own_even
 pytestmark = pytest.mark.integration
 
 EVENTS = 6000
+LISTED = 10
+"""Before every so many events something was shown."""
 
 
 @pytest.fixture
@@ -36,8 +38,13 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Simulated shopping with late and repeated events, words, and two damaged rows."""
-    lines = [msgspec.json.encode(event) for event in simulate(SimulationSettings(events=EVENTS, users=150, seed=9))]
+    """Simulated shopping with late and repeated events, words, lists that were shown, and two damaged rows."""
+    lines = []
+    for number, event in enumerate(simulate(SimulationSettings(events=EVENTS, users=150, seed=9))):
+        if number % LISTED == 0:
+            shown = {"event_id": f"shown-{number}", "type": "impression", "items": ["a", "b"], "placement": "home"}
+            lines.append(json.dumps(shown | {"user_id": event.user_id, "ts": event.ts}).encode())
+        lines.append(msgspec.json.encode(event))
     path = tmp_path / "shop.jsonl"
     path.write_bytes(b"\n".join([b"damaged", *lines[:4000], b'{"user_id":"u"}', *lines[4000:]]) + b"\n")
     return path
@@ -78,9 +85,12 @@ def test_offline_scores_are_the_live_ones_whatever_the_models_horizons(pipeline:
     servers = ("--bootstrap-servers", pipeline.kafka, "--topic-prefix", pipeline.topics.prefix)
     cartcast("replay", shop, "--format", "cartcast", *servers)
     pipeline.start_worker(CARTCAST_WORKER__CHECKPOINT=str(checkpoint))
-    pipeline.wait_for_scores(offline["scored"])
+    pipeline.wait_for_scores(offline["scored"] + EVENTS // LISTED)
 
-    scores = list(pipeline.scores().values())
+    published = list(pipeline.scores().values())
+    scores = [score for score in published if score["event_type"] != "impression"]
+    assert [score["shown"] for score in published if score not in scores] == [["a", "b"]] * offline["impressions"]
+    assert offline["impressions"] == EVENTS // LISTED
     check_scores_on_the_topic(pipeline.read(pipeline.topics.scores))
     lines = [json.loads(line) for line in out.read_bytes().splitlines()]
     found = by_event(lines, horizons)

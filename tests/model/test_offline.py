@@ -13,6 +13,7 @@ from model.states import StateCodec
 from model.training.history import read_history
 from model.training.predict import calibrated, predict_logits
 from model.validate import BadRow
+from service.errors import TrainingError
 from tests.model.shop import USERS, columns, shoppers_events
 
 DAMAGED = BadRow(line=1, reason="json", error="not JSON", raw=b"damaged")
@@ -107,3 +108,46 @@ def test_the_texts_of_a_batch_are_read_together_not_event_by_event(checkpoint, r
     monkeypatch.setattr(EventTexts, "strings", lambda texts, text: reads.append(text) or read(texts, text))
     batches = list(offline(checkpoint, rows_at_once=rows_at_once).score(shoppers_events(150)))
     assert len(reads) <= 5 * len(batches)
+
+
+def with_impressions(events: list[Event]) -> list[Event]:
+    """Add a list before each event, of its shopper and of one who does nothing else."""
+    return [
+        one
+        for number, event in enumerate(events)
+        for one in (
+            *(
+                Event(f"shown-{number}-{user}", user, "impression", event.ts - 1, items=["a", "b"], category="shown")
+                for user in (event.user_id, "onlooker")
+            ),
+            event,
+        )
+    ]
+
+
+def test_impressions_are_counted_and_change_no_score(checkpoint):
+    events = shoppers_events(150)
+    scoring = offline(checkpoint, rows_at_once=50)
+    rows, propensities = scored_rows(scoring, with_impressions(events))
+    alone_rows, alone = scored_rows(offline(checkpoint), events)
+    assert [row // 3 for row in rows] == alone_rows
+    np.testing.assert_array_equal(propensities, alone)
+    assert (scoring.counts.impressions, scoring.counts.scored) == (2 * len(events), len(alone_rows))
+
+
+def test_training_and_evaluation_see_what_they_see_without_impressions():
+    events = shoppers_events(150)
+    alone, mixed = read_history(events), read_history(with_impressions(events))
+    for name in ("time_ms", "type_codes", "numeric", "items", "categories", "tokens"):
+        np.testing.assert_array_equal(getattr(mixed, name), getattr(alone, name))
+    assert mixed.names_of_categories(64) == alone.names_of_categories(64)
+    assert (mixed.impressions, len(mixed), mixed.counts["impressions"]) == (
+        2 * len(events),
+        len(alone),
+        2 * len(events),
+    )
+
+
+def test_a_history_of_impressions_alone_has_nothing_to_learn_from():
+    with pytest.raises(TrainingError, match="not one event to learn from"):
+        read_history([Event("s", "u", "impression", 1_700_000_000_000, items=["a"])])

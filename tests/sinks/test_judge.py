@@ -160,3 +160,11 @@ def test_what_the_tables_constraints_refuse_is_no_row(field, value):
 
 def test_what_nests_in_a_field_of_nobodys_is_a_strangers():
     assert refusal(with_fields(extra={"a": {"b": 1}}))[0] == "stranger"
+
+
+def test_an_impression_is_a_row_and_one_whose_list_is_not_of_ids_a_strangers():
+    own = {"custom_type": None, "attributes": {"plan": "gold"}}
+    shown = {"event_type": "impression", "shown": ["a", "b"], "shown_by": "m1", "propensity_1h": None}
+    assert judge(with_fields(**shown, **own)).source_offset == 5
+    for bad in ("a", [1], {"a": "b"}):
+        assert refusal(with_fields(**shown | {"shown": bad}))[0] == "stranger"

@@ -119,6 +119,19 @@ async def test_the_fields_come_after_the_propensities_and_name_at_most_three_cat
     assert len(score["next_purchase_categories"]) == 3
 
 
+async def test_an_impression_has_none_of_the_fields(pipeline, states):
+    lane = Lane(pipeline, states, [].append)
+    seen = Event(event_id="e", user_id="u", type="view", ts=START_MS)
+    shown = Event(event_id="s", user_id="u", type="impression", ts=START_MS, items=["a"])
+    await put(lane, Acks(), fetch(*map(msgspec.json.encode, (seen, shown))))
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 2)
+    await lane.close()
+    first, second = (json.loads(one.record.value) for one in pipeline.publisher.on(TOPICS.scores))
+    assert set(FIELDS) <= first.keys()
+    assert not set(FIELDS) & second.keys()
+    assert second["shown"] == ["a"]
+
+
 async def test_a_bucket_without_a_name_is_not_published(pipeline, checkpoint, states):
     known = set(checkpoint.category_names.values())
     scores = (await published(pipeline, states.restored, partitions=(3,)))[3]

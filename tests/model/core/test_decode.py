@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import model.core.decode
-from model.batch import batch_of
+from model.batch import EventBatch, batch_of
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_each, decode_events
 from model.core.encode import ScoreTemplate, encode_scores
-from model.events import Score
+from model.events import IMPRESSION_CODE, Score
 from model.horizons import HORIZONS
 from model.validate import InvalidEvent, validate_event
 from tests.harness.records import event_fields
@@ -377,3 +377,59 @@ def test_a_text_that_an_event_does_not_have_takes_no_bytes_of_a_score():
     for batch in (decode_events(values)[0], decode_each(values, None, validate_event)[0]):
         lengths = batch.texts.spans[:, :, 1] - batch.texts.spans[:, :, 0]
         assert lengths[batch.texts.spans[:, :, 0] < 0].tolist() == [0] * int((batch.texts.spans[:, :, 0] < 0).sum())
+
+
+def shown(**fields: object) -> bytes:
+    return written(type="impression", **fields)
+
+
+def test_an_impression_says_what_was_shown_as_its_score_will():
+    value = shown(items=["a", "ü\n", 3], model_version="m1", placement="home", category="hats")
+    batch, rejects = decode_events([written(), value, shown(items=["b"])])
+    assert rejects == []
+    assert batch.type_codes.tolist() == [0, IMPRESSION_CODE, IMPRESSION_CODE]
+    assert [None if body is None else json.loads(b"{" + body[1:] + b"}") for body in batch.shown] == [
+        None,
+        {"shown": ["a", "ü\n", "3"], "shown_by": "m1", "placement": "home"},
+        {"shown": ["b"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, "items is missing, which an impression needs: the ids of the items shown, in order"),
+        ({"items": None}, "items is missing, which an impression needs: the ids of the items shown, in order"),
+        ({"items": "a"}, "items is a string, not an array"),
+        ({"items": []}, "items is empty: an impression is of one item at least"),
+        ({"items": ["a", None]}, "items[1] is null, not a string"),
+        ({"items": [{"id": "a"}]}, "items[0] is an object, not a string"),
+        ({"items": ["a", ""]}, "items[1] is empty"),
+        ({"items": ["x" * 1025]}, "items[0] has 1025 bytes, more than 1024"),
+        ({"items": ["a"] * 501}, "items has 501 ids, more than 500"),
+        ({"items": ["x" * 1000] * 70}, "items has 70211 bytes as JSON, more than 65536"),
+    ],
+)
+def test_an_impression_without_a_list_of_items_is_rejected_with_what_is_wrong(fields, error):
+    batch, (reject,) = decode_events([written(), shown(**fields), written()])
+    assert batch.positions.tolist() == [0, 2]
+    assert (reject.position, reject.reason, reject.error) == (1, "items", error)
+
+
+@pytest.mark.parametrize("items", [[{"id": "a"}], "a", 1, None, ["a"] * 501])
+def test_of_other_events_items_are_not_read(items):
+    batch, rejects = decode_events([written(items=items, type="cart")])
+    assert (len(batch), batch.shown, rejects) == (1, None, [])
+
+
+def test_an_impression_whose_type_is_written_with_escapes_is_one():
+    value = shown(items=["a"]).replace(b"impression", rb"\u0069mpression")
+    batch, _ = decode_events([written(context={"a": {"b": 1}}), value])
+    assert batch.type_codes.tolist() == [0, IMPRESSION_CODE]
+
+
+def test_batches_with_and_without_impressions_can_be_joined():
+    with_one, without = decode_events([shown(items=["a"])])[0], decode_events([written()])[0]
+    joined = EventBatch.concatenated([without, with_one, without])
+    assert list(joined.shown) == [None, b',"shown":["a"]', None]
+    assert EventBatch.concatenated([without, without]).shown is None

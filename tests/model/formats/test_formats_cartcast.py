@@ -57,3 +57,23 @@ def test_what_is_accepted_is_what_the_worker_accepts(values):
     rows = list(read_rows(iter(enumerate(values))))
     _, rejects = decode_events(values) if values else (None, [])
     assert [row.line for row in rows if isinstance(row, BadRow)] == [reject.position for reject in rejects]
+
+
+def test_an_impression_keeps_its_list_and_what_else_it_says():
+    shown = {"event_id": "e", "user_id": "u", "type": "impression", "ts": 1767571200000, "items": ["a", "b"]}
+    (event,) = rows_of(shown | {"model_version": "m1", "placement": "home", "context": {"device": "phone"}})
+    assert (event.items, event.model_version, event.placement) == (["a", "b"], "m1", "home")
+    assert event.context == {"device": "phone"}
+
+
+def test_an_impression_with_numbers_as_ids_is_read_and_one_without_items_is_a_bad_row():
+    shown = {"event_id": "e", "user_id": "u", "type": "impression", "ts": 1767571200000}
+    event, bad = rows_of(shown | {"items": [1, "b"]}, shown)
+    assert event.items == ["1", "b"]
+    assert bad.reason == "items"
+
+
+def test_items_of_an_event_that_is_none_are_left_out():
+    cart = {"event_id": "e", "user_id": "u", "type": "cart", "ts": 1767571200000, "context": {"device": "phone"}}
+    (event,) = rows_of(cart | {"items": [{"id": "a"}], "placement": 3})
+    assert (event.type, event.items, event.placement, event.context) == ("cart", None, None, {"device": "phone"})

@@ -84,7 +84,8 @@ def test_an_event_of_a_payload_may_have_a_time_of_its_own():
     [
         ("view_item", "view"),
         ("select_item", "view"),
-        ("view_item_list", "view"),
+        ("view_item_list", "impression"),
+        ("view_promotion", "impression"),
         ("view_search_results", "search"),
         ("add_to_wishlist", "favorite"),
         ("remove_from_cart", "remove_from_cart"),
@@ -102,8 +103,27 @@ def test_every_event_has_its_type(name, event_type):
 
 
 def test_other_events_say_what_they_were_and_have_no_item():
-    event = row_of(event_name="view_promotion", items=[ITEM | {"price": "free"}])
-    assert (event.item_id, event.price, event.context["event"]) == (None, None, "view_promotion")
+    event = row_of(event_name="view_cart", items=[ITEM | {"price": "free"}])
+    assert (event.item_id, event.price, event.context["event"]) == (None, None, "view_cart")
+
+
+def test_a_list_is_an_impression_in_the_order_of_its_indices():
+    items = [ITEM | {"index": 2, "item_list_id": "related"}, {"item_id": "p0", "index": "1"}, {"item_id": "(not set)"}]
+    event = row_of(event_name="view_item_list", items=items[:2])
+    assert (event.type, event.items, event.placement, event.item_id) == ("impression", ["p0", "p1"], "related", None)
+    assert row_of(event_name="view_item_list", items=items).items == ["p1", "p0"]  # one of them has no index
+
+
+def test_a_payloads_list_says_which_model_made_it():
+    params = {"items": [ITEM], "item_list_name": "Related", "model_version": "m1"}
+    (event,) = rows_of(PAYLOAD | {"events": [{"name": "view_item_list", "params": params}]})
+    assert (event.items, event.placement, event.model_version) == (["p1"], "Related", "m1")
+
+
+@pytest.mark.parametrize(("name", "event_type"), [("view_item_list", "view"), ("view_promotion", "other")])
+def test_a_list_without_items_is_what_it_was(name, event_type):
+    event = row_of(event_name=name, items=[])
+    assert (event.type, event.item_id, event.items) == (event_type, None, None)
 
 
 def test_a_user_id_comes_before_the_devices_id():

@@ -101,9 +101,32 @@ def test_of_an_order_one_purchase_event_speaks_for_all_products():
     assert event.context == {"order_id": "o1", "order_total": "42.5", "order_products": "2", "currency": "EUR"}
 
 
-def test_a_list_of_products_is_viewed_without_an_item():
-    event = event_of(event="Product List Viewed", properties={"category": "hats", "products": [{"product_id": "p2"}]})
-    assert (event.type, event.item_id, event.category) == ("view", None, "hats")
+@pytest.mark.parametrize(
+    ("name", "products"),
+    [("Product List Viewed", []), ("Product List Viewed", [{"name": "Hat"}]), ("Product List Filtered", [{"id": "p"}])],
+)
+def test_a_list_that_does_not_say_what_was_in_it_or_was_filtered_is_viewed_without_an_item(name, products):
+    event = event_of(event=name, properties={"category": "hats", "products": products})
+    assert (event.type, event.item_id, event.category, event.items) == ("view", None, "hats", None)
+
+
+def test_a_list_of_products_is_an_impression_in_the_order_of_their_positions():
+    products = [{"product_id": "p2", "position": 2}, {"sku": "p1", "position": "1"}, {"name": "no id", "position": 3}]
+    properties = {"category": "hats", "list_id": "home", "model_version": "m1", "products": products}
+    event = event_of(event="Product List Viewed", properties=properties)
+    assert (event.type, event.items, event.category, event.item_id) == ("impression", ["p1", "p2"], "hats", None)
+    assert (event.model_version, event.placement) == ("m1", "home")
+
+
+def test_without_a_position_of_each_the_order_of_the_products_counts():
+    products = [{"product_id": "p2", "position": "top"}, {"product_id": "p1", "position": 1}]
+    assert event_of(event="product_list_viewed", properties={"products": products}).items == ["p2", "p1"]
+
+
+def test_a_list_that_is_too_long_is_a_bad_row():
+    products = [{"product_id": f"p{number}"} for number in range(501)]
+    (row,) = rows_of(CALL | {"event": "Product List Viewed", "properties": {"products": products}})
+    assert (row.reason, row.error) == ("items", "items has 501 ids, more than 500")
 
 
 def test_the_words_of_searches_and_reviews_are_the_text():

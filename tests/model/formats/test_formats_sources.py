@@ -104,6 +104,19 @@ def test_rows_of_a_shopify_order_are_one_purchase():
     assert second.event_id == first.event_id
 
 
+def test_a_snowplow_list_is_an_impression_of_its_products():
+    products = [entity("product", id="p2", position=2), entity("product", id="p1", position=1)]
+    columns = {
+        "user_id": "u1", "event": "unstruct", "event_name": "snowplow_ecommerce_action",
+        "unstruct_event": {"data": {"data": {"type": "list_view", "name": "home"}}},
+    }  # fmt: skip
+    (shown, without) = rows_of(
+        "snowplow", snowplow(**columns, contexts={"data": products}), snowplow(**columns, event_id="e2")
+    )
+    assert (shown.type, shown.items, shown.placement, shown.item_id) == ("impression", ["p1", "p2"], "home", None)
+    assert (without.type, without.items) == ("view", None)
+
+
 def test_a_snowplow_page_view_is_an_event_of_type_other():
     (event,) = rows_of("snowplow", snowplow(user_id="u1"))
     assert (event.event_id, event.user_id, event.ts) == ("e1", "u1", 1719828000500)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,3 +164,12 @@ def test_orders_in_more_than_one_purchase_are_noted():
     )
     assert (found.types["purchase"], found.duplicates) == (2, 1)
     assert "1 order ids in more than one purchase: of one shopper they count as one" in notes_on(found)
+
+
+def test_impressions_are_counted_apart():
+    shown = [event(30, type_="impression", event_id=name, items=["a"], user=user) for name, user in
+             (("s1", "u"), ("s1", "u"), ("s1", "onlooker"))]  # fmt: skip
+    events = [event(0), event(50, type_="purchase")]
+    found, alone = inspected(events[0], *shown, events[1]), inspected(*events)
+    assert (found.impressions, found.duplicates) == (2, 1)
+    assert replace(found, impressions=0, duplicates=0) == alone

@@ -34,6 +34,14 @@ def test_an_event_without_an_item_keeps_the_session_alive():
     assert np.ptp(read_journeys([*with_search, *later]).sessions) == 0
 
 
+def test_an_impression_is_no_event_but_has_a_position():
+    events = [*visit("u", 0, "a"), *visit("u", 60, "b")]
+    shown = [msgspec.structs.replace(one, type="impression") for one in visit("u", 20, "c", "d")]
+    journeys = read_journeys([shown[0], events[0], shown[1], events[1]])
+    assert (journeys.rows.tolist(), named(journeys, journeys.items)) == ([1, 3], ["a", "b"])
+    assert journeys.session_starts.tolist() == [0, 1]
+
+
 def test_a_repeated_event_of_the_same_shopper_is_left_out():
     first, second = visit("u", 0, "a", "b")
     of_another = msgspec.structs.replace(first, user_id="v")

@@ -37,7 +37,7 @@ def state_of(checkpoint, events: Sequence[Event], *, first_offset: int = 0) -> t
     source = Source(source_code(IDENTITY), first_offset + np.arange(len(events)))
     prepared = prepare_batch(states, np.zeros(len(events), np.int64), batch_of(events, shop=shop), source)
     propensities = finish(states, prepared, Scorer(checkpoint, torch.device("cpu")).score(prepared.request))
-    return codec.scatter(states)[0], propensities[-1]
+    return codec.scatter(states)[0], propensities[-1] if len(propensities) else np.empty(0)
 
 
 def own(app: BatchApp, partitions: Sequence[int], *, restored: bool = True) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -139,6 +140,15 @@ async def test_the_worker_that_has_the_shopper_is_asked_and_answers_word_for_wor
     route(asked, key_partition(b"nobody", PARTITIONS), owner.url)
     status, answer = await asked.get("/v1/users/nobody")
     assert (status, answer["error"]["code"]) == (404, "unknown_user")
+
+
+async def test_a_shopper_who_was_only_shown_something_is_not_known(serve, checkpoint):
+    worker = await serve()
+    shown = msgspec.structs.replace(events_of("u")[0], type="impression", items=["a"])
+    put_state(worker.app, "u", state_of(checkpoint, [shown])[0])
+    for path in ("/v1/users/u", "/v1/users/u/explanation"):
+        status, answer = await worker.get(path)
+        assert (status, answer["error"]["code"]) == (404, "unknown_user")
 
 
 async def test_workers_that_think_the_other_has_the_shopper_do_not_ask_each_other_for_ever(serve):

@@ -3,6 +3,7 @@
 -- Partitioned by time of scoring, because a late block of old events must not touch more than a hundred partitions.
 -- Each inserted block has a token; the window is how many of them the table remembers.
 -- A propensity that a score lacks, because its model has no such horizon, is NaN; every view keeps models apart.
+-- An impression is a row without propensities: views of events count it as a type, views of shoppers leave it out.
 -- stored_at is what delays are counted to: an event's own time may be that of a replayed history, its record's is not.
 --
 -- Sorted by shopper, and shoppers by the first byte of their hash: a sample of shoppers is the table's beginning, whatever
@@ -15,7 +16,7 @@ CREATE TABLE IF NOT EXISTS scores
 (
     user_id String COMMENT 'the shopper' CODEC(ZSTD(1)),
     event_id String COMMENT 'the event, unique for its shopper' CODEC(ZSTD(1)),
-    event_type LowCardinality(String) COMMENT 'view, search, favorite, cart, remove_from_cart, checkout, purchase, review, refund or other',
+    event_type LowCardinality(String) COMMENT 'view, search, favorite, cart, remove_from_cart, checkout, purchase, review, refund or other; impression: what was shown',
     item_id String COMMENT 'empty if the event has none' CODEC(ZSTD(1)),
     category LowCardinality(String) COMMENT 'empty if the event has none',
     channel LowCardinality(String) COMMENT 'where the shopper came from, as the event\'s context says; empty if it does not',
@@ -23,6 +24,9 @@ CREATE TABLE IF NOT EXISTS scores
     quantity Nullable(Float64) COMMENT 'units; NULL if the event has none' CODEC(ZSTD(1)),
     rating Nullable(Float64) COMMENT 'stars of a review; NULL if the event has none' CODEC(ZSTD(1)),
     text String COMMENT 'what the shopper wrote or searched for, its first 2,000 characters; empty if the event has none' CODEC(ZSTD(1)),
+    shown Array(String) COMMENT 'of an impression the items, in the order shown; empty of other events' CODEC(ZSTD(1)),
+    shown_by LowCardinality(String) COMMENT 'of an impression the model or rule that made the list; empty if it does not say',
+    placement LowCardinality(String) COMMENT 'of an impression where the list was shown; empty if it does not say',
     event_time Int64 COMMENT 'when it happened, epoch milliseconds; event_at is the same as a time' CODEC(Delta, ZSTD(1)),
     propensity_session Float32 DEFAULT nan COMMENT 'probability of a purchase later in this session (gap 30 minutes)' CODEC(ZSTD(1)),
     propensity_1h Float32 DEFAULT nan COMMENT 'probability of a purchase within 1 hour after the event' CODEC(ZSTD(1)),

@@ -16,6 +16,7 @@ hours AS
         min(event_time) AS hour_first,
         max(event_time) AS hour_last
     FROM scores
+    WHERE event_type != 'impression'
     GROUP BY hour
 ),
 gaps AS

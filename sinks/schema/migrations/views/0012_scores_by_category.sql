@@ -17,7 +17,7 @@ liveliest AS
 (
     SELECT category
     FROM scores
-    WHERE toUInt8(bitShiftRight(cityHash64(user_id), 56)) <= toUInt8(bitShiftRight(last_hash, 56)) AND cityHash64(user_id) <= last_hash
+    WHERE event_type != 'impression' AND toUInt8(bitShiftRight(cityHash64(user_id), 56)) <= toUInt8(bitShiftRight(last_hash, 56)) AND cityHash64(user_id) <= last_hash
     GROUP BY category
     ORDER BY count() DESC, category
     LIMIT 1000
@@ -32,4 +32,5 @@ SELECT
     propensity_1h,
     propensity_24h
 FROM scores AS stored
+WHERE event_type != 'impression'
 COMMENT 'Scores with the category that is shown for them; internal, read by events_by_category and propensity_by_category'

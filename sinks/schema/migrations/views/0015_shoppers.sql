@@ -60,6 +60,7 @@ FROM
         count() AS events,
         arrayReverseSort(groupArray((event_time, source_offset, source_topic, source_partition, event_type, item_id, propensity_24h))) AS newest
     FROM scores
+    WHERE event_type != 'impression'
     GROUP BY user_id
 )
 COMMENT 'One row per shopper: the latest score and the latest events; internal, read by latest_scores and top_shoppers'

@@ -13,7 +13,7 @@ WITH
             arrayReverseFill(t -> t < 9000000000000, arrayMap((t, type) -> if(type = 'purchase', t, toInt64(9000000000000)), times, events.2)) AS purchases_from,
             arrayReverseFill((t, own, next) -> next != own, arrayShiftLeft(purchases_from, 1, toInt64(9000000000000)), times, next_times) AS next_purchases
         FROM scores
-        WHERE event_time >= {since_ms:Int64}
+        WHERE event_time >= {since_ms:Int64} AND event_type != 'impression'
         GROUP BY user_id
     )
 SELECT

@@ -1,0 +1,141 @@
+"""Items: which are wanted most, more than before, or for the first time."""
+
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard import bar, missing
+from dashboard.cards import card, number, numbers, table
+from dashboard.clickhouse import Row
+from dashboard.formatting import count, decimal, moment, percent, plural
+from dashboard.queries import items as queries
+from dashboard.queries.items import FEW_EVENTS, Sample
+from dashboard.queries.range import Range, Span, stored_span
+from dashboard.remembered import RememberedDatabase
+
+ROWS: Final = 25
+FEWEST_VIEWERS: Final = 5
+"""What fewer shoppers viewed is said to rise whatever the interval."""
+
+
+def page() -> None:
+    """Show the page."""
+    asks = RememberedDatabase()
+    st.title("Items", anchor=False)
+    stored = stored_span(asks)
+    if stored is None:
+        missing.no_events()
+        return
+    with st.container(horizontal=True, vertical_alignment="top"):
+        span = bar.time_range(stored)
+        horizon = bar.horizon()
+    sampled = queries.sample(asks, span)
+    rows = queries.wanted(asks, span, horizon, sampled, ROWS)
+    if not rows:
+        _nothing(span, stored)
+        return
+    _most(rows, horizon, span, sampled)
+    left, right = st.columns(2)
+    with left:
+        _rising(rows, span, stored)
+    with right:
+        _cold(queries.cold(asks, span, sampled, ROWS), sampled)
+
+
+def _nothing(span: Range, stored: Span) -> None:
+    if span.until <= stored.first or span.since > stored.last:
+        missing.nothing_in_range(span, stored)
+    else:
+        missing.nothing_here("No view of an item in this range: events say which item they are about in `item_id`.")
+
+
+def _most(rows: list[Row], horizon: str, span: Range, sampled: Sample) -> None:
+    most = [row for row in rows if row["most"] <= ROWS]
+    with numbers("items"):
+        number("Viewed items", count(rows[0]["items"]), "Items that somebody viewed in the range.")
+        number("Put into the cart", percent(rows[0]["carted"]), "Of the viewed items, those that somebody put into it.")
+        number("Bought", percent(rows[0]["bought"]), "Of the viewed items, those that somebody bought in the range.")
+    st.caption(f"{moment(span.since)} to {moment(span.until)} UTC. {_looked_at(sampled)}")
+    with card(
+        f"{plural(most[0]['viewers'], 'shopper')} viewed the item that is wanted most",
+        "Distinct shoppers who viewed the item in the range, and who put it into the cart or bought it. Propensity: "
+        f"mean over its viewers of the probability that they buy anything {bar.HORIZON_WORDS[horizon]}.",
+    ):
+        table(most, "wanted", _WANTED, description="Items with most viewers, carts and purchases")
+
+
+def _looked_at(sampled: Sample) -> str:
+    if sampled.share == 1:
+        return "All shoppers are counted."
+    return (
+        f"Counted are {percent(sampled.share, 0 if sampled.share > 0.02 else 1)} of the shoppers, with all that they "
+        "did: a shorter range counts more of them."
+    )
+
+
+def _rising(rows: list[Row], span: Range, stored: Span) -> None:
+    earlier = queries.before(span)
+    when = f"{moment(earlier.since)} to {moment(earlier.until)} UTC"
+    if earlier.since < Range.covering(stored.first, stored.last).since:
+        with card("Rising"):
+            missing.nothing_here(
+                f"What rises is told by as long a time before, {when}, of which not all is stored: choose a shorter "
+                "range."
+            )
+        return
+    rising = [row for row in rows if row["rise_low"] > 1 and row["viewers"] >= FEWEST_VIEWERS]
+    rising = sorted(rising, key=lambda row: row["fastest"])[:ROWS]
+    with card(
+        f"{plural(len(rising), 'item rises', 'items rise')}, one to {decimal(rising[0]['rise'], 1)} times its viewers"
+        if rising
+        else "Nothing rises for sure",
+        f"Viewers, to those from {when}, as the viewers of all items changed. Shown is what has at least "
+        f"{FEWEST_VIEWERS} viewers and rises even at the lower end of its 95 % interval, by which it is ranked: few "
+        "viewers make a wide one.",
+    ):
+        if rising:
+            table(rising, "rising", _RISING, description="Items with more viewers than in the time before")
+        else:
+            missing.nothing_here("No item has so many more viewers than before that chance cannot explain it.")
+
+
+def _cold(rows: list[Row], sampled: Sample) -> None:
+    with card(
+        f"{count(len(rows))}{' or more' if len(rows) == ROWS else ''} of the range's items are cold"
+        if rows
+        else "No item is cold",
+        f"Items with an event in the range and fewer than {FEW_EVENTS} ever, the latest first: what a model knows of "
+        "them comes from the catalogue."
+        + (" Looked for among the shoppers that are counted." if sampled.share < 1 else ""),
+    ):
+        if rows:
+            table(rows, "cold", _COLD, description="Items with few events ever")
+        else:
+            missing.nothing_here(f"Every item of this range has {FEW_EVENTS} events or more.")
+
+
+_NUMBER = st.column_config.NumberColumn
+_ITEM = st.column_config.TextColumn("Item", pinned=True, width=140)
+_CATEGORY = st.column_config.TextColumn("Category", width="small")
+_WANTED: dict[str, Any] = {
+    "item_id": _ITEM,
+    "viewers": _NUMBER("Viewers", format="localized"),
+    "carters": _NUMBER("Carted by", format="localized"),
+    "buyers": _NUMBER("Bought by", format="localized"),
+    "propensity": _NUMBER("Propensity", format="percent"),
+    "viewers_before": _NUMBER("Viewers before", format="localized", help="In as long a time before the range"),
+    "category": _CATEGORY,
+}
+_RISING: dict[str, Any] = {
+    "item_id": _ITEM,
+    "rise": _NUMBER("Times", format="%.1f"),
+    "rise_low": _NUMBER("At least", format="%.1f", help="Lower end of the 95 % interval"),
+    "viewers": _NUMBER("Viewers", format="localized"),
+    "viewers_before": _NUMBER("Before", format="localized"),
+    "category": _CATEGORY,
+}
+_COLD: dict[str, Any] = {
+    "item_id": _ITEM,
+    "events": _NUMBER("Events ever", format="localized"),
+    "last_seen": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+}

@@ -1,0 +1,128 @@
+"""Which items are wanted: most, more than before, or for the first time.
+
+A shop may have a million items, and shoppers of each are counted, so what is read is bounded: of a long range a sample
+of shoppers, those with the lowest hashes of their ids, all of whose events count.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dashboard.clickhouse import Row
+from dashboard.queries.range import HORIZONS, Asks, Range
+
+READ_EVENTS: Final = 750_000
+"""About so many events are read of a range and the time before it together."""
+FEW_EVENTS: Final = 5
+"""An item with fewer events ever is cold."""
+_CANDIDATES: Final = 200
+_MOST_HASH: Final = 2**64 - 1
+_SAMPLED: Final = (
+    "toUInt8(bitShiftRight(shopper_hash, 56)) <= toUInt8(bitShiftRight({last_hash:UInt64}, 56)) "
+    "AND shopper_hash <= {last_hash:UInt64}"
+)
+_DURING: Final = "event_time >= {since:Int64} * 1000 AND event_time < {until:Int64} * 1000"
+_SINCE_BEFORE: Final = "event_time >= {before:Int64} * 1000 AND event_time < {until:Int64} * 1000"
+_BY_SHOPPER: Final = f"""
+    SELECT item_id, shopper_hash, any(e.category) AS category,
+           countIf(event_type = 'view' AND {_DURING}) AS views,
+           countIf(event_type = 'cart' AND {_DURING}) > 0 AS has_carted,
+           countIf(event_type = 'purchase' AND {_DURING}) > 0 AS has_bought,
+           countIf(event_type = 'view') > views AS has_viewed_before,
+           avgIf(PROPENSITY, event_type = 'view' AND {_DURING}) AS propensity
+    FROM item_events AS e
+    WHERE {_SINCE_BEFORE} AND {_SAMPLED} AND event_type IN ('view', 'cart', 'purchase')
+    GROUP BY item_id, shopper_hash
+"""  # noqa: S608 - constants
+_BY_ITEM: Final = f"""
+    SELECT item_id, any(s.category) AS category, countIf(views > 0) AS viewers, countIf(has_carted) AS carters,
+           countIf(has_bought) AS buyers, countIf(has_viewed_before) AS viewers_before,
+           avgIf(s.propensity, isFinite(s.propensity)) AS propensity
+    FROM ({_BY_SHOPPER}) AS s
+    GROUP BY item_id
+"""  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The shoppers whose events of a range are looked at."""
+
+    share: float
+    """of all shoppers"""
+
+    @property
+    def last_hash(self) -> int:
+        return min(int(self.share * _MOST_HASH), _MOST_HASH)
+
+
+def before(span: Range) -> Range:
+    """Return the time before a range, as long as it."""
+    return Range(span.since - (span.until - span.since), span.since)
+
+
+def sample(asks: Asks, span: Range) -> Sample:
+    """Return which shoppers to look at; view events_by_hour."""
+    rows = asks.rows(
+        "SELECT sum(e.events) AS events FROM events_by_hour AS e "
+        "WHERE hour >= toDateTime({before:Int64}, 'UTC') AND hour < toDateTime({until:Int64}, 'UTC') "
+        "AND event_type != 'impression'",
+        _bound(span),
+    )
+    return Sample(min(1.0, READ_EVENTS / max(int(rows[0]["events"]), 1)))
+
+
+def wanted(asks: Asks, span: Range, horizon: str, sampled: Sample, limit: int) -> list[Row]:
+    """Return the items with most viewers and those that rise fastest; view item_events.
+
+    `viewers`, `carters` and `buyers` are distinct shoppers in the range, `viewers_before` in as long a time before it.
+    `rise` is how many times as many viewers as then, relative to the viewers of all items, and `rise_low` the lower end
+    of its 95 % interval, from which few viewers cannot make much: the logarithm of a ratio of two Poisson counts has a
+    variance of about 1/a + 1/b. `items` are those viewed in the range, `carted` and `bought` shares of them.
+    `most` and `fastest` are the places in the two rankings, from 1.
+    """
+    propensity = f"propensity_{horizon if horizon in HORIZONS else '24h'}"
+    return asks.rows(
+        f"""
+        SELECT * FROM (
+            SELECT *, row_number() OVER (ORDER BY viewers DESC, carters DESC, item_id) AS most,
+                   row_number() OVER (ORDER BY rise_low DESC, item_id) AS fastest
+            FROM (
+                SELECT *, (viewers + 0.5) / (viewers_before + 0.5) * (all_before + 0.5) / (all_now + 0.5) AS rise,
+                       rise * exp(-1.96 * sqrt(1 / (viewers + 0.5) + 1 / (viewers_before + 0.5))) AS rise_low
+                FROM (
+                    SELECT *, sum(viewers) OVER () AS all_now, sum(viewers_before) OVER () AS all_before,
+                           countIf(viewers > 0) OVER () AS items,
+                           countIf(viewers > 0 AND carters > 0) OVER () / items AS carted,
+                           countIf(viewers > 0 AND buyers > 0) OVER () / items AS bought
+                    FROM ({_BY_ITEM.replace("PROPENSITY", propensity)})
+                )
+            )
+        )
+        WHERE viewers > 0 AND (most <= {{limit:UInt32}} OR fastest <= {{limit:UInt32}})
+        ORDER BY most LIMIT 1000
+        """,  # noqa: S608 - the parts are constants, values are bound
+        {**_bound(span), "last_hash": sampled.last_hash, "limit": limit},
+    )
+
+
+def cold(asks: Asks, span: Range, sampled: Sample, limit: int) -> list[Row]:
+    """Return items with an event in the range and fewer than FEW_EVENTS ever, the latest first; view item_events.
+
+    `events` are those ever, of all shoppers. Of a sample there may be more of such items than are found.
+    """
+    return asks.rows(
+        f"""
+        SELECT item_id, count() AS events, fromUnixTimestamp64Milli(max(e.event_time), 'UTC') AS last_seen
+        FROM item_events AS e
+        WHERE item_id IN (
+            SELECT item_id FROM item_events WHERE {_DURING} AND {_SAMPLED}
+            GROUP BY item_id HAVING count() < {FEW_EVENTS} ORDER BY count(), max(event_time) DESC LIMIT {_CANDIDATES}
+        )
+        GROUP BY item_id HAVING events < {FEW_EVENTS}
+        ORDER BY last_seen DESC, events DESC, item_id LIMIT {{limit:UInt32}}
+        """,  # noqa: S608
+        {**_bound(span), "last_hash": sampled.last_hash, "limit": limit},
+    )
+
+
+def _bound(span: Range) -> dict[str, str | int | float]:
+    return {**span.bound(), "before": int(before(span).since.timestamp())}
