@@ -4,10 +4,10 @@ The names in `__all__` are the Python API (docs/python.md); they are imported wh
 PyTorch takes longer than most commands.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # `python -m cartcast` runs this before the current folder is out of the way: it imports nothing
 if TYPE_CHECKING:
+    from typing import Any
+
     from cartcast.api.client import Client as Client
     from cartcast.api.client import scores as scores
     from cartcast.api.evaluation import Evaluation as Evaluation
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 """Of the whole program: what the wheel, the documents of the contracts and `cartcast --version` say."""
 
-_MODULES: Final = {
+_MODULES = {
     "CartcastError": "service.errors",
     "Client": "cartcast.api.client",
     "Evaluation": "cartcast.api.evaluation",
@@ -39,9 +39,11 @@ _MODULES: Final = {
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - names of strings
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - each has its own type
+def __getattr__(name: str) -> "Any":  # noqa: ANN401 - each has its own type
     if name not in _MODULES:
         raise AttributeError(f"module 'cartcast' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
     return getattr(import_module(_MODULES[name]), name)
 
 

@@ -28,6 +28,7 @@ from streams.agents import score_events
 from streams.catalogue import CatalogueReader
 from streams.fetch import Fetch
 from streams.lanes import Acknowledge, Lanes, Pipeline
+from streams.lookups.intake import EventIntake
 from streams.lookups.item_query import Recommender
 from streams.lookups.item_rules import NO_FILE, RulesFile
 from streams.lookups.listener import advertised_url, page_access
@@ -118,9 +119,9 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         readings = _readings(app, table, settings.topics.events, publisher, health, device, items)
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
         operational = OperationalPages(registry, health, page_access(settings.worker))
-        _serve(
-            app, listener, Pages(app, look_up, settings.partitions, operational, items=items, recommender=recommender)
-        )
+        intake = EventIntake(settings.client_config, settings.topics, pipeline.decode)
+        parts: dict[str, Any] = {"items": items, "recommender": recommender, "intake": intake}
+        _serve(app, listener, Pages(app, look_up, settings.partitions, operational, **parts))
     return app
 
 

@@ -29,7 +29,7 @@ class Client:
     def users(self, user_ids: Sequence[str], *, items: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return an answer or an `error` for each shopper, in this order; with `items`, as `items` returns it."""
         body = {"user_ids": list(user_ids)} | ({} if items is None else {"items": items})
-        answer: list[dict[str, Any]] = self._asked("/v1/users:batch", json.dumps(body).encode())["users"]
+        answer: list[dict[str, Any]] = self._asked("/v1/users:batch", json.dumps(body).encode())["results"]
         return answer
 
     def items(self, user_id: str, **query: Any) -> dict[str, Any]:  # noqa: ANN401 - parameters of the API

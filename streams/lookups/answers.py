@@ -185,6 +185,21 @@ class UserResults(msgspec.Struct, frozen=True):
     results: Annotated[list[UserResult], Meta(description="One for each of `user_ids`, in their order")]
 
 
+class RejectedEvent(msgspec.Struct, frozen=True):
+    """One of several that is no event, and was not sent."""
+
+    position: Annotated[int, Meta(description="Its place in the array, from 0")]
+    reason: Annotated[str, Meta(description="As of a dead letter")]
+    error: str
+
+
+class TakenEvents(msgspec.Struct, frozen=True):
+    """The events that Kafka has."""
+
+    accepted: Annotated[int, Meta(description="So many were sent, and acknowledged by Kafka")]
+    rejected: Annotated[list[RejectedEvent], Meta(description="Those that were not sent, and why")]
+
+
 class SimilarItems(msgspec.Struct, frozen=True):
     """The items most like another: of similar words, category, brand and picture, and of the same sessions."""
 

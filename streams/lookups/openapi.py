@@ -13,6 +13,7 @@ from streams.lookups.answers import (
     ShopperExplanation,
     ShopperItems,
     SimilarItems,
+    TakenEvents,
     UserResults,
 )
 from streams.lookups.item_query import (
@@ -30,6 +31,7 @@ ITEM_PATH: Final = "/v1/items/{item_id}"
 SHOPPER_ITEMS_PATH: Final = "/v1/users/{user_id}/items"
 SIMILAR_ITEMS_PATH: Final = "/v1/items/{item_id}/similar"
 USERS_PATH: Final = "/v1/users:batch"
+EVENTS_PATH: Final = "/v1/events"
 OPENAPI_PATH: Final = "/v1/openapi.json"
 _TOKEN: Final = "token"  # noqa: S105 - the scheme's name
 
@@ -66,6 +68,7 @@ _QUERY: Final = (
         {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS},
     ),
 )
+_AN_EVENT: Final = {"type": "object"}
 _EVENT: Final = {
     "name": "event_id",
     "in": "query",
@@ -73,22 +76,30 @@ _EVENT: Final = {
     "description": "The event to explain, one of the shopper's last 32; the last one if not given",
     "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
 }
+_EVENTS: Final = {
+    "required": True,
+    "description": "An event as on the events topic (docs/contracts/event.schema.json, or of `worker.input_format`), "
+    "or an array of at most 500. Its shopper becomes the record's key",
+    "content": {"application/json": {"schema": {"anyOf": [_AN_EVENT, {"type": "array", "items": _AN_EVENT}]}}},
+}
 _REFUSALS: Final = {
     "400": "The id is not percent-encoded UTF-8, or the query or the body makes no sense",
     "401": "The worker has a token (`worker.web_token`), and the request does not show it",
     "404": "No event of this shopper was accepted, the event is not among the last 32, or the item is not known",
     "405": "The path is served by another method",
-    "413": "The request has a body of more than 1,024 bytes (of many users, 256 KiB), or of unknown size",
+    "413": "The request has a body of more than 1,024 bytes (of many users or events, 256 KiB), or of unknown size",
+    "415": "Events are sent with another Content-Type than application/json",
     "414": "The id, or the whole path, is too long",
     "421": "The Host header has a name that the worker does not know, and the worker has no token",
     "502": "What should be the worker that has the shopper answers with more than a worker does",
-    "503": "The worker that has the shopper is starting, moving or busy: ask again after `Retry-After` seconds",
+    "503": "The worker that has the shopper is starting, moving or busy, or Kafka takes no events: ask again after "
+    "`Retry-After` seconds",
 }
 
 
 def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the API, of a worker that recommends items or of one that does not."""
-    answers = [Shopper, ShopperExplanation, Item, Refusal, UsersQuery, UserResults]
+    answers = [Shopper, ShopperExplanation, Item, Refusal, UsersQuery, UserResults, TakenEvents]
     answers += [ShopperItems, SimilarItems] if recommends else []
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     parameters = [
@@ -111,6 +122,7 @@ def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
             SHOPPER_PATH: {"get": _operation("shopper", Shopper, [_USER])},
             EXPLANATION_PATH: {"get": _operation("explanation", ShopperExplanation, [_USER, _EVENT])},
             USERS_PATH: {"post": _operation("users", UserResults, [], asked=UsersQuery)},
+            EVENTS_PATH: {"post": _operation("events", TakenEvents, []) | {"requestBody": _EVENTS}},
             ITEM_PATH: {"get": _operation("item", Item, [_ITEM])},
             **(items if recommends else {}),
         },

@@ -34,6 +34,7 @@ from streams.lookups import openapi
 from streams.lookups.answering import item_answer
 from streams.lookups.answers import Problem, Refusal
 from streams.lookups.forwarding import forward
+from streams.lookups.intake import EventIntake
 from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, number_asked
 from streams.lookups.lookup import Lookup, NotHereError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
@@ -41,8 +42,8 @@ from streams.lookups.users import ManyUsers
 from streams.transport import BatchApp, key_partition
 
 MAX_BODY_BYTES: Final = 1024
-MAX_USERS_BODY_BYTES: Final = 256 * 1024
-"""Of a request for many users."""
+MAX_LIST_BODY_BYTES: Final = 256 * 1024
+"""Of a request for many users, or of events."""
 _ID: Final = re.compile(r"\{(\w+)\}")
 _ROUTED_ID: Final = r"{\1:[^/]+}"
 """aiohttp's own pattern takes no braces, which an id may hold."""
@@ -71,7 +72,7 @@ def application_options(access: Access) -> dict[str, Any]:
         response.headers.update(_HEADERS)
         return response
 
-    return {"middlewares": [answer_in_json], "client_max_size": MAX_USERS_BODY_BYTES}
+    return {"middlewares": [answer_in_json], "client_max_size": MAX_LIST_BODY_BYTES}
 
 
 def refuse(status: int, failure: BaseException | None) -> web.Response:
@@ -95,14 +96,19 @@ class Pages:
         *,
         items: CatalogueReader | None = None,
         recommender: Recommender | None = None,
+        intake: EventIntake | None = None,
     ) -> None:
-        """Items are answered for if there is a reader of them, and recommended if there is somebody who does."""
+        """Items are answered for if there is a reader of them, and recommended if there is somebody who does.
+
+        Events are taken by `intake`.
+        """
         self._app = app
         self._look_up = look_up
         self._partitions = partitions
         self._operational = operational
         self._items = items
         self._recommender = recommender
+        self._intake = intake
         self._many = ManyUsers(app, look_up, partitions, recommender)
         self._openapi = _encode(openapi.openapi_document(recommends=recommender is not None))
 
@@ -120,6 +126,7 @@ class Pages:
         for path, page in pages.items():
             self._app.page(_ID.sub(_ROUTED_ID, path))(page)
         self._app.page(openapi.USERS_PATH)(type("Users", (View,), {"post": self.users}))
+        self._app.page(openapi.EVENTS_PATH)(type("Events", (View,), {"post": self.events}))
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
         user = _id_of(request, "user")
@@ -127,6 +134,13 @@ class Pages:
 
     async def users(self, request: web.Request) -> web.Response:
         return _json(200, await self._many.answer(request, await request.read()))
+
+    async def events(self, request: web.Request) -> web.Response:
+        if self._intake is None:
+            raise web.HTTPNotFound
+        if request.content_type != "application/json":  # what a browser does not send to another's server unasked
+            raise ProblemError(415, "content_type", "send events as Content-Type: application/json")
+        return _json(200, await self._intake.take(await request.read()))
 
     async def explanation(self, request: web.Request, **_: str) -> web.Response:
         user, event_id = _id_of(request, "user"), _event_of(request)
@@ -248,7 +262,7 @@ def _check_access(request: web.Request, access: Access) -> None:
 def _check_size(request: web.Request) -> None:
     if len(request.raw_path) > MAX_PATH_BYTES:
         raise ProblemError(414, "too_long", f"the path has more than {MAX_PATH_BYTES} bytes")
-    most = MAX_USERS_BODY_BYTES if request.path == openapi.USERS_PATH else MAX_BODY_BYTES
+    most = MAX_LIST_BODY_BYTES if request.path in {openapi.USERS_PATH, openapi.EVENTS_PATH} else MAX_BODY_BYTES
     if request.can_read_body and not (request.content_length or most + 1) <= most:
         raise ProblemError(413, "body", f"no body of more than {most} bytes, or of unknown size, is read")
 
@@ -258,7 +272,9 @@ def _problem(failure: web.HTTPException) -> Problem:
         case 404:
             return Problem("no_such_path", f"there is nothing here; {openapi.OPENAPI_PATH} says what there is")
         case 405:
-            return Problem("method", f"only GET and HEAD are served, and POST by {openapi.USERS_PATH}")
+            return Problem(
+                "method", f"only GET and HEAD are served, and POST by {openapi.USERS_PATH} and {openapi.EVENTS_PATH}"
+            )
     return Problem("bad_request", failure.reason)
 
 

@@ -21,12 +21,11 @@ def programs(*languages: str) -> list[Block]:
     return [block for block in blocks(*languages) if not block.reason]
 
 
-def test_the_quickstart_ends_with_what_it_and_the_readme_show(shop: Shop, quickstart: list[Block]) -> None:
+def test_the_quickstart_ends_with_what_it_shows(shop: Shop, quickstart: list[Block]) -> None:
     assert "ok    kafka" in shop.run("cartcast", "doctor")
     assert "propensity" in shop.run("cartcast", "explain", "shopper-000322").lower()
-    readme = [block for block in blocks("console") if block.page == "README.md" and "database=cartcast" in block.text]
-    shown = [block for block in quickstart if block.language == "console"] + readme
-    assert len(shown) == 3
+    shown = [block for block in quickstart if block.language == "console"]
+    assert len(shown) == 2
     for block in shown:
         command, _, promised = block.text.removeprefix("$ ").partition("\n")
         assert_alike(shop.run_script(command), promised)

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from urllib.request import Request, urlopen
 
 import pytest
 
 import cartcast as api
 from tests.harness.command import Ended, run_command
 from tests.harness.pipeline import Pipeline, pipelines
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +82,16 @@ def test_topics_are_listed_with_what_they_hold(pipeline, cartcast):
     nowhere = cartcast("topics", "list", "--topic-prefix", f"{pipeline.topics.prefix}-none").stdout
     assert nowhere.count("does not exist: run `cartcast topics create`") == len(listed)
     assert "does not exist" in cartcast("tail", "events", "--topic-prefix", "none", status=1).stderr
+
+
+def test_an_event_over_http_is_scored(pipeline, cartcast):
+    worker = pipeline.start_worker()
+    cartcast("send", json.dumps(EVENT | {"user_id": "first"}), "--wait")
+    address = worker.events("starting")[-1]["look_ups"] + "/v1/events"
+    body = json.dumps(EVENT | {"event_id": "over-http", "ts": 1_767_571_200_000}).encode()
+    with urlopen(Request(address, body, {"Content-Type": "application/json"})) as answer:  # noqa: S310 - http://
+        assert json.loads(answer.read()) == {"accepted": 1, "rejected": []}
+    eventually(lambda: "over-http" in cartcast("tail", "scores", "--json").stdout, "the score is published")
 
 
 def test_a_program_reads_scores_and_asks_the_worker(pipeline, cartcast):

@@ -99,7 +99,7 @@ VIEW = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000,"item_
 async def recommend_all():
     columns, counts = columns_of([Item("a"), Item("b")]), np.ones((1 + len(GOALS), 2), np.int64)
     network = NextItemNetwork(NextItemConfig(), items=2)
-    items = ItemModel(network, dict.fromkeys(KINDS, Neighbours.none(2)), columns, ("a", "b"), counts)
+    items = ItemModel(network, dict.fromkeys(KINDS, Neighbours.none(2)), columns, ("a", "b"), counts, np.ones(3))
     checkpoint = replace(load_checkpoint(DEFAULT_CHECKPOINT), items=items)
     catalogue = Catalogue(items.config.dimension, items.embed, items.config.vector_size)
     catalogue.add_described(columns, items.item_ids)

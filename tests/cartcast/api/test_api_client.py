@@ -17,7 +17,7 @@ class Worker(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         ASKED.append((self.command, self.path, self.rfile.read(size), self.headers.get("Authorization")))
         refused = "/nobody" in self.path
-        answer = {"error": {"code": "unknown_user", "message": "no such user"}} if refused else {"users": [], "k": 1}
+        answer = {"error": {"code": "unknown_user", "message": "no such user"}} if refused else {"results": [], "k": 1}
         content = json.dumps(answer).encode()
         self.send_response(404 if refused else 200)
         self.send_header("Content-Length", str(len(content)))
@@ -45,7 +45,7 @@ def url():
 
 def test_each_method_asks_its_path(url):
     client = cartcast.Client(url + "/", token=BEARER)
-    assert client.user("a/b ü") == {"users": [], "k": 1}
+    assert client.user("a/b ü") == {"results": [], "k": 1}
     client.items("u", k=5, goal="cart")
     client.explain("u")
     client.explain("u", event_id="e&1")
@@ -59,7 +59,7 @@ def test_each_method_asks_its_path(url):
         ("POST", "/v1/users:batch"),
     ]
     assert json.loads(ASKED[-1][2]) == {"user_ids": ["u", "v"], "items": {"k": 3}}
-    assert {token for *_, token in ASKED} == {"Bearer secret"}
+    assert {token for *_, token in ASKED} == {f"Bearer {BEARER}"}
 
 
 def test_refusals_are_told_in_words(url, closed_url):
