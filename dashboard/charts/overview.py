@@ -51,17 +51,18 @@ def purchases(rows: Sequence[Row], step: timedelta) -> AnyChart:
     )
 
 
-def propensity(rows: Sequence[Row]) -> AnyChart:
-    """Lines: `time` and the mean `propensity_<horizon>` of each horizon."""
+def propensity(rows: Sequence[Row], step: timedelta) -> AnyChart:
+    """Lines: `time` and the mean `propensity_<horizon>` of each horizon; they break where nothing happened."""
     long = [
         {"time": row["time"], "horizon": horizon, "propensity": row[f"propensity_{horizon}"]}
         for row in rows
         for horizon in theme.HORIZONS
         if row[f"propensity_{horizon}"] is not None
     ]
+    shown = theme.with_gaps(long, step, "horizon")
     return (
-        alt.Chart(theme.data(long), height=theme.HEIGHT)
-        .mark_line(strokeWidth=2, point=len(rows) < 3)
+        alt.Chart(theme.data(shown), height=theme.HEIGHT)
+        .mark_line(strokeWidth=2, point=len(rows) < 3 or len(shown) > len(long))
         .encode(
             x=theme.time_axis(),
             y=alt.Y("propensity:Q", title="mean propensity", axis=alt.Axis(format=theme.PERCENT)),

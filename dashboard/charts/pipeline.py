@@ -37,18 +37,18 @@ def throughput(rows: Sequence[Row], step: timedelta) -> AnyChart:
     )
 
 
-def delays(rows: Sequence[Row]) -> AnyChart:
-    """Lines of the four delays over `time`, on a logarithmic scale."""
+def delays(rows: Sequence[Row], step: timedelta) -> AnyChart:
+    """Lines of the four delays over `time`, on a logarithmic scale; they break where nothing was scored."""
     long = [
         {"time": row["time"], "delay": words, "milliseconds": max(row[name], 1)}
         for row in rows
         for name, (words, _) in DELAYS.items()
         if row[name] is not None
     ]
-    palette = dict(DELAYS.values())
+    palette, shown = dict(DELAYS.values()), theme.with_gaps(long, step, "delay")
     return (
-        alt.Chart(theme.data(long), height=theme.HEIGHT + 18)
-        .mark_line(strokeWidth=2, point=len(rows) < 3)
+        alt.Chart(theme.data(shown), height=theme.HEIGHT + 18)
+        .mark_line(strokeWidth=2, point=len(rows) < 3 or len(shown) > len(long))
         .encode(
             x=theme.time_axis(),
             y=alt.Y(
@@ -71,11 +71,12 @@ def delays(rows: Sequence[Row]) -> AnyChart:
     )
 
 
-def lag(rows: Sequence[Row]) -> AnyChart:
-    """Lines: `time` and `lag` of each consumer group."""
+def lag(rows: Sequence[Row], step: timedelta) -> AnyChart:
+    """Lines: `time` and `lag` of each consumer group; they break where no sink took samples."""
+    shown = theme.with_gaps(rows, step, "consumer_group")
     return (
-        alt.Chart(theme.data(rows), height=theme.HEIGHT)
-        .mark_line(strokeWidth=2, point=len(rows) < 5)
+        alt.Chart(theme.data(shown), height=theme.HEIGHT)
+        .mark_line(strokeWidth=2, point=len(rows) < 5 or len(shown) > len(rows))
         .encode(
             x=theme.time_axis(),
             y=alt.Y("lag:Q", title="records behind", axis=alt.Axis(format="~s")),

@@ -86,9 +86,28 @@ def time_bars(name: str = "time") -> dict[str, Any]:
     return {"x": time_axis(name), "x2": alt.X2("end:T")}
 
 
+_GAP_STEPS: Final = 5
+
+
 def with_ends(rows: Sequence[Row], step: timedelta, name: str = "time") -> list[Row]:
     """Add where each step ends, a little early, so that bars stand apart."""
     return [{**row, "end": row[name] + step * 0.9} for row in rows]
+
+
+def with_gaps(rows: Sequence[Row], step: timedelta, series: str = "") -> list[Row]:
+    """Add a row without values where a series has none for _GAP_STEPS: a line breaks there, and bridges nothing.
+
+    `rows` are in order of `time`; `series` is the field that tells the lines apart.
+    """
+    found, last = list[Row](), dict[object, datetime]()
+    for row in rows:
+        line = row.get(series)
+        before = last.get(line)
+        if before is not None and row["time"] - before > _GAP_STEPS * step:
+            found.append({"time": before + step} | ({series: line} if series else {}))
+        found.append(row)
+        last[line] = row["time"]
+    return found
 
 
 def time_tip(name: str = "time", title: str = "Time (UTC)") -> alt.Tooltip:

@@ -76,7 +76,7 @@ def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> N
         number(
             "Rows a minute",
             count(latest["stored"] if latest else None),
-            "Rows scored in the latest whole minute of scoring, of all channels.",
+            "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three.",
         )
 
 
@@ -89,7 +89,7 @@ def _charts(horizon: str, channel: str) -> None:
             return
         span = bar.chosen_range(stored)
         by_minute = span.hours <= 2 and not channel
-        step = timedelta(minutes=span.step_minutes) if by_minute else timedelta(hours=span.step_hours)
+        step = span.fine_step if by_minute else span.step
         rows = queries.events_by_minute(asks, span) if by_minute else queries.events_over_time(asks, span, channel)
         if not rows:
             return
@@ -132,7 +132,7 @@ def _propensity(asks: Asks, span: Range, channel: str, horizon: str) -> None:
     known = [row[f"propensity_{horizon}"] for row in rows if row[f"propensity_{horizon}"] is not None]
     finding = f"Propensity {bar.HORIZON_WORDS[horizon]} is {percent(known[-1]) if known else 'not known'} at the end"
     with card(finding, "Mean over all events of the probability of a purchase after the event, by horizon."):
-        st.altair_chart(charts.propensity(rows), alt="Mean propensity of each horizon over time")
+        st.altair_chart(charts.propensity(rows, span.step), alt="Mean propensity of each horizon over time")
 
 
 def _funnel(asks: Asks, span: Range, channel: str) -> None:

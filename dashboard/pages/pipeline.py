@@ -47,7 +47,7 @@ def _counters() -> None:
         latest, progress, lags = queries.latest_minute(asks), queries.progress_totals(asks), queries.lag_now(asks)
         now: Row = latest or {}
         with numbers("pipeline"):
-            number("Rows / min", count(now.get("stored")), "Rows scored in the latest whole minute with any.")
+            number("Rows / min", count(now.get("stored")), "Rows scored in the latest whole minute; 0 once nothing has been for three.")
             number(
                 "Score p50",
                 milliseconds(now.get("event_to_score_p50_ms")),
@@ -67,7 +67,8 @@ def _counters() -> None:
             number(
                 "Dead letters", count(queries.dead_letters(asks)), "Records that were refused. Over everything stored."
             )
-        scored = [f"Latest whole minute of scoring: {moment(latest['minute'])} UTC"] if latest else []
+        words = "nothing scored since" if latest and latest["stored"] == 0 else "latest whole minute of scoring:"
+        scored = [f"{words} {moment(latest['minute'])} UTC"] if latest else []
         updates = f"updates every {config.settings().refresh_seconds:g} s"
         st.caption(" · ".join([*scored, _sampled(lags), updates]))
 
@@ -88,7 +89,7 @@ def _charts() -> None:
         if span is None:
             return
         rows = queries.by_minute(asks, span)
-        step = timedelta(minutes=span.step_minutes)
+        step = span.fine_step
         left, right = st.columns(2)
         with left:
             _throughput(rows, step)
@@ -126,7 +127,7 @@ def _delays(rows: list[Row], step: timedelta) -> None:
         f"In the worst minute 99 % of the rows are in place within {milliseconds(worst)}",
         f"From the event's Kafka time.{note}",
     ):
-        st.altair_chart(charts.delays(known), alt="Delay percentiles over time", key="delays")
+        st.altair_chart(charts.delays(known, step), alt="Delay percentiles over time", key="delays")
 
 
 def _lag(asks: Asks, span: Range) -> None:
@@ -140,7 +141,7 @@ def _lag(asks: Asks, span: Range) -> None:
         f"At most {plural(worst['lag'], 'record')} behind, at {moment(worst['time'])}",
         "Records on a topic that its consumer group has not done, all partitions together.",
     ):
-        st.altair_chart(charts.lag(rows), alt="Consumer lag over time", key="lag")
+        st.altair_chart(charts.lag(rows, span.fine_step), alt="Consumer lag over time", key="lag")
         lags = queries.lag_now(asks)
         table(lags, "lag", _LAG, description="Consumer lag of each group and partition, as last sampled", height=180)
 
@@ -153,7 +154,7 @@ def _dead_letters(asks: Asks, span: Range) -> None:
         "Refused records by reason; they stay on the dead-letter topic.",
     ):
         if rows:
-            step = timedelta(hours=span.step_hours)
+            step = span.step
             st.altair_chart(charts.dead_letters(rows, step), alt="Dead letters over time", key="dead-letters")
             reasons = queries.dead_letters_by_reason(asks, span)
             table(reasons, "reasons", _REASONS, description="Dead letters by reason with an example")

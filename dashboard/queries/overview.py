@@ -3,7 +3,7 @@
 from typing import Final
 
 from dashboard.clickhouse import Row
-from dashboard.queries.range import HORIZONS, Asks, Range, within, within_days
+from dashboard.queries.range import HORIZONS, Asks, Range, seconds, step_of, within, within_days
 
 TOP_CATEGORIES: Final = 10
 FUNNEL: Final = ("view", "cart", "checkout", "purchase")
@@ -56,11 +56,11 @@ def events_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row]:
     """Events of each type a step of the range; view events_by_hour."""
     return asks.rows(
         f"""
-        SELECT toStartOfInterval(hour, toIntervalHour({{step:UInt32}})) AS time, event_type, sum(v.events) AS events
+        SELECT {step_of("hour")} AS time, event_type, sum(v.events) AS events
         FROM events_by_hour AS v WHERE {within("hour")} {_of(channel)} AND event_type != 'impression'
         GROUP BY time, event_type ORDER BY time, event_type
         """,  # noqa: S608
-        {**span.bound(), "channel": channel, "step": span.step_hours},
+        {**span.bound(), "channel": channel, "step": seconds(span.step)},
     )
 
 
@@ -68,11 +68,11 @@ def events_by_minute(asks: Asks, span: Range) -> list[Row]:
     """Events of each type a minute of event time, or a few; view events_by_minute."""
     return asks.rows(
         f"""
-        SELECT toStartOfInterval(minute, toIntervalMinute({{step:UInt32}})) AS time, event_type, sum(v.events) AS events
+        SELECT {step_of("minute")} AS time, event_type, sum(v.events) AS events
         FROM events_by_minute AS v WHERE {within("minute")} AND event_type != 'impression'
         GROUP BY time, event_type ORDER BY time, event_type
         """,  # noqa: S608
-        {**span.bound(), "step": span.step_minutes},
+        {**span.bound(), "step": seconds(span.fine_step)},
     )
 
 
@@ -80,11 +80,11 @@ def propensity_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row
     """Mean propensity of each horizon a step of the range; view propensity_by_hour."""
     return asks.rows(
         f"""
-        SELECT toStartOfInterval(hour, toIntervalHour({{step:UInt32}})) AS time, {_MEANS}
+        SELECT {step_of("hour")} AS time, {_MEANS}
         FROM propensity_by_hour AS v WHERE {within("hour")} {_of(channel)}
         GROUP BY time ORDER BY time
         """,  # noqa: S608
-        {**span.bound(), "channel": channel, "step": span.step_hours},
+        {**span.bound(), "channel": channel, "step": seconds(span.step)},
     )
 
 

@@ -1,7 +1,7 @@
 """Whether the pipeline keeps up. Times are those of scoring, of refusing, of sampling: not of the events."""
 
 from dashboard.clickhouse import Row
-from dashboard.queries.range import Asks, Range, Span, span_of, within
+from dashboard.queries.range import Asks, Range, Span, seconds, span_of, step_of, within
 
 RECENT_LETTERS = 100
 DELAYS = ("event_to_score_p50_ms", "event_to_score_p99_ms", "event_to_row_p50_ms", "event_to_row_p99_ms")
@@ -32,22 +32,25 @@ def by_minute(asks: Asks, span: Range) -> list[Row]:
     worst = ", ".join(f"max(v.{name}) AS {name}" for name in DELAYS)
     return asks.rows(
         f"""
-        SELECT toStartOfInterval(minute, toIntervalMinute({{step:UInt32}})) AS time,
+        SELECT {step_of("minute")} AS time,
                sum(v.rows) AS stored, max(v.rows) AS most_a_minute, {worst}
         FROM pipeline_by_minute AS v WHERE {within("minute")} GROUP BY time ORDER BY time
         """,  # noqa: S608
-        {**span.bound(), "step": span.step_minutes},
+        {**span.bound(), "step": seconds(span.fine_step)},
     )
 
 
 def latest_minute(asks: Asks) -> Row | None:
-    """Return the last whole minute in which rows were scored; view pipeline_by_minute.
+    """Return the last whole minute in which rows were scored, without rows and delays if it is over for long.
 
-    The newest minute is whole once its end is a minute ago: by then its rows are stored.
+    View pipeline_by_minute. The newest minute is whole once its end is a minute ago: by then its rows are stored.
+    Three minutes later nothing is scored any more, and the numbers would be those of another time.
     """
+    of_then = ", ".join(f"if(is_over, NULL, v.{name}) AS {name}" for name in DELAYS)
     rows = asks.rows(
         f"""
-        SELECT minute, v.rows AS stored, {", ".join(DELAYS)} FROM pipeline_by_minute AS v
+        SELECT minute, minute < now() - INTERVAL 4 MINUTE AS is_over, if(is_over, 0, v.rows) AS stored, {of_then}
+        FROM pipeline_by_minute AS v
         WHERE minute = (
             SELECT max(minute) FROM pipeline_by_minute
             WHERE minute < (SELECT max(minute) FROM pipeline_by_minute) OR minute < now() - INTERVAL 2 MINUTE
@@ -69,7 +72,7 @@ def lag_over_time(asks: Asks, span: Range) -> list[Row]:
     """Consumer lag of each group a minute, or the most of a few; view lag_by_minute."""
     return asks.rows(
         f"""
-        SELECT toStartOfInterval(minute, toIntervalMinute({{step:UInt32}})) AS time,
+        SELECT {step_of("minute")} AS time,
                consumer_group, max(v.total) AS lag
         FROM (
             SELECT minute, consumer_group, sum(b.lag) AS total
@@ -77,7 +80,7 @@ def lag_over_time(asks: Asks, span: Range) -> list[Row]:
         ) AS v
         GROUP BY time, consumer_group ORDER BY time, consumer_group LIMIT 2000
         """,  # noqa: S608
-        {**span.bound(), "step": span.step_minutes},
+        {**span.bound(), "step": seconds(span.fine_step)},
     )
 
 
@@ -105,12 +108,12 @@ def dead_letters_over_time(asks: Asks, span: Range) -> list[Row]:
     """Refused records of each reason a step of the range; view dead_letters_by_hour."""
     return asks.rows(
         f"""
-        SELECT toStartOfInterval(hour, toIntervalHour({{step:UInt32}})) AS time, reason,
+        SELECT {step_of("hour")} AS time, reason,
                sum(v.dead_letters) AS dead_letters
         FROM dead_letters_by_hour AS v WHERE {within("hour")}
         GROUP BY time, reason ORDER BY time, reason LIMIT 2000
         """,  # noqa: S608
-        {**span.bound(), "step": span.step_hours},
+        {**span.bound(), "step": seconds(span.step)},
     )
 
 

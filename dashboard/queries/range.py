@@ -67,19 +67,34 @@ class Range:
         return round((self.until - self.since).total_seconds() / HOUR_SECONDS)
 
     @property
-    def step_hours(self) -> int:
-        """Hours of one point of a chart, so that a line has at most MAX_POINTS."""
+    def step(self) -> timedelta:
+        """How long one point of a chart is, in whole hours, so that a line has at most MAX_POINTS."""
         fitting = (step for step in _STEPS_HOURS if self.hours / step <= MAX_POINTS)
-        return next(fitting, -(-self.hours // MAX_POINTS))
+        return timedelta(hours=next(fitting, -(-self.hours // MAX_POINTS)))
 
     @property
-    def step_minutes(self) -> int:
-        """Minutes of one point of a chart of minutes."""
-        return max(1, -(-self.hours * 60 // MAX_POINTS))
+    def fine_step(self) -> timedelta:
+        """The same of a chart of minutes."""
+        return timedelta(minutes=max(1, -(-self.hours * 60 // MAX_POINTS)))
 
     def bound(self) -> dict[str, str | int | float]:
         """Return the range as the parameters `since` and `until`, epoch seconds."""
         return {"since": int(self.since.timestamp()), "until": int(self.until.timestamp())}
+
+
+def step_of(column: str) -> str:
+    """Return the beginning of a time's step, of `{step:UInt32}` seconds; a week begins on Monday.
+
+    ClickHouse's own hours and minutes begin anew at each midnight: a step of a week would be a day.
+    """
+    to_monday = 3 * 86_400  # the epoch was a Thursday
+    steps = f"intDiv(toUnixTimestamp({column}) + {to_monday}, {{step:UInt32}})"
+    return f"toDateTime({steps} * {{step:UInt32}} - {to_monday}, 'UTC')"
+
+
+def seconds(step: timedelta) -> int:
+    """Return a step as the parameter `step`."""
+    return int(step.total_seconds())
 
 
 def within(column: str) -> str:

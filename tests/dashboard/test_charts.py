@@ -1,7 +1,8 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dashboard.charts import model, pipeline, theme
 
+MINUTE = timedelta(minutes=1)
 PHONE_CARD = 330
 """Width in pixels of a chart on a phone of 390."""
 ROWS = [
@@ -23,7 +24,21 @@ def test_a_legend_has_room_on_a_phone():
         "lag": 3,
         **dict.fromkeys(pipeline.DELAYS, 5),
     }
-    for chart in (pipeline.delays([row]), pipeline.lag([row])):
+    for chart in (pipeline.delays([row], MINUTE), pipeline.lag([row], MINUTE)):
         legend = chart.to_dict()["encoding"]["color"]["legend"]
         assert legend["columns"] * (legend["labelLimit"] + 30) < PHONE_CARD
     assert theme.height(theme.EVENT_TYPES) == theme.HEIGHT + 4 * 18
+
+
+def test_a_line_bridges_no_time_without_data():
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [{"time": start + minutes * MINUTE, "group": group, "lag": 1}
+            for minutes, group in ((0, "a"), (0, "b"), (3, "a"), (60, "a"), (61, "a"), (61, "b"))]  # fmt: skip
+    found = theme.with_gaps(rows, MINUTE, "group")
+    assert [row for row in found if row not in rows] == [
+        {"time": start + 4 * MINUTE, "group": "a"},
+        {"time": start + MINUTE, "group": "b"},
+    ]
+    assert [row for row in found if row in rows] == rows
+    points = pipeline.lag([row | {"consumer_group": row["group"]} for row in rows], MINUTE).to_dict()
+    assert sum("lag" not in point for point in points["data"]["values"]) == 2

@@ -206,7 +206,7 @@ def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
     assert pipeline.progress_totals(asks)["stored"] == rows
     assert pipeline.dead_letters(asks) == 60
     assert len(pipeline.recent_dead_letters(asks)) == 60
-    assert pipeline.latest_minute(asks)["stored"] > 0
+    assert pipeline.latest_minute(asks)["stored"] == 0  # it is long ago
     assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
 
 
@@ -298,7 +298,20 @@ def test_the_latest_minute_is_whole(database):
         ]
         filled_shop.insert(client, "scores", scored)
         stored.append(pipeline.latest_minute(asks)["stored"])
-    assert stored == [1, 1, 2]
+    assert stored == [0, 0, 2]
+
+
+def test_a_step_of_a_week_is_a_week_and_begins_on_monday(database):
+    monday, day_ms = datetime(2026, 1, 5, tzinfo=UTC), 86_400_000
+    scores = [row | {"event_time": row["event_time"] - row["event_time"] % day_ms + number * day_ms}
+              for number, row in enumerate(filled_shop.plain_scores(250))]  # fmt: skip
+    filled_shop.insert(client_of(database), "scores", scores)
+    span = Range(monday, monday + timedelta(days=250))
+    for over_time in (overview.events_over_time, overview.propensity_over_time):
+        times = sorted({row["time"] for row in over_time(Database(database), span)})
+        assert times[0] == monday
+        assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(days=7)}
+        assert len(times) == 36
 
 
 def test_questions_read_views_and_never_a_table():
