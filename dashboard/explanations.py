@@ -19,6 +19,12 @@ class Contribution(msgspec.Struct, frozen=True):
     contribution: dict[str, float | None]
 
 
+class AsOf(msgspec.Struct, frozen=True):
+    """What a worker says of where its knowledge comes from."""
+
+    topic: str
+
+
 class WorkerExplanation(msgspec.Struct, frozen=True):
     """What a worker says of one event: `events` are the stored ones up to it, oldest first."""
 
@@ -26,12 +32,13 @@ class WorkerExplanation(msgspec.Struct, frozen=True):
     from_ring: dict[str, float]
     earlier_events: int
     events: list[Contribution]
+    as_of: AsOf
 
 
-def explanation(worker_url: str, user_id: str, event_id: str, *, token: str = "") -> WorkerExplanation:
-    """Return what moved the propensities after an event. Raises LookUpError with a sentence for the page."""
+def explanation(worker_url: str, user_id: str, event_id: str, topic: str, *, token: str = "") -> WorkerExplanation:
+    """Return what moved the propensities after an event of a topic. Raises LookUpError with a sentence for the page."""
     try:
-        return ask_explanation(
+        found = ask_explanation(
             worker_url, user_id, event_id, WorkerExplanation, token=token, timeout_seconds=TIMEOUT_SECONDS
         )
     except UnavailableError:
@@ -40,3 +47,9 @@ def explanation(worker_url: str, user_id: str, event_id: str, *, token: str = ""
         ) from None
     except WorkerRefusedError as refused:
         raise LookUpError(f"The worker gives none: {refused.message}.") from None
+    if found.as_of.topic != topic:
+        raise LookUpError(
+            f"The worker at {worker_url} is another pipeline's: it scores {found.as_of.topic}, not {topic}. Correct "
+            "CARTCAST_DASHBOARD__WORKER_URL."
+        )
+    return found

@@ -95,6 +95,7 @@ def _explained(
             raise UsageError(f"--url {url} is no address of a worker: give http://HOST:PORT")
         token = settings.worker.web_token.get_secret_value()
         if (answer := ask_worker(url, user, event, token)) is not None:
+            _check_pipeline(url, answer.as_of.topic, settings.kafka.topics.events)
             return Explained(answer, "worker", url, items_of(settings.clickhouse, user))
     missing = "the settings turn look-ups off" if url is None else f"no worker answers at {url}"
     try:
@@ -103,6 +104,14 @@ def _explained(
         raise LookUpError(f"{missing}, and {failure}") from None
     print(f"{missing}: explained from {explained.where}, which lacks words", file=sys.stderr)
     return explained
+
+
+def _check_pipeline(url: str, topic: str, events_topic: str) -> None:
+    if topic != events_topic:
+        raise LookUpError(
+            f"the worker at {url} is another pipeline's: it scores {topic}, not {events_topic}; correct --url, or "
+            "CARTCAST_KAFKA__TOPIC_PREFIX"
+        )
 
 
 def _horizon(explained: "Explained", asked: str | None) -> str:

@@ -81,7 +81,7 @@ def _explained(user_id: str, rows: list[Row], horizon: str, *, by_time: bool) ->
     )
     event = labels.get(chosen or "", last[-1])
     try:
-        answer = _asked(config.settings().worker_url, user_id, event["event_id"])
+        answer = _asked(config.settings().worker_url, user_id, event["event_id"], event["source_topic"])
     except LookUpError as failure:
         st.info(f"No explanation now. {escaped(str(failure))}", icon=":material/info:")
         return
@@ -98,9 +98,9 @@ def _explained(user_id: str, rows: list[Row], horizon: str, *, by_time: bool) ->
 
 
 @st.cache_data(ttl=10, max_entries=200, show_spinner="Asking the worker")
-def _asked(worker_url: str, user_id: str, event_id: str) -> WorkerExplanation:
+def _asked(worker_url: str, user_id: str, event_id: str, topic: str) -> WorkerExplanation:
     token = config.settings().worker_token.get_secret_value()  # not an argument: Streamlit would keep those
-    return explanation(worker_url, user_id, event_id, token=token)
+    return explanation(worker_url, user_id, event_id, topic, token=token)
 
 
 def _moved(answer: WorkerExplanation, rows: list[Row], horizon: str) -> list[Row]:

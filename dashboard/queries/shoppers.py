@@ -139,7 +139,7 @@ def timeline(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> list[Row
     rows = asks.rows(
         """
         SELECT event_at, event_type, item_id, category, channel, price,
-               propensity_session, propensity_1h, propensity_24h, model, event_id,
+               propensity_session, propensity_1h, propensity_24h, model, event_id, source_topic,
                left(leftPad(lower(hex(xxh3(event_id))), 16, '0'), 9) AS event_hash
         FROM shopper_timeline WHERE user_id = {user:String} AND event_type != 'impression'
         ORDER BY event_at DESC, source_topic DESC, source_partition DESC, source_offset DESC LIMIT {limit:UInt32}

@@ -65,7 +65,7 @@ def worker() -> Iterator[Worker]:
 
 
 def test_an_answer_of_the_worker_is_understood(worker):
-    answer = explanation(worker.url, "u", "e")
+    answer = explanation(worker.url, "u", "e", "events")
     assert isinstance(answer, WorkerExplanation)
     assert [event.contribution["24h"] for event in answer.events] == [-0.01, 0.3]
     assert [event.event_hash for event in answer.events] == ["bb", "aa"]
@@ -73,15 +73,15 @@ def test_an_answer_of_the_worker_is_understood(worker):
 
 
 def test_the_workers_token_is_shown_where_one_is_set(worker):
-    explanation(worker.url, "u", "e")
+    explanation(worker.url, "u", "e", "events")
     assert worker.token is None
-    explanation(worker.url, "u", "e", token="sesame")  # noqa: S106 - not a secret
+    explanation(worker.url, "u", "e", "events", token="sesame")  # noqa: S106 - not a secret
     assert worker.token == " ".join(["Bearer", "sesame"])
 
 
 @pytest.mark.parametrize("name", ["a/b?c#d", "'\"<>", "\N{GRINNING FACE}", "../../metrics", "x" * 500, "%2F"])
 def test_names_reach_the_worker_as_they_are(worker, name):
-    explanation(worker.url, name, name)
+    explanation(worker.url, name, name, "events")
     path, _, query = worker.asked.partition("?")
     assert path.count("/") == 4
     assert unquote(path.split("/")[3]) == name
@@ -91,16 +91,21 @@ def test_names_reach_the_worker_as_they_are(worker, name):
 def test_a_refusal_says_why(worker):
     worker.status, worker.body = 404, json.dumps({"error": {"code": "x", "message": "no such event"}}).encode()
     with pytest.raises(LookUpError, match="no such event"):
-        explanation(worker.url, "u", "e")
+        explanation(worker.url, "u", "e", "events")
 
 
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
 def test_something_else_at_the_address_is_no_worker(worker, status):
     worker.status, worker.body = status, b"<html>hello</html>"
     with pytest.raises(LookUpError, match="no worker"):
-        explanation(worker.url, "u", "e")
+        explanation(worker.url, "u", "e", "events")
 
 
 def test_nobody_at_the_address_says_what_to_start():
     with pytest.raises(LookUpError, match="cartcast worker"):
-        explanation("http://127.0.0.1:9", "u", "e")
+        explanation("http://127.0.0.1:9", "u", "e", "events")
+
+
+def test_a_worker_of_another_pipeline_is_not_believed(worker):
+    with pytest.raises(LookUpError, match="another pipeline's: it scores events, not shop.events"):
+        explanation(worker.url, "u", "e", "shop.events")

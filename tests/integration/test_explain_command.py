@@ -65,13 +65,17 @@ def test_a_worker_is_asked_and_without_one_the_rows_say_the_same(
     table.insert([msgspec.json.encode(score) for score in scores], "block")
     table.close()
 
-    asked = explain(settings, USER, "--url", url, "--json")
+    ours = {"CARTCAST_KAFKA__TOPIC_PREFIX": pipeline.topics.prefix}
+    foreign = explain(settings, USER, "--url", url)
+    assert (foreign.status, foreign.stdout) == (1, "")
+    assert f"another pipeline's: it scores {pipeline.topics.events}, not cartcast.events" in foreign.stderr
+    asked = explain(settings, USER, "--url", url, "--json", **ours)
     assert (asked.status, asked.stderr) == (0, "")
     answer = json.loads(asked.stdout.splitlines()[-1])
     assert (answer["source"], answer["user_id"]) == ("worker", USER)
     assert answer["propensity"]["24h"] == scores[-1]["propensity_24h"]
     assert [event["item_id"] for event in answer["events"]] == [event.item_id for event in events(40)[8:]]
-    drawn = explain(settings, USER, "--url", url, "--horizon", "1h", COLUMNS="100")
+    drawn = explain(settings, USER, "--url", url, "--horizon", "1h", COLUMNS="100", **ours)
     assert drawn.status == 0
     assert f"published {scores[-1]['propensity_1h']:.4f}" in drawn.stdout
     assert "sku-38" in drawn.stdout
@@ -80,12 +84,12 @@ def test_a_worker_is_asked_and_without_one_the_rows_say_the_same(
         (("nobody",), "has accepted no event of this user"),
         ((USER, "--event", "e1"), "not among the user's last 32"),
     ]:
-        refused = explain(settings, *arguments, "--url", url)
+        refused = explain(settings, *arguments, "--url", url, **ours)
         assert (refused.status, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
         assert words in refused.stderr
     assert worker.stop() == 0
 
-    from_rows = explain(settings, USER, "--url", url, "--json")
+    from_rows = explain(settings, USER, "--url", url, "--json", **ours)
     assert from_rows.status == 0
     assert from_rows.stderr.startswith(f"no worker answers at {url}: explained from database {settings.database} at ")
     rows = json.loads(from_rows.stdout.splitlines()[-1])
