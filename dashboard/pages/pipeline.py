@@ -47,7 +47,11 @@ def _counters() -> None:
         latest, progress, lags = queries.latest_minute(asks), queries.progress_totals(asks), queries.lag_now(asks)
         now: Row = latest or {}
         with numbers("pipeline"):
-            number("Rows / min", count(now.get("stored")), "Rows scored in the latest whole minute; 0 once nothing has been for three.")
+            number(
+                "Rows / min",
+                count(now.get("stored")),
+                "Rows scored in the latest whole minute; 0 once nothing has been for three.",
+            )
             number(
                 "Score p50",
                 milliseconds(now.get("event_to_score_p50_ms")),

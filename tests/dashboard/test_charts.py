@@ -40,5 +40,6 @@ def test_a_line_bridges_no_time_without_data():
         {"time": start + MINUTE, "group": "b"},
     ]
     assert [row for row in found if row in rows] == rows
-    points = pipeline.lag([row | {"consumer_group": row["group"]} for row in rows], MINUTE).to_dict()
-    assert sum("lag" not in point for point in points["data"]["values"]) == 2
+    drawn = pipeline.lag([row | {"consumer_group": row["group"]} for row in rows], MINUTE).to_dict()
+    (points,) = drawn["datasets"].values()
+    assert sum("lag" not in point for point in points) == 2

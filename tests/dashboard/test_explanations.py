@@ -107,5 +107,5 @@ def test_nobody_at_the_address_says_what_to_start():
 
 
 def test_a_worker_of_another_pipeline_is_not_believed(worker):
-    with pytest.raises(LookUpError, match="another pipeline's: it scores events, not shop.events"):
+    with pytest.raises(LookUpError, match=r"another pipeline's: it scores events, not shop\.events"):
         explanation(worker.url, "u", "e", "shop.events")

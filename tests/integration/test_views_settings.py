@@ -72,6 +72,7 @@ def test_old_scores_and_all_that_was_made_of_them_go_when_retention_says_so(stor
     assert with_settings(stored, retention_days=30) == [
         "retention of scores: 30 days",
         "retention of dead_letters: 30 days",
+        "retention of recommendations: 30 days",
     ]
     eventually(lambda: stored.query("SELECT count() AS rows FROM scores")[0]["rows"] == 600, "what is left")
     stored.rows = new
@@ -85,7 +86,7 @@ def test_old_scores_and_all_that_was_made_of_them_go_when_retention_says_so(stor
 
 
 def test_retention_can_be_changed_and_lifted(stored):
-    assert len(with_settings(stored, retention_days=30)) == 2
+    assert len(with_settings(stored, retention_days=30)) == 3
     assert with_settings(stored, retention_days=30) == []
     assert with_settings(stored, retention_days=7)[0] == "retention of scores: 7 days"
     assert with_settings(stored, retention_days=0)[0] == "retention of scores: for ever"

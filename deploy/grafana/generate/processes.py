@@ -156,12 +156,13 @@ def _devices() -> list[Json]:
             "Of the items topic, and named by events alone; and records of the topic that are no items.",
         ),
         lines(
-            "Recommendations a second",
+            "Recommendations and impressions a second",
             promql(
+                ("sum(rate(cartcast_worker_impressions_total[$__rate_interval]))", "lists shown"),
                 ("sum(rate(cartcast_worker_recommendations_total[$__rate_interval]))", "published"),
                 ("sum(rate(cartcast_worker_without_items_total[$__rate_interval]))", "no item to recommend"),
             ),
-            "On their topic, if recommendations.events names types of event.",
+            "On their topic, if recommendations.events names types of event; impressions say what was shown.",
         ),
     ]
 
