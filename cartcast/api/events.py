@@ -58,6 +58,7 @@ class Events:
             "price": pa.float64(),
             "quantity": pa.float64(),
             "rating": pa.float64(),
+            "items": pa.list_(pa.string()),
         }
         return pa.table({name: pa.array(column, kinds.get(name, pa.string())) for name, column in columns.items()})
 

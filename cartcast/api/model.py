@@ -14,9 +14,9 @@ from cartcast.api.events import events_of
 from cartcast.api.frames import as_given
 from cartcast.commands.shared.score_file import score_schema, score_table
 from model.batch import batch_of, event_hash
-from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from model.core.append import Source
-from model.events import Event
+from model.events import IMPRESSION, Event
 from model.explain import Explainer, place_of
 from model.inference import Scorer, select_device
 from model.offline import OfflineScoring
@@ -69,7 +69,8 @@ class Model:
         Raises LookUpError for a shopper without events, and an event that is not among the last 32.
         """
         history = events_of(events)
-        own = [row for row in history.rows(self._shop) if isinstance(row, Event) and row.user_id == user_id]
+        events_of_all = (row for row in history.rows(self._shop) if isinstance(row, Event) and row.type != IMPRESSION)
+        own = [event for event in events_of_all if event.user_id == user_id]
         if not own:
             raise LookUpError(f"the history has no event of shopper {user_id}")
         state = self.checkpoint.codec.blank(1)
@@ -144,14 +145,9 @@ def train(  # noqa: PLR0913 - the settings of a training
         start=None if from_scratch else load_checkpoint(DEFAULT_CHECKPOINT).model,
         device=select_device(device),
     )
-    save_checkpoint(
-        directory,
-        trained.model,
-        calibration=trained.calibration,
-        metrics=trained.metrics,
-        training=trained.training,
-        earlier=trained.earlier,
-        category_names=trained.category_names,
-        items=trained.items,
-    )
+    try:
+        trained.save(directory)
+    except OSError as failure:
+        why = (failure.strerror or str(failure)).lower()
+        raise UsageError(f"no checkpoint can be written to {directory}: {why}") from None
     return load(directory)

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -162,8 +162,6 @@ def _retrained(retraining: _Retraining, device: str, threads: int) -> dict[str, 
 
 
 def _train(retraining: _Retraining, device: str, threads: int) -> "Trained":
-    from dataclasses import replace
-
     import msgspec
 
     from model.inference import select_device
@@ -208,21 +206,14 @@ def _told(retraining: _Retraining, result: "Result") -> dict[str, Any]:
 
 def _published(retraining: _Retraining, trained: "Trained", told: dict[str, Any]) -> dict[str, Any]:
     """Put the candidate where the workers read it; returns what has changed of what is told."""
-    from model.checkpoint import save_checkpoint
-
     judged = {name: told[name] for name in ("current", "judged_from", "judged_until", "judged_events", "verdicts")}
     is_first = not retraining.directory.exists()
-    version = save_checkpoint(
-        retraining.directory,
-        trained.model,
-        calibration=trained.calibration,
-        metrics=trained.metrics,
+    learnt = replace(
+        trained,
         training=trained.training | {"retrained": judged},
-        earlier=trained.earlier,
-        category_names=trained.category_names,
         items=retraining.current.items,  # which are learnt from files (`cartcast train --next-items`)
-        replaced=retraining.replaced,
     )
+    version = learnt.save(retraining.directory, replaced=retraining.replaced)
     return {"published": True, "version": version, "replaced": None if is_first else str(retraining.replaced)}
 
 

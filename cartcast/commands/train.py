@@ -189,19 +189,8 @@ def _train(
 
 
 def _save(out: Path, trained: "Trained") -> str:
-    from model.checkpoint import save_checkpoint
-
     try:
-        return save_checkpoint(
-            out,
-            trained.model,
-            calibration=trained.calibration,
-            metrics=trained.metrics,
-            training=trained.training,
-            earlier=trained.earlier,
-            category_names=trained.category_names,
-            items=trained.items,
-        )
+        return trained.save(out)
     except OSError as failure:
         raise _unwritable(out, failure) from None
 

@@ -5,13 +5,14 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import torch
 
-from model.checkpoint import Calibration
+from model.checkpoint import Calibration, save_checkpoint
 from model.comparison import verdicts
 from model.events import EXPECTED_VALUE, rfc3339
 from model.heads import PURCHASE_CATEGORY
@@ -55,6 +56,20 @@ class Trained:
     """By bucket, if a head predicts categories."""
     items: ItemModel | None = None
     """What recommends items, if that was learnt, too."""
+
+    def save(self, directory: Path, *, replaced: Path | None = None) -> str:
+        """Write the checkpoint as `save_checkpoint` does; returns its version."""
+        return save_checkpoint(
+            directory,
+            self.model,
+            calibration=self.calibration,
+            metrics=self.metrics,
+            training=self.training,
+            earlier=self.earlier,
+            category_names=self.category_names,
+            items=self.items,
+            replaced=replaced,
+        )
 
 
 def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaults

@@ -98,6 +98,9 @@ def test_a_simulated_shop_is_the_same_for_a_seed_and_goes_out_as_frames():
     events = cartcast.simulate(300, users=20, seed=3)
     assert list(events) == list(events) == list(cartcast.simulate(300, users=20, seed=3))
     assert list(events) != list(cartcast.simulate(300, users=20, seed=4))
+    shown = Event("i", "u", "impression", 1_767_571_200_000, items=["a", "b"], placement="home")
+    (again,) = events_of(events_of([shown]).to_polars())
+    assert again == shown
     for frame in (events.to_arrow(), events.to_pandas(), events.to_polars()):
         assert [event.item_id for event in events_of(frame)] == [event.item_id for event in events]
         assert [event.ts for event in events_of(frame)] == [event.ts for event in events]

@@ -1,9 +1,9 @@
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from model.checkpoint import save_checkpoint
 from model.heads import HEADS
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
@@ -34,16 +34,7 @@ def checkpoint(events, tmp_path_factory):
 def quickly_trained(events, config, directory, items=None):
     """Write what `cartcast train` writes."""
     trained = train(read_history(events), TrainingSettings(epochs=2), config, lambda *_: None)
-    save_checkpoint(
-        directory,
-        trained.model,
-        calibration=trained.calibration,
-        metrics=trained.metrics,
-        training=trained.training,
-        earlier=trained.earlier,
-        category_names=trained.category_names,
-        items=items,
-    )
+    replace(trained, items=items).save(directory)
     return directory
 
 
