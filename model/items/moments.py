@@ -44,13 +44,13 @@ class Triggers:
     """Events of some types, for each shopper at most one in `every_ms` of the time at which they are applied."""
 
     is_trigger: Booleans
-    """By the code of a type (`Shop.event_types`)."""
+    """By the code of a type (`Shop.event_types`), then IMPRESSION_CODE, which is none."""
     every_ms: int = 0
 
     @classmethod
     def of(cls, types: frozenset[str], shop: Shop = NO_SHOP, *, every_ms: int = 0) -> Self:
         """Return those of these types."""
-        return cls(np.array([name in types for name in shop.event_types], np.bool_), every_ms)
+        return cls(np.array([*(name in types for name in shop.event_types), False], np.bool_), every_ms)
 
     def before(self, states: States, users: Integers, batch: EventBatch) -> tuple[Integers, States]:
         """Return which states `(users,)` belong to shoppers with such an event, and copies of them.

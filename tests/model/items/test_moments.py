@@ -54,7 +54,15 @@ def test_a_repeated_event_is_no_moment():
     assert moments_of(Triggers.of(frozenset({made.type})), [made, made])[0] == [0]
 
 
+def test_a_list_that_was_shown_is_no_moment_and_stands_in_the_way_of_none():
+    made = shoppers_events(1)[0]
+    shown = replace(made, event_id="shown", type="impression", item_id=None, items=["a", "b"])
+    events = [made, shown, replace(made, event_id="later", ts=made.ts + 1000), replace(shown, event_id="again")]
+    assert moments_of(Triggers.of(frozenset({made.type, "other"})), events)[0] == [0, 2]
+    assert moments_of(Triggers.of(frozenset({made.type})), [shown])[0] == []
+
+
 def test_a_shop_s_own_type_is_meant_by_its_name():
     shop = shop_of({"types": {"wishlist": "favorite"}})
     triggers = Triggers.of(frozenset({"wishlist"}), shop)
-    assert triggers.is_trigger.tolist() == [name == "wishlist" for name in shop.event_types]
+    assert triggers.is_trigger.tolist() == [*(name == "wishlist" for name in shop.event_types), False]
