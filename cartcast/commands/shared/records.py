@@ -23,9 +23,12 @@ def event_line(message: "Message") -> str:
 
 
 def score_line(message: "Message") -> str:
-    """Return a score in a line: Kafka's time, shopper, event, item, and each propensity."""
+    """Return a score in a line: Kafka's time, shopper, event, item, and each propensity, or what was shown."""
     fields = _fields(message)
     heads = {name: value for name, value in fields.items() if name.startswith("propensity_")}
+    shown = fields.get("shown")
+    if isinstance(shown, list):
+        return text_of(f"{time_of(message)}  {fields.get('user_id')}  impression  {', '.join(map(str, shown))}")
     if not heads or not all(isinstance(value, int | float) for value in heads.values()):
         return _as_it_is(message)
     about = (str(fields.get(name) or "-") for name in ("user_id", "event_type", "item_id"))

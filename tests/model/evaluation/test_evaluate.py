@@ -76,6 +76,24 @@ def test_it_measures_what_training_measured_on_its_test_part(report, checkpoint)
             assert {name: found[name] for name in metrics} == pytest.approx(metrics), horizon
 
 
+def test_other_checkpoints_are_measured_on_the_same_events_beside_the_first(history, checkpoint):
+    other = an_untrained(validation_from=checkpoint.training["validation_from"])
+    report = evaluate_checkpoint(history, checkpoint, QUICK, ignore, others=[checkpoint, other])
+    assert [model["name"] for model in report["models"]][:3] == ["cartcast", "cartcast_2", "cartcast_3"]
+    assert measured(report, "cartcast_2") == measured(report)
+    differences = report["slices"]["all"]["differences"]
+    assert differences["cartcast_2"]["24h"]["pr_auc"] == {"value": 0.0, "interval": [0.0, 0.0]}
+    assert differences["cartcast_3"]["24h"]["pr_auc"]["interval"][0] > 0
+    assert f"{checkpoint.version}: Measured on what" in report["notes"][1]
+
+
+def test_a_checkpoint_that_predicts_something_else_is_not_compared(history, checkpoint):
+    model = PropensityLSTM(msgspec.structs.replace(SMALL, horizons=("session", "1h"))).eval()
+    other = dataclasses.replace(an_untrained(), model=model)
+    with pytest.raises(EvaluationError, match="lstm8-new cannot be compared: it has other horizons"):
+        evaluate_checkpoint(history, checkpoint, QUICK, ignore, others=[other])
+
+
 def test_every_model_is_measured_on_every_horizon_and_in_total(report):
     names = [model["name"] for model in report["models"]]
     assert names[:5] == ["cartcast", "base_rate", "logistic_regression", "gradient_boosting", "textbook_lstm"]

@@ -49,6 +49,11 @@ def test_a_score_says_each_propensity():
     assert score_line(Record(score)) == f"{WHEN}  u1  view  -  session 12.3 %  1h 0.0 %"
 
 
+def test_the_score_of_an_impression_says_what_was_shown():
+    score = {"user_id": "u1", "event_type": "impression", "propensity_1h": None, "shown": ["a", "b"]}
+    assert score_line(Record(score)) == f"{WHEN}  u1  impression  a, b"
+
+
 def test_a_dead_letter_says_why_and_where_but_not_what():
     headers = [("topic", b"shop.events"), ("partition", b"0"), ("offset", b"9"), ("reason", b"price")]
     line = letter_line(Record({"price": "secret"}, headers=[*headers, ("error", b"price is text")]))
