@@ -243,8 +243,13 @@ class Lane:
         return scored, *batches
 
     def _changelog(self, dirty: Dirty) -> list[RecordBatch]:
-        records = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
-        return record_batches(records, self._pipeline.clock_ms(), in_transaction=True)
+        """Encode states, and tombstones of those that are gone."""
+        gone, now_ms = len(dirty.removed), self._pipeline.clock_ms()
+        states = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
+        tombstones = OutputRecords(dirty.removed, ByteStrings.none(gone), ByteStrings.none(gone))
+        return [
+            batch for records in (states, tombstones) for batch in record_batches(records, now_ms, in_transaction=True)
+        ]
 
     def _confirmed_since(self, produced: float, fetch: Fetch, scored: ScoredFetch) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""

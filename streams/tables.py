@@ -7,7 +7,7 @@ because they must be ordered with the delivery of scores.
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -39,6 +39,8 @@ class Dirty:
     slots: npt.NDArray[np.int64]
     users: ByteStrings
     values: ByteStrings
+    removed: ByteStrings
+    """Users whose states are gone: the changelog is to forget them."""
     next_offset: int
     """Up to where they come."""
 
@@ -66,18 +68,20 @@ class PartitionStates:
         self._bytes = np.empty(0, np.dtype((np.void, codec.dtype.itemsize)))
         """The records by slot, as is the next; numpy copies records of a structured array field by field."""
         self._is_dirty = np.empty(0, np.bool_)
+        self._removed = list[bytes]()
+        """Users whose states are gone from here and still in the changelog."""
 
     def __len__(self) -> int:
         return len(self._slots)
 
     def __iter__(self) -> Iterator[bytes]:
         with self._lock:
-            return iter([user or b"" for user in self._slots.users])
+            return iter([user for user in self._slots.users if user is not None])
 
     def last_offset(self, source_code: int) -> int:
         """Return the highest offset of that source that a state has seen, -1 for none."""
         with self._lock:
-            sequences = self._bytes[: len(self)].view(self._codec.dtype)["sequence"]
+            sequences = self._bytes[: self._slots.end].view(self._codec.dtype)["sequence"]
             return int(sequences["offset"][sequences["source"] == source_code].max(initial=-1))
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
@@ -92,7 +96,7 @@ class PartitionStates:
         For the one who stores them again with `scatter`, before anybody else does.
         """
         slots = self._slots.find(users)
-        if not len(self):
+        if not len(self._bytes):
             return slots, self._codec.blank(len(slots))
         records = self._bytes[slots]  # of who is new, those of anybody
         records[slots < 0] = self._codec.blank(1).view(records.dtype)
@@ -114,31 +118,56 @@ class PartitionStates:
             users = Distinct.of([user for user, _ in some])
             self._store(users, self._slots.find(users), self._codec.gather([value for _, value in some]))
 
-    def take_dirty(self) -> Dirty:
-        """Return the states that the changelog does not have, as they are now, and consider them written."""
+    def remove(self, users: Sequence[bytes]) -> int:
+        """Empty users' states, here and with the next `take_dirty` in the changelog; returns how many had one.
+
+        For the one who scores this partition, between two fetches: not between a `gather` and its `scatter`.
+        """
         with self._lock:
-            slots = np.flatnonzero(self._is_dirty[: len(self)])
+            distinct = Distinct.of(users)
+            slots = self._slots.find(distinct)
+            self._remove(slots[slots >= 0])
+            self._slots.compact()
+        return int((slots >= 0).sum())
+
+    def _remove(self, slots: npt.NDArray[np.int64]) -> None:
+        self._removed += [user for user in self._slots.users.take(slots) if user is not None]
+        self._slots.remove(slots)
+        self._is_dirty[slots] = False
+        self._bytes[slots] = np.zeros(1, self._bytes.dtype)
+
+    def take_dirty(self) -> Dirty:
+        """Return what the changelog does not have, as it is now, and consider it written.
+
+        Whoever was removed and has come back since is only a state.
+        """
+        with self._lock:
+            slots = np.flatnonzero(self._is_dirty[: self._slots.end])
             self._is_dirty[slots] = False
             values, next_offset = self._bytes[slots], self.next_offset
+            removed = [user for user in self._removed if self._slots.slot(user) < 0]
+            self._removed.clear()
+            users = self._slots.users.take(slots)
         ends = self._codec.dtype.itemsize * np.arange(1, len(slots) + 1)
         values_of = ByteStrings.of_bounds(values.view(np.uint8), ends)
-        return Dirty(slots, self._slots.users.take(slots), values_of, next_offset)
+        return Dirty(slots, users, values_of, ByteStrings.of(removed), next_offset)
 
     def mark_dirty(self, dirty: Dirty) -> None:
-        """Take back that these states were written."""
+        """Take back that these states were written, and those removed."""
         with self._lock:
-            self._is_dirty[dirty.slots] = True
+            self._is_dirty[dirty.slots[self._slots.users.spans[dirty.slots, 0] >= 0]] = True
+            self._removed += [user for user in dirty.removed if user is not None]
 
     def _store(
         self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]
     ) -> npt.NDArray[np.int64]:
         """Store records; returns the slots, of which those who are new get one."""
-        known = len(self)
+        known = self._slots.end
         slots = self._slots.add(users, slots)
-        if len(self) > len(self._bytes):
-            self._bytes = grown(self._bytes, len(self))
-            self._is_dirty = grown(self._is_dirty, len(self))
-        self._is_dirty[known : len(self)] = False
+        if (end := self._slots.end) > len(self._bytes):
+            self._bytes = grown(self._bytes, end)
+            self._is_dirty = grown(self._is_dirty, end)
+        self._is_dirty[known:end] = False
         self._bytes[slots] = records.view(self._bytes.dtype)
         return slots
 

@@ -88,6 +88,8 @@ def _compile_records(values: ByteStrings) -> None:
     slots.add(users, slots.find(users))
     slots.slot(b"u")
     slots.make_room(_MORE_THAN_AT_FIRST, 0)
+    slots.remove(slots.find(users))
+    slots.compact()
     rows, texts = RowsByCode(), Texts()
     rows.add(np.ones(1, np.uint32))
     rows.find(np.ones(1, np.uint32))

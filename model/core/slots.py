@@ -1,7 +1,7 @@
 """Which slot of some arrays belongs to which shopper or item: a hash table over byte strings, in compiled loops.
 
 Open addressing with linear probing; at most half of the table is in use. The hash is seeded, so that nobody can choose
-ids that collide.
+ids that collide. Who is removed leaves no tombstone: those behind move up, as if that one had never been there.
 """
 
 from collections.abc import Sequence
@@ -45,23 +45,26 @@ class Distinct:
 
 
 class Slots:
-    """Numbers shoppers, or items, 0, 1, 2 ... in the order in which they come."""
+    """Numbers shoppers, or items, 0, 1, 2 ... in the order in which they come; the numbers of who was removed first."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.end = 0
+        """Above all slots that were ever given."""
+        self._free = np.empty(0, np.int64)
         self._used_bytes = 0
+        self._free_bytes = 0
         self._keys = np.empty(_FIRST_BYTES, np.uint8)
         self._spans = np.empty((_FIRST_SLOTS, 2), np.int64)
         self._hashes = np.empty(_FIRST_SLOTS, np.uint64)
         self._table = np.full(_table_size(_FIRST_SLOTS), -1, np.int32)
 
     def __len__(self) -> int:
-        return self._count
+        return self.end - len(self._free)
 
     @property
     def users(self) -> ByteStrings:
-        """The shoppers, by slot."""
-        return ByteStrings(self._keys, self._spans[: self._count])
+        """The shoppers, by slot; None where one was removed."""
+        return ByteStrings(self._keys, self._spans[: self.end])
 
     def find(self, users: Distinct) -> Integers:
         """Return the slots of shoppers `(users,)`, -1 for those who have none."""
@@ -81,22 +84,36 @@ class Slots:
         new = np.flatnonzero(slots < 0)
         spans = users.strings.spans[new]
         self.make_room(len(new), int((spans[:, 1] - spans[:, 0]).sum()))
-        slots[new] = np.arange(self._count, self._count + len(new))
+        reused, self._free = self._free[: len(new)], self._free[len(new) :]
+        slots[new] = np.concatenate([reused, np.arange(self.end, self.end + len(new) - len(reused))])
         table = (self._table, self._hashes, self._keys, self._spans)
         strings = (users.strings.buffer, spans, users.hashes[new], slots[new])
         self._used_bytes = add_slots(*table, *strings, self._used_bytes)
-        self._count += len(new)
+        self.end += len(new) - len(reused)
         return slots
+
+    def remove(self, slots: Integers) -> None:
+        """Free slots that shoppers have, each of them once; memory keeps the ids until `compact`."""
+        self._free_bytes += remove_slots(self._table, self._hashes, self._spans, slots)
+        self._free = np.concatenate([self._free, slots])
+
+    def compact(self) -> None:
+        """Forget the ids of who was removed; what `users` returned before keeps them for as long as it lives."""
+        keys, spans = np.zeros_like(self._keys), self._spans.copy()
+        self._used_bytes = copy_keys(self._keys, spans[: self.end], keys)
+        self._keys, self._spans, self._free_bytes = keys, spans, 0
 
     def make_room(self, users: int, key_bytes: int) -> None:
         """Prepare for that many more shoppers, with ids of that many bytes in all."""
+        if self._used_bytes + key_bytes > len(self._keys) and 2 * self._free_bytes > self._used_bytes:
+            self.compact()
         if self._used_bytes + key_bytes > len(self._keys):
             self._keys = grown(self._keys, self._used_bytes + key_bytes)
-        if self._count + users > len(self._hashes):
-            self._spans = grown(self._spans, self._count + users)
-            self._hashes = grown(self._hashes, self._count + users)
+        if (end := self.end + users - len(self._free)) > len(self._hashes):
+            self._spans = grown(self._spans, end)
+            self._hashes = grown(self._hashes, end)
             self._table = np.full(_table_size(len(self._hashes)), -1, np.int32)
-            fill_table(self._table, self._hashes[: self._count])
+            fill_table(self._table, self._hashes[: self.end], self._spans)
 
 
 def grown(array: npt.NDArray[_Scalar], length: int) -> npt.NDArray[_Scalar]:
@@ -216,10 +233,52 @@ def add_slots(  # noqa: PLR0913, PLR0917 - columns
 
 
 @compiled
-def fill_table(table: npt.NDArray[np.int32], hashes: Hashes) -> None:
-    """Put slots 0, 1, 2 ... into an empty table."""
+def fill_table(table: npt.NDArray[np.int32], hashes: Hashes, spans: Integers) -> None:
+    """Put slots 0, 1, 2 ... that are somebody's into an empty table."""
     for slot in range(len(hashes)):
-        _put(table, hashes[slot], slot)
+        if spans[slot, 0] >= 0:
+            _put(table, hashes[slot], slot)
+
+
+@compiled
+def remove_slots(table: npt.NDArray[np.int32], hashes: Hashes, spans: Integers, slots: Integers) -> int:
+    """Take slots out of the table; returns how many bytes of keys they had.
+
+    Whoever was put behind one of them, because its place was taken, moves up (Knuth, volume 3, 6.4, algorithm R).
+    """
+    mask, freed = np.int64(len(table) - 1), 0
+    for slot in slots:
+        hole = np.int64(hashes[slot] >> np.uint64(1)) & mask
+        while table[hole] != slot:
+            hole = (hole + 1) & mask
+        place = (hole + 1) & mask
+        while table[place] >= 0:
+            home = np.int64(hashes[table[place]] >> np.uint64(1)) & mask
+            if (place - home) & mask >= (place - hole) & mask:
+                table[hole] = table[place]
+                hole = place
+            place = (place + 1) & mask
+        table[hole] = -1
+        freed += spans[slot, 1] - spans[slot, 0]
+        spans[slot, 0], spans[slot, 1] = -1, -1
+    return freed
+
+
+@compiled
+def copy_keys(keys: Bytes, spans: Integers, out: Bytes) -> int:
+    """Copy the keys that spans name into `out`, one behind the other, and let the spans name them there.
+
+    Returns how many bytes they take.
+    """
+    used = 0
+    for slot in range(len(spans)):
+        start, end = spans[slot]
+        if start >= 0:
+            for place in range(end - start):
+                out[used + place] = keys[start + place]
+            spans[slot, 0], spans[slot, 1] = used, used + end - start
+            used += end - start
+    return used
 
 
 @compiled

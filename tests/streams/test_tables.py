@@ -93,6 +93,44 @@ async def test_states_that_were_not_written_after_all_are_dirty_again_as_they_ar
     assert as_dict(states.take_dirty()) == {b"a": state(3), b"b": state(2)}
 
 
+async def test_removed_states_are_gone_at_once_and_from_the_changelog_with_the_next_write(states):
+    put_states(states, [b"a", b"b", b"c"], records(1, 2, 3), 1)
+    states.take_dirty()
+    assert states.remove([b"a", b"c", b"unknown"]) == 2
+    assert (held(states), len(states), states.record(b"a")) == ({b"b": state(2)}, 1, None)
+    taken = states.take_dirty()
+    assert (as_dict(taken), list(taken.removed)) == ({}, [b"a", b"c"])
+    assert list(states.take_dirty().removed) == []
+
+
+async def test_a_removed_user_leaves_nothing_in_memory_but_room_for_the_next_one(states):
+    put_states(states, [b"a-long-name", b"b"], records(1, 2), 1)
+    states.remove([b"a-long-name"])
+    states.take_dirty()
+    assert b"a-long-name" not in states._slots._keys.tobytes()
+    put_states(states, [b"d", b"e"], records(4, 5), 2)
+    assert held(states) == {b"b": state(2), b"d": state(4), b"e": state(5)}
+    assert states._slots.end == 3
+
+
+async def test_who_was_removed_and_came_back_is_a_state_and_no_tombstone(states):
+    put_states(states, [b"a"], records(1), 1)
+    states.remove([b"a"])
+    put_states(states, [b"a"], records(7), 2)
+    taken = states.take_dirty()
+    assert (as_dict(taken), list(taken.removed)) == ({b"a": state(7)}, [])
+
+
+async def test_a_write_that_failed_is_taken_back_with_who_was_removed_before_and_since(states):
+    put_states(states, [b"a", b"b", b"c"], records(1, 2, 3), 1)
+    states.remove([b"a"])
+    taken = states.take_dirty()
+    states.remove([b"b"])
+    states.mark_dirty(taken)
+    again = states.take_dirty()
+    assert (as_dict(again), sorted(again.removed)) == ({b"c": state(3)}, [b"a", b"b"])
+
+
 class CrashRecorder(SimpleNamespace):
     """The part of the application that the store uses."""
 

@@ -30,6 +30,30 @@ def test_each_shopper_keeps_the_slot_that_the_first_appearance_gave(groups):
     assert (len(slots), list(slots.users)) == (len(known), list(known))
 
 
+STEPS = st.lists(st.tuples(st.sampled_from(["add", "remove", "compact"]), st.lists(st.integers(0, 40), max_size=30)))
+
+
+@given(STEPS)
+def test_who_is_removed_is_gone_and_the_others_keep_their_slots(steps):
+    slots, known = Slots(), dict[bytes, int]()
+    names = [b"u%d" % number for number in range(41)]
+    for step, numbers in steps:
+        users = Distinct.of([names[number] for number in numbers])
+        users.hashes[:] = (users.hashes % 5 + 2045) << 1  # in five places of 2048, the last and the first: runs go round
+        found = slots.find(users)
+        assert found.tolist() == [known.get(user, -1) for user in users.strings]
+        if step == "add":
+            known.update(zip(users.strings, slots.add(users, found).tolist(), strict=True))
+        elif step == "remove":
+            slots.remove(found[found >= 0])
+            for user in users.strings:
+                known.pop(user, None)
+        else:
+            slots.compact()
+        assert len(slots) == len(known) == len(set(known.values()))
+        assert {user: slot for slot, user in enumerate(slots.users) if user is not None} == known
+
+
 def test_any_number_of_shoppers_is_found_again():
     slots, users = Slots(), [b"shopper-%d" % number * (number % 9) for number in range(20_000)]
     for first in range(0, len(users), 3000):
