@@ -40,6 +40,11 @@ class Topics(BaseModel):
         return f"{self.prefix}.items"
 
     @property
+    def forget(self) -> str:
+        """Who is to be forgotten, by digests of ids, and what was done about it (`service.forget`)."""
+        return f"{self.prefix}.forget"
+
+    @property
     def changelog(self) -> str:
         """Faust's name for the changelog of the table `sequences` in the application `prefix`."""
         return f"{self.prefix}-sequences-changelog"

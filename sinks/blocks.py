@@ -7,7 +7,7 @@ lacking; so a record can claim any source offset, and no other row vanishes for 
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -70,6 +70,8 @@ class Origin:
     source: Source
     judge: Judge
     end_offset: EndOffset
+    forgotten: Container["Record"] = ()
+    """Records that are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Rejected:
 class Block:
     """Consecutive records, sorted: `rows` are to be inserted, `rejected` are dead letters, the rest are repeats.
 
+    Those of shoppers who are `forgotten` are none of these.
+
     `source` is where their events lie, `first` the committed offset and `last` the offset of the last record.
     `compared`: the table may have some of the rows.
     """
@@ -96,6 +100,7 @@ class Block:
     rejected: list[Rejected]
     repeats: int
     compared: bool
+    forgotten: int = 0
 
 
 def make_block(first: int, records: Sequence[Record], stored: int, origin: Origin) -> Block:
@@ -103,7 +108,8 @@ def make_block(first: int, records: Sequence[Record], stored: int, origin: Origi
 
     Raises what `origin.end_offset` raises.
     """
-    judged, rejected = _judged(records, origin.judge)
+    kept = [record for record in records if record not in origin.forgotten] if origin.forgotten else records
+    judged, rejected = _judged(kept, origin.judge)
     highest = max((row.source_offset for row in judged), default=-1)
     if highest >= 0 and highest >= (end := origin.end_offset(highest)):
         rejected += [Rejected(row.record, "stranger", BEYOND_THE_END) for row in judged if row.source_offset >= end]
@@ -112,7 +118,8 @@ def make_block(first: int, records: Sequence[Record], stored: int, origin: Origi
         rows, compared = judged, False
     else:
         rows, compared = _distinct(judged, stored)
-    return Block(origin.source, first, records[-1].offset(), rows, rejected, len(judged) - len(rows), compared)
+    repeats, forgotten = len(judged) - len(rows), len(records) - len(kept)
+    return Block(origin.source, first, records[-1].offset(), rows, rejected, repeats, compared, forgotten)
 
 
 def _all_rise(rows: Sequence[Row], stored: int) -> bool:

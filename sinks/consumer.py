@@ -263,6 +263,7 @@ class Sink:
         self._dead_letters.send(rejected, partition.number)
         partition.settle(refused)
         strangers = sum(each.reason == STRANGER for each in rejected)
+        self.counts.forgotten += block.forgotten
         self.counts.settled(len(block.rows) - len(refused) - repeats, block.repeats + repeats, len(rejected), strangers)
         if rejected:
             log.warning(

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import Any, Final
 
@@ -19,8 +20,10 @@ from service.signatures import NO_SIGNATURES, Signatures
 from sinks.blocks import Origin
 from sinks.consumer import Beside, Sink, nothing_beside
 from sinks.dead_letters import KafkaDeadLetters
+from sinks.erasing import RowEraser
+from sinks.forgetting import NOBODY, Forgetting, forgotten_at
 from sinks.judge import ResultJudge, ScoreJudge
-from sinks.kafka import SourceEnd, open_consumer
+from sinks.kafka import SourceEnd, first_and_end_offset, open_consumer
 from sinks.letters import LIMITS, DeadLettersTable, Unstorable, judge_letter, letter_records
 from sinks.letters import TABLE as LETTERS_TABLE
 from sinks.observe.background import Background, Run
@@ -56,6 +59,8 @@ class Connections:
     signatures: Signatures = NO_SIGNATURES
     recommends: bool = False
     """Whether workers are set to recommend on the topic."""
+    forgets: bool = True
+    """Whether there is a topic that says who is to be forgotten."""
 
     @property
     def groups(self) -> dict[str, str]:
@@ -68,6 +73,14 @@ class Connections:
             self.topics.dead_letters: f"{prefix}-sink-dead-letters",
             **recommendations,
         }
+
+    @property
+    def forgetting(self) -> Forgetting:
+        """What deletes the rows of shoppers who are to be forgotten."""
+        results = (self.topics.scores, self.topics.recommendations)
+        groups = {topic: group for topic, group in self.groups.items() if topic in results}
+        group = f"{self.topics.prefix}-sink-forget"
+        return Forgetting(self.client_config, self.topics.forget, group, groups, RowEraser(self.clickhouse))
 
 
 def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> dict[str, int]:
@@ -83,6 +96,8 @@ def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> d
     probes, lag, samples = _probes(connections, settings), _lag(connections, settings), _samples(connections, settings)
     background: dict[str, Run] = {f"{name} probe": probe.run for name, probe in probes.items()}
     background |= {name: part.run for name, part in beside.items()}
+    if connections.forgets:
+        background["forgetting"] = partial(connections.forgetting.run, settings)
     if lag is not None:
         background["consumer lag"] = lag.run
     if samples is not None:
@@ -113,15 +128,24 @@ def endpoint(settings: SinkSettings) -> Endpoint:
 
 def _with_what_is_there(connections: Connections) -> Connections:
     """Leave recommendations out, with a warning, if their topic is missing: scores are stored without."""
-    if connections.recommends:
-        try:
-            TopicIdentity(connections.client_config, connections.topics.recommendations)()
-        except RefusedError as missing:
-            _log.warning("recommendations are not stored", reason=str(missing))
-            return replace(connections, recommends=False)
-        except UnavailableError:
-            pass  # the part waits for Kafka itself
+    if connections.recommends and (missing := _missing(connections, connections.topics.recommendations)):
+        _log.warning("recommendations are not stored", reason=missing)
+        connections = replace(connections, recommends=False)
+    if missing := _missing(connections, connections.topics.forget):
+        _log.warning("nobody is forgotten", reason=missing)
+        connections = replace(connections, forgets=False)
     return connections
+
+
+def _missing(connections: Connections, topic: str) -> str:
+    """Return why a topic cannot be read; empty if it is there, or Kafka is away."""
+    try:
+        TopicIdentity(connections.client_config, topic)()
+    except RefusedError as missing:
+        return str(missing)
+    except UnavailableError:
+        pass  # the part waits for Kafka itself
+    return ""
 
 
 def _scores_sink(connections: Connections, settings: SinkSettings, background: Background) -> Sink:
@@ -148,7 +172,11 @@ def _results_sink(  # noqa: PLR0913 - what a sink of results is made of
 
     def origin(partition: int) -> Origin:
         judge, end = judge_of(events, partition, connections.signatures), SourceEnd(consumer, events, partition)
-        return Origin((events, partition), judge, end)
+        forgotten = NOBODY
+        if connections.forgets:
+            _, until = first_and_end_offset(consumer, topic, partition)
+            forgotten = forgotten_at(client_config, connections.topics.forget, partition, until)
+        return Origin((events, partition), judge, end, forgotten)
 
     return Sink(
         consumer,

@@ -21,17 +21,24 @@ class TopicRetention:
     min_insync_replicas: int | None = None
     """Copies that must have a record before it counts as written."""
     retention_hours: int | None = None
-    """Hours that events, scores, dead letters and recommendations are kept; -1 for ever."""
+    """Hours that events, scores, dead letters, recommendations and requests to forget are kept; -1 for ever."""
 
 
 BROKER_DEFAULTS: Final = TopicRetention()
+_DAY_MS: Final = 86_400_000
+_COMPACTED_DAILY: Final = {"max.compaction.lag.ms": str(_DAY_MS), "delete.retention.ms": str(3_600_000)}
+"""A tombstone, which names a shopper, is on the brokers' disks for a day until the first compaction, an hour, another
+day until the next, and what the cleaner takes to come round. In a partition where no shopper does anything nothing is
+compacted."""
+_NO_LIMIT_MS: Final = 2**62
 
 
 def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -> dict[str, dict[str, str]]:
     """Return what each topic needs beyond the broker's defaults, by topic name.
 
     Scores and recommendations carry the broker's time of arrival, so that anybody can measure the delay from the event
-    with the times of the records alone. States and items are kept by key, whatever their age.
+    with the times of the records alone. States and items are kept by key, whatever their age. Requests to forget are
+    kept as long as the events that they are about.
     """
     every, streams = {}, {}
     if retention.min_insync_replicas is not None:
@@ -43,7 +50,8 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
         topics.scores: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.dead_letters: {**every, **streams},
         topics.recommendations: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
-        topics.changelog: {**every, "cleanup.policy": "compact"},
+        topics.forget: {**every, **streams},
+        topics.changelog: {**every, "cleanup.policy": "compact", **_COMPACTED_DAILY},
         topics.items: {**every, "cleanup.policy": "compact"},
     }
 
@@ -105,6 +113,36 @@ def differing_topics(
             Difference(name, each, present[each], wanted[each]) for each in wanted if present[each] != wanted[each]
         ]
     return differing
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a topic keeps what is written to it, or what a tombstone follows; milliseconds, None without a limit."""
+
+    topic: str
+    milliseconds: int | None
+    config: str
+    """The setting of the topic that says so."""
+
+
+def lifetimes(client_config: Mapping[str, Any], topics: Topics) -> list[Lifetime]:
+    """Return how long each topic that holds shoppers' ids keeps them; raises RefusedError if Kafka does not say."""
+    admin = open_admin(client_config)
+    listed = metadata(admin, client_config).topics
+    names = [topics.events, topics.scores, topics.recommendations, topics.dead_letters, topics.changelog]
+    found = _described(admin, [name for name in names if name in listed])
+    return [_lifetime(name, config) for name, config in found.items()]
+
+
+def _lifetime(topic: str, config: Mapping[str, Any]) -> Lifetime:
+    """Return a topic's lifetime; segments are deleted or compacted once they are closed, which takes a while more."""
+    if "compact" not in config["cleanup.policy"].value:
+        retention = int(config["retention.ms"].value)
+        segment = min(int(config["segment.ms"].value), max(retention, 0))
+        return Lifetime(topic, None if retention < 0 else retention + segment, "retention.ms, segment.ms")
+    lag, kept = int(config["max.compaction.lag.ms"].value), int(config["delete.retention.ms"].value)
+    is_limited = lag < _NO_LIMIT_MS
+    return Lifetime(topic, 3 * lag + kept if is_limited else None, "max.compaction.lag.ms, delete.retention.ms")
 
 
 def _described(admin: AdminClient, names: Sequence[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "send": "Send one event to the events topic, keyed by its shopper, once it is known to be one.",
     "tail": "Print the last events, scores or dead letters, one a line, and with --follow those that arrive.",
     "dead-letters": "Records that are no events, and why.",
+    "forget": "Have shoppers forgotten: their states, their rows in ClickHouse, and what they do from now on.",
     "items": "The shop's catalogue: what items are.",
     "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
     "train": "Train a model on history, measure how it does on later days and new shoppers, and write a checkpoint.",
@@ -38,7 +39,7 @@ COMMANDS: Final = {
 
 PANELS: Final = {
     "Run it": ("demo", "up", "init", "topics", "migrate", "worker", "sink", "dashboard"),
-    "Data": ("replay", "send", "tail", "dead-letters", "items", "simulate", "inspect", "sort"),
+    "Data": ("replay", "send", "tail", "dead-letters", "forget", "items", "simulate", "inspect", "sort"),
     "Model": ("train", "retrain", "evaluate", "score", "export"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }

@@ -39,6 +39,12 @@ COUNTERS: Final = {
         "offsets that the topic's retention took before the records were stored",
         _PART,
     ),
+    "forgotten": Declaration(
+        "counter",
+        "cartcast_sink_forgotten_records",
+        "records that were left out because their shopper is forgotten",
+        _PART,
+    ),
     "blocks": Declaration("counter", "cartcast_sink_blocks", "blocks of records that are stored", _PART),
     "retries": Declaration(
         "counter",

@@ -23,6 +23,7 @@ class SinkCounts:
         self.dead_letters = 0
         self.strangers = 0
         self.deleted = 0
+        self.forgotten = 0
         self.blocks = 0
         self.retries = 0
         self.block_rows = Histogram(ROWS_BOUNDS)

@@ -39,7 +39,7 @@ def test_who_is_removed_is_gone_and_the_others_keep_their_slots(steps):
     names = [b"u%d" % number for number in range(41)]
     for step, numbers in steps:
         users = Distinct.of([names[number] for number in numbers])
-        users.hashes[:] = (users.hashes % 5 + 2045) << 1  # in five places of 2048, the last and the first: runs go round
+        users.hashes[:] = (users.hashes % 5 + 2045) << 1  # in the last and first of 2048 places
         found = slots.find(users)
         assert found.tolist() == [known.get(user, -1) for user in users.strings]
         if step == "add":
