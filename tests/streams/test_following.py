@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import KafkaError
 
 from model.core.slots import Distinct
 from service.errors import RefusedError
+from streams import following as following_module
 from streams.changelog import PartitionReader
 from streams.following import FollowedRecord, FollowedRecords, Following, Subscription, read_followed
 from streams.lanes import Lane
@@ -228,18 +231,14 @@ def test_what_a_partition_holds_is_read_from_the_position_or_from_the_beginning_
     assert all(record.headers == {"kind": b"claim"} for record in found.records)
 
 
-@pytest.mark.integration
-async def test_a_followed_topic_that_is_missing_ends_the_worker(kafka, topic_prefix):
-    failed, loop = asyncio.get_running_loop().create_future(), asyncio.get_running_loop()
-    topic = f"{topic_prefix}.followed"
-    following = Following(
-        {"bootstrap.servers": kafka},
-        [SessionFollower(topic)],
-        lambda failure: loop.call_soon_threadsafe(failed.set_result, failure),
-    )
-    following.subscribe(topic, 0, 0, lambda: None)
+async def test_what_kafka_refuses_for_good_ends_the_worker(reading, monkeypatch):
+    (topic,), failed = reading.followers, asyncio.get_running_loop().create_future()
+    refused = SimpleNamespace(error=lambda: KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), topic=lambda: topic)
+    consumer = SimpleNamespace(assign=lambda _: None, poll=lambda _: refused, consume=lambda *_: [], close=lambda: None)
+    monkeypatch.setattr(following_module, "Consumer", lambda _: consumer)
+    loop = asyncio.get_running_loop()
+    reading._on_failure = lambda failure: loop.call_soon_threadsafe(failed.set_result, failure)
+    reading.subscribe(topic, 0, 0, lambda: None)
     failure = await failed
-    following.stop()
     assert isinstance(failure, RefusedError)
     assert topic in str(failure)
-    assert "cartcast topics create" in str(failure)
