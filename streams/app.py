@@ -286,7 +286,7 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
         return {TP(topics.events, partition): offset for partition, offset in (await lanes.secure()).items()}
 
     async def reopen(*_: object, **__: object) -> None:
-        lanes.reopen()
+        lanes.reopen(pipeline, store(table).partitions.values())
         app.liveness.rebalanced(assigned=True)
         app.liveness.turned()  # the timer below begins later
 

@@ -7,8 +7,9 @@ because they must be ordered with the delivery of scores.
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import numpy as np
@@ -24,25 +25,39 @@ from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
 from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
+from streams.following import FollowedRecords, read_followed
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
+from streams.records.writer import OutputRecord
 
 TABLE_NAME: Final = "sequences"
+NOTE: Final = b"\xff"
+"""What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
 _RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record for another partition, to be written in one transaction with the states that it comes from."""
+
+    topic: str
+    partition: int
+    record: OutputRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Dirty:
-    """States that the changelog does not have."""
+    """States that the changelog does not have, and what is to be written with them."""
 
     slots: npt.NDArray[np.int64]
     users: ByteStrings
     values: ByteStrings
-    removed: ByteStrings
-    """Users whose states are gone: the changelog is to forget them."""
     next_offset: int
     """Up to where they come."""
+    notes: Mapping[bytes, bytes | None] = field(default_factory=dict)
+    """Further records of the changelog, None for a tombstone; they stand before the states."""
+    outgoing: Sequence[Outgoing] = ()
 
 
 class PartitionStates:
@@ -62,14 +77,19 @@ class PartitionStates:
         self.next_offset = 0
         """The source offset after the last one dealt with; 0 before the first fetch."""
         self._codec = codec
-        self._lock = threading.Lock()
+        self.arrived: list[FollowedRecords] = []
+        """What the followed topics held, when the states were restored, that these have not seen."""
+        self._lock = threading.RLock()
         """States are stored by a scoring thread, and taken and looked up by the event loop."""
         self._slots = Slots()
         self._bytes = np.empty(0, np.dtype((np.void, codec.dtype.itemsize)))
         """The records by slot, as is the next; numpy copies records of a structured array field by field."""
         self._is_dirty = np.empty(0, np.bool_)
-        self._removed = list[bytes]()
-        """Users whose states are gone from here and still in the changelog."""
+        self._is_urgent = np.empty(0, np.bool_)
+        """Dirty states that outgoing records, or records of followed topics that were applied, belong to."""
+        self._notes: dict[bytes, bytes] = {}
+        self._unwritten_notes: dict[bytes, bytes | None] = {}
+        self._outgoing: list[Outgoing] = []
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -102,61 +122,128 @@ class PartitionStates:
         records[slots < 0] = self._codec.blank(1).view(records.dtype)
         return slots, records.view(self._codec.dtype)
 
-    def scatter(
-        self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void], next_offset: int
+    def scatter(  # noqa: PLR0913, PLR0917 - what comes of a fetch
+        self,
+        users: Distinct,
+        slots: npt.NDArray[np.int64],
+        records: npt.NDArray[np.void],
+        next_offset: int,
+        outgoing: Sequence[Outgoing] = (),
+        senders: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet."""
+        """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet.
+
+        `outgoing` records are made from the states of the users at the places `senders`.
+        """
         with self._lock:
             stored = self._store(users, slots, records)  # before `_is_dirty` is read: it may grow
             self._is_dirty[stored] = True
+            if senders is not None:
+                self._is_urgent[stored[senders]] = True
+            self._outgoing += outgoing
             self.next_offset = next_offset
+
+    def put(self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]) -> None:
+        """Store records that a followed topic's records changed, within `follow`."""
+        stored = self._store(users, slots, records)
+        self._is_dirty[stored] = self._is_urgent[stored] = True
+
+    def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Send records in one transaction with the states that were changed within the same `follow`."""
+        self._outgoing += outgoing
+
+    def note(self, key: bytes, value: bytes | None) -> None:
+        """Keep something beside the states, or no longer if it is None; for `follow`, or before the first fetch.
+
+        Its key begins with NOTE, which no user id does: they are UTF-8.
+        """
+        with self._lock:
+            self._unwritten_notes[key] = value
+            if value is None:
+                self._notes.pop(key, None)
+            else:
+                self._notes[key] = value
+
+    def noted(self, key: bytes) -> bytes | None:
+        """Return what is kept under a key."""
+        return self._notes.get(key)
+
+    def noted_from(self, prefix: bytes) -> dict[bytes, bytes]:
+        """Return what is kept under all keys that begin so, by the rest of the key; a pass over all notes."""
+        with self._lock:
+            return {key[len(prefix) :]: value for key, value in self._notes.items() if key.startswith(prefix)}
+
+    def position(self, topic: str) -> int:
+        """Return the offset after the last record of a followed topic that these states have seen, 0 for none."""
+        return int(self.noted(_position_key(topic)) or 0)
+
+    @contextmanager
+    def follow(self, records: FollowedRecords) -> Iterator[FollowedRecords | None]:
+        """Let the body apply the records that these states have not seen, None if they have seen them all.
+
+        What it changes, and that they are seen now, go to the changelog in one transaction.
+        """
+        with self._lock:
+            yield records.since(self.position(records.topic))
+            if records.next_offset > self.position(records.topic):
+                self.note(_position_key(records.topic), b"%d" % records.next_offset)
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether another partition waits for something that is not written yet."""
+        return bool(self._outgoing)
 
     def restore(self, values: dict[bytes, bytes]) -> None:
         """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
+        for key in [key for key in values if key.startswith(NOTE)]:
+            self._notes[key] = values.pop(key)
         while values:
             some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
             users = Distinct.of([user for user, _ in some])
             self._store(users, self._slots.find(users), self._codec.gather([value for _, value in some]))
 
     def remove(self, users: Sequence[bytes]) -> int:
-        """Empty users' states, here and with the next `take_dirty` in the changelog; returns how many had one.
+        """Empty users' states, here and with the next write in the changelog; returns how many had one.
 
         For the one who scores this partition, between two fetches: not between a `gather` and its `scatter`.
         """
         with self._lock:
-            distinct = Distinct.of(users)
-            slots = self._slots.find(distinct)
+            slots = self._slots.find(Distinct.of(users))
             self._remove(slots[slots >= 0])
             self._slots.compact()
         return int((slots >= 0).sum())
 
     def _remove(self, slots: npt.NDArray[np.int64]) -> None:
-        self._removed += [user for user in self._slots.users.take(slots) if user is not None]
+        """Free slots, and note tombstones: should the users come back before these are written, their states follow."""
+        self._unwritten_notes.update((user, None) for user in self._slots.users.take(slots) if user is not None)
         self._slots.remove(slots)
-        self._is_dirty[slots] = False
+        self._is_dirty[slots] = self._is_urgent[slots] = False
         self._bytes[slots] = np.zeros(1, self._bytes.dtype)
 
-    def take_dirty(self) -> Dirty:
-        """Return what the changelog does not have, as it is now, and consider it written.
+    def take_dirty(self, *, urgent: bool = False) -> Dirty:
+        """Return the states that the changelog does not have, as they are now, and consider them written.
 
-        Whoever was removed and has come back since is only a state.
+        Only those that outgoing records or followed ones belong to, if it is `urgent`.
         """
         with self._lock:
-            slots = np.flatnonzero(self._is_dirty[: self._slots.end])
-            self._is_dirty[slots] = False
+            slots = np.flatnonzero((self._is_urgent if urgent else self._is_dirty)[: self._slots.end])
+            self._is_dirty[slots] = self._is_urgent[slots] = False
             values, next_offset = self._bytes[slots], self.next_offset
-            removed = [user for user in self._removed if self._slots.slot(user) < 0]
-            self._removed.clear()
             users = self._slots.users.take(slots)
+            notes, self._unwritten_notes = self._unwritten_notes, {}
+            outgoing, self._outgoing = self._outgoing, []
         ends = self._codec.dtype.itemsize * np.arange(1, len(slots) + 1)
         values_of = ByteStrings.of_bounds(values.view(np.uint8), ends)
-        return Dirty(slots, users, values_of, ByteStrings.of(removed), next_offset)
+        return Dirty(slots, users, values_of, next_offset, notes, outgoing)
 
     def mark_dirty(self, dirty: Dirty) -> None:
-        """Take back that these states were written, and those removed."""
+        """Take back that these were written; for what has certainly not been."""
         with self._lock:
-            self._is_dirty[dirty.slots[self._slots.users.spans[dirty.slots, 0] >= 0]] = True
-            self._removed += [user for user in dirty.removed if user is not None]
+            slots = dirty.slots[self._slots.users.spans[dirty.slots, 0] >= 0]  # but for users who were removed since
+            self._is_dirty[slots] = True
+            self._is_urgent[slots] |= bool(dirty.outgoing or dirty.notes)
+            self._unwritten_notes = {**dirty.notes, **self._unwritten_notes}
+            self._outgoing = [*dirty.outgoing, *self._outgoing]
 
     def _store(
         self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]
@@ -167,9 +254,15 @@ class PartitionStates:
         if (end := self._slots.end) > len(self._bytes):
             self._bytes = grown(self._bytes, end)
             self._is_dirty = grown(self._is_dirty, end)
-        self._is_dirty[known:end] = False
+            self._is_urgent = grown(self._is_urgent, end)
+        self._is_dirty[known:end] = self._is_urgent[known:end] = False
         self._bytes[slots] = records.view(self._bytes.dtype)
         return slots
+
+
+def _position_key(topic: str) -> bytes:
+    """Return the key of a position; a topic's name without the prefix, so that a pipeline can be renamed."""
+    return NOTE + b"position " + topic.rpartition(".")[2].encode()
 
 
 class SequenceStore(Store[bytes, bytes]):
@@ -184,17 +277,20 @@ class SequenceStore(Store[bytes, bytes]):
         source_code: int = 0,
         signatures: Signatures = NO_SIGNATURES,
         recommends: bool = False,
+        followed: Sequence[str] = (),
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """`source_code` is the hash by which states know the events topic.
 
-        With `recommends`, recommendations that are published already are looked for as well.
+        With `recommends`, recommendations that are published already are looked for as well. What the `followed` topics
+        hold is read with the states.
         """
         super().__init__(*args, **kwargs)
         self._source_code = source_code
         self._signatures = signatures
         self._recommends = recommends
+        self._followed = followed
         self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
@@ -303,6 +399,9 @@ class SequenceStore(Store[bytes, bytes]):
         reader, partition = PartitionReader(self._client_config, self.restore.on_records), states.partition
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
+            states.arrived = [
+                read_followed(reader, topic, partition, states.position(topic)) for topic in self._followed
+            ]
             seen = states.last_offset(self._source_code)
             is_known = seen >= 0 if len(states) else None
             published = published_positions(

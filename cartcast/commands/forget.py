@@ -23,7 +23,7 @@ _TURN_SECONDS: Final = 0.5
 _TOLD_EVERY: Final = 1000
 
 
-def forget(  # noqa: PLR0913, PLR0917 - options
+def forget(
     context: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Shoppers, by their ids.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Further ids, one a line.", metavar="FILE")] = None,

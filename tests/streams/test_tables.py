@@ -99,8 +99,8 @@ async def test_removed_states_are_gone_at_once_and_from_the_changelog_with_the_n
     assert states.remove([b"a", b"c", b"unknown"]) == 2
     assert (held(states), len(states), states.record(b"a")) == ({b"b": state(2)}, 1, None)
     taken = states.take_dirty()
-    assert (as_dict(taken), list(taken.removed)) == ({}, [b"a", b"c"])
-    assert list(states.take_dirty().removed) == []
+    assert (as_dict(taken), taken.notes) == ({}, {b"a": None, b"c": None})
+    assert states.take_dirty().notes == {}
 
 
 async def test_a_removed_user_leaves_nothing_in_memory_but_room_for_the_next_one(states):
@@ -113,14 +113,6 @@ async def test_a_removed_user_leaves_nothing_in_memory_but_room_for_the_next_one
     assert states._slots.end == 3
 
 
-async def test_who_was_removed_and_came_back_is_a_state_and_no_tombstone(states):
-    put_states(states, [b"a"], records(1), 1)
-    states.remove([b"a"])
-    put_states(states, [b"a"], records(7), 2)
-    taken = states.take_dirty()
-    assert (as_dict(taken), list(taken.removed)) == ({b"a": state(7)}, [])
-
-
 async def test_a_write_that_failed_is_taken_back_with_who_was_removed_before_and_since(states):
     put_states(states, [b"a", b"b", b"c"], records(1, 2, 3), 1)
     states.remove([b"a"])
@@ -128,7 +120,7 @@ async def test_a_write_that_failed_is_taken_back_with_who_was_removed_before_and
     states.remove([b"b"])
     states.mark_dirty(taken)
     again = states.take_dirty()
-    assert (as_dict(again), sorted(again.removed)) == ({b"c": state(3)}, [b"a", b"b"])
+    assert (as_dict(again), again.notes) == ({b"c": state(3)}, {b"a": None, b"b": None})
 
 
 class CrashRecorder(SimpleNamespace):
