@@ -63,13 +63,15 @@ class Pipeline:
     """What becomes of the moments that scoring finds."""
     following: Following | None = None
     """Further topics whose records change states."""
+    sweep: Callable[[PartitionStates], object] = lambda _: None
+    """What is done about states once a commit, between two fetches; takes little time."""
 
 
 _QUEUED_FETCHES: Final = 2
 _SOON_SECONDS: Final = 0.02
 """How long what other partitions wait for gathers before it is written."""
 _ARRIVED: Final = "arrived"
-"""Queued when there are records of followed topics and nothing else to wake the lane."""
+"""Queued when there is something to do, and no fetch to wake the lane."""
 _UNCONFIRMED_DELIVERIES: Final = 8
 _UNTOLD_SECONDS: Final = 60.0
 """How long the group may leave a partition with a worker that has lost it."""
@@ -92,6 +94,7 @@ class Lane:
         self._subscriptions: list[Subscription] = []
         self._writing = asyncio.Lock()
         self._soon: asyncio.Task[None] | None = None
+        self._sweep_is_due = False
         self._unconfirmed: deque[Delivery] = deque()
         self._closing = False
         self._failed = False
@@ -138,6 +141,8 @@ class Lane:
             scores = self._uncommitted_scores
             if (next_offset := await self._write(urgent=False)) is not None:
                 self._uncommitted_scores -= scores
+            self._sweep_is_due = True
+            self._wake()
             return next_offset or None
 
     async def _write(self, *, urgent: bool) -> int | None:
@@ -183,6 +188,7 @@ class Lane:
             while (queued := await self._queue.get()) is not None:
                 if not self._closing:
                     await self._apply_arrived()
+                    await self._sweep()
                 if queued != _ARRIVED:
                     await self._take(*queued)
         except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
@@ -209,7 +215,7 @@ class Lane:
         if self._closing:
             return
         self._subscriptions = [
-            following.subscribe(topic, self._states.partition, self._states.position(topic), self._on_arrival)
+            following.subscribe(topic, self._states.partition, self._states.position(topic), self._wake)
             for topic in following.followers
         ]
         self._begin_to_write_soon()
@@ -220,6 +226,11 @@ class Lane:
                 await self._in_thread(self._apply, subscription.waiting.popleft())
                 self._begin_to_write_soon()
 
+    async def _sweep(self) -> None:
+        if self._sweep_is_due:
+            self._sweep_is_due = False
+            await self._in_thread(self._pipeline.sweep, self._states)
+
     def _apply(self, records: FollowedRecords) -> None:
         if self._pipeline.following is None:
             return
@@ -227,7 +238,7 @@ class Lane:
             if fresh is not None:
                 self._pipeline.following.followers[records.topic].apply(fresh, self._states)
 
-    def _on_arrival(self) -> None:
+    def _wake(self) -> None:
         if self._queue.empty():  # else the lane looks before it takes what is there
             self._queue.put_nowait(_ARRIVED)
 

@@ -30,6 +30,10 @@ from streams.records.writer import (
 
 UNPACKED: Final = "unpacked"
 """Reason of a batch that is damaged, or too large when it is unpacked."""
+FORGOTTEN: Final = "forgotten"
+"""Reason of an event whose shopper is forgotten."""
+WITHOUT_CONTENT: Final = frozenset({FORGOTTEN})
+"""Reasons of dead letters that say where a record lay and hold nothing of it."""
 _NOT_SCORED: Final = -1
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -122,7 +126,7 @@ def _side_by_side(parts: Sequence[ByteStrings], scores: int) -> ByteStrings:
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:
-    """Return one record a reject: key and value as received, headers that say where it lay and what is wrong.
+    """Return one record a reject: key and value as received, but for reasons in WITHOUT_CONTENT, headers that say where it lay and what is wrong.
 
     What is too large for a batch is cut, because the worker cannot take back what a topic refuses; and so is a batch
     that nobody can read.
@@ -132,6 +136,8 @@ def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:
 
 def _dead_letter(fetch: Fetch, reject: Reject) -> OutputRecord:
     key, value = fetch.keys[reject.position], fetch.values[reject.position]
+    if reject.reason in WITHOUT_CONTENT:
+        key = value = None
     source = source_headers(fetch.topic, fetch.partition, int(fetch.offsets[reject.position]))
     headers = dead_letter_headers(source, reason=reject.reason, error=reject.error)
     if fetch.error or _record_bytes(key, value, headers) > MOST_BATCH_BYTES:

@@ -30,7 +30,7 @@ from service.kafka import Headers, cut_dead_letter, header_text, headers_of
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, SIGNATURE, Signatures
 from streams.changelog import PartitionReader
-from streams.messages import UNPACKED
+from streams.messages import UNPACKED, WITHOUT_CONTENT
 
 _MOST_DOUBTED: Final = 100
 """So many records that name other source records than they were made from end the look: each costs a read."""
@@ -223,6 +223,8 @@ def _is_dead_letter_of(source: _Source, letter: _Result) -> bool:
         return True  # who reads its source unpacks it
     if (record := source.record(letter.offset)) is None:
         return False
+    if header_text(headers, "reason") in WITHOUT_CONTENT:
+        return letter.message.key() is None and letter.message.value() is None
     key, value = record.key(), record.value()
     if "sha256" in headers:
         key, value, cut = cut_dead_letter(key, value, cut)

@@ -21,9 +21,11 @@ from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
 from model.validate import LATE, OUTSIDE_YEARS, Reject
 from streams.fetch import Fetch
+from streams.forgetting import without_forgotten
 from streams.observe.counts import Timings
 from streams.tables import PartitionStates
 
+_position: Final = attrgetter("position")
 _LATE_ERROR: Final = (
     f"ts lies before the shopper's last {REMEMBERED_IDS} events: whether it was scored then is not known any more"
 )
@@ -86,6 +88,7 @@ class Scoring:
         began = timings.clock()
         batch, rejects = decode(fetch.values, fetch.keys)
         batch, undated, clock_ahead = _dated(batch, fetch.timestamps_ms, self.clock_ahead_ms)
+        batch, rejects = without_forgotten(fetch, batch, sorted([*rejects, *undated], key=_position), states)
         self._learn_items(batch)
         decoded = timings.clock()
         users = Distinct.of(fetch.keys.take(batch.positions))
@@ -100,8 +103,8 @@ class Scoring:
             moments = self.triggers.moments(before, after, batch, source, prepared.appended)
         appended = timings.clock()
         late = [Reject(position, LATE, _LATE_ERROR) for position in batch.positions[prepared.appended.late].tolist()]
-        if undated or late:
-            rejects = sorted([*rejects, *undated, *late], key=attrgetter("position"))
+        if late:
+            rejects = sorted([*rejects, *late], key=_position)
         result = self.inference.score(prepared.request)
         propensities = finish(after, prepared, result)
         rows, extra = prepared.appended.rows, result.extra

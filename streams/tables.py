@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 from typing import Any, Final, cast
 
 import numpy as np
@@ -33,6 +35,7 @@ from streams.records.writer import OutputRecord
 TABLE_NAME: Final = "sequences"
 NOTE: Final = b"\xff"
 """What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
+_FORGOTTEN: Final = NOTE + b"forgotten "
 _RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
@@ -90,6 +93,10 @@ class PartitionStates:
         self._notes: dict[bytes, bytes] = {}
         self._unwritten_notes: dict[bytes, bytes | None] = {}
         self._outgoing: list[Outgoing] = []
+        self.forgotten: dict[bytes, int] = {}
+        """When it was asked for that a user be forgotten, epoch milliseconds, by the digest of their id; in order."""
+        self._swept = 0
+        """The slot up to which it was last looked who has not been seen for long."""
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -109,6 +116,10 @@ class PartitionStates:
         with self._lock:
             slot = self._slots.slot(user)
             return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
+
+    def find(self, users: Distinct) -> npt.NDArray[np.int64]:
+        """Return the users' slots, -1 for who is new."""
+        return self._slots.find(users)
 
     def gather(self, users: Distinct) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
         """Return the users' slots, -1 for who is new, and copies of their records `(users,)`, blank for who is new.
@@ -197,10 +208,38 @@ class PartitionStates:
         """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
         for key in [key for key in values if key.startswith(NOTE)]:
             self._notes[key] = values.pop(key)
+        requested = {digest: int(at) for digest, at in self.noted_from(_FORGOTTEN).items()}
+        self.forgotten = dict(sorted(requested.items(), key=itemgetter(1)))
         while values:
             some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
             users = Distinct.of([user for user, _ in some])
             self._store(users, self._slots.find(users), self._codec.gather([value for _, value in some]))
+
+    def forget(self, digests: Mapping[bytes, int]) -> None:
+        """Remember who is forgotten since when, within `follow`."""
+        self.forgotten |= digests
+        for digest, requested_at in digests.items():
+            self.note(_FORGOTTEN + digest, b"%d" % requested_at)
+
+    def sweep(self, unseen_since_ms: int, forgotten_before_ms: int, slots_at_once: int) -> int:
+        """Empty the states of some users who were last seen before, and forget that others were to be forgotten.
+
+        Each call looks at the next slots, and begins again after the last. Returns how many states were emptied. For
+        the one who scores this partition, between two fetches.
+        """
+        with self._lock:
+            begin = self._swept if self._swept < self._slots.end else 0
+            self._swept = min(begin + slots_at_once, self._slots.end)
+            last_ms = self._bytes[begin : self._swept].view(self._codec.dtype)["sequence"]["last_time_ms"]
+            is_used = self._slots.users.spans[begin : self._swept, 0] >= 0
+            unseen = begin + np.flatnonzero(is_used & (last_ms < unseen_since_ms))
+            self._remove(unseen)
+            for digest, requested_at in list(islice(self.forgotten.items(), slots_at_once)):
+                if requested_at >= forgotten_before_ms:
+                    break
+                del self.forgotten[digest]
+                self.note(_FORGOTTEN + digest, None)
+        return len(unseen)
 
     def remove(self, users: Sequence[bytes]) -> int:
         """Empty users' states, here and with the next write in the changelog; returns how many had one.

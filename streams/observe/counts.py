@@ -29,6 +29,8 @@ class WorkerCounts:
     fenced_scores: int = 0
     deleted: int = 0
     skipped: int = 0
+    forgotten_states: int = 0
+    expired_states: int = 0
     recommendations: int = 0
     without_items: int = 0
     """Events at which there was no item to recommend."""

@@ -48,6 +48,14 @@ COUNTERS: Final = {
         "cartcast_worker_skipped_records",
         "offsets that a commit of somebody else in the workers' group left out: they are not scored",
     ),
+    "forgotten_states": Declaration(
+        "counter", "cartcast_worker_forgotten_states", "states that were emptied because somebody asked for it"
+    ),
+    "expired_states": Declaration(
+        "counter",
+        "cartcast_worker_expired_states",
+        "states that were emptied because their shopper was not seen for `worker.state_days`",
+    ),
     "impressions": Declaration(
         "counter",
         "cartcast_worker_impressions",

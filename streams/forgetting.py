@@ -1,0 +1,73 @@
+"""Forgetting shoppers: their states at once, and what they do from then on for as long as the topic may hold it.
+
+A request is applied by the lane that owns the shopper's partition, between two fetches. With the tombstone of the state
+the changelog gets the digest of the id, and the forget topic that it is done, all in one transaction. Only an event of
+somebody who has no state is compared with the digests, as the forgotten have none.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
+
+import numpy as np
+
+from model.batch import EventBatch
+from model.core.slots import Distinct
+from model.validate import Reject
+from service.forget import STATES, Done, encoded, request_of
+from streams.fetch import Fetch
+from streams.following import FollowedRecords
+from streams.messages import FORGOTTEN
+from streams.observe.counts import WorkerCounts
+from streams.records.writer import OutputRecord
+from streams.tables import Outgoing, PartitionStates
+
+_ERROR: Final = "the shopper is forgotten"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFollower:
+    """Applies the requests of the forget topic."""
+
+    topic: str
+    clock_ms: Callable[[], int]
+    counts: WorkerCounts
+
+    def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
+        """Empty the states of whom the records name, and say so behind them; a pass over all ids of the partition."""
+        found = ((record.offset, request_of(record.key, record.value)) for record in records.records)
+        asked = {offset: request for offset, request in found if request is not None}
+        if not asked:
+            return
+        digests = {bytes.fromhex(key.decode()): request.requested_at for key, request in asked.values()}
+        removed = states.remove([user for user in states if hashlib.sha256(user).digest() in digests])
+        states.forget(digests)
+        self.counts.forgotten_states += removed
+        done = Done(max(asked), {STATES: removed}, self.clock_ms())
+        states.send([Outgoing(self.topic, records.partition, OutputRecord(STATES.encode(), encoded(done)))])
+
+
+def without_forgotten(
+    fetch: Fetch, batch: EventBatch, rejects: list[Reject], states: PartitionStates
+) -> tuple[EventBatch, list[Reject]]:
+    """Return the events of others, and rejects, by position, of which those of the forgotten say nothing else."""
+    if not states.forgotten:
+        return batch, rejects
+    users = Distinct.of(fetch.keys.take(batch.positions))
+    slots = states.find(users)
+    is_forgotten = np.array(
+        [slot < 0 and _is_in(states, user) for slot, user in zip(slots.tolist(), users.strings, strict=True)], np.bool_
+    )[users.index]
+    refused = [_reject(position) for position in batch.positions[is_forgotten].tolist()]
+    told = [_reject(each.position) if _is_in(states, fetch.keys[each.position]) else each for each in rejects]
+    return batch.take(np.flatnonzero(~is_forgotten)), sorted([*told, *refused], key=attrgetter("position"))
+
+
+def _is_in(states: PartitionStates, user: bytes | None) -> bool:
+    return hashlib.sha256(user or b"").digest() in states.forgotten
+
+
+def _reject(position: int) -> Reject:
+    return Reject(position, FORGOTTEN, _ERROR)
