@@ -27,6 +27,8 @@ from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.catalogue import CatalogueReader
 from streams.fetch import Fetch
+from streams.following import Following
+from streams.forgetting import ForgetFollower, Sweep
 from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.intake import EventIntake
 from streams.lookups.item_query import Recommender
@@ -52,6 +54,7 @@ from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSch
 
 _CPU: Final = torch.device("cpu")
 _BEAT_SECONDS: Final = 1.0
+_DAY_MS: Final = 86_400_000
 
 
 def create_app(  # noqa: PLR0913 - what an application is put together from
@@ -85,8 +88,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
         )
     recommendations = _recommendations(settings, checkpoint, recommender)
+    followers = [ForgetFollower(settings.topics.forget, _now_ms, app.counts)]
     pipeline = Pipeline(
         topics=settings.topics,
+        following=Following(settings.client_config, followers, app.end),
+        sweep=_sweep(settings, app.counts),
         publisher=publisher,
         scoring=Scoring(
             inference,
@@ -123,6 +129,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         parts: dict[str, Any] = {"items": items, "recommender": recommender, "intake": intake}
         _serve(app, listener, Pages(app, look_up, settings.partitions, operational, **parts))
     return app
+
+
+def _sweep(settings: StreamSettings, counts: WorkerCounts) -> Sweep:
+    days = settings.worker.state_days
+    return Sweep(_now_ms, counts, None if days is None else round(days * _DAY_MS), settings.events_retention_ms)
 
 
 def _recommendations(
@@ -254,6 +265,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             source_code=source_code(settings.source_identity),
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
+            followed=[settings.topics.forget],
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,
@@ -267,6 +279,12 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
 def store(table: StoreTable) -> SequenceStore:
     """Return the table's storage, which Faust makes when it is first asked for."""
     return cast("SequenceStore", table.data)
+
+
+async def _close(pipeline: Pipeline) -> None:
+    await pipeline.publisher.close()
+    if pipeline.following is not None:
+        await asyncio.to_thread(pipeline.following.stop)
 
 
 def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topics) -> None:
@@ -301,7 +319,7 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
     app.timer(interval=_BEAT_SECONDS)(beat)
 
     app.source_topic, app.secure, app.drain = topics.events, secure, lanes.close
-    app.close = pipeline.publisher.close
+    app.close = partial(_close, pipeline)
     app.on_partitions_assigned.connect(reopen, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.agent(app.topic(topics.events, schema=FetchSchema()), name="score-events")(score_events(take))

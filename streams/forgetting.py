@@ -8,6 +8,7 @@ somebody who has no state is compared with the digests, as the forgotten have no
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -24,6 +25,7 @@ from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
 from streams.tables import Outgoing, PartitionStates
 
+_SLOTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
 
 
@@ -43,17 +45,41 @@ class ForgetFollower:
             return
         digests = {bytes.fromhex(key.decode()): request.requested_at for key, request in asked.values()}
         removed = states.remove([user for user in states if hashlib.sha256(user).digest() in digests])
-        states.forget(digests)
+        for digest, requested_at in digests.items():
+            states.note(FORGOTTEN, digest, b"%d" % requested_at)
         self.counts.forgotten_states += removed
         done = Done(max(asked), {STATES: removed}, self.clock_ms())
         states.send([Outgoing(self.topic, records.partition, OutputRecord(STATES.encode(), encoded(done)))])
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What is done about states once a commit: a bounded part of them, in turn."""
+
+    clock_ms: Callable[[], int]
+    counts: WorkerCounts
+    state_ms: int | None = None
+    """How long a state is kept after its user's last event; None for ever."""
+    forgotten_ms: int | None = None
+    """How long events of the forgotten may come; None for ever."""
+
+    def __call__(self, states: PartitionStates) -> None:
+        """Empty states of users who were not seen for long, and digests of whom no event can come any more."""
+        now_ms = self.clock_ms()
+        if self.state_ms is not None:
+            self.counts.expired_states += states.expire(now_ms - self.state_ms, _SLOTS_AT_ONCE)
+        if self.forgotten_ms is not None:
+            for digest, requested_at in list(islice(states.notes(FORGOTTEN).items(), _SLOTS_AT_ONCE)):
+                if int(requested_at) >= now_ms - self.forgotten_ms:
+                    break  # they are in the order of the requests
+                states.note(FORGOTTEN, digest, None)
 
 
 def without_forgotten(
     fetch: Fetch, batch: EventBatch, rejects: list[Reject], states: PartitionStates
 ) -> tuple[EventBatch, list[Reject]]:
     """Return the events of others, and rejects, by position, of which those of the forgotten say nothing else."""
-    if not states.forgotten:
+    if not states.notes(FORGOTTEN):
         return batch, rejects
     users = Distinct.of(fetch.keys.take(batch.positions))
     slots = states.find(users)
@@ -66,7 +92,7 @@ def without_forgotten(
 
 
 def _is_in(states: PartitionStates, user: bytes | None) -> bool:
-    return hashlib.sha256(user or b"").digest() in states.forgotten
+    return hashlib.sha256(user or b"").digest() in states.notes(FORGOTTEN)
 
 
 def _reject(position: int) -> Reject:

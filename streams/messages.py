@@ -126,7 +126,9 @@ def _side_by_side(parts: Sequence[ByteStrings], scores: int) -> ByteStrings:
 
 
 def dead_letter_records(fetch: Fetch, rejects: list[Reject]) -> OutputRecords:
-    """Return one record a reject: key and value as received, but for reasons in WITHOUT_CONTENT, headers that say where it lay and what is wrong.
+    """Return one record a reject: key and value as received, headers that say where it lay and what is wrong.
+
+    For reasons in WITHOUT_CONTENT it has neither key nor value.
 
     What is too large for a batch is cut, because the worker cannot take back what a topic refuses; and so is a batch
     that nobody can read.

@@ -51,6 +51,12 @@ class WorkerSettings(BaseModel):
         description="how far an event's time may lie after its Kafka record's timestamp; one that lies further is "
         "applied, and scored, as of that timestamp: a clock far ahead would freeze its shopper's for years",
     )
+    state_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="days after their last event for which shoppers' states are kept, by this machine's clock; if it "
+        "is not set, for ever. Leave it so while you replay an older history (docs/privacy.md)",
+    )
     item_rules: Path | None = Field(
         default=None,
         description="YAML or JSON file of items that are never recommended, boosts and pins (docs/next-items.md); read "
@@ -187,6 +193,8 @@ class StreamSettings(BaseModel):
     """The librdkafka properties that reach the cluster; the Faust consumer's are derived from them."""
     topics: Topics
     partitions: int
+    events_retention_ms: int | None = None
+    """How long the events topic keeps a record; None if for ever, or if nobody says."""
     source_identity: str
     """What tells the events topic from an earlier one of its name, whose offsets mean nothing in this one."""
     worker: WorkerSettings

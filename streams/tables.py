@@ -7,11 +7,10 @@ because they must be ordered with the delivery of scores.
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import itemgetter
 from typing import Any, Final, cast
 
 import numpy as np
@@ -35,7 +34,7 @@ from streams.records.writer import OutputRecord
 TABLE_NAME: Final = "sequences"
 NOTE: Final = b"\xff"
 """What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
-_FORGOTTEN: Final = NOTE + b"forgotten "
+_POSITION: Final = "position"
 _RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
@@ -82,19 +81,18 @@ class PartitionStates:
         self._codec = codec
         self.arrived: list[FollowedRecords] = []
         """What the followed topics held, when the states were restored, that these have not seen."""
-        self._lock = threading.RLock()
-        """States are stored by a scoring thread, and taken and looked up by the event loop."""
+        self.lock = threading.RLock()
+        """States are stored by a scoring thread, and taken and looked up by the event loop; whoever holds it changes
+        several things as one."""
         self._slots = Slots()
         self._bytes = np.empty(0, np.dtype((np.void, codec.dtype.itemsize)))
         """The records by slot, as is the next; numpy copies records of a structured array field by field."""
         self._is_dirty = np.empty(0, np.bool_)
         self._is_urgent = np.empty(0, np.bool_)
         """Dirty states that outgoing records, or records of followed topics that were applied, belong to."""
-        self._notes: dict[bytes, bytes] = {}
+        self._notes = defaultdict[str, dict[bytes, bytes]](dict)
         self._unwritten_notes: dict[bytes, bytes | None] = {}
         self._outgoing: list[Outgoing] = []
-        self.forgotten: dict[bytes, int] = {}
-        """When it was asked for that a user be forgotten, epoch milliseconds, by the digest of their id; in order."""
         self._swept = 0
         """The slot up to which it was last looked who has not been seen for long."""
 
@@ -102,18 +100,18 @@ class PartitionStates:
         return len(self._slots)
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._lock:
+        with self.lock:
             return iter([user for user in self._slots.users if user is not None])
 
     def last_offset(self, source_code: int) -> int:
         """Return the highest offset of that source that a state has seen, -1 for none."""
-        with self._lock:
+        with self.lock:
             sequences = self._bytes[: self._slots.end].view(self._codec.dtype)["sequence"]
             return int(sequences["offset"][sequences["source"] == source_code].max(initial=-1))
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
-        with self._lock:
+        with self.lock:
             slot = self._slots.slot(user)
             return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
 
@@ -146,7 +144,7 @@ class PartitionStates:
 
         `outgoing` records are made from the states of the users at the places `senders`.
         """
-        with self._lock:
+        with self.lock:
             stored = self._store(users, slots, records)  # before `_is_dirty` is read: it may grow
             self._is_dirty[stored] = True
             if senders is not None:
@@ -155,38 +153,30 @@ class PartitionStates:
             self.next_offset = next_offset
 
     def put(self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]) -> None:
-        """Store records that a followed topic's records changed, within `follow`."""
+        """Store records that something else than events changed, under the lock."""
         stored = self._store(users, slots, records)
         self._is_dirty[stored] = self._is_urgent[stored] = True
 
     def send(self, outgoing: Iterable[Outgoing]) -> None:
-        """Send records in one transaction with the states that were changed within the same `follow`."""
+        """Send records in one transaction with the states that are changed under the same hold of the lock."""
         self._outgoing += outgoing
 
-    def note(self, key: bytes, value: bytes | None) -> None:
-        """Keep something beside the states, or no longer if it is None; for `follow`, or before the first fetch.
-
-        Its key begins with NOTE, which no user id does: they are UTF-8.
-        """
-        with self._lock:
-            self._unwritten_notes[key] = value
+    def note(self, kind: str, key: bytes, value: bytes | None) -> None:
+        """Keep something beside the states, or no longer if it is None; its kind is a word."""
+        with self.lock:
+            self._unwritten_notes[_note_key(kind, key)] = value
             if value is None:
-                self._notes.pop(key, None)
+                self._notes[kind].pop(key, None)
             else:
-                self._notes[key] = value
+                self._notes[kind][key] = value
 
-    def noted(self, key: bytes) -> bytes | None:
-        """Return what is kept under a key."""
-        return self._notes.get(key)
-
-    def noted_from(self, prefix: bytes) -> dict[bytes, bytes]:
-        """Return what is kept under all keys that begin so, by the rest of the key; a pass over all notes."""
-        with self._lock:
-            return {key[len(prefix) :]: value for key, value in self._notes.items() if key.startswith(prefix)}
+    def notes(self, kind: str) -> Mapping[bytes, bytes]:
+        """Return what is kept of a kind, by key, as it is and will be."""
+        return self._notes[kind]
 
     def position(self, topic: str) -> int:
         """Return the offset after the last record of a followed topic that these states have seen, 0 for none."""
-        return int(self.noted(_position_key(topic)) or 0)
+        return int(self.notes(_POSITION).get(_name(topic), 0))
 
     @contextmanager
     def follow(self, records: FollowedRecords) -> Iterator[FollowedRecords | None]:
@@ -194,10 +184,10 @@ class PartitionStates:
 
         What it changes, and that they are seen now, go to the changelog in one transaction.
         """
-        with self._lock:
+        with self.lock:
             yield records.since(self.position(records.topic))
             if records.next_offset > self.position(records.topic):
-                self.note(_position_key(records.topic), b"%d" % records.next_offset)
+                self.note(_POSITION, _name(records.topic), b"%d" % records.next_offset)
 
     @property
     def has_outgoing(self) -> bool:
@@ -206,51 +196,38 @@ class PartitionStates:
 
     def restore(self, values: dict[bytes, bytes]) -> None:
         """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
-        for key in [key for key in values if key.startswith(NOTE)]:
-            self._notes[key] = values.pop(key)
-        requested = {digest: int(at) for digest, at in self.noted_from(_FORGOTTEN).items()}
-        self.forgotten = dict(sorted(requested.items(), key=itemgetter(1)))
+        for written in [key for key in values if key.startswith(NOTE)]:
+            kind, _, key = written.removeprefix(NOTE).partition(b" ")
+            self._notes[kind.decode()][key] = values.pop(written)
         while values:
             some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
             users = Distinct.of([user for user, _ in some])
             self._store(users, self._slots.find(users), self._codec.gather([value for _, value in some]))
-
-    def forget(self, digests: Mapping[bytes, int]) -> None:
-        """Remember who is forgotten since when, within `follow`."""
-        self.forgotten |= digests
-        for digest, requested_at in digests.items():
-            self.note(_FORGOTTEN + digest, b"%d" % requested_at)
-
-    def sweep(self, unseen_since_ms: int, forgotten_before_ms: int, slots_at_once: int) -> int:
-        """Empty the states of some users who were last seen before, and forget that others were to be forgotten.
-
-        Each call looks at the next slots, and begins again after the last. Returns how many states were emptied. For
-        the one who scores this partition, between two fetches.
-        """
-        with self._lock:
-            begin = self._swept if self._swept < self._slots.end else 0
-            self._swept = min(begin + slots_at_once, self._slots.end)
-            last_ms = self._bytes[begin : self._swept].view(self._codec.dtype)["sequence"]["last_time_ms"]
-            is_used = self._slots.users.spans[begin : self._swept, 0] >= 0
-            unseen = begin + np.flatnonzero(is_used & (last_ms < unseen_since_ms))
-            self._remove(unseen)
-            for digest, requested_at in list(islice(self.forgotten.items(), slots_at_once)):
-                if requested_at >= forgotten_before_ms:
-                    break
-                del self.forgotten[digest]
-                self.note(_FORGOTTEN + digest, None)
-        return len(unseen)
 
     def remove(self, users: Sequence[bytes]) -> int:
         """Empty users' states, here and with the next write in the changelog; returns how many had one.
 
         For the one who scores this partition, between two fetches: not between a `gather` and its `scatter`.
         """
-        with self._lock:
+        with self.lock:
             slots = self._slots.find(Distinct.of(users))
             self._remove(slots[slots >= 0])
             self._slots.compact()
         return int((slots >= 0).sum())
+
+    def expire(self, unseen_since_ms: int, slots_at_once: int) -> int:
+        """Empty the states of those users who were last seen before, among the next slots; returns how many.
+
+        After the last slot comes the first again. For the one who scores this partition, as `remove`.
+        """
+        with self.lock:
+            begin = self._swept if self._swept < self._slots.end else 0
+            self._swept = min(begin + slots_at_once, self._slots.end)
+            last_ms = self._bytes[begin : self._swept].view(self._codec.dtype)["sequence"]["last_time_ms"]
+            is_used = self._slots.users.spans[begin : self._swept, 0] >= 0
+            unseen = begin + np.flatnonzero(is_used & (last_ms < unseen_since_ms))
+            self._remove(unseen)
+        return len(unseen)
 
     def _remove(self, slots: npt.NDArray[np.int64]) -> None:
         """Free slots, and note tombstones: should the users come back before these are written, their states follow."""
@@ -264,7 +241,7 @@ class PartitionStates:
 
         Only those that outgoing records or followed ones belong to, if it is `urgent`.
         """
-        with self._lock:
+        with self.lock:
             slots = np.flatnonzero((self._is_urgent if urgent else self._is_dirty)[: self._slots.end])
             self._is_dirty[slots] = self._is_urgent[slots] = False
             values, next_offset = self._bytes[slots], self.next_offset
@@ -277,7 +254,7 @@ class PartitionStates:
 
     def mark_dirty(self, dirty: Dirty) -> None:
         """Take back that these were written; for what has certainly not been."""
-        with self._lock:
+        with self.lock:
             slots = dirty.slots[self._slots.users.spans[dirty.slots, 0] >= 0]  # but for users who were removed since
             self._is_dirty[slots] = True
             self._is_urgent[slots] |= bool(dirty.outgoing or dirty.notes)
@@ -299,9 +276,13 @@ class PartitionStates:
         return slots
 
 
-def _position_key(topic: str) -> bytes:
-    """Return the key of a position; a topic's name without the prefix, so that a pipeline can be renamed."""
-    return NOTE + b"position " + topic.rpartition(".")[2].encode()
+def _note_key(kind: str, key: bytes) -> bytes:
+    return NOTE + kind.encode() + b" " + key
+
+
+def _name(topic: str) -> bytes:
+    """Return a topic's name without the prefix."""
+    return topic.rpartition(".")[2].encode()
 
 
 class SequenceStore(Store[bytes, bytes]):

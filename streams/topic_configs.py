@@ -134,6 +134,14 @@ def lifetimes(client_config: Mapping[str, Any], topics: Topics) -> list[Lifetime
     return [_lifetime(name, config) for name, config in found.items()]
 
 
+def lifetime_ms(client_config: Mapping[str, Any], topic: str) -> int | None:
+    """Return how long a topic keeps a record; None if for ever, or if Kafka does not let this client know."""
+    try:
+        return _lifetime(topic, _described(open_admin(client_config), [topic])[topic]).milliseconds
+    except RefusedError:
+        return None
+
+
 def _lifetime(topic: str, config: Mapping[str, Any]) -> Lifetime:
     """Return a topic's lifetime; segments are deleted or compacted once they are closed, which takes a while more."""
     if "compact" not in config["cleanup.policy"].value:

@@ -36,6 +36,7 @@ def worker(
     from streams.recommendations import check_recommendations
     from streams.run import run_worker
     from streams.settings import StreamSettings
+    from streams.topic_configs import lifetime_ms
     from streams.topics import check_topics
 
     loaded = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT)
@@ -57,6 +58,7 @@ def worker(
             worker=settings.worker,
             trace=settings.trace,
             recommendations=settings.recommendations,
+            events_retention_ms=lifetime_ms(client_config, settings.kafka.topics.events),
             signatures=settings.kafka.signatures,
         ),
         loaded,
