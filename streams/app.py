@@ -30,7 +30,7 @@ from streams.fetch import Fetch
 from streams.following import Following
 from streams.forgetting import ForgetFollower, Sweep
 from streams.lanes import Acknowledge, Lanes, Pipeline
-from streams.lookups.intake import EventIntake
+from streams.lookups.intake import EventIntake, ForgetIntake
 from streams.lookups.item_query import Recommender
 from streams.lookups.item_rules import NO_FILE, RulesFile
 from streams.lookups.listener import advertised_url, page_access
@@ -125,8 +125,12 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         readings = _readings(app, table, settings.topics.events, publisher, health, device, items)
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
         operational = OperationalPages(registry, health, page_access(settings.worker))
-        intake = EventIntake(settings.client_config, settings.topics, pipeline.decode)
-        parts: dict[str, Any] = {"items": items, "recommender": recommender, "intake": intake}
+        parts: dict[str, Any] = {
+            "items": items,
+            "recommender": recommender,
+            "intake": EventIntake(settings.client_config, settings.topics, pipeline.decode),
+            "forget": ForgetIntake(settings.client_config, settings.topics.forget, settings.partitions),
+        }
         _serve(app, listener, Pages(app, look_up, settings.partitions, operational, **parts))
     return app
 

@@ -200,6 +200,15 @@ class TakenEvents(msgspec.Struct, frozen=True):
     rejected: Annotated[list[RejectedEvent], Meta(description="Those that were not sent, and why")]
 
 
+class ForgetRequest(msgspec.Struct, frozen=True):
+    """The request that a shopper be forgotten, which Kafka has: states and rows are gone within moments of it."""
+
+    request: Annotated[str, Meta(description="Its name, as in the receipt of `cartcast forget`")]
+    requested_at: Annotated[int, Meta(description="Epoch milliseconds")]
+    partition: Annotated[int, Meta(description="Of the forget topic, where workers and sinks say what they have done")]
+    offset: Annotated[int, Meta(description="Of the request")]
+
+
 class SimilarItems(msgspec.Struct, frozen=True):
     """The items most like another: of similar words, category, brand and picture, and of the same sessions."""
 

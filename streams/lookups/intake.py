@@ -1,6 +1,7 @@
-"""Events over HTTP: judged as the worker judges those of its topic, keyed, and acknowledged by Kafka."""
+"""Events over HTTP, judged, keyed, and acknowledged by Kafka; and requests to forget a shopper."""
 
 import asyncio
+import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -9,8 +10,9 @@ import msgspec
 
 from model.formats.records import Decode
 from service.errors import CartcastError
+from service.forget import ForgetProducer, Request, now_ms
 from service.kafka_settings import Topics
-from streams.lookups.answers import RejectedEvent, TakenEvents
+from streams.lookups.answers import ForgetRequest, RejectedEvent, TakenEvents
 from streams.lookups.lookup import BusyError
 from streams.lookups.problems import ProblemError, problem_of
 from streams.replay import EventProducer
@@ -62,6 +64,28 @@ class EventIntake:
             producer.send_bytes(key, value, [])
         producer.flush()
         self._producer = producer  # one that failed is not asked again
+
+
+class ForgetIntake:
+    """Asks that a shopper be forgotten."""
+
+    def __init__(self, client_config: Mapping[str, Any], topic: str, partitions: int) -> None:
+        self._client_config, self._topic, self._partitions = {**client_config, **_CLIENT}, topic, partitions
+        self._thread = ThreadPoolExecutor(1, "forget")
+
+    async def take(self, user: bytes) -> ForgetRequest:
+        """Return when Kafka has the request; raises ProblemError."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, user)
+        except CartcastError as failure:
+            raise ProblemError(503, "kafka", f"Kafka has not taken the request: {failure}") from None
+
+    def _ask(self, user: bytes) -> ForgetRequest:
+        producer = ForgetProducer(self._client_config, self._topic, self._partitions)
+        request = Request(str(uuid.uuid4()), now_ms())
+        partition = producer.ask(user, request)
+        producer.flush()
+        return ForgetRequest(request.request, request.requested_at, partition, producer.offsets[partition][1])
 
 
 def _values(body: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from streams.lookups.answers import (
+    ForgetRequest,
     Goal,
     Item,
     Refusal,
@@ -99,7 +100,7 @@ _REFUSALS: Final = {
 
 def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the API, of a worker that recommends items or of one that does not."""
-    answers = [Shopper, ShopperExplanation, Item, Refusal, UsersQuery, UserResults, TakenEvents]
+    answers = [Shopper, ShopperExplanation, Item, Refusal, UsersQuery, UserResults, TakenEvents, ForgetRequest]
     answers += [ShopperItems, SimilarItems] if recommends else []
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     parameters = [
@@ -119,7 +120,10 @@ def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
             "that has the shopper; the catalogue is known to all.",
         },
         "paths": {
-            SHOPPER_PATH: {"get": _operation("shopper", Shopper, [_USER])},
+            SHOPPER_PATH: {
+                "get": _operation("shopper", Shopper, [_USER]),
+                "delete": _operation("forget", ForgetRequest, [_USER]),
+            },
             EXPLANATION_PATH: {"get": _operation("explanation", ShopperExplanation, [_USER, _EVENT])},
             USERS_PATH: {"post": _operation("users", UserResults, [], asked=UsersQuery)},
             EVENTS_PATH: {"post": _operation("events", TakenEvents, []) | {"requestBody": _EVENTS}},

@@ -34,7 +34,7 @@ from streams.lookups import openapi
 from streams.lookups.answering import item_answer
 from streams.lookups.answers import Problem, Refusal
 from streams.lookups.forwarding import forward
-from streams.lookups.intake import EventIntake
+from streams.lookups.intake import EventIntake, ForgetIntake
 from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, number_asked
 from streams.lookups.lookup import Lookup, NotHereError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
@@ -97,10 +97,11 @@ class Pages:
         items: CatalogueReader | None = None,
         recommender: Recommender | None = None,
         intake: EventIntake | None = None,
+        forget: ForgetIntake | None = None,
     ) -> None:
         """Items are answered for if there is a reader of them, and recommended if there is somebody who does.
 
-        Events are taken by `intake`.
+        Events are taken by `intake`, requests to forget a shopper by `forget`.
         """
         self._app = app
         self._look_up = look_up
@@ -109,13 +110,13 @@ class Pages:
         self._items = items
         self._recommender = recommender
         self._intake = intake
+        self._forget = forget
         self._many = ManyUsers(app, look_up, partitions, recommender)
         self._openapi = _encode(openapi.openapi_document(recommends=recommender is not None))
 
     def serve(self) -> None:
         """Put the pages on the application's web server, before it starts."""
         pages: dict[str, Any] = {
-            openapi.SHOPPER_PATH: self.shopper,
             openapi.EXPLANATION_PATH: self.explanation,
             openapi.ITEM_PATH: self.item,
             openapi.SHOPPER_ITEMS_PATH: self.shopper_items,
@@ -125,12 +126,20 @@ class Pages:
         }
         for path, page in pages.items():
             self._app.page(_ID.sub(_ROUTED_ID, path))(page)
+        shopper = type("Shopper", (View,), {"get": self.shopper, "delete": self.forget})
+        self._app.page(_ID.sub(_ROUTED_ID, openapi.SHOPPER_PATH))(shopper)
         self._app.page(openapi.USERS_PATH)(type("Users", (View,), {"post": self.users}))
         self._app.page(openapi.EVENTS_PATH)(type("Events", (View,), {"post": self.events}))
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
         user = _id_of(request, "user")
         return await self._answered(request, user, self._look_up.shopper(user, self._partition(user)))
+
+    async def forget(self, request: web.Request, **_: str) -> web.Response:
+        """Ask, whether or not anybody knows the shopper: their events may be on the way."""
+        if self._forget is None:
+            raise web.HTTPNotFound
+        return _json(200, await self._forget.take(_id_of(request, "user")))
 
     async def users(self, request: web.Request) -> web.Response:
         return _json(200, await self._many.answer(request, await request.read()))
@@ -273,7 +282,9 @@ def _problem(failure: web.HTTPException) -> Problem:
             return Problem("no_such_path", f"there is nothing here; {openapi.OPENAPI_PATH} says what there is")
         case 405:
             return Problem(
-                "method", f"only GET and HEAD are served, and POST by {openapi.USERS_PATH} and {openapi.EVENTS_PATH}"
+                "method",
+                f"only GET and HEAD are served, POST by {openapi.USERS_PATH} and {openapi.EVENTS_PATH}, and DELETE by "
+                f"{openapi.SHOPPER_PATH}",
             )
     return Problem("bad_request", failure.reason)
 

@@ -68,6 +68,10 @@ class WorkerProcess:
         lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == name]
 
+    def url(self, path: str) -> str:
+        """Where one of its pages is, once it has begun."""
+        return str(self.events("starting")[-1]["look_ups"]) + path
+
     def ask(self, path: str, token: str = "") -> tuple[int, bytes]:
         """Status and body of one of its pages; status 0 while nobody answers."""
         if not (starting := self.events("starting")):

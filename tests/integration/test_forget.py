@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -22,7 +23,7 @@ from tests.harness.command import Ended, run_command
 from tests.harness.pipeline import PROPENSITIES, Pipeline, pipelines, shoppers
 from tests.harness.ports import new_port
 from tests.harness.sink_process import Engine, SinkProcess, Stored, pipeline_settings
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -122,6 +123,11 @@ def test_who_is_forgotten_under_load_is_found_in_no_byte_and_the_others_are_as_t
         check_receipt(receipt, topics)
         status = json.loads(command(settings, "forget", "--status").stdout)
         assert (status["requests"], status["pending"]) == (4, {"states": 0, "rows": 0})
+        asked = Request(workers[0].url("/v1/users/user-11-150"), method="DELETE")  # noqa: S310 - http://
+        with urlopen(asked, timeout=DEADLINE_SECONDS) as answer:  # noqa: S310
+            assert json.load(answer).keys() == {"request", "requested_at", "partition", "offset"}
+        gone.append("user-11-150")
+        eventually(lambda: "user-11-150" not in {user for user, *_ in rows_of(stored).values()}, "the rows' end")
 
         pipeline.produce(events)  # replayed: repeats of others, and refused of the forgotten
         others = {event.event_id for event in events if event.user_id not in gone}
