@@ -1,0 +1,134 @@
+"""Forgetting in a lane: states that are gone, events that are refused, and for how long."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.forget import STATES, Done, Request, digest, done_of, encoded
+from streams.following import FollowedRecord, FollowedRecords
+from streams.forgetting import ForgetFollower, Sweep
+from streams.lanes import Lane
+from streams.messages import FORGOTTEN
+from streams.observe.counts import WorkerCounts
+from tests.streams.fetches import PARTITION, TOPICS, Acks, event, fetch, put
+from tests.streams.memory_publisher import states_of
+
+NOW_MS = 1_800_000_000_000
+DAY_MS = 86_400_000
+
+
+def asked(first: int, *users: bytes, requested_at: int = NOW_MS) -> FollowedRecords:
+    value = encoded(Request("r", requested_at))
+    records = [FollowedRecord(first + place, digest(user), value) for place, user in enumerate(users)]
+    return FollowedRecords(TOPICS.forget, PARTITION, records, first + len(users))
+
+
+@pytest.fixture
+def counts() -> WorkerCounts:
+    return WorkerCounts()
+
+
+@pytest.fixture
+def forget(counts):
+    follower = ForgetFollower(TOPICS.forget, lambda: NOW_MS, counts)
+
+    def forget(states, records: FollowedRecords) -> None:
+        with states.follow(records) as fresh:
+            if fresh is not None:
+                follower.apply(fresh, states)
+
+    return forget
+
+
+async def scored(pipeline, count: int) -> None:
+    """Return when so many scores are published."""
+    await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) >= count)
+
+
+async def test_states_are_gone_and_that_is_said_in_the_transaction_of_the_tombstones(pipeline, states, counts, forget):
+    lane = Lane(pipeline, states, [].append)
+    await put(lane, Acks(), fetch(event(0, "a"), event(1, "b"), event(2, "c")))
+    await scored(pipeline, 3)
+    await lane.secure()
+    forget(states, asked(0, b"a", b"c", b"unknown"))
+    assert (list(states), counts.forgotten_states) == ([b"b"], 2)
+    taken = states.take_dirty(urgent=True)
+    assert {key: value for key, value in taken.notes.items() if key in {b"a", b"c"}} == {b"a": None, b"c": None}
+    (said,) = taken.outgoing
+    assert (said.topic, said.partition) == (TOPICS.forget, PARTITION)
+    assert done_of(said.record.key, said.record.value) == (STATES, Done(2, {STATES: 2}, NOW_MS))
+    states.mark_dirty(taken)
+    await lane.close()
+
+
+async def test_what_was_said_and_what_is_no_request_change_nothing(states, counts, forget):
+    said = [FollowedRecord(0, STATES.encode(), encoded(Done(0, {}, 1))), FollowedRecord(1, b"a", b"a")]
+    forget(states, FollowedRecords(TOPICS.forget, PARTITION, said, 2))
+    assert (states.position(TOPICS.forget), states.has_outgoing, counts.forgotten_states) == (2, False, 0)
+
+
+async def test_events_of_the_forgotten_are_refused_without_content_also_after_a_restore(pipeline, states, forget):
+    lane = Lane(pipeline, states, [].append)
+    await put(lane, Acks(), fetch(event(0, "a"), event(1, "b")))
+    await scored(pipeline, 2)
+    await lane.secure()
+    forget(states, asked(0, b"a"))
+    await lane.secure()
+    await lane.close()
+    restored = states_of(pipeline, PARTITION, states.restored)
+    written = pipeline.publisher.on(TOPICS.changelog)
+    values = {each.record.key: each.record.value for each in written}
+    restored.restore({key: value for key, value in values.items() if value is not None})
+    assert list(restored) == [b"b"]
+
+    again = Lane(pipeline, restored, [].append)
+    broken = b'{"event_id": "e", "user_id": "a", "type": "view"}'
+    await put(again, Acks(), fetch(event(2, "a"), event(3, "b"), broken, event(4, "c"), first_offset=2))
+    await scored(pipeline, 4)
+    await again.secure()
+    await again.close()
+    scores = [each.record.key for each in pipeline.publisher.on(TOPICS.scores)]
+    assert scores == [b"a", b"b", b"b", b"c"]
+    letters = pipeline.publisher.on(TOPICS.dead_letters)
+    assert [(each.record.key, each.record.value) for each in letters] == [(None, None)] * 2
+    assert [each.headers["reason"] for each in letters] == [FORGOTTEN.encode()] * 2
+    assert [each.headers["offset"] for each in letters] == [b"2", b"4"]
+    assert sorted(restored) == [b"b", b"c"]
+
+
+async def test_the_forgotten_are_refused_until_no_event_of_theirs_can_be_on_the_topic(states, counts, forget):
+    forget(states, asked(0, b"a", requested_at=NOW_MS - DAY_MS - 1))
+    forget(states, asked(1, b"b", requested_at=NOW_MS - DAY_MS))
+    sweep = Sweep(lambda: NOW_MS, counts, forgotten_ms=DAY_MS)
+    replace(sweep, forgotten_ms=None)(states)
+    assert len(states.notes(FORGOTTEN)) == 2
+    sweep(states)
+    assert [key.hex().encode() for key in states.notes(FORGOTTEN)] == [digest(b"b")]
+
+
+async def test_who_was_not_seen_for_long_begins_anew(pipeline, states, counts):
+    after_ms = 1_700_000_000_000 + 1000 + DAY_MS
+    sweep = Sweep(lambda: after_ms, counts, state_ms=DAY_MS)
+    lane = Lane(replace(pipeline, sweep=sweep), states, [].append)
+    acks = Acks()
+    await put(lane, acks, fetch(event(0, "old"), event(1, "young")))
+    await scored(pipeline, 2)
+    await lane.secure()
+    await put(lane, acks, fetch(event(2, "other"), first_offset=2))  # between two fetches is where it is done
+    await scored(pipeline, 3)
+    await lane.secure()
+    await lane.close()
+    assert (sorted(states), counts.expired_states) == ([b"other", b"young"], 1)
+    written = pipeline.publisher.on(TOPICS.changelog)
+    assert [each.record.value for each in written if each.record.key == b"old"][-1] is None
+
+
+async def test_a_sweep_looks_at_some_slots_and_begins_again_after_the_last(pipeline, states):
+    lane = Lane(pipeline, states, [].append)
+    await put(lane, Acks(), *(fetch(event(number, f"u{number}"), first_offset=number) for number in range(5)))
+    await scored(pipeline, 5)
+    await lane.secure()
+    await lane.close()
+    after_ms = 1_700_000_000_000 + 10_000
+    assert [states.expire(after_ms, slots_at_once=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert len(states) == 0
