@@ -278,6 +278,12 @@ def store(table: StoreTable) -> SequenceStore:
     return cast("SequenceStore", table.data)
 
 
+async def _close(pipeline: Pipeline) -> None:
+    if pipeline.following is not None:
+        await asyncio.to_thread(pipeline.following.stop)
+    await pipeline.publisher.close()
+
+
 def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topics) -> None:
     """Join the agent, the lanes and the table to the application's life."""
     crashes: set[asyncio.Task[None]] = set()
@@ -299,11 +305,6 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
         app.liveness.rebalanced(assigned=True)
         app.liveness.turned()  # the timer below begins later
 
-    async def close() -> None:
-        if pipeline.following is not None:
-            await asyncio.to_thread(pipeline.following.stop)
-        await pipeline.publisher.close()
-
     async def revoked(*_: object, **__: object) -> None:
         app.liveness.rebalanced(assigned=False)
 
@@ -315,7 +316,7 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
     app.timer(interval=_BEAT_SECONDS)(beat)
 
     app.source_topic, app.secure, app.drain = topics.events, secure, lanes.close
-    app.close = close
+    app.close = partial(_close, pipeline)
     app.on_partitions_assigned.connect(reopen, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.agent(app.topic(topics.events, schema=FetchSchema()), name="score-events")(score_events(take))

@@ -81,9 +81,7 @@ class Follower(Protocol):
         ...
 
 
-def read_followed(
-    reader: PartitionReader, topic: str, partition: int, position: int, events: str
-) -> FollowedRecords:
+def read_followed(reader: PartitionReader, topic: str, partition: int, position: int, events: str) -> FollowedRecords:
     """Return what a partition holds from a position to its end; from its beginning if it was created again."""
     low, end = reader.bounds(topic, partition)
     if position > end:
@@ -119,7 +117,10 @@ class Following:
         followers: Iterable[Follower],
         on_failure: Callable[[CartcastError], None],
     ) -> None:
-        """`events` is the topic of events. `on_failure` is called from the thread, which ends, if Kafka refuses to hand out a topic."""
+        """`events` is the topic of events.
+
+        `on_failure` is called from the thread, which ends, if Kafka refuses to hand out a topic.
+        """
         self.followers = {follower.topic: follower for follower in followers}
         self._client_config = client_config
         self._events = events

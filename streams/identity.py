@@ -104,7 +104,10 @@ class Identity:
             kinds[self._kind(record)].append(record)
         self._merge(kinds[TRANSFER], states)
         for record in kinds[CLAIM]:
-            key, claim = record.key or b"", Claim((record.value or b"").decode(), int(header_text(record.headers, _TIME)))
+            key, claim = (
+                record.key or b"",
+                Claim((record.value or b"").decode(), int(header_text(record.headers, _TIME))),
+            )
             states.note(CLAIMED, key, _encode([*_waiting(states, key), claim]))
             states.due.append((records.events_end, key, claim.time_ms))
         self._refuse(records, kinds[STRANGER])
@@ -205,6 +208,8 @@ class Identity:
             )
 
     def _refused(self, reason: str, count: int = 1) -> None:
+        if not count:
+            return
         with self._counting:
             self.counts.claims_refused[reason] += count
 

@@ -240,8 +240,7 @@ def _counters(counts: WorkerCounts, readings: Readings) -> Iterator[Metric]:
     for name, declared in COUNTERS.items():
         yield sample(declared, getattr(counts, name))
     yield sample(DEAD_LETTERS, {(reason,): count for reason, count in sorted(counts.dead_letters.items())})
-    refused = {(reason,): count for reason, count in sorted(counts.claims_refused.items()) if count}
-    yield sample(CLAIMS_REFUSED, refused)
+    yield sample(CLAIMS_REFUSED, {(reason,): count for reason, count in sorted(counts.claims_refused.items())})
     yield sample(COMMITS, readings.liveness.commits)
     yield sample(RESTORED, readings.restore.records)
 
