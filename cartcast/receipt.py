@@ -25,36 +25,34 @@ class Asked:
 
     request: Request
     shoppers: int
-    offsets: Mapping[int, tuple[int, int]]
-    """The first and the last offset of its records, by partition."""
+    partitions: int
+    """Of the topic: ids that are joined to those of the request may be in any."""
     rows: Mapping[str, int]
     """How many rows there were, by table, when it was made."""
 
 
-def read_partitions(kafka: KafkaSettings, partitions: Sequence[int]) -> dict[int, Requests]:
-    """Return what the forget topic says of these partitions; raises UnavailableError."""
-    return {number: read_requests(kafka.client_config(), kafka.topics.forget, number) for number in partitions}
+def read_partitions(kafka: KafkaSettings, partitions: int) -> dict[int, Requests]:
+    """Return what the forget topic says, by partition; raises UnavailableError."""
+    return {number: read_requests(kafka.client_config(), kafka.topics.forget, number) for number in range(partitions)}
 
 
 def pending_partitions(asked: Asked, said: Mapping[int, Requests]) -> dict[str, list[int]]:
-    """Return the partitions in which a part has not come to the request's end, by part."""
-    return {
-        part: [number for number, (_, last) in asked.offsets.items() if said[number].done[part] < last]
-        for part in PARTS
-    }
+    """Return the partitions in which a part has not forgotten all that the request names, by part."""
+    name = asked.request.request
+    return {part: [number for number, each in said.items() if each.pending(part, name)] for part in PARTS}
 
 
 def receipt(asked: Asked, said: Mapping[int, Requests], remains: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the receipt as an object of JSON."""
     pending = pending_partitions(asked, said)
-    removed = {part: Counter[str]() for part in PARTS}
-    for number, (first, _) in asked.offsets.items():
-        for part in PARTS:
-            removed[part] += said[number].removed(part, first)
+    name = asked.request.request
+    removed = {part: sum((each.removed(part, name) for each in said.values()), Counter[str]()) for part in PARTS}
+    named = sum(request.request == name for each in said.values() for _, request in each.asked.values())
     return {
         "request": asked.request.request,
         "requested_at": _moment(asked.request.requested_at),
         "shoppers": asked.shoppers,
+        "joined_anonymous_ids": named - asked.shoppers,
         "states": {"removed": removed[STATES].total(), "pending_partitions": pending[STATES]},
         "rows": {"found": dict(asked.rows), "deleted": dict(removed[ROWS]), "pending_partitions": pending[ROWS]},
         "remains": list(remains),

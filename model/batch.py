@@ -12,8 +12,8 @@ import xxhash
 
 from model.attributes import LABELS, Values
 from model.core.byte_strings import ByteStrings
-from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
-from model.events import IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES
+from model.core.texts import ANONYMOUS_ID, CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
+from model.events import IDENTIFY, IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES, anonymous_id_of
 from model.items.codes import item_code, item_codes
 from model.shop import NO_SHOP, Shop
 from model.text import token_codes
@@ -47,6 +47,8 @@ class EventLike(Protocol):
     def text(self) -> str | None: ...
     @property
     def rating(self) -> float | None: ...
+    @property
+    def anonymous_id(self) -> str | None: ...
     @property
     def channel(self) -> str | None: ...
     @property
@@ -124,6 +126,8 @@ class EventBatch:
     category_codes: npt.NDArray[np.uint16]
     token_codes: npt.NDArray[np.uint16]
     """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
+    identifies: npt.NDArray[np.bool_]
+    """Whether the event is of type `identify`, which is OTHER in `type_codes`."""
     own: OwnColumns | None = None
     """The shop's own types and attributes; None without a definition of any."""
     shown: ByteStrings | None = None
@@ -147,6 +151,10 @@ class EventBatch:
     @property
     def categories(self) -> list[str | None]:
         return self.texts.strings(CATEGORY)
+
+    @property
+    def anonymous_ids(self) -> list[str | None]:
+        return self.texts.strings(ANONYMOUS_ID)
 
     @property
     def channels(self) -> list[str | None]:
@@ -253,6 +261,7 @@ def batch_of(
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=item_codes(items),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
+        identifies=np.array([event.type == IDENTIFY for event in events], np.bool_),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
         own=own,
         shown=_shown_by(events) if with_texts else None,
@@ -281,6 +290,7 @@ def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None], shop:
         [event.category for event in events],
         [_channel(event.channel) for event in events],
         [event.text for event in events],
+        [anonymous_id_of(event.user_id, event.anonymous_id) for event in events],
     )
     numbers = (prices, [event.quantity for event in events], [event.rating for event in events])
     attributes = [[(event.attributes or {}).get(name) for event in events] for name in shop.attributes]

@@ -75,15 +75,22 @@ class Requests:
             self.done[part] = max(self.done[part], said.through)
             self.said.append(done)
 
-    def pending(self, part: str) -> int:
-        """Return how many requests a part has still to do."""
-        return sum(offset > self.done[part] for offset in self.asked)
+    def pending(self, part: str, name: str | None = None) -> int:
+        """Return how many shoppers a part has still to forget, of the request of that name or of all."""
+        return sum(
+            offset > self.done[part]
+            for offset, (_, request) in self.asked.items()
+            if name is None or request.request == name
+        )
 
-    def removed(self, part: str, first: int) -> Counter[str]:
-        """Return what a part has removed since a request, for it and for whoever was dealt with together with it."""
-        counts = Counter[str]()
+    def removed(self, part: str, name: str) -> Counter[str]:
+        """Return what a part has removed since a request, for it and for others that came with it or after it."""
+        counts, first = (
+            Counter[str](),
+            min((at for at, (_, each) in self.asked.items() if each.request == name), default=-1),
+        )
         for who, said in self.said:
-            if who == part and said.through >= first:
+            if who == part and 0 <= first <= said.through:
                 counts.update(said.removed)
         return counts
 
@@ -156,8 +163,8 @@ class ForgetProducer:
         self._topic = topic
         self._partitions = partitions
         self._failure: KafkaError | None = None
-        self.offsets: dict[int, tuple[int, int]] = {}
-        """Of what was sent, the first and the last offset by partition; complete after `flush`."""
+        self.last_offset = -1
+        """Of what was sent; known after `flush`."""
 
     def ask(self, user_id: bytes, request: Request) -> int:
         """Ask that a shopper be forgotten; returns the partition that it is for."""
@@ -187,9 +194,7 @@ class ForgetProducer:
 
     def _note(self, error: KafkaError | None, sent: Message) -> None:
         self._failure = self._failure or error
-        offset = int(sent.offset() or 0)
-        first, last = self.offsets.get(sent.partition() or 0, (offset, offset))
-        self.offsets[sent.partition() or 0] = min(first, offset), max(last, offset)
+        self.last_offset = int(sent.offset() or 0)
 
 
 def now_ms() -> int:

@@ -6,6 +6,7 @@ again, because its commits are gone or the table lacks rows, leaves out whoever 
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from service.backoff import Backoff
 from service.errors import CartcastError, CommitRefusedError
-from service.forget import ROWS, STATES, Done, ForgetProducer, Requests, digest, now_ms, read_requests
+from service.forget import ROWS, STATES, Done, ForgetProducer, Request, Requests, digest, now_ms, read_requests
 from service.kafka import metadata, open_admin, reason
 from sinks.blocks import Record
 from sinks.erasing import RowEraser
@@ -68,8 +69,13 @@ class _Partition:
     """By topic of results, how far it went when the states were gone."""
 
     @property
-    def digests(self) -> list[bytes]:
-        return [key for offset, (key, _) in self.requests.asked.items() if offset <= self.through]
+    def digests(self) -> dict[Request, list[bytes]]:
+        """Whose rows are to be deleted, by request."""
+        found = defaultdict[Request, list[bytes]](list)
+        for offset, (key, request) in self.requests.asked.items():
+            if offset <= self.through:
+                found[request].append(key)
+        return found
 
     def settle(self) -> None:
         """Note that the rows are gone."""
@@ -141,10 +147,18 @@ class Forgetting:
                 self._erase(consumer, number, partition)
 
     def _erase(self, consumer: Consumer, number: int, partition: _Partition) -> None:
-        """Delete rows, say so, and commit; whoever is killed in between does it again and finds nothing."""
-        removed, through = self._rows.erase(partition.digests), partition.through
+        """Ask for joined ids as well, delete rows, say so, and commit.
+
+        Whoever is killed in between does it again, and finds nothing.
+        """
+        digests, through = partition.digests, partition.through
         listed = metadata(open_admin(self._client_config), self._client_config).topics[self._topic]
         producer = ForgetProducer(self._client_config, self._topic, len(listed.partitions))
+        for request, keys in digests.items():
+            for anonymous_id in self._rows.joined(keys):
+                producer.ask(anonymous_id.encode(), request)
+        producer.flush()  # before the rows are gone that say so
+        removed = self._rows.erase([key for keys in digests.values() for key in keys])
         producer.tell(number, ROWS, Done(through, removed, now_ms()))
         producer.flush()
         try:

@@ -29,6 +29,7 @@ from streams.catalogue import CatalogueReader
 from streams.fetch import Fetch
 from streams.following import Following
 from streams.forgetting import ForgetFollower, Sweep
+from streams.identity import Identity
 from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.intake import EventIntake, ForgetIntake
 from streams.lookups.item_query import Recommender
@@ -88,10 +89,13 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
         )
     recommendations = _recommendations(settings, checkpoint, recommender)
-    followers = [ForgetFollower(settings.topics.forget, _now_ms, app.counts)]
+    identity = Identity(
+        settings.topics.identity, settings.partitions, codec, app.counts, most_claims=settings.worker.most_claims
+    )
+    forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity.forget)
+    following = Following(settings.client_config, settings.topics.events, [forget, identity], app.end)
     pipeline = Pipeline(
         topics=settings.topics,
-        following=Following(settings.client_config, followers, app.end),
         sweep=_sweep(settings, app.counts),
         publisher=publisher,
         scoring=Scoring(
@@ -114,6 +118,8 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,
         signatures=settings.signatures,
         recommendations=recommendations,
+        identity=identity,
+        following=following,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
@@ -269,7 +275,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             source_code=source_code(settings.source_identity),
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
-            followed=[settings.topics.forget],
+            followed=[settings.topics.forget, settings.topics.identity],
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,
@@ -286,9 +292,9 @@ def store(table: StoreTable) -> SequenceStore:
 
 
 async def _close(pipeline: Pipeline) -> None:
-    await pipeline.publisher.close()
     if pipeline.following is not None:
         await asyncio.to_thread(pipeline.following.stop)
+    await pipeline.publisher.close()
 
 
 def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topics) -> None:

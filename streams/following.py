@@ -15,7 +15,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.errors import CartcastError, RefusedError
 from service.kafka import headers_of, logged, reason
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _RECORDS_AT_ONCE: Final = 1000
 _WAIT_SECONDS: Final = 0.05
+_ASK_SECONDS: Final = 5.0
 _FETCH_WAIT_MS: Final = 20
 _MOST_WAITING: Final = 50
 """So many handfuls of records wait for their lanes before nothing more is read."""
@@ -60,6 +61,8 @@ class FollowedRecords:
     records: Sequence[FollowedRecord]
     next_offset: int
     """Where the next ones begin."""
+    events_end: int = 0
+    """Where the events topic's partition ended after they were there."""
 
     def since(self, offset: int) -> "FollowedRecords | None":
         """Return those at or after an offset, None if there is none."""
@@ -78,7 +81,7 @@ class Follower(Protocol):
         ...
 
 
-def read_followed(reader: PartitionReader, topic: str, partition: int, position: int) -> FollowedRecords:
+def read_followed(reader: PartitionReader, topic: str, partition: int, position: int, events: str) -> FollowedRecords:
     """Return what a partition holds from a position to its end; from its beginning if it was created again."""
     low, end = reader.bounds(topic, partition)
     if position > end:
@@ -87,7 +90,8 @@ def read_followed(reader: PartitionReader, topic: str, partition: int, position:
     start = max(position, low)
     messages = reader.between(topic, partition, start, end) if start < end else ()
     records = [FollowedRecord.of(message) for message in messages]
-    return FollowedRecords(topic, partition, records, records[-1].offset + 1 if records else position)
+    next_offset = records[-1].offset + 1 if records else position
+    return FollowedRecords(topic, partition, records, next_offset, reader.bounds(events, partition)[1])
 
 
 @dataclass(slots=True)
@@ -109,12 +113,17 @@ class Following:
     def __init__(
         self,
         client_config: Mapping[str, Any],
+        events: str,
         followers: Iterable[Follower],
         on_failure: Callable[[CartcastError], None],
     ) -> None:
-        """`on_failure` is called from the thread, which ends, if Kafka refuses to hand out a topic."""
+        """`events` is the topic of events.
+
+        `on_failure` is called from the thread, which ends, if Kafka refuses to hand out a topic.
+        """
         self.followers = {follower.topic: follower for follower in followers}
         self._client_config = client_config
+        self._events = events
         self._on_failure = on_failure
         self._wanted: dict[tuple[str, int], Subscription] = {}
         self._has_changed = Event()
@@ -162,8 +171,10 @@ class Following:
             if self._has_changed.is_set():
                 assigned = self._assign(consumer)
             messages = _arrived(consumer)
-            for place, group in groupby(messages, lambda message: (message.topic(), message.partition())):
-                self._hand_on(assigned[place], [FollowedRecord.of(message) for message in group])
+            ends = self._events_ends(consumer, {message.partition() or 0 for message in messages})
+            for (topic, partition), group in groupby(messages, lambda message: (message.topic(), message.partition())):
+                records = [FollowedRecord.of(message) for message in group]
+                self._hand_on(assigned[topic, partition], records, ends[partition])
             while sum(len(each.waiting) for each in assigned.values()) > _MOST_WAITING and not self._is_disturbed():
                 self._stop.wait(_WAIT_SECONDS)
 
@@ -178,10 +189,21 @@ class Following:
         consumer.assign([TopicPartition(each.topic, each.partition, each.position) for each in wanted.values()])
         return wanted
 
-    def _hand_on(self, subscription: Subscription, records: list[FollowedRecord]) -> None:
+    def _events_ends(self, consumer: Consumer, partitions: Iterable[int]) -> dict[int, int]:
+        """Return where partitions of the events topic end now; waits for as long as Kafka is away."""
+        asked = [TopicPartition(self._events, partition, OFFSET_END) for partition in partitions]
+        while asked and not self._stop.is_set():
+            with suppress(KafkaException):
+                found = consumer.offsets_for_times(asked, timeout=_ASK_SECONDS)
+                if not any(each.error for each in found):
+                    return {each.partition: each.offset for each in found}
+            self._stop.wait(_WAIT_SECONDS)
+        return dict.fromkeys(partitions, 0)
+
+    def _hand_on(self, subscription: Subscription, records: list[FollowedRecord], events_end: int) -> None:
         subscription.position = records[-1].offset + 1
         subscription.waiting.append(
-            FollowedRecords(subscription.topic, subscription.partition, records, subscription.position)
+            FollowedRecords(subscription.topic, subscription.partition, records, subscription.position, events_end)
         )
         if self._loop is not None:
             with suppress(RuntimeError):  # the worker has ended

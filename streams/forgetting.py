@@ -6,7 +6,7 @@ somebody who has no state is compared with the digests, as the forgotten have no
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -36,6 +36,8 @@ class ForgetFollower:
     topic: str
     clock_ms: Callable[[], int]
     counts: WorkerCounts
+    also: Callable[[Container[bytes], PartitionStates], object] = lambda _digests, _states: None
+    """Forgets what else is kept of whom SHA-256 digests name."""
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
         """Empty the states of whom the records name, and say so behind them; a pass over all ids of the partition."""
@@ -47,6 +49,7 @@ class ForgetFollower:
         removed = states.remove([user for user in states if hashlib.sha256(user).digest() in digests])
         for digest, requested_at in digests.items():
             states.note(FORGOTTEN, digest, b"%d" % requested_at)
+        self.also(digests, states)
         self.counts.forgotten_states += removed
         done = Done(max(asked), {STATES: removed}, self.clock_ms())
         states.send([Outgoing(self.topic, records.partition, OutputRecord(STATES.encode(), encoded(done)))])
@@ -83,15 +86,17 @@ def without_forgotten(
         return batch, rejects
     users = Distinct.of(fetch.keys.take(batch.positions))
     slots = states.find(users)
-    is_forgotten = np.array(
-        [slot < 0 and _is_in(states, user) for slot, user in zip(slots.tolist(), users.strings, strict=True)], np.bool_
+    is_refused = np.array(
+        [slot < 0 and is_forgotten(states, user) for slot, user in zip(slots.tolist(), users.strings, strict=True)],
+        np.bool_,
     )[users.index]
-    refused = [_reject(position) for position in batch.positions[is_forgotten].tolist()]
-    told = [_reject(each.position) if _is_in(states, fetch.keys[each.position]) else each for each in rejects]
-    return batch.take(np.flatnonzero(~is_forgotten)), sorted([*told, *refused], key=attrgetter("position"))
+    refused = [_reject(position) for position in batch.positions[is_refused].tolist()]
+    told = [_reject(each.position) if is_forgotten(states, fetch.keys[each.position]) else each for each in rejects]
+    return batch.take(np.flatnonzero(~is_refused)), sorted([*told, *refused], key=attrgetter("position"))
 
 
-def _is_in(states: PartitionStates, user: bytes | None) -> bool:
+def is_forgotten(states: PartitionStates, user: bytes | None) -> bool:
+    """Whether events of a user, and states that others hand over, are refused."""
     return hashlib.sha256(user or b"").digest() in states.notes(FORGOTTEN)
 
 

@@ -27,6 +27,7 @@ from service.signatures import NO_SIGNATURES, Signatures
 from streams.fenced import Elsewhere, FencedError
 from streams.fetch import Fetch
 from streams.following import FollowedRecords, Following, Subscription
+from streams.identity import Identity
 from streams.messages import dead_letter_records, decode_unreadable, score_records
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
@@ -61,6 +62,8 @@ class Pipeline:
     signatures: Signatures = NO_SIGNATURES
     recommendations: Recommendations | None = None
     """What becomes of the moments that scoring finds."""
+    identity: Identity | None = None
+    """What joins anonymous ids to users; one of those that follow."""
     following: Following | None = None
     """Further topics whose records change states."""
     sweep: Callable[[PartitionStates], object] = lambda _: None
@@ -201,13 +204,36 @@ class Lane:
         if self._closing or (fresh := fetch.since(self._states.next_offset)) is None:
             acknowledge()
         else:
-            await self._process(fresh, acknowledge)
+            await self._process_all(fresh, acknowledge)
             self._begin_to_write_soon()
+
+    async def _process_all(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
+        """Process a fetch, and between its events what is claimed of earlier ones."""
+        identity, states = self._pipeline.identity, self._states
+        if identity is None:
+            await self._process(fetch, acknowledge)
+            return
+        while states.due and (later := await self._in_thread(self._first_later, fetch)) is not None:
+            place, key, until_ms = later
+            if place:
+                await self._process(fetch.part(0, place), lambda: None)
+            await self._in_thread(lambda due: identity.release(due, states), [(key, until_ms)])
+            fetch = fetch.part(place, len(fetch))
+        await self._process(fetch, acknowledge)
+        if states.due:
+            await self._in_thread(identity.release_due, states)
+
+    def _first_later(self, fetch: Fetch) -> tuple[int, bytes, int] | None:
+        if self._pipeline.identity is None or fetch.error:
+            return None
+        return self._pipeline.identity.first_later(fetch, self._pipeline.decode, self._states)
 
     async def _follow(self) -> None:
         """Apply what the followed topics hold already, then read on from there."""
         if (following := self._pipeline.following) is None:
             return
+        if self._pipeline.identity is not None:
+            self._pipeline.identity.resume(self._states)
         arrived = self._states.arrived
         while arrived and not self._closing:
             await self._in_thread(self._apply, arrived[0])
@@ -237,6 +263,8 @@ class Lane:
         with self._states.follow(records) as fresh:
             if fresh is not None:
                 self._pipeline.following.followers[records.topic].apply(fresh, self._states)
+        if self._pipeline.identity is not None:
+            self._pipeline.identity.release_due(self._states)
 
     def _wake(self) -> None:
         if self._queue.empty():  # else the lane looks before it takes what is there
@@ -343,7 +371,9 @@ class Lane:
         now_ms = pipeline.clock_ms()
         batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
         scored.seconds["encode"] = timings.clock() - began
-        self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset)
+        claims = [] if pipeline.identity is None else pipeline.identity.claims(scored.batch, scored.claiming)
+        senders = scored.users.index[scored.claiming]
+        self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset, claims, senders)
         return scored, *batches
 
     def _changelog(self, dirty: Dirty) -> tuple[list[RecordBatch], list[Elsewhere]]:

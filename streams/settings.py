@@ -57,6 +57,13 @@ class WorkerSettings(BaseModel):
         description="days after their last event for which shoppers' states are kept, by this machine's clock; if it "
         "is not set, for ever. Leave it so while you replay an older history (docs/privacy.md)",
     )
+    most_claims: int = Field(
+        default=100,
+        ge=0,
+        le=255,
+        description="how many users may claim what one anonymous id did, over its life; a kiosk's or a bot's would "
+        "join strangers; 0: no events are joined",
+    )
     item_rules: Path | None = Field(
         default=None,
         description="YAML or JSON file of items that are never recommended, boosts and pins (docs/next-items.md); read "

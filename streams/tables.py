@@ -7,7 +7,7 @@ because they must be ordered with the delivery of scores.
 
 import asyncio
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,6 +81,10 @@ class PartitionStates:
         self._codec = codec
         self.arrived: list[FollowedRecords] = []
         """What the followed topics held, when the states were restored, that these have not seen."""
+        self.events_end = 0
+        """Where the events topic's partition ended when the states were restored."""
+        self.due: deque[tuple[int, bytes, int]] = deque()
+        """Claimed ids, each with the source offset before which its events count, and a time until which they do."""
         self.lock = threading.RLock()
         """States are stored by a scoring thread, and taken and looked up by the event loop; whoever holds it changes
         several things as one."""
@@ -420,8 +424,10 @@ class SequenceStore(Store[bytes, bytes]):
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
             states.arrived = [
-                read_followed(reader, topic, partition, states.position(topic)) for topic in self._followed
+                read_followed(reader, topic, partition, states.position(topic), self._topics.events)
+                for topic in self._followed
             ]
+            states.events_end = reader.bounds(self._topics.events, partition)[1]
             seen = states.last_offset(self._source_code)
             is_known = seen >= 0 if len(states) else None
             published = published_positions(

@@ -12,6 +12,8 @@ from service.kafka import TIMEOUT_SECONDS, metadata, open_admin, reason
 from service.kafka_settings import Topics
 
 REPLICATION: Final = "replication factor"
+_IDENTITY_HOURS: Final = 7 * 24
+"""What workers tell each other of shoppers is read within a second, or when they are back after an outage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
     """Return what each topic needs beyond the broker's defaults, by topic name.
 
     Scores and recommendations carry the broker's time of arrival, so that anybody can measure the delay from the event
-    with the times of the records alone. States and items are kept by key, whatever their age. Requests to forget are
-    kept as long as the events that they are about.
+    with the times of the records alone. States and items are kept by key, whatever their age; what workers tell each
+    other of shoppers for a week; requests to forget as long as the events that they are about.
     """
     every, streams = {}, {}
     if retention.min_insync_replicas is not None:
@@ -52,6 +54,7 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
         topics.recommendations: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.forget: {**every, **streams},
         topics.changelog: {**every, "cleanup.policy": "compact", **_COMPACTED_DAILY},
+        topics.identity: {**every, "cleanup.policy": "delete", "retention.ms": str(_milliseconds(_IDENTITY_HOURS))},
         topics.items: {**every, "cleanup.policy": "compact"},
     }
 
@@ -129,7 +132,8 @@ def lifetimes(client_config: Mapping[str, Any], topics: Topics) -> list[Lifetime
     """Return how long each topic that holds shoppers' ids keeps them; raises RefusedError if Kafka does not say."""
     admin = open_admin(client_config)
     listed = metadata(admin, client_config).topics
-    names = [topics.events, topics.scores, topics.recommendations, topics.dead_letters, topics.changelog]
+    names = [topics.events, topics.scores, topics.recommendations, topics.dead_letters]
+    names += [topics.identity, topics.changelog]
     found = _described(admin, [name for name in names if name in listed])
     return [_lifetime(name, config) for name, config in found.items()]
 

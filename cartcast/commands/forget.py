@@ -53,7 +53,7 @@ def forget(
     asked = _ask(settings, given)
     if wait:
         _wait(settings, asked, timeout)
-    said = read_partitions(settings.kafka, sorted(asked.offsets))
+    said = read_partitions(settings.kafka, asked.partitions)
     print(json.dumps(receipt(asked, said, remaining(settings.kafka, settings.clickhouse, now_ms()))))
 
 
@@ -105,7 +105,7 @@ def _ask(settings: "Settings", ids: list[bytes]) -> "Asked":
             if done % _TOLD_EVERY == 0:
                 advance(done, f"{done:,} shoppers")
         producer.flush()
-    return Asked(request, len(ids), producer.offsets, rows)
+    return Asked(request, len(ids), partitions, rows)
 
 
 def _wait(settings: "Settings", asked: "Asked", timeout: float) -> None:
@@ -115,7 +115,7 @@ def _wait(settings: "Settings", asked: "Asked", timeout: float) -> None:
 
     deadline, told = time.monotonic() + timeout, ""
     while True:
-        pending = pending_partitions(asked, read_partitions(settings.kafka, sorted(asked.offsets)))
+        pending = pending_partitions(asked, read_partitions(settings.kafka, asked.partitions))
         if not any(pending.values()):
             return
         if (line := _pending_line(pending)) != told:
@@ -141,7 +141,7 @@ def _status(settings: "Settings") -> dict[str, object]:
     from streams.topics import check_topics
 
     partitions = check_topics(settings.kafka.client_config(), settings.kafka.topics)
-    said = read_partitions(settings.kafka, range(partitions))
+    said = read_partitions(settings.kafka, partitions)
     return {
         "requests": sum(len(each.asked) for each in said.values()),
         "pending": {part: sum(each.pending(part) for each in said.values()) for part in PARTS},

@@ -251,6 +251,7 @@ class _Writer:
             1.0 if symbol == Symbol.PURCHASE else None,
             float(stars) if stars else None,
             self._phrasebooks[self._languages[shopper]].text(symbol, category, words),
+            None,  # anonymous id
             self._contexts[self._context_of[shopper]],
             None,  # attributes
             None,  # and of impressions items, model version, placement

@@ -85,7 +85,7 @@ class ForgetIntake:
         request = Request(str(uuid.uuid4()), now_ms())
         partition = producer.ask(user, request)
         producer.flush()
-        return ForgetRequest(request.request, request.requested_at, partition, producer.offsets[partition][1])
+        return ForgetRequest(request.request, request.requested_at, partition, producer.last_offset)
 
 
 def _values(body: bytes) -> list[bytes]:

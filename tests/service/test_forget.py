@@ -42,5 +42,6 @@ def test_what_is_pending_is_told_by_part():
     assert (requests.pending(STATES), requests.pending(ROWS)) == (1, 2)
     requests.read(6, ROWS.encode(), encoded(Done(4, {"scores": 3}, 9)))
     assert requests.pending(ROWS) == 0
-    assert requests.removed(ROWS, first=0) == {"scores": 8, "recommendations": 2}
-    assert requests.removed(ROWS, first=1) == {"scores": 3}
+    assert requests.removed(ROWS, "r") == {"scores": 8, "recommendations": 2}
+    assert (requests.removed(ROWS, "other"), requests.pending(STATES, "other")) == ({}, 0)
+    assert requests.pending(STATES, "r") == 1

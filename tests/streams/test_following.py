@@ -44,7 +44,7 @@ class NoReader(Following):
     """Hands on what the test says."""
 
     def __init__(self, follower) -> None:
-        super().__init__({}, [follower], lambda _: None)
+        super().__init__({}, "shop.events", [follower], lambda _: None)
         self.subscriptions: list[Subscription] = []
 
     def subscribe(self, topic, partition, position, on_arrival) -> Subscription:
@@ -184,8 +184,8 @@ async def test_a_failure_to_apply_records_fails_the_lane(open_lane, states, foll
 @pytest.fixture
 def reading(mock_kafka, topic_prefix):
     topic = f"{topic_prefix}.followed"
-    create(mock_kafka, [topic])
-    reading = Following(mock_kafka, [SessionFollower(topic)], lambda _: None)
+    create(mock_kafka, [topic, f"{topic_prefix}.events"])
+    reading = Following(mock_kafka, f"{topic_prefix}.events", [SessionFollower(topic)], lambda _: None)
     yield reading
     reading.stop()
 
@@ -222,10 +222,10 @@ def test_what_a_partition_holds_is_read_from_the_position_or_from_the_beginning_
     mock_kafka, topic_prefix, position, offsets, after
 ):
     topic = f"{topic_prefix}.followed"
-    create(mock_kafka, [topic])
+    create(mock_kafka, [topic, f"{topic_prefix}.events"])
     write(mock_kafka, topic, 0, [OutputRecord(b"a", b"1", [("kind", b"claim")])] * 3)
     reader = PartitionReader(mock_kafka)
-    found = read_followed(reader, topic, 0, position)
+    found = read_followed(reader, topic, 0, position, f"{topic_prefix}.events")
     reader.close()
     assert ([record.offset for record in found.records], found.next_offset) == (offsets, after)
     assert all(record.headers == {"kind": b"claim"} for record in found.records)
