@@ -12,7 +12,7 @@ import xxhash
 
 from model.attributes import LABELS, Values
 from model.core.byte_strings import ByteStrings
-from model.core.texts import ANONYMOUS_ID, CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
+from model.core.texts import ANONYMOUS_ID, CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, TEXTS, USER_ID, EventTexts
 from model.events import IDENTIFY, IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES, anonymous_id_of
 from model.items.codes import item_code, item_codes
 from model.shop import NO_SHOP, Shop
@@ -241,7 +241,7 @@ def batch_of(
 ) -> EventBatch:
     """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given.
 
-    Who has the events need not have their texts once more.
+    Who has the events need not have their texts once more; of these only anonymous ids are read by what appends.
     """
     items = [event.item_id for event in events]
     categories = [event.category for event in events]
@@ -254,7 +254,7 @@ def batch_of(
         own = OwnColumns.of(shop, [event.type for event in events], [event.attributes for event in events])
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        texts=_texts_of(events, prices, shop) if with_texts else EventTexts.none(len(events), len(shop.attributes)),
+        texts=_texts_of(events, prices, shop) if with_texts else _identities_of(events, len(shop.attributes)),
         type_codes=np.array([codes.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if price is None else price for price in prices], np.float64),
@@ -280,6 +280,16 @@ def _shown(event: ImpressionLike) -> bytes:
     """Return what the score of an impression says of the list, as JSON with a comma before each field."""
     given = {"shown": event.items, "shown_by": event.model_version, "placement": event.placement}
     return b"".join(b',"%s":%s' % (name.encode(), _encode(one)) for name, one in given.items() if one)
+
+
+def _identities_of(events: Sequence[EventLike], attributes: int) -> EventTexts:
+    """Return texts of events of which only the anonymous ids are there."""
+    ids = [anonymous_id_of(event.user_id, event.anonymous_id) for event in events]
+    if not any(ids):
+        return EventTexts.none(len(events), attributes)
+    nothing: list[None] = [None] * len(events)
+    columns = [ids if text == ANONYMOUS_ID else nothing for text in range(PRICE)]
+    return EventTexts.of(columns, [nothing] * (TEXTS - PRICE + attributes))
 
 
 def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None], shop: Shop) -> EventTexts:

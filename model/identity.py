@@ -99,13 +99,15 @@ def merge(targets: States, sources: States) -> None:
 
     Counters add up, rings and remembered ids are joined in the order of their times, sessions that touch become one.
     The carried numbers become those of no model, so that they are rebuilt from the joined ring when they are needed.
-    All states are of one codec.
+    All states are of one codec, or of a dtype with nothing but `sequence`.
     """
     origins = np.empty((len(targets), RING_EVENTS), np.int64)
     merge_sequences(targets["sequence"], sources["sequence"], origins)
     targets["sequence"]["model"] = NO_MODEL
-    targets["carried"], targets["latest"] = 0, np.nan
-    if "item_ends" in (targets.dtype.names or ()):
+    names = targets.dtype.names or ()
+    if "carried" in names:
+        targets["carried"], targets["latest"] = 0, np.nan
+    if "item_ends" in names:
         _join_rings(targets["item_ends"], sources["item_ends"], origins)
         targets["recommended_ms"] = np.maximum(targets["recommended_ms"], sources["recommended_ms"])
     own, of_sources = own_of(targets), own_of(sources)

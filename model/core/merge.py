@@ -1,4 +1,4 @@
-"""Joining two sequence states into that of one shopper, in a plain loop over pairs.
+"""Joining two sequence states into that of one shopper, and when that is due, in plain loops.
 
 Counters add up; what is kept of single events (rings, words, ids) is put in the order of their times, the source's
 before the target's where they are equal. Of ids older than the ring a state knows only how late the latest of their
@@ -210,3 +210,37 @@ def _id_time(state: StateRecord, count: np.int64, back: np.int64, times_s: npt.N
         return int(times_s[back])
     block = (count - 1 - back) % REMEMBERED_IDS // IDS_PER_BLOCK
     return min(int(times_s[RING_EVENTS]), int(state.block_latest_s[block]))
+
+
+@compiled
+def plan_waves(  # noqa: PLR0913, PLR0917 - the columns of a batch, what is known of users, and the columns of the result
+    users: npt.NDArray[np.int64],
+    anonymous: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int64],
+    identifies: npt.NDArray[np.bool_],
+    times_ms: npt.NDArray[np.int64],
+    latest_ms: npt.NDArray[np.int64],
+    claimed: npt.NDArray[np.int64],
+    again_ms: int,
+    waves: npt.NDArray[np.int64],
+    merge_after: npt.NDArray[np.int64],
+) -> int:
+    """Divide the events of a batch into waves, so that all of one can be appended before the merges between them.
+
+    `users` and, where an event names one, `anonymous` (-1 else) are indices of states; `codes` are the hashes of the
+    anonymous ids. `latest_ms` and `claimed` `(states,)` begin as the states have them and are used up. Fills `waves`,
+    and `merge_after` with the wave after which an event's claim, if it makes one, is merged; returns how many waves
+    there are. Two events of one state, or of two of which one may claim the other, are in their order.
+    """
+    next_wave, count = np.zeros(len(latest_ms), np.int64), np.int64(0)
+    for event in range(len(users)):
+        user, other = users[event], anonymous[event]
+        waves[event] = merge_after[event] = next_wave[user]
+        is_apart = times_ms[event] - latest_ms[user] > again_ms
+        latest_ms[user] = max(latest_ms[user], times_ms[event])
+        if other >= 0 and (identifies[event] or is_apart or claimed[user] != codes[event]):
+            claimed[user] = codes[event]
+            merge_after[event] = max(next_wave[user], next_wave[other])
+            next_wave[user] = next_wave[other] = merge_after[event] + 1
+        count = max(count, merge_after[event] + 1)
+    return int(count)

@@ -36,7 +36,8 @@ OF_SOME_EVENTS = {"quantity": float, "rating": float, "text": str, "anonymous_id
 FULL = {
     "event_id": "e-1", "user_id": "ü", "type": "cart", "ts": "2017-11-24T16:00:17.5Z", "item_id": "sku",
     "category": "c", "price": 10, "quantity": 2, "rating": 5,
-    "text": "good \"soles\"", "anonymous_id": "a-1", "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
+    "text": "good \"soles\"", "anonymous_id": "a-1",
+    "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
 }  # fmt: skip
 LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "item_id": None, "price": None}
 
