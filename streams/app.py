@@ -26,6 +26,7 @@ from service.http import OperationalPages
 from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.catalogue import CatalogueReader
+from streams.consent import Consent
 from streams.fetch import Fetch
 from streams.following import Following
 from streams.forgetting import ForgetFollower, Sweep
@@ -112,7 +113,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         counts=app.counts,
         timings=app.timings,
         spans=spans,
-        decode=decoder_of(settings.worker.input_format, config.shop),
+        decode=Consent(
+            decoder_of(settings.worker.input_format, config.shop),
+            settings.worker.needed_purposes,
+            is_required=settings.worker.consent_required,
+        ),
         horizons=config.horizons,
         head_names=checkpoint.head_names,
         own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,

@@ -5,7 +5,7 @@ published and confirmed; then the states that they came from go to the changelog
 """
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from model.horizons import HORIZONS
 from service.errors import CartcastError
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
+from streams.consent import CONSENT
 from streams.fenced import Elsewhere, FencedError
 from streams.fetch import Fetch
 from streams.following import FollowedRecords, Following, Subscription
@@ -373,6 +374,9 @@ class Lane:
         scored.seconds["encode"] = timings.clock() - began
         claims = [] if pipeline.identity is None else pipeline.identity.claims(scored.batch, scored.claiming)
         senders = scored.users.index[scored.claiming]
+        left_out = [fetch.offsets[reject.position] for reject in scored.rejects if reject.reason == CONSENT]
+        if left_out:
+            self._states.leave_out(pipeline.scoring.source_code, int(max(left_out)))
         self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset, claims, senders)
         return scored, *batches
 
@@ -406,7 +410,11 @@ class Lane:
         """Encode the results that no predecessor has published."""
         published, offsets = self._states.published, fetch.offsets
         fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
-        rejects = [reject for reject in scored.rejects if offsets[reject.position] > published.last_dead_letter]
+        rejects = [
+            reject
+            for reject in scored.rejects
+            if reject.reason != CONSENT and offsets[reject.position] > published.last_dead_letter
+        ]
         scores = score_records(
             fetch,
             scored.batch,
@@ -432,7 +440,9 @@ class Lane:
         counts.duplicates += scored.duplicates
         counts.already_applied += scored.already_applied
         counts.clock_ahead += scored.clock_ahead
-        counts.dead_letters.update(reject.reason for reject in scored.rejects)
+        reasons = Counter(reject.reason for reject in scored.rejects)
+        counts.without_consent += reasons.pop(CONSENT, 0)
+        counts.dead_letters.update(reasons)
         self._pipeline.timings.batch_events.add(len(scored.batch))
         for stage, seconds in scored.seconds.items():
             self._pipeline.timings.stages[stage].add(seconds)

@@ -51,6 +51,14 @@ class WorkerSettings(BaseModel):
         description="how far an event's time may lie after its Kafka record's timestamp; one that lies further is "
         "applied, and scored, as of that timestamp: a clock far ahead would freeze its shopper's for years",
     )
+    consent_purposes: str = Field(
+        default="",
+        description="purposes, by commas, that an event's `context.consent` must allow for it to be scored, where it "
+        "is an object; empty: all that it names. An event with `consent: false` is never scored (docs/privacy.md)",
+    )
+    consent_required: bool = Field(
+        default=False, description="whether events whose context says nothing of consent are left out as well"
+    )
     state_days: float | None = Field(
         default=None,
         gt=0,
@@ -117,6 +125,11 @@ class WorkerSettings(BaseModel):
         description="how long SIGTERM may take to finish and commit what was begun before the worker ends without it; "
         "allow ten seconds more before you kill it",
     )
+
+    @property
+    def needed_purposes(self) -> frozenset[str]:
+        """What must be consented to; empty for whatever an event names."""
+        return _names(self.consent_purposes)
 
     @field_validator("checkpoint", "item_rules", mode="before")
     @classmethod

@@ -35,6 +35,7 @@ TABLE_NAME: Final = "sequences"
 NOTE: Final = b"\xff"
 """What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
 _POSITION: Final = "position"
+_LEFT_OUT: Final = "left-out"
 _RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
@@ -112,6 +113,14 @@ class PartitionStates:
         with self.lock:
             sequences = self._bytes[: self._slots.end].view(self._codec.dtype)["sequence"]
             return int(sequences["offset"][sequences["source"] == source_code].max(initial=-1))
+
+    def leave_out(self, source_code: int, offset: int) -> None:
+        """Note that of an event at this offset nothing comes, so that no state tells that it was dealt with."""
+        self.note(_LEFT_OUT, b"%d" % source_code, b"%d" % offset)
+
+    def last_left_out(self, source_code: int) -> int:
+        """Return the offset of the last such event, -1 for none."""
+        return int(self.notes(_LEFT_OUT).get(b"%d" % source_code, -1))
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
@@ -428,7 +437,7 @@ class SequenceStore(Store[bytes, bytes]):
                 for topic in self._followed
             ]
             states.events_end = reader.bounds(self._topics.events, partition)[1]
-            seen = states.last_offset(self._source_code)
+            seen = max(states.last_offset(self._source_code), states.last_left_out(self._source_code))
             is_known = seen >= 0 if len(states) else None
             published = published_positions(
                 reader, self._topics, partition, is_known, self._signatures, recommends=self._recommends

@@ -29,6 +29,7 @@ class WorkerCounts:
     fenced_scores: int = 0
     deleted: int = 0
     skipped: int = 0
+    without_consent: int = 0
     forgotten_states: int = 0
     expired_states: int = 0
     recommendations: int = 0

@@ -48,6 +48,11 @@ COUNTERS: Final = {
         "cartcast_worker_skipped_records",
         "offsets that a commit of somebody else in the workers' group left out: they are not scored",
     ),
+    "without_consent": Declaration(
+        "counter",
+        "cartcast_worker_without_consent",
+        "events that were left out because the shopper does not consent (`worker.consent_purposes`)",
+    ),
     "forgotten_states": Declaration(
         "counter", "cartcast_worker_forgotten_states", "states that were emptied because somebody asked for it"
     ),

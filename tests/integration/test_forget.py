@@ -16,6 +16,7 @@ from cartcast.local.kafka_jars import kafka_jars
 from cartcast.local.maven import default_cache
 from cartcast.local.processes import Children
 from cartcast.settings import Settings
+from model.events import Event
 from service.clickhouse import connect
 from service.kafka_settings import Topics
 from sinks.schema.migrate import migrate
@@ -110,6 +111,7 @@ def test_who_is_forgotten_under_load_is_found_in_no_byte_and_the_others_are_as_t
     client.command("ALTER TABLE scores MODIFY COLUMN user_id CODEC(NONE)")
     events = shoppers(6000, users=200, seed=11)
     gone = ["user-11-0", "user-11-107", "user-11-131"]  # the first of them does much more than the others
+    events[100:100] = before_a_login("anonymous-11", gone[-1])
     half = len(events) // 2
     workers = [pipeline.start_worker(CARTCAST_WORKER__MAX_BATCH_EVENTS="50") for _ in range(2)]
     with SinkProcess(settings) as sink:
@@ -121,6 +123,7 @@ def test_who_is_forgotten_under_load_is_found_in_no_byte_and_the_others_are_as_t
         pipeline.produce(events[half:])
         receipt = receipt_of(command(settings, "forget", *gone, "unknown-to-all", "--wait"))
         check_receipt(receipt, topics)
+        gone.append("anonymous-11")
         status = json.loads(command(settings, "forget", "--status").stdout)
         assert (status["requests"], status["pending"]) == (4, {"states": 0, "rows": 0})
         asked = Request(workers[0].url("/v1/users/user-11-150"), method="DELETE")  # noqa: S310 - http://
@@ -155,9 +158,15 @@ def test_who_is_forgotten_under_load_is_found_in_no_byte_and_the_others_are_as_t
     assert not any(name.encode() in last.ask("/metrics")[1] for name in gone)
 
 
+def before_a_login(anonymous_id: str, user_id: str) -> list[Event]:
+    """What somebody did before they logged in, and the login."""
+    made = [Event(f"a-{number}", anonymous_id, "view", 1_700_000_000_000 + number, item_id="i") for number in range(5)]
+    return [*made, Event("a-login", user_id, "view", 1_700_000_000_010, item_id="i", anonymous_id=anonymous_id)]
+
+
 def check_receipt(receipt: dict[str, Any], topics: Topics) -> None:
     """It says that all is done, what was removed, and until when it is elsewhere."""
-    assert (receipt["shoppers"], receipt["states"]["removed"]) == (4, 3)
+    assert (receipt["shoppers"], receipt["joined_anonymous_ids"], receipt["states"]["removed"]) == (4, 1, 4)
     found, deleted = receipt["rows"]["found"]["scores"], receipt["rows"]["deleted"]["scores"]
     assert deleted >= found > 0
     assert (receipt["states"]["pending_partitions"], receipt["rows"]["pending_partitions"]) == ([], [])
