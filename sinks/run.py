@@ -96,8 +96,9 @@ def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> d
     probes, lag, samples = _probes(connections, settings), _lag(connections, settings), _samples(connections, settings)
     background: dict[str, Run] = {f"{name} probe": probe.run for name, probe in probes.items()}
     background |= {name: part.run for name, part in beside.items()}
+    forgetting = connections.forgetting
     if connections.forgets:
-        background["forgetting"] = partial(connections.forgetting.run, settings)
+        background["forgetting"] = partial(forgetting.run, settings)
     if lag is not None:
         background["consumer lag"] = lag.run
     if samples is not None:
@@ -105,7 +106,7 @@ def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> d
     scores = _scores_sink(connections, settings, Background(background))
     parts = {SCORES: scores, **beside}
     pages = OperationalPages(
-        sink_metrics(parts, lambda: () if lag is None else lag.latest, samples),
+        sink_metrics(parts, lambda: () if lag is None else lag.latest, samples, lambda: forgetting.pending),
         sink_health(parts, probes, stalled_seconds=settings.stalled_seconds),
         Access(settings.metrics_token.get_secret_value(), names_in(settings.metrics_names)),
     )

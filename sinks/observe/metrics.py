@@ -76,6 +76,11 @@ LAG: Final = Declaration(
     "records that a consumer group has not done, at the last sample",
     ("consumer_group", "topic", "partition"),
 )
+FORGET_PENDING: Final = Declaration(
+    "gauge",
+    "cartcast_sink_forget_pending",
+    "requests to forget a shopper in this sink's partitions whose rows are not deleted yet",
+)
 DISK_FREE: Final = Declaration(
     "gauge", "cartcast_clickhouse_disk_free_bytes", "bytes that are free on a disk of ClickHouse", _DISK
 )
@@ -104,6 +109,7 @@ DECLARED: Final = (
     WAITING,
     COMMIT_AGE,
     LAG,
+    FORGET_PENDING,
     DISK_FREE,
     DISK_TOTAL,
     PSI,
@@ -143,12 +149,14 @@ def sink_metrics(
     parts: Mapping[str, Part],
     lag: Callable[[], Sequence[PartitionLag]] = tuple,
     samples: Samples | None = None,
+    forget_pending: Callable[[], int] = int,
 ) -> CollectorRegistry:
     """Return a registry that reads the parts, by name, and the last samples of Kafka and ClickHouse when scraped."""
 
     def collect() -> Iterator[Metric]:
         yield from _of_parts(parts)
         yield sample(LAG, {(each.consumer_group, each.topic, str(each.partition)): each.lag for each in lag()})
+        yield sample(FORGET_PENDING, {(): forget_pending()})
         yield from _of_samples(samples or NoSamples())
 
     return registry_of(collect)

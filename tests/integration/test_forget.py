@@ -125,7 +125,7 @@ def test_who_is_forgotten_under_load_is_found_in_no_byte_and_the_others_are_as_t
         check_receipt(receipt, topics)
         gone.append("anonymous-11")
         status = json.loads(command(settings, "forget", "--status").stdout)
-        assert (status["requests"], status["pending"]) == (4, {"states": 0, "rows": 0})
+        assert (status["requests"], status["pending"]) == (5, {"states": 0, "rows": 0})
         asked = Request(workers[0].url("/v1/users/user-11-150"), method="DELETE")  # noqa: S310 - http://
         with urlopen(asked, timeout=DEADLINE_SECONDS) as answer:  # noqa: S310
             assert json.load(answer).keys() == {"request", "requested_at", "partition", "offset"}

@@ -165,6 +165,17 @@ def _devices() -> list[Json]:
             "On their topic, if recommendations.events names types of event; impressions say what was shown.",
         ),
         lines(
+            "Forgotten, expired and left out a second",
+            promql(
+                ("sum(rate(cartcast_worker_forgotten_states_total[$__rate_interval]))", "states forgotten"),
+                ("sum(rate(cartcast_worker_expired_states_total[$__rate_interval]))", "states expired"),
+                ("sum(rate(cartcast_worker_without_consent_total[$__rate_interval]))", "events without consent"),
+                ("sum by (part) (rate(cartcast_sink_forgotten_records_total[$__rate_interval]))", "{{part}}: no rows"),
+                ("sum(cartcast_sink_forget_pending)", "requests whose rows wait"),
+            ),
+            "Who asked to be forgotten, was not seen for worker.state_days, or does not consent.",
+        ),
+        lines(
             "Joined ids a second",
             promql(
                 ("sum(rate(cartcast_worker_claims_total[$__rate_interval]))", "claimed by users"),
