@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from service.pseudonyms import Pseudonyms
 from service.signatures import Signatures
 from service.tls import check_certificate, check_readable
 
@@ -102,6 +103,12 @@ class KafkaSettings(BaseModel):
         "workers and sinks: workers sign with the first (header `signature`), sinks store only what one of them "
         "signed; empty: nothing is signed",
     )
+    pseudonym_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="key of 16 characters or more under which `replay`, `send` and `POST /v1/events` replace shoppers' "
+        "ids (HMAC-SHA-256), and look-ups and `forget` the ids that they are given; the same everywhere; empty: ids "
+        "stay (docs/privacy.md)",
+    )
     ssl_ca_location: Path | None = Field(
         default=None,
         description="PEM file of the authorities that sign the brokers' certificates; if it is not set, the system's",
@@ -148,6 +155,13 @@ class KafkaSettings(BaseModel):
             raise ValueError(f"must hold keys of {_LEAST_KEY} characters or more, by commas")
         return keys
 
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _key_is_long(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key) < _LEAST_KEY:
+            raise ValueError(f"must have {_LEAST_KEY} characters or more")
+        return key
+
     @model_validator(mode="after")
     def _records_can_be_written(self) -> Self:
         if self.least_insync_replicas > self.replication_factor:
@@ -177,6 +191,10 @@ class KafkaSettings(BaseModel):
     @property
     def signatures(self) -> Signatures:
         return Signatures(_parts(self.score_keys))
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        return Pseudonyms(self.pseudonym_key.get_secret_value())
 
     @property
     def topics(self) -> Topics:

@@ -139,7 +139,8 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         parts: dict[str, Any] = {
             "items": items,
             "recommender": recommender,
-            "intake": EventIntake(settings.client_config, settings.topics, pipeline.decode),
+            "intake": EventIntake(settings.client_config, settings.topics, pipeline.decode, settings.pseudonyms),
+            "pseudonyms": settings.pseudonyms,
             "forget": ForgetIntake(settings.client_config, settings.topics.forget, settings.partitions),
         }
         _serve(app, listener, Pages(app, look_up, settings.partitions, operational, **parts))

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from confluent_kafka import KafkaError
+from msgspec import structs
 
 from model.events import Event
 from model.validate import BadRow
@@ -17,6 +18,7 @@ from service.kafka import (
     source_headers,
 )
 from service.kafka_settings import Topics
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.confirmed import LONGEST_WAIT_SECONDS, ConfirmedProducer
 
 NOT_FROM_A_PARTITION: Final = -1
@@ -38,15 +40,22 @@ class EventProducer(ConfirmedProducer):
     An event that the topic refuses for what it is becomes a dead letter of reason SIZE that holds its beginning.
     """
 
-    def __init__(self, client_config: Mapping[str, Any], topics: Topics) -> None:
+    def __init__(
+        self, client_config: Mapping[str, Any], topics: Topics, pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    ) -> None:
+        """Ids of events and dead letters are replaced by `pseudonyms`, records that are sent as they are excepted."""
         super().__init__(client_config)
         self._topics = topics
+        self._pseudonyms = pseudonyms
         self._encode = msgspec.json.Encoder().encode
         self.refused = 0
         """Events among those that were sent that became dead letters."""
 
     def send(self, event: Event) -> None:
         """Queue one event, keyed by its shopper."""
+        if self._pseudonyms:
+            anonymous_id = event.anonymous_id and self._pseudonyms.of(event.anonymous_id)
+            event = structs.replace(event, user_id=self._pseudonyms.of(event.user_id), anonymous_id=anonymous_id)
         self.produce(self._topics.events, event.user_id.encode(), self._encode(event))
 
     def send_bytes(self, key: bytes, value: bytes, headers: Headers) -> None:
@@ -54,10 +63,10 @@ class EventProducer(ConfirmedProducer):
         self.produce(self._topics.events, key, value, headers)
 
     def send_dead_letter(self, file_name: str, row: BadRow) -> None:
-        """Queue a damaged row of a file: its bytes as they are, and where they stood."""
+        """Queue a damaged row of a file: its bytes as they are, unless ids are replaced, and where they stood."""
         source = source_headers(file_name, NOT_FROM_A_PARTITION, row.line)
         headers = dead_letter_headers(source, reason=row.reason, error=row.error)
-        self.produce(self._topics.dead_letters, None, row.raw, headers)
+        self.produce(self._topics.dead_letters, None, None if self._pseudonyms else row.raw, headers)
 
     def dealt_with(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, error: KafkaError

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from model.events import InputFormat
 from service.kafka_settings import Topics
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from service.signatures import NO_SIGNATURES, Signatures
 from streams.lookups.answers import Goal
 from streams.lookups.item_query import DEFAULT_EXCLUSIONS, DEFAULT_GOAL, EXCLUSIONS, ItemQuery, exclusions_of
@@ -221,3 +222,4 @@ class StreamSettings(BaseModel):
     trace: TraceSettings = TraceSettings()
     recommendations: RecommendationSettings = RecommendationSettings()
     signatures: Signatures = NO_SIGNATURES
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS

@@ -48,6 +48,7 @@ def explain(
     if event is not None:
         _check("--event", event)
     settings = settings_of(context)
+    user = settings.kafka.pseudonyms.of(user)
     explained = _explained(settings, user, event, url or _worker_url(settings.worker), checkpoint)
     chosen = _horizon(explained, horizon)
     if as_json:

@@ -41,7 +41,7 @@ def forget(
     Example: cartcast forget 8243 --wait
     """
     settings = settings_of(context)
-    given = list(_distinct(ids or [], file))
+    given = [settings.kafka.pseudonyms.of(each.decode()).encode() for each in _distinct(ids or [], file)]
     if status == bool(given):
         raise UsageError("give shoppers to forget, by id or --file, or --status alone")
     if status:

@@ -58,7 +58,7 @@ def replay(
     kafka = settings_of(context, kafka=flags).kafka
     check_topics(kafka.client_config(), kafka.topics)
     started = time.monotonic()
-    with EventProducer(kafka.client_config(), kafka.topics) as producer:
+    with EventProducer(kafka.client_config(), kafka.topics, kafka.pseudonyms) as producer:
         run = Replay(producer, schedule)
         interrupted = _send_files(run, producer, event_files)
     seconds = time.monotonic() - started

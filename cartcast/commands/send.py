@@ -47,6 +47,11 @@ def send(
     if not len(batch.user_ids):
         raise UsageError("this is a call that stands for no event (docs/formats.md): nothing was sent")
     kafka, (user_id,), (event_id,) = settings.kafka, batch.user_ids, batch.event_ids
+    if kafka.pseudonyms and settings.worker.input_format != "cartcast":
+        raise UsageError(
+            "ids are replaced in canonical events alone: set no kafka.pseudonym_key, or worker.input_format to cartcast"
+        )
+    replaced = kafka.pseudonyms.of_event(value, user_id, batch.anonymous_ids[0])
     check_topics(kafka.client_config(), kafka.topics)
     with ExitStack() as opened:
         scores = None
@@ -54,7 +59,7 @@ def send(
             scores = opened.enter_context(closing(TopicTail(kafka.client_config(), kafka.topics.scores, 0)))
             scores.last()
         with EventProducer(kafka.client_config(), kafka.topics) as producer:
-            producer.send_bytes(user_id.encode(), value, [])
+            producer.send_bytes(kafka.pseudonyms.of(user_id).encode(), replaced, [])
         if producer.refused:
             raise RefusedError(f"{kafka.topics.events} does not take the event: it is too large")
         score = _score_of(scores, event_id, kafka) if scores else None

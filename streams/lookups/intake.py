@@ -12,6 +12,7 @@ from model.formats.records import Decode
 from service.errors import CartcastError
 from service.forget import ForgetProducer, Request, now_ms
 from service.kafka_settings import Topics
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.lookups.answers import ForgetRequest, RejectedEvent, TakenEvents
 from streams.lookups.lookup import BusyError
 from streams.lookups.problems import ProblemError, problem_of
@@ -26,8 +27,16 @@ _CLIENT: Final[Mapping[str, Any]] = {"linger.ms": 0, "message.timeout.ms": 10_00
 class EventIntake:
     """Takes events for the events topic; its client of Kafka is made for the first ones."""
 
-    def __init__(self, client_config: Mapping[str, Any], topics: Topics, decode: Decode) -> None:
+    def __init__(
+        self,
+        client_config: Mapping[str, Any],
+        topics: Topics,
+        decode: Decode,
+        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+    ) -> None:
+        """Ids are replaced by `pseudonyms`, for which events must be canonical."""
         self._client_config, self._topics, self._decode = {**client_config, **_CLIENT}, topics, decode
+        self._pseudonyms = pseudonyms
         self._producer: EventProducer | None = None
         self._thread = ThreadPoolExecutor(1, "intake")
         self._waiting = 0
@@ -44,8 +53,10 @@ class EventIntake:
         self._waiting += 1
         try:
             events = [
-                (key.encode(), values[place])
-                for key, place in zip(batch.user_ids, batch.positions.tolist(), strict=True)
+                (self._pseudonyms.of(key).encode(), self._pseudonyms.of_event(values[place], key, anonymous_id))
+                for key, anonymous_id, place in zip(
+                    batch.user_ids, batch.anonymous_ids, batch.positions.tolist(), strict=True
+                )
             ]
             await asyncio.get_running_loop().run_in_executor(self._thread, self._send, events)
         except CartcastError as failure:

@@ -9,6 +9,7 @@ from aiohttp import web
 from yarl import URL
 
 from model.events import MAX_ID_BYTES
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.lookups.answers import Problem, Refusal, UserResult, UserResults
 from streams.lookups.forwarding import forward_users, owner_of
 from streams.lookups.item_query import ItemQuery, Recommender, UsersQuery
@@ -26,8 +27,19 @@ _Results = dict[str, UserResult]
 class ManyUsers:
     """Answers for lists of shoppers."""
 
-    def __init__(self, app: BatchApp, look_up: Lookup, partitions: int, recommender: Recommender | None) -> None:
+    def __init__(
+        self,
+        app: BatchApp,
+        look_up: Lookup,
+        partitions: int,
+        recommender: Recommender | None,
+        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+    ) -> None:
         self._app, self._look_up, self._partitions, self._recommender = app, look_up, partitions, recommender
+        self._pseudonyms = pseudonyms
+
+    def _key(self, user_id: str) -> bytes:
+        return self._pseudonyms.of(user_id).encode()
 
     async def answer(self, request: web.Request, body: bytes) -> UserResults:
         """Return one result a shopper, in the order asked; raises ProblemError if the request makes no sense."""
@@ -35,7 +47,7 @@ class ManyUsers:
         results, elsewhere, joins = _Results(), defaultdict[URL, list[str]](list), dict[str, str]()
         for user_id in dict.fromkeys(wanted.user_ids):
             try:
-                results[user_id] = UserResult(user_id, answer=await self._own(user_id.encode(), wanted.items))
+                results[user_id] = UserResult(user_id, answer=await self._own(self._key(user_id), wanted.items))
             except JoinedError as joined:
                 joins[user_id] = joined.user.decode()
             except NotHereError:
@@ -93,7 +105,7 @@ class ManyUsers:
 
     async def _asked_elsewhere(self, request: web.Request, user_id: str, items: ItemQuery | None) -> UserResult:
         try:
-            owner = owner_of(self._app, request, user_id.encode(), joined=True)
+            owner = owner_of(self._app, request, self._key(user_id), joined=True)
         except ProblemError as refused:
             return UserResult(user_id, error=refused.problem)
         return (await self._asked(request, owner, [user_id], items))[user_id]
@@ -102,7 +114,7 @@ class ManyUsers:
         self, request: web.Request, user_id: str, results: _Results, elsewhere: dict[URL, list[str]]
     ) -> None:
         try:
-            elsewhere[owner_of(self._app, request, user_id.encode())].append(user_id)
+            elsewhere[owner_of(self._app, request, self._key(user_id))].append(user_id)
         except ProblemError as refused:
             results[user_id] = UserResult(user_id, error=refused.problem)
 

@@ -29,6 +29,7 @@ from service.http import (
     Access,
     OperationalPages,
 )
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.catalogue import CatalogueReader
 from streams.lookups import openapi
 from streams.lookups.answering import item_answer
@@ -100,10 +101,12 @@ class Pages:
         recommender: Recommender | None = None,
         intake: EventIntake | None = None,
         forget: ForgetIntake | None = None,
+        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
     ) -> None:
         """Items are answered for if there is a reader of them, and recommended if there is somebody who does.
 
-        Events are taken by `intake`, requests to forget a shopper by `forget`.
+        Events are taken by `intake`, requests to forget a shopper by `forget`. Whoever is asked for is known by
+        `pseudonyms`.
         """
         self._app = app
         self._look_up = look_up
@@ -113,7 +116,8 @@ class Pages:
         self._recommender = recommender
         self._intake = intake
         self._forget = forget
-        self._many = ManyUsers(app, look_up, partitions, recommender)
+        self._pseudonyms = pseudonyms
+        self._many = ManyUsers(app, look_up, partitions, recommender, pseudonyms)
         self._openapi = _encode(openapi.openapi_document(recommends=recommender is not None))
 
     def serve(self) -> None:
@@ -134,13 +138,13 @@ class Pages:
         self._app.page(openapi.EVENTS_PATH)(type("Events", (View,), {"post": self.events}))
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
-        return await self._answered(request, _id_of(request, "user"), self._look_up.shopper)
+        return await self._answered(request, self._user_of(request), self._look_up.shopper)
 
     async def forget(self, request: web.Request, **_: str) -> web.Response:
         """Ask, whether or not anybody knows the shopper: their events may be on the way."""
         if self._forget is None:
             raise web.HTTPNotFound
-        return _json(200, await self._forget.take(_id_of(request, "user")))
+        return _json(200, await self._forget.take(self._user_of(request)))
 
     async def users(self, request: web.Request) -> web.Response:
         return _json(200, await self._many.answer(request, await request.read()))
@@ -153,7 +157,7 @@ class Pages:
         return _json(200, await self._intake.take(await request.read()))
 
     async def explanation(self, request: web.Request, **_: str) -> web.Response:
-        user, event_id = _id_of(request, "user"), _event_of(request)
+        user, event_id = self._user_of(request), _event_of(request)
         return await self._answered(request, user, partial(self._look_up.explanation, event_id=event_id))
 
     async def item(self, request: web.Request, **_: str) -> web.Response:
@@ -166,7 +170,7 @@ class Pages:
     async def shopper_items(self, request: web.Request, **_: str) -> web.Response:
         if self._recommender is None:
             raise web.HTTPNotFound
-        user, query = _id_of(request, "user"), _query_of(request, ItemQuery.of)
+        user, query = self._user_of(request), _query_of(request, ItemQuery.of)
         return await self._answered(request, user, partial(self._recommender.items, query=query))
 
     async def similar_items(self, request: web.Request, **_: str) -> web.Response:
@@ -188,6 +192,10 @@ class Pages:
         headers = (request.headers.get(name, "") for name in ("Host", "Authorization", "Accept"))
         page = self._operational.answer(request.path, *headers)
         return web.Response(status=page.status, body=page.body, headers={"Content-Type": page.content_type})
+
+    def _user_of(self, request: web.Request) -> bytes:
+        """Return the key of the user in the path."""
+        return self._pseudonyms.of(_id_of(request, "user").decode()).encode()
 
     def _partition(self, user: bytes) -> int:
         return key_partition(user, self._partitions)

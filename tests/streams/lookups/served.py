@@ -9,6 +9,7 @@ from yarl import URL
 
 from model.checkpoint import Checkpoint
 from model.inference import InferenceWorker
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.app import create_app
 from streams.lookups.listener import open_listener
 from streams.settings import StreamSettings, WorkerSettings
@@ -43,7 +44,13 @@ async def serving(inference: InferenceWorker, checkpoint: Checkpoint) -> AsyncIt
     applications: list[BatchApp] = []
 
     async def serve(
-        partitions=range(PARTITIONS), *, restored=True, model: Checkpoint = checkpoint, token: str = "", **parts: object
+        partitions=range(PARTITIONS),
+        *,
+        restored=True,
+        model: Checkpoint = checkpoint,
+        token: str = "",
+        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+        **parts: object,
     ) -> Served:
         """`parts` are further ones of `create_app`."""
         settings = StreamSettings(
@@ -52,6 +59,7 @@ async def serving(inference: InferenceWorker, checkpoint: Checkpoint) -> AsyncIt
             partitions=PARTITIONS,
             source_identity=IDENTITY,
             worker=WorkerSettings(web_token=token),
+            pseudonyms=pseudonyms,
         )
         listener = open_listener(settings.worker)
         app = create_app(

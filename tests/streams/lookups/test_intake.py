@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.errors import RefusedError
+from service.pseudonyms import Pseudonyms
 from tests.harness.records import event_fields
 from tests.streams.lookups.served import Serve, serving
 
@@ -106,3 +107,23 @@ async def test_what_kafka_has_not_taken_is_not_accepted_and_its_client_is_made_a
     monkeypatch.setattr(Producer, "failure", None)
     assert (await sent(worker, event_fields()))[0] == 200
     assert (Producer.made, len(SENT)) == (2, 1)
+
+
+async def test_ids_are_replaced_before_anything_is_sent(serve):
+    pseudonyms = Pseudonyms("sixteen or more characters")
+    worker = await serve(pseudonyms=pseudonyms)
+    event = event_fields(user_id="u1", anonymous_id="a1")
+    assert await sent(worker, event) == (200, {"accepted": 1, "rejected": []})
+    ((key, value),) = SENT
+    assert (key, value) == (
+        pseudonyms.of("u1").encode(),
+        event | {"user_id": pseudonyms.of("u1"), "anonymous_id": pseudonyms.of("a1")},
+    )
+
+
+async def test_an_event_without_consent_is_not_even_sent(serve):
+    worker = await serve()
+    refused = event_fields(user_id="u1", context={"consent": False})
+    status, answer = await sent(worker, [refused, event_fields(user_id="u2")])
+    assert (status, answer["accepted"], [each["reason"] for each in answer["rejected"]]) == (200, 1, ["consent"])
+    assert [key for key, _ in SENT] == [b"u2"]
