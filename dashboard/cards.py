@@ -20,6 +20,7 @@ STYLE: Final = """
 [data-testid="stMetricLabel"] p { white-space: normal; }
 [data-testid="stMetric"] { padding: .6rem .8rem !important; }
 .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
 h1 { font-size: 1.7rem !important; padding-bottom: 0 !important; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: .9rem; padding-right: .9rem; }
@@ -96,7 +97,7 @@ def download(rows: Sequence[Row], name: str) -> None:
     """Show the button that saves rows as CSV."""
     st.download_button(
         "CSV",
-        lambda: as_csv(rows),
+        as_csv(rows),  # not a function: its file would be another at each refresh, and a click on the last one lost
         file_name=f"cartcast-{name}.csv",
         mime="text/csv",
         key=f"csv-{name}",

@@ -13,6 +13,7 @@ from dashboard.queries import overview as queries
 from dashboard.queries import pipeline as pipeline_queries
 from dashboard.queries import shoppers as shopper_queries
 from dashboard.queries.range import Asks, Range, stored_span
+from dashboard.queries.shoppers import Filters
 from dashboard.remembered import RememberedDatabase
 
 SLOWER = 3
@@ -103,7 +104,7 @@ def _charts(horizon: str, channel: str) -> None:
             _propensity(asks, span, channel, horizon)
         with right:
             _funnel(asks, span, channel)
-        _segments(asks)
+        _segments(asks, Filters(span, channel=channel))
         _where(asks, span, channel, horizon)
 
 
@@ -150,8 +151,8 @@ def _conversion(viewers: dict[str, int]) -> float | None:
     return viewers.get("purchase", 0) / viewers["view"] if viewers.get("view") else None
 
 
-def _segments(asks: Asks) -> None:
-    rows = shopper_queries.segments(asks)
+def _segments(asks: Asks, filters: Filters) -> None:
+    rows = shopper_queries.segments_within(asks, filters)
     high = next((row for row in rows if row["segment"] == "high"), None)
     if high:
         finding = f"Segment high has {plural(high['shoppers'], 'shopper')}, {amount(high['value_at_stake'])} at stake"
@@ -161,8 +162,8 @@ def _segments(asks: Asks) -> None:
         finding = "No propensity within 24 hours is known"
     with card(
         finding,
-        "All shoppers by their latest score: mean propensity within 24 hours, and what is at stake: it times the "
-        "price last looked at, in the shop's currency. The page Shoppers names them.",
+        "Shoppers whose latest event is of this range: the same as on the page Shoppers, which names them. At stake is "
+        "the propensity within 24 hours times the price last looked at.",
     ):
         table(
             rows,

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import bar, missing
+from dashboard import bar, downloads, missing
 from dashboard.cards import card, chosen_row, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, count, percent, plural
@@ -40,7 +40,7 @@ def page() -> None:
     if found:
         _summary(segments, found)
         shoppers = sum(row["shoppers"] for row in found)
-        _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, order, horizon)
+        _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, filters, order, horizon)
     elif span.until <= stored.first or span.since > stored.last:
         missing.nothing_in_range(span, stored)
     else:
@@ -108,7 +108,7 @@ def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
             )
 
 
-def _ranking(rows: list[Row], shoppers: int, order: str, horizon: str) -> None:
+def _ranking(rows: list[Row], shoppers: int, filters: Filters, order: str, horizon: str) -> None:
     best = rows[0][f"propensity_{horizon}"]
     finding = (
         f"The likeliest buys {bar.HORIZON_WORDS[horizon]} with {percent(best)}"
@@ -126,6 +126,13 @@ def _ranking(rows: list[Row], shoppers: int, order: str, horizon: str) -> None:
             height=TABLE_HEIGHT if len(rows) > 10 else None,
             on_select=lambda: _choose(rows),
         )
+        if shoppers > len(rows):
+            st.link_button(
+                f"All {count(shoppers)} as CSV",
+                downloads.link(filters, order, horizon),
+                icon=":material/download:",
+                type="tertiary",
+            )
 
 
 def _choose(rows: list[Row]) -> None:

@@ -56,6 +56,14 @@ class Range:
         since, until = sorted((since, until))
         return cls.covering(since, max(since, until - timedelta(microseconds=1)))
 
+    @classmethod
+    def of_seconds(cls, since: str, until: str) -> "Range":
+        """Return the range of two texts of epoch seconds; raises ValueError for others."""
+        try:
+            return cls(*(datetime.fromtimestamp(int(end), UTC) for end in (since, until)))
+        except OverflowError as too_far:
+            raise ValueError(since, until) from too_far
+
     def within(self, span: Span) -> "Range":
         """Return what of it lies in the hours of `span`; itself if nothing does."""
         stored = Range.covering(span.first, span.last)

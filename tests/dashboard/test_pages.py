@@ -258,7 +258,13 @@ def test_what_is_not_known_is_not_said(open_page, database, lonely):
 
 def test_a_segment_is_called_by_its_name(open_page, shop):
     high = sum(row["propensity_24h"] >= 0.3 for row in {row["user_id"]: row for row in shop.rows}.values())
-    assert f"Segment high has {high} shoppers" in texts(open_page("overview", shop.source))
+    assert f"Segment high has {high} shoppers" in texts(open_page("overview", shop.source, range="Everything"))
+
+
+@pytest.mark.parametrize("query", [{"range": "6 hours"}, {"range": "7 days", "channel": "mail"}])
+def test_overview_and_shoppers_agree_about_segments(open_page, shop, query):
+    listed = numbers(open_page("shoppers", shop.source, **query))["Segment high"]
+    assert f"Segment high has {listed} shoppers" in texts(open_page("overview", shop.source, **query))
 
 
 def test_a_shopper_that_does_not_exist_is_said_to(open_page, shop):
