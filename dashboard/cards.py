@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import streamlit as st
 
+from dashboard import config
 from dashboard.clickhouse import Row
 from dashboard.csv_export import as_csv
 
@@ -72,6 +74,7 @@ def table(  # noqa: PLR0913 - what, what of it, and how
     `columns` maps the shown columns to their configuration; the file has all of them, under the same names. With
     `on_select` one row can be chosen: `chosen_row` says which.
     """
+    columns = {name: _configured(column) for name, column in columns.items()}
     shown = [{column: row[column] for column in columns} for row in rows]
     st.dataframe(
         shown,
@@ -85,6 +88,32 @@ def table(  # noqa: PLR0913 - what, what of it, and how
         selection_mode="single-row",
     )
     download(shown, name)
+
+
+@dataclass(frozen=True)
+class When:
+    """A column of times, as the shop's clocks show them."""
+
+    label: str
+    format: str = "YYYY-MM-DD HH:mm:ss"
+
+
+@dataclass(frozen=True)
+class Money:
+    """A column of amounts in the shop's currency."""
+
+    label: str
+    help: str | None = None
+
+
+def _configured(column: Any) -> Any:  # noqa: ANN401 - Streamlit's columns have no common type
+    if isinstance(column, When):
+        zone = config.zone_name()
+        return st.column_config.DatetimeColumn(f"{column.label} ({zone})", format=column.format, timezone=zone)
+    if isinstance(column, Money):
+        label = f"{column.label}, {config.currency()}".removesuffix(", ")
+        return st.column_config.NumberColumn(label, format="%.2f", help=column.help)
+    return column
 
 
 def chosen_row(name: str) -> int | None:

@@ -47,7 +47,7 @@ class Database:
         with failures(self.settings):
             limits = _limits(client, MAX_DOWNLOAD_SECONDS)
             answer = client.raw_stream(sql, parameters=dict(parameters), settings=limits, fmt="CSVWithNames")
-            with closing(cast(RawIOBase, answer)) as pieces:
+            with closing(cast("RawIOBase", answer)) as pieces:
                 yield from iter(lambda: pieces.read(_CHUNK_BYTES) or b"", b"")
 
     def _connected(self) -> Client:

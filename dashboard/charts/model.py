@@ -103,7 +103,7 @@ def share_curve(rows: Sequence[Row], x: str, y: str, titles: tuple[str, str], ch
 def metric_over_time(rows: Sequence[Row], name: str, title: str, rules: dict[float, str] | None = None) -> AnyChart:
     """Line: `hour` by one metric, with dashed lines at some heights; hours without a value are gaps."""
     tips: list[Any] = [
-        theme.time_tip("hour", "Hour (UTC)"),
+        theme.time_tip("hour", "Hour"),
         alt.Tooltip(f"{name}:Q", title=title, format=".3f"),
         alt.Tooltip("scores:Q", title="Scores", format=","),
     ]
@@ -135,7 +135,7 @@ def said_and_did(rows: Sequence[Row]) -> AnyChart:
             y=alt.Y("share:Q", title=None, axis=alt.Axis(format=theme.PERCENT, tickCount=4)),
             color=theme.colors(palette, "what", list(palette)),
             tooltip=[
-                theme.time_tip("hour", "Hour (UTC)"),
+                theme.time_tip("hour", "Hour"),
                 alt.Tooltip("what:N", title=" "),
                 alt.Tooltip("share:Q", title="Share", format=".2%"),
             ],

@@ -1,11 +1,16 @@
-"""What all charts share: colours, axes in UTC, how rows become data."""
+"""What all charts share: colours, axes of time, how rows become data.
+
+Vega knows UTC and the time zone of the reader, not that of the shop: it is given what the shop's clocks show as if it
+were UTC.
+"""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import altair as alt
 
+from dashboard import config
 from dashboard.clickhouse import Row
 
 AnyChart: TypeAlias = Any
@@ -56,21 +61,26 @@ PERCENT: Final = ".1~%"
 
 
 def data(rows: Sequence[Row]) -> alt.InlineData:
-    """Return rows as Vega takes them: times as epoch milliseconds, texts as texts."""
+    """Return rows as Vega takes them: times as milliseconds of the shop's clocks, texts as texts."""
     return alt.InlineData(values=[{name: _plain(value) for name, value in row.items()} for row in rows])
 
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
-        return int(value.timestamp() * 1000)
+        return wall_clock_ms(value)
     return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
 
 
+def wall_clock_ms(when: datetime) -> int:
+    """Return what the shop's clocks show at a time, as the epoch milliseconds at which clocks in UTC do."""
+    return int(config.in_zone(when).replace(tzinfo=UTC).timestamp() * 1000)
+
+
 def time_axis(name: str = "time", domain: tuple[datetime, datetime] | None = None) -> alt.X:
-    """Return the x axis of a time in UTC."""
+    """Return the x axis of a time."""
     scale: dict[str, Any] = {"type": "utc"}
     if domain:
-        scale["domain"] = [int(end.timestamp() * 1000) for end in domain]
+        scale["domain"] = [wall_clock_ms(end) for end in domain]
     axis = alt.Axis(labelOverlap=True, grid=False, tickCount=6, format=_TIME_FORMAT)
     return alt.X(f"{name}:T", title=None, scale=alt.Scale(**scale), axis=axis)
 
@@ -110,8 +120,8 @@ def with_gaps(rows: Sequence[Row], step: timedelta, series: str = "") -> list[Ro
     return found
 
 
-def time_tip(name: str = "time", title: str = "Time (UTC)") -> alt.Tooltip:
-    """Return a time's line of a tooltip, in UTC."""
+def time_tip(name: str = "time", title: str = "Time") -> alt.Tooltip:
+    """Return a time's line of a tooltip."""
     return alt.Tooltip(f"{name}:T", title=title, timeUnit="utcyearmonthdatehoursminutes")
 
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import card, number, numbers, table
+from dashboard.cards import When, card, number, numbers, table
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, decimal, moment, percent, plural
+from dashboard.formatting import count, decimal, percent, period, plural
 from dashboard.queries import items as queries
 from dashboard.queries.items import FEW_EVENTS, Sample
 from dashboard.queries.range import Range, Span, stored_span
@@ -55,7 +55,7 @@ def _most(rows: list[Row], horizon: str, span: Range, sampled: Sample) -> None:
         number("Viewed items", count(rows[0]["items"]), "Items that somebody viewed in the range.")
         number("Put into the cart", percent(rows[0]["carted"]), "Of the viewed items, those that somebody put into it.")
         number("Bought", percent(rows[0]["bought"]), "Of the viewed items, those that somebody bought in the range.")
-    st.caption(f"{moment(span.since)} to {moment(span.until)} UTC. {_looked_at(sampled)}")
+    st.caption(f"{period(span.since, span.until)}. {_looked_at(sampled)}")
     with card(
         f"{plural(most[0]['viewers'], 'shopper')} viewed the item that is wanted most",
         "Distinct shoppers who viewed the item in the range, and who put it into the cart or bought it. Propensity: "
@@ -74,8 +74,8 @@ def _looked_at(sampled: Sample) -> str:
 
 
 def _rising(rows: list[Row], span: Range, stored: Span) -> None:
-    earlier = queries.before(span)
-    when = f"{moment(earlier.since)} to {moment(earlier.until)} UTC"
+    earlier = span.before()
+    when = f"{period(earlier.since, earlier.until)}"
     if earlier.since < Range.covering(stored.first, stored.last).since:
         with card("Rising"):
             missing.nothing_here(
@@ -137,5 +137,5 @@ _RISING: dict[str, Any] = {
 _COLD: dict[str, Any] = {
     "item_id": _ITEM,
     "events": _NUMBER("Events ever", format="localized"),
-    "last_seen": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+    "last_seen": When("Last", "YYYY-MM-DD HH:mm"),
 }

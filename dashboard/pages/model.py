@@ -5,11 +5,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import card, escaped, number, numbers, table
+from dashboard.cards import When, card, escaped, number, numbers, table
 from dashboard.charts import model as charts
 from dashboard.charts import theme
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, decimal, moment, percent, plural
+from dashboard.formatting import count, decimal, moment, percent, period, plural
 from dashboard.pages import shown
 from dashboard.queries import model as queries
 from dashboard.queries.range import Asks, Range, Span, stored_span
@@ -75,7 +75,7 @@ def _evaluation(asks: Asks, model: str, horizon: str, mine: Row, stored: Span) -
         return
     span = bar.chosen_range(Span(stored.first, known["last"], stored.events))
     hours = queries.evaluation_by_hour(asks, model, horizon, span)
-    when = f"{moment(span.since)} to {moment(span.until)} UTC, back from the last hour with known outcomes."
+    when = f"{period(span.since, span.until)}, back from the last hour with known outcomes."
     left, right = st.columns(2)
     with left:
         _calibration(queries.calibration(asks, model, horizon, span), horizon, when)
@@ -166,7 +166,7 @@ def _shape(asks: Asks, model: str, horizon: str, span: Range) -> None:
     with right:
         bins = queries.distribution(asks, horizon, span)
         total = sum(row["scores"] for row in bins)
-        with card(f"Histogram of {plural(total, 'score')}", f"{moment(span.since)} to {moment(span.until)} UTC."):
+        with card(f"Histogram of {plural(total, 'score')}", f"{period(span.since, span.until)}."):
             if bins:
                 st.altair_chart(charts.distribution(bins), alt="Histogram of scores by model version", key="histogram")
                 with st.expander("The bins as a table"):
@@ -180,10 +180,10 @@ def _drift(rows: list[Row]) -> None:
         with card("Drift"):
             missing.nothing_here("No hour of this range can be compared with this model's reference period.")
         return
-    since, until = moment(rows[-1]["reference_from"]), moment(rows[-1]["reference_to"])
+    reference = period(rows[-1]["reference_from"], rows[-1]["reference_to"])
     with card(
         _drifted(rows),
-        f"Reference: {since} to {until} UTC. PSI above {charts.PSI_WATCH} is worth a look, above {charts.PSI_ALARM} a "
+        f"Reference: {reference}. PSI above {charts.PSI_WATCH} is worth a look, above {charts.PSI_ALARM} a "
         f"different shop. Hours of fewer than {TELLING_SCORES} scores stray by chance.",
     ):
         psi, ks = st.tabs(["PSI", "KS"])
@@ -224,7 +224,7 @@ def _best(rows: list[Row]) -> str:
 
 
 _NUMBER = st.column_config.NumberColumn
-_HOUR = st.column_config.DatetimeColumn("Hour (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC")
+_HOUR = When("Hour", "YYYY-MM-DD HH:mm")
 _SCORES = _NUMBER("Scores", format="localized")
 _METRICS: dict[str, Any] = {
     "scores": _SCORES,

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from dashboard import bar, config, missing
-from dashboard.cards import card, escaped, number, numbers, table
+from dashboard.cards import Money, card, escaped, number, numbers, table
 from dashboard.charts import overview as charts
 from dashboard.clickhouse import Row
-from dashboard.formatting import amount, count, moment, percent, plural
+from dashboard.formatting import amount, count, moment, percent, period, plural
 from dashboard.queries import overview as queries
 from dashboard.queries import pipeline as pipeline_queries
 from dashboard.queries import shoppers as shopper_queries
@@ -51,7 +51,7 @@ def _counters(channel: str) -> None:
             return
         _numbers(asks, span, channel, totals)
         st.caption(
-            f"{moment(span.since)} to {moment(span.until)} UTC · latest event {moment(stored.last)} · "
+            f"{period(span.since, span.until)} · latest event {moment(stored.last)} · "
             + (f"left out: {plural(stored.beyond, 'event')} from clocks that are ahead · " if stored.beyond else "")
             + f"updates every {config.settings().refresh_seconds:g} s"
         )
@@ -114,14 +114,14 @@ def _events(rows: list[Row], step: timedelta) -> None:
         by_time[row["time"]] = by_time.get(row["time"], 0) + row["events"]
     busiest = max(by_time, key=lambda time: by_time[time])
     finding = f"Most events, {count(by_time[busiest])}, from {moment(busiest)} on"
-    with card(finding, f"A bar is {_words(step)} of event time (UTC)."):
+    with card(finding, f"A bar is {_words(step)} of event time."):
         st.altair_chart(charts.events(rows, step), alt="Events of each type over time")
 
 
 def _purchases(rows: list[Row], step: timedelta) -> None:
     most = max(rows, key=lambda row: row["events"], default=None)
     finding = f"Most purchases, {count(most['events'])}, from {moment(most['time'])} on" if most else "No purchase"
-    with card(finding, f"A bar is {_words(step)} of event time (UTC)."):
+    with card(finding, f"A bar is {_words(step)} of event time."):
         if rows:
             st.altair_chart(charts.purchases(rows, step), alt="Purchases over time")
         else:
@@ -172,7 +172,7 @@ def _segments(asks: Asks, filters: Filters) -> None:
                 "segment": st.column_config.TextColumn("Segment", width="small"),
                 "shoppers": st.column_config.NumberColumn("Shoppers", format="localized", width="small"),
                 "mean_propensity_24h": st.column_config.NumberColumn("Propensity", format="percent", width="small"),
-                "value_at_stake": st.column_config.NumberColumn("At stake", format="%.0f", width="small"),
+                "value_at_stake": Money("At stake"),
             },
             description="Segments of shoppers with their value at stake",
         )

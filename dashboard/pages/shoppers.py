@@ -5,7 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, downloads, missing
-from dashboard.cards import card, chosen_row, number, numbers, table
+from dashboard.cards import Money, When, card, chosen_row, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, count, percent, plural
 from dashboard.pages import timeline
@@ -97,7 +97,7 @@ def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
         number(
             "Value at stake",
             amount(sum(row["value_at_stake"] or 0 for row in found)),
-            "Sum of propensity within 24 hours times the price last looked at, in the shop's currency.",
+            "Sum of propensity within 24 hours times the price last looked at.",
         )
         for name in queries.SEGMENTS:
             row = by_segment.get(name, {"shoppers": 0, "value_at_stake": 0})
@@ -155,13 +155,13 @@ def _columns(horizon: str) -> dict[str, Any]:
     return {
         "user_id": config.TextColumn("Shopper", pinned=True, width=140),
         **propensities,
-        "value_at_stake": config.NumberColumn("At stake", format="%.2f", help="Propensity within 24 hours x price"),
+        "value_at_stake": Money("At stake", "Propensity within 24 hours times the price last looked at"),
         "segment": config.TextColumn("Segment", width="small"),
         "event_type": config.TextColumn("Last event", width="small"),
-        "event_at": config.DatetimeColumn("When (UTC)", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+        "event_at": When("When"),
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel", width="small"),
-        "price": config.NumberColumn("Price", format="%.2f"),
+        "price": Money("Price"),
         "events": config.NumberColumn("Events", format="localized"),
         "model": config.TextColumn("Model"),
     }

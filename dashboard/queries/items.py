@@ -54,11 +54,6 @@ class Sample:
         return min(int(self.share * _MOST_HASH), _MOST_HASH)
 
 
-def before(span: Range) -> Range:
-    """Return the time before a range, as long as it."""
-    return Range(span.since - (span.until - span.since), span.since)
-
-
 def sample(asks: Asks, span: Range) -> Sample:
     """Return which shoppers to look at; view events_by_hour."""
     rows = asks.rows(
@@ -125,4 +120,4 @@ def cold(asks: Asks, span: Range, sampled: Sample, limit: int) -> list[Row]:
 
 
 def _bound(span: Range) -> dict[str, str | int | float]:
-    return {**span.bound(), "before": int(before(span).since.timestamp())}
+    return {**span.bound(), "before": int(span.before().since.timestamp())}

@@ -3,9 +3,11 @@
 import re
 import time
 from collections import Counter, defaultdict
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -207,7 +209,6 @@ def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
     assert pipeline.progress_totals(asks)["stored"] == rows
     assert pipeline.dead_letters(asks) == 60
     assert len(pipeline.recent_dead_letters(asks)) == 60
-    assert pipeline.latest_minute(asks)["stored"] == 0  # it is long ago
     assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
 
 
@@ -221,7 +222,7 @@ def viewers_of(rows) -> dict[str, set[str]]:
 
 def test_items_are_ranked_by_their_distinct_viewers(shop, asks, day):
     found = items.wanted(asks, day, "24h", items.Sample(1.0), 1000)
-    now, before = (viewers_of(rows_of(shop, span)) for span in (day, items.before(day)))
+    now, before = (viewers_of(rows_of(shop, span)) for span in (day, day.before()))
     assert {row["item_id"]: row["viewers"] for row in found} == {item: len(users) for item, users in now.items()}
     assert [row["viewers"] for row in found] == sorted((row["viewers"] for row in found), reverse=True)
     assert {row["item_id"]: row["viewers_before"] for row in found} == {item: len(before[item]) for item in now}
@@ -312,6 +313,25 @@ def test_a_step_of_a_week_is_a_week_and_begins_on_monday(database):
         assert times[0] == monday
         assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(days=7)}
         assert len(times) == 36
+
+
+def test_days_begin_at_the_shops_midnight(database):
+    """Kathmandu's clocks are 5:45 ahead, and New York's were put forward on 8 March 2026."""
+    first = next(iter(filled_shop.plain_scores(1)))
+    rows = [first | {"event_time": 1_772_841_600_000 + hour * HOUR_MS, "event_id": f"{hour}", "source_offset": hour}
+            for hour in range(24 * 30)]  # fmt: skip
+    filled_shop.insert(client_of(database), "scores", rows)
+    since = datetime(2026, 3, 7, tzinfo=UTC)
+    for zone, days in (("America/New_York", [5, 24, 23, 24]), ("Asia/Kathmandu", [19, 24, 24, 24])):
+        span = Range(since, since + timedelta(days=30), zone)
+        steps = overview.events_over_time(Database(database), replace(span, until=since + timedelta(days=30)))
+        local = [row["time"].astimezone(ZoneInfo(zone)) for row in steps]
+        assert span.step == timedelta(hours=6)
+        assert {(time.hour, time.minute) for time in local} == {(0, 0), (6, 0), (12, 0), (18, 0)}
+        by_day = Counter[date]()
+        for time_, row in zip(local, steps, strict=True):
+            by_day[time_.date()] += row["events"]
+        assert list(by_day.values())[:4] == days
 
 
 def test_questions_read_views_and_never_a_table():
