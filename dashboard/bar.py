@@ -149,6 +149,6 @@ class Asked:
 
 KEYS: Final = frozenset(
     {"range", "from", "until", "horizon", "channel", "segment", "category", "last", "q", "sort", "rows", "user"}
-    | {"model", "axis"}
+    | {"model", "axis", "window", "by", "cohort"}
 )
 """Every parameter of the pages' URLs."""

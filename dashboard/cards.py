@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import config
 from dashboard.clickhouse import Row
 from dashboard.csv_export import as_csv
+from dashboard.formatting import percent
 
 _ADDRESS: Final = re.compile(r"(://|www|@|:)(?=\S)", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&@/=^])")
@@ -53,6 +54,16 @@ def numbers(name: str) -> Iterator[None]:
 def number(label: str, value: str, explanation: str, change: str | None = None) -> None:
     """Show one number of a row."""
     st.metric(label, value, delta=change, delta_color="off", help=explanation, border=True, height="stretch")
+
+
+def looked_at(share: float) -> str:
+    """Say which part of the shoppers is counted."""
+    if share == 1:
+        return "All shoppers are counted."
+    return (
+        f"Counted are {percent(share, 0 if share > 0.02 else 1)} of the shoppers, with all that they did: a shorter "
+        "range counts more of them."
+    )
 
 
 def escaped(text: str) -> str:

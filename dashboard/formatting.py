@@ -33,6 +33,16 @@ def percent(share: float | None, digits: int = 1) -> str:
     return UNKNOWN if share is None or _is_missing(share) else f"{100 * share:,.{digits}f} %"
 
 
+def change(now: float | None, before: float | None) -> str | None:
+    """Return by how much a count has changed: +4.2 %; None if there was nothing to change."""
+    return None if now is None or not before else f"{100 * (now - before) / before:+,.1f} %"
+
+
+def points(now: float | None, before: float | None) -> str | None:
+    """Return by how much a share has changed: +0.3 points."""
+    return None if now is None or before is None else f"{100 * (now - before):+.1f} points"
+
+
 def decimal(number: float | None, digits: int = 3) -> str:
     """Return a plain number: 0.743."""
     return UNKNOWN if _is_missing(number) else f"{number:.{digits}f}"

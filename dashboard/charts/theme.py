@@ -33,6 +33,8 @@ SEGMENTS: Final = {"high": "#12a87b", "medium": "#f0a020", "low": "#8aa0b8"}
 SERIES: Final = ("#12a08c", "#9b7fe6", "#f0a020", "#5b9bd5", "#e87ab0", "#b0703a", "#3fb8c9", "#a5a5a5")
 ACCENT: Final = "#12a08c"
 MUTED: Final = "#8aa0b8"
+TEXT: Final = "#6b7f95"
+"""Legible on light and on dark."""
 WARNING: Final = "#f0a020"
 ALARM: Final = "#e05252"
 

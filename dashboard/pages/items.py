@@ -5,12 +5,13 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import When, card, number, numbers, table
+from dashboard.cards import When, card, looked_at, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import count, decimal, percent, period, plural
 from dashboard.queries import items as queries
-from dashboard.queries.items import FEW_EVENTS, Sample
+from dashboard.queries.items import FEW_EVENTS
 from dashboard.queries.range import Range, Span, stored_span
+from dashboard.queries.sample import Sample
 from dashboard.remembered import RememberedDatabase
 
 ROWS: Final = 25
@@ -55,22 +56,13 @@ def _most(rows: list[Row], horizon: str, span: Range, sampled: Sample) -> None:
         number("Viewed items", count(rows[0]["items"]), "Items that somebody viewed in the range.")
         number("Put into the cart", percent(rows[0]["carted"]), "Of the viewed items, those that somebody put into it.")
         number("Bought", percent(rows[0]["bought"]), "Of the viewed items, those that somebody bought in the range.")
-    st.caption(f"{period(span.since, span.until)}. {_looked_at(sampled)}")
+    st.caption(f"{period(span.since, span.until)}. {looked_at(sampled.share)}")
     with card(
         f"{plural(most[0]['viewers'], 'shopper')} viewed the item that is wanted most",
         "Distinct shoppers who viewed the item in the range, and who put it into the cart or bought it. Propensity: "
         f"mean over its viewers of the probability that they buy anything {bar.HORIZON_WORDS[horizon]}.",
     ):
         table(most, "wanted", _WANTED, description="Items with most viewers, carts and purchases")
-
-
-def _looked_at(sampled: Sample) -> str:
-    if sampled.share == 1:
-        return "All shoppers are counted."
-    return (
-        f"Counted are {percent(sampled.share, 0 if sampled.share > 0.02 else 1)} of the shoppers, with all that they "
-        "did: a shorter range counts more of them."
-    )
 
 
 def _rising(rows: list[Row], span: Range, stored: Span) -> None:

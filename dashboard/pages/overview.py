@@ -1,5 +1,6 @@
 """Overview: what happens in the shop, and what will."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import streamlit as st
@@ -8,11 +9,11 @@ from dashboard import bar, config, missing
 from dashboard.cards import Money, card, escaped, number, numbers, table
 from dashboard.charts import overview as charts
 from dashboard.clickhouse import Row
-from dashboard.formatting import amount, count, moment, percent, period, plural
+from dashboard.formatting import amount, change, count, moment, percent, period, plural, points
 from dashboard.queries import overview as queries
 from dashboard.queries import pipeline as pipeline_queries
 from dashboard.queries import shoppers as shopper_queries
-from dashboard.queries.range import Asks, Range, stored_span
+from dashboard.queries.range import Asks, Range, Span, stored_span
 from dashboard.queries.shoppers import Filters
 from dashboard.remembered import RememberedDatabase
 
@@ -45,40 +46,69 @@ def _counters(channel: str) -> None:
         if stored is None:
             return
         span = bar.chosen_range(stored)
-        totals = {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
+        totals = _totals(asks, span, channel)
         if not totals:
             missing.nothing_in_range(span, stored)
             return
-        _numbers(asks, span, channel, totals)
+        before = _before(asks, span, channel, stored)
+        _numbers(asks, span, channel, totals, before)
+        earlier = period(span.before().since, span.before().until)
         st.caption(
             f"{period(span.since, span.until)} · latest event {moment(stored.last)} · "
+            + (f"changes: to {earlier} · " if before else f"no changes shown: not all of {earlier} is stored · ")
             + (f"left out: {plural(stored.beyond, 'event')} from clocks that are ahead · " if stored.beyond else "")
             + f"updates every {config.settings().refresh_seconds:g} s"
         )
 
 
-def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> None:
-    of = {name: (row["events"], row["shoppers"]) for name, row in totals.items()}
-    purchases, buyers = of.get("purchase", (0, 0))
-    viewers = {name: row["viewers"] for name, row in totals.items()}
+def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row], before: dict[str, float | None]) -> None:
+    now = _measured(asks, span, channel, totals)
     latest = pipeline_queries.latest_minute(asks)
     with numbers("overview"):
-        number("Events", count(sum(events for events, _ in of.values())), "Events in the time range.")
-        number(
-            "Shoppers", count(queries.shoppers(asks, span, channel)), "Distinct shoppers with any event in the range."
-        )
-        number("Purchases", count(purchases), "Purchase events in the range.")
-        number("Buyers", count(buyers), "Distinct shoppers with a purchase in the range.")
-        number(
-            "Conversion",
-            percent(_conversion(viewers)),
-            "Distinct shoppers who viewed something in the range: how many of them bought in it.",
-        )
+        for label, (explanation, shown) in _NUMBERS.items():
+            compared = change if shown is count else points
+            changed = compared(now[label], before.get(label))
+            number(label, shown(now[label]), explanation, changed)
         number(
             "Rows a minute",
             count(latest["stored"] if latest else None),
             "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three.",
         )
+
+
+def _measured(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> dict[str, float | None]:
+    """Return the numbers of _NUMBERS."""
+    purchases = totals.get("purchase", {"events": 0, "shoppers": 0})
+    return {
+        "Events": sum(row["events"] for row in totals.values()),
+        "Shoppers": queries.shoppers(asks, span, channel),
+        "Purchases": purchases["events"],
+        "Buyers": purchases["shoppers"],
+        "Conversion": _conversion({name: row["viewers"] for name, row in totals.items()}),
+    }
+
+
+def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, float | None]:
+    """Return the numbers of as long a time before; none if that is not stored as a whole."""
+    if not span.has_all_before(stored):
+        return {}
+    return _measured(asks, span.before(), channel, _totals(asks, span.before(), channel))
+
+
+def _totals(asks: Asks, span: Range, channel: str) -> dict[str, Row]:
+    return {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
+
+
+_NUMBERS: dict[str, tuple[str, Callable[[float | None], str]]] = {
+    "Events": ("Events in the time range.", count),
+    "Shoppers": ("Distinct shoppers with any event in the range.", count),
+    "Purchases": ("Purchase events in the range.", count),
+    "Buyers": ("Distinct shoppers with a purchase in the range.", count),
+    "Conversion": (
+        "Of the shoppers who viewed in the range, who bought in it. The page Conversion follows them step by step.",
+        percent,
+    ),
+}
 
 
 def _charts(horizon: str, channel: str) -> None:
@@ -103,8 +133,7 @@ def _charts(horizon: str, channel: str) -> None:
         with left:
             _propensity(asks, span, channel, horizon)
         with right:
-            _funnel(asks, span, channel)
-        _segments(asks, Filters(span, channel=channel))
+            _segments(asks, Filters(span, channel=channel))
         _where(asks, span, channel, horizon)
 
 
@@ -134,16 +163,6 @@ def _propensity(asks: Asks, span: Range, channel: str, horizon: str) -> None:
     finding = f"Propensity {bar.HORIZON_WORDS[horizon]} is {percent(known[-1]) if known else 'not known'} at the end"
     with card(finding, "Mean over all events of the probability of a purchase after the event, by horizon."):
         st.altair_chart(charts.propensity(rows, span.step), alt="Mean propensity of each horizon over time")
-
-
-def _funnel(asks: Asks, span: Range, channel: str) -> None:
-    viewers = {row["event_type"]: row["viewers"] for row in queries.totals_by_type(asks, span, channel)}
-    conversion = _conversion(viewers)
-    with card(
-        "Nobody viewed anything" if conversion is None else f"{percent(conversion)} of those who viewed bought",
-        "Distinct shoppers who viewed in the range, and those of them with at least one such event in it.",
-    ):
-        st.altair_chart(charts.funnel(viewers), alt="Funnel: shoppers who viewed, carted, checked out, bought")
 
 
 def _conversion(viewers: dict[str, int]) -> float | None:

@@ -75,6 +75,10 @@ class Range:
         """Return the time before it, as long as it."""
         return replace(self, since=self.since - (self.until - self.since), until=self.since)
 
+    def has_all_before(self, span: Span) -> bool:
+        """Return whether the time before it is stored as a whole, so that the two can be compared."""
+        return self.before().since >= _hour(span.first)
+
     @property
     def hours(self) -> int:
         return round((self.until - self.since).total_seconds() / HOUR_SECONDS)

@@ -27,7 +27,14 @@ from tests.harness.waiting import DEADLINE_SECONDS, eventually
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PATHS = {"Overview": "", "Shoppers": "shoppers", "Items": "items", "Model": "model", "Pipeline": "pipeline"}
+PATHS = {
+    "Overview": "",
+    "Conversion": "conversion",
+    "Shoppers": "shoppers",
+    "Items": "items",
+    "Model": "model",
+    "Pipeline": "pipeline",
+}
 GREY = """new Promise(done => {
     let least = 1
     const refreshed = Date.now() + 4000

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),  # Streamlit's own
 ]
-PAGES = ["overview", "shoppers", "items", "model", "pipeline"]
+PAGES = ["overview", "conversion", "shoppers", "items", "model", "pipeline"]
 Open = Callable[..., AppTest]
 
 
@@ -100,6 +100,18 @@ def test_numbers_of_the_overview_are_those_of_the_rows(open_page, shop):
     assert shown["Shoppers"] == f"{len({row['user_id'] for row in shop.rows}):,}"
     assert shown["Purchases"] == f"{sum(row['event_type'] == 'purchase' for row in shop.rows):,}"
     assert shown["Buyers"] == f"{len(buyers):,}"
+
+
+def test_each_number_stands_beside_the_period_before_if_that_is_stored(open_page, database):
+    """An hour of 40 events after one of 20; the hour before the first is not stored."""
+    rows = list(filled_shop.plain_scores(120))
+    filled_shop.insert(client_of(database), "scores", [*rows[:20], *rows[60:100]])
+    page = open_page("overview", database, range="1 hour")
+    assert {metric.label: metric.delta for metric in page.metric}["Events"] == "+100.0 %"
+    assert "changes: to 5 Jan 2026, 00:00 to 5 Jan 2026, 01:00 UTC" in texts(page)
+    page = open_page("overview", database, range="6 hours")
+    assert {metric.delta for metric in page.metric} == {""}
+    assert "no changes shown: not all of" in texts(page)
 
 
 def test_a_custom_range_ends_when_it_says(open_page, shop):
@@ -206,7 +218,8 @@ def test_buyers_who_viewed_nothing_do_not_count_as_conversions(open_page, databa
     page = open_page("overview", database)
     assert numbers(page)["Buyers"] == "7"
     assert numbers(page)["Conversion"] == "14.3 %"
-    assert "14.3 % of those who viewed bought" in texts(page)
+    page = open_page("conversion", database)
+    assert (numbers(page)["Viewed"], numbers(page)["Bought"], numbers(page)["Conversion"]) == ("7", "0", "0.0 %")
 
 
 @pytest.mark.parametrize("name", ["  lead", "trail ", "y" * 700, "z" * 1024])

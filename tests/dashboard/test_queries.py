@@ -15,6 +15,7 @@ import dashboard.queries
 from dashboard.clickhouse import Database
 from dashboard.queries import items, model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
+from dashboard.queries.sample import Sample
 from dashboard.queries.shoppers import Filters
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import NotMigratedError, UnavailableError
@@ -221,7 +222,7 @@ def viewers_of(rows) -> dict[str, set[str]]:
 
 
 def test_items_are_ranked_by_their_distinct_viewers(shop, asks, day):
-    found = items.wanted(asks, day, "24h", items.Sample(1.0), 1000)
+    found = items.wanted(asks, day, "24h", Sample(1.0), 1000)
     now, before = (viewers_of(rows_of(shop, span)) for span in (day, day.before()))
     assert {row["item_id"]: row["viewers"] for row in found} == {item: len(users) for item, users in now.items()}
     assert [row["viewers"] for row in found] == sorted((row["viewers"] for row in found), reverse=True)
@@ -251,16 +252,16 @@ def test_an_item_rises_if_its_viewers_do_more_than_those_of_all_items(database):
 
 
 def test_a_sample_holds_all_that_its_shoppers_did(shop, asks, day):
-    found = items.wanted(asks, day, "24h", items.Sample(0.3), 1000)
+    found = items.wanted(asks, day, "24h", Sample(0.3), 1000)
     hashes = dict(shop.client.query("SELECT DISTINCT user_id, cityHash64(user_id) FROM scores").result_rows)
-    among = [row for row in rows_of(shop, day) if hashes[row["user_id"]] <= items.Sample(0.3).last_hash]
+    among = [row for row in rows_of(shop, day) if hashes[row["user_id"]] <= Sample(0.3).last_hash]
     assert {row["item_id"]: row["viewers"] for row in found} == {
         item: len(users) for item, users in viewers_of(among).items()
     }
 
 
 def test_cold_items_have_few_events_ever(shop, asks, day):
-    found = items.cold(asks, day, items.Sample(1.0), 1000)
+    found = items.cold(asks, day, Sample(1.0), 1000)
     ever = Counter(row["item_id"] for row in shop.rows if row["item_id"])
     now = {row["item_id"] for row in rows_of(shop, day)}
     assert found

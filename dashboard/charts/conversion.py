@@ -1,0 +1,85 @@
+"""Charts of the page Conversion."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import altair as alt
+
+from dashboard.charts import theme
+from dashboard.charts.theme import AnyChart
+from dashboard.clickhouse import Row
+
+STEPS: Final = {
+    "view": "Viewed",
+    "cart": "Put into the cart",
+    "checkout": "Went to check-out",
+    "purchase": "Bought",
+}
+_BAR: Final = 26
+_STEP_HEIGHT: Final = 56
+_CELL: Final = 30
+
+
+def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
+    """Bars: `reached` of each group `name`, as the share of those who entered, step by step."""
+    long = [
+        {
+            "step": STEPS[step],
+            "name": row["name"],
+            "shoppers": shoppers,
+            "share": shoppers / row["reached"][0],
+            "label": f"{shoppers:,} ({100 * shoppers / row['reached'][0]:.1f} %)",
+        }
+        for row in rows
+        for step, shoppers in zip(steps, row["reached"], strict=True)
+    ]
+    names = [row["name"] for row in rows]
+    bar = _BAR if len(rows) == 1 else 15
+    base = alt.Chart(theme.data(long), height=len(steps) * max(_STEP_HEIGHT, (bar + 3) * len(rows) + 12)).encode(
+        y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=120)),
+        x=alt.X(
+            "share:Q",
+            title="share of those who viewed",
+            scale=alt.Scale(domain=[0, 1.4]),
+            axis=alt.Axis(format="~%", values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
+        yOffset=alt.YOffset("name:N", sort=names),
+        tooltip=[
+            alt.Tooltip("step:N", title="Step"),
+            alt.Tooltip("name:N", title="Group"),
+            alt.Tooltip("shoppers:Q", title="Shoppers", format=","),
+            alt.Tooltip("share:Q", title="Of those who viewed", format=".1%"),
+        ],
+    )
+    bars = base.mark_bar(height=bar, cornerRadiusEnd=4)
+    coloured = bars.encode(color=alt.value(theme.ACCENT) if len(rows) == 1 else theme.series("name", names))
+    return coloured + base.mark_text(align="left", dx=6, color=theme.MUTED).encode(text="label:N")
+
+
+def cohorts(rows: Sequence[Row], what: str) -> AnyChart:
+    """Cells: `week` of the first event by weeks `later`, the fuller the higher `share`; hollow if not `over`."""
+    weeks = list(dict.fromkeys(row["week"] for row in rows))
+    highest = max([0.01, *(row["share"] for row in rows if row["later"] or what != "had an event")])
+    base = alt.Chart(theme.data(rows), height=max(4, len(weeks)) * _CELL).encode(
+        x=alt.X("later:O", title="weeks after the first", axis=alt.Axis(labelAngle=0, orient="top")),
+        y=alt.Y("week:N", sort=weeks, title=None),
+        tooltip=[
+            alt.Tooltip("week:N", title="First seen in the week of"),
+            alt.Tooltip("size:Q", title="Shoppers", format=","),
+            alt.Tooltip("later:O", title="Weeks later"),
+            alt.Tooltip("number:Q", title=what.capitalize(), format=","),
+            alt.Tooltip("share:Q", title="Share", format=".1%"),
+            alt.Tooltip("over:N", title="The week is over"),
+        ],
+    )
+    cells = base.mark_rect(color=theme.ACCENT, cornerRadius=3).encode(
+        opacity=alt.condition(
+            "datum.over",
+            alt.Opacity("share:Q", legend=None, scale=alt.Scale(domain=[0, highest], range=[0.06, 0.85], clamp=True)),
+            alt.value(0.0),
+        )
+    )
+    hollow = base.transform_filter("!datum.over").mark_rect(
+        filled=False, stroke=theme.MUTED, strokeDash=[3, 3], cornerRadius=3
+    )
+    return cells + hollow + base.mark_text(fontSize=11, color=theme.TEXT).encode(text=alt.Text("share:Q", format=".0%"))
