@@ -149,6 +149,6 @@ class Asked:
 
 KEYS: Final = frozenset(
     {"range", "from", "until", "horizon", "channel", "segment", "category", "last", "q", "sort", "rows", "user"}
-    | {"model", "axis", "window", "by", "cohort"}
+    | {"model", "axis", "window", "by", "cohort", "threshold"}
 )
 """Every parameter of the pages' URLs."""

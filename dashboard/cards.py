@@ -85,12 +85,11 @@ def table(  # noqa: PLR0913 - what, what of it, and how
     `columns` maps the shown columns to their configuration; the file has all of them, under the same names. With
     `on_select` one row can be chosen: `chosen_row` says which.
     """
-    columns = {name: _configured(column) for name, column in columns.items()}
     shown = [{column: row[column] for column in columns} for row in rows]
     st.dataframe(
-        shown,
+        [_in_percent(row, columns) for row in shown],
         hide_index=True,
-        column_config=columns,
+        column_config={name: _configured(column) for name, column in columns.items()},
         column_order=list(columns),
         height=height or "auto",
         alt=description,
@@ -117,6 +116,15 @@ class Money:
     help: str | None = None
 
 
+@dataclass(frozen=True)
+class Share:
+    """A column of shares of one, in percent with one decimal; as a bar if it is what the rows are ranked by."""
+
+    label: str
+    help: str | None = None
+    bar: bool = False
+
+
 def _configured(column: Any) -> Any:  # noqa: ANN401 - Streamlit's columns have no common type
     if isinstance(column, When):
         zone = config.zone_name()
@@ -124,7 +132,16 @@ def _configured(column: Any) -> Any:  # noqa: ANN401 - Streamlit's columns have 
     if isinstance(column, Money):
         label = f"{column.label}, {config.currency()}".removesuffix(", ")
         return st.column_config.NumberColumn(label, format="%.2f", help=column.help)
+    if isinstance(column, Share):
+        if column.bar:
+            return st.column_config.ProgressColumn(column.label, format="%.1f %%", min_value=0, max_value=100)
+        return st.column_config.NumberColumn(column.label, format="%.1f %%", help=column.help)
     return column
+
+
+def _in_percent(row: Row, columns: dict[str, Any]) -> Row:
+    shares = {name: 100 * row[name] for name in columns if isinstance(columns[name], Share) and row[name] is not None}
+    return row | shares
 
 
 def chosen_row(name: str) -> int | None:

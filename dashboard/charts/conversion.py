@@ -15,9 +15,11 @@ STEPS: Final = {
     "checkout": "Went to check-out",
     "purchase": "Bought",
 }
-_BAR: Final = 26
-_STEP_HEIGHT: Final = 56
-_CELL: Final = 30
+_STEP_HEIGHT: Final = 44
+_BAR_HEIGHT: Final = 18
+_CELL_HEIGHT: Final = 30
+_AXIS_HEIGHT: Final = 60
+"""A chart's height holds its axis and its legend."""
 
 
 def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
@@ -34,8 +36,10 @@ def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
         for step, shoppers in zip(steps, row["reached"], strict=True)
     ]
     names = [row["name"] for row in rows]
-    bar = _BAR if len(rows) == 1 else 15
-    base = alt.Chart(theme.data(long), height=len(steps) * max(_STEP_HEIGHT, (bar + 3) * len(rows) + 12)).encode(
+    step_height = max(_STEP_HEIGHT, _BAR_HEIGHT * len(rows) + 14)
+    legend_height = theme.height(names) - theme.HEIGHT + 30
+    height = len(steps) * step_height + _AXIS_HEIGHT + (legend_height if len(rows) > 1 else 0)
+    base = alt.Chart(theme.data(long), height=height).encode(
         y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=120)),
         x=alt.X(
             "share:Q",
@@ -51,7 +55,7 @@ def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
             alt.Tooltip("share:Q", title="Of those who viewed", format=".1%"),
         ],
     )
-    bars = base.mark_bar(height=bar, cornerRadiusEnd=4)
+    bars = base.mark_bar(height={"band": 0.85 if len(rows) > 1 else 0.6}, cornerRadiusEnd=3)
     coloured = bars.encode(color=alt.value(theme.ACCENT) if len(rows) == 1 else theme.series("name", names))
     return coloured + base.mark_text(align="left", dx=6, color=theme.MUTED).encode(text="label:N")
 
@@ -60,7 +64,7 @@ def cohorts(rows: Sequence[Row], what: str) -> AnyChart:
     """Cells: `week` of the first event by weeks `later`, the fuller the higher `share`; hollow if not `over`."""
     weeks = list(dict.fromkeys(row["week"] for row in rows))
     highest = max([0.01, *(row["share"] for row in rows if row["later"] or what != "had an event")])
-    base = alt.Chart(theme.data(rows), height=max(4, len(weeks)) * _CELL).encode(
+    base = alt.Chart(theme.data(rows), height=len(weeks) * _CELL_HEIGHT + _AXIS_HEIGHT).encode(
         x=alt.X("later:O", title="weeks after the first", axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("week:N", sort=weeks, title=None),
         tooltip=[
@@ -82,4 +86,8 @@ def cohorts(rows: Sequence[Row], what: str) -> AnyChart:
     hollow = base.transform_filter("!datum.over").mark_rect(
         filled=False, stroke=theme.MUTED, strokeDash=[3, 3], cornerRadius=3
     )
-    return cells + hollow + base.mark_text(fontSize=11, color=theme.TEXT).encode(text=alt.Text("share:Q", format=".0%"))
+    texts = base.mark_text(fontSize=11).encode(
+        text=alt.Text("share:Q", format=".0%"),
+        color=alt.condition(f"datum.over && datum.share > {highest / 2}", alt.value("white"), alt.value(theme.TEXT)),
+    )
+    return cells + hollow + texts

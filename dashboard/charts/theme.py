@@ -106,19 +106,19 @@ def with_ends(rows: Sequence[Row], step: timedelta, name: str = "time") -> list[
     return [{**row, "end": row[name] + step * 0.9} for row in rows]
 
 
-def with_gaps(rows: Sequence[Row], step: timedelta, series: str = "") -> list[Row]:
+def with_gaps(rows: Sequence[Row], step: timedelta, series: str = "", name: str = "time") -> list[Row]:
     """Add a row without values where a series has none for _GAP_STEPS: a line breaks there, and bridges nothing.
 
-    `rows` are in order of `time`; `series` is the field that tells the lines apart.
+    `rows` are in order of their time, the field `name`; `series` is the field that tells the lines apart.
     """
     found, last = list[Row](), dict[object, datetime]()
     for row in rows:
         line = row.get(series)
         before = last.get(line)
-        if before is not None and row["time"] - before > _GAP_STEPS * step:
-            found.append({"time": before + step} | ({series: line} if series else {}))
+        if before is not None and row[name] - before > _GAP_STEPS * step:
+            found.append({name: before + step} | ({series: line} if series else {}))
         found.append(row)
-        last[line] = row["time"]
+        last[line] = row[name]
     return found
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import card, escaped, looked_at, number, numbers, table
+from dashboard.cards import Share, card, escaped, looked_at, number, numbers, table
 from dashboard.charts import conversion as charts
 from dashboard.clickhouse import Row
 from dashboard.formatting import count, moment, percent, period, plural, points
@@ -94,7 +94,7 @@ def _finding(asked: Funnel, reached: list[int], groups: list[Row]) -> str:
         return f"{percent(reached[-1] / reached[0])} of those who viewed bought {within}{worst}"
     best = max(groups, key=lambda row: row["reached"][-1] / row["reached"][0])
     name = escaped(best["name"][:40])
-    return f"{name} converts best: {percent(best['reached'][-1] / best['reached'][0])} bought {within}"
+    return f"{asked.by} {name} converts best: {percent(best['reached'][-1] / best['reached'][0])} bought {within}"
 
 
 def _explanation(asked: Funnel, span: Range, stored: Span) -> str:
@@ -120,11 +120,11 @@ def _listed(groups: list[Row], asked: Funnel) -> tuple[list[Row], dict[str, obje
     columns: dict[str, object] = {
         "name": st.column_config.TextColumn(asked.by, pinned=True),
         **{step: st.column_config.NumberColumn(charts.STEPS[step], format="localized") for step in asked.steps},
-        "conversion": st.column_config.NumberColumn("Conversion", format="%.1f %%"),
+        "conversion": Share("Conversion"),
     }
     if asked.by == "Nothing":
         del columns["name"]
-    return [{**row, "conversion": 100 * row["conversion"]} for row in rows], columns
+    return rows, columns
 
 
 def _cohorts(asks: Asks, span: Range, stored: Span) -> None:

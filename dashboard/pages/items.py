@@ -5,7 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import When, card, looked_at, number, numbers, table
+from dashboard.cards import Share, When, card, looked_at, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import count, decimal, percent, period, plural
 from dashboard.queries import items as queries
@@ -114,7 +114,7 @@ _WANTED: dict[str, Any] = {
     "viewers": _NUMBER("Viewers", format="localized"),
     "carters": _NUMBER("Carted by", format="localized"),
     "buyers": _NUMBER("Bought by", format="localized"),
-    "propensity": _NUMBER("Propensity", format="percent"),
+    "propensity": Share("Propensity"),
     "viewers_before": _NUMBER("Viewers before", format="localized", help="In as long a time before the range"),
     "category": _CATEGORY,
 }

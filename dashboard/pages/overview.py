@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from dashboard import bar, config, missing
-from dashboard.cards import Money, card, escaped, number, numbers, table
+from dashboard.cards import Money, Share, card, escaped, number, numbers, table
 from dashboard.charts import overview as charts
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, change, count, moment, percent, period, plural, points
@@ -142,15 +142,19 @@ def _events(rows: list[Row], step: timedelta) -> None:
     for row in rows:
         by_time[row["time"]] = by_time.get(row["time"], 0) + row["events"]
     busiest = max(by_time, key=lambda time: by_time[time])
-    finding = f"Most events, {count(by_time[busiest])}, from {moment(busiest)} on"
-    with card(finding, f"A bar is {_words(step)} of event time."):
+    finding = f"Busiest {_words(step)}: {moment(busiest)}, {plural(by_time[busiest], 'event')}"
+    with card(finding, f"A bar is {_a(step)} of event time."):
         st.altair_chart(charts.events(rows, step), alt="Events of each type over time")
 
 
 def _purchases(rows: list[Row], step: timedelta) -> None:
     most = max(rows, key=lambda row: row["events"], default=None)
-    finding = f"Most purchases, {count(most['events'])}, from {moment(most['time'])} on" if most else "No purchase"
-    with card(finding, f"A bar is {_words(step)} of event time."):
+    finding = (
+        f"Most bought in the {_words(step)} from {moment(most['time'])}: {plural(most['events'], 'purchase')}"
+        if most
+        else "No purchase"
+    )
+    with card(finding, f"A bar is {_a(step)} of event time."):
         if rows:
             st.altair_chart(charts.purchases(rows, step), alt="Purchases over time")
         else:
@@ -190,7 +194,7 @@ def _segments(asks: Asks, filters: Filters) -> None:
             {
                 "segment": st.column_config.TextColumn("Segment", width="small"),
                 "shoppers": st.column_config.NumberColumn("Shoppers", format="localized", width="small"),
-                "mean_propensity_24h": st.column_config.NumberColumn("Propensity", format="percent", width="small"),
+                "mean_propensity_24h": Share("Propensity"),
                 "value_at_stake": Money("At stake"),
             },
             description="Segments of shoppers with their value at stake",
@@ -229,5 +233,11 @@ def _propensity_by(name: str, rows: list[Row], horizon: str) -> None:
 def _words(step: timedelta) -> str:
     minutes = int(step.total_seconds() // 60)
     if minutes < 60:
-        return "1 minute" if minutes == 1 else f"{minutes} minutes"
-    return "1 hour" if minutes == 60 else f"{minutes // 60} hours"
+        return "minute" if minutes == 1 else f"{minutes} minutes"
+    names = {60: "hour", 24 * 60: "day", 7 * 24 * 60: "week"}
+    return names.get(minutes, f"{minutes // 60} hours")
+
+
+def _a(step: timedelta) -> str:
+    words = _words(step)
+    return words if words[0].isdigit() else f"{'an' if words == 'hour' else 'a'} {words}"

@@ -5,7 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, downloads, missing
-from dashboard.cards import Money, When, card, chosen_row, number, numbers, table
+from dashboard.cards import Money, Share, When, card, chosen_row, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, count, percent, plural
 from dashboard.pages import timeline
@@ -145,11 +145,9 @@ def _choose(rows: list[Row]) -> None:
 def _columns(horizon: str) -> dict[str, Any]:
     config = st.column_config
     propensities = {
-        f"propensity_{name}": config.ProgressColumn(
-            {"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent", min_value=0, max_value=1
+        f"propensity_{name}": Share(
+            {"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], bar=name == horizon
         )
-        if name == horizon
-        else config.NumberColumn({"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent")
         for name in sorted(bar.HORIZONS, key=lambda name: name != horizon)
     }
     return {

@@ -5,7 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, config, missing
-from dashboard.cards import Money, When, card, escaped, number, numbers, table
+from dashboard.cards import Money, Share, When, card, escaped, number, numbers, table
 from dashboard.charts import shopper as charts
 from dashboard.clickhouse import Row
 from dashboard.explanations import WorkerExplanation, explanation
@@ -139,9 +139,9 @@ def _table(rows: list[Row], recommended: dict[str, list[str]]) -> None:
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel"),
         "price": Money("Price"),
-        "propensity_session": config.NumberColumn("Session", format="percent"),
-        "propensity_1h": config.NumberColumn("1 hour", format="percent"),
-        "propensity_24h": config.NumberColumn("24 hours", format="percent"),
+        "propensity_session": Share("Session"),
+        "propensity_1h": Share("1 hour"),
+        "propensity_24h": Share("24 hours"),
         "model": config.TextColumn("Model"),
     }
     if any(row["event_id"] in recommended for row in rows):

@@ -113,6 +113,22 @@ def segments_within(asks: Asks, filters: Filters) -> list[Row]:
     )
 
 
+def above(asks: Asks, filters: Filters, horizon: str, threshold: float) -> Row:
+    """Return how many `shoppers` of `all_shoppers` have a propensity from a threshold on; view latest_scores.
+
+    `expected_buyers` and `value_at_stake` are sums over them, by the same horizon.
+    """
+    propensity = f"l.propensity_{horizon if horizon in HORIZONS else '24h'}"
+    return asks.rows(
+        f"SELECT countIf(isFinite({propensity})) AS all_shoppers, "  # noqa: S608
+        f"countIf({propensity} >= {{threshold:Float64}}) AS shoppers, "
+        f"sumIf({propensity}, {propensity} >= {{threshold:Float64}}) AS expected_buyers, "
+        f"sumIf({propensity} * l.price, {propensity} >= {{threshold:Float64}}) AS value_at_stake "
+        f"FROM latest_scores AS l WHERE {filters.conditions()}",
+        {**filters.bound(), "threshold": threshold},
+    )[0]
+
+
 def event_types(asks: Asks) -> list[str]:
     """Event types that are stored; view events_by_minute."""
     rows = asks.rows(

@@ -331,6 +331,28 @@ def test_the_page_of_the_model_says_what_came_of_lists(open_page, shop):
     assert "lstm64\\-items is clicked most" in texts(page)
 
 
+def test_a_threshold_says_whom_it_reaches(open_page, shop):
+    page = open_page("model", shop.source, range="Everything", threshold="0")
+    everybody = {row["user_id"] for row in shop.rows}
+    assert numbers(page)["Reach"] == f"{len(everybody):,}"
+    assert numbers(page)["Purchases found"] == "100.0 %"
+    high = int(numbers(open_page("shoppers", shop.source, range="Everything"))["Segment high"])
+    page.slider[0].set_value(30).run()
+    assert numbers(page)["Reach"] == str(high)
+
+
+def test_inputs_pass_or_fail_beside_the_scores(open_page, database):
+    rows = [{**row, "event_type": "view", "channel": "mail" if number < 1440 else "web"}
+            for number, row in enumerate(filled_shop.plain_scores(2880))]  # fmt: skip
+    filled_shop.insert(client_of(database), "scores", [{**row, "model": "one"} for row in rows])
+    page = open_page("model", database, range="24 hours")
+    table = next(frame.value for frame in page.dataframe if "verdict" in frame.value)
+    verdicts = dict(zip(table["field"], table["verdict"], strict=True))
+    assert verdicts["channel"] == "✗ fail"
+    assert verdicts["price"] == verdicts["hour of the day"] == "✓ pass"
+    assert "1 input far from the reference: channel" in texts(page)
+
+
 def test_a_shop_without_impressions_is_told_how_to_send_them(open_page, database):
     filled_shop.insert(client_of(database), "scores", filled_shop.plain_scores(20))
     assert "Send what a page shows as events of type impression" in texts(open_page("model", database))

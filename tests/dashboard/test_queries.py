@@ -117,6 +117,14 @@ def test_the_ranking_is_that_of_the_latest_scores(shop, asks, everything):
     assert sum(row["expected_buyers"] for row in counted) == pytest.approx(expected_buyers, rel=1e-5)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0])
+def test_who_is_above_a_threshold_has_such_a_latest_score(shop, asks, everything, threshold):
+    reached = [row for row in latest_of(shop.rows).values() if row["propensity_1h"] >= threshold]
+    found = shoppers.above(asks, Filters(everything), "1h", threshold)
+    assert (found["all_shoppers"], found["shoppers"]) == (len(latest_of(shop.rows)), len(reached))
+    assert found["expected_buyers"] == pytest.approx(sum(row["propensity_1h"] for row in reached), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("filters", "passes"),
     [
