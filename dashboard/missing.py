@@ -10,7 +10,7 @@ from dashboard.cards import escaped
 from dashboard.formatting import period, plural
 from dashboard.queries.range import Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
-from service.errors import CartcastError, NotMigratedError, TooSlowError, UnavailableError
+from service.errors import CartcastError, FormatError, NotMigratedError, TooSlowError, UnavailableError
 
 RETRY_SECONDS: Final = 2.0
 START: Final = """
@@ -38,6 +38,9 @@ def explained() -> Iterator[None]:
         st.subheader("The views are missing", anchor=False)
         st.info(_sentence(failure, "It is safe to repeat."), icon=":material/table_view:")
         _until(lambda: not isinstance(_failure(), NotMigratedError))
+    except FormatError as failure:
+        st.subheader("A file cannot be read", anchor=False)
+        st.error(_sentence(failure, "Correct it and open the page again."), icon=":material/description:")
     except CartcastError as failure:
         st.subheader("ClickHouse refuses", anchor=False)
         st.error(_sentence(failure, ""), icon=":material/lock:")

@@ -5,12 +5,14 @@ import socket
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dashboard.annotations import noted
 from dashboard.settings import Config, DashboardSettings
 from service.errors import ListenError
 from service.hosts import WRONG_HOST, Hosts, names_in
@@ -37,8 +39,13 @@ _SHARED: Final = {"baseRadius": "0.6rem", "showWidgetBorder": True, "metricValue
 
 
 def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ListenError if the port is taken or the host is not this machine's."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ListenError if the port is taken or the host is not this machine's, FormatError of a file of annotations.
+    """
     check_port(config.settings)
+    if config.settings.annotations:
+        noted(config.settings.annotations, ZoneInfo(config.settings.time_zone))
     from streamlit.web import bootstrap  # noqa: PLC0415 - a second to load: not for a port that is taken
 
     from dashboard.config import configure  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """The settings of the dashboard: frozen values, read from the environment by nobody here."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -42,7 +43,17 @@ class DashboardSettings(BaseModel):
         pattern=r"^[^\s<>`$*\\]*$",
         description="the shop's currency, shown beside amounts: `EUR`",
     )
+    annotations: Path | None = Field(
+        default=None,
+        description="a CSV file with the header `time,text`: what happened (a release, a campaign), drawn over charts "
+        "of time; read anew at each page",
+    )
     refresh_seconds: float = Field(default=2.0, ge=0.5, le=3600, description="how often the live counters ask again")
+
+    @field_validator("annotations", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("time_zone")
     @classmethod

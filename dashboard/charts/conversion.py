@@ -57,7 +57,8 @@ def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
     )
     bars = base.mark_bar(height={"band": 0.85 if len(rows) > 1 else 0.6}, cornerRadiusEnd=3)
     coloured = bars.encode(color=alt.value(theme.ACCENT) if len(rows) == 1 else theme.series("name", names))
-    return coloured + base.mark_text(align="left", dx=6, color=theme.MUTED).encode(text="label:N")
+    texts = base.mark_text(align="left", baseline="middle", dx=6, dy=2 if len(rows) > 1 else 0, color=theme.TEXT)
+    return coloured + texts.encode(text="label:N")
 
 
 def cohorts(rows: Sequence[Row], what: str) -> AnyChart:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import altair as alt
 
 from dashboard import config
+from dashboard.annotations import Annotation
 from dashboard.clickhouse import Row
 
 AnyChart: TypeAlias = Any
@@ -120,6 +121,21 @@ def with_gaps(rows: Sequence[Row], step: timedelta, series: str = "", name: str 
         found.append(row)
         last[line] = row[name]
     return found
+
+
+def annotated(chart: AnyChart, annotations: Sequence[Annotation], name: str = "time") -> AnyChart:
+    """Draw what happened over a chart whose x axis is the time `name`."""
+    if not annotations:
+        return chart
+    rows = [{name: each.time, "happened": each.text} for each in annotations]
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X(f"{name}:T", scale=alt.Scale(type="utc")),
+        tooltip=[time_tip(name), alt.Tooltip("happened:N", title="Happened")],
+    )
+    texts = base.mark_text(align="left", dx=4, dy=8, baseline="top", color=TEXT, fontSize=11, limit=110).encode(
+        y=alt.value(0), text="happened:N"
+    )
+    return chart + base.mark_rule(color=TEXT, strokeDash=[2, 3], strokeWidth=1.5) + texts
 
 
 def time_tip(name: str = "time", title: str = "Time") -> alt.Tooltip:

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import missing
+from dashboard import annotations, missing
+from dashboard.annotations import Annotation
 from dashboard.cards import Share, When, card, table
 from dashboard.charts import model as charts
 from dashboard.charts import theme
@@ -29,12 +30,12 @@ def show(asks: Asks, rows: list[Row], span: Range) -> None:
     reference = Range(rows[-1]["reference_from"], rows[-1]["reference_to"])
     left, right = st.columns(2)
     with left:
-        _scores(rows, reference)
+        _scores(rows, reference, annotations.within(asks, span))
     with right:
         _inputs(asks, span, reference)
 
 
-def _scores(rows: list[Row], reference: Range) -> None:
+def _scores(rows: list[Row], reference: Range, happened: list[Annotation]) -> None:
     with card(
         _drifted(rows),
         f"Reference: {period(reference.since, reference.until)}. PSI above {charts.PSI_WATCH} is worth a look, above "
@@ -43,7 +44,8 @@ def _scores(rows: list[Row], reference: Range) -> None:
         psi, ks = st.tabs(["PSI", "KS"])
         rules = {charts.PSI_WATCH: theme.WARNING, charts.PSI_ALARM: theme.ALARM}
         with psi:
-            st.altair_chart(charts.metric_over_time(rows, "psi", "PSI", rules), alt="PSI by hour", key="psi")
+            chart = theme.annotated(charts.metric_over_time(rows, "psi", "PSI", rules), happened, "hour")
+            st.altair_chart(chart, alt="PSI by hour", key="psi")
         with ks:
             st.altair_chart(charts.metric_over_time(rows, "ks", "KS"), alt="KS by hour", key="ks")
         with st.expander("The hours as a table"):

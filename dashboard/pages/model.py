@@ -4,9 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import bar, missing
+from dashboard import annotations, bar, missing
+from dashboard.annotations import Annotation
 from dashboard.cards import Share, When, card, escaped, number, numbers, table
 from dashboard.charts import model as charts
+from dashboard.charts import theme
 from dashboard.clickhouse import Row
 from dashboard.formatting import count, decimal, percent, period, plural
 from dashboard.pages import calibration, drift, shown, threshold
@@ -76,7 +78,7 @@ def _evaluation(asks: Asks, model: str, horizon: str, stored: Span) -> None:
     with left:
         calibration.show(queries.calibration(asks, model, horizon, span), horizon, when)
     with right:
-        _by_hour(hours, when)
+        _by_hour(hours, when, annotations.within(asks, span))
     _auc_by_hour(hours)
 
 
@@ -104,12 +106,11 @@ def _curves(points: list[Row], mine: Row) -> None:
         st.altair_chart(chart, alt="Gain curve: purchases found by share of scores", key="gain")
 
 
-def _by_hour(hours: list[Row], when: str) -> None:
+def _by_hour(hours: list[Row], when: str, happened: list[Annotation]) -> None:
     with card("What was said and what came true, hour by hour", when):
         if hours:
-            st.altair_chart(
-                charts.said_and_did(hours), alt="Mean propensity and purchase rate by hour", key="said-hours"
-            )
+            chart = theme.annotated(charts.said_and_did(hours), happened, "hour")
+            st.altair_chart(chart, alt="Mean propensity and purchase rate by hour", key="said-hours")
             with st.expander("The hours as a table"):
                 table(hours[::-1], "hours", {"hour": _HOUR, **_METRICS}, description="Evaluation by hour, newest first")
         else:

@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
-from dashboard import bar, config, missing
+from dashboard import annotations, bar, config, missing
+from dashboard.annotations import Annotation
 from dashboard.cards import Money, Share, card, escaped, number, numbers, table
 from dashboard.charts import overview as charts
+from dashboard.charts import theme
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, change, count, moment, percent, period, plural, points
 from dashboard.queries import overview as queries
@@ -124,30 +126,31 @@ def _charts(horizon: str, channel: str) -> None:
         rows = queries.events_by_minute(asks, span) if by_minute else queries.events_over_time(asks, span, channel)
         if not rows:
             return
+        happened = annotations.within(asks, span)
         left, right = st.columns(2)
         with left:
-            _events(rows, step)
+            _events(rows, step, happened)
         with right:
-            _purchases([row for row in rows if row["event_type"] == "purchase"], step)
+            _purchases([row for row in rows if row["event_type"] == "purchase"], step, happened)
         left, right = st.columns(2)
         with left:
-            _propensity(asks, span, channel, horizon)
+            _propensity(queries.propensity_over_time(asks, span, channel), span.step, horizon, happened)
         with right:
             _segments(asks, Filters(span, channel=channel))
         _where(asks, span, channel, horizon)
 
 
-def _events(rows: list[Row], step: timedelta) -> None:
+def _events(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
     by_time: dict[datetime, int] = {}
     for row in rows:
         by_time[row["time"]] = by_time.get(row["time"], 0) + row["events"]
     busiest = max(by_time, key=lambda time: by_time[time])
     finding = f"Busiest {_words(step)}: {moment(busiest)}, {plural(by_time[busiest], 'event')}"
     with card(finding, f"A bar is {_a(step)} of event time."):
-        st.altair_chart(charts.events(rows, step), alt="Events of each type over time")
+        st.altair_chart(theme.annotated(charts.events(rows, step), happened), alt="Events of each type over time")
 
 
-def _purchases(rows: list[Row], step: timedelta) -> None:
+def _purchases(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
     most = max(rows, key=lambda row: row["events"], default=None)
     finding = (
         f"Most bought in the {_words(step)} from {moment(most['time'])}: {plural(most['events'], 'purchase')}"
@@ -156,17 +159,18 @@ def _purchases(rows: list[Row], step: timedelta) -> None:
     )
     with card(finding, f"A bar is {_a(step)} of event time."):
         if rows:
-            st.altair_chart(charts.purchases(rows, step), alt="Purchases over time")
+            st.altair_chart(theme.annotated(charts.purchases(rows, step), happened), alt="Purchases over time")
         else:
             missing.nothing_here("No purchase in this range.")
 
 
-def _propensity(asks: Asks, span: Range, channel: str, horizon: str) -> None:
-    rows = queries.propensity_over_time(asks, span, channel)
+def _propensity(rows: list[Row], step: timedelta, horizon: str, happened: list[Annotation]) -> None:
     known = [row[f"propensity_{horizon}"] for row in rows if row[f"propensity_{horizon}"] is not None]
     finding = f"Propensity {bar.HORIZON_WORDS[horizon]} is {percent(known[-1]) if known else 'not known'} at the end"
     with card(finding, "Mean over all events of the probability of a purchase after the event, by horizon."):
-        st.altair_chart(charts.propensity(rows, span.step), alt="Mean propensity of each horizon over time")
+        st.altair_chart(
+            theme.annotated(charts.propensity(rows, step), happened), alt="Mean propensity of each horizon over time"
+        )
 
 
 def _conversion(viewers: dict[str, int]) -> float | None:

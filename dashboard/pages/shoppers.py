@@ -155,7 +155,7 @@ def _columns(horizon: str) -> dict[str, Any]:
         **propensities,
         "value_at_stake": Money("At stake", "Propensity within 24 hours times the price last looked at"),
         "segment": config.TextColumn("Segment", width="small"),
-        "event_type": config.TextColumn("Last event", width="small"),
+        "event_type": config.TextColumn("Last event", width=130),
         "event_at": When("When"),
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel", width="small"),
