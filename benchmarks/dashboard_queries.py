@@ -15,8 +15,10 @@ import clickhouse_connect
 
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
-from dashboard.queries import items, model, overview, pipeline, shoppers
+from dashboard.queries import conversion, inputs, items, model, overview, pipeline, shoppers
+from dashboard.queries.conversion import Funnel
 from dashboard.queries.range import Range, stored_span
+from dashboard.queries.sample import sample_of
 from dashboard.queries.shoppers import Filters
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
@@ -126,7 +128,6 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
     for words, span in (("a day", day), ("everything", everything)):
         yield from _about(asks, span, words, newest)
     yield "shoppers.event_types", lambda: shoppers.event_types(asks)
-    yield "shoppers.segments", lambda: shoppers.segments(asks)
     yield "shoppers.matching_categories, all", lambda: shoppers.matching_categories(asks, "")
     yield "shoppers.matching_categories, a part", lambda: shoppers.matching_categories(asks, "77")
     yield "shoppers.shopper", lambda: shoppers.shopper(asks, top)

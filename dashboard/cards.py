@@ -21,6 +21,7 @@ STYLE: Final = """
 [data-testid="stMainBlockContainer"] { padding-top: 4.2rem; max-width: 1400px; }
 [class*="st-key-numbers-"] > * { flex: 1 1 8.2rem !important; min-width: 8.2rem !important; width: auto !important; }
 [data-testid="stMetricLabel"] p { white-space: normal; }
+[data-testid="stMetricValue"] div { white-space: normal; overflow: visible; overflow-wrap: anywhere; }
 [data-testid="stMetric"] { padding: .6rem .8rem !important; }
 .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
@@ -128,7 +129,7 @@ class Share:
 def _configured(column: Any) -> Any:  # noqa: ANN401 - Streamlit's columns have no common type
     if isinstance(column, When):
         zone = config.zone_name()
-        return st.column_config.DatetimeColumn(f"{column.label} ({zone})", format=column.format, timezone=zone)
+        return st.column_config.DatetimeColumn(column.label, format=column.format, timezone=zone, help=f"Times: {zone}")
     if isinstance(column, Money):
         label = f"{column.label}, {config.currency()}".removesuffix(", ")
         return st.column_config.NumberColumn(label, format="%.2f", help=column.help)

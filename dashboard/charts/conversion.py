@@ -56,15 +56,22 @@ def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
         ],
     )
     bars = base.mark_bar(height={"band": 0.85 if len(rows) > 1 else 0.6}, cornerRadiusEnd=3)
-    coloured = bars.encode(color=alt.value(theme.ACCENT) if len(rows) == 1 else theme.series("name", names))
-    texts = base.mark_text(align="left", baseline="middle", dx=6, dy=2 if len(rows) > 1 else 0, color=theme.TEXT)
+    coloured = bars.encode(color=_colour(names))
+    texts = base.mark_text(align="left", baseline="middle", dx=6, dy=4 if len(rows) > 1 else 0, color=theme.TEXT)
     return coloured + texts.encode(text="label:N")
+
+
+def _colour(names: Sequence[str]) -> AnyChart:
+    """Return the colour of one group, of segments, or of groups that nobody knows beforehand."""
+    if len(names) == 1:
+        return alt.value(theme.ACCENT)
+    return theme.colors(theme.SEGMENTS, "name", names) if "high" in names else theme.series("name", names)
 
 
 def cohorts(rows: Sequence[Row], what: str) -> AnyChart:
     """Cells: `week` of the first event by weeks `later`, the fuller the higher `share`; hollow if not `over`."""
     weeks = list(dict.fromkeys(row["week"] for row in rows))
-    highest = max([0.01, *(row["share"] for row in rows if row["later"] or what != "had an event")])
+    highest = max([0.01, *(row["share"] for row in rows if row["later"] or what != "came back")])
     base = alt.Chart(theme.data(rows), height=len(weeks) * _CELL_HEIGHT + _AXIS_HEIGHT).encode(
         x=alt.X("later:O", title="weeks after the first", axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("week:N", sort=weeks, title=None),

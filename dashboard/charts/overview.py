@@ -39,7 +39,7 @@ def purchases(rows: Sequence[Row], step: timedelta) -> AnyChart:
         .mark_bar(orient="vertical", color=theme.EVENT_TYPES["purchase"])
         .encode(
             **theme.time_bars(),
-            y=alt.Y("events:Q", title="purchases"),
+            y=alt.Y("events:Q", title="purchases", axis=alt.Axis(tickMinStep=1)),
             tooltip=[theme.time_tip(), alt.Tooltip("events:Q", title="Purchases", format=",")],
         )
     )

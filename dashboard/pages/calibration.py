@@ -1,6 +1,5 @@
 """Calibration, on the page Model: what was said beside what came true."""
 
-from math import sqrt
 from typing import Any, Final
 
 import streamlit as st
@@ -10,10 +9,10 @@ from dashboard.cards import Share, card, table
 from dashboard.charts import calibration as charts
 from dashboard.clickhouse import Row
 from dashboard.formatting import percent
+from dashboard.intervals import wilson
 
 PASSES: Final = {"session": "30 minutes after its last event", "1h": "after 1 hour", "24h": "after 24 hours"}
 """When it is known whether the shopper bought."""
-_Z: Final = 1.96
 
 
 def show(bins: list[Row], horizon: str, when: str) -> None:
@@ -30,19 +29,16 @@ def show(bins: list[Row], horizon: str, when: str) -> None:
         f"Bins of half a logit; hollow: fewer than {charts.FEW_SCORES} scores. Lines are 95 % intervals (Wilson) as if "
         f"every score stood alone; those of one shopper do not, so the truth may lie a little outside. {when}",
     ):
-        known = [row | interval(row["purchases"], row["scores"]) for row in bins]
+        known = [row | _ends(row) for row in bins]
         st.altair_chart(charts.calibration(known), alt="Purchase rate over propensity", key="calibration")
         st.altair_chart(charts.counts(known), alt="Scores of each bin", key="calibration-counts")
         with st.expander("The bins as a table"):
             table(known, "calibration", _COLUMNS, description="Calibration bins with counts")
 
 
-def interval(purchases: int, scores: int) -> dict[str, float]:
-    """Return `low` and `high` of a share's 95 % interval (Wilson, JASA 22, 1927)."""
-    share, spread = purchases / scores, _Z**2 / scores
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z * sqrt(share * (1 - share) / scores + spread / (4 * scores)) / (1 + spread)
-    return {"low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
+def _ends(row: Row) -> Row:
+    low, high = wilson(row["purchases"], row["scores"])
+    return {"low": low, "high": high}
 
 
 def _bias(said: float, bought: float) -> str:

@@ -10,7 +10,8 @@ from dashboard import bar, missing
 from dashboard.cards import Share, card, escaped, looked_at, number, numbers, table
 from dashboard.charts import conversion as charts
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, moment, percent, period, plural, points
+from dashboard.formatting import change, count, moment, percent, period, plural, points
+from dashboard.intervals import wilson
 from dashboard.queries import conversion as queries
 from dashboard.queries.conversion import BREAKDOWNS, Funnel
 from dashboard.queries.overview import FUNNEL
@@ -25,7 +26,7 @@ WINDOWS: Final = {
     "7 days": timedelta(days=7),
     "30 days": timedelta(days=30),
 }
-COHORTS_SHOW: Final = {"Came back": ("shoppers", "had an event"), "Bought": ("buyers", "bought")}
+COHORTS_SHOW: Final = {"Came back": ("shoppers", "came back"), "Bought": ("buyers", "bought")}
 UNNAMED: Final = "(not said)"
 
 
@@ -58,8 +59,11 @@ def _funnel(asks: Asks, span: Range, stored: Span, asked: Funnel) -> None:
         missing.nothing_in_range(span, stored, "view")
         return
     reached = everybody[0]["reached"]
-    _numbers(asks, span, stored, Funnel(asked.steps, asked.window), reached)
-    st.caption(f"{period(span.since, span.until)}. {looked_at(sampled.share)}")
+    before, counted = _earlier(asks, span, stored, Funnel(asked.steps, asked.window))
+    _numbers(asked.steps, reached, before, counted=counted and sampled.share == 1)
+    earlier = period(span.before().since, span.before().until)
+    compared = f"Changes: to {earlier}." if before else f"No changes shown: not all of {earlier} is stored."
+    st.caption(f"{period(span.since, span.until)}. {compared} {looked_at(sampled.share)}")
     groups = everybody if asked.by == "Nothing" else queries.funnel(asks, span, asked, sampled)
     named = [{**row, "name": str(row["name"]) or UNNAMED} for row in groups]
     with card(_finding(asked, reached, named), _explanation(asked, span, stored)):
@@ -69,20 +73,28 @@ def _funnel(asks: Asks, span: Range, stored: Span, asked: Funnel) -> None:
             table(rows, "funnel", columns, description="Shoppers of each group who came to each step")
 
 
-def _numbers(asks: Asks, span: Range, stored: Span, asked: Funnel, reached: list[int]) -> None:
-    before = span.before() if span.has_all_before(stored) else None
-    sampled = before and sample_of(asks, asked.reading(before))
-    earlier = queries.funnel(asks, before, asked, sampled) if before and sampled else []
-    share, than = reached[-1] / reached[0], earlier and earlier[0]["reached"]
+def _earlier(asks: Asks, span: Range, stored: Span, asked: Funnel) -> tuple[list[int], bool]:
+    """Return who came how far in the time before, if all of it is stored, and whether all shoppers are counted."""
+    if not span.has_all_before(stored):
+        return [], False
+    sampled = sample_of(asks, asked.reading(span.before()))
+    rows = queries.funnel(asks, span.before(), asked, sampled)
+    return (rows[0]["reached"] if rows else []), sampled.share == 1
+
+
+def _numbers(steps: tuple[str, ...], reached: list[int], before: list[int], *, counted: bool) -> None:
+    """Show them beside those `before`, counts only if all shoppers are `counted` in both."""
+    explained = ["Distinct shoppers with a view in the range."]
+    explained += ["Of those, who came so far in order and within the window."] * (len(reached) - 1)
+    shares = [each[-1] / each[0] if each else None for each in (reached, before)]
     with numbers("conversion"):
-        number("Viewed", count(reached[0]), "Distinct shoppers with a view in the range.")
-        for step, now in zip(asked.steps[1:], reached[1:], strict=True):
-            number(charts.STEPS[step], count(now), "Of those, who came so far in order and within the window.")
+        for step, now, then, text in zip(steps, reached, before or [0] * len(steps), explained, strict=True):
+            number(charts.STEPS[step], count(now), text, change(now, then) if counted else None)
         number(
             "Conversion",
-            percent(share),
+            percent(shares[0]),
             "Of those who viewed, who bought step by step within the window; beside it the change since before.",
-            points(share, than[-1] / than[0]) if than else None,
+            points(*shares),
         )
 
 
@@ -92,9 +104,11 @@ def _finding(asked: Funnel, reached: list[int], groups: list[Row]) -> str:
         lost = [(before - now, step) for before, now, step in zip(reached, reached[1:], asked.steps[1:], strict=False)]
         worst = f"; most are lost before “{charts.STEPS[max(lost)[1]].lower()}”" if len(lost) > 1 else ""
         return f"{percent(reached[-1] / reached[0])} of those who viewed bought {within}{worst}"
-    best = max(groups, key=lambda row: row["reached"][-1] / row["reached"][0])
-    name = escaped(best["name"][:40])
-    return f"{asked.by} {name} converts best: {percent(best['reached'][-1] / best['reached'][0])} bought {within}"
+    best = max(groups, key=lambda row: wilson(row["reached"][-1], row["reached"][0])[0])
+    entered, bought = best["reached"][0], best["reached"][-1]
+    if wilson(bought, entered)[0] <= reached[-1] / reached[0]:
+        return f"No {asked.by.lower()} converts better than all shoppers for sure"
+    return f"{asked.by} {escaped(best['name'][:40])} converts best: {percent(bought / entered)} bought {within}"
 
 
 def _explanation(asked: Funnel, span: Range, stored: Span) -> str:
@@ -132,22 +146,33 @@ def _cohorts(asks: Asks, span: Range, stored: Span) -> None:
     rows = queries.cohorts(asks, span, sampled)
     if not rows:
         return
+    shown = st.session_state.get("cohort") or next(iter(COHORTS_SHOW))
+    column, words = COHORTS_SHOW[shown]
+    cells = _cells(rows, column, stored.last, span.zone)
     with card(
-        "Who comes back: shoppers by the week of their first event",
+        _later(cells, words),
         "Weeks begin on Monday. A cell is the share of the shoppers who were first seen in that week; dashed: the week "
         "is not over. The first week that is stored also holds shoppers who had come before. "
         + looked_at(sampled.share),
     ):
-        shown = st.segmented_control(
-            "Show", list(COHORTS_SHOW), default="Came back", key="cohort", bind="query-params", required=True
+        st.segmented_control(
+            "Show", list(COHORTS_SHOW), default=shown, key="cohort", bind="query-params", required=True
         )
-        column, words = COHORTS_SHOW[shown or "Came back"]
-        cells = _cells(rows, column, stored.last, span.zone)
         st.altair_chart(
             charts.cohorts(cells, words), alt=f"Share of each week's new shoppers who {words}", key="cohorts"
         )
         if len({row["first_week"] for row in rows}) == 1:
             st.caption("One week so far: what becomes of it is told here when there are more.")
+
+
+def _later(cells: list[Row], words: str) -> str:
+    """Say what the latest week's shoppers did a week later, if that week is over."""
+    latest = next((cell for cell in reversed(cells) if cell["later"] == 1 and cell["over"]), None)
+    if latest is None:
+        return "Shoppers by the week of their first event"
+    return (
+        f"Of the shoppers first seen in the week of {latest['week']}, {percent(latest['share'])} {words} a week later"
+    )
 
 
 def _cells(rows: list[Row], column: str, last: datetime, zone: str) -> list[Row]:

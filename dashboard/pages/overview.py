@@ -227,10 +227,10 @@ def _propensity_by(name: str, rows: list[Row], horizon: str) -> None:
             missing.nothing_here(f"No event of this range has a {name} and this horizon.")
         return
     top = max(known, key=lambda row: row[field])
-    notes = {"category": "The ten with most events, whole days, all channels; new events count within seconds."}
-    with card(
-        f"By {name}: most with {escaped(str(top['name'])[:40])}", notes.get(name, "Mean over the range's events.")
-    ):
+    note = "Mean over the range's events."
+    if name == "category":
+        note = "The ten with most events, whole days, all channels; new events count within seconds."
+    with card(f"By {name}: {escaped(str(top['name'])[:40])} is likeliest, {percent(top[field])}", note):
         st.altair_chart(charts.propensity_by(known, horizon, name.capitalize()), alt=f"Mean propensity by {name}")
 
 

@@ -7,7 +7,7 @@ from dashboard import formatting as words
 from dashboard.cards import escaped
 from dashboard.charts import theme
 from dashboard.csv_export import as_csv
-from dashboard.pages.calibration import interval
+from dashboard.intervals import wilson
 from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 
@@ -73,8 +73,8 @@ def test_times_and_amounts_are_the_shops(monkeypatch):
 
 def test_an_interval_of_few_scores_is_wide():
     """Wilson's of 1 in 10 is 0.018 to 0.404 (Agresti and Coull, The American Statistician 52, 1998)."""
-    assert interval(1, 10) == pytest.approx({"low": 0.018, "high": 0.404}, abs=1e-3)
-    assert interval(0, 5)["low"] == 0.0
+    assert wilson(1, 10) == pytest.approx((0.018, 0.404), abs=1e-3)
+    assert wilson(0, 5)[0] == 0.0
 
 
 def test_a_time_zone_that_nobody_knows_is_refused():
