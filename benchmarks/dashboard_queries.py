@@ -161,6 +161,8 @@ def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tup
         f"shoppers.ranked, searched, {words}",
         lambda: shoppers.ranked(asks, Filters(span, search="77"), "Value at stake", "24h", 25),
     )
+    yield f"shoppers.above, {words}", lambda: shoppers.above(asks, everybody, "24h", 0.3)
+    yield from _following(asks, span, words)
     sampled = items.sample(asks, span)
     yield f"items.wanted, {words}", lambda: items.wanted(asks, span, "24h", sampled, 25)
     yield f"items.cold, {words}", lambda: items.cold(asks, span, sampled, 25)
@@ -171,6 +173,16 @@ def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tup
     yield f"pipeline.by_minute, {words}", lambda: pipeline.by_minute(asks, span)
     yield f"pipeline.lag_over_time, {words}", lambda: pipeline.lag_over_time(asks, span)
     yield f"pipeline.dead_letters_over_time, {words}", lambda: pipeline.dead_letters_over_time(asks, span)
+
+
+def _following(asks: Database, span: Range, words: str) -> Iterator[tuple[str, Question]]:
+    """Yield the questions that follow shoppers through their events."""
+    asked = Funnel(overview.FUNNEL, timedelta(days=1), "Propensity")
+    sampled, reference = sample_of(asks, asked.reading(span)), Range(span.since, span.since + timedelta(days=1))
+    yield f"sample.sample_of, {words}", lambda: sample_of(asks, span)
+    yield f"conversion.funnel, {words}", lambda: conversion.funnel(asks, span, asked, sampled)
+    yield f"conversion.cohorts, {words}", lambda: conversion.cohorts(asks, span, sampled)
+    yield f"inputs.drift, {words}", lambda: inputs.drift(asks, span, reference, sampled)
 
 
 if __name__ == "__main__":
