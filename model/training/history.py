@@ -95,6 +95,8 @@ class History:
     bad_rows: int
     storage: Storage = field(repr=False)
     """Holds the columns, and other arrays of their length."""
+    logins: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
+    """The rows of events that claimed what an anonymous id did, in the order of `rows` `(logins,)`."""
     category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
     """What the codes of `categories` stand for."""
     shop: Shop = NO_SHOP
@@ -125,6 +127,7 @@ class History:
             "duplicates": self.duplicates,
             "late": self.late,
             "impressions": self.impressions,
+            "logins": len(self.logins),
             "bad_rows": self.bad_rows,
         }
 
@@ -149,6 +152,17 @@ class History:
         while first < len(self):
             user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
             yield slice(first, first := int(self.starts[user]))
+
+    def after_login(self, events: int) -> Booleans:
+        """Return which events `(events,)` are among so many of their user's that follow a log-in."""
+        found = np.zeros(len(self), np.bool_)
+        if len(self.logins):
+            by_row = np.argsort(self.rows)
+            places = by_row[np.searchsorted(self.rows, self.logins, sorter=by_row)]
+            for back in range(1, events + 1):
+                following = places[places + back < len(self)] + back
+                found[following[self.users[following] == self.users[following - back]]] = True
+        return found
 
     def names_of_categories(self, buckets: int) -> dict[int, str]:
         """Return the name of the most frequent category of each bucket that has one."""
@@ -387,6 +401,7 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
         **columns,
         starts=starts,
         user_ids=user_ids,
+        logins=np.array(sorted(row for claims in appending.claims.values() for row, _ in claims), np.int64),
         duplicates=appending.duplicates,
         late=appending.late,
         impressions=appending.impressions,

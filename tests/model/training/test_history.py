@@ -126,3 +126,13 @@ def test_a_kiosks_spells_are_histories_of_their_own():
         known = login(10 * user + 1, f"u{user}")
         events += [login(10 * user, "kiosk"), known, login(10 * user + 2, f"u{user}", anonymous_id="kiosk")]
     assert [rows for user_id, rows in histories(events) if user_id == "kiosk"] == [[0], [3], [6]]
+
+
+def test_the_events_after_a_login_are_known():
+    events = [login(0, "a"), login(1, "u", type="identify", anonymous_id="a"), login(2, "b")]
+    events += [login(n, "u") for n in range(3, 9)]
+    history = read_history(events)
+    after = {int(row) for row in history.rows[history.after_login(3)]}
+    assert after == {3, 4, 5}
+    assert history.logins.tolist() == [1]
+    assert not read_history([login(n, "u") for n in range(5)]).after_login(3).any()
