@@ -12,8 +12,8 @@ import xxhash
 
 from model.attributes import LABELS, Values
 from model.core.byte_strings import ByteStrings
-from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, TEXTS, USER_ID, EventTexts
-from model.events import IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES
+from model.core.texts import ANONYMOUS_ID, CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, TEXTS, USER_ID, EventTexts
+from model.events import IDENTIFY, IMPRESSION, IMPRESSION_CODE, OTHER, TYPE_CODES, anonymous_id_of
 from model.items.codes import item_code, item_codes
 from model.shop import NO_SHOP, Shop
 from model.text import token_codes
@@ -47,6 +47,8 @@ class EventLike(Protocol):
     def text(self) -> str | None: ...
     @property
     def rating(self) -> float | None: ...
+    @property
+    def anonymous_id(self) -> str | None: ...
     @property
     def channel(self) -> str | None: ...
     @property
@@ -124,6 +126,8 @@ class EventBatch:
     category_codes: npt.NDArray[np.uint16]
     token_codes: npt.NDArray[np.uint16]
     """Codes of words that the shopper wrote `(events, TOKENS)`, 0 for none."""
+    identifies: npt.NDArray[np.bool_]
+    """Whether the event is of type `identify`, which is OTHER in `type_codes`."""
     own: OwnColumns | None = None
     """The shop's own types and attributes; None without a definition of any."""
     shown: ByteStrings | None = None
@@ -147,6 +151,10 @@ class EventBatch:
     @property
     def categories(self) -> list[str | None]:
         return self.texts.strings(CATEGORY)
+
+    @property
+    def anonymous_ids(self) -> list[str | None]:
+        return self.texts.strings(ANONYMOUS_ID)
 
     @property
     def channels(self) -> list[str | None]:
@@ -233,7 +241,7 @@ def batch_of(
 ) -> EventBatch:
     """Turn valid events into columns; `positions` are 0, 1, 2 ... if not given.
 
-    Who has the events need not have their texts once more.
+    Who has the events need not have their texts once more; of these only anonymous ids are read by what appends.
     """
     items = [event.item_id for event in events]
     categories = [event.category for event in events]
@@ -246,13 +254,14 @@ def batch_of(
         own = OwnColumns.of(shop, [event.type for event in events], [event.attributes for event in events])
     return EventBatch(
         positions=np.arange(len(events)) if positions is None else positions,
-        texts=_texts_of(events, prices, shop) if with_texts else EventTexts.none(len(events), len(shop.attributes)),
+        texts=_texts_of(events, prices, shop) if with_texts else _identities_of(events, len(shop.attributes)),
         type_codes=np.array([codes.get(event.type, OTHER) for event in events], np.uint8),
         event_time_ms=np.array([event.ts for event in events], np.int64),
         prices=np.array([math.nan if price is None else price for price in prices], np.float64),
         event_hashes=np.array(list(map(event_hash, event_ids)), np.uint64),
         item_codes=item_codes(items),
         category_codes=np.array(list(map(id_code, categories)), np.uint16),
+        identifies=np.array([event.type == IDENTIFY for event in events], np.bool_),
         token_codes=token_codes([event.text for event in events], [event.rating for event in events]),
         own=own,
         shown=_shown_by(events) if with_texts else None,
@@ -273,6 +282,16 @@ def _shown(event: ImpressionLike) -> bytes:
     return b"".join(b',"%s":%s' % (name.encode(), _encode(one)) for name, one in given.items() if one)
 
 
+def _identities_of(events: Sequence[EventLike], attributes: int) -> EventTexts:
+    """Return texts of events of which only the anonymous ids are there."""
+    ids = [anonymous_id_of(event.user_id, event.anonymous_id) for event in events]
+    if not any(ids):
+        return EventTexts.none(len(events), attributes)
+    nothing: list[None] = [None] * len(events)
+    columns = [ids if text == ANONYMOUS_ID else nothing for text in range(PRICE)]
+    return EventTexts.of(columns, [nothing] * (TEXTS - PRICE + attributes))
+
+
 def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None], shop: Shop) -> EventTexts:
     columns = (
         [event.user_id for event in events],
@@ -281,6 +300,7 @@ def _texts_of(events: Sequence[EventLike], prices: Sequence[float | None], shop:
         [event.category for event in events],
         [_channel(event.channel) for event in events],
         [event.text for event in events],
+        [anonymous_id_of(event.user_id, event.anonymous_id) for event in events],
     )
     numbers = (prices, [event.quantity for event in events], [event.rating for event in events])
     attributes = [[(event.attributes or {}).get(name) for event in events] for name in shop.attributes]

@@ -23,6 +23,8 @@ TYPE_CODES: Final = {name: code for code, name in enumerate(EVENT_TYPES)}
 OTHER: Final = TYPE_CODES["other"]
 PURCHASE: Final = TYPE_CODES["purchase"]
 
+IDENTIFY: Final = "identify"
+"""The type of an event that says no more than that two ids are one shopper: a log-in. To the model it is `other`."""
 IMPRESSION: Final = "impression"
 """The type of an event that says which items a page showed: not what a shopper did, so nothing is learnt from it."""
 IMPRESSION_CODE: Final = len(EVENT_TYPES)
@@ -62,6 +64,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     quantity: float | None = None
     rating: float | None = None
     text: str | None = None
+    anonymous_id: str | None = None
+    """Under which id the shopper was known before: its state becomes the user's (model/identity.py)."""
     context: dict[str, str] | None = None
     attributes: dict[str, str | float] | None = None
     """Those that a shop's definition names, if there is one."""
@@ -84,8 +88,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     `propensity_*` is the probability of at least one purchase by this user after this event: in the rest of
     the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds. `channel` is what the
     event's context says; `source_timestamp` is the Kafka timestamp of the event's record, from which delays count.
-    `quantity`, `rating` and the first 2,000 characters of `text` are there if the event has them. An impression is not
-    scored: its propensities are null, and it alone has `shown`.
+    `quantity`, `rating`, `anonymous_id` and the first 2,000 characters of `text` are there if the event has them. An
+    impression is not scored: its propensities are null, and it alone has `shown`.
     """
 
     user_id: str
@@ -108,9 +112,15 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     quantity: float | msgspec.UnsetType = msgspec.UNSET
     rating: float | msgspec.UnsetType = msgspec.UNSET
     text: str | msgspec.UnsetType = msgspec.UNSET
+    anonymous_id: str | msgspec.UnsetType = msgspec.UNSET
     shown: list[str] | msgspec.UnsetType = msgspec.UNSET
     shown_by: str | msgspec.UnsetType = msgspec.UNSET
     placement: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def anonymous_id_of(user_id: str, anonymous_id: str | None) -> str | None:
+    """Return an event's anonymous id; None if it says nothing, as an empty one or the user's own id."""
+    return anonymous_id if anonymous_id and anonymous_id != user_id else None
 
 
 def epoch_ms(moment: datetime) -> int:

@@ -31,7 +31,17 @@ _LAYOUT_4: Final = np.dtype(
         ("words", "<u2", (4, 4)),
     ]
 )
-SEQUENCES: Final = {4: _LAYOUT_4, LAYOUT: SEQUENCE}
+_LAYOUT_5: Final = np.dtype(
+    [
+        *_LAYOUT_4.descr[:12],
+        ("recent", "<f4", (5, 3)),
+        ("last_seen_s", "<u4", (5,)),
+        ("forgotten_s", "<u4"),
+        ("block_latest_s", "<u4", (4,)),
+        *_LAYOUT_4.descr[14:],
+    ]
+)
+SEQUENCES: Final = {4: _LAYOUT_4, 5: _LAYOUT_5, LAYOUT: SEQUENCE}
 """The dtype of a sequence, by the layout that its first byte names."""
 
 
@@ -44,6 +54,7 @@ def as_now(sequences: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         records[name] = sequences[name]
     # Layout 4 held a fourth count, of 14 days.
     records["recent"] = sequences["recent"][:, :, : len(RECENT_DECAY_SECONDS)]
-    # Layout 4 did not know how late each block of ids came: none later than the latest event.
-    records["block_latest_s"] = sequences["last_time_ms"][:, None] // 1000
+    if "block_latest_s" not in (sequences.dtype.names or ()):
+        # Nor did it know how late each block of ids came: none later than the latest event.
+        records["block_latest_s"] = sequences["last_time_ms"][:, None] // 1000
     return records

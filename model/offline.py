@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from model.batch import EventBatch, batch_of
-from model.core.append import Source
+from model.core.append import Appended, Source
 from model.events import Event
-from model.heads import NO_HEADS, HeadNames
+from model.following import Following, anonymous_index
+from model.heads import NO_HEADS, Extra, HeadNames
 from model.inference import Scorer
 from model.propensities import published
-from model.scoring import finish, prepare_batch
+from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.states import StateCodec
 from model.validate import BadRow
 
@@ -69,10 +70,16 @@ class OfflineScoring:
         self.head_names = head_names
         self._rows_at_once = rows_at_once
         self._states: dict[str, bytes] = {}
+        self._following = Following()
 
     @property
     def users(self) -> int:
         return len(self._states)
+
+    @property
+    def joined(self) -> int:
+        """Anonymous states that were merged into a user's."""
+        return self._following.joined
 
     def score(self, rows: Iterable[Event | BadRow]) -> Iterator[ScoredEvents]:
         """Yield the scores of each batch of rows that holds an event; reads no further than it has scored."""
@@ -90,18 +97,42 @@ class OfflineScoring:
     def _scored(self, events: Sequence[Event], batch: EventBatch) -> ScoredEvents:
         index: dict[str, int] = {}
         users = np.array([index.setdefault(event.user_id, len(index)) for event in events], np.int64)
+        anonymous = anonymous_index(batch, index)
         states = self._codec.gather([self._states.get(user) for user in index])
-        prepared = prepare_batch(states, users, batch, Source(_FILE_SOURCE, batch.positions))
-        result = self._scorer.score(prepared.request)
-        propensities = finish(states, prepared, result)
-        self._states.update(zip(index, self._codec.scatter(states), strict=True))
-        self.counts.duplicates += prepared.appended.duplicates
-        self.counts.late += len(prepared.appended.late)
-        self.counts.impressions += len(prepared.appended.impressions)
-        self.counts.scored += len(prepared.appended)
-        order = np.argsort(prepared.appended.rows)
-        extra = self.head_names.columns(result.extra[order])
-        return _scored_events(events, batch, prepared.appended.rows[order], propensities[order], extra)
+        parts = list[_Part]()
+
+        def step(rows: npt.NDArray[np.int64], some: EventBatch) -> Appended:
+            if (rebuild := rebuild_request(self._codec, states)) is not None:  # of states that were merged
+                finish_rebuild(states, rebuild, self._scorer.score(rebuild))
+            prepared = prepare_batch(states, users[rows], some, Source(_FILE_SOURCE, some.positions))
+            result = self._scorer.score(prepared.request)
+            propensities = finish(states, prepared, result)
+            parts.append(_Part(rows[prepared.appended.rows], propensities, result.extra))
+            self._count(prepared.appended)
+            return prepared.appended
+
+        self._following.append(states, users, anonymous, batch, step)
+        kept = zip(index, self._codec.scatter(states), states["sequence"]["offset"] >= 0, strict=True)
+        self._states.update((user, state) for user, state, is_known in kept if is_known)
+        found, propensities, extra = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        order = np.argsort(found)
+        columns = self.head_names.columns(extra[order])
+        return _scored_events(events, batch, found[order], propensities[order], columns)
+
+    def _count(self, appended: Appended) -> None:
+        self.counts.duplicates += appended.duplicates
+        self.counts.late += len(appended.late)
+        self.counts.impressions += len(appended.impressions)
+        self.counts.scored += len(appended)
+
+
+class _Part(NamedTuple):
+    """What came of some events of a batch."""
+
+    rows: npt.NDArray[np.int64]
+    """Indices of the accepted events into the batch."""
+    propensities: npt.NDArray[np.float32]
+    extra: Extra
 
 
 def _scored_events(

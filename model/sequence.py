@@ -12,8 +12,10 @@ import xxhash
 from model.shop import NO_SHOP, Shop, distinct_hashes
 from model.text import TOKENS
 
-LAYOUT: Final = 5
+LAYOUT: Final = 6
 """Version of the record's layout; a state of another layout is refused, never misread."""
+NO_MODEL: Final = 0
+"""In place of the hash of a model: nobody's numbers, to be rebuilt."""
 RING_EVENTS: Final = 32
 REMEMBERED_IDS: Final = 64
 ID_BLOCKS: Final = 4
@@ -59,6 +61,11 @@ SEQUENCE: Final = np.dtype(
         ("session_events", "<u4"),
         ("session_start_s", "<u4"),
         ("last_time_ms", "<i8"),  # the latest event time so far
+        (
+            "claimed",
+            "<u2",
+        ),  # 16 bits of the hash of the anonymous id that the user claimed last, 0 for none (model/identity.py)
+        ("claims", "u1"),  # how often others have claimed this state
         ("recent", "<f4", (len(RECENT_GROUPS), len(RECENT_DECAY_SECONDS))),
         ("last_seen_s", "<u4", (len(RECENT_GROUPS),)),  # when an event of the group was last seen, 0 for never
         ("forgotten_s", "<u4"),  # the latest event time among ids that are forgotten: until then nothing new is known

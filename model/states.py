@@ -16,9 +16,9 @@ from model.sequence import (
     HAS_OWN,
     ID_BITS,
     LAYOUT,
+    NO_MODEL,
     OF_ITEMS,
     RING_EVENTS,
-    SEQUENCE,
     new_own,
     new_sequences,
     own_dtype,
@@ -108,7 +108,7 @@ class StateCodec:
         They keep their sequence, and of a shop's own ring what still has the same name and kind. Those of a model with
         another size of carried numbers, or of another definition, are stale.
         """
-        sequence = SEQUENCES.get(layout & ~(HAS_OWN | sum(OF_ITEMS)))
+        sequence = _sequence_of(layout)
         own = np.dtype([])
         if len(definition) > 2:
             own = own_dtype(definition[0], definition[1], has_types=bool(definition[2]))
@@ -134,16 +134,22 @@ class StateCodec:
             for name in numbers.names or ():
                 states[name] = of_model[name]
         else:
-            states["sequence"]["model"] = 0
+            states["sequence"]["model"] = NO_MODEL
         return states
+
+
+def _sequence_of(layout: int) -> np.dtype[np.void] | None:
+    """Return the dtype of the sequence that begins a record with that first byte; None if it is unknown."""
+    return SEQUENCES.get(layout & ~(HAS_OWN | sum(OF_ITEMS)))
 
 
 def _definition(record: bytes) -> bytes:
     """Return what a record says of the shop's own ring that is in it; nothing if there is none."""
-    if not record[0] & HAS_OWN:
+    sequence = _sequence_of(record[0])
+    if not record[0] & HAS_OWN or sequence is None:
         return b""
-    counts = record[SEQUENCE.itemsize : SEQUENCE.itemsize + 3]
-    return record[SEQUENCE.itemsize : SEQUENCE.itemsize + 3 + 2 * sum(counts[:2])]
+    counts = record[sequence.itemsize : sequence.itemsize + 3]
+    return record[sequence.itemsize : sequence.itemsize + 3 + 2 * sum(counts[:2])]
 
 
 def _copy_own(earlier: npt.NDArray[np.void], states: npt.NDArray[np.void]) -> None:
@@ -214,6 +220,7 @@ def replay_events(
         item_codes=np.array(events["item"]),
         category_codes=np.array(events["category"]),
         token_codes=np.array(events["tokens"]),
+        identifies=np.zeros(len(users), np.bool_),
         own=_own_columns(events, shop) if shop.has_own_events else None,
     )
     return append_events(new_sequences(count), np.array(users), batch, Source(0, np.arange(len(users))))

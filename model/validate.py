@@ -12,6 +12,7 @@ from msgspec import structs
 
 from model.attributes import NO_PLACES, Places, Values
 from model.events import (
+    IDENTIFY,
     IMPRESSION,
     MAX_ID_BYTES,
     MAX_NESTING,
@@ -80,6 +81,7 @@ class WireEvent(msgspec.Struct, gc=False):
     quantity: float | None = None
     rating: float | None = None
     text: str | None = None
+    anonymous_id: str | None = None
     context: WireContext | None = None
 
     @property
@@ -136,14 +138,25 @@ def validate_event(value: bytes | None, places: Places = NO_PLACES, *, any_year:
         quantity=optional_number(fields, "quantity"),
         rating=optional_number(fields, "rating"),
         text=optional_text(fields, "text"),
+        anonymous_id=optional_id(fields, "anonymous_id"),
         context=_context(fields.get("context")),
     )
     if not is_strict:
         raise InvalidEvent("json", "the value holds NaN or Infinity, which JSON does not know")
+    if event.type == IDENTIFY:
+        check_identifies(event.user_id, event.anonymous_id)
     if event.type == IMPRESSION:
         return _impression(event, fields)
     attributes = places.read(fields)
     return event if attributes is None else _AttributedEvent(**structs.asdict(event), attributes=attributes)
+
+
+def check_identifies(user_id: str, anonymous_id: str | None) -> None:
+    """Raise InvalidEvent if an event of type IDENTIFY does not name two ids."""
+    if not anonymous_id:
+        _reject("anonymous_id", f"is missing, which an event of type {IDENTIFY} needs")
+    if anonymous_id == user_id:
+        _reject("anonymous_id", f"is the user_id: an event of type {IDENTIFY} names two ids of one shopper")
 
 
 def _impression(event: WireEvent, fields: dict[str, Any]) -> WireImpression:

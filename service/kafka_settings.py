@@ -36,6 +36,10 @@ class Topics(BaseModel):
         return f"{self.prefix}.recommendations"
 
     @property
+    def identity(self) -> str:
+        return f"{self.prefix}.identity"
+
+    @property
     def items(self) -> str:
         return f"{self.prefix}.items"
 

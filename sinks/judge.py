@@ -57,6 +57,7 @@ class _Score(Result, gc=False):
     quantity: float | None = None
     rating: float | None = None
     text: str | None = None
+    anonymous_id: str | None = None
     shown: list[str] | None = None
     shown_by: str | None = None
     placement: str | None = None

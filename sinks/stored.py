@@ -31,9 +31,9 @@ _IS_EVENT: Final = f"event_type != '{IMPRESSION}'"
 _WHERE: Final = f"WHERE event_time >= {{since:Int64}} AND event_time < {{until:Int64}} AND {_IS_EVENT}"
 _EVENTS: Final = (
     "event_id, user_id, event_type, event_time, nullIf(item_id, ''), nullIf(category, ''), price, quantity, rating, "
-    "nullIf(text, ''), channel"
+    "nullIf(text, ''), nullIf(anonymous_id, ''), channel"
 )
-_COLUMNS: Final = 11
+_COLUMNS: Final = 12
 """The number of columns that _EVENTS names."""
 _BY_SHOPPER: Final = (
     "ORDER BY toUInt8(bitShiftRight(cityHash64(user_id), 56)), user_id, "

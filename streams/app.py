@@ -27,6 +27,8 @@ from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.catalogue import CatalogueReader
 from streams.fetch import Fetch
+from streams.following import Following
+from streams.identity import Identity
 from streams.lanes import Acknowledge, Lanes, Pipeline
 from streams.lookups.intake import EventIntake
 from streams.lookups.item_query import Recommender
@@ -85,6 +87,10 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
         )
     recommendations = _recommendations(settings, checkpoint, recommender)
+    identity = Identity(
+        settings.topics.identity, settings.partitions, codec, app.counts, most_claims=settings.worker.most_claims
+    )
+    following = Following(settings.client_config, settings.topics.events, [identity], app.end)
     pipeline = Pipeline(
         topics=settings.topics,
         publisher=publisher,
@@ -108,6 +114,8 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,
         signatures=settings.signatures,
         recommendations=recommendations,
+        identity=identity,
+        following=following,
     )
     app.fetch_min_bytes = settings.worker.fetch_min_bytes
     app.fetch_max_wait_ms = settings.worker.fetch_max_wait_ms
@@ -254,6 +262,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             source_code=source_code(settings.source_identity),
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
+            followed=[settings.topics.identity],
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,
@@ -267,6 +276,12 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
 def store(table: StoreTable) -> SequenceStore:
     """Return the table's storage, which Faust makes when it is first asked for."""
     return cast("SequenceStore", table.data)
+
+
+async def _close(pipeline: Pipeline) -> None:
+    if pipeline.following is not None:
+        await asyncio.to_thread(pipeline.following.stop)
+    await pipeline.publisher.close()
 
 
 def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topics) -> None:
@@ -286,7 +301,7 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
         return {TP(topics.events, partition): offset for partition, offset in (await lanes.secure()).items()}
 
     async def reopen(*_: object, **__: object) -> None:
-        lanes.reopen()
+        lanes.reopen(pipeline, store(table).partitions.values())
         app.liveness.rebalanced(assigned=True)
         app.liveness.turned()  # the timer below begins later
 
@@ -301,7 +316,7 @@ def _connect(app: BatchApp, table: StoreTable, pipeline: Pipeline, topics: Topic
     app.timer(interval=_BEAT_SECONDS)(beat)
 
     app.source_topic, app.secure, app.drain = topics.events, secure, lanes.close
-    app.close = pipeline.publisher.close
+    app.close = partial(_close, pipeline)
     app.on_partitions_assigned.connect(reopen, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.agent(app.topic(topics.events, schema=FetchSchema()), name="score-events")(score_events(take))

@@ -65,14 +65,14 @@ class PartitionReader:
         length = _LAST_RECORDS
         while end > low:
             start = max(low, end - length)
-            yield self._between(topic, partition, start, end)
+            yield self.between(topic, partition, start, end)
             end, length = start, length * _FURTHER_BACK
 
     def records(self, topic: str, partition: int) -> Iterator[Message]:
         """Yield a partition's records from the first one up to the end that it has now."""
         low, end = self.bounds(topic, partition)
         if low < end:
-            yield from self._between(topic, partition, low, end)
+            yield from self.between(topic, partition, low, end)
 
     def record_at(self, topic: str, partition: int, offset: int) -> Message | None:
         """Return the record at an offset, None if there is none (any more).
@@ -103,13 +103,13 @@ class PartitionReader:
         """Return the first record with an offset from `start` to before `end`; None if there is none (any more)."""
         low, high = self.bounds(topic, partition)
         start, end = max(start, low), min(end, high)
-        return next(self._between(topic, partition, start, end), None) if start < end else None
+        return next(self.between(topic, partition, start, end), None) if start < end else None
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return the first and the next offset; raises RefusedError as `bounds` does."""
         return bounds(self._consumer, topic, partition)
 
-    def _between(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
+    def between(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
         """Yield the records with offsets from `start` to before `end`."""
         for messages in self._until_end(TopicPartition(topic, partition, start)):
             for message in messages:

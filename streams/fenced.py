@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -17,6 +18,15 @@ _TRANSACTION_SECONDS: Final = 300.0
 wait for it. (A broker allows 900 by default, transaction.max.timeout.ms.)"""
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A batch and the partition that it goes to."""
+
+    topic: str
+    partition: int
+    batch: RecordBatch
+
+
 class FencedError(CartcastError):
     """Another worker has taken over the partition: what this one knows of it is old."""
 
@@ -25,7 +35,8 @@ class ChangelogWriter:
     """Writes states in transactions under an id of the partition's own, whose epoch each new owner raises (KIP-98).
 
     So an owner that was frozen or cut off while its partition went to another writes nothing behind that one's states:
-    Kafka refuses it, and has taken back what it had begun. Restores read what was committed.
+    Kafka refuses it, and has taken back what it had begun. Restores read what was committed. What goes to other
+    partitions because of the states is in the same transaction.
     """
 
     def __init__(self, client_config: Mapping[str, Any], topics: Topics, partition: int) -> None:
@@ -49,17 +60,23 @@ class ChangelogWriter:
         except KafkaError as error:
             raise self._refusal(error) from None
 
-    async def write(self, batches: Sequence[RecordBatch]) -> None:
-        """Write batches, all or none; whoever stops waiting leaves a transaction that ends by itself.
-
-        Raises FencedError, RefusedError.
-        """
-        if self._transaction is not None:  # which nobody has waited for
+    async def ready(self) -> None:
+        """Return when no transaction is under way; raises FencedError, RefusedError if one has failed."""
+        if self._transaction is not None and not self._transaction.done():  # which nobody has waited for
             await asyncio.wait([self._transaction])
         if self._failure is not None:
             raise self._failure
-        if batches:
-            self._transaction = asyncio.get_running_loop().create_task(self._write(batches))
+
+    async def write(self, batches: Sequence[RecordBatch], elsewhere: Sequence[Elsewhere] = ()) -> None:
+        """Write batches of states, and what goes elsewhere with them, all or none.
+
+        Whoever stops waiting when it was `ready` leaves a transaction that ends by itself. Raises FencedError,
+        RefusedError.
+        """
+        await self.ready()
+        if batches or elsewhere:
+            here = [Elsewhere(self._topic, self._partition, batch) for batch in batches]
+            self._transaction = asyncio.get_running_loop().create_task(self._write([*here, *elsewhere]))
             await asyncio.shield(self._transaction)
 
     async def close(self) -> None:
@@ -72,14 +89,15 @@ class ChangelogWriter:
         if starting is not None and not starting.cancelled() and starting.exception() is None:
             await close_producer(starting.result())
 
-    async def _write(self, batches: Sequence[RecordBatch]) -> None:
+    async def _write(self, batches: Sequence[Elsewhere]) -> None:
         if self._starting is None:
             raise RuntimeError("a changelog is written before it is started or after it is closed")
         producer = await self._starting
         try:
             await producer.begin_transaction()
-            for batch in batches:
-                await (await producer.send_batch(batch, self._topic, partition=self._partition))
+            await asyncio.gather(
+                *[await producer.send_batch(each.batch, each.topic, partition=each.partition) for each in batches]
+            )
             await producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch):
             self._failure = FencedError(f"another worker has taken over partition {self._partition}")

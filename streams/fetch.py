@@ -64,7 +64,7 @@ class Fetch:
             return self
         if start == len(self.offsets):
             return None
-        return self._part(start, len(self))
+        return self.part(start, len(self))
 
     def pieces(self, most: int) -> "Iterator[Fetch]":
         """Return it in pieces of at most so many records."""
@@ -72,9 +72,10 @@ class Fetch:
             yield self
         else:
             for start in range(0, len(self), most):
-                yield self._part(start, start + most)
+                yield self.part(start, start + most)
 
-    def _part(self, start: int, end: int) -> "Fetch":
+    def part(self, start: int, end: int) -> "Fetch":
+        """Return the records at the places from `start` to before `end`."""
         return Fetch(
             self.topic,
             self.partition,

@@ -5,11 +5,11 @@ published and confirmed; then the states that they came from go to the changelog
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import structlog
@@ -24,14 +24,16 @@ from model.horizons import HORIZONS
 from service.errors import CartcastError
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
-from streams.fenced import FencedError
+from streams.fenced import Elsewhere, FencedError
 from streams.fetch import Fetch
+from streams.following import FollowedRecords, Following, Subscription
+from streams.identity import Identity
 from streams.messages import dead_letter_records, decode_unreadable, score_records
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
 from streams.publisher import Delivery, Publisher
 from streams.recommendations import Recommendations, Recommended, Recommending
-from streams.records.writer import OutputRecords, RecordBatch, record_batches
+from streams.records.writer import OutputRecord, OutputRecords, RecordBatch, record_batches
 from streams.scoring import ScoredFetch, Scoring
 from streams.tables import Dirty, PartitionStates
 
@@ -60,15 +62,24 @@ class Pipeline:
     signatures: Signatures = NO_SIGNATURES
     recommendations: Recommendations | None = None
     """What becomes of the moments that scoring finds."""
+    identity: Identity | None = None
+    """What joins anonymous ids to users; one of those that follow."""
+    following: Following | None = None
+    """Further topics whose records change states."""
 
 
 _QUEUED_FETCHES: Final = 2
+_SOON_SECONDS: Final = 0.02
+"""How long what other partitions wait for gathers before it is written."""
+_ARRIVED: Final = "arrived"
+"""Queued when there are records of followed topics and nothing else to wake the lane."""
 _UNCONFIRMED_DELIVERIES: Final = 8
 _UNTOLD_SECONDS: Final = 60.0
 """How long the group may leave a partition with a worker that has lost it."""
 _log: Final = structlog.get_logger()
 
 Acknowledge = Callable[[], object]
+_Queued = tuple[Fetch, Acknowledge] | Literal["arrived"] | None
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
@@ -80,7 +91,10 @@ class Lane:
         self._pipeline = pipeline
         self._states = states
         self._on_failure = on_failure
-        self._queue: asyncio.Queue[tuple[Fetch, Acknowledge] | None] = asyncio.Queue(_QUEUED_FETCHES)
+        self._queue: asyncio.Queue[_Queued] = asyncio.Queue(_QUEUED_FETCHES)
+        self._subscriptions: list[Subscription] = []
+        self._writing = asyncio.Lock()
+        self._soon: asyncio.Task[None] | None = None
         self._unconfirmed: deque[Delivery] = deque()
         self._closing = False
         self._failed = False
@@ -108,6 +122,10 @@ class Lane:
             self._task.cancel()
         await asyncio.wait([self._task])
         self._drop_queued()
+        self._unsubscribe()
+        if self._soon is not None:
+            self._soon.cancel()  # who closes lanes commits after that
+            await asyncio.wait([self._soon])
         if not self._failed:
             try:
                 await self._confirmed()
@@ -119,42 +137,144 @@ class Lane:
 
         A delivery that fails fails the lane.
         """
+        async with self._writing:
+            scores = self._uncommitted_scores
+            if (next_offset := await self._write(urgent=False)) is not None:
+                self._uncommitted_scores -= scores
+            return next_offset or None
+
+    async def _write(self, *, urgent: bool) -> int | None:
+        """Write what the changelog does not have; return the offset up to which it comes, None if it is not written."""
         states = self._states
-        if self._failed or not states.next_offset:
+        if self._failed or not states.restored.done():
             return None
-        dirty = states.take_dirty()  # as of now: scoring goes on meanwhile
-        scores = self._uncommitted_scores
+        dirty = states.take_dirty(urgent=urgent)  # as of now: scoring goes on meanwhile
         try:
-            batches = await self._in_thread(self._changelog, dirty)
+            batches, elsewhere = await self._in_thread(self._changelog, dirty)
             await self._confirmed()
-            began = self._pipeline.timings.clock()
-            await states.changelog.write(batches)
-            self._pipeline.timings.lap("changelog", began)
-            self._uncommitted_scores -= scores
-        except FencedError as failure:
-            self._lose(failure)
-            return None
+            await states.changelog.ready()
         except CartcastError as failure:
-            self._fail(failure)
+            self._end(failure)
             return None
-        except BaseException:  # also when the commit is cancelled: the next one must write these states again
+        except BaseException:  # also when the commit is cancelled: the next one must write this again
             states.mark_dirty(dirty)
             raise
+        began = self._pipeline.timings.clock()
+        try:
+            # From here on nothing is taken back: who stops waiting leaves a transaction that ends by itself.
+            await states.changelog.write(batches, elsewhere)
+        except CartcastError as failure:
+            self._end(failure)
+            return None
+        self._pipeline.timings.lap("changelog", began)
         return None if self._failed else dirty.next_offset
+
+    async def _write_soon(self) -> None:
+        """Write what other partitions wait for, before the next commit; the group's offset stays where it is."""
+        try:
+            while self._states.has_outgoing and not self._failed:
+                await asyncio.sleep(_SOON_SECONDS)
+                async with self._writing:
+                    await self._write(urgent=True)
+        except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
+            self._fail(failure)
 
     async def _run(self) -> None:
         try:
             await asyncio.shield(self._states.restored)  # who cancels this lane must not cancel the restore
+            await self._follow()
             while (queued := await self._queue.get()) is not None:
-                fetch, acknowledge = queued
-                if self._closing or (fresh := fetch.since(self._states.next_offset)) is None:
-                    acknowledge()
-                else:
-                    await self._process(fresh, acknowledge)
+                if not self._closing:
+                    await self._apply_arrived()
+                if queued != _ARRIVED:
+                    await self._take(*queued)
         except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
             self._fail(failure)
         finally:
             self._drop_queued()  # nobody must wait for room in a queue that nobody empties
+
+    async def _take(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
+        """Process what has not been dealt with of a fetch."""
+        if self._closing or (fresh := fetch.since(self._states.next_offset)) is None:
+            acknowledge()
+        else:
+            await self._process_all(fresh, acknowledge)
+            self._begin_to_write_soon()
+
+    async def _process_all(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
+        """Process a fetch, and between its events what is claimed of earlier ones."""
+        identity, states = self._pipeline.identity, self._states
+        if identity is None:
+            await self._process(fetch, acknowledge)
+            return
+        while states.due and (later := await self._in_thread(self._first_later, fetch)) is not None:
+            place, key, until_ms = later
+            if place:
+                await self._process(fetch.part(0, place), lambda: None)
+            await self._in_thread(lambda due: identity.release(due, states), [(key, until_ms)])
+            fetch = fetch.part(place, len(fetch))
+        await self._process(fetch, acknowledge)
+        if states.due:
+            await self._in_thread(identity.release_due, states)
+
+    def _first_later(self, fetch: Fetch) -> tuple[int, bytes, int] | None:
+        if self._pipeline.identity is None or fetch.error:
+            return None
+        return self._pipeline.identity.first_later(fetch, self._pipeline.decode, self._states)
+
+    async def _follow(self) -> None:
+        """Apply what the followed topics hold already, then read on from there."""
+        if (following := self._pipeline.following) is None:
+            return
+        if self._pipeline.identity is not None:
+            self._pipeline.identity.resume(self._states)
+        arrived = self._states.arrived
+        while arrived and not self._closing:
+            await self._in_thread(self._apply, arrived[0])
+            del arrived[0]
+        if self._closing:
+            return
+        self._subscriptions = [
+            following.subscribe(topic, self._states.partition, self._states.position(topic), self._on_arrival)
+            for topic in following.followers
+        ]
+        self._begin_to_write_soon()
+
+    async def _apply_arrived(self) -> None:
+        for subscription in self._subscriptions:
+            while subscription.waiting:
+                await self._in_thread(self._apply, subscription.waiting.popleft())
+                self._begin_to_write_soon()
+
+    def _apply(self, records: FollowedRecords) -> None:
+        if self._pipeline.following is None:
+            return
+        with self._states.follow(records) as fresh:
+            if fresh is not None:
+                self._pipeline.following.followers[records.topic].apply(fresh, self._states)
+        if self._pipeline.identity is not None:
+            self._pipeline.identity.release_due(self._states)
+
+    def _on_arrival(self) -> None:
+        if self._queue.empty():  # else the lane looks before it takes what is there
+            self._queue.put_nowait(_ARRIVED)
+
+    def _begin_to_write_soon(self) -> None:
+        if self._states.has_outgoing and not self._closing and (self._soon is None or self._soon.done()):
+            self._soon = asyncio.get_running_loop().create_task(self._write_soon())
+
+    def _unsubscribe(self) -> None:
+        """Take no more records of followed topics: nobody must wait for room among those that nobody applies."""
+        if (following := self._pipeline.following) is not None:
+            for subscription in self._subscriptions:
+                following.unsubscribe(subscription)
+
+    def _end(self, failure: CartcastError) -> None:
+        """Fail, or lose the partition if another worker has taken it over."""
+        if isinstance(failure, FencedError):
+            self._lose(failure)
+        else:
+            self._fail(failure)
 
     def _fail(self, failure: Exception) -> None:
         """Report the failure once, and release whoever waits for what will never be confirmed."""
@@ -173,6 +293,7 @@ class Lane:
         for delivery in self._unconfirmed:
             delivery.abandon()
         self._drop_queued()
+        self._unsubscribe()
         self._untold = asyncio.get_running_loop().call_later(_UNTOLD_SECONDS, self._on_failure, fenced)
 
     async def _process(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
@@ -239,12 +360,28 @@ class Lane:
         now_ms = pipeline.clock_ms()
         batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
         scored.seconds["encode"] = timings.clock() - began
-        self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset)
+        claims = [] if pipeline.identity is None else pipeline.identity.claims(scored.batch, scored.claiming)
+        senders = scored.users.index[scored.claiming]
+        self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset, claims, senders)
         return scored, *batches
 
-    def _changelog(self, dirty: Dirty) -> list[RecordBatch]:
-        records = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
-        return record_batches(records, self._pipeline.clock_ms(), in_transaction=True)
+    def _changelog(self, dirty: Dirty) -> tuple[list[RecordBatch], list[Elsewhere]]:
+        """Encode what is to be written: notes before states, and what goes to other partitions."""
+        now_ms = self._pipeline.clock_ms()
+        notes = OutputRecords.of([OutputRecord(key, value) for key, value in dirty.notes.items()])
+        states = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
+        batches = [
+            batch for records in (notes, states) for batch in record_batches(records, now_ms, in_transaction=True)
+        ]
+        gathered = defaultdict[tuple[str, int], list[OutputRecord]](list)
+        for each in dirty.outgoing:
+            gathered[each.topic, each.partition].append(each.record)
+        elsewhere = [
+            Elsewhere(*place, batch)
+            for place, records in gathered.items()
+            for batch in record_batches(OutputRecords.of(records), now_ms, in_transaction=True)
+        ]
+        return batches, elsewhere
 
     def _confirmed_since(self, produced: float, fetch: Fetch, scored: ScoredFetch) -> None:
         """Note how long Kafka took, and how old events were when their scores were confirmed."""
@@ -296,12 +433,12 @@ class Lane:
 
     def _drop_queued(self) -> None:
         while not self._queue.empty():
-            if (queued := self._queue.get_nowait()) is not None:
+            if isinstance(queued := self._queue.get_nowait(), tuple):
                 queued[1]()
 
 
 class Lanes:
-    """The lanes of the partitions that this worker owns; opened by the first fetch of each."""
+    """The lanes of the partitions that this worker owns."""
 
     def __init__(self, on_failure: Callable[[Exception], None]) -> None:
         self._on_failure = on_failure
@@ -315,20 +452,25 @@ class Lanes:
         if not self._open or states is None:
             acknowledge()
             return
-        if (lane := self._lanes.get(fetch.partition)) is None:
-            lane = self._lanes[fetch.partition] = Lane(pipeline, states, self._on_failure)
-        await lane.put(fetch, acknowledge)
+        self._open_lane(pipeline, states)
+        await self._lanes[fetch.partition].put(fetch, acknowledge)
 
     async def close(self) -> None:
         """Finish what is being scored in every lane; nothing is taken until `reopen`."""
         self._open = False
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
 
-    def reopen(self) -> None:
-        """Forget the closed lanes and take fetches again: a new assignment is in force."""
+    def reopen(self, pipeline: Pipeline, owned: Iterable[PartitionStates]) -> None:
+        """Forget the closed lanes and open those of the partitions that are `owned`: a new assignment is in force."""
         if not self._open:
             self._lanes.clear()
             self._open = True
+        for states in owned:
+            self._open_lane(pipeline, states)
+
+    def _open_lane(self, pipeline: Pipeline, states: PartitionStates) -> None:
+        if states.partition not in self._lanes:
+            self._lanes[states.partition] = Lane(pipeline, states, self._on_failure)
 
     async def secure(self) -> dict[int, int]:
         """Make crash-proof what all lanes have dealt with; return the offsets to commit, by partition."""

@@ -13,6 +13,7 @@ from model.core.slots import Distinct
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from model.formats.records import Decode
 from model.heads import Extra
+from model.identity import claiming_rows
 from model.inference import InferenceRequest, InferenceResult
 from model.items.catalogue import Catalogue
 from model.items.moments import NO_MOMENTS, Moments, Triggers
@@ -55,6 +56,8 @@ class ScoredFetch:
     """The states of `users` after the fetch, to be stored."""
     duplicates: int
     already_applied: int
+    claiming: npt.NDArray[np.int64]
+    """The rows of the batch that claim the state of their anonymous id."""
     moments: Moments = NO_MOMENTS
     """The events at which items are to be recommended."""
     impressions: int = 0
@@ -93,8 +96,10 @@ class Scoring:
         if (rebuild := rebuild_request(self.codec, after)) is not None:
             finish_rebuild(after, rebuild, self.inference.score(rebuild))
         source = Source(self.source_code, fetch.offsets[batch.positions])
+        before_ms = after["sequence"]["last_time_ms"].copy()
         before = None if self.triggers is None else self.triggers.before(after, users.index, batch)
         prepared = prepare_batch(after, users.index, batch, source)
+        claiming = claiming_rows(before_ms, after, batch, prepared.appended)
         moments = NO_MOMENTS
         if self.triggers is not None and before is not None:
             moments = self.triggers.moments(before, after, batch, source, prepared.appended)
@@ -121,6 +126,7 @@ class Scoring:
             states=after,
             duplicates=prepared.appended.duplicates,
             already_applied=prepared.appended.already_applied,
+            claiming=claiming,
             moments=moments,
             impressions=len(prepared.appended.impressions),
             clock_ahead=clock_ahead,

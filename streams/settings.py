@@ -51,6 +51,13 @@ class WorkerSettings(BaseModel):
         description="how far an event's time may lie after its Kafka record's timestamp; one that lies further is "
         "applied, and scored, as of that timestamp: a clock far ahead would freeze its shopper's for years",
     )
+    most_claims: int = Field(
+        default=100,
+        ge=0,
+        le=255,
+        description="how many users may claim what one anonymous id did, over its life; a kiosk's or a bot's would "
+        "join strangers; 0: no events are joined",
+    )
     item_rules: Path | None = Field(
         default=None,
         description="YAML or JSON file of items that are never recommended, boosts and pins (docs/next-items.md); read "

@@ -7,8 +7,10 @@ because they must be ordered with the delivery of scores.
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import numpy as np
@@ -24,23 +26,40 @@ from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
 from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
+from streams.following import FollowedRecords, read_followed
 from streams.observe.restore import Restore
 from streams.published import Published, published_positions
+from streams.records.writer import OutputRecord
 
 TABLE_NAME: Final = "sequences"
+NOTE: Final = b"\xff"
+"""What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
+_POSITION: Final = "position"
 _RESTORED_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record for another partition, to be written in one transaction with the states that it comes from."""
+
+    topic: str
+    partition: int
+    record: OutputRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Dirty:
-    """States that the changelog does not have."""
+    """States that the changelog does not have, and what is to be written with them."""
 
     slots: npt.NDArray[np.int64]
     users: ByteStrings
     values: ByteStrings
     next_offset: int
     """Up to where they come."""
+    notes: Mapping[bytes, bytes | None] = field(default_factory=dict)
+    """Further records of the changelog, None for a tombstone; they stand before the states."""
+    outgoing: Sequence[Outgoing] = ()
 
 
 class PartitionStates:
@@ -60,29 +79,41 @@ class PartitionStates:
         self.next_offset = 0
         """The source offset after the last one dealt with; 0 before the first fetch."""
         self._codec = codec
-        self._lock = threading.Lock()
-        """States are stored by a scoring thread, and taken and looked up by the event loop."""
+        self.arrived: list[FollowedRecords] = []
+        """What the followed topics held, when the states were restored, that these have not seen."""
+        self.events_end = 0
+        """Where the events topic's partition ended when the states were restored."""
+        self.due: deque[tuple[int, bytes, int]] = deque()
+        """Claimed ids, each with the source offset before which its events count, and a time until which they do."""
+        self.lock = threading.RLock()
+        """States are stored by a scoring thread, and taken and looked up by the event loop; whoever holds it changes
+        several things as one."""
         self._slots = Slots()
         self._bytes = np.empty(0, np.dtype((np.void, codec.dtype.itemsize)))
         """The records by slot, as is the next; numpy copies records of a structured array field by field."""
         self._is_dirty = np.empty(0, np.bool_)
+        self._is_urgent = np.empty(0, np.bool_)
+        """Dirty states that outgoing records, or records of followed topics that were applied, belong to."""
+        self._notes = defaultdict[str, dict[bytes, bytes]](dict)
+        self._unwritten_notes: dict[bytes, bytes | None] = {}
+        self._outgoing: list[Outgoing] = []
 
     def __len__(self) -> int:
         return len(self._slots)
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._lock:
+        with self.lock:
             return iter([user or b"" for user in self._slots.users])
 
     def last_offset(self, source_code: int) -> int:
         """Return the highest offset of that source that a state has seen, -1 for none."""
-        with self._lock:
+        with self.lock:
             sequences = self._bytes[: len(self)].view(self._codec.dtype)["sequence"]
             return int(sequences["offset"][sequences["source"] == source_code].max(initial=-1))
 
     def record(self, user: bytes) -> npt.NDArray[np.void] | None:
         """Return a copy of a user's record `(1,)`, None for a user who is new."""
-        with self._lock:
+        with self.lock:
             slot = self._slots.slot(user)
             return None if slot < 0 else self._bytes[slot : slot + 1].copy().view(self._codec.dtype)
 
@@ -98,36 +129,101 @@ class PartitionStates:
         records[slots < 0] = self._codec.blank(1).view(records.dtype)
         return slots, records.view(self._codec.dtype)
 
-    def scatter(
-        self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void], next_offset: int
+    def scatter(  # noqa: PLR0913, PLR0917 - what comes of a fetch
+        self,
+        users: Distinct,
+        slots: npt.NDArray[np.int64],
+        records: npt.NDArray[np.void],
+        next_offset: int,
+        outgoing: Sequence[Outgoing] = (),
+        senders: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet."""
-        with self._lock:
+        """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet.
+
+        `outgoing` records are made from the states of the users at the places `senders`.
+        """
+        with self.lock:
             stored = self._store(users, slots, records)  # before `_is_dirty` is read: it may grow
             self._is_dirty[stored] = True
+            if senders is not None:
+                self._is_urgent[stored[senders]] = True
+            self._outgoing += outgoing
             self.next_offset = next_offset
+
+    def put(self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]) -> None:
+        """Store records that something else than events changed, under the lock."""
+        stored = self._store(users, slots, records)
+        self._is_dirty[stored] = self._is_urgent[stored] = True
+
+    def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Send records in one transaction with the states that are changed under the same hold of the lock."""
+        self._outgoing += outgoing
+
+    def note(self, kind: str, key: bytes, value: bytes | None) -> None:
+        """Keep something beside the states, or no longer if it is None; its kind is a word."""
+        with self.lock:
+            self._unwritten_notes[_note_key(kind, key)] = value
+            if value is None:
+                self._notes[kind].pop(key, None)
+            else:
+                self._notes[kind][key] = value
+
+    def notes(self, kind: str) -> Mapping[bytes, bytes]:
+        """Return what is kept of a kind, by key, as it is and will be."""
+        return self._notes[kind]
+
+    def position(self, topic: str) -> int:
+        """Return the offset after the last record of a followed topic that these states have seen, 0 for none."""
+        return int(self.notes(_POSITION).get(_name(topic), 0))
+
+    @contextmanager
+    def follow(self, records: FollowedRecords) -> Iterator[FollowedRecords | None]:
+        """Let the body apply the records that these states have not seen, None if they have seen them all.
+
+        What it changes, and that they are seen now, go to the changelog in one transaction.
+        """
+        with self.lock:
+            yield records.since(self.position(records.topic))
+            if records.next_offset > self.position(records.topic):
+                self.note(_POSITION, _name(records.topic), b"%d" % records.next_offset)
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether another partition waits for something that is not written yet."""
+        return bool(self._outgoing)
 
     def restore(self, values: dict[bytes, bytes]) -> None:
         """Store the values of a changelog, and empty `values`; raises StateLayoutError."""
+        for written in [key for key in values if key.startswith(NOTE)]:
+            kind, _, key = written.removeprefix(NOTE).partition(b" ")
+            self._notes[kind.decode()][key] = values.pop(written)
         while values:
             some = [values.popitem() for _ in range(min(len(values), _RESTORED_AT_ONCE))]
             users = Distinct.of([user for user, _ in some])
             self._store(users, self._slots.find(users), self._codec.gather([value for _, value in some]))
 
-    def take_dirty(self) -> Dirty:
-        """Return the states that the changelog does not have, as they are now, and consider them written."""
-        with self._lock:
-            slots = np.flatnonzero(self._is_dirty[: len(self)])
-            self._is_dirty[slots] = False
+    def take_dirty(self, *, urgent: bool = False) -> Dirty:
+        """Return the states that the changelog does not have, as they are now, and consider them written.
+
+        Only those that outgoing records or followed ones belong to, if it is `urgent`.
+        """
+        with self.lock:
+            slots = np.flatnonzero((self._is_urgent if urgent else self._is_dirty)[: len(self)])
+            self._is_dirty[slots] = self._is_urgent[slots] = False
             values, next_offset = self._bytes[slots], self.next_offset
+            notes, self._unwritten_notes = self._unwritten_notes, {}
+            outgoing, self._outgoing = self._outgoing, []
         ends = self._codec.dtype.itemsize * np.arange(1, len(slots) + 1)
         values_of = ByteStrings.of_bounds(values.view(np.uint8), ends)
-        return Dirty(slots, self._slots.users.take(slots), values_of, next_offset)
+        return Dirty(slots, self._slots.users.take(slots), values_of, next_offset, notes, outgoing)
 
     def mark_dirty(self, dirty: Dirty) -> None:
-        """Take back that these states were written."""
-        with self._lock:
+        """Take back that these were written; for what has certainly not been."""
+        with self.lock:
             self._is_dirty[dirty.slots] = True
+            self._is_urgent[dirty.slots] |= bool(dirty.outgoing or dirty.notes)
+            self._unwritten_notes = {**dirty.notes, **self._unwritten_notes}
+            self._outgoing = [*dirty.outgoing, *self._outgoing]
 
     def _store(
         self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]
@@ -138,9 +234,19 @@ class PartitionStates:
         if len(self) > len(self._bytes):
             self._bytes = grown(self._bytes, len(self))
             self._is_dirty = grown(self._is_dirty, len(self))
-        self._is_dirty[known : len(self)] = False
+            self._is_urgent = grown(self._is_urgent, len(self))
+        self._is_dirty[known : len(self)] = self._is_urgent[known : len(self)] = False
         self._bytes[slots] = records.view(self._bytes.dtype)
         return slots
+
+
+def _note_key(kind: str, key: bytes) -> bytes:
+    return NOTE + kind.encode() + b" " + key
+
+
+def _name(topic: str) -> bytes:
+    """Return a topic's name without the prefix."""
+    return topic.rpartition(".")[2].encode()
 
 
 class SequenceStore(Store[bytes, bytes]):
@@ -155,17 +261,20 @@ class SequenceStore(Store[bytes, bytes]):
         source_code: int = 0,
         signatures: Signatures = NO_SIGNATURES,
         recommends: bool = False,
+        followed: Sequence[str] = (),
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """`source_code` is the hash by which states know the events topic.
 
-        With `recommends`, recommendations that are published already are looked for as well.
+        With `recommends`, recommendations that are published already are looked for as well. What the `followed` topics
+        hold is read with the states.
         """
         super().__init__(*args, **kwargs)
         self._source_code = source_code
         self._signatures = signatures
         self._recommends = recommends
+        self._followed = followed
         self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
@@ -274,6 +383,11 @@ class SequenceStore(Store[bytes, bytes]):
         reader, partition = PartitionReader(self._client_config, self.restore.on_records), states.partition
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
+            states.arrived = [
+                read_followed(reader, topic, partition, states.position(topic), self._topics.events)
+                for topic in self._followed
+            ]
+            states.events_end = reader.bounds(self._topics.events, partition)[1]
             seen = states.last_offset(self._source_code)
             is_known = seen >= 0 if len(states) else None
             published = published_positions(

@@ -12,6 +12,8 @@ from service.kafka import TIMEOUT_SECONDS, metadata, open_admin, reason
 from service.kafka_settings import Topics
 
 REPLICATION: Final = "replication factor"
+_IDENTITY_HOURS: Final = 7 * 24
+"""What workers tell each other of shoppers is read within a second, or when they are back after an outage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
     """Return what each topic needs beyond the broker's defaults, by topic name.
 
     Scores and recommendations carry the broker's time of arrival, so that anybody can measure the delay from the event
-    with the times of the records alone. States and items are kept by key, whatever their age.
+    with the times of the records alone. States and items are kept by key, whatever their age; what workers tell each
+    other of shoppers for a week.
     """
     every, streams = {}, {}
     if retention.min_insync_replicas is not None:
@@ -44,6 +47,7 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
         topics.dead_letters: {**every, **streams},
         topics.recommendations: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.changelog: {**every, "cleanup.policy": "compact"},
+        topics.identity: {**every, "cleanup.policy": "delete", "retention.ms": str(_milliseconds(_IDENTITY_HOURS))},
         topics.items: {**every, "cleanup.policy": "compact"},
     }
 

@@ -62,6 +62,14 @@ _MESSAGES: Final[dict[str, Node]] = {
         "payload": _BINARY,
         "bindings": {"kafka": {"key": _KEY}},
     },
+    "joining": {
+        "title": "Claim or transfer",
+        "summary": "An anonymous id that a user claims, or its state on the way to the user's",
+        "description": "Internal: `streams/identity.py` says what it is; it may change with every version.",
+        "contentType": "application/octet-stream",
+        "payload": _BINARY,
+        "bindings": {"kafka": {"key": _KEY}},
+    },
 }
 _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
     "events": (
@@ -105,6 +113,11 @@ _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
             "it starts, and follows it. A record with another key than its `item_id`, or none, is refused."
         ),
     ),
+    "identity": (
+        _TOPICS.identity,
+        "joining",
+        "What workers tell each other of anonymous ids that users claim. Only workers write and read it.",
+    ),
     "changelog": (
         _TOPICS.changelog,
         "state",
@@ -118,6 +131,8 @@ _OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "publishRecommendations": ("send", "recommendations", "Workers publish recommendations, if that is on."),
     "publishDeadLetters": ("send", "deadLetters", "Workers publish what is no event."),
     "writeStates": ("send", "changelog", "Workers write states once a commit interval."),
+    "sendJoinings": ("send", "identity", "Workers send claims, and states that were claimed."),
+    "readJoinings": ("receive", "identity", "Workers read what is for their partitions."),
     "restoreStates": ("receive", "changelog", "Workers read states when they get a partition."),
     "storeScores": ("receive", "scores", "Sinks read scores and store them in ClickHouse."),
     "storeRecommendations": ("receive", "recommendations", "Sinks read recommendations and store them, if that is on."),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import NODEFAULT, structs
 
 from model.events import (
+    IDENTIFY,
     IMPRESSION,
     MAX_EVENT_TIME_MS,
     MAX_ID_BYTES,
@@ -66,7 +67,7 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"type": "string", "minLength": 1, "examples": list(STORED_TYPES)},
         (
             f"What the shopper did, or `{IMPRESSION}`: what a page showed; any type that is not among the examples "
-            "counts as `other`"
+            f"counts as `other`, and so does `{IDENTIFY}`: a log-in"
         ),
     ),
     "ts": (
@@ -82,6 +83,13 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "quantity": (_NUMBER, "How many units"),
     "rating": (_NUMBER, "What a review gives"),
     "text": ({"type": [*_TEXT, "null"]}, "The words of a review"),
+    "anonymous_id": (
+        _OPTIONAL_ID,
+        (
+            "Under which id the shopper was known before; that id's state becomes the user's "
+            f"(docs/identity.md). An event of type `{IDENTIFY}` needs it"
+        ),
+    ),
     "context": (
         {"examples": [{"channel": "email", "device": "phone", "country": "DE"}]},
         "A flat object of strings; `channel` goes into the score. A context of any other form is accepted and not read",
@@ -121,9 +129,15 @@ def event_schema() -> Schema:
         "type": "object",
         "properties": {name: _property(*described) for name, described in _FIELDS.items()},
         "required": [field.name for field in fields if field.default is NODEFAULT],
-        "if": {"properties": {"type": {"const": IMPRESSION}}, "required": ["type"]},
-        "then": {"properties": _OF_IMPRESSIONS, "required": ["items"]},
+        "allOf": [
+            _if_of_type(IMPRESSION, {"properties": _OF_IMPRESSIONS, "required": ["items"]}),
+            _if_of_type(IDENTIFY, {"properties": {"anonymous_id": _ID}, "required": ["anonymous_id"]}),
+        ],
     }
+
+
+def _if_of_type(event_type: str, then: Schema) -> Schema:
+    return {"if": {"properties": {"type": {"const": event_type}}, "required": ["type"]}, "then": then}
 
 
 def _property(constraints: Schema, description: str) -> Schema:

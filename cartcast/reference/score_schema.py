@@ -71,6 +71,7 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         {"minLength": 1, "maxLength": MAX_CHARACTERS},
         f"What the shopper wrote, its first {MAX_CHARACTERS:,} characters; absent if the event has no words",
     ),
+    "anonymous_id": (_FILLED, "Under which id the shopper was known before, as the event says; absent if it does not"),
     "shown": (
         {"minItems": 1, "maxItems": MAX_SHOWN},
         "The items that an impression says were shown, in order; absent of other events",

@@ -64,6 +64,14 @@ _ABOUT: Final[Mapping[str, _Described]] = {
         read_by="sinks, consumer group `cartcast-sink-dead-letters`, which make rows of the table `dead_letters`; "
         "`cartcast dead-letters`",
     ),
+    "identity": _Described(
+        key="the anonymous id of a claim, the user id of a transfer",
+        value="a claim: the user id that the anonymous id is joined to; a transfer: the anonymous id's state, bytes",
+        headers="`kind`: `claim` or `transfer`; `time`: of the claiming event, epoch milliseconds; `anonymous_id`: of "
+        "a transfer",
+        written_by="workers, in one transaction with the states that it comes from",
+        read_by="the workers that have the ids' partitions, in no consumer group; from positions in the changelog",
+    ),
     "items": _Described(
         key="the item's id, UTF-8",
         value="one item, JSON ([items](../items.md)); none takes the item away",
@@ -73,7 +81,8 @@ _ABOUT: Final[Mapping[str, _Described]] = {
     ),
     "changelog": _Described(
         key="user id",
-        value="the shopper's sequence state, bytes (`model/sequence.py`)",
+        value="the shopper's sequence state, bytes (`model/sequence.py`); keys that begin with the byte 255: what "
+        "workers keep beside states",
         headers="none",
         written_by="workers, once a commit interval for each shopper that changed",
         read_by="the worker that gets the partition",

@@ -210,7 +210,7 @@ def append_in_order(  # noqa: C901, PLR0913, PLR0915, PLR0917 - the columns of a
         state.ring_items[slot] = item
         state.ring_categories[slot] = categories[event]
         packed = np.int64(types[event]) | (_price_units(log_price) << PRICE_SHIFT)
-        packed |= _gap_code(time_s - last_s if number else np.int64(0)) << GAP_SHIFT
+        packed |= gap_code(time_s - last_s if number else np.int64(0)) << GAP_SHIFT
         if tokens[event, 0] > 0:  # codes of words come before zeros
             packed |= HAS_WORDS
             _remember_words(state, tokens, event)
@@ -284,7 +284,7 @@ def _price_units(log_price: float) -> int:
 
 
 @compiled
-def _gap_code(gap_s: np.int64) -> int:
+def gap_code(gap_s: np.int64) -> int:
     """Return a time between two events as a ring stores it: rounded to the nearest, the largest if it is larger."""
     exponent, fraction = 0, gap_s
     while fraction >= 2 << GAP_FRACTION_BITS:

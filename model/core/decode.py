@@ -22,7 +22,15 @@ from model.core.byte_strings import ByteStrings
 from model.core.scan import FIELDS, scan_events, scan_own
 from model.core.shop_tables import NO_TABLES, ShopTables
 from model.core.texts import TEXT, TEXTS, EventTexts
-from model.events import IMPRESSION, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MAX_NESTING, MIN_EVENT_TIME_MS, parse_time_ms
+from model.events import (
+    IDENTIFY,
+    IMPRESSION,
+    MAX_EVENT_TIME_MS,
+    MAX_ID_BYTES,
+    MAX_NESTING,
+    MIN_EVENT_TIME_MS,
+    parse_time_ms,
+)
 from model.shop import NO_SHOP, Shop
 from model.text import TOKENS, token_codes
 from model.validate import InvalidEvent, Reject, WireEvent, validate_event
@@ -77,11 +85,24 @@ def _scan(
     spans = np.empty((records, FIELDS, 2), np.int64)
     types, times_ms = np.empty(records, np.uint8), np.empty(records, np.int64)
     numbers, hashes = np.empty((records, 2)), np.empty(records, np.uint64)
-    codes, plain = np.empty((records, 2), np.uint32), np.empty(records, np.bool_)
+    codes = np.empty((records, 2), np.uint32)
+    identifies, plain = np.empty(records, np.bool_), np.empty(records, np.bool_)
     is_text_valid = _is_utf8(read.buffer)
     strings = (read.buffer, read.spans, given.buffer, given.spans)
     may_hold_objects = bool(tables.shop.attributes)
-    scan_events(*strings, is_text_valid, may_hold_objects, spans, types, times_ms, numbers, hashes, codes, plain)
+    scan_events(
+        *strings,
+        is_text_valid,
+        may_hold_objects,
+        spans,
+        types,
+        times_ms,
+        numbers,
+        hashes,
+        codes,
+        identifies,
+        plain,
+    )
     texts, own = np.ascontiguousarray(spans[:, :TEXTS]), None
     if tables.shop.has_own_events:
         own_spans, own = _scan_own(read, spans, plain, tables)
@@ -96,6 +117,7 @@ def _scan(
         item_codes=codes[:, 0].copy(),
         category_codes=codes[:, 1].astype(np.uint16),
         token_codes=_token_codes(read.buffer, spans[:, TEXT], numbers[:, 1], plain),
+        identifies=identifies,
         own=own,
     )
     return batch, plain
@@ -209,13 +231,18 @@ def _decode_joined(values: Sequence[bytes | None], shop: Shop) -> EventBatch | N
         for event in events:
             if event.ts.__class__ is not int:
                 event.ts = parse_time_ms(event.ts)  # type: ignore[arg-type]
-        if not all(event.type and event.type != IMPRESSION for event in events):
+        if not all(event.type and event.type != IMPRESSION and _has_plain_identity(event) for event in events):
             return None
         batch = batch_of(events, shop=shop)
     except (TypeError, ValueError, RecursionError, OverflowError):
         # msgspec's and Unicode's decoding errors are ValueErrors; a `ts` beyond 64 bits overflows its column
         return None
     return batch if _all_valid(batch) else None
+
+
+def _has_plain_identity(event: WireEvent) -> bool:
+    """Whether what an event says of two ids is surely right."""
+    return event.type != IDENTIFY and len(event.anonymous_id or "") <= _MAX_ID_CHARACTERS
 
 
 def _is_one_object_per_line(joined: bytes, lines: int) -> bool:

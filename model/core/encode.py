@@ -11,6 +11,7 @@ import numpy.typing as npt
 from model.core.byte_strings import ByteStrings
 from model.core.compiled import compiled
 from model.core.texts import (
+    ANONYMOUS_ID,
     CATEGORY,
     CHANNEL,
     EVENT_ID,
@@ -36,12 +37,9 @@ _NULL: Final = np.frombuffer(b"null", np.uint8)
 _ZERO, _NINE, _DOT, _MINUS, _QUOTE, _BACKSLASH, _U, _COMMA, _CLOSE = (np.uint8(ord(each)) for each in '09.-"\\u,}')
 _CONTINUES, _CONTINUED = np.uint8(0b1100_0000), np.uint8(0b1000_0000)
 """The bits of a byte that say whether it goes on with a character of UTF-8, and that it does."""
-_QUANTITY_NAME, _RATING_NAME, _TEXT_NAME = (
-    np.frombuffer(b',"%s":' % name, np.uint8) for name in (b"quantity", b"rating", b"text")
-)
-_AROUND_TEXTS: Final = (
-    TEXTS * max(len(_NULL), len('""'), len(".0")) + len(_QUANTITY_NAME) + len(_RATING_NAME) + len(_TEXT_NAME)
-)
+_OF_SOME_EVENTS: Final = tuple(b',"%s":' % name for name in (b"quantity", b"rating", b"text", b"anonymous_id"))
+_QUANTITY_NAME, _RATING_NAME, _TEXT_NAME, _ANONYMOUS_NAME = (np.frombuffer(name, np.uint8) for name in _OF_SOME_EVENTS)
+_AROUND_TEXTS: Final = TEXTS * max(len(_NULL), len('""'), len(".0")) + sum(map(len, _OF_SOME_EVENTS))
 """The most bytes of a score that stand around the event's texts, or in place of them."""
 _ATTRIBUTES: Final = np.frombuffer(b',"attributes":{', np.uint8)
 _NAMES: Final = np.frombuffer("".join(STORED_TYPES).encode(), np.uint8)
@@ -88,8 +86,8 @@ def encode_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
     """Return the JSON of each score.
 
     Every column has one entry per score, `propensities` `(scores, horizons)`; `extra` are further fields, each with a
-    comma before it, which follow the propensities, or None. Quantity, rating and words are there only if the event
-    has them; of a text its first MAX_CHARACTERS.
+    comma before it, which follow the propensities, or None. Quantity, rating, words and
+    anonymous id are there only if the event has them; of a text its first MAX_CHARACTERS.
     """
     scores = len(types)
     text_bytes = int(texts.spans[:, :, 1].sum() - texts.spans[:, :, 0].sum())
@@ -226,7 +224,7 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = _text(out, _piece(out, at, pieces, bounds, 4), buffer, text[CATEGORY])
         at = _piece(out, at, pieces, bounds, 5)
         at = _as_written(out, at, buffer, text[PRICE])
-        if text[QUANTITY, 0] >= 0 or text[RATING, 0] >= 0 or text[TEXT, 1] > text[TEXT, 0]:
+        if max(text[QUANTITY, 0], text[RATING, 0], text[ANONYMOUS_ID, 0]) >= 0 or text[TEXT, 1] > text[TEXT, 0]:
             at = _of_some_events(out, at, buffer, text)
         at = write_number(out, _piece(out, at, pieces, bounds, 6), times_ms[row])
         piece = 7
@@ -245,7 +243,7 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
 
 @compiled
 def _of_some_events(out: Bytes, at: int, buffer: Bytes, text: Bounds) -> int:
-    """Write quantity, rating and words, those of them that the event has.
+    """Write quantity, rating, words and anonymous id, those of them that the event has.
 
     Apart from the loop, which its code would slow by a tenth for events that have none of them.
     """
@@ -255,6 +253,8 @@ def _of_some_events(out: Bytes, at: int, buffer: Bytes, text: Bounds) -> int:
         at = _as_written(out, _copy(out, at, _RATING_NAME, 0, len(_RATING_NAME)), buffer, text[RATING])
     if text[TEXT, 1] > text[TEXT, 0]:
         at = _words(out, _copy(out, at, _TEXT_NAME, 0, len(_TEXT_NAME)), buffer, text[TEXT])
+    if text[ANONYMOUS_ID, 0] >= 0:
+        at = _text(out, _copy(out, at, _ANONYMOUS_NAME, 0, len(_ANONYMOUS_NAME)), buffer, text[ANONYMOUS_ID])
     return at
 
 

@@ -15,8 +15,28 @@ from model.attributes import LABELS
 from model.core.compiled import compiled
 from model.core.hashing import LONGEST, xxh3_64
 from model.core.shop_tables import NameTable
-from model.core.texts import CATEGORY, CHANNEL, EVENT_ID, ITEM_ID, PRICE, QUANTITY, RATING, TEXT, TEXTS, USER_ID
-from model.events import IMPRESSION_CODE, MAX_EVENT_TIME_MS, MAX_ID_BYTES, MIN_EVENT_TIME_MS, OTHER, STORED_TYPES
+from model.core.texts import (
+    ANONYMOUS_ID,
+    CATEGORY,
+    CHANNEL,
+    EVENT_ID,
+    ITEM_ID,
+    PRICE,
+    QUANTITY,
+    RATING,
+    TEXT,
+    TEXTS,
+    USER_ID,
+)
+from model.events import (
+    IDENTIFY,
+    IMPRESSION_CODE,
+    MAX_EVENT_TIME_MS,
+    MAX_ID_BYTES,
+    MIN_EVENT_TIME_MS,
+    OTHER,
+    STORED_TYPES,
+)
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int64]
@@ -41,11 +61,12 @@ def _table(names: tuple[str, ...]) -> tuple[Bytes, npt.NDArray[np.int64]]:
 
 
 _FIELD_NAMES: Final = (
-    *("user_id", "event_id", "item_id", "category", "channel", "text"),
+    *("user_id", "event_id", "item_id", "category", "channel", "text", "anonymous_id"),
     *("price", "quantity", "rating", "type", "ts", "context"),
 )
 _FIELD_TABLE, _FIELD_LENGTHS = _table(_FIELD_NAMES)
 _TYPE_TABLE, _TYPE_LENGTHS = _table(STORED_TYPES)
+_IDENTIFY: Final = np.frombuffer(bytearray(IDENTIFY.encode()), np.uint8)
 _LITERAL_TABLE, _LITERAL_LENGTHS = _table(("null", "true", "false"))
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _DOT, _PLUS, _MINUS = (np.uint8(ord(character)) for character in '"\\:,.+-')
 _OPEN, _CLOSE, _SPACE, _ZERO, _SEVEN, _NINE = (np.uint8(ord(character)) for character in "{} 079")
@@ -72,6 +93,7 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
     numbers: npt.NDArray[np.float64],
     hashes: npt.NDArray[np.uint64],
     codes: npt.NDArray[np.uint32],
+    identifies: npt.NDArray[np.bool_],
     plain: npt.NDArray[np.bool_],
 ) -> None:
     """Fill the columns of every record that is a plain, valid event, and set `plain` for these.
@@ -95,7 +117,9 @@ def scan_events(  # noqa: PLR0913, PLR0917 - the records, and the columns of the
             plain[row] = False
             continue
         types[row] = _type_code(buffer, spans[row, TYPE])
-        if types[row] == IMPRESSION_CODE:
+        name = spans[row, TYPE]
+        identifies[row] = types[row] == OTHER and _is_name(buffer, name[0], name[1], _IDENTIFY, len(_IDENTIFY))
+        if types[row] == IMPRESSION_CODE or (identifies[row] and spans[row, ANONYMOUS_ID, 0] < 0):
             plain[row] = False
             continue
         hashes[row] = max(xxh3_64(buffer, spans[row, EVENT_ID, 0], spans[row, EVENT_ID, 1]), np.uint64(1))
@@ -189,7 +213,7 @@ def _scan(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - a gramma
         if buffer[at] == _COMMA:
             at = _skip_spaces(buffer, at + 1)
         elif buffer[at] == _CLOSE and inside == _NOWHERE and at + 1 == end:
-            return seen & _REQUIRED == _REQUIRED and bool(_is_valid(spans, time_ms[0]))
+            return seen & _REQUIRED == _REQUIRED and bool(_is_valid(buffer, spans, time_ms[0]))
         else:
             return False
 
@@ -343,8 +367,8 @@ def _has_escape(buffer: Bytes, start: int, end: int) -> bool:
 
 
 @compiled
-def _is_valid(spans: Spans, time_ms: np.int64) -> np.bool_:
-    """Whether ids have the right length and the time is in range; a channel that is empty or too long is taken out."""
+def _is_valid(buffer: Bytes, spans: Spans, time_ms: np.int64) -> np.bool_:
+    """Whether ids are right and the time is in range; a channel or an anonymous id that says nothing is taken out."""
     user_bytes = spans[USER_ID, 1] - spans[USER_ID, 0]
     event_bytes = spans[EVENT_ID, 1] - spans[EVENT_ID, 0]
     if not (0 < user_bytes <= MAX_ID_BYTES and 0 < event_bytes <= LONGEST and spans[TYPE, 1] > spans[TYPE, 0]):
@@ -355,6 +379,12 @@ def _is_valid(spans: Spans, time_ms: np.int64) -> np.bool_:
         return np.bool_(False)
     if spans[CHANNEL, 1] == spans[CHANNEL, 0]:
         spans[CHANNEL] = -1
+    if spans[ANONYMOUS_ID, 0] >= 0:
+        start, end = spans[ANONYMOUS_ID]
+        if end - start > MAX_ID_BYTES:
+            return np.bool_(False)
+        if end == start or _is_equal(buffer, spans[USER_ID], buffer, start, end):
+            spans[ANONYMOUS_ID] = -1
     return np.bool_(MIN_EVENT_TIME_MS <= time_ms < MAX_EVENT_TIME_MS)
 
 

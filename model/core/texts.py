@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-USER_ID, EVENT_ID, ITEM_ID, CATEGORY, CHANNEL, TEXT, PRICE, QUANTITY, RATING = range(9)
+USER_ID, EVENT_ID, ITEM_ID, CATEGORY, CHANNEL, TEXT, ANONYMOUS_ID, PRICE, QUANTITY, RATING = range(10)
 """The texts of an event, without their quotes; from PRICE on, numbers as they were written."""
-TEXTS: Final = 9
+TEXTS: Final = 10
 
 _encode: Final = msgspec.json.Encoder().encode
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
@@ -31,7 +31,7 @@ class EventTexts:
     def of(
         cls, columns: Sequence[Sequence[str | None]], values: Sequence[Sequence[str | float | None]]
     ) -> "EventTexts":
-        """Make them of the columns USER_ID to TEXT, and of those of values: PRICE to RATING, then attributes."""
+        """Make them of the columns USER_ID to ANONYMOUS_ID, and of values: PRICE to RATING, then attributes."""
         parts = [*map(_json_bodies, columns), *map(_json_values, values)]
         spans, start = np.full((len(parts[0]), len(parts), 2), -1, np.int64), 0
         for text, bodies in enumerate(parts):

@@ -42,7 +42,8 @@ _OF_IMPRESSIONS: Final = ("items", "model_version", "placement")
 _READ: Final = frozenset(WireImpression.__struct_fields__) - {"context"}
 _COLUMNS: Final = _READ | {"context", "attributes"}
 _NUMBERS: Final = ("price", "quantity", "rating")
-_IDS: Final = ("event_id", "user_id", "item_id", "category")
+_OPTIONAL_IDS: Final = ("anonymous_id", "item_id", "category")
+_IDS: Final = ("event_id", "user_id", *_OPTIONAL_IDS)
 _LINES_AT_ONCE: Final = 1000
 
 
@@ -119,12 +120,11 @@ def _as_the_worker_reads(fields: Fields) -> Fields:
 def _with_ids(event: Event) -> Event:
     """Return the event with its ids as other formats read them, or raise InvalidRow."""
     event_id, user_id = checked_id("event_id", event.event_id), checked_id("user_id", event.user_id)
-    item_id = None if event.item_id is None else known_id("item_id", event.item_id)
-    category = None if event.category is None else known_id("category", event.category)
-    ids = (event_id, user_id, item_id, category)
-    if ids == (event.event_id, event.user_id, event.item_id, event.category):
+    given = {name: getattr(event, name) for name in _OPTIONAL_IDS}
+    known = {name: None if one is None else known_id(name, one) for name, one in given.items()}
+    if (event_id, user_id, known) == (event.event_id, event.user_id, given):
         return event
-    return structs.replace(event, event_id=event_id, user_id=user_id, item_id=item_id, category=category)
+    return structs.replace(event, event_id=event_id, user_id=user_id, **known)
 
 
 def _event(raw: bytes) -> Event:

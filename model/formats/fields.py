@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
+from model.events import anonymous_id_of
 from model.formats.ids import known_id, whole_number_id
 from model.formats.rows import InvalidRow
 
@@ -59,9 +60,15 @@ def first_id(fields: Fields, *names: str) -> str | None:
     return None
 
 
-def first_required_id(fields: Fields, *names: str) -> str:
-    """Return the same; raises InvalidRow for the last of the names if there is none."""
-    return first_id(fields, *names) or _missing(names[-1])
+def ids_of_shopper(fields: Fields, known: str, *anonymous: str) -> tuple[str, str | None]:
+    """Return the user's id and the anonymous id beside it; without a user's id the anonymous one stands in its place.
+
+    `anonymous` are names of which the first that has an id counts. Raises InvalidRow if there is neither.
+    """
+    user_id, anonymous_id = first_id(fields, known), first_id(fields, *anonymous)
+    if user_id is None:
+        return anonymous_id or _missing(anonymous[-1]), None
+    return user_id, anonymous_id_of(user_id, anonymous_id)
 
 
 def number(name: str, given: object, least: float = -math.inf) -> float | None:

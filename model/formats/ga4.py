@@ -13,8 +13,8 @@ from model.events import IMPRESSION, Event
 from model.formats.fields import (
     Fields,
     first_id,
-    first_required_id,
     flat_context,
+    ids_of_shopper,
     inside,
     number,
     object_in,
@@ -79,12 +79,13 @@ def _of_export_row(row: Fields) -> Fields:
         params = {str(param.get("key")): _value(param.get("value")) for param in _objects(row, "event_params")}
     if not items and _ITEM_COLUMNS.intersection(row):
         items = [row]  # likewise
-    user = first_required_id(row, "user_id", "user_pseudo_id")
+    user, anonymous_id = ids_of_shopper(row, "user_id", "user_pseudo_id")
     order = _order_id(params, of_order, {"transaction_id": row.get("ecommerce_transaction_id")})
     time = row.get("event_timestamp")
     return {
         "name": row["event_name"],
         "user": user,
+        "anonymous": anonymous_id,
         "time": ("event_timestamp", time),
         "params": params,
         "items": items,
@@ -110,11 +111,12 @@ def _of_export_row(row: Fields) -> Fields:
 
 def _of_payload(payload: Fields, event: Fields) -> Fields:
     params = object_in(event, "params")
-    user = first_required_id(payload, "user_id", "app_instance_id", "client_id")
+    user, anonymous_id = ids_of_shopper(payload, "user_id", "app_instance_id", "client_id")
     time = event.get("timestamp_micros") or payload.get("timestamp_micros")
     return {
         "name": event.get("name"),
         "user": user,
+        "anonymous": anonymous_id,
         "time": ("timestamp_micros", time),
         "params": params,
         "items": objects_in(params, "items"),
@@ -183,6 +185,7 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
         price=number("price", item.get("price"), least=0),
         quantity=number("quantity", item.get("quantity")),
         text=optional_text("search_term", params.get("search_term")) if event_type == "search" else None,
+        anonymous_id=part["anonymous"],
         context=_context(part, None if event_type != "other" else name),
         items=shown,
         model_version=optional_id("model_version", params.get("model_version")) if shown else None,

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from model.events import EVENT_TYPES, Event, epoch_ms, within_bounds
+from model.events import EVENT_TYPES, IDENTIFY, Event, anonymous_id_of, epoch_ms, within_bounds
 from model.formats.fields import (
     Fields,
     flat_context,
@@ -32,10 +32,12 @@ from model.formats.json_rows import JsonFormat
 from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow, content_id, order_event_id
 from model.formats.times import UNITS, moment_ms, unix_ms
+from model.validate import check_identifies
 from service.errors import UsageError
 
 FIELDS: Final = (
     "user_id",
+    "anonymous_id",
     "ts",
     "type",
     "event_id",
@@ -47,6 +49,7 @@ FIELDS: Final = (
     "rating",
     "text",
 )
+_TYPES: Final = (*EVENT_TYPES, IDENTIFY)
 ANY_OTHER: Final = "*"
 _PARTS: Final = frozenset({"fields", "types", "time", "events", "columns"})
 _NO_TYPE: Final = "-"
@@ -96,8 +99,8 @@ def definition_of(tree: object) -> Definition:
 
 def _types(types: dict[str, Any]) -> dict[str, str]:
     for name, one in types.items():
-        if one not in EVENT_TYPES:
-            raise UsageError(f"types.{name}: {one} is no type; choose from {', '.join(EVENT_TYPES)}")
+        if one not in _TYPES:
+            raise UsageError(f"types.{name}: {one} is no type; choose from {', '.join(_TYPES)}")
     return types
 
 
@@ -155,12 +158,19 @@ class _Reader:
             quantity=number("quantity", self._given(part, "quantity")),
             rating=number("rating", self._given(part, "rating")),
             text=optional_text("text", self._given(part, "text")),
+            anonymous_id=self._anonymous_id(part, user, event_type),
             context=flat_context(dict(self._context(part, order))),
         )
 
+    def _anonymous_id(self, part: Fields, user_id: str, event_type: str) -> str | None:
+        anonymous_id = optional_id("anonymous_id", self._given(part, "anonymous_id"))
+        if event_type == IDENTIFY:
+            check_identifies(user_id, anonymous_id)
+        return anonymous_id_of(user_id, anonymous_id)
+
     def _type(self, name: str | None) -> str:
         found = self.definition.types.get(name or "") or self.definition.types.get(ANY_OTHER)
-        if found is None and name in EVENT_TYPES:
+        if found is None and name in _TYPES:
             return name
         if found is None:
             raise InvalidRow(

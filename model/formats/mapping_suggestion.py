@@ -23,6 +23,7 @@ _SAMPLED_TIMES: Final = 200
 _NAMES: Final = {
     "user_id": "user_id userid customer_id customerid visitor_id visitorid client_id distinct_id shopper_id member_id "
     "account_id uid anonymous_id device_id cookie_id email user customer visitor session_id sessionid session",
+    "anonymous_id": "anonymous_id anonymousid user_pseudo_id visitor_id visitorid device_id cookie_id client_id",
     "ts": "event_time event_timestamp timestamp occurred_at created_at server_time datetime date_time time ts date "
     "created",
     "type": "event_type event_name event action activity behavior behaviour verb type name",
@@ -77,7 +78,7 @@ def suggested_mapping(lines: Iterator[Line]) -> str:
         found_path = _path_of(names.split(), [path for path in values if path not in taken.values()])
         if found_path is not None:
             taken[field] = found_path
-    fields = [f"  {field}: {_written(taken[field])}" if field in taken else f"  # {field}:" for field in _NAMES]
+    fields = [f"  {field}: {_paths(field, taken)}" if field in taken else f"  # {field}:" for field in _NAMES]
     context = {name: found for name, names in _CONTEXT.items() if (found := _path_of(names.split(), values))}
     told = ", ".join(f"{name}: {_written(path)}" for name, path in context.items())
     others = [path for path in values if path not in {*taken.values(), *context.values()}]
@@ -93,6 +94,13 @@ def suggested_mapping(lines: Iterator[Line]) -> str:
             "",
         ]
     )
+
+
+def _paths(field: str, taken: dict[str, str]) -> str:
+    """Return where a field is; before a log-in a shopper is known by the anonymous id."""
+    if field == "user_id" and "anonymous_id" in taken:
+        return f"[{_written(taken[field])}, {_written(taken['anonymous_id'])}]"
+    return _written(taken[field])
 
 
 def _objects(lines: Iterator[Line]) -> Iterator[Fields]:

@@ -10,8 +10,8 @@ from model.events import Event
 from model.formats.fields import (
     Fields,
     first_id,
-    first_required_id,
     flat_context,
+    ids_of_shopper,
     number,
     objects_in,
     optional_id,
@@ -38,8 +38,9 @@ _PRODUCT: Final = {
 def _split(visit: Fields) -> list[Fields]:
     if "actionDetails" not in visit:
         raise InvalidRow("actionDetails", "actionDetails is missing")
-    user = first_required_id(visit, "userId", "visitorId")
-    return [action | {"visit": visit, "user": user} for action in objects_in(visit, "actionDetails")]
+    user, anonymous_id = ids_of_shopper(visit, "userId", "visitorId")
+    shared = {"visit": visit, "user": user, "anonymous": anonymous_id}
+    return [action | shared for action in objects_in(visit, "actionDetails")]
 
 
 def _event(action: Fields, own_types: Mapping[str, str] = {}) -> Event:
@@ -62,6 +63,7 @@ def _event(action: Fields, own_types: Mapping[str, str] = {}) -> Event:
         price=number("price", product.get("price"), least=0),
         quantity=number("quantity", product.get("quantity")),
         text=optional_text("siteSearchKeyword", action.get("siteSearchKeyword")),
+        anonymous_id=action["anonymous"],
         context=_context(action, order, name if event_type == "other" else None),
     )
 

@@ -13,6 +13,9 @@ from model.formats.segment import to_event
 
 _COLUMNS: Final = frozenset({"uuid", "event", "distinct_id", "timestamp", "properties"})
 
+_ANONYMOUS_IDS: Final = {"$identify": "$anon_distinct_id", "$create_alias": "alias"}
+"""Which property of an event that joins two ids has the other one."""
+
 
 def _split(line: Fields) -> list[Fields]:
     several = next((name for name in ("batch", "results") if name in line), None)
@@ -24,9 +27,11 @@ def _call(event: Fields) -> Fields:
     properties = object_in(event, "properties")
     if "distinct_id" not in event and "distinct_id" not in properties:
         raise InvalidRow("distinct_id", "distinct_id is missing")
+    name = event.get("event")
     return {
-        "type": "track",
-        "event": event.get("event"),
+        "type": "identify" if name in _ANONYMOUS_IDS else "track",
+        "event": name,
+        "anonymousId": properties.get(_ANONYMOUS_IDS.get(str(name), "")),
         "messageId": event.get("uuid") or event.get("id"),
         "userId": required_id("distinct_id", event.get("distinct_id") or properties.get("distinct_id")),
         "timestamp": event.get("timestamp") or properties.get("timestamp"),

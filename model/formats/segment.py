@@ -3,7 +3,8 @@
 Track calls of the specification's events, also under their names of version 1 (`Viewed Product`) and in other
 spellings (`product_viewed`, `ProductViewed`); every other track call, and every page and screen call, is an event of
 type `other`.
-Calls that tell something about a shopper instead of something a shopper did (identify, group, alias) are no events.
+A call with both `userId` and `anonymousId` says that these are one shopper; identify and alias calls say nothing else.
+Group calls are no events: nobody did anything.
 """
 
 import re
@@ -11,12 +12,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from model.events import IMPRESSION, Event
+from model.events import IDENTIFY, IMPRESSION, Event
 from model.formats.fields import (
     Fields,
     first_id,
-    first_required_id,
     flat_context,
+    ids_of_shopper,
     in_snake_case,
     inside,
     known_or_none,
@@ -35,6 +36,8 @@ from model.formats.rows import InvalidRow, order_event_id
 from model.formats.times import moment_ms, unix_ms
 
 BEHAVIOUR_CALLS: Final = ("track", "page", "screen")
+_IDENTITY_CALLS: Final = {"identify": "anonymousId", "alias": "previousId"}
+"""What a call that joins two ids calls the one that is not `userId`."""
 
 TYPES: Final = {
     "product list viewed": "view",
@@ -120,9 +123,10 @@ def to_event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
     properties = in_snake_case(object_in(call, "properties"))
     product = _product(event_type, properties)
     items = None if call.get("event") in own_types else _shown(call, properties)
+    user_id, anonymous_id = _ids(call)
     return Event(
         event_id=_event_id(call, event_type, properties),
-        user_id=first_required_id(call, "userId", "anonymousId"),
+        user_id=user_id,
         type=IMPRESSION if items else event_type,
         ts=_time_ms(call),
         item_id=first_id(product, "product_id", "sku", "id"),
@@ -131,6 +135,7 @@ def to_event(call: Fields, own_types: Mapping[str, str] = {}) -> Event:
         quantity=number("quantity", product.get("quantity")),
         rating=number("rating", properties.get("rating")) if event_type == "review" else None,
         text=_words(event_type, properties),
+        anonymous_id=anonymous_id,
         context=_context(event_type, call, properties),
         items=items,
         model_version=optional_id("model_version", properties.get("model_version")) if items else None,
@@ -160,12 +165,25 @@ def _event_id(call: Fields, event_type: str, properties: Fields) -> str:
 
 def _type(call: Fields, own_types: Mapping[str, str]) -> str:
     kind = call.get("type")
+    if isinstance(kind, str) and kind in _IDENTITY_CALLS:
+        return IDENTIFY
     if kind not in BEHAVIOUR_CALLS:
-        raise InvalidRow("type", f"type is none of {', '.join(BEHAVIOUR_CALLS)}: the call is nothing a shopper did")
+        known = ", ".join([*BEHAVIOUR_CALLS, *_IDENTITY_CALLS])
+        raise InvalidRow("type", f"type is none of {known}: the call is nothing a shopper did")
     if kind != "track":
         return "other"
     name = required_id("event", call.get("event"))
     return own_types.get(name) or _built_in_type(name)
+
+
+def _ids(call: Fields) -> tuple[str, str | None]:
+    """Return the user's id and the anonymous one; raises InvalidRow for an identity call without two different ids."""
+    if (anonymous := _IDENTITY_CALLS.get(call["type"])) is None:
+        return ids_of_shopper(call, "userId", "anonymousId")
+    user_id, anonymous_id = (required_id(name, call.get(name)) for name in ("userId", anonymous))
+    if user_id == anonymous_id:
+        raise InvalidRow(anonymous, f"{anonymous} is the userId: the {call['type']} call joins nobody")
+    return user_id, anonymous_id
 
 
 @lru_cache(maxsize=1024)

@@ -10,8 +10,8 @@ from model.events import IMPRESSION, Event
 from model.formats.fields import (
     Fields,
     first_id,
-    first_required_id,
     flat_context,
+    ids_of_shopper,
     number,
     object_in,
     objects_in,
@@ -111,10 +111,11 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
     order = first_id(part["entities"].get("transaction", {}) | part, "transaction_id", "tr_orderid", "ti_orderid")
     time = next((time for time in _TIMES if part.get(time)), _TIMES[1])
     terms = part["data"].get("terms")
+    user_id, anonymous_id = ids_of_shopper(part, "user_id", "domain_userid", "network_userid")
     return Event(
         event_id=(order_event_id(order) if event_type == "purchase" else None)
         or required_id("event_id", part.get("event_id")),
-        user_id=first_required_id(part, "user_id", "domain_userid", "network_userid"),
+        user_id=user_id,
         type=event_type,
         ts=moment_ms(time, required_id(time, part.get(time))),
         item_id=first_id(product, "id", "name"),
@@ -122,6 +123,7 @@ def _event(part: Fields, own_types: Mapping[str, str] = {}) -> Event:
         price=number("price", product.get("price"), least=0),
         quantity=number("quantity", product.get("quantity")),
         text=optional_text("terms", " ".join(map(str, terms)) if isinstance(terms, list) else None),
+        anonymous_id=anonymous_id,
         context=_context(part, order, name if event_type == "other" else None),
         items=items,
         placement=optional_id("name", part["data"].get("name")) if items else None,

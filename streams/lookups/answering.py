@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +28,7 @@ def shopper_answer(  # noqa: PLR0913 - an answer says all of this
     model: str,
     rebuilt: bool,
     as_of: AsOf,
+    joined_to: str | None = None,
 ) -> Shopper:
     """Make the answer of one SEQUENCE record `(1,)`."""
     return Shopper(
@@ -38,6 +40,7 @@ def shopper_answer(  # noqa: PLR0913 - an answer says all of this
         events=int(sequence["events"][0]),
         last_events=_stored_events(stored_events(sequence)[1]),
         as_of=as_of,
+        joined_to=msgspec.UNSET if joined_to is None else joined_to,
     )
 
 

@@ -17,6 +17,15 @@ ChangeByHorizon = Annotated[
 ]
 
 
+AskedFor = Annotated[
+    str | msgspec.UnsetType,
+    Meta(
+        description="The id that was asked for, if it is an anonymous one that is joined to `user_id` and has done "
+        "nothing since: the answer is about that user; absent otherwise"
+    ),
+]
+
+
 class AsOf(msgspec.Struct, frozen=True):
     """Up to which record the answer knows the shopper."""
 
@@ -58,13 +67,21 @@ class Shopper(msgspec.Struct, frozen=True):
         bool,
         Meta(
             description="False: as published after the last event. True: another model, or an earlier version, scored "
-            "that; computed now from the stored events alone"
+            "that, or another id was joined since; computed now from the stored events alone"
         ),
     ]
     last_event_time: Annotated[int, Meta(description="Epoch milliseconds")]
     events: Annotated[int, Meta(description="Accepted so far")]
     last_events: Annotated[list[StoredEvent], Meta(description="The stored ones, newest last; at most 32")]
     as_of: AsOf
+    asked_for: AskedFor = msgspec.UNSET
+    joined_to: Annotated[
+        str | msgspec.UnsetType,
+        Meta(
+            description="Of an anonymous id that began afresh: the user to whom what it did before was joined last; "
+            "absent of others"
+        ),
+    ] = msgspec.UNSET
 
 
 class Attribution(StoredEvent, frozen=True):
@@ -95,6 +112,7 @@ class ShopperExplanation(msgspec.Struct, frozen=True):
     earlier_events: Annotated[int, Meta(description="How many accepted events lie before the stored ones")]
     events: Annotated[list[Attribution], Meta(description="Newest last; the last one is the event that is explained")]
     as_of: AsOf
+    asked_for: AskedFor = msgspec.UNSET
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -159,6 +177,7 @@ class ShopperItems(msgspec.Struct, frozen=True):
         Literal["current", "outdated"] | None,
         Meta(description="Whether the shop's rules are those of the file as it is now; null if there is no file"),
     ] = None
+    asked_for: AskedFor = msgspec.UNSET
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -1,6 +1,8 @@
 """Forwarding a look-up to the worker that has the shopper, once, as it came or for its shoppers alone."""
 
+from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
 import aiohttp
 from aiohttp import web
@@ -14,17 +16,38 @@ _MAX_ANSWER_BYTES: Final = 1_000_000
 """Ten times what a worker answers: that it is one is known from Kafka's group, in which others may say anything."""
 _MAX_ANSWERS_BYTES: Final = 64_000_000
 """The same for many users."""
-_FORWARDED: Final = "X-Cartcast-Forwarded"
+_FORWARDED, _ONCE, _AGAIN = "X-Cartcast-Forwarded", "1", "2"
+_ASKED_FOR: Final = "X-Cartcast-Asked-For"
+_USERS: Final = "/v1/users/"
+_NONE_NAMED: Final[Mapping[str, str]] = {}
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0, connect=1.0)
 _LONG_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0, connect=1.0)
 _PASSED_BACK: Final = ("Content-Type", "Retry-After", "WWW-Authenticate")
 
 
-async def forward(app: BatchApp, request: web.Request, user: bytes) -> web.Response:
-    """Ask the worker that has the user's partition; a forwarded request is not forwarded again."""
-    url = _at(owner_of(app, request, user), request)
-    status, body, headers = await _asked(app, "GET", url, request, timeout=_TIMEOUT, most_bytes=_MAX_ANSWER_BYTES)
+async def forward(
+    app: BatchApp, request: web.Request, user: bytes, *, joined_from: bytes | None = None
+) -> web.Response:
+    """Ask the worker that has the user's partition; a forwarded request is not forwarded again.
+
+    Unless it asks for an id that is joined to the user, `joined_from`: then the user is asked for, once more.
+    """
+    url = _at(owner_of(app, request, user, joined=joined_from is not None), request)
+    named = {}
+    if joined_from is not None:
+        _, slash, page = url.raw_path.removeprefix(_USERS).partition("/")
+        url = url.with_path(_USERS + quote(user, safe="") + slash + page, encoded=True, keep_query=True)
+        named = {_ASKED_FOR: quote(joined_from, safe="")}
+    status, body, headers = await _asked(
+        app, "GET", url, request, named=named, timeout=_TIMEOUT, most_bytes=_MAX_ANSWER_BYTES
+    )
     return web.Response(status=status, body=body, headers=headers)
+
+
+def asked_for(request: web.Request) -> str | None:
+    """Return the id that was asked for first, if another worker asks for the user to whom it is joined."""
+    given = request.headers.get(_ASKED_FOR)
+    return None if given is None else unquote_to_bytes(given).decode(errors="replace")
 
 
 async def forward_users(app: BatchApp, request: web.Request, owner: URL, body: bytes) -> tuple[int, bytes]:
@@ -35,9 +58,12 @@ async def forward_users(app: BatchApp, request: web.Request, owner: URL, body: b
     return status, answer
 
 
-def owner_of(app: BatchApp, request: web.Request, user: bytes) -> URL:
-    """Return where the worker is that has the user's partition; raises ProblemError if a request cannot go there."""
-    if _FORWARDED in request.headers:
+def owner_of(app: BatchApp, request: web.Request, user: bytes, *, joined: bool = False) -> URL:
+    """Return where the worker is that has the user's partition; raises ProblemError if a request cannot go there.
+
+    One that was forwarded goes on only to the user to whom the id is `joined`, and from there no further.
+    """
+    if _FORWARDED in request.headers and not (joined and request.headers[_FORWARDED] == _ONCE):
         raise ProblemError(503, "moving", "the user's partition is moving between workers: ask again")
     try:
         owner = app.router.key_store(TABLE_NAME, user)
@@ -63,7 +89,7 @@ def _at(owner: URL, request: web.Request) -> URL:
 def _passed_on(request: web.Request) -> dict[str, str]:
     """Return the headers with which another worker is asked: all workers of a group have one token."""
     kept = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
-    return {_FORWARDED: "1", **kept}
+    return {_FORWARDED: _AGAIN if _FORWARDED in request.headers else _ONCE, **kept}
 
 
 async def _asked(  # noqa: PLR0913 - a request
@@ -73,13 +99,14 @@ async def _asked(  # noqa: PLR0913 - a request
     request: web.Request,
     body: bytes | None = None,
     *,
+    named: Mapping[str, str] = _NONE_NAMED,
     timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     most_bytes: int,
 ) -> tuple[int, bytes, dict[str, str]]:
     """Return status, body and headers that are passed back."""
     try:
         async with app.http_client.request(
-            method, url, headers=_passed_on(request), data=body, timeout=timeout, allow_redirects=False
+            method, url, headers={**_passed_on(request), **named}, data=body, timeout=timeout, allow_redirects=False
         ) as answer:
             kept = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
             return answer.status, await _body(answer, most_bytes), kept

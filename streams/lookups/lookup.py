@@ -15,6 +15,7 @@ from model.batch import event_hash
 from model.explain import Explainer, place_of
 from model.sequence import RING_EVENTS, own_of
 from model.states import StateCodec
+from streams.identity import joined_to
 from streams.lookups.answering import explanation_answer, shopper_answer
 from streams.lookups.answers import AsOf, Shopper, ShopperExplanation
 from streams.tables import PartitionStates, SequenceStore
@@ -37,6 +38,14 @@ class RestoringError(Exception):
 
 class UnknownShopperError(Exception):
     """No event of this shopper has been accepted."""
+
+
+class JoinedError(Exception):
+    """The id has done nothing since its state went to a user."""
+
+    def __init__(self, user: bytes) -> None:
+        super().__init__()
+        self.user = user
 
 
 class NotStoredError(Exception):
@@ -87,6 +96,7 @@ class Lookup:
             model=self._model,
             rebuilt=known is None,
             as_of=self.as_of(state, partition),
+            joined_to=self.joined_before(user, partition),
         )
 
     async def explanation(self, user: bytes, partition: int, event_id: str | None) -> ShopperExplanation:
@@ -115,8 +125,15 @@ class Lookup:
         if not states.restored.done():
             raise RestoringError
         if (state := states.record(user)) is None or not state["sequence"]["events"][0]:
+            if (joined := joined_to(states, user)) is not None:
+                raise JoinedError(joined.user_id.encode())
             raise UnknownShopperError
         return state
+
+    def joined_before(self, user: bytes, partition: int) -> str | None:
+        """Return the user to whom an id of this partition was joined last, None if it never was."""
+        joined = joined_to(self._store().partitions[partition], user)
+        return None if joined is None else joined.user_id
 
     def _published(self, state: State) -> npt.NDArray[np.float32] | None:
         """Return the propensities that this model published after the shopper's last event, if it did."""

@@ -12,7 +12,7 @@ from model.events import MAX_ID_BYTES
 from streams.lookups.answers import Problem, Refusal, UserResult, UserResults
 from streams.lookups.forwarding import forward_users, owner_of
 from streams.lookups.item_query import ItemQuery, Recommender, UsersQuery
-from streams.lookups.lookup import Lookup, NotHereError
+from streams.lookups.lookup import JoinedError, Lookup, NotHereError, UnknownShopperError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
 from streams.transport import BatchApp, key_partition
 
@@ -32,17 +32,20 @@ class ManyUsers:
     async def answer(self, request: web.Request, body: bytes) -> UserResults:
         """Return one result a shopper, in the order asked; raises ProblemError if the request makes no sense."""
         wanted = self._wanted(body)
-        results, elsewhere = _Results(), defaultdict[URL, list[str]](list)
+        results, elsewhere, joins = _Results(), defaultdict[URL, list[str]](list), dict[str, str]()
         for user_id in dict.fromkeys(wanted.user_ids):
             try:
                 results[user_id] = UserResult(user_id, answer=await self._own(user_id.encode(), wanted.items))
+            except JoinedError as joined:
+                joins[user_id] = joined.user.decode()
             except NotHereError:
                 self._look_elsewhere(request, user_id, results, elsewhere)
             except ProblemError as refused:
                 results[user_id] = UserResult(user_id, error=refused.problem)
             await asyncio.sleep(0)  # others wait for the loop
         asked = (self._asked(request, owner, user_ids, wanted.items) for owner, user_ids in elsewhere.items())
-        for of_owner in await asyncio.gather(*asked):
+        of_joined = (self._joined(request, asked_for, user, wanted.items) for asked_for, user in joins.items())
+        for of_owner in await asyncio.gather(*asked, *of_joined):
             results.update(of_owner)
         return UserResults([results[user_id] for user_id in wanted.user_ids])
 
@@ -72,6 +75,28 @@ class ManyUsers:
             return msgspec.Raw(_encode(await self._recommender.items(user, partition, items)))
         except REFUSED as refused:
             raise problem_of(refused) from None
+
+    async def _joined(self, request: web.Request, asked_for: str, user_id: str, items: ItemQuery | None) -> _Results:
+        """Answer for the user to whom an id is joined."""
+        try:
+            found = UserResult(user_id, answer=await self._own(user_id.encode(), items))
+        except JoinedError:  # joined ids are not followed from one to the next
+            found = UserResult(user_id, error=problem_of(UnknownShopperError()).problem)
+        except ProblemError as refused:
+            found = UserResult(user_id, error=refused.problem)
+        except NotHereError:
+            found = await self._asked_elsewhere(request, user_id, items)
+        if isinstance(found.answer, msgspec.UnsetType):
+            return {asked_for: UserResult(asked_for, error=found.error)}
+        named = msgspec.json.decode(found.answer) | {"asked_for": asked_for}
+        return {asked_for: UserResult(asked_for, answer=msgspec.Raw(_encode(named)))}
+
+    async def _asked_elsewhere(self, request: web.Request, user_id: str, items: ItemQuery | None) -> UserResult:
+        try:
+            owner = owner_of(self._app, request, user_id.encode(), joined=True)
+        except ProblemError as refused:
+            return UserResult(user_id, error=refused.problem)
+        return (await self._asked(request, owner, [user_id], items))[user_id]
 
     def _look_elsewhere(
         self, request: web.Request, user_id: str, results: _Results, elsewhere: dict[URL, list[str]]

@@ -8,7 +8,7 @@ that a client may see.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -33,10 +33,10 @@ from streams.catalogue import CatalogueReader
 from streams.lookups import openapi
 from streams.lookups.answering import item_answer
 from streams.lookups.answers import Problem, Refusal
-from streams.lookups.forwarding import forward
+from streams.lookups.forwarding import asked_for, forward
 from streams.lookups.intake import EventIntake
 from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, number_asked
-from streams.lookups.lookup import Lookup, NotHereError
+from streams.lookups.lookup import JoinedError, Lookup, NotHereError, UnknownShopperError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
 from streams.lookups.users import ManyUsers
 from streams.transport import BatchApp, key_partition
@@ -60,6 +60,8 @@ _log: Final = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
 
 _Query = TypeVar("_Query")
+_LookUp = Callable[[bytes, int], Awaitable[msgspec.Struct]]
+"""From a user and the user's partition to an answer."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -129,8 +131,7 @@ class Pages:
         self._app.page(openapi.EVENTS_PATH)(type("Events", (View,), {"post": self.events}))
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
-        user = _id_of(request, "user")
-        return await self._answered(request, user, self._look_up.shopper(user, self._partition(user)))
+        return await self._answered(request, _id_of(request, "user"), self._look_up.shopper)
 
     async def users(self, request: web.Request) -> web.Response:
         return _json(200, await self._many.answer(request, await request.read()))
@@ -144,7 +145,7 @@ class Pages:
 
     async def explanation(self, request: web.Request, **_: str) -> web.Response:
         user, event_id = _id_of(request, "user"), _event_of(request)
-        return await self._answered(request, user, self._look_up.explanation(user, self._partition(user), event_id))
+        return await self._answered(request, user, partial(self._look_up.explanation, event_id=event_id))
 
     async def item(self, request: web.Request, **_: str) -> web.Response:
         if self._items is None:
@@ -157,7 +158,7 @@ class Pages:
         if self._recommender is None:
             raise web.HTTPNotFound
         user, query = _id_of(request, "user"), _query_of(request, ItemQuery.of)
-        return await self._answered(request, user, self._recommender.items(user, self._partition(user), query))
+        return await self._answered(request, user, partial(self._recommender.items, query=query))
 
     async def similar_items(self, request: web.Request, **_: str) -> web.Response:
         if self._recommender is None or self._items is None:
@@ -166,7 +167,10 @@ class Pages:
         if item_answer(self._items.catalogue, item) is None:
             raise _unknown_item(self._items)
         row = self._items.catalogue.row_of(item.decode())
-        return await self._answered(request, b"", self._recommender.similar(row, count))
+        try:
+            return _json(200, await self._recommender.similar(row, count))
+        except REFUSED as refused:
+            raise problem_of(refused) from None
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
@@ -179,11 +183,20 @@ class Pages:
     def _partition(self, user: bytes) -> int:
         return key_partition(user, self._partitions)
 
-    async def _answered(self, request: web.Request, user: bytes, answer: Awaitable[msgspec.Struct]) -> web.Response:
+    async def _answered(
+        self, request: web.Request, user: bytes, answer: _LookUp, joined_from: bytes | None = None
+    ) -> web.Response:
+        """Answer for a user, who may be the one to whom an id is joined, or forward the request to who can."""
+        asked = asked_for(request) if joined_from is None else joined_from.decode()
         try:
-            return _json(200, await answer)
+            found = await answer(user, self._partition(user))
+            return _json(200, found if asked is None else msgspec.structs.replace(found, asked_for=asked))
+        except JoinedError as joined:
+            if asked is not None:  # joined ids are not followed from one to the next
+                raise problem_of(UnknownShopperError()) from None
+            return await self._answered(request, joined.user, answer, joined_from=user)
         except NotHereError:
-            return await forward(self._app, request, user)
+            return await forward(self._app, request, user, joined_from=joined_from)
         except REFUSED as refused:
             raise problem_of(refused) from None
 

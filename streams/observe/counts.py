@@ -32,12 +32,19 @@ class WorkerCounts:
     recommendations: int = 0
     without_items: int = 0
     """Events at which there was no item to recommend."""
+    claims: int = 0
+    merges: int = 0
+    claims_refused: Counter[str] = field(default_factory=Counter)
+    """By reason."""
     dead_letters: Counter[str] = field(default_factory=Counter)
     """By reason."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the counts as a log line's fields."""
-        return asdict(self) | {"dead_letters": dict(self.dead_letters)}
+        return asdict(self) | {
+            "dead_letters": dict(self.dead_letters),
+            "claims_refused": {reason: count for reason, count in self.claims_refused.items() if count},
+        }
 
 
 @dataclass(frozen=True, slots=True)

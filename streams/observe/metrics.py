@@ -62,11 +62,27 @@ COUNTERS: Final = {
         "events whose time lay further after their record's than `worker.clock_ahead_seconds`, or outside the years "
         "2000 to 2100, and which were applied as of their record's",
     ),
+    "claims": Declaration(
+        "counter",
+        "cartcast_worker_claims",
+        "events that claimed the state of an anonymous id for their user",
+    ),
+    "merges": Declaration(
+        "counter", "cartcast_worker_merges", "states of anonymous ids that were merged into those of their users"
+    ),
     "other_types": Declaration(
         "counter", "cartcast_worker_other_types", "accepted events of a type that Cartcast does not know"
     ),
 }
 """By the field of `WorkerCounts`."""
+CLAIMS_REFUSED: Final = Declaration(
+    "counter",
+    "cartcast_worker_claims_refused",
+    "claims that came to nothing, by reason: `nothing` (the anonymous id has done nothing since it was joined last, or "
+    "at all), `user` (it has claimed others itself), `claims` (more users have claimed it than `worker.most_claims`); "
+    "and records of the identity topic that no worker wrote, `stranger`",
+    ("reason",),
+)
 DEAD_LETTERS: Final = Declaration(
     "counter", "cartcast_worker_dead_letters", "records that went to the dead-letter topic, by reason", ("reason",)
 )
@@ -149,6 +165,7 @@ READY: Final = Declaration("gauge", "cartcast_worker_ready", "1 while /readyz an
 DECLARED: Final = (
     *COUNTERS.values(),
     DEAD_LETTERS,
+    CLAIMS_REFUSED,
     COMMITS,
     RESTORED,
     BATCH,
@@ -223,6 +240,7 @@ def _counters(counts: WorkerCounts, readings: Readings) -> Iterator[Metric]:
     for name, declared in COUNTERS.items():
         yield sample(declared, getattr(counts, name))
     yield sample(DEAD_LETTERS, {(reason,): count for reason, count in sorted(counts.dead_letters.items())})
+    yield sample(CLAIMS_REFUSED, {(reason,): count for reason, count in sorted(counts.claims_refused.items())})
     yield sample(COMMITS, readings.liveness.commits)
     yield sample(RESTORED, readings.restore.records)
 

@@ -59,6 +59,10 @@ def decoded(key: bytes | None = b"u", **fields):
         {"price": 19.99, "quantity": 0, "rating": 4.5, "text": "", "context": {"country": "DE"}},
         {"item_id": None, "category": None, "price": None, "context": None},
         {"item_id": 4711, "category": 12},
+        {"anonymous_id": "a"},
+        {"anonymous_id": 4711, "type": "identify"},
+        {"anonymous_id": "u"},
+        {"anonymous_id": None},
         {"unknown": {"deep": [1, 2, {"x": None}]}},
     ],
 )
@@ -77,11 +81,24 @@ def test_what_the_contract_allows_is_accepted(fields):
         ("price", {"price": "9.99"}),
         ("price", {"price": -1}),
         ("user_id", {"user_id": "u" * 10_000}),
+        ("anonymous_id", {"anonymous_id": "a" * 10_000}),
+        ("anonymous_id", {"type": "identify"}),
+        ("anonymous_id", {"type": "identify", "anonymous_id": ""}),
+        ("anonymous_id", {"type": "identify", "anonymous_id": "u"}),
     ],
 )
 def test_what_the_contract_forbids_is_a_dead_letter_with_the_fields_name(reason, fields):
     batch, (reject,) = decoded(**fields)
     assert (len(batch), reject.reason) == (0, reason)
+
+
+@pytest.mark.parametrize(
+    ("anonymous_id", "expected"), [("a", "a"), ("ä \n", "ä \n"), (7, "7"), ("u", None), ("", None), (None, None)]
+)
+@pytest.mark.parametrize("beside", [{}, {"text": "\u2028 escaped"}, {"price": 1e-3}])
+def test_an_anonymous_id_is_read_unless_it_says_nothing(anonymous_id, expected, beside):
+    batch, rejects = decoded(anonymous_id=anonymous_id, **beside)
+    assert (batch.anonymous_ids, rejects) == ([expected], [])
 
 
 @pytest.mark.parametrize("key", [None, b"", b"U", b"someone else", b"\xff"])

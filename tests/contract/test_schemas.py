@@ -30,7 +30,7 @@ from tests.harness.records import event_fields
 LEAST = event_fields()
 FULL = LEAST | {
     "ts": "2017-11-24T16:00:17.5+01:00", "type": "cart", "item_id": "sku", "category": "c", "price": 10, "quantity": 2,
-    "rating": 4.5, "text": "words", "context": {"channel": "email", "device": "phone"},
+    "rating": 4.5, "text": "words", "anonymous_id": "a", "context": {"channel": "email", "device": "phone"},
 }  # fmt: skip
 TRACE = (("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", b"a=1"))
 
@@ -41,7 +41,7 @@ def accepted(value: bytes) -> bool:
 
 VALUES = [
     None, True, False, 0, -1, 1, 7.5, -0.5, 1e300, "", "a", "ü", "x" * 1024, "x" * 1025, [], ["a"], {}, {"a": "b"},
-    {"channel": "email"}, {"channel": 7}, "view", "wave",
+    {"channel": "email"}, {"channel": 7}, "view", "wave", "identify",
     946_684_799_999, 946_684_800_000, 4_102_444_799_999, 4_102_444_800_000, 1.5e12, 1.5e12 + 0.5,
     "2017-11-24T16:00:17Z", "2099-12-31T23:59:59.999Z", "2017-11-24T16:00:17.123456789-08:00",
     "2017-11-24", "2017-11-24T16:00:17", "2017-13-24T16:00:17Z", "2017-11-24T24:00:01Z", "1999-11-24T16:00:17Z",

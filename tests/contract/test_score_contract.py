@@ -32,11 +32,12 @@ FIELDS = {
     "channel": (str, type(None)),
     "source_timestamp": int,
 }
-OF_SOME_EVENTS = {"quantity": float, "rating": float, "text": str}
+OF_SOME_EVENTS = {"quantity": float, "rating": float, "text": str, "anonymous_id": str}
 FULL = {
     "event_id": "e-1", "user_id": "ü", "type": "cart", "ts": "2017-11-24T16:00:17.5Z", "item_id": "sku",
     "category": "c", "price": 10, "quantity": 2, "rating": 5,
-    "text": "good \"soles\"", "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
+    "text": "good \"soles\"", "anonymous_id": "a-1",
+    "context": {"device": "phone", "channel": "email"}, "shoe_size": 44,
 }  # fmt: skip
 LEAST = {"event_id": 7, "user_id": 42, "type": "wave", "ts": 1511539217000, "item_id": None, "price": None}
 
@@ -70,7 +71,7 @@ def test_a_score_says_what_its_event_said_and_where_it_lay(records):
     full, least = (json.loads(record.value) for record in records)
     assert full == {
         "user_id": "ü", "event_id": "e-1", "event_type": "cart", "item_id": "sku", "category": "c", "price": 10.0,
-        "quantity": 2.0, "rating": 5.0, "text": 'good "soles"',
+        "quantity": 2.0, "rating": 5.0, "text": 'good "soles"', "anonymous_id": "a-1",
         "event_time": 1511539217500, "propensity_session": 0.25, "propensity_1h": 0.5, "propensity_24h": 0.75,
         "model": "lstm8-ab", "source_topic": "shop.events", "source_partition": 3, "source_offset": 100,
         "scored_at": 1700000000123, "channel": "email", "source_timestamp": 1700000000007,
@@ -106,7 +107,9 @@ def test_of_a_text_a_score_repeats_as_much_as_the_model_reads(character, as_asci
         assert score_of(as_ascii=as_ascii, text=text)["text"] == text[:MAX_CHARACTERS]
 
 
-@pytest.mark.parametrize("nothing", [{}, {"quantity": None, "rating": None, "text": None}, {"text": ""}])
+@pytest.mark.parametrize(
+    "nothing", [{}, {"quantity": None, "rating": None, "text": None}, {"text": "", "anonymous_id": "42"}]
+)
 def test_a_score_of_an_event_without_words_and_numbers_has_no_such_fields(nothing):
     assert list(score_of(**nothing)) == list(FIELDS)
 

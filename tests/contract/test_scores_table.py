@@ -69,7 +69,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[ScoresTable]:
 
 def test_a_row_is_stored_as_it_was_scored(table):
     table.insert([as_json(score(7))], "t")
-    assert table.rows == [score(7, item_id="", shown=[], shown_by="", placement="")]
+    assert table.rows == [score(7, item_id="", anonymous_id="", shown=[], shown_by="", placement="")]
 
 
 def test_an_impression_is_stored_with_its_list_and_without_propensities(table):

@@ -37,6 +37,7 @@ class _Row(msgspec.Struct):
     quantity: float | None = None
     rating: float | None = None
     text: str | None = None
+    anonymous_id: str | None = None
     shown: list[str] = []
     shown_by: str | None = None
     placement: str | None = None
@@ -105,5 +106,5 @@ def _row(value: bytes) -> dict[str, Any]:
     except msgspec.DecodeError as failure:  # its text names field and types, never a value
         raise RowsRefusedError(f"column: {failure}") from None
     absent = {name: math.nan for name in row if name.startswith("propensity_") and row[name] is None}
-    texts = ("item_id", "category", "channel", "text", "shown_by", "placement")
+    texts = ("item_id", "category", "channel", "text", "anonymous_id", "shown_by", "placement")
     return row | absent | {name: row[name] or "" for name in texts}

@@ -194,7 +194,15 @@ class Stored:
     def matches(self, scores: Scores) -> bool:
         """Whether every published score is one row, equal to it, and there is no other."""
         wanted = [
-            {"quantity": None, "rating": None, "text": "", "shown": [], "shown_by": "", "placement": ""}
+            {
+                "quantity": None,
+                "rating": None,
+                "text": "",
+                "anonymous_id": "",
+                "shown": [],
+                "shown_by": "",
+                "placement": "",
+            }
             | row
             | {name: row[name] or "" for name in ("item_id", "category", "channel")}
             for _, row in sorted(scores.published.items())

@@ -16,7 +16,7 @@ REQUIRED = {
     "type": '"view"',
     "ts": "1511539217000",
 }
-OPTIONAL = ("item_id", "category", "price", "quantity", "rating", "text", "context", "shoe_size")
+OPTIONAL = ("item_id", "category", "price", "quantity", "rating", "text", "anonymous_id", "context", "shoe_size")
 FIELDS = (*REQUIRED, *OPTIONAL)
 
 _NUMBERS = (
@@ -31,7 +31,20 @@ _TIMES = (
     "2017-11-24", "1999-12-31T23:59:59Z", "2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59",
     "3000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "2017-11-24T16:00:60Z", "1511539217000", "yesterday",
 )  # fmt: skip
-_WORDS = ("", "view", "purchase", "wave", "\x7f", "{[" * 40, "}\n{", '"}{"', "\ud800", "\udc00\ud800", "ü" * 512)
+_WORDS = (
+    "",
+    "view",
+    "purchase",
+    "identify",
+    "wave",
+    "\x7f",
+    "{[" * 40,
+    "}\n{",
+    '"}{"',
+    "\ud800",
+    "\udc00\ud800",
+    "ü" * 512,
+)
 
 _words = st.text(max_size=6) | st.sampled_from(_WORDS)
 strings = st.builds(lambda word, marked: json.dumps(MARK + word if marked else word), _words, st.booleans())
@@ -61,8 +74,9 @@ _plausible = {
     "text": strings | _unescaped,
     "context": st.just('{"device":"phone"}') | strings.map(lambda text: f'{{"channel":{text}}}') | _others,
     "ts": st.integers(946684800000, 4102444799999).map(str) | st.just('"2017-11-24T16:00:17Z"'),
+    "anonymous_id": _unescaped | st.just(REQUIRED["user_id"]),
     "event_id": _unescaped,
-    "type": _unescaped,
+    "type": _unescaped | st.just('"identify"'),
 }
 
 

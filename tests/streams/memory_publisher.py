@@ -1,9 +1,10 @@
 """A publisher without Kafka, under the same interface: it keeps what is published and confirms it when told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from streams.fenced import Elsewhere
 from streams.lanes import Pipeline
 from streams.publisher import Delivery
 from streams.records.reader import read_batches, stored_batches
@@ -87,13 +88,17 @@ class MemoryChangelog:
         self._publisher = publisher
         self.failure: Exception | None = None
 
-    async def write(self, batches: list[RecordBatch]) -> None:
+    async def ready(self) -> None:
         if self.failure is not None:
             raise self.failure
-        sent = (stored for batch in batches for stored in stored_batches(memoryview(batch._build())))
+
+    async def write(self, batches: list[RecordBatch], elsewhere: Sequence[Elsewhere] = ()) -> None:
+        every = [Elsewhere(TOPICS.changelog, PARTITION, batch) for batch in batches] + [*elsewhere]
+        sent = (stored for each in every for stored in stored_batches(memoryview(each.batch._build())))
         assert all(batch.is_transactional for batch in sent)
-        delivery = Delivery.of(len(batches))
-        self._publisher.publish(TOPICS.changelog, PARTITION, *batches, delivery=delivery)
+        delivery = Delivery.of(len(every))
+        for each in every:
+            self._publisher.publish(each.topic, each.partition, each.batch, delivery=delivery)
         await delivery
 
     async def close(self) -> None: ...

@@ -135,7 +135,7 @@ async def test_a_state_is_written_once_until_it_changes(lane, pipeline):
 
 
 @pytest.mark.parametrize("waits_for", ["scores", "changelog"])
-async def test_states_of_a_cancelled_commit_are_written_by_the_next(lane, pipeline, waits_for):
+async def test_states_of_a_cancelled_commit_are_written_once(lane, pipeline, waits_for):
     publisher = pipeline.publisher
     publisher.holds = True
     await put(lane, Acks(), *fetches(1))
@@ -148,9 +148,8 @@ async def test_states_of_a_cancelled_commit_are_written_by_the_next(lane, pipeli
     await asyncio.wait([securing])
     publisher.holds = False
     await publisher.confirm()
-    written = len(publisher.on(TOPICS.changelog))
     assert await lane.secure() == 1
-    assert len(publisher.on(TOPICS.changelog)) == written + 1
+    assert len(publisher.on(TOPICS.changelog)) == 1
 
 
 async def test_a_state_that_the_changelog_does_not_take_fails_the_lane(lane, pipeline, failures):
@@ -269,7 +268,7 @@ async def test_lanes_drop_and_acknowledge_what_comes_between_two_assignments(pip
     await lanes.close()
     assert await lanes.secure() == {PARTITION: 1}
     await lanes.put(fetch(event(1), first_offset=1), acks.of("between"), pipeline, states)
-    lanes.reopen()
+    lanes.reopen(pipeline, [])
     assert await lanes.secure() == {}
     await lanes.put(fetch(event(2), first_offset=2), acks.of("after"), pipeline, states)
     await pipeline.publisher.until(lambda: len(pipeline.publisher.on(TOPICS.scores)) == 2)

@@ -29,6 +29,7 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
             topics.recommendations,
             topics.dead_letters,
             topics.changelog,
+            topics.identity,
             topics.items,
         ]
     )
@@ -42,6 +43,7 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
         ("scores", "message.timestamp.type", "LogAppendTime"),
         ("changelog", "cleanup.policy", "compact"),
         ("items", "cleanup.policy", "compact"),
+        ("identity", "retention.ms", "604800000"),
         ("recommendations", "message.timestamp.type", "LogAppendTime"),
     ],
 )
@@ -120,7 +122,8 @@ def test_partitions_that_were_added_to_one_topic_are_added_to_the_others(kafka: 
 
     eventually(is_noticed, "a partition that was added")
     grown = grow_topics(client(kafka), topics, 3)
-    assert grown == dict.fromkeys((topics.scores, topics.dead_letters, topics.recommendations, topics.changelog), 2)
+    behind = (topics.scores, topics.dead_letters, topics.recommendations, topics.identity, topics.changelog)
+    assert grown == dict.fromkeys(behind, 2)
     assert check_topics(client(kafka), topics) == 3
     with pytest.raises(RefusedError, match=r"have 3 partitions, and had 2 .* start every worker again"):
         check_unchanged(client(kafka), topics, 2)

@@ -164,6 +164,15 @@ def _devices() -> list[Json]:
             ),
             "On their topic, if recommendations.events names types of event; impressions say what was shown.",
         ),
+        lines(
+            "Joined ids a second",
+            promql(
+                ("sum(rate(cartcast_worker_claims_total[$__rate_interval]))", "claimed by users"),
+                ("sum(rate(cartcast_worker_merges_total[$__rate_interval]))", "merged into them"),
+                ("sum by (reason) (rate(cartcast_worker_claims_refused_total[$__rate_interval]))", "not: {{reason}}"),
+            ),
+            "Anonymous ids whose users logged in; what is claimed is merged, or not for a reason.",
+        ),
     ]
 
 

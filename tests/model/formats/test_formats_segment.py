@@ -37,6 +37,7 @@ def test_a_track_call_becomes_a_canonical_event():
         category="shoes",
         price=19.5,
         quantity=2.0,
+        anonymous_id="a1",
         context={"brand": "acme"},
     )
 
@@ -75,11 +76,34 @@ def test_page_and_screen_calls_are_other_events_that_say_what_they_were(kind):
     assert (event.type, event.item_id, event.price, event.context) == ("other", None, None, {"event": "Home"})
 
 
-@pytest.mark.parametrize("kind", ["identify", "group", "alias", "view", None, 1, ["track"]])
+@pytest.mark.parametrize("kind", ["group", "view", None, 1, ["track"]])
 def test_a_call_that_is_nothing_a_shopper_did_is_a_bad_row(kind):
     (bad,) = rows_of(CALL | {"type": kind})
     assert isinstance(bad, BadRow)
     assert (bad.line, bad.reason) == (1, "type")
+
+
+def test_calls_with_both_ids_and_those_that_say_only_that_are_identities():
+    for given, anonymous in (({"type": "identify"}, "a1"), ({"type": "alias", "previousId": "p1"}, "p1")):
+        event = event_of(**given)
+        assert (event.type, event.user_id, event.anonymous_id) == ("identify", "u1", anonymous)
+    assert event_of().anonymous_id == "a1"
+    assert event_of(anonymousId="u1").anonymous_id is None
+    assert event_of(userId=None).anonymous_id is None
+
+
+@pytest.mark.parametrize("kind", ["identify", "alias"])
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [({"userId": None}, "userId"), ({"anonymousId": "", "previousId": None}, None), ({"userId": "x"}, "equal")],
+)
+def test_an_identity_call_without_two_ids_is_a_bad_row(kind, changed, reason):
+    other = {"identify": "anonymousId", "alias": "previousId"}[kind]
+    if reason == "equal":
+        changed = changed | {other: "x"}
+    (bad,) = rows_of(CALL | {"type": kind, "previousId": "p1"} | changed)
+    assert isinstance(bad, BadRow)
+    assert bad.reason == ("userId" if reason == "userId" else other)
 
 
 @pytest.mark.parametrize("user", [None, "", "left out", "undefined", "NULL", "nan", "  ", "[object Object]"])

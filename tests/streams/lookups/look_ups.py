@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import torch
 
@@ -13,6 +14,7 @@ from model.inference import Scorer
 from model.scoring import finish, prepare_batch
 from model.sequence import source_code
 from streams.app import store
+from streams.identity import JOINED, Claim
 from streams.tables import PartitionStates
 from streams.transport import BatchApp, key_partition
 from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
@@ -55,3 +57,10 @@ def own(app: BatchApp, partitions: Sequence[int], *, restored: bool = True) -> N
 def put_state(app: BatchApp, user: str, value: bytes) -> None:
     partition = key_partition(user.encode(), PARTITIONS)
     store(app.tables["sequences"]).partitions[partition].restore({user.encode(): value})
+
+
+def join(app: BatchApp, anonymous_id: str, user: str) -> None:
+    """Note that an anonymous id's state went to a user, at the anonymous id's owner."""
+    partition = key_partition(anonymous_id.encode(), PARTITIONS)
+    joined = msgspec.json.encode(Claim(user, START_MS))
+    store(app.tables["sequences"]).partitions[partition].note(JOINED, anonymous_id.encode(), joined)

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS scores
     quantity Nullable(Float64) COMMENT 'units; NULL if the event has none' CODEC(ZSTD(1)),
     rating Nullable(Float64) COMMENT 'stars of a review; NULL if the event has none' CODEC(ZSTD(1)),
     text String COMMENT 'what the shopper wrote or searched for, its first 2,000 characters; empty if the event has none' CODEC(ZSTD(1)),
+    anonymous_id String COMMENT 'under which id the shopper was known before, as the event says; empty if it does not' CODEC(ZSTD(1)),
     shown Array(String) COMMENT 'of an impression the items, in the order shown; empty of other events' CODEC(ZSTD(1)),
     shown_by LowCardinality(String) COMMENT 'of an impression the model or rule that made the list; empty if it does not say',
     placement LowCardinality(String) COMMENT 'of an impression where the list was shown; empty if it does not say',
