@@ -21,10 +21,10 @@ from streams.fenced import ChangelogWriter
 from streams.lanes import Lane
 
 encode, write, commit = Lane._changelog, ChangelogWriter._write, AIOKafkaProducer.commit_transaction
-writers, transactions, seen = set(), [], 0
+writers, transactions, seen = set(), dict(), 0
 
-def stop_at(moment):
-    if moment == "{moment}" and seen == 3:
+def stop_at(moment, number):
+    if moment == "{moment}" and number == 3:
         os.kill(os.getpid(), signal.{signal})
 
 def encode_and_note(lane, dirty):
@@ -38,15 +38,15 @@ async def write_or_stop(writer, batches):
         return await write(writer, batches)
     writers.discard(writer)
     seen += 1
-    stop_at("before")
-    transactions.append(await writer._starting)
+    number = seen
+    stop_at("before", number)
+    transactions[await writer._starting] = number
     await write(writer, batches)
-    stop_at("after")
+    stop_at("after", number)
 
 async def commit_or_stop(producer):
     if producer in transactions:
-        transactions.remove(producer)
-        stop_at("within")
+        stop_at("within", transactions.pop(producer))
     await commit(producer)
 
 Lane._changelog, ChangelogWriter._write = encode_and_note, write_or_stop
