@@ -19,6 +19,7 @@ GROUPS: Final = {
     ),
     "Who is about to buy": (
         "latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes", "shopper_recommendations",
+        "identities",
     ),
     "What the scores say": ("propensity_by_hour", "propensity_by_category", "score_distribution", "score_drift"),
     "Whether they come true": (
