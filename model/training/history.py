@@ -224,8 +224,9 @@ class _Appending:
     theirs as well. Else they stay a history by themselves.
     """
 
-    def __init__(self, storage: Storage, shop: Shop) -> None:
+    def __init__(self, storage: Storage, shop: Shop, *, follows: bool) -> None:
         self.shop = shop
+        self._follows = follows
         self._goals, self._has_money = GoalReader(shop), shop.money is not None
         self.numbers: dict[str, int] = {}
         self.duplicates = self.late = self.impressions = 0
@@ -243,7 +244,7 @@ class _Appending:
     def append(self, events: Sequence[Event]) -> None:
         batch = batch_of(events, with_texts=False, shop=self.shop)
         users = np.array([self.numbers.setdefault(event.user_id, len(self.numbers)) for event in events], np.int64)
-        anonymous = anonymous_index(batch, self.numbers)
+        anonymous = anonymous_index(batch, self.numbers) if self._follows else np.full(len(batch), -1)
         if len(self.numbers) > len(self._states):
             self._make_room()
         rows, parts = self.read + np.arange(len(batch)), list[Appended]()
@@ -305,12 +306,15 @@ def read_history(
     arrivals: Storage | None = None,
     *,
     shop: Shop = NO_SHOP,
+    follows_identities: bool = True,
 ) -> History:
     """Read a shop's events in order of arrival into `storage`; `arrivals` holds them until all are read.
 
+    Without `follows_identities` anonymous ids are shoppers by themselves for ever.
+
     Raises TrainingError if there are no events.
     """
-    appending, bad_rows = _Appending(arrivals or Storage(), shop), 0
+    appending, bad_rows = _Appending(arrivals or Storage(), shop, follows=follows_identities), 0
     source = iter(rows)
     while chunk := list(islice(source, _EVENTS_AT_ONCE)):
         events = [row for row in chunk if isinstance(row, Event)]
