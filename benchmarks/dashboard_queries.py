@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-import clickhouse_connect
-
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
 from dashboard.queries import conversion, inputs, items, model, overview, pipeline, shoppers
@@ -20,6 +18,7 @@ from dashboard.queries.conversion import Funnel
 from dashboard.queries.range import Range, stored_span
 from dashboard.queries.sample import sample_of
 from dashboard.queries.shoppers import Filters
+from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 
@@ -75,14 +74,14 @@ def main() -> None:
     settings = load_settings().clickhouse.model_copy(update={"database": DATABASE})
     source = ClickHouseSettings(url=settings.url, database=DATABASE, user=settings.user, password=settings.password)
     if options.fill:
-        clickhouse_connect.get_client(dsn=settings.url).command(f"DROP DATABASE IF EXISTS {DATABASE}")
+        connect(settings).command(f"DROP DATABASE IF EXISTS {DATABASE}")
         migrate(settings)
         _fill(source, options)
     _ask(Database(source))
 
 
 def _fill(source: ClickHouseSettings, options: argparse.Namespace) -> None:
-    client = clickhouse_connect.get_client(dsn=f"{source.url}/{DATABASE}", send_receive_timeout=600)
+    client = connect(source, database=DATABASE)
     started = time.monotonic()
     for first in range(0, options.rows, BLOCK):
         bound = {

@@ -135,6 +135,7 @@ def _table(rows: list[Row], recommended: dict[str, list[str]]) -> None:
         "number": config.NumberColumn("No.", width="small"),
         "event_at": When("When"),
         "event_type": config.TextColumn("Event"),
+        **({"anonymous_id": config.TextColumn("Before the log-in as")} if any(r["anonymous_id"] for r in rows) else {}),
         "item_id": config.TextColumn("Item"),
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel"),

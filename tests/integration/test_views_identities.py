@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from dashboard.clickhouse import Database
+from dashboard.queries import shoppers
 from tests.harness.stored_scores import START_MS, Row, Stored, impression, random_rows
 
 pytestmark = pytest.mark.integration
@@ -17,9 +19,9 @@ def stored(database) -> Stored:
 
 
 def row(number: int, user: str, minute: float, anonymous: str = "") -> Row:
-    event = random_rows(number, 1, first=number)[0]
+    event, time_ms = random_rows(number, 1, first=number)[0], START_MS + int(minute * MINUTE_MS)
     named = {"anonymous_id": anonymous} if anonymous else {}
-    return event | {"user_id": user, "event_time": START_MS + int(minute * MINUTE_MS)} | named
+    return event | {"user_id": user, "event_time": time_ms, "scored_at": time_ms + 5} | named
 
 
 def found(stored: Stored) -> dict[tuple[str, str], tuple[int, int]]:
@@ -61,3 +63,22 @@ def test_any_log_ins_are_those_of_plain_python(stored):
         rows.append(row(number, device, minute) if draw.random() < 0.6 else row(number, person, minute, device))
     stored.add(rows)
     assert found(stored) == expected(rows)
+
+
+def test_pages_show_one_person(stored):
+    stored.add([
+        row(0, "a", 0), row(1, "a", 5), row(2, "ann", 10, "a"), row(3, "ann", 11),
+        row(4, "a", 100), row(5, "bob", 140, "a"), row(6, "kiosk", 200, "b"), row(7, "b", 201),
+    ])  # fmt: skip
+    asks = Database(stored.settings)
+    ids = {one["user_id"] for one in stored.query("SELECT user_id FROM latest_scores")}
+    assert ids == {"ann", "bob", "kiosk", "b"}
+    timelines = {
+        user: [(one["event_id"], one["anonymous_id"]) for one in shoppers.timeline(asks, user)]
+        for user in ("ann", "bob", "b")
+    }
+    assert timelines == {
+        "ann": [("e0", "a"), ("e1", "a"), ("e2", ""), ("e3", "")],
+        "bob": [("e4", "a"), ("e5", "")],
+        "b": [("e7", "")],
+    }

@@ -1,7 +1,8 @@
 -- A shopper's latest score is that of the event that arrived last, whenever it happened: its propensities know of all
 -- events before it, and the worker's look-ups and the end of the scores topic have the same. Events are scored in the
 -- order in which they arrive, those of one millisecond in the order of their offsets, which one number tells: 4194304 are
--- 22 bits. Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read.
+-- 22 bits. Somebody who was anonymous until a user claimed the id, and did nothing under it since, is that user and no
+-- shopper more. Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read.
 CREATE OR REPLACE VIEW shoppers
 (
     user_id String COMMENT 'the shopper',
@@ -64,5 +65,10 @@ FROM
     FROM scores
     WHERE event_type != 'impression'
     GROUP BY user_id
-)
+) AS one
+LEFT JOIN
+(
+    SELECT anonymous_id, max(event_time) AS claimed FROM scores WHERE anonymous_id != '' AND event_type != 'impression' GROUP BY anonymous_id
+) AS claims ON claims.anonymous_id = one.user_id
+WHERE latest > claims.claimed
 COMMENT 'One row per shopper: the score of the event that arrived last, and the latest events; internal, read by latest_scores and top_shoppers'
