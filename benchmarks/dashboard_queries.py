@@ -127,6 +127,7 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
     for words, span in (("a day", day), ("everything", everything)):
         yield from _about(asks, span, words, newest)
     yield "shoppers.event_types", lambda: shoppers.event_types(asks)
+    yield "shoppers.joined", lambda: shoppers.joined(asks, everything)
     yield "shoppers.matching_categories, all", lambda: shoppers.matching_categories(asks, "")
     yield "shoppers.matching_categories, a part", lambda: shoppers.matching_categories(asks, "77")
     yield "shoppers.shopper", lambda: shoppers.shopper(asks, top)

@@ -39,6 +39,7 @@ def page() -> None:
     found = [row for name, row in segments.items() if filters.segment in ("", name)]
     if found:
         _summary(segments, found)
+        _say_joined(queries.joined(asks, span))
         shoppers = sum(row["shoppers"] for row in found)
         _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, filters, order, horizon)
     elif span.until <= stored.first or span.since > stored.last:
@@ -106,6 +107,16 @@ def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
                 count(row["shoppers"]),
                 f"At stake: {amount(row['value_at_stake'])}. Segments go by the propensity within 24 hours.",
             )
+
+
+def _say_joined(row: Row) -> None:
+    """Say how many shoppers were anonymous before, if any were."""
+    if row["users"]:
+        st.caption(
+            f"{plural(row['users'], 'shopper')} logged in in this range and had been anonymous before: "
+            f"{plural(row['events'], 'event')} under {plural(row['ids'], 'other id')} are theirs now, and "
+            f"{plural(row['sessions'], 'session')} went on under both."
+        )
 
 
 def _ranking(rows: list[Row], shoppers: int, filters: Filters, order: str, horizon: str) -> None:

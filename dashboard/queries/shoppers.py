@@ -129,6 +129,19 @@ def above(asks: Asks, filters: Filters, horizon: str, threshold: float) -> Row:
     )[0]
 
 
+def joined(asks: Asks, span: Range) -> Row:
+    """Return how many `users` were anonymous until a log-in in the range; view identities.
+
+    And how many `events` and `ids` became theirs, and how many `sessions` that two ids had split are one.
+    """
+    return asks.rows(
+        "SELECT uniqExact(i.user_id) AS users, uniqExact(i.anonymous_id) AS ids, sum(i.joined_events) AS events, "  # noqa: S608
+        "sum(i.joined_sessions) AS sessions FROM identities AS i "
+        f"WHERE i.joined_events > 0 AND {within('latest_joined_at')}",
+        span.bound(),
+    )[0]
+
+
 def event_types(asks: Asks) -> list[str]:
     """Event types that are stored; view events_by_minute."""
     rows = asks.rows(
@@ -190,7 +203,8 @@ def timeline(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> list[Row
                 WHERE naming.user_id = {user:String}
             )
         SELECT if(user_id = {user:String}, '', user_id) AS anonymous_id, event_at, event_type, item_id,
-               category, channel, price, propensity_session, propensity_1h, propensity_24h, model, event_id, source_topic,
+               category, channel, price, propensity_session, propensity_1h, propensity_24h, model, event_id,
+               source_topic,
                left(leftPad(lower(hex(xxh3(event_id))), 16, '0'), 9) AS event_hash
         FROM shopper_timeline
         WHERE user_id IN (SELECT {user:String} UNION ALL SELECT anonymous_id FROM claimed)

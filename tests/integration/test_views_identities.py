@@ -6,6 +6,7 @@ import pytest
 
 from dashboard.clickhouse import Database
 from dashboard.queries import shoppers
+from dashboard.queries.range import Range, stored_span
 from tests.harness.stored_scores import START_MS, Row, Stored, impression, random_rows
 
 pytestmark = pytest.mark.integration
@@ -82,3 +83,8 @@ def test_pages_show_one_person(stored):
         "bob": [("e4", "a"), ("e5", "")],
         "b": [("e7", "")],
     }
+    stored.add([row(8, "somebody", 10_000)])  # so that the range goes on
+    span = stored_span(asks)
+    assert span is not None
+    found = shoppers.joined(asks, Range.covering(span.first, span.last))
+    assert found == {"users": 2, "ids": 1, "events": 3, "sessions": 1}
