@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-import clickhouse_connect
-
 from cartcast.settings import load_settings
 from dashboard.clickhouse import Database
-from dashboard.queries import items, model, overview, pipeline, shoppers
+from dashboard.queries import conversion, inputs, items, model, overview, pipeline, shoppers
+from dashboard.queries.conversion import Funnel
 from dashboard.queries.range import Range, stored_span
+from dashboard.queries.sample import sample_of
 from dashboard.queries.shoppers import Filters
+from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 
@@ -73,14 +74,14 @@ def main() -> None:
     settings = load_settings().clickhouse.model_copy(update={"database": DATABASE})
     source = ClickHouseSettings(url=settings.url, database=DATABASE, user=settings.user, password=settings.password)
     if options.fill:
-        clickhouse_connect.get_client(dsn=settings.url).command(f"DROP DATABASE IF EXISTS {DATABASE}")
+        connect(settings).command(f"DROP DATABASE IF EXISTS {DATABASE}")
         migrate(settings)
         _fill(source, options)
     _ask(Database(source))
 
 
 def _fill(source: ClickHouseSettings, options: argparse.Namespace) -> None:
-    client = clickhouse_connect.get_client(dsn=f"{source.url}/{DATABASE}", send_receive_timeout=600)
+    client = connect(source, database=DATABASE)
     started = time.monotonic()
     for first in range(0, options.rows, BLOCK):
         bound = {
@@ -126,7 +127,7 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
     for words, span in (("a day", day), ("everything", everything)):
         yield from _about(asks, span, words, newest)
     yield "shoppers.event_types", lambda: shoppers.event_types(asks)
-    yield "shoppers.segments", lambda: shoppers.segments(asks)
+    yield "shoppers.joined", lambda: shoppers.joined(asks, everything)
     yield "shoppers.matching_categories, all", lambda: shoppers.matching_categories(asks, "")
     yield "shoppers.matching_categories, a part", lambda: shoppers.matching_categories(asks, "77")
     yield "shoppers.shopper", lambda: shoppers.shopper(asks, top)
@@ -160,6 +161,8 @@ def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tup
         f"shoppers.ranked, searched, {words}",
         lambda: shoppers.ranked(asks, Filters(span, search="77"), "Value at stake", "24h", 25),
     )
+    yield f"shoppers.above, {words}", lambda: shoppers.above(asks, everybody, "24h", 0.3)
+    yield from _following(asks, span, words)
     sampled = items.sample(asks, span)
     yield f"items.wanted, {words}", lambda: items.wanted(asks, span, "24h", sampled, 25)
     yield f"items.cold, {words}", lambda: items.cold(asks, span, sampled, 25)
@@ -170,6 +173,16 @@ def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tup
     yield f"pipeline.by_minute, {words}", lambda: pipeline.by_minute(asks, span)
     yield f"pipeline.lag_over_time, {words}", lambda: pipeline.lag_over_time(asks, span)
     yield f"pipeline.dead_letters_over_time, {words}", lambda: pipeline.dead_letters_over_time(asks, span)
+
+
+def _following(asks: Database, span: Range, words: str) -> Iterator[tuple[str, Question]]:
+    """Yield the questions that follow shoppers through their events."""
+    asked = Funnel(overview.FUNNEL, timedelta(days=1), "Propensity")
+    sampled, reference = sample_of(asks, asked.reading(span)), Range(span.since, span.since + timedelta(days=1))
+    yield f"sample.sample_of, {words}", lambda: sample_of(asks, span)
+    yield f"conversion.funnel, {words}", lambda: conversion.funnel(asks, span, asked, sampled)
+    yield f"conversion.cohorts, {words}", lambda: conversion.cohorts(asks, span, sampled)
+    yield f"inputs.drift, {words}", lambda: inputs.drift(asks, span, reference, sampled)
 
 
 if __name__ == "__main__":

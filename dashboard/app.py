@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.bar import Asked
 from dashboard.cards import STYLE, escaped
 from dashboard.missing import explained
-from dashboard.pages import items, model, overview, pipeline, shoppers
+from dashboard.pages import conversion, items, model, overview, pipeline, shoppers
 
 ICON: Final = Path(__file__).with_name("entry") / "icon.svg"
 """Of our own: Streamlit loads its icons for tabs from elsewhere."""
@@ -21,6 +21,7 @@ def show() -> None:
     st.html(STYLE)
     bodies: dict[str, Callable[[], None]] = {
         "": overview.page,
+        "conversion": conversion.page,
         "shoppers": shoppers.page,
         "items": items.page,
         "model": model.page,
@@ -28,6 +29,7 @@ def show() -> None:
     }
     pages = [
         st.Page(overview.page, title="Overview", icon=":material/monitoring:", default=True),
+        st.Page(conversion.page, title="Conversion", icon=":material/filter_alt:", url_path="conversion"),
         st.Page(shoppers.page, title="Shoppers", icon=":material/groups:", url_path="shoppers"),
         st.Page(items.page, title="Items", icon=":material/sell:", url_path="items"),
         st.Page(model.page, title="Model", icon=":material/target:", url_path="model"),

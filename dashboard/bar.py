@@ -5,11 +5,14 @@ and leaves out what is as it was. A value from a URL that makes no sense is not 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from dashboard import config
 from dashboard.queries.range import Range, Span
 
 ALL: Final = "All"
@@ -47,21 +50,32 @@ def time_range(span: Span, clock: str = "event") -> Range:
         key="range",
         bind="query-params",
         width=150,
-        help=f"Whole hours in UTC, back from the latest {clock} that is stored: a replayed history is not of today.",
+        help=f"Whole hours, back from the latest {clock} that is stored: a replayed history is not of today.",
     )
     if chosen == CUSTOM:
-        for label, key in (("From (UTC)", "from"), ("Until (UTC)", "until")):
+        for label, key in (("From", "from"), ("Until", "until")):
             st.datetime_input(
-                label, value=None, key=key, bind="query-params", width=230, min_value=_EARLIEST, max_value=_LATEST
+                f"{label} ({config.zone_name()})",
+                value=None,
+                key=key,
+                bind="query-params",
+                width=260,
+                min_value=_EARLIEST,
+                max_value=_LATEST,
             )
     return chosen_range(span)
 
 
 def chosen_range(span: Span) -> Range:
     """Return the range that the widgets stand at, of what is stored now; for parts that update by themselves."""
+    return replace(_chosen(span), zone=config.zone_name())
+
+
+def _chosen(span: Span) -> Range:
     chosen = st.session_state.get("range") or DEFAULT_RANGE
     if chosen == CUSTOM:
-        since, until = (when and when.replace(tzinfo=UTC) for when in map(st.session_state.get, ("from", "until")))
+        zone = ZoneInfo(config.zone_name())
+        since, until = (when and when.replace(tzinfo=zone) for when in map(st.session_state.get, ("from", "until")))
         if until is None:
             return Range.covering(since or span.last - timedelta(hours=23), span.last)
         return Range.between(since or until - timedelta(hours=24), until)
@@ -135,6 +149,6 @@ class Asked:
 
 KEYS: Final = frozenset(
     {"range", "from", "until", "horizon", "channel", "segment", "category", "last", "q", "sort", "rows", "user"}
-    | {"model", "axis"}
+    | {"model", "axis", "window", "by", "cohort", "threshold"}
 )
 """Every parameter of the pages' URLs."""

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import streamlit as st
 
+from dashboard import config
 from dashboard.clickhouse import Row
 from dashboard.csv_export import as_csv
+from dashboard.formatting import percent
 
 _ADDRESS: Final = re.compile(r"(://|www|@|:)(?=\S)", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&@/=^])")
@@ -18,8 +21,10 @@ STYLE: Final = """
 [data-testid="stMainBlockContainer"] { padding-top: 4.2rem; max-width: 1400px; }
 [class*="st-key-numbers-"] > * { flex: 1 1 8.2rem !important; min-width: 8.2rem !important; width: auto !important; }
 [data-testid="stMetricLabel"] p { white-space: normal; }
+[data-testid="stMetricValue"] div { white-space: normal; overflow: visible; overflow-wrap: anywhere; }
 [data-testid="stMetric"] { padding: .6rem .8rem !important; }
 .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
 h1 { font-size: 1.7rem !important; padding-bottom: 0 !important; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: .9rem; padding-right: .9rem; }
@@ -52,6 +57,16 @@ def number(label: str, value: str, explanation: str, change: str | None = None) 
     st.metric(label, value, delta=change, delta_color="off", help=explanation, border=True, height="stretch")
 
 
+def looked_at(share: float) -> str:
+    """Say which part of the shoppers is counted."""
+    if share == 1:
+        return "All shoppers are counted."
+    return (
+        f"Counted are {percent(share, 0 if share > 0.02 else 1)} of the shoppers, with all that they did: a shorter "
+        "range counts more of them."
+    )
+
+
 def escaped(text: str) -> str:
     """Return data as Markdown that shows it letter by letter; a joiner of no width keeps addresses from being links."""
     return _MARKUP.sub(r"\\\1", _ADDRESS.sub("\\1\u2060", " ".join(text.split())))
@@ -73,9 +88,9 @@ def table(  # noqa: PLR0913 - what, what of it, and how
     """
     shown = [{column: row[column] for column in columns} for row in rows]
     st.dataframe(
-        shown,
+        [_in_percent(row, columns) for row in shown],
         hide_index=True,
-        column_config=columns,
+        column_config={name: _configured(column) for name, column in columns.items()},
         column_order=list(columns),
         height=height or "auto",
         alt=description,
@@ -84,6 +99,50 @@ def table(  # noqa: PLR0913 - what, what of it, and how
         selection_mode="single-row",
     )
     download(shown, name)
+
+
+@dataclass(frozen=True)
+class When:
+    """A column of times, as the shop's clocks show them."""
+
+    label: str
+    format: str = "YYYY-MM-DD HH:mm:ss"
+
+
+@dataclass(frozen=True)
+class Money:
+    """A column of amounts in the shop's currency."""
+
+    label: str
+    help: str | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """A column of shares of one, in percent with one decimal; as a bar if it is what the rows are ranked by."""
+
+    label: str
+    help: str | None = None
+    bar: bool = False
+
+
+def _configured(column: Any) -> Any:  # noqa: ANN401 - Streamlit's columns have no common type
+    if isinstance(column, When):
+        zone = config.zone_name()
+        return st.column_config.DatetimeColumn(column.label, format=column.format, timezone=zone, help=f"Times: {zone}")
+    if isinstance(column, Money):
+        label = f"{column.label}, {config.currency()}".removesuffix(", ")
+        return st.column_config.NumberColumn(label, format="%.2f", help=column.help)
+    if isinstance(column, Share):
+        if column.bar:
+            return st.column_config.ProgressColumn(column.label, format="%.1f %%", min_value=0, max_value=100)
+        return st.column_config.NumberColumn(column.label, format="%.1f %%", help=column.help)
+    return column
+
+
+def _in_percent(row: Row, columns: dict[str, Any]) -> Row:
+    shares = {name: 100 * row[name] for name in columns if isinstance(columns[name], Share) and row[name] is not None}
+    return row | shares
 
 
 def chosen_row(name: str) -> int | None:
@@ -96,7 +155,7 @@ def download(rows: Sequence[Row], name: str) -> None:
     """Show the button that saves rows as CSV."""
     st.download_button(
         "CSV",
-        lambda: as_csv(rows),
+        as_csv(rows),  # not a function: its file would be another at each refresh, and a click on the last one lost
         file_name=f"cartcast-{name}.csv",
         mime="text/csv",
         key=f"csv-{name}",

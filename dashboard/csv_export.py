@@ -8,6 +8,8 @@ from typing import Final
 
 from dashboard.clickhouse import Row
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""Tells spreadsheets that a file is UTF-8."""
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a text for a formula (OWASP, "CSV Injection")."""
 
@@ -19,7 +21,13 @@ def as_csv(rows: Sequence[Row]) -> bytes:
         writer = csv.writer(text)
         writer.writerow([_cell(name) for name in rows[0]])
         writer.writerows([_cell(value) for value in row.values()] for row in rows)
-    return text.getvalue().encode("utf-8-sig")
+    return BYTE_ORDER_MARK + text.getvalue().encode()
+
+
+def guarded(column: str) -> str:
+    """Return the SQL of a text column with the same apostrophe."""
+    starts = ", ".join(f"char({ord(start)})" for start in FORMULA_STARTS)
+    return f"if(left({column}, 1) IN ({starts}), concat(char(39), {column}), {column}) AS {column}"
 
 
 def _cell(value: object) -> object:

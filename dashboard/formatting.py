@@ -4,6 +4,8 @@ import math
 from datetime import datetime
 from typing import Final
 
+from dashboard import config
+
 UNKNOWN: Final = "-"
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -16,17 +18,29 @@ def count(number: float | None) -> str:
 
 
 def amount(number: float | None) -> str:
-    """Return an amount of money of the shop's currency: 12.34, 12,345 or 1.23 M."""
+    """Return an amount of money in the shop's currency: 12.34, 12,345 or 1.23 M, and EUR."""
     if number is None or _is_missing(number):
         return UNKNOWN
     if abs(number) >= 1e6:
-        return f"{number / 1e6:,.2f} M"
-    return f"{number:,.2f}" if abs(number) < 100 else f"{number:,.0f}"
+        digits = f"{number / 1e6:,.2f} M"
+    else:
+        digits = f"{number:,.2f}" if abs(number) < 100 else f"{number:,.0f}"
+    return f"{digits} {config.currency()}".strip()
 
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share of one in percent: 4.2 %."""
     return UNKNOWN if share is None or _is_missing(share) else f"{100 * share:,.{digits}f} %"
+
+
+def change(now: float | None, before: float | None) -> str | None:
+    """Return by how much a count has changed: +4.2 %; None if there was nothing to change."""
+    return None if now is None or not before else f"{100 * (now - before) / before:+,.1f} %"
+
+
+def points(now: float | None, before: float | None) -> str | None:
+    """Return by how much a share has changed: +0.3 points."""
+    return None if now is None or before is None else f"{100 * (now - before):+.1f} points"
 
 
 def decimal(number: float | None, digits: int = 3) -> str:
@@ -53,8 +67,14 @@ def duration(seconds: float) -> str:
 
 
 def moment(when: datetime) -> str:
-    """Return a time in UTC to the minute: 12 Jan 2026, 18:45."""
-    return f"{when.day} {when:%b %Y, %H:%M}"
+    """Return a time as the shop's clocks show it, to the minute: 12 Jan 2026, 18:45."""
+    local = config.in_zone(when)
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def period(since: datetime, until: datetime) -> str:
+    """Return both ends and the time zone: 12 Jan 2026, 18:00 to 13 Jan 2026, 18:00 UTC."""
+    return f"{moment(since)} to {moment(until)} {config.zone_name()}"
 
 
 def plural(number: float, one: str, many: str | None = None) -> str:

@@ -7,10 +7,10 @@ from typing import Final
 import streamlit as st
 
 from dashboard.cards import escaped
-from dashboard.formatting import moment, plural
+from dashboard.formatting import period, plural
 from dashboard.queries.range import Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
-from service.errors import CartcastError, NotMigratedError, TooSlowError, UnavailableError
+from service.errors import CartcastError, FormatError, NotMigratedError, TooSlowError, UnavailableError
 
 RETRY_SECONDS: Final = 2.0
 START: Final = """
@@ -38,6 +38,9 @@ def explained() -> Iterator[None]:
         st.subheader("The views are missing", anchor=False)
         st.info(_sentence(failure, "It is safe to repeat."), icon=":material/table_view:")
         _until(lambda: not isinstance(_failure(), NotMigratedError))
+    except FormatError as failure:
+        st.subheader("A file cannot be read", anchor=False)
+        st.error(_sentence(failure, "Correct it and open the page again."), icon=":material/description:")
     except CartcastError as failure:
         st.subheader("ClickHouse refuses", anchor=False)
         st.error(_sentence(failure, ""), icon=":material/lock:")
@@ -62,8 +65,8 @@ def no_events() -> None:
 def nothing_in_range(span: Range, stored: Span, what: str = "event") -> None:
     """Say that the range holds nothing, and what is stored."""
     st.info(
-        f"No {what} from {moment(span.since)} to {moment(span.until)} UTC. "
-        f"Stored: {plural(stored.events, what)} from {moment(stored.first)} to {moment(stored.last)} UTC.",
+        f"No {what} from {period(span.since, span.until)}. "
+        f"Stored: {plural(stored.events, what)} from {period(stored.first, stored.last)}.",
         icon=":material/date_range:",
     )
     st.button("Show the latest 24 hours", on_click=_show_latest)

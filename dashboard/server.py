@@ -2,14 +2,17 @@
 
 import logging
 import socket
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dashboard.annotations import noted
 from dashboard.settings import Config, DashboardSettings
 from service.errors import ListenError
 from service.hosts import WRONG_HOST, Hosts, names_in
@@ -36,13 +39,19 @@ _SHARED: Final = {"baseRadius": "0.6rem", "showWidgetBorder": True, "metricValue
 
 
 def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ListenError if the port is taken or the host is not this machine's."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ListenError if the port is taken or the host is not this machine's, FormatError of a file of annotations.
+    """
     check_port(config.settings)
+    if config.settings.annotations:
+        noted(config.settings.annotations, ZoneInfo(config.settings.time_zone))
     from streamlit.web import bootstrap  # noqa: PLC0415 - a second to load: not for a port that is taken
 
     from dashboard.config import configure  # noqa: PLC0415
 
     configure(config)
+    import_what_pages_need()
     check_hosts(Hosts((config.settings.host, *names_in(config.settings.names))))
     logging.getLogger("uvicorn.error").addFilter(is_worth_a_line)
     options = flag_options(config.settings)
@@ -50,14 +59,22 @@ def serve(config: Config) -> None:
     bootstrap.run(str(SCRIPT), is_hello=False, args=[], flag_options=options)
 
 
+def import_what_pages_need() -> None:
+    """Import all that pages import, some of it late: two first visitors at once would find half-imported modules."""
+    for name in ("pandas", "pyarrow", "altair", "dashboard.app"):
+        import_module(name)
+
+
 def check_hosts(hosts: Hosts) -> None:
     """Have Streamlit's server refuse requests whose Host header names another machine (DNS rebinding)."""
     from streamlit.web.server.starlette import starlette_app  # noqa: PLC0415 - a second to load
 
+    from dashboard.downloads import Downloads  # noqa: PLC0415
+
     before = starlette_app.create_streamlit_middleware
 
     def create_streamlit_middleware() -> list[Middleware]:
-        return [Middleware(_HostCheck, hosts), *before()]
+        return [Middleware(_HostCheck, hosts), Middleware(Downloads), *before()]
 
     starlette_app.create_streamlit_middleware = create_streamlit_middleware
 

@@ -1,8 +1,10 @@
 """The settings of the dashboard: frozen values, read from the environment by nobody here."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from service.clickhouse_settings import ClickHouseSettings
 
@@ -32,7 +34,33 @@ class DashboardSettings(BaseModel):
     worker_token: SecretStr = Field(
         default=SecretStr(""), description="the workers' `worker.web_token`; empty: they ask for none"
     )
+    time_zone: str = Field(
+        default="UTC", description="the shop's time zone, as `Europe/Berlin`: times on the pages, where days begin"
+    )
+    currency: str = Field(
+        default="",
+        max_length=8,
+        pattern=r"^[^\s<>`$*\\]*$",
+        description="the shop's currency, shown beside amounts: `EUR`",
+    )
+    annotations: Path | None = Field(
+        default=None,
+        description="a CSV file with the header `time,text`: what happened (a release, a campaign), drawn over charts "
+        "of time; read anew at each page",
+    )
     refresh_seconds: float = Field(default=2.0, ge=0.5, le=3600, description="how often the live counters ask again")
+
+    @field_validator("annotations", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("is no time zone: give a name such as Europe/Berlin")
+        return name
 
 
 @dataclass(frozen=True)

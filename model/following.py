@@ -5,7 +5,7 @@ The stream takes the time of two commits for that; a history has no such delay.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,17 @@ USUAL_MOST_CLAIMS: Final = 100
 """How often an id may be claimed, unless a setting says otherwise: after that it is a kiosk's or a bot's."""
 Append = Callable[[npt.NDArray[np.int64], EventBatch], Appended]
 """Appends the rows of a batch that it is given to the states, in place; they are given as a batch as well."""
+
+
+class Join(NamedTuple):
+    """A state that was merged into a user's."""
+
+    event: int
+    """The event of the batch that claimed it."""
+    user: int
+    anonymous: int
+    is_new: bool
+    """Whether nothing was known of the user before that event."""
 
 
 @dataclass
@@ -39,36 +50,40 @@ class Following:
         anonymous: npt.NDArray[np.int64],
         batch: EventBatch,
         step: Append,
-    ) -> None:
-        """Append a batch by `step` and merge between; `users` and `anonymous` `(events,)` are indices of states.
+    ) -> list[Join]:
+        """Append a batch by `step` and merge between; returns what was merged, in order.
 
-        `anonymous` is -1 where an event names no anonymous id. `step` is called once if none does.
+        `users` and `anonymous` `(events,)` are indices of states, `anonymous` is -1 where an event names no such id.
+        `step` is called once if none does.
         """
         if not (anonymous >= 0).any():
             step(np.arange(len(batch)), batch)
-            return
+            return []
         waves, merge_after = np.empty((2, len(batch)), np.int64)
         count = _plan(states, users, anonymous, batch, waves, merge_after)
-        before_ms, pending = np.zeros(len(states), np.int64), list[int]()
+        before_ms, pending, joins = np.zeros(len(states), np.int64), list[int](), list[Join | None]()
         for wave in range(count):
             rows = np.flatnonzero(waves == wave)
             before_ms[users[rows]] = states["sequence"]["last_time_ms"][users[rows]]
             some = batch.take(rows)
             pending += rows[claiming_rows(before_ms, states, some, step(rows, some))].tolist()
             for event in sorted(event for event in pending if merge_after[event] <= wave):
-                self._claim(states, int(users[event]), int(anonymous[event]))
+                joins.append(self._claim(states, event, int(users[event]), int(anonymous[event])))
             pending = [event for event in pending if merge_after[event] > wave]
+        return [join for join in joins if join is not None]
 
-    def _claim(self, states: States, user: int, anonymous: int) -> None:
+    def _claim(self, states: States, event: int, user: int, anonymous: int) -> Join | None:
         claimed = states[anonymous : anonymous + 1]
         if not has_events(claimed):
-            return
+            return None
         if refusal(claimed, self.most_claims) is not None:
             self.refused += 1
-            return
+            return None
+        is_new = bool(states["sequence"]["events"][user] == 1)
         merge(states[user : user + 1], claimed)
         states[anonymous : anonymous + 1] = released(claimed)
         self.joined += 1
+        return Join(event, user, anonymous, is_new)
 
 
 def _plan(  # noqa: PLR0913, PLR0917 - as of `plan_waves`

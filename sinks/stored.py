@@ -41,6 +41,8 @@ _BY_SHOPPER: Final = (
 )
 """Each shopper's events as they were scored. The table is sorted by shopper in this way, so that ClickHouse sorts one
 at a time: its memory and the wait for the first row do not grow with the table."""
+_AS_SCORED: Final = f"ORDER BY {', '.join(_ORDER)} SETTINGS max_bytes_before_external_sort = {1 << 30}"
+"""All shoppers' events as they were scored, sorted on disk where they are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,11 @@ class Period:
 
 
 class StoredHistory:
-    """The events of the table `scores`, shopper after shopper, each one's in the order in which they were scored."""
+    """The events of the table `scores`, each shopper's in the order in which they were scored.
+
+    Shopper after shopper, unless events name anonymous ids: those are followed from one shopper to the other, for which
+    all must come in the order in which they were scored.
+    """
 
     def __init__(self, settings: ClickHouseSettings, period: Period, shop: Shop = NO_SHOP) -> None:
         self._settings = settings
@@ -74,7 +80,7 @@ class StoredHistory:
         parameters: dict[str, Any] = self._period.parameters
         with (
             _reading(self._settings, "the history", self._own) as client,
-            client.query_row_block_stream(self.query, parameters=parameters) as blocks,
+            client.query_row_block_stream(self._query(client), parameters=parameters) as blocks,
         ):
             for block in blocks:
                 for row in block:
@@ -82,8 +88,17 @@ class StoredHistory:
 
     @property
     def query(self) -> str:
-        """The SQL that yields the events; takes `since` and `until`."""
-        return f"SELECT {_EVENTS}{self._own.selected} FROM {self._name} {_WHERE} {_BY_SHOPPER}"  # noqa: S608 - our own name
+        """The SQL that yields the events shopper after shopper; takes `since` and `until`."""
+        return f"{self._selection} {_BY_SHOPPER}"
+
+    def _query(self, client: Client) -> str:
+        named = f"SELECT count() FROM {self._name} {_WHERE} AND anonymous_id != ''"  # noqa: S608 - our own name
+        has_identities = int(str(client.command(named, parameters=self._period.parameters))) > 0
+        return f"{self._selection} {_AS_SCORED}" if has_identities else self.query
+
+    @property
+    def _selection(self) -> str:
+        return f"SELECT {_EVENTS}{self._own.selected} FROM {self._name} {_WHERE}"  # noqa: S608 - our own name
 
     @property
     def _name(self) -> str:

@@ -126,7 +126,7 @@ class Identity:
         """Hand over what is claimed, as far as the partition has been dealt with by now."""
         with states.lock:
             due = list[tuple[bytes, int]]()
-            while states.due and states.due[0][0] <= states.next_offset:
+            while states.due and states.due[0][0] <= states.dealt_with:
                 due.append(states.due.popleft()[1:])
             if due:
                 self.release(due, states)

@@ -72,7 +72,7 @@ class Pipeline:
 
 
 _QUEUED_FETCHES: Final = 2
-_SOON_SECONDS: Final = 0.02
+_SOON_SECONDS: Final = 0.005
 """How long what other partitions wait for gathers before it is written."""
 _ARRIVED: Final = "arrived"
 """Queued when there is something to do, and no fetch to wake the lane."""
@@ -148,6 +148,11 @@ class Lane:
             self._sweep_is_due = True
             self._wake()
             return next_offset or None
+
+    def told(self) -> None:
+        """Take note that the group has given out the partitions anew."""
+        if self._untold is not None:
+            self._untold.cancel()
 
     async def _write(self, *, urgent: bool) -> int | None:
         """Write what the changelog does not have; return the offset up to which it comes, None if it is not written."""
@@ -337,7 +342,7 @@ class Lane:
         self._uncommitted_scores += len(scored.rows)
         began = pipeline.timings.clock()
         delivery.expect(len(scores) + len(dead_letters))
-        delivery.on_success(acknowledge)
+        delivery.on_end(lambda failure: self._let_go(acknowledge, failure))
         pipeline.publisher.publish(pipeline.topics.scores, fetch.partition, *scores, delivery=delivery)
         pipeline.publisher.publish(pipeline.topics.dead_letters, fetch.partition, *dead_letters, delivery=delivery)
         produced = pipeline.timings.lap("produce", began)
@@ -346,6 +351,11 @@ class Lane:
             self._recommending.begin(fetch, scored.batch, scored.moments, deliveries[1], after=last)
         delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
         return delivery
+
+    def _let_go(self, acknowledge: Acknowledge, failure: BaseException | None) -> None:
+        """Acknowledge a fetch whose results are confirmed, or are another worker's: a rebalance waits for it."""
+        if failure is None or self._states.is_lost:
+            acknowledge()
 
     def _publish_recommendations(self, recommended: Recommended, partition: int, delivery: Delivery) -> None:
         """Produce what was recommended, unless the partition is another worker's by now."""
@@ -484,6 +494,8 @@ class Lanes:
     def reopen(self, pipeline: Pipeline, owned: Iterable[PartitionStates]) -> None:
         """Forget the closed lanes and open those of the partitions that are `owned`: a new assignment is in force."""
         if not self._open:
+            for lane in self._lanes.values():
+                lane.told()  # what was lost was perhaps noticed after the lane was closed
             self._lanes.clear()
             self._open = True
         for states in owned:

@@ -107,9 +107,9 @@ def published_positions(  # noqa: PLR0913 - what it reads, and what it believes
     ):
         raise RefusedError(
             f"topic {topics.events} was created again, but {topics.scores} and {topics.dead_letters} hold results of "
-            f"the earlier one: delete these two, {topics.recommendations} and {topics.changelog} as well, and the "
-            f"groups {topics.prefix} and {topics.prefix}-sink with their offsets, and run `cartcast topics create`, or "
-            "use another CARTCAST_KAFKA__TOPIC_PREFIX"
+            f"the earlier one: delete these two, {topics.recommendations}, {topics.identity} and {topics.changelog} as "
+            f"well, and the groups {topics.prefix} and {topics.prefix}-sink with their offsets, and run "
+            "`cartcast topics create`, or use another CARTCAST_KAFKA__TOPIC_PREFIX"
         )
     recommended = _last_result(source, topics.recommendations, of_event, _is_of_event) if recommends else _Found()
     for topic, found in (

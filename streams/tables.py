@@ -82,6 +82,8 @@ class PartitionStates:
         self._codec = codec
         self.arrived: list[FollowedRecords] = []
         """What the followed topics held, when the states were restored, that these have not seen."""
+        self.committed = 0
+        """The source offset that the group had committed when the states were restored."""
         self.events_end = 0
         """Where the events topic's partition ended when the states were restored."""
         self.due: deque[tuple[int, bytes, int]] = deque()
@@ -201,6 +203,11 @@ class PartitionStates:
             yield records.since(self.position(records.topic))
             if records.next_offset > self.position(records.topic):
                 self.note(_POSITION, _name(records.topic), b"%d" % records.next_offset)
+
+    @property
+    def dealt_with(self) -> int:
+        """The source offset up to which this owner and those before have dealt with the partition."""
+        return max(self.next_offset, self.committed)
 
     @property
     def has_outgoing(self) -> bool:
@@ -437,24 +444,26 @@ class SequenceStore(Store[bytes, bytes]):
                 for topic in self._followed
             ]
             states.events_end = reader.bounds(self._topics.events, partition)[1]
+            committed = committed_offset(self._client_config, self._topics.prefix, self._topics.events, partition)
+            states.committed = max(committed, 0)
             seen = max(states.last_offset(self._source_code), states.last_left_out(self._source_code))
             is_known = seen >= 0 if len(states) else None
             published = published_positions(
                 reader, self._topics, partition, is_known, self._signatures, recommends=self._recommends
             )
             if is_known:
-                self._tell_of_skipped(reader, partition, max(seen, published.last_score, published.last_dead_letter))
+                seen = max(seen, published.last_score, published.last_dead_letter)
+                self._tell_of_skipped(reader, partition, seen, committed)
             return published
         finally:
             reader.close()
 
-    def _tell_of_skipped(self, reader: PartitionReader, partition: int, seen: int) -> None:
+    def _tell_of_skipped(self, reader: PartitionReader, partition: int, seen: int, committed: int) -> None:
         """Say which events after the offset `seen` the group's commit leaves out, as one that somebody else made does.
 
         This application commits nothing that is neither in a state nor a dead letter.
         """
         topic = self._topics.events
-        committed = committed_offset(self._client_config, self._topics.prefix, topic, partition)
         if (first := reader.first_record(topic, partition, seen + 1, committed)) is None:
             return
         skipped = committed - (first.offset() or 0)

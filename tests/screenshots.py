@@ -35,6 +35,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox", "--disable-gpu"])
         _picture(browser, f"{address}/", "overview", height=1000)
         _picture(browser, f"{address}/?range=6+hours", "overview-phone", size=PHONE, scheme="dark")
+        _picture(browser, f"{address}/conversion?range=Everything&by=Channel", "conversion", height=1000)
         user = _picture(browser, f"{address}/shoppers?segment=high", "shoppers", height=760, chooses=True)
         _picture(browser, f"{address}/shoppers?user={user}", "timeline", height=1180, at="[class*=st-key-shopper-id]")
         _picture(browser, f"{address}/model?horizon=1h", "model", height=1150)

@@ -13,7 +13,7 @@ from cartcast.api.model import Model, load
 from model.comparison import COMPARED
 from model.evaluation.evaluate import EvaluationSettings, evaluate_checkpoint
 from model.evaluation.test_set import ALL_USERS
-from model.training.history import read_history
+from model.training.history import History, read_history
 
 _METRICS: Final = ("pr_auc", "roc_auc", "log_loss", "brier", "ece")
 
@@ -32,7 +32,7 @@ class Evaluation:
         resampling users; they are null for the first itself.
         """
         found, rows = self.report["slices"][ALL_USERS], []
-        for model in self.report["models"]:
+        for model in [each for each in self.report["models"] if each["name"] in found["models"]]:
             for horizon in self.report["horizons"]:
                 measured = found["models"][model["name"]][horizon]
                 row = {"model": model["name"], "title": model["title"], "horizon": horizon}
@@ -75,8 +75,14 @@ def evaluate(  # noqa: PLR0913 - what is measured, and how
     given = [models] if isinstance(models, Model | str | os.PathLike) else list(models)
     first, *others = [each if isinstance(each, Model) else load(each) for each in given]
     shop = first.checkpoint.model.config.shop
-    history = read_history(events_of(events).rows(shop), shop=shop)
+    rows = events_of(events)
+    history = read_history(rows.rows(shop), shop=shop)
     history.require_order()
     settings = EvaluationSettings(after_ms=after, baselines=baselines, replicas=replicas, seed=seed, threads=threads)
     beside = [other.checkpoint for other in others]
-    return Evaluation(evaluate_checkpoint(history, first.checkpoint, settings, lambda *_: None, others=beside))
+
+    def apart() -> History:
+        return read_history(rows.rows(shop), shop=shop, follows_identities=False)
+
+    report = evaluate_checkpoint(history, first.checkpoint, settings, lambda *_: None, others=beside, apart=apart)
+    return Evaluation(report)

@@ -121,7 +121,9 @@ def _evaluate(
     next_items = NextItemEvaluation(catalogue, checkpoint, settings) if recommends else None
     history = _read(source, None if next_items is None else next_items.reader)
     with progress_bar("evaluate", 1.0) as advance:
-        report = evaluate_checkpoint(history, checkpoint, settings, advance, others=others)
+        report = evaluate_checkpoint(
+            history, checkpoint, settings, advance, others=others, apart=lambda: _read_apart(source)
+        )
     if next_items is not None:
         next_items.added_to(report)
     return report
@@ -137,6 +139,13 @@ def _read(source: HistorySource, journeys: "JourneyReader | None") -> "History":
         print(line, file=sys.stderr)
     history.require_order()
     return history
+
+
+def _read_apart(source: HistorySource) -> "History":
+    """Read a history whose bad rows have been told of, its ids as those of shoppers by themselves."""
+    from model.training.history import read_history
+
+    return read_history(source.rows(lambda _: None), shop=source.shop, follows_identities=False)
 
 
 def _check_destination(out: Path | None) -> None:
@@ -176,6 +185,8 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
         console.print(f"note: {note}", highlight=False)
     for horizon in (*report["horizons"], "total"):
         console.print(_table(report, horizon))
+    if "after_login" in report["slices"]:
+        console.print(_table(report, "total", "after_login"))
     if report["money"] is not None:
         console.print(money_table(report["money"], report["money"]["asked"]))
     for goal in (report["next_items"] or {}).get("goals", ()):
@@ -184,21 +195,25 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
         print(f"the report is in {out / 'report.html'}")
 
 
-def _table(report: dict[str, Any], horizon: str) -> "Table":
-    """Show a horizon's metrics over all users, a line a model."""
+def _table(report: dict[str, Any], horizon: str, group: str = "all") -> "Table":
+    """Show a horizon's metrics over a group of events, a line a model."""
     from rich import box
     from rich.table import Table
 
     from model.evaluation.report.formatting import METRIC_TITLES, number, short_title
 
     names = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "f1")
-    measured = report["slices"]["all"]["models"]
+    measured, words = report["slices"][group]["models"], report["titles"][horizon]
+    if group != "all":
+        words = f"{report['slices'][group]['title']}. {words}"
     base_rate = number("base_rate", measured["cartcast"][horizon]["base_rate"])
-    table = Table(title=f"{report['titles'][horizon]}, base rate {base_rate}", title_justify="left", box=box.SIMPLE)
+    table = Table(title=f"{words}, base rate {base_rate}", title_justify="left", box=box.SIMPLE)
     table.add_column("", no_wrap=True)
     for name in names:
         table.add_column(METRIC_TITLES[name], justify="right")
     for model in report["models"]:
+        if model["name"] not in measured:
+            continue
         values = measured[model["name"]][horizon]
         table.add_row(short_title(model), *(number(name, values[name]) for name in names))
     return table

@@ -164,6 +164,7 @@ def _overview(found: "Inspection", blank_lines: int) -> "Table":
         "bad rows": f"{sum(bad.count for bad in found.bad_rows.values()):,}",
         "blank lines": f"{blank_lines:,}",
         "users": f"{found.users:,}, of which {found.buyers:,} bought",
+        "identities": f"{found.identities:,} pairs of an anonymous id and a user",
         "events per user": quantiles,
         "sessions": f"{found.sessions:,}, of which {found.sessions_with_purchase:,} with a purchase",
         "sorted by time": order,

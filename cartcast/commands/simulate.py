@@ -43,6 +43,12 @@ def simulate(
             help="Shoppers have tastes, items arrive and sell out: write what the shop says of them to a file."
         ),
     ] = None,
+    logins: Annotated[
+        bool,
+        typer.Option(
+            "--logins", help="Visits begin under anonymous ids, log-ins come between, some devices are shared."
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="File to write; standard output if not given.")] = None,
     with_truth: Annotated[
         bool,
@@ -78,6 +84,7 @@ def simulate(
         with_truth=with_truth,
         items=items or SimulationSettings.items,
         with_tastes=catalogue is not None,
+        with_logins=logins,
     )
     started = time.monotonic()
     try:

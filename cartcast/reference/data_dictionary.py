@@ -15,10 +15,11 @@ from sinks.schema.migrate import LEDGER, shipped_migrations
 GROUPS: Final = {
     "What happens in the shop": (
         "data_span", "events_by_minute", "events_by_hour", "events_by_category", "shoppers_by_hour", "funnel_by_hour",
-        "item_events",
+        "item_events", "shopper_events",
     ),
     "Who is about to buy": (
         "latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes", "shopper_recommendations",
+        "identities",
     ),
     "What the scores say": ("propensity_by_hour", "propensity_by_category", "score_distribution", "score_drift"),
     "Whether they come true": (

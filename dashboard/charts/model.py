@@ -1,6 +1,7 @@
 """Charts of the page Model."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import altair as alt
@@ -14,63 +15,9 @@ PSI_ALARM: Final = 0.25
 """Siddiqi, Credit Risk Scorecards (2006): below .1 no change, above .25 a large one."""
 
 
+HOUR: Final = timedelta(hours=1)
 MANY_HOURS: Final = 60
 """From so many hours on a line needs no points."""
-_Y_AXIS: Final[dict[str, Any]] = {"minExtent": 40, "maxExtent": 40}
-
-
-def calibration(rows: Sequence[Row]) -> AnyChart:
-    """Points of bins: `mean_propensity` by `purchase_rate`, as large as `scores`; on the diagonal they are right."""
-    top = _top(rows)
-    diagonal = (
-        alt.Chart(theme.data([{"x": 0, "y": 0}, {"x": top, "y": top}]), height=theme.HEIGHT)
-        .mark_line(strokeDash=[4, 4], color=theme.MUTED)
-        .encode(x=alt.X("x:Q", scale=_propensities(top)), y="y:Q")
-    )
-    bins = alt.Chart(theme.data(rows)).encode(
-        x=alt.X(
-            "mean_propensity:Q",
-            title="said: mean propensity of the bin",
-            scale=_propensities(top),
-            axis=alt.Axis(format=theme.PERCENT, tickCount=6),
-        ),
-        y=alt.Y("purchase_rate:Q", title="did buy", axis=alt.Axis(format=theme.PERCENT, **_Y_AXIS)),
-    )
-    points = bins.mark_circle(color=theme.ACCENT, opacity=0.85).encode(
-        size=alt.Size("scores:Q", legend=None, scale=alt.Scale(range=[30, 500])),
-        tooltip=[
-            alt.Tooltip("mean_propensity:Q", title="Propensity", format=".2%"),
-            alt.Tooltip("purchase_rate:Q", title="Did buy", format=".2%"),
-            alt.Tooltip("scores:Q", title="Scores", format=","),
-        ],
-    )
-    return diagonal + bins.mark_line(color=theme.ACCENT, opacity=0.5) + points
-
-
-def counts(rows: Sequence[Row]) -> AnyChart:
-    """Bars of bins: `mean_propensity`, on the axis of `calibration`, by `scores`."""
-    return (
-        alt.Chart(theme.data(rows), height=80)
-        .mark_bar(color=theme.MUTED, width=8)
-        .encode(
-            x=alt.X(
-                "mean_propensity:Q",
-                title=None,
-                scale=_propensities(_top(rows)),
-                axis=alt.Axis(format=theme.PERCENT, tickCount=6),
-            ),
-            y=alt.Y(
-                "scores:Q",
-                title="scores",
-                scale=alt.Scale(type="symlog"),
-                axis=alt.Axis(format="~s", tickCount=3, **_Y_AXIS),
-            ),
-            tooltip=[
-                alt.Tooltip("mean_propensity:Q", title="Propensity", format=".2%"),
-                alt.Tooltip("scores:Q", title="Scores", format=","),
-            ],
-        )
-    )
 
 
 def share_curve(rows: Sequence[Row], x: str, y: str, titles: tuple[str, str], chance: Sequence[Row]) -> AnyChart:
@@ -103,12 +50,13 @@ def share_curve(rows: Sequence[Row], x: str, y: str, titles: tuple[str, str], ch
 def metric_over_time(rows: Sequence[Row], name: str, title: str, rules: dict[float, str] | None = None) -> AnyChart:
     """Line: `hour` by one metric, with dashed lines at some heights; hours without a value are gaps."""
     tips: list[Any] = [
-        theme.time_tip("hour", "Hour (UTC)"),
+        theme.time_tip("hour", "Hour"),
         alt.Tooltip(f"{name}:Q", title=title, format=".3f"),
         alt.Tooltip("scores:Q", title="Scores", format=","),
     ]
+    shown = theme.with_gaps(rows, HOUR, name="hour")
     line = (
-        alt.Chart(theme.data(rows), height=theme.HEIGHT)
+        alt.Chart(theme.data(shown), height=theme.HEIGHT)
         .mark_line(color=theme.ACCENT, point={"size": 25, "color": theme.ACCENT} if len(rows) < MANY_HOURS else False)
         .encode(x=theme.time_axis("hour"), y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)), tooltip=tips)
     )
@@ -128,14 +76,14 @@ def said_and_did(rows: Sequence[Row]) -> AnyChart:
     long = [{"hour": row["hour"], "what": words, "share": row[name]} for row in rows for name, words in named.items()]
     palette = {"said": theme.ACCENT, "did buy": theme.MUTED}
     return (
-        alt.Chart(theme.data(long), height=theme.HEIGHT)
+        alt.Chart(theme.data(theme.with_gaps(long, HOUR, "what", name="hour")), height=theme.HEIGHT)
         .mark_line(strokeWidth=2, point=len(rows) < 3)
         .encode(
             x=theme.time_axis("hour"),
             y=alt.Y("share:Q", title=None, axis=alt.Axis(format=theme.PERCENT, tickCount=4)),
             color=theme.colors(palette, "what", list(palette)),
             tooltip=[
-                theme.time_tip("hour", "Hour (UTC)"),
+                theme.time_tip("hour", "Hour"),
                 alt.Tooltip("what:N", title=" "),
                 alt.Tooltip("share:Q", title="Share", format=".2%"),
             ],
@@ -170,16 +118,6 @@ def distribution(rows: Sequence[Row]) -> AnyChart:
             ],
         )
     )
-
-
-def _propensities(top: float) -> alt.Scale:
-    """Return the scale of charts that stand under each other: Vega must not round its end up in one of them only."""
-    return alt.Scale(domain=[0, top], nice=False)
-
-
-def _top(rows: Sequence[Row]) -> float:
-    highest = [float(max(row["mean_propensity"], row["purchase_rate"])) for row in rows]
-    return min(1.05 * max([0.05, *highest]), 1.0)
 
 
 def click_rates(rows: Sequence[Row]) -> AnyChart:

@@ -10,12 +10,6 @@ from dashboard.charts import theme
 from dashboard.charts.theme import AnyChart
 from dashboard.clickhouse import Row
 
-FUNNEL_STEPS: Final = {
-    "view": "Viewed",
-    "cart": "Put into the cart",
-    "checkout": "Went to check-out",
-    "purchase": "Bought",
-}
 ROW_HEIGHT: Final = 34
 
 
@@ -45,7 +39,7 @@ def purchases(rows: Sequence[Row], step: timedelta) -> AnyChart:
         .mark_bar(orient="vertical", color=theme.EVENT_TYPES["purchase"])
         .encode(
             **theme.time_bars(),
-            y=alt.Y("events:Q", title="purchases"),
+            y=alt.Y("events:Q", title="purchases", axis=alt.Axis(tickMinStep=1)),
             tooltip=[theme.time_tip(), alt.Tooltip("events:Q", title="Purchases", format=",")],
         )
     )
@@ -74,28 +68,6 @@ def propensity(rows: Sequence[Row], step: timedelta) -> AnyChart:
             ],
         )
     )
-
-
-def funnel(shoppers: dict[str, int]) -> AnyChart:
-    """Bars of distinct shoppers who viewed by what else they did, with the share of them."""
-    first = max(shoppers.get("view", 0), 1)
-    rows = [
-        {
-            "step": name,
-            "shoppers": shoppers.get(event_type, 0),
-            "label": f"{shoppers.get(event_type, 0):,}   {100 * shoppers.get(event_type, 0) / first:.1f} %",
-        }
-        for event_type, name in FUNNEL_STEPS.items()
-    ]
-    widest = max([1, *(int(shoppers.get(step, 0)) for step in FUNNEL_STEPS)])
-    base = alt.Chart(theme.data(rows), height=theme.HEIGHT).encode(
-        y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=120)),
-        x=alt.X("shoppers:Q", title="shoppers", scale=alt.Scale(domain=[0, widest * 1.45]), axis=alt.Axis(tickCount=4)),
-        tooltip=[alt.Tooltip("step:N", title="Step"), alt.Tooltip("shoppers:Q", title="Shoppers", format=",")],
-    )
-    return base.mark_bar(color=theme.ACCENT, height=26, cornerRadiusEnd=4) + base.mark_text(
-        align="left", dx=6, color=theme.MUTED
-    ).encode(text="label:N")
 
 
 def propensity_by(rows: Sequence[Row], horizon: str, title: str) -> AnyChart:

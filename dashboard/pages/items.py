@@ -5,12 +5,13 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import card, number, numbers, table
+from dashboard.cards import Share, When, card, looked_at, number, numbers, table
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, decimal, moment, percent, plural
+from dashboard.formatting import count, decimal, percent, period, plural
 from dashboard.queries import items as queries
-from dashboard.queries.items import FEW_EVENTS, Sample
+from dashboard.queries.items import FEW_EVENTS
 from dashboard.queries.range import Range, Span, stored_span
+from dashboard.queries.sample import Sample
 from dashboard.remembered import RememberedDatabase
 
 ROWS: Final = 25
@@ -55,7 +56,7 @@ def _most(rows: list[Row], horizon: str, span: Range, sampled: Sample) -> None:
         number("Viewed items", count(rows[0]["items"]), "Items that somebody viewed in the range.")
         number("Put into the cart", percent(rows[0]["carted"]), "Of the viewed items, those that somebody put into it.")
         number("Bought", percent(rows[0]["bought"]), "Of the viewed items, those that somebody bought in the range.")
-    st.caption(f"{moment(span.since)} to {moment(span.until)} UTC. {_looked_at(sampled)}")
+    st.caption(f"{period(span.since, span.until)}. {looked_at(sampled.share)}")
     with card(
         f"{plural(most[0]['viewers'], 'shopper')} viewed the item that is wanted most",
         "Distinct shoppers who viewed the item in the range, and who put it into the cart or bought it. Propensity: "
@@ -64,18 +65,9 @@ def _most(rows: list[Row], horizon: str, span: Range, sampled: Sample) -> None:
         table(most, "wanted", _WANTED, description="Items with most viewers, carts and purchases")
 
 
-def _looked_at(sampled: Sample) -> str:
-    if sampled.share == 1:
-        return "All shoppers are counted."
-    return (
-        f"Counted are {percent(sampled.share, 0 if sampled.share > 0.02 else 1)} of the shoppers, with all that they "
-        "did: a shorter range counts more of them."
-    )
-
-
 def _rising(rows: list[Row], span: Range, stored: Span) -> None:
-    earlier = queries.before(span)
-    when = f"{moment(earlier.since)} to {moment(earlier.until)} UTC"
+    earlier = span.before()
+    when = f"{period(earlier.since, earlier.until)}"
     if earlier.since < Range.covering(stored.first, stored.last).since:
         with card("Rising"):
             missing.nothing_here(
@@ -122,7 +114,7 @@ _WANTED: dict[str, Any] = {
     "viewers": _NUMBER("Viewers", format="localized"),
     "carters": _NUMBER("Carted by", format="localized"),
     "buyers": _NUMBER("Bought by", format="localized"),
-    "propensity": _NUMBER("Propensity", format="percent"),
+    "propensity": Share("Propensity"),
     "viewers_before": _NUMBER("Viewers before", format="localized", help="In as long a time before the range"),
     "category": _CATEGORY,
 }
@@ -137,5 +129,5 @@ _RISING: dict[str, Any] = {
 _COLD: dict[str, Any] = {
     "item_id": _ITEM,
     "events": _NUMBER("Events ever", format="localized"),
-    "last_seen": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+    "last_seen": When("Last", "YYYY-MM-DD HH:mm"),
 }

@@ -4,21 +4,17 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import bar, missing
-from dashboard.cards import card, escaped, number, numbers, table
+from dashboard import annotations, bar, missing
+from dashboard.annotations import Annotation
+from dashboard.cards import Share, When, card, escaped, number, numbers, table
 from dashboard.charts import model as charts
 from dashboard.charts import theme
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, decimal, moment, percent, plural
-from dashboard.pages import shown
+from dashboard.formatting import count, decimal, percent, period, plural
+from dashboard.pages import calibration, drift, shown, threshold
 from dashboard.queries import model as queries
 from dashboard.queries.range import Asks, Range, Span, stored_span
 from dashboard.remembered import RememberedDatabase
-
-PASSES = {"session": "30 minutes after its last event", "1h": "after 1 hour", "24h": "after 24 hours"}
-"""When it is known whether the shopper bought."""
-TELLING_SCORES = 500
-"""From so many in an hour on, chance alone keeps PSI below 0.04."""
 
 
 def page() -> None:
@@ -38,13 +34,18 @@ def page() -> None:
     mine = next((row for row in everywhere if row["model"] == model), None)
     if mine is None:
         missing.nothing_here(
-            f"No score of this model has an outcome yet: whether the shopper bought is known {PASSES[horizon]}, "
-            "counted in event time."
+            "No score of this model has an outcome yet: whether the shopper bought is known "
+            f"{calibration.PASSES[horizon]}, counted in event time."
         )
     else:
         _numbers(mine)
-        _evaluation(asks, model, horizon, mine, stored)
-    _shape(asks, model, horizon, span)
+        points = [row for row in queries.operating_points(asks, model, horizon) if row["recall"] is not None]
+        if points:
+            _curves(points, mine)
+        threshold.show(asks, span, horizon, points)
+        _evaluation(asks, model, horizon, stored)
+    drift.show(asks, [row for row in queries.drift(asks, model, horizon, span) if row["psi"] is not None], span)
+    _histogram(asks, horizon, span)
     if everywhere:
         _versions(everywhere, horizon)
     shown.show(asks)
@@ -66,21 +67,18 @@ def _numbers(mine: Row) -> None:
     st.caption("Numbers and the three curves below are over everything stored of this model version.")
 
 
-def _evaluation(asks: Asks, model: str, horizon: str, mine: Row, stored: Span) -> None:
-    points = [row for row in queries.operating_points(asks, model, horizon) if row["recall"] is not None]
-    if points:
-        _curves(points, mine)
+def _evaluation(asks: Asks, model: str, horizon: str, stored: Span) -> None:
     known = queries.evaluated_until(asks, model, horizon)
     if known is None:
         return
     span = bar.chosen_range(Span(stored.first, known["last"], stored.events))
     hours = queries.evaluation_by_hour(asks, model, horizon, span)
-    when = f"{moment(span.since)} to {moment(span.until)} UTC, back from the last hour with known outcomes."
+    when = f"{period(span.since, span.until)}, back from the last hour with known outcomes."
     left, right = st.columns(2)
     with left:
-        _calibration(queries.calibration(asks, model, horizon, span), horizon, when)
+        calibration.show(queries.calibration(asks, model, horizon, span), horizon, when)
     with right:
-        _by_hour(hours, when)
+        _by_hour(hours, when, annotations.within(asks, span))
     _auc_by_hour(hours)
 
 
@@ -108,36 +106,11 @@ def _curves(points: list[Row], mine: Row) -> None:
         st.altair_chart(chart, alt="Gain curve: purchases found by share of scores", key="gain")
 
 
-def _calibration(bins: list[Row], horizon: str, when: str) -> None:
-    scores = sum(row["scores"] for row in bins)
-    if not scores:
-        with card("Calibration"):
-            missing.nothing_here(f"No score of this range has an outcome: it is known {PASSES[horizon]}.")
-        return
-    said = sum(row["mean_propensity"] * row["scores"] for row in bins) / scores
-    bought = sum(row["purchases"] for row in bins) / scores
-    with card(
-        f"{_bias(said, bought)}: said {percent(said)}, {percent(bought)} did buy",
-        f"Bins of half a logit. {when}",
-    ):
-        st.altair_chart(charts.calibration(bins), alt="Purchase rate over propensity", key="calibration")
-        st.altair_chart(charts.counts(bins), alt="Scores of each bin", key="calibration-counts")
-        with st.expander("The bins as a table"):
-            table(bins, "calibration", _CALIBRATION, description="Calibration bins with counts")
-
-
-def _bias(said: float, bought: float) -> str:
-    if abs(said - bought) <= max(0.005, 0.05 * bought):
-        return "Right on average"
-    return "Too high on average" if said > bought else "Too low on average"
-
-
-def _by_hour(hours: list[Row], when: str) -> None:
+def _by_hour(hours: list[Row], when: str, happened: list[Annotation]) -> None:
     with card("What was said and what came true, hour by hour", when):
         if hours:
-            st.altair_chart(
-                charts.said_and_did(hours), alt="Mean propensity and purchase rate by hour", key="said-hours"
-            )
+            chart = theme.annotated(charts.said_and_did(hours), happened, "hour")
+            st.altair_chart(chart, alt="Mean propensity and purchase rate by hour", key="said-hours")
             with st.expander("The hours as a table"):
                 table(hours[::-1], "hours", {"hour": _HOUR, **_METRICS}, description="Evaluation by hour, newest first")
         else:
@@ -159,50 +132,16 @@ def _auc_by_hour(hours: list[Row]) -> None:
         st.altair_chart(chart, alt="Log loss by hour", key="loss-hours")
 
 
-def _shape(asks: Asks, model: str, horizon: str, span: Range) -> None:
-    left, right = st.columns(2)
-    with left:
-        _drift([row for row in queries.drift(asks, model, horizon, span) if row["psi"] is not None])
-    with right:
-        bins = queries.distribution(asks, horizon, span)
-        total = sum(row["scores"] for row in bins)
-        with card(f"Histogram of {plural(total, 'score')}", f"{moment(span.since)} to {moment(span.until)} UTC."):
-            if bins:
-                st.altair_chart(charts.distribution(bins), alt="Histogram of scores by model version", key="histogram")
-                with st.expander("The bins as a table"):
-                    table(bins, "distribution", _DISTRIBUTION, description="Scores by model version and bin")
-            else:
-                missing.nothing_here("No score in this range.")
-
-
-def _drift(rows: list[Row]) -> None:
-    if not rows:
-        with card("Drift"):
-            missing.nothing_here("No hour of this range can be compared with this model's reference period.")
-        return
-    since, until = moment(rows[-1]["reference_from"]), moment(rows[-1]["reference_to"])
-    with card(
-        _drifted(rows),
-        f"Reference: {since} to {until} UTC. PSI above {charts.PSI_WATCH} is worth a look, above {charts.PSI_ALARM} a "
-        f"different shop. Hours of fewer than {TELLING_SCORES} scores stray by chance.",
-    ):
-        psi, ks = st.tabs(["PSI", "KS"])
-        rules = {charts.PSI_WATCH: theme.WARNING, charts.PSI_ALARM: theme.ALARM}
-        with psi:
-            st.altair_chart(charts.metric_over_time(rows, "psi", "PSI", rules), alt="PSI by hour", key="psi")
-        with ks:
-            st.altair_chart(charts.metric_over_time(rows, "ks", "KS"), alt="KS by hour", key="ks")
-        with st.expander("The hours as a table"):
-            table(rows[::-1], "drift", _DRIFT, description="Drift by hour, newest first")
-
-
-def _drifted(rows: list[Row]) -> str:
-    last = next((row for row in reversed(rows) if row["scores"] >= TELLING_SCORES), None)
-    if last is None:
-        return "Too few scores in every hour to tell drift from chance"
-    hour = "Latest hour" if last is rows[-1] else moment(last["hour"])
-    finding = "far from" if last["psi"] > charts.PSI_ALARM else "off" if last["psi"] > charts.PSI_WATCH else "close to"
-    return f"{hour} {finding} the reference: PSI {decimal(last['psi'], 2)}, KS {decimal(last['ks'], 2)}"
+def _histogram(asks: Asks, horizon: str, span: Range) -> None:
+    bins = queries.distribution(asks, horizon, span)
+    total = sum(row["scores"] for row in bins)
+    with card(f"Histogram of {plural(total, 'score')}", f"{period(span.since, span.until)}."):
+        if bins:
+            st.altair_chart(charts.distribution(bins), alt="Histogram of scores by model version", key="histogram")
+            with st.expander("The bins as a table"):
+                table(bins, "distribution", _DISTRIBUTION, description="Scores by model version and bin")
+        else:
+            missing.nothing_here("No score in this range.")
 
 
 def _versions(rows: list[Row], horizon: str) -> None:
@@ -224,7 +163,7 @@ def _best(rows: list[Row]) -> str:
 
 
 _NUMBER = st.column_config.NumberColumn
-_HOUR = st.column_config.DatetimeColumn("Hour (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC")
+_HOUR = When("Hour", "YYYY-MM-DD HH:mm")
 _SCORES = _NUMBER("Scores", format="localized")
 _METRICS: dict[str, Any] = {
     "scores": _SCORES,
@@ -234,27 +173,15 @@ _METRICS: dict[str, Any] = {
     "log_loss": _NUMBER("Log loss", format="%.4f"),
     "brier": _NUMBER("Brier", format="%.4f"),
     "ece": _NUMBER("Calibration error", format="%.4f"),
-    "mean_propensity": _NUMBER("Said", format="percent"),
-    "base_rate": _NUMBER("Did buy", format="percent"),
+    "mean_propensity": Share("Said"),
+    "base_rate": Share("Did buy"),
     "lift_1": _NUMBER("Lift 1 %", format="%.1f"),
     "lift_5": _NUMBER("Lift 5 %", format="%.1f"),
     "lift_10": _NUMBER("Lift 10 %", format="%.1f"),
 }
-_CALIBRATION: dict[str, Any] = {
-    "mean_propensity": _NUMBER("Said", format="percent"),
-    "purchase_rate": _NUMBER("Did buy", format="percent"),
-    "scores": _SCORES,
-    "purchases": _NUMBER("Bought", format="localized"),
-}
 _DISTRIBUTION: dict[str, Any] = {
     "model": st.column_config.TextColumn("Model version"),
-    "lower": _NUMBER("From", format="percent"),
-    "upper": _NUMBER("To", format="percent"),
+    "lower": Share("From"),
+    "upper": Share("To"),
     "scores": _SCORES,
-}
-_DRIFT: dict[str, Any] = {
-    "hour": _HOUR,
-    "scores": _SCORES,
-    "psi": _NUMBER("PSI", format="%.3f"),
-    "ks": _NUMBER("KS", format="%.3f"),
 }

@@ -1,18 +1,22 @@
 """Overview: what happens in the shop, and what will."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import streamlit as st
 
-from dashboard import bar, config, missing
-from dashboard.cards import card, escaped, number, numbers, table
+from dashboard import annotations, bar, config, missing
+from dashboard.annotations import Annotation
+from dashboard.cards import Money, Share, card, escaped, number, numbers, table
 from dashboard.charts import overview as charts
+from dashboard.charts import theme
 from dashboard.clickhouse import Row
-from dashboard.formatting import amount, count, moment, percent, plural
+from dashboard.formatting import amount, change, count, moment, percent, period, plural, points
 from dashboard.queries import overview as queries
 from dashboard.queries import pipeline as pipeline_queries
 from dashboard.queries import shoppers as shopper_queries
-from dashboard.queries.range import Asks, Range, stored_span
+from dashboard.queries.range import Asks, Range, Span, stored_span
+from dashboard.queries.shoppers import Filters
 from dashboard.remembered import RememberedDatabase
 
 SLOWER = 3
@@ -44,40 +48,69 @@ def _counters(channel: str) -> None:
         if stored is None:
             return
         span = bar.chosen_range(stored)
-        totals = {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
+        totals = _totals(asks, span, channel)
         if not totals:
             missing.nothing_in_range(span, stored)
             return
-        _numbers(asks, span, channel, totals)
+        before = _before(asks, span, channel, stored)
+        _numbers(asks, span, channel, totals, before)
+        earlier = period(span.before().since, span.before().until)
         st.caption(
-            f"{moment(span.since)} to {moment(span.until)} UTC · latest event {moment(stored.last)} · "
+            f"{period(span.since, span.until)} · latest event {moment(stored.last)} · "
+            + (f"changes: to {earlier} · " if before else f"no changes shown: not all of {earlier} is stored · ")
             + (f"left out: {plural(stored.beyond, 'event')} from clocks that are ahead · " if stored.beyond else "")
             + f"updates every {config.settings().refresh_seconds:g} s"
         )
 
 
-def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> None:
-    of = {name: (row["events"], row["shoppers"]) for name, row in totals.items()}
-    purchases, buyers = of.get("purchase", (0, 0))
-    viewers = {name: row["viewers"] for name, row in totals.items()}
+def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row], before: dict[str, float | None]) -> None:
+    now = _measured(asks, span, channel, totals)
     latest = pipeline_queries.latest_minute(asks)
     with numbers("overview"):
-        number("Events", count(sum(events for events, _ in of.values())), "Events in the time range.")
-        number(
-            "Shoppers", count(queries.shoppers(asks, span, channel)), "Distinct shoppers with any event in the range."
-        )
-        number("Purchases", count(purchases), "Purchase events in the range.")
-        number("Buyers", count(buyers), "Distinct shoppers with a purchase in the range.")
-        number(
-            "Conversion",
-            percent(_conversion(viewers)),
-            "Distinct shoppers who viewed something in the range: how many of them bought in it.",
-        )
+        for label, (explanation, shown) in _NUMBERS.items():
+            compared = change if shown is count else points
+            changed = compared(now[label], before.get(label))
+            number(label, shown(now[label]), explanation, changed)
         number(
             "Rows a minute",
             count(latest["stored"] if latest else None),
             "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three.",
         )
+
+
+def _measured(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> dict[str, float | None]:
+    """Return the numbers of _NUMBERS."""
+    purchases = totals.get("purchase", {"events": 0, "shoppers": 0})
+    return {
+        "Events": sum(row["events"] for row in totals.values()),
+        "Shoppers": queries.shoppers(asks, span, channel),
+        "Purchases": purchases["events"],
+        "Buyers": purchases["shoppers"],
+        "Conversion": _conversion({name: row["viewers"] for name, row in totals.items()}),
+    }
+
+
+def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, float | None]:
+    """Return the numbers of as long a time before; none if that is not stored as a whole."""
+    if not span.has_all_before(stored):
+        return {}
+    return _measured(asks, span.before(), channel, _totals(asks, span.before(), channel))
+
+
+def _totals(asks: Asks, span: Range, channel: str) -> dict[str, Row]:
+    return {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
+
+
+_NUMBERS: dict[str, tuple[str, Callable[[float | None], str]]] = {
+    "Events": ("Events in the time range.", count),
+    "Shoppers": ("Distinct shoppers with any event in the range.", count),
+    "Purchases": ("Purchase events in the range.", count),
+    "Buyers": ("Distinct shoppers with a purchase in the range.", count),
+    "Conversion": (
+        "Of the shoppers who viewed in the range, who bought in it. The page Conversion follows them step by step.",
+        percent,
+    ),
+}
 
 
 def _charts(horizon: str, channel: str) -> None:
@@ -93,56 +126,51 @@ def _charts(horizon: str, channel: str) -> None:
         rows = queries.events_by_minute(asks, span) if by_minute else queries.events_over_time(asks, span, channel)
         if not rows:
             return
+        happened = annotations.within(asks, span)
         left, right = st.columns(2)
         with left:
-            _events(rows, step)
+            _events(rows, step, happened)
         with right:
-            _purchases([row for row in rows if row["event_type"] == "purchase"], step)
+            _purchases([row for row in rows if row["event_type"] == "purchase"], step, happened)
         left, right = st.columns(2)
         with left:
-            _propensity(asks, span, channel, horizon)
+            _propensity(queries.propensity_over_time(asks, span, channel), span.step, horizon, happened)
         with right:
-            _funnel(asks, span, channel)
-        _segments(asks)
+            _segments(asks, Filters(span, channel=channel))
         _where(asks, span, channel, horizon)
 
 
-def _events(rows: list[Row], step: timedelta) -> None:
+def _events(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
     by_time: dict[datetime, int] = {}
     for row in rows:
         by_time[row["time"]] = by_time.get(row["time"], 0) + row["events"]
     busiest = max(by_time, key=lambda time: by_time[time])
-    finding = f"Most events, {count(by_time[busiest])}, from {moment(busiest)} on"
-    with card(finding, f"A bar is {_words(step)} of event time (UTC)."):
-        st.altair_chart(charts.events(rows, step), alt="Events of each type over time")
+    finding = f"Busiest {_words(step)}: {moment(busiest)}, {plural(by_time[busiest], 'event')}"
+    with card(finding, f"A bar is {_a(step)} of event time."):
+        st.altair_chart(theme.annotated(charts.events(rows, step), happened), alt="Events of each type over time")
 
 
-def _purchases(rows: list[Row], step: timedelta) -> None:
+def _purchases(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
     most = max(rows, key=lambda row: row["events"], default=None)
-    finding = f"Most purchases, {count(most['events'])}, from {moment(most['time'])} on" if most else "No purchase"
-    with card(finding, f"A bar is {_words(step)} of event time (UTC)."):
+    finding = (
+        f"Most bought in the {_words(step)} from {moment(most['time'])}: {plural(most['events'], 'purchase')}"
+        if most
+        else "No purchase"
+    )
+    with card(finding, f"A bar is {_a(step)} of event time."):
         if rows:
-            st.altair_chart(charts.purchases(rows, step), alt="Purchases over time")
+            st.altair_chart(theme.annotated(charts.purchases(rows, step), happened), alt="Purchases over time")
         else:
             missing.nothing_here("No purchase in this range.")
 
 
-def _propensity(asks: Asks, span: Range, channel: str, horizon: str) -> None:
-    rows = queries.propensity_over_time(asks, span, channel)
+def _propensity(rows: list[Row], step: timedelta, horizon: str, happened: list[Annotation]) -> None:
     known = [row[f"propensity_{horizon}"] for row in rows if row[f"propensity_{horizon}"] is not None]
     finding = f"Propensity {bar.HORIZON_WORDS[horizon]} is {percent(known[-1]) if known else 'not known'} at the end"
     with card(finding, "Mean over all events of the probability of a purchase after the event, by horizon."):
-        st.altair_chart(charts.propensity(rows, span.step), alt="Mean propensity of each horizon over time")
-
-
-def _funnel(asks: Asks, span: Range, channel: str) -> None:
-    viewers = {row["event_type"]: row["viewers"] for row in queries.totals_by_type(asks, span, channel)}
-    conversion = _conversion(viewers)
-    with card(
-        "Nobody viewed anything" if conversion is None else f"{percent(conversion)} of those who viewed bought",
-        "Distinct shoppers who viewed in the range, and those of them with at least one such event in it.",
-    ):
-        st.altair_chart(charts.funnel(viewers), alt="Funnel: shoppers who viewed, carted, checked out, bought")
+        st.altair_chart(
+            theme.annotated(charts.propensity(rows, step), happened), alt="Mean propensity of each horizon over time"
+        )
 
 
 def _conversion(viewers: dict[str, int]) -> float | None:
@@ -150,8 +178,8 @@ def _conversion(viewers: dict[str, int]) -> float | None:
     return viewers.get("purchase", 0) / viewers["view"] if viewers.get("view") else None
 
 
-def _segments(asks: Asks) -> None:
-    rows = shopper_queries.segments(asks)
+def _segments(asks: Asks, filters: Filters) -> None:
+    rows = shopper_queries.segments_within(asks, filters)
     high = next((row for row in rows if row["segment"] == "high"), None)
     if high:
         finding = f"Segment high has {plural(high['shoppers'], 'shopper')}, {amount(high['value_at_stake'])} at stake"
@@ -161,8 +189,8 @@ def _segments(asks: Asks) -> None:
         finding = "No propensity within 24 hours is known"
     with card(
         finding,
-        "All shoppers by their latest score: mean propensity within 24 hours, and what is at stake: it times the "
-        "price last looked at, in the shop's currency. The page Shoppers names them.",
+        "Shoppers whose latest event is of this range: the same as on the page Shoppers, which names them. At stake is "
+        "the propensity within 24 hours times the price last looked at.",
     ):
         table(
             rows,
@@ -170,8 +198,8 @@ def _segments(asks: Asks) -> None:
             {
                 "segment": st.column_config.TextColumn("Segment", width="small"),
                 "shoppers": st.column_config.NumberColumn("Shoppers", format="localized", width="small"),
-                "mean_propensity_24h": st.column_config.NumberColumn("Propensity", format="percent", width="small"),
-                "value_at_stake": st.column_config.NumberColumn("At stake", format="%.0f", width="small"),
+                "mean_propensity_24h": Share("Propensity"),
+                "value_at_stake": Money("At stake"),
             },
             description="Segments of shoppers with their value at stake",
         )
@@ -199,15 +227,21 @@ def _propensity_by(name: str, rows: list[Row], horizon: str) -> None:
             missing.nothing_here(f"No event of this range has a {name} and this horizon.")
         return
     top = max(known, key=lambda row: row[field])
-    notes = {"category": "The ten with most events, whole days, all channels; new events count within seconds."}
-    with card(
-        f"By {name}: most with {escaped(str(top['name'])[:40])}", notes.get(name, "Mean over the range's events.")
-    ):
+    note = "Mean over the range's events."
+    if name == "category":
+        note = "The ten with most events, whole days, all channels; new events count within seconds."
+    with card(f"By {name}: {escaped(str(top['name'])[:40])} is likeliest, {percent(top[field])}", note):
         st.altair_chart(charts.propensity_by(known, horizon, name.capitalize()), alt=f"Mean propensity by {name}")
 
 
 def _words(step: timedelta) -> str:
     minutes = int(step.total_seconds() // 60)
     if minutes < 60:
-        return "1 minute" if minutes == 1 else f"{minutes} minutes"
-    return "1 hour" if minutes == 60 else f"{minutes // 60} hours"
+        return "minute" if minutes == 1 else f"{minutes} minutes"
+    names = {60: "hour", 24 * 60: "day", 7 * 24 * 60: "week"}
+    return names.get(minutes, f"{minutes // 60} hours")
+
+
+def _a(step: timedelta) -> str:
+    words = _words(step)
+    return words if words[0].isdigit() else f"{'an' if words == 'hour' else 'a'} {words}"

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import bar, config, missing
-from dashboard.cards import card, number, numbers, table
+from dashboard.cards import When, card, number, numbers, table
 from dashboard.charts import pipeline as charts
 from dashboard.clickhouse import Row
 from dashboard.formatting import count, milliseconds, moment, plural
@@ -72,8 +72,8 @@ def _counters() -> None:
                 "Dead letters", count(queries.dead_letters(asks)), "Records that were refused. Over everything stored."
             )
         words = "nothing scored since" if latest and latest["stored"] == 0 else "latest whole minute of scoring:"
-        scored = [f"{words} {moment(latest['minute'])} UTC"] if latest else []
-        updates = f"updates every {config.settings().refresh_seconds:g} s"
+        scored = [f"{words} {moment(latest['minute'])}"] if latest else []
+        updates = f"updates every {config.settings().refresh_seconds:g} s · times: {config.zone_name()}"
         st.caption(" · ".join([*scored, _sampled(lags), updates]))
 
 
@@ -83,7 +83,7 @@ def _sampled(lags: list[Row]) -> str:
         return "no sample of the lag"
     latest = max(row["at"] for row in lags)
     old = datetime.now(UTC) - latest > FRESH
-    return f"no sample of the lag since {moment(latest)} UTC" if old else f"lag sampled at {moment(latest)} UTC"
+    return f"no sample of the lag since {moment(latest)}" if old else f"lag sampled at {moment(latest)}"
 
 
 def _charts() -> None:
@@ -114,7 +114,7 @@ def _throughput(rows: list[Row], step: timedelta) -> None:
     most = max(row["most_a_minute"] for row in rows)
     total = sum(row["stored"] for row in rows)
     with card(
-        f"{plural(total, 'row')}, at most {count(most)} a minute", f"By time of scoring (UTC); a bar is {_words(step)}."
+        f"{plural(total, 'row')}, at most {count(most)} a minute", f"By time of scoring; a bar is {_words(step)}."
     ):
         st.altair_chart(charts.throughput(rows, step), alt="Rows a minute over time", key="throughput")
 
@@ -199,7 +199,6 @@ def _words(step: timedelta) -> str:
 
 
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
-_WHEN = "YYYY-MM-DD HH:mm:ss"
 _REASONS: dict[str, Any] = {
     "reason": _TEXT("Reason", width="small"),
     "dead_letters": _NUMBER("Dead letters", format="localized", width="small"),
@@ -221,10 +220,10 @@ _LAG: dict[str, Any] = {
     "committed": _NUMBER("Committed", format="localized"),
     "end_offset": _NUMBER("End", format="localized"),
     "lag": _NUMBER("Behind", format="localized"),
-    "at": st.column_config.DatetimeColumn("Sampled (UTC)", format=_WHEN, timezone="UTC"),
+    "at": When("Sampled"),
 }
 _RECENT: dict[str, Any] = {
-    "dead_at": st.column_config.DatetimeColumn("Refused (UTC)", format=_WHEN, timezone="UTC"),
+    "dead_at": When("Refused"),
     "reason": _TEXT("Reason", width="small"),
     "error": _TEXT("What is wrong", width="large"),
     "source_topic": _TEXT("Topic"),

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import bar, missing
-from dashboard.cards import card, chosen_row, number, numbers, table
+from dashboard import bar, downloads, missing
+from dashboard.cards import Money, Share, When, card, chosen_row, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, count, percent, plural
 from dashboard.pages import timeline
@@ -39,8 +39,9 @@ def page() -> None:
     found = [row for name, row in segments.items() if filters.segment in ("", name)]
     if found:
         _summary(segments, found)
+        _say_joined(queries.joined(asks, span))
         shoppers = sum(row["shoppers"] for row in found)
-        _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, order, horizon)
+        _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, filters, order, horizon)
     elif span.until <= stored.first or span.since > stored.last:
         missing.nothing_in_range(span, stored)
     else:
@@ -97,7 +98,7 @@ def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
         number(
             "Value at stake",
             amount(sum(row["value_at_stake"] or 0 for row in found)),
-            "Sum of propensity within 24 hours times the price last looked at, in the shop's currency.",
+            "Sum of propensity within 24 hours times the price last looked at.",
         )
         for name in queries.SEGMENTS:
             row = by_segment.get(name, {"shoppers": 0, "value_at_stake": 0})
@@ -108,7 +109,17 @@ def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
             )
 
 
-def _ranking(rows: list[Row], shoppers: int, order: str, horizon: str) -> None:
+def _say_joined(row: Row) -> None:
+    """Say how many shoppers were anonymous before, if any were."""
+    if row["users"]:
+        st.caption(
+            f"{plural(row['users'], 'shopper')} logged in in this range and had been anonymous before: "
+            f"{plural(row['events'], 'event')} under {plural(row['ids'], 'other id')} are theirs now, and "
+            f"{plural(row['sessions'], 'session')} went on under both."
+        )
+
+
+def _ranking(rows: list[Row], shoppers: int, filters: Filters, order: str, horizon: str) -> None:
     best = rows[0][f"propensity_{horizon}"]
     finding = (
         f"The likeliest buys {bar.HORIZON_WORDS[horizon]} with {percent(best)}"
@@ -126,6 +137,13 @@ def _ranking(rows: list[Row], shoppers: int, order: str, horizon: str) -> None:
             height=TABLE_HEIGHT if len(rows) > 10 else None,
             on_select=lambda: _choose(rows),
         )
+        if shoppers > len(rows):
+            st.link_button(
+                f"All {count(shoppers)} as CSV",
+                downloads.link(filters, order, horizon),
+                icon=":material/download:",
+                type="tertiary",
+            )
 
 
 def _choose(rows: list[Row]) -> None:
@@ -138,23 +156,21 @@ def _choose(rows: list[Row]) -> None:
 def _columns(horizon: str) -> dict[str, Any]:
     config = st.column_config
     propensities = {
-        f"propensity_{name}": config.ProgressColumn(
-            {"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent", min_value=0, max_value=1
+        f"propensity_{name}": Share(
+            {"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], bar=name == horizon
         )
-        if name == horizon
-        else config.NumberColumn({"session": "Session", "1h": "1 hour", "24h": "24 hours"}[name], format="percent")
         for name in sorted(bar.HORIZONS, key=lambda name: name != horizon)
     }
     return {
         "user_id": config.TextColumn("Shopper", pinned=True, width=140),
         **propensities,
-        "value_at_stake": config.NumberColumn("At stake", format="%.2f", help="Propensity within 24 hours x price"),
+        "value_at_stake": Money("At stake", "Propensity within 24 hours times the price last looked at"),
         "segment": config.TextColumn("Segment", width="small"),
-        "event_type": config.TextColumn("Last event", width="small"),
-        "event_at": config.DatetimeColumn("When (UTC)", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+        "event_type": config.TextColumn("Last event", width=130),
+        "event_at": When("When"),
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel", width="small"),
-        "price": config.NumberColumn("Price", format="%.2f"),
+        "price": Money("Price"),
         "events": config.NumberColumn("Events", format="localized"),
         "model": config.TextColumn("Model"),
     }

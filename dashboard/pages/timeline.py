@@ -5,7 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import bar, config, missing
-from dashboard.cards import card, escaped, number, numbers, table
+from dashboard.cards import Money, Share, When, card, escaped, number, numbers, table
 from dashboard.charts import shopper as charts
 from dashboard.clickhouse import Row
 from dashboard.explanations import WorkerExplanation, explanation
@@ -52,7 +52,7 @@ def _numbers(latest: Row, horizon: str) -> None:
             "At stake", amount(latest["value_at_stake"]), "Propensity within 24 hours times the price last looked at."
         )
         number("Segment", str(latest["segment"]), "By the propensity within 24 hours.")
-        number("Events", count(latest["events"]), f"Latest: {moment(latest['event_at'])} UTC.")
+        number("Events", count(latest["events"]), f"Latest: {moment(latest['event_at'])}.")
 
 
 def _curve(rows: list[Row], events: int, horizon: str, *, by_time: bool) -> None:
@@ -133,15 +133,16 @@ def _table(rows: list[Row], recommended: dict[str, list[str]]) -> None:
     config = st.column_config
     columns: dict[str, Any] = {
         "number": config.NumberColumn("No.", width="small"),
-        "event_at": config.DatetimeColumn("When (UTC)", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+        "event_at": When("When"),
         "event_type": config.TextColumn("Event"),
+        **({"anonymous_id": config.TextColumn("Before the log-in as")} if any(r["anonymous_id"] for r in rows) else {}),
         "item_id": config.TextColumn("Item"),
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel"),
-        "price": config.NumberColumn("Price", format="%.2f"),
-        "propensity_session": config.NumberColumn("Session", format="percent"),
-        "propensity_1h": config.NumberColumn("1 hour", format="percent"),
-        "propensity_24h": config.NumberColumn("24 hours", format="percent"),
+        "price": Money("Price"),
+        "propensity_session": Share("Session"),
+        "propensity_1h": Share("1 hour"),
+        "propensity_24h": Share("24 hours"),
         "model": config.TextColumn("Model"),
     }
     if any(row["event_id"] in recommended for row in rows):

@@ -1,36 +1,28 @@
 """Which items are wanted: most, more than before, or for the first time.
 
-A shop may have a million items, and shoppers of each are counted, so what is read is bounded: of a long range a sample
-of shoppers, those with the lowest hashes of their ids, all of whose events count.
+A shop may have a million items, and shoppers of each are counted: of a long range those of a sample (`sample.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from dashboard.clickhouse import Row
 from dashboard.queries.range import HORIZONS, Asks, Range
+from dashboard.queries.sample import DURING, SAMPLED, Sample, sample_of
 
-READ_EVENTS: Final = 750_000
-"""About so many events are read of a range and the time before it together."""
 FEW_EVENTS: Final = 5
 """An item with fewer events ever is cold."""
 _CANDIDATES: Final = 200
-_MOST_HASH: Final = 2**64 - 1
-_SAMPLED: Final = (
-    "toUInt8(bitShiftRight(shopper_hash, 56)) <= toUInt8(bitShiftRight({last_hash:UInt64}, 56)) "
-    "AND shopper_hash <= {last_hash:UInt64}"
-)
-_DURING: Final = "event_time >= {since:Int64} * 1000 AND event_time < {until:Int64} * 1000"
 _SINCE_BEFORE: Final = "event_time >= {before:Int64} * 1000 AND event_time < {until:Int64} * 1000"
 _BY_SHOPPER: Final = f"""
     SELECT item_id, shopper_hash, any(e.category) AS category,
-           countIf(event_type = 'view' AND {_DURING}) AS views,
-           countIf(event_type = 'cart' AND {_DURING}) > 0 AS has_carted,
-           countIf(event_type = 'purchase' AND {_DURING}) > 0 AS has_bought,
+           countIf(event_type = 'view' AND {DURING}) AS views,
+           countIf(event_type = 'cart' AND {DURING}) > 0 AS has_carted,
+           countIf(event_type = 'purchase' AND {DURING}) > 0 AS has_bought,
            countIf(event_type = 'view') > views AS has_viewed_before,
-           avgIf(PROPENSITY, event_type = 'view' AND {_DURING}) AS propensity
+           avgIf(PROPENSITY, event_type = 'view' AND {DURING}) AS propensity
     FROM item_events AS e
-    WHERE {_SINCE_BEFORE} AND {_SAMPLED} AND event_type IN ('view', 'cart', 'purchase')
+    WHERE {_SINCE_BEFORE} AND {SAMPLED} AND event_type IN ('view', 'cart', 'purchase')
     GROUP BY item_id, shopper_hash
 """  # noqa: S608 - constants
 _BY_ITEM: Final = f"""
@@ -42,32 +34,9 @@ _BY_ITEM: Final = f"""
 """  # noqa: S608
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The shoppers whose events of a range are looked at."""
-
-    share: float
-    """of all shoppers"""
-
-    @property
-    def last_hash(self) -> int:
-        return min(int(self.share * _MOST_HASH), _MOST_HASH)
-
-
-def before(span: Range) -> Range:
-    """Return the time before a range, as long as it."""
-    return Range(span.since - (span.until - span.since), span.since)
-
-
 def sample(asks: Asks, span: Range) -> Sample:
-    """Return which shoppers to look at; view events_by_hour."""
-    rows = asks.rows(
-        "SELECT sum(e.events) AS events FROM events_by_hour AS e "
-        "WHERE hour >= toDateTime({before:Int64}, 'UTC') AND hour < toDateTime({until:Int64}, 'UTC') "
-        "AND event_type != 'impression'",
-        _bound(span),
-    )
-    return Sample(min(1.0, READ_EVENTS / max(int(rows[0]["events"]), 1)))
+    """Return which shoppers to look at, of a range and the time before it; view events_by_hour."""
+    return sample_of(asks, replace(span, since=span.before().since))
 
 
 def wanted(asks: Asks, span: Range, horizon: str, sampled: Sample, limit: int) -> list[Row]:
@@ -114,7 +83,7 @@ def cold(asks: Asks, span: Range, sampled: Sample, limit: int) -> list[Row]:
         SELECT item_id, count() AS events, fromUnixTimestamp64Milli(max(e.event_time), 'UTC') AS last_seen
         FROM item_events AS e
         WHERE item_id IN (
-            SELECT item_id FROM item_events WHERE {_DURING} AND {_SAMPLED}
+            SELECT item_id FROM item_events WHERE {DURING} AND {SAMPLED}
             GROUP BY item_id HAVING count() < {FEW_EVENTS} ORDER BY count(), max(event_time) DESC LIMIT {_CANDIDATES}
         )
         GROUP BY item_id HAVING events < {FEW_EVENTS}
@@ -125,4 +94,4 @@ def cold(asks: Asks, span: Range, sampled: Sample, limit: int) -> list[Row]:
 
 
 def _bound(span: Range) -> dict[str, str | int | float]:
-    return {**span.bound(), "before": int(before(span).since.timestamp())}
+    return {**span.bound(), "before": int(span.before().since.timestamp())}

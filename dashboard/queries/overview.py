@@ -56,7 +56,7 @@ def events_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row]:
     """Events of each type a step of the range; view events_by_hour."""
     return asks.rows(
         f"""
-        SELECT {step_of("hour")} AS time, event_type, sum(v.events) AS events
+        SELECT {step_of("hour", span.step)} AS time, event_type, sum(v.events) AS events
         FROM events_by_hour AS v WHERE {within("hour")} {_of(channel)} AND event_type != 'impression'
         GROUP BY time, event_type ORDER BY time, event_type
         """,  # noqa: S608
@@ -68,7 +68,7 @@ def events_by_minute(asks: Asks, span: Range) -> list[Row]:
     """Events of each type a minute of event time, or a few; view events_by_minute."""
     return asks.rows(
         f"""
-        SELECT {step_of("minute")} AS time, event_type, sum(v.events) AS events
+        SELECT {step_of("minute", span.fine_step)} AS time, event_type, sum(v.events) AS events
         FROM events_by_minute AS v WHERE {within("minute")} AND event_type != 'impression'
         GROUP BY time, event_type ORDER BY time, event_type
         """,  # noqa: S608
@@ -80,7 +80,7 @@ def propensity_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row
     """Mean propensity of each horizon a step of the range; view propensity_by_hour."""
     return asks.rows(
         f"""
-        SELECT {step_of("hour")} AS time, {_MEANS}
+        SELECT {step_of("hour", span.step)} AS time, {_MEANS}
         FROM propensity_by_hour AS v WHERE {within("hour")} {_of(channel)}
         GROUP BY time ORDER BY time
         """,  # noqa: S608

@@ -32,7 +32,7 @@ def by_minute(asks: Asks, span: Range) -> list[Row]:
     worst = ", ".join(f"max(v.{name}) AS {name}" for name in DELAYS)
     return asks.rows(
         f"""
-        SELECT {step_of("minute")} AS time,
+        SELECT {step_of("minute", span.fine_step)} AS time,
                sum(v.rows) AS stored, max(v.rows) AS most_a_minute, {worst}
         FROM pipeline_by_minute AS v WHERE {within("minute")} GROUP BY time ORDER BY time
         """,  # noqa: S608
@@ -72,7 +72,7 @@ def lag_over_time(asks: Asks, span: Range) -> list[Row]:
     """Consumer lag of each group a minute, or the most of a few; view lag_by_minute."""
     return asks.rows(
         f"""
-        SELECT {step_of("minute")} AS time,
+        SELECT {step_of("minute", span.fine_step)} AS time,
                consumer_group, max(v.total) AS lag
         FROM (
             SELECT minute, consumer_group, sum(b.lag) AS total
@@ -108,7 +108,7 @@ def dead_letters_over_time(asks: Asks, span: Range) -> list[Row]:
     """Refused records of each reason a step of the range; view dead_letters_by_hour."""
     return asks.rows(
         f"""
-        SELECT {step_of("hour")} AS time, reason,
+        SELECT {step_of("hour", span.step)} AS time, reason,
                sum(v.dead_letters) AS dead_letters
         FROM dead_letters_by_hour AS v WHERE {within("hour")}
         GROUP BY time, reason ORDER BY time, reason LIMIT 2000

@@ -1,6 +1,6 @@
 """From when until when: relative to what is stored, because a replayed history is not of today."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -33,10 +33,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Range:
-    """Whole hours in UTC: `since` included, `until` not."""
+    """Whole hours: `since` included, `until` not. `zone` is where days and weeks begin at midnight."""
 
     since: datetime
     until: datetime
+    zone: str = "UTC"
 
     @classmethod
     def last_hours(cls, hours: int, end: datetime) -> "Range":
@@ -56,11 +57,27 @@ class Range:
         since, until = sorted((since, until))
         return cls.covering(since, max(since, until - timedelta(microseconds=1)))
 
+    @classmethod
+    def of_seconds(cls, since: str, until: str) -> "Range":
+        """Return the range of two texts of epoch seconds; raises ValueError for others."""
+        try:
+            return cls(datetime.fromtimestamp(int(since), UTC), datetime.fromtimestamp(int(until), UTC))
+        except OverflowError as too_far:
+            raise ValueError(since, until) from too_far
+
     def within(self, span: Span) -> "Range":
         """Return what of it lies in the hours of `span`; itself if nothing does."""
         stored = Range.covering(span.first, span.last)
         since, until = max(self.since, stored.since), min(self.until, stored.until)
-        return Range(since, until) if since < until else self
+        return replace(self, since=since, until=until) if since < until else self
+
+    def before(self) -> "Range":
+        """Return the time before it, as long as it."""
+        return replace(self, since=self.since - (self.until - self.since), until=self.since)
+
+    def has_all_before(self, span: Span) -> bool:
+        """Return whether the time before it is stored as a whole, so that the two can be compared."""
+        return self.before().since >= _hour(span.first)
 
     @property
     def hours(self) -> int:
@@ -78,18 +95,22 @@ class Range:
         return timedelta(minutes=max(1, -(-self.hours * 60 // MAX_POINTS)))
 
     def bound(self) -> dict[str, str | int | float]:
-        """Return the range as the parameters `since` and `until`, epoch seconds."""
-        return {"since": int(self.since.timestamp()), "until": int(self.until.timestamp())}
+        """Return the range as the parameters `since` and `until`, epoch seconds, and `zone`."""
+        return {"since": int(self.since.timestamp()), "until": int(self.until.timestamp()), "zone": self.zone}
 
 
-def step_of(column: str) -> str:
-    """Return the beginning of a time's step, of `{step:UInt32}` seconds; a week begins on Monday.
+def step_of(column: str, step: timedelta) -> str:
+    """Return the beginning of a time's step, of `{step:UInt32}` seconds; days begin at midnight of `{zone:String}`.
 
-    ClickHouse's own hours and minutes begin anew at each midnight: a step of a week would be a day.
+    Weeks begin on Monday. ClickHouse's own hours and minutes begin anew at each midnight: a step of a week would be a
+    day. Steps up to an hour go by the epoch: when clocks are put back, two hours must not become one.
     """
     to_monday = 3 * 86_400  # the epoch was a Thursday
-    steps = f"intDiv(toUnixTimestamp({column}) + {to_monday}, {{step:UInt32}})"
-    return f"toDateTime({steps} * {{step:UInt32}} - {to_monday}, 'UTC')"
+    local = f"toDateTime({column}, {{zone:String}})"
+    offset = f"timeZoneOffset({local})" if step > timedelta(hours=1) else "0"
+    steps = f"intDiv(toUnixTimestamp({column}) + {offset} + {to_monday}, {{step:UInt32}})"
+    begins = f"toDateTime({steps} * {{step:UInt32}} - {to_monday}, 'UTC')"
+    return begins if offset == "0" else f"toDateTime(toString({begins}), {{zone:String}})"
 
 
 def seconds(step: timedelta) -> int:

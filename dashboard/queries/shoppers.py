@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dashboard.clickhouse import Row
+from dashboard.clickhouse import Parameters, Row
+from dashboard.csv_export import guarded
 from dashboard.queries.range import HORIZONS, Asks, Range, within
 
 SEGMENTS: Final = ("high", "medium", "low")
@@ -63,8 +64,7 @@ def ranked(asks: Asks, filters: Filters, order: str, horizon: str, limit: int) -
 
     The view is asked twice: a few columns of everybody tell who they are, the others are read of them alone.
     """
-    by = ORDERS[order].format(horizon=horizon if horizon in HORIZONS else "24h")
-    first = f"ORDER BY {by} DESC NULLS LAST, user_id LIMIT {{limit:UInt32}}"
+    first = f"{_ordered(order, horizon)} LIMIT {{limit:UInt32}}"
     chosen = f"SELECT user_id FROM latest_scores WHERE {filters.conditions()} {first}"  # noqa: S608
     return asks.rows(
         f"SELECT {_COLUMNS} FROM latest_scores WHERE user_id IN ({chosen}) {first}",  # noqa: S608
@@ -72,27 +72,74 @@ def ranked(asks: Asks, filters: Filters, order: str, horizon: str, limit: int) -
     )
 
 
-def segments(asks: Asks) -> list[Row]:
-    """Shoppers, mean propensity and value at stake of each segment, of all who are stored; view segments."""
-    return asks.rows(
-        "SELECT segment, shoppers, mean_propensity_24h, value_at_stake FROM segments "
-        "ORDER BY indexOf(['high', 'medium', 'low'], segment) LIMIT 10"
-    )
+def everybody(filters: Filters, order: str, horizon: str) -> tuple[str, Parameters]:
+    """Return the question for all shoppers, for a file, and its parameters; view latest_scores. Times are ISO 8601.
+
+    Raises KeyError for an order that is not one of ORDERS.
+    """
+    columns = ", ".join(_AS_TEXT.get(name, name) for name in _COLUMNS.split(", "))
+    inner = f"SELECT {_COLUMNS} FROM latest_scores WHERE {filters.conditions()} {_ordered(order, horizon)}"  # noqa: S608
+    return f"SELECT {columns} FROM ({inner})", filters.bound()  # noqa: S608 - constants, values are bound
+
+
+_TEXTS: Final = ("user_id", "event_type", "category", "channel", "item_id", "segment", "model")
+_PROPENSITIES: Final = tuple(f"propensity_{name}" for name in HORIZONS)
+_AS_TEXT: Final = {
+    **{name: guarded(name) for name in _TEXTS},
+    **{name: f"if(isFinite({name}), toString({name}), '') AS {name}" for name in _PROPENSITIES},
+    **{name: f"ifNull(toString({name}), '') AS {name}" for name in ("price", "value_at_stake")},
+    "event_at": "concat(replaceOne(toString(event_at), ' ', 'T'), 'Z') AS event_at",
+}
+
+
+def _ordered(order: str, horizon: str) -> str:
+    by = ORDERS[order].format(horizon=horizon if horizon in HORIZONS else "24h")
+    return f"ORDER BY {by} DESC NULLS LAST, user_id"
 
 
 def segments_within(asks: Asks, filters: Filters) -> list[Row]:
-    """Shoppers, value at stake and expected buyers of each segment, of those who pass the filters; view latest_scores.
+    """Shoppers, propensity, value at stake and buyers of each segment, of who passes the filters; view latest_scores.
 
     The filter by segment is left to the reader of the answer, who wants to see the others beside it.
     """
     filters = replace(filters, segment="")
     return asks.rows(
         "SELECT segment, count() AS shoppers, sum(l.value_at_stake) AS value_at_stake, "  # noqa: S608
-        "sumIf(l.propensity_24h, isFinite(l.propensity_24h)) AS expected_buyers "
+        "sumIf(l.propensity_24h, isFinite(l.propensity_24h)) AS expected_buyers, "
+        "avg(l.propensity_24h) AS mean_propensity_24h "
         f"FROM latest_scores AS l WHERE {filters.conditions()} "
         "GROUP BY segment ORDER BY indexOf(['high', 'medium', 'low'], segment) LIMIT 10",
         filters.bound(),
     )
+
+
+def above(asks: Asks, filters: Filters, horizon: str, threshold: float) -> Row:
+    """Return how many `shoppers` of `all_shoppers` have a propensity from a threshold on; view latest_scores.
+
+    `expected_buyers` and `value_at_stake` are sums over them, by the same horizon.
+    """
+    propensity = f"l.propensity_{horizon if horizon in HORIZONS else '24h'}"
+    return asks.rows(
+        f"SELECT countIf(isFinite({propensity})) AS all_shoppers, "  # noqa: S608
+        f"countIf({propensity} >= {{threshold:Float64}}) AS shoppers, "
+        f"sumIf({propensity}, {propensity} >= {{threshold:Float64}}) AS expected_buyers, "
+        f"sumIf({propensity} * l.price, {propensity} >= {{threshold:Float64}}) AS value_at_stake "
+        f"FROM latest_scores AS l WHERE {filters.conditions()}",
+        {**filters.bound(), "threshold": threshold},
+    )[0]
+
+
+def joined(asks: Asks, span: Range) -> Row:
+    """Return how many `users` were anonymous until a log-in in the range; view identities.
+
+    And how many `events` and `ids` became theirs, and how many `sessions` that two ids had split are one.
+    """
+    return asks.rows(
+        "SELECT uniqExact(i.user_id) AS users, uniqExact(i.anonymous_id) AS ids, sum(i.joined_events) AS events, "  # noqa: S608
+        "sum(i.joined_sessions) AS sessions FROM identities AS i "
+        f"WHERE i.joined_events > 0 AND {within('latest_joined_at')}",
+        span.bound(),
+    )[0]
 
 
 def event_types(asks: Asks) -> list[str]:
@@ -135,14 +182,35 @@ def recommended(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> dict[
 
 
 def timeline(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> list[Row]:
-    """Return the last events of one shopper with their scores, oldest first; view shopper_timeline."""
+    """Return the last events of one shopper in the order in which they arrived; view shopper_timeline.
+
+    Among them are those under anonymous ids that the shopper has claimed; `anonymous_id` says under which, empty else.
+    """
     rows = asks.rows(
         """
-        SELECT event_at, event_type, item_id, category, channel, price,
-               propensity_session, propensity_1h, propensity_24h, model, event_id, source_topic,
+        WITH
+            claimed AS (SELECT DISTINCT anonymous_id FROM scores WHERE user_id = {user:String} AND anonymous_id != ''),
+            naming AS
+            (
+                SELECT anonymous_id, user_id, event_time FROM scores
+                WHERE anonymous_id IN claimed AND event_type != 'impression'
+            ),
+            joined AS
+            (
+                SELECT was.source_topic, was.source_partition, was.source_offset
+                FROM (SELECT * FROM scores WHERE user_id IN claimed) AS was
+                ASOF INNER JOIN naming ON naming.anonymous_id = was.user_id AND naming.event_time >= was.event_time
+                WHERE naming.user_id = {user:String}
+            )
+        SELECT if(user_id = {user:String}, '', user_id) AS anonymous_id, event_at, event_type, item_id,
+               category, channel, price, propensity_session, propensity_1h, propensity_24h, model, event_id,
+               source_topic,
                left(leftPad(lower(hex(xxh3(event_id))), 16, '0'), 9) AS event_hash
-        FROM shopper_timeline WHERE user_id = {user:String} AND event_type != 'impression'
-        ORDER BY event_at DESC, source_topic DESC, source_partition DESC, source_offset DESC LIMIT {limit:UInt32}
+        FROM shopper_timeline
+        WHERE user_id IN (SELECT {user:String} UNION ALL SELECT anonymous_id FROM claimed)
+            AND event_type != 'impression'
+            AND (user_id = {user:String} OR (source_topic, source_partition, source_offset) IN joined)
+        ORDER BY scored_at DESC, source_offset DESC LIMIT {limit:UInt32}
         """,
         {"user": user_id, "limit": limit},
     )

@@ -21,6 +21,7 @@ from service.errors import EvaluationError
 
 MODEL: Final = "cartcast"
 WITHOUT_TEXT: Final = "cartcast_without_text"
+WITHOUT_IDENTITIES: Final = "cartcast_without_identities"
 
 Progress = Callable[[float, str], None]
 """Takes the share that is done, and a short text."""
@@ -95,6 +96,19 @@ def without_text(checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predicti
         thresholds = best_thresholds(calibrated(logits[rows], calibration), bought, known)
     propensities = calibrated(logits[test_set.rows], calibration)
     return [Predictions(WITHOUT_TEXT, "Cartcast, words hidden", about, propensities, thresholds)]
+
+
+def without_identities(
+    checkpoint: Checkpoint, test_set: EvaluationSet, ours: Predictions, apart: History
+) -> Predictions:
+    """Score again as if nobody knew which ids are whose; `apart` is the history read so."""
+    wanted, by_row = test_set.history.rows[test_set.rows], np.argsort(apart.rows)
+    places = by_row[np.searchsorted(apart.rows, wanted, sorter=by_row).clip(max=len(apart) - 1)]
+    found = _propensities(checkpoint, apart, places)
+    is_there = apart.rows[places] == wanted  # else it is a repeat of one under the other id
+    propensities = np.where(is_there[:, None], found, ours.propensities)
+    about = "the same weights, an event under an anonymous id and one under the user's taken for those of two shoppers"
+    return Predictions(WITHOUT_IDENTITIES, "Cartcast, ids apart", about, propensities, ours.thresholds)
 
 
 def fitted_baselines(

@@ -4,8 +4,9 @@ Without a time the test part of the checkpoint's own split is evaluated; with on
 baselines are trained on those before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from model.evaluation.candidates import (
     the_model,
     the_others,
     with_weights_from_before,
+    without_identities,
     without_text,
 )
 from model.evaluation.curves import curves_of
-from model.evaluation.test_set import ALL_USERS, EvaluationSet, split_of
+from model.evaluation.test_set import AFTER_LOGIN, ALL_USERS, EvaluationSet, split_of
 from model.events import rfc3339
 from model.training.examples import hidden_users
 from model.training.history import History
@@ -43,19 +45,21 @@ class EvaluationSettings:
     threads: int = 1
 
 
-def evaluate_checkpoint(
+def evaluate_checkpoint(  # noqa: PLR0913 - what is measured, on what, beside what
     history: History,
     checkpoint: Checkpoint,
     settings: EvaluationSettings,
     progress: Progress,
     *,
     others: Sequence[Checkpoint] = (),
+    apart: Callable[[], History] | None = None,
 ) -> dict[str, Any]:
     """Measure a checkpoint and its baselines; returns what report.json holds (docs/evaluation.md).
 
-    `others` are measured on the same events. Next items, which need journeys, are measured apart
-    (`model.evaluation.next_items.recipe`). Raises EvaluationError if there is nothing to measure, or another checkpoint
-    does not predict the same.
+    `others` are measured on the same events. `apart` reads the history once more without following identities; it is
+    called if there are any, and tells what they are worth after a log-in. Next items, which need journeys, are measured
+    apart (`model.evaluation.next_items.recipe`). Raises EvaluationError if there is nothing to measure, or another
+    checkpoint does not predict the same.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
 
@@ -69,9 +73,11 @@ def evaluate_checkpoint(
         progress(0.02, "the model")
         ours = the_model(measured, test_set, notes)
         beside = the_others(others, test_set, notes)
-        without_words = without_text(measured, test_set, ours)
+        ablations = {ALL_USERS: without_text(measured, test_set, ours)}
+        if apart is not None and len(history.logins):
+            ablations[AFTER_LOGIN] = [without_identities(measured, test_set, ours, apart())]
         baselines = _baselines(test_set, settings, notes, progress) if settings.baselines else []
-        slices = _slices([ours, *beside, *baselines], without_words, test_set, settings, progress)
+        slices = _slices([ours, *beside, *baselines], ablations, test_set, settings, progress)
         money = _money(measured, test_set, settings, notes)
     progress(1.0, "done")
     return {
@@ -80,7 +86,9 @@ def evaluate_checkpoint(
         "horizons": list(test_set.horizons),
         "titles": {name: shop.title(name) for name in test_set.horizons} | {TOTAL: "Mean of the horizons"},
         "goals": {name: shop.goal(name).words for name in test_set.horizons if name in shop.goals},
-        "models": [_introduced(model, test_set.horizons) for model in (ours, *beside, *baselines, *without_words)],
+        "models": [
+            _introduced(model, test_set.horizons) for model in (ours, *beside, *baselines, *chain(*ablations.values()))
+        ],
         "slices": slices,
         "curves": {model.name: _curves(model, test_set.labels) for model in (ours, *beside, *baselines)},
         "money": money,
@@ -105,17 +113,16 @@ def _baselines(
 
 def _slices(
     models: list[Predictions],
-    without_words: list[Predictions],
+    ablations: Mapping[str, list[Predictions]],
     test_set: EvaluationSet,
     settings: EvaluationSettings,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Compare the models in each group of events; the one without words only over all users."""
+    """Compare the models in each group of events, with what is hidden from the first one in that group."""
     slices: dict[str, Any] = {}
     for name, title, rows in test_set.slices():
         progress(0.7 + 0.05 * len(slices), f"intervals: {title.lower()}")
-        others = without_words if name == ALL_USERS else []
-        compared = [model.where(rows) for model in (*models, *others)]
+        compared = [model.where(rows) for model in (*models, *ablations.get(name, ()))]
         labels = test_set.labels.where(rows)
         found = compare(compared, labels, settings.replicas, settings.seed, rivals=len(models))
         slices[name] = {"title": title} | found

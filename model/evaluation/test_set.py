@@ -18,6 +18,8 @@ from service.errors import EvaluationError
 
 ALL_USERS: Final = "all"
 UNSEEN_USERS: Final = "unseen"
+AFTER_LOGIN: Final = "after_login"
+EVENTS_AFTER_LOGIN: Final = 5
 
 _EARLIER_EVENTS: Final = ((0, 0), (1, 4), (5, 19), (20, None))
 
@@ -65,6 +67,9 @@ class EvaluationSet:
         earlier = self.rows - self.history.starts[self.labels.users]
         yield ALL_USERS, "All users", np.ones(len(self.rows), np.bool_)
         yield UNSEEN_USERS, "Users never seen in training", self.examples.unseen()[self.labels.users]
+        if len(self.history.logins):
+            after_login = self.history.after_login(EVENTS_AFTER_LOGIN)[self.rows]
+            yield AFTER_LOGIN, f"The first {EVENTS_AFTER_LOGIN} events after a log-in", after_login
         for least, most in _EARLIER_EVENTS:
             words = f"{least} or more" if most is None else f"{least} to {most}" if most else "no"
             name = f"{least}+" if most is None else f"{least}-{most}" if most else f"{least}"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.batch import event_hash
-from model.events import EVENT_TYPES, IMPRESSION, OTHER, PURCHASE, Event
+from model.events import EVENT_TYPES, IMPRESSION, OTHER, PURCHASE, Event, anonymous_id_of
 from model.horizons import SESSION_GAP_MS
 from model.shop import NO_SHOP, Shop
 from model.training.labels import label_events
@@ -20,7 +20,7 @@ from model.validate import BadRow
 from service.errors import FormatError
 
 QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99, "max": 1.0}
-OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "context")
+OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "anonymous_id", "context")
 _BITS: Final = tuple((name, 1 << number) for number, name in enumerate(OPTIONAL_FIELDS))
 _FEWEST_OF_ONE: Final = 20
 _FEWEST_VALUES: Final = 10
@@ -84,6 +84,10 @@ class Inspection:
     horizons: dict[str, HorizonRate]
     most_frequent: dict[str, "MostFrequent"]
     """Of user_id, item_id and category: the value that most events have."""
+    identities: int
+    """Pairs of an anonymous id and a user whose events name it."""
+    most_users_of_one: int
+    """Users who name one and the same anonymous id."""
     orders_repeated: int
     """Order ids that stand in more than one purchase, repeated events included."""
 
@@ -129,6 +133,9 @@ def notes_on(found: Inspection) -> list[str]:
         notes[f"{most.rounded:,} ids of {what} end in zeros after 15 digits: a spreadsheet has rounded them"] = (
             most.rounded > most.of / 10
         )
+    notes[
+        f"{found.most_users_of_one:,} users name one anonymous id: a kiosk, a bot, or a word in place of many ids?"
+    ] = found.most_users_of_one >= _FEWEST_OF_ONE
     notes[f"{found.orders_repeated:,} order ids in more than one purchase: of one shopper they count as one"] = (
         found.orders_repeated > 0
     )
@@ -157,6 +164,8 @@ class _Columns:
         self.counts = {name: Counter[int]() for name in _PLAUSIBLE}
         """Events by the hash of a value."""
         self.rounded = Counter[str]()
+        self.identities = set[tuple[str, str]]()
+        """Anonymous ids, each with a user."""
         self.orders = Counter[int]()
         """Purchases by the hash of their order's id."""
 
@@ -187,6 +196,8 @@ class _Columns:
             if value is not None:
                 counts[event_hash(value)] += 1
                 self.rounded[name] += len(value) > _DIGITS_OF_A_SHEET and _ROUNDED.fullmatch(value) is not None
+        if anonymous_id := anonymous_id_of(event.user_id, event.anonymous_id):
+            self.identities.add((anonymous_id, event.user_id))
         if event.type == EVENT_TYPES[PURCHASE] and event.context and (order := event.context.get("order_id")):
             self.orders[event_hash(order)] += 1
 
@@ -237,6 +248,8 @@ def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspe
             for name, counts in columns.counts.items()
             if counts
         },
+        identities=len(columns.identities),
+        most_users_of_one=max(Counter(one for one, _ in columns.identities).values(), default=0),
         orders_repeated=sum(count > 1 for count in columns.orders.values()),
     )
 

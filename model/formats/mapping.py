@@ -32,7 +32,6 @@ from model.formats.json_rows import JsonFormat
 from model.formats.own import OwnReading
 from model.formats.rows import InvalidRow, content_id, order_event_id
 from model.formats.times import UNITS, moment_ms, unix_ms
-from model.validate import check_identifies
 from service.errors import UsageError
 
 FIELDS: Final = (
@@ -163,10 +162,10 @@ class _Reader:
         )
 
     def _anonymous_id(self, part: Fields, user_id: str, event_type: str) -> str | None:
-        anonymous_id = optional_id("anonymous_id", self._given(part, "anonymous_id"))
-        if event_type == IDENTIFY:
-            check_identifies(user_id, anonymous_id)
-        return anonymous_id_of(user_id, anonymous_id)
+        anonymous_id = anonymous_id_of(user_id, optional_id("anonymous_id", self._given(part, "anonymous_id")))
+        if event_type == IDENTIFY and anonymous_id is None:
+            raise InvalidRow("anonymous_id", "anonymous_id is missing, or the user's own: identify names two ids")
+        return anonymous_id
 
     def _type(self, name: str | None) -> str:
         found = self.definition.types.get(name or "") or self.definition.types.get(ANY_OTHER)

@@ -4,9 +4,12 @@ What grows with the number of events is in a `Storage`, so in memory only up to 
 users is in memory: about 150 bytes per user.
 """
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -14,10 +17,11 @@ import numpy.typing as npt
 import xxhash
 
 from model.arrays import Booleans, Runs
-from model.batch import batch_of
-from model.core.append import Source, append_events
+from model.batch import EventBatch, batch_of
+from model.core.append import Appended, Source, append_events
 from model.core.features import Features, category_rates, count_categories
 from model.events import IMPRESSION, PURCHASE, Event
+from model.following import Following, anonymous_index
 from model.goals import GoalReader, MetGoals
 from model.heads import CATEGORY_CODES, CategoryNames
 from model.sequence import SEQUENCE, new_sequences
@@ -46,6 +50,8 @@ _COLUMNS: Final = (
 )
 _COLUMNS_OF_FEATURES: Final = 5
 _MOST_OUT_OF_ORDER: Final = 0.2
+_STATE: Final = np.dtype([("sequence", SEQUENCE)])
+_NOBODY: Final = -1
 _CONSTANT: Final = 1e-6
 """An attribute that varies less is not divided by its deviation."""
 
@@ -89,6 +95,8 @@ class History:
     bad_rows: int
     storage: Storage = field(repr=False)
     """Holds the columns, and other arrays of their length."""
+    logins: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
+    """The rows of events that claimed what an anonymous id did, in the order of `rows` `(logins,)`."""
     category_names: CategoryNames = field(default_factory=CategoryNames, repr=False)
     """What the codes of `categories` stand for."""
     shop: Shop = NO_SHOP
@@ -119,6 +127,7 @@ class History:
             "duplicates": self.duplicates,
             "late": self.late,
             "impressions": self.impressions,
+            "logins": len(self.logins),
             "bad_rows": self.bad_rows,
         }
 
@@ -143,6 +152,17 @@ class History:
         while first < len(self):
             user = int(np.searchsorted(self.starts, min(first + _ROWS_AT_ONCE, len(self))))
             yield slice(first, first := int(self.starts[user]))
+
+    def after_login(self, events: int) -> Booleans:
+        """Return which events `(events,)` are among so many of their user's that follow a log-in."""
+        found = np.zeros(len(self), np.bool_)
+        if len(self.logins):
+            by_row = np.argsort(self.rows)
+            places = by_row[np.searchsorted(self.rows, self.logins, sorter=by_row)]
+            for back in range(1, events + 1):
+                following = places[places + back < len(self)] + back
+                found[following[self.users[following] == self.users[following - back]]] = True
+        return found
 
     def names_of_categories(self, buckets: int) -> dict[int, str]:
         """Return the name of the most frequent category of each bucket that has one."""
@@ -197,10 +217,16 @@ class History:
 
 
 class _Appending:
-    """The users' states while a history is read, and the columns so far, in order of arrival."""
+    """The users' states while a history is read, and the columns so far, in order of arrival.
 
-    def __init__(self, storage: Storage, shop: Shop) -> None:
+    Identities are followed: a user's features know what an anonymous id did that the user has claimed. If nothing was
+    known of the user before, those events are the beginning of the user's own history, and purchases that follow are
+    theirs as well. Else they stay a history by themselves.
+    """
+
+    def __init__(self, storage: Storage, shop: Shop, *, follows: bool) -> None:
         self.shop = shop
+        self._follows = follows
         self._goals, self._has_money = GoalReader(shop), shop.money is not None
         self.numbers: dict[str, int] = {}
         self.duplicates = self.late = self.impressions = 0
@@ -208,21 +234,32 @@ class _Appending:
         self.chunks: list[dict[str, npt.NDArray[Any]]] = []
         self.category_names = CategoryNames()
         self.storage = storage
-        self._states = new_sequences(1024)
+        self._states = _new_states(1024)
+        self._following = Following()
+        self.claims = defaultdict[int, list[tuple[int, int]]](list)
+        """By anonymous user the rows of the events that claimed it, in order, each with the user whose history it
+        began, or _NOBODY's."""
         self._category_counts = np.zeros((CATEGORY_CODES + 1, 2), np.int64)
-
-    @property
-    def events_by_user(self) -> npt.NDArray[np.int64]:
-        """Number of accepted events of each user `(users,)`."""
-        return self._states["events"][: len(self.numbers)].astype(np.int64)
 
     def append(self, events: Sequence[Event]) -> None:
         batch = batch_of(events, with_texts=False, shop=self.shop)
         users = np.array([self.numbers.setdefault(event.user_id, len(self.numbers)) for event in events], np.int64)
+        anonymous = anonymous_index(batch, self.numbers) if self._follows else np.full(len(batch), -1)
         if len(self.numbers) > len(self._states):
             self._make_room()
-        rows = self.read + np.arange(len(batch))
-        appended = append_events(self._states, users, batch, Source(0, rows))
+        rows, parts = self.read + np.arange(len(batch)), list[Appended]()
+
+        def step(some: npt.NDArray[np.int64], part: EventBatch) -> Appended:
+            found = append_events(self._states["sequence"], users[some], part, Source(0, rows[some]))
+            parts.append(replace(found, rows=some[found.rows]))
+            self.duplicates += found.duplicates
+            self.late += len(found.late)
+            self.impressions += len(found.impressions)
+            return found
+
+        for join in self._following.append(self._states, users, anonymous, batch, step):
+            self.claims[join.anonymous].append((int(rows[join.event]), join.user if join.is_new else _NOBODY))
+        appended = parts[0] if len(parts) == 1 else _together(parts)
         features = appended.features
         in_order = np.argsort(appended.rows)
         types = batch.type_codes[appended.rows]
@@ -246,9 +283,6 @@ class _Appending:
         self.storage.used(len(batch) * SEQUENCE.itemsize, places=len(batch))
         self.category_names.count(event.category for event in events if event.type != IMPRESSION)
         self.read += len(batch)
-        self.duplicates += appended.duplicates
-        self.late += len(appended.late)
-        self.impressions += len(appended.impressions)
 
     def _values(self, events: Sequence[Event]) -> npt.NDArray[np.float32]:
         return self._goals.values(events) if self._has_money else np.zeros(len(events), np.float32)
@@ -257,11 +291,11 @@ class _Appending:
         size = len(self._states)
         while size < len(self.numbers):
             size *= 2
-        states = self.storage.empty((size,), SEQUENCE)
+        states = self.storage.empty((size,), _STATE)
         states[: len(self._states)] = self._states
         for first in range(len(self._states), size, _EVENTS_AT_ONCE):
             some = states[first : first + _EVENTS_AT_ONCE]
-            some[...] = new_sequences(len(some))
+            some[...] = _new_states(len(some))
             self.storage.used(some.nbytes)
         self._states = states
 
@@ -272,21 +306,75 @@ def read_history(
     arrivals: Storage | None = None,
     *,
     shop: Shop = NO_SHOP,
+    follows_identities: bool = True,
 ) -> History:
     """Read a shop's events in order of arrival into `storage`; `arrivals` holds them until all are read.
 
+    Without `follows_identities` anonymous ids are shoppers by themselves for ever.
+
     Raises TrainingError if there are no events.
     """
-    appending, bad_rows = _Appending(arrivals or Storage(), shop), 0
+    appending, bad_rows = _Appending(arrivals or Storage(), shop, follows=follows_identities), 0
     source = iter(rows)
     while chunk := list(islice(source, _EVENTS_AT_ONCE)):
         events = [row for row in chunk if isinstance(row, Event)]
         bad_rows += len(chunk) - len(events)
         if events:
             appending.append(events)
-    if not appending.events_by_user.any():
+    if not any(len(chunk["users"]) for chunk in appending.chunks):
         raise TrainingError("there is not one event to learn from: check the files and their --format")
     return _sorted_by_user(appending, bad_rows, storage or Storage())
+
+
+def _new_states(users: int) -> npt.NDArray[np.void]:
+    states = np.empty(users, _STATE)
+    states["sequence"] = new_sequences(users)
+    return states
+
+
+def _together(parts: Sequence[Appended]) -> Appended:
+    """Return what was appended in several steps as one, sorted by user, each user's in order of arrival."""
+    users, rows = (np.concatenate([getattr(part, name) for part in parts]) for name in ("users", "rows"))
+    order = np.lexsort((rows, users))
+    features = {
+        column.name: np.concatenate([getattr(part.features, column.name) for part in parts])[order]
+        for column in fields(Features)
+    }
+    time_ms = np.concatenate([part.time_ms for part in parts])[order]
+    return replace(parts[0], rows=rows[order], users=users[order], time_ms=time_ms, features=Features(**features))
+
+
+def _number_histories(appending: _Appending) -> list[str]:
+    """Give each user who has events a number from 0 on, in the chunks, and return their ids.
+
+    What an anonymous id did until it was claimed is one history, or the beginning of the user's who claimed it.
+    """
+    ids = list(appending.numbers)
+    for chunk in appending.chunks:
+        users, moved = chunk["users"].copy(), False
+        for place in np.flatnonzero(np.isin(users, list(appending.claims))) if appending.claims else ():
+            claims = appending.claims[int(users[place])]
+            number = bisect_right(claims, int(chunk["rows"][place]), key=itemgetter(0))
+            if number < len(claims):
+                users[place] = _begun_by(claims, number, ids, int(users[place]))
+                moved = True
+        if moved:
+            order = np.lexsort((chunk["rows"], users))
+            chunk.update({name: column[order] for name, column in {**chunk, "users": users}.items()})
+    present = np.unique(np.concatenate([chunk["users"] for chunk in appending.chunks]))
+    for chunk in appending.chunks:
+        chunk["users"] = np.searchsorted(present, chunk["users"])
+    return [ids[user] for user in present.tolist()]
+
+
+def _begun_by(claims: list[tuple[int, int]], number: int, ids: list[str], anonymous: int) -> int:
+    """Return the user whose history begins with what came before a claim; of nobody's it gets a number of its own."""
+    row, user = claims[number]
+    if user == _NOBODY:
+        user = len(ids)
+        ids.append(ids[anonymous])
+        claims[number] = row, user
+    return user
 
 
 def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> History:
@@ -294,7 +382,11 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
 
     A counting sort: it needs memory per user only, and writes each row once.
     """
-    starts = np.concatenate(([0], np.cumsum(appending.events_by_user)))
+    user_ids = _number_histories(appending)
+    events = np.zeros(len(user_ids), np.int64)
+    for chunk in appending.chunks:
+        events += np.bincount(chunk["users"], minlength=len(user_ids))
+    starts = np.concatenate(([0], np.cumsum(events)))
     columns = {
         name: storage.empty((int(starts[-1]), *column.shape[1:]), column.dtype)
         for name, column in appending.chunks[0].items()
@@ -312,7 +404,8 @@ def _sorted_by_user(appending: _Appending, bad_rows: int, storage: Storage) -> H
     return History(
         **columns,
         starts=starts,
-        user_ids=list(appending.numbers),
+        user_ids=user_ids,
+        logins=np.array(sorted(row for claims in appending.claims.values() for row, _ in claims), np.int64),
         duplicates=appending.duplicates,
         late=appending.late,
         impressions=appending.impressions,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -39,7 +40,7 @@ def shopper_answer(  # noqa: PLR0913 - an answer says all of this
         events=int(sequence["events"][0]),
         last_events=_stored_events(stored_events(sequence)[1]),
         as_of=as_of,
-        joined_to=joined_to,
+        joined_to=msgspec.UNSET if joined_to is None else joined_to,
     )
 
 

@@ -18,10 +18,10 @@ ChangeByHorizon = Annotated[
 
 
 AskedFor = Annotated[
-    str | None,
+    str | msgspec.UnsetType,
     Meta(
         description="The id that was asked for, if it is an anonymous one that is joined to `user_id` and has done "
-        "nothing since: the answer is about that user; null otherwise"
+        "nothing since: the answer is about that user; absent otherwise"
     ),
 ]
 
@@ -74,14 +74,14 @@ class Shopper(msgspec.Struct, frozen=True):
     events: Annotated[int, Meta(description="Accepted so far")]
     last_events: Annotated[list[StoredEvent], Meta(description="The stored ones, newest last; at most 32")]
     as_of: AsOf
-    asked_for: AskedFor = None
+    asked_for: AskedFor = msgspec.UNSET
     joined_to: Annotated[
-        str | None,
+        str | msgspec.UnsetType,
         Meta(
             description="Of an anonymous id that began afresh: the user to whom what it did before was joined last; "
-            "null of others"
+            "absent of others"
         ),
-    ] = None
+    ] = msgspec.UNSET
 
 
 class Attribution(StoredEvent, frozen=True):
@@ -112,7 +112,7 @@ class ShopperExplanation(msgspec.Struct, frozen=True):
     earlier_events: Annotated[int, Meta(description="How many accepted events lie before the stored ones")]
     events: Annotated[list[Attribution], Meta(description="Newest last; the last one is the event that is explained")]
     as_of: AsOf
-    asked_for: AskedFor = None
+    asked_for: AskedFor = msgspec.UNSET
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -177,7 +177,7 @@ class ShopperItems(msgspec.Struct, frozen=True):
         Literal["current", "outdated"] | None,
         Meta(description="Whether the shop's rules are those of the file as it is now; null if there is no file"),
     ] = None
-    asked_for: AskedFor = None
+    asked_for: AskedFor = msgspec.UNSET
 
 
 class Problem(msgspec.Struct, frozen=True):

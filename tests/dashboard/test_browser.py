@@ -1,5 +1,6 @@
 """The pages in a real browser: what a reader sees, on a desk and on a phone, while things change."""
 
+import csv
 import os
 import re
 import shutil
@@ -8,7 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -23,7 +27,25 @@ from tests.harness.waiting import DEADLINE_SECONDS, eventually
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PATHS = {"Overview": "", "Shoppers": "shoppers", "Items": "items", "Model": "model", "Pipeline": "pipeline"}
+PATHS = {
+    "Overview": "",
+    "Conversion": "conversion",
+    "Shoppers": "shoppers",
+    "Items": "items",
+    "Model": "model",
+    "Pipeline": "pipeline",
+}
+GREY = """new Promise(done => {
+    let least = 1
+    const refreshed = Date.now() + 4000
+    const look = () => {
+        for (const part of document.querySelectorAll('[data-testid=stMain] [data-stale=true]'))
+            least = Math.min(least, getComputedStyle(part).opacity)
+        Date.now() < refreshed ? requestAnimationFrame(look) : done(least)
+    }
+    look()
+})"""
+"""How pale the palest part becomes while it is made anew."""
 WAIT_MS = 1000 * DEADLINE_SECONDS
 expect.set_options(timeout=WAIT_MS)
 
@@ -222,6 +244,39 @@ def test_a_table_is_saved_as_csv_without_formulas(open_page, address):
     assert saved[0].startswith("user_id,propensity_24h,propensity_session,propensity_1h,value_at_stake")
     assert saved[1].startswith("'=HYPERLINK(1),")
     assert len(saved) == 2
+
+
+def test_the_whole_list_is_saved_however_few_are_shown(open_page, address, shop):
+    page = open_page(f"{address}shoppers?range=Everything&rows=25&sort=Events")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="as CSV").click()
+    saved = list(csv.DictReader(StringIO(Path(waiting.value.path()).read_text("utf-8-sig"))))
+    users = {row["user_id"] for row in shop.rows}
+    assert {row["user_id"] for row in saved} == users - {"=HYPERLINK(1)"} | {"'=HYPERLINK(1)"}
+    events = [int(row["events"]) for row in saved]
+    assert events == sorted(events, reverse=True)
+    assert sum(events) == len(shop.rows)
+
+
+def test_a_refused_download_says_what_to_do(address):
+    for query in ("", "?since=x&until=2&order=Events&horizon=1h", "?since=1&until=2&order=sleep(9)&horizon=1h"):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{address}download/shoppers.csv{query}")  # noqa: S310 - our own loopback address
+        assert refused.value.code == 400
+        assert b"take the link of the page Shoppers" in refused.value.read()
+
+
+def test_a_button_in_a_part_that_updates_by_itself_keeps_its_clicks(open_page, address):
+    page = open_page(f"{address}pipeline?range=Everything")
+    for _ in range(12):
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="CSV").first.click()
+        assert Path(waiting.value.path()).read_text("utf-8-sig").startswith("consumer_group,")
+
+
+def test_no_part_turns_grey_while_it_updates(open_page, address):
+    page = open_page(address)
+    assert page.evaluate(GREY) == 1
 
 
 def test_a_page_waits_for_clickhouse_and_goes_on_by_itself(open_page, tmp_path):

@@ -1,18 +1,18 @@
 from datetime import UTC, datetime, timedelta
 
-from dashboard.charts import model, pipeline, theme
+from dashboard.charts import calibration, model, pipeline, theme
 
 MINUTE = timedelta(minutes=1)
 PHONE_CARD = 330
 """Width in pixels of a chart on a phone of 390."""
 ROWS = [
-    {"mean_propensity": 0.02, "purchase_rate": 0.01, "scores": 900},
-    {"mean_propensity": 0.71, "purchase_rate": 0.6, "scores": 3},
+    {"mean_propensity": 0.02, "purchase_rate": 0.01, "low": 0.005, "high": 0.02, "scores": 900},
+    {"mean_propensity": 0.71, "purchase_rate": 0.6, "low": 0.2, "high": 0.9, "scores": 3},
 ]
 
 
 def test_counts_stand_under_the_curve_that_they_are_of():
-    curve, bars = model.calibration(ROWS).to_dict(), model.counts(ROWS).to_dict()
+    curve, bars = calibration.calibration(ROWS).to_dict(), calibration.counts(ROWS).to_dict()
     scales = [layer["encoding"]["x"]["scale"] for layer in curve["layer"]]
     assert [*scales, bars["encoding"]["x"]["scale"]] == [{"domain": [0, 1.05 * 0.71], "nice": False}] * 4
 
@@ -43,3 +43,20 @@ def test_a_line_bridges_no_time_without_data():
     drawn = pipeline.lag([row | {"consumer_group": row["group"]} for row in rows], MINUTE).to_dict()
     (points,) = drawn["datasets"].values()
     assert sum("lag" not in point for point in points) == 2
+
+
+def test_a_bin_of_few_scores_is_hollow():
+    (points,) = [
+        layer for layer in calibration.calibration(ROWS).to_dict()["layer"] if layer["mark"]["type"] == "point"
+    ]
+    assert points["encoding"]["fill"]["condition"]["test"] == "datum.scores >= 20"
+    assert points["encoding"]["fill"]["value"] == "transparent"
+
+
+def test_hours_of_the_model_bridge_no_time_without_data():
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [{"hour": start + hours * 60 * MINUTE, "psi": 0.1, "scores": 5, "mean_propensity": 0.1, "base_rate": 0.1}
+            for hours in (0, 1, 30)]  # fmt: skip
+    for chart, breaks in ((model.metric_over_time(rows, "psi", "PSI"), 1), (model.said_and_did(rows), 2)):
+        (points,) = chart.to_dict()["datasets"].values()
+        assert sum("psi" not in point and "share" not in point for point in points) == breaks

@@ -124,3 +124,16 @@ def test_the_dashboard_loads_no_torch_no_kafka_and_no_other_room():
     loaded = set(ended.stderr.splitlines()[-1].split())
     assert "dashboard" in loaded
     assert loaded.isdisjoint({"torch", "faust", "confluent_kafka", "chdb", "sinks", "streams", "cartcast"})
+
+
+def test_what_pages_need_is_imported_before_the_port_opens():
+    code = (
+        "import sys\nfrom streamlit.web import bootstrap\nfrom dashboard.server import serve\n"
+        "from dashboard.settings import Config, DashboardSettings\nfrom service.clickhouse_settings import *\n"
+        f"settings = DashboardSettings(port={new_port()})\n"
+        "bootstrap.run = lambda *_, **__: print([name in sys.modules for name in "
+        "('pandas', 'pyarrow', 'altair', 'dashboard.pages.overview')])\n"
+        "serve(Config(ClickHouseSettings(), settings))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[True, True, True, True]\n"

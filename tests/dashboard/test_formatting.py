@@ -1,10 +1,15 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dashboard import config
 from dashboard import formatting as words
 from dashboard.cards import escaped
+from dashboard.charts import theme
 from dashboard.csv_export import as_csv
+from dashboard.intervals import wilson
+from dashboard.settings import Config, DashboardSettings
+from service.clickhouse_settings import ClickHouseSettings
 
 
 @pytest.mark.parametrize(
@@ -54,3 +59,24 @@ def test_a_table_is_saved_with_header_times_and_numbers_as_they_are():
         'when,n,name,none\r\n2026-01-05T00:00:00+00:00,-1.5,"say ""x"", y",\r\n'
     )
     assert as_csv([]) == b"\xef\xbb\xbf"
+
+
+def test_times_and_amounts_are_the_shops(monkeypatch):
+    monkeypatch.setattr(
+        config, "_configured", [Config(ClickHouseSettings(), DashboardSettings(time_zone="Asia/Tokyo", currency="JPY"))]
+    )
+    when = datetime(2026, 1, 5, 20, 4, tzinfo=UTC)
+    assert words.period(when, when) == "6 Jan 2026, 05:04 to 6 Jan 2026, 05:04 Asia/Tokyo"
+    assert words.amount(1_234_567) == "1.23 M JPY"
+    assert theme.wall_clock_ms(when) == (when + timedelta(hours=9)).timestamp() * 1000
+
+
+def test_an_interval_of_few_scores_is_wide():
+    """Wilson's of 1 in 10 is 0.018 to 0.404 (Agresti and Coull, The American Statistician 52, 1998)."""
+    assert wilson(1, 10) == pytest.approx((0.018, 0.404), abs=1e-3)
+    assert wilson(0, 5)[0] == 0.0
+
+
+def test_a_time_zone_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="Europe/Berlin"):
+        DashboardSettings(time_zone="Middle/Earth")

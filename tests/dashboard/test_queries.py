@@ -3,9 +3,11 @@
 import re
 import time
 from collections import Counter, defaultdict
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,6 +15,7 @@ import dashboard.queries
 from dashboard.clickhouse import Database
 from dashboard.queries import items, model, overview, pipeline, shoppers
 from dashboard.queries.range import Range, stored_span
+from dashboard.queries.sample import Sample
 from dashboard.queries.shoppers import Filters
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import NotMigratedError, UnavailableError
@@ -49,7 +52,7 @@ def rows_of(shop, span):
 def latest_of(rows):
     latest = {}
     for row in rows:
-        moment = (row["event_time"], row["source_topic"], row["source_partition"], row["source_offset"])
+        moment = (row["scored_at"], row["source_offset"])
         if row["user_id"] not in latest or moment > latest[row["user_id"]][0]:
             latest[row["user_id"]] = (moment, row)
     return {user_id: row for user_id, (_, row) in latest.items()}
@@ -114,6 +117,14 @@ def test_the_ranking_is_that_of_the_latest_scores(shop, asks, everything):
     assert sum(row["expected_buyers"] for row in counted) == pytest.approx(expected_buyers, rel=1e-5)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0])
+def test_who_is_above_a_threshold_has_such_a_latest_score(shop, asks, everything, threshold):
+    reached = [row for row in latest_of(shop.rows).values() if row["propensity_1h"] >= threshold]
+    found = shoppers.above(asks, Filters(everything), "1h", threshold)
+    assert (found["all_shoppers"], found["shoppers"]) == (len(latest_of(shop.rows)), len(reached))
+    assert found["expected_buyers"] == pytest.approx(sum(row["propensity_1h"] for row in reached), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("filters", "passes"),
     [
@@ -151,10 +162,10 @@ def test_the_rows_are_all_there_after_the_injections(shop):
     assert shop.client.command("SELECT count() FROM scores WHERE event_type != 'impression'") == len(shop.rows)
 
 
-def test_a_timeline_is_the_shoppers_last_events_oldest_first(shop, asks):
+def test_a_timeline_is_the_shoppers_last_events_in_the_order_of_arrival(shop, asks):
     user = Counter(row["user_id"] for row in shop.rows).most_common(1)[0][0]
     own = sorted(
-        (row["event_time"], row["source_offset"], row["event_id"]) for row in shop.rows if row["user_id"] == user
+        (row["scored_at"], row["source_offset"], row["event_id"]) for row in shop.rows if row["user_id"] == user
     )
     assert [row["event_id"] for row in shoppers.timeline(asks, user, 20)] == [event_id for *_, event_id in own[-20:]]
 
@@ -207,7 +218,6 @@ def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
     assert pipeline.progress_totals(asks)["stored"] == rows
     assert pipeline.dead_letters(asks) == 60
     assert len(pipeline.recent_dead_letters(asks)) == 60
-    assert pipeline.latest_minute(asks)["stored"] == 0  # it is long ago
     assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
 
 
@@ -220,8 +230,8 @@ def viewers_of(rows) -> dict[str, set[str]]:
 
 
 def test_items_are_ranked_by_their_distinct_viewers(shop, asks, day):
-    found = items.wanted(asks, day, "24h", items.Sample(1.0), 1000)
-    now, before = (viewers_of(rows_of(shop, span)) for span in (day, items.before(day)))
+    found = items.wanted(asks, day, "24h", Sample(1.0), 1000)
+    now, before = (viewers_of(rows_of(shop, span)) for span in (day, day.before()))
     assert {row["item_id"]: row["viewers"] for row in found} == {item: len(users) for item, users in now.items()}
     assert [row["viewers"] for row in found] == sorted((row["viewers"] for row in found), reverse=True)
     assert {row["item_id"]: row["viewers_before"] for row in found} == {item: len(before[item]) for item in now}
@@ -250,16 +260,16 @@ def test_an_item_rises_if_its_viewers_do_more_than_those_of_all_items(database):
 
 
 def test_a_sample_holds_all_that_its_shoppers_did(shop, asks, day):
-    found = items.wanted(asks, day, "24h", items.Sample(0.3), 1000)
+    found = items.wanted(asks, day, "24h", Sample(0.3), 1000)
     hashes = dict(shop.client.query("SELECT DISTINCT user_id, cityHash64(user_id) FROM scores").result_rows)
-    among = [row for row in rows_of(shop, day) if hashes[row["user_id"]] <= items.Sample(0.3).last_hash]
+    among = [row for row in rows_of(shop, day) if hashes[row["user_id"]] <= Sample(0.3).last_hash]
     assert {row["item_id"]: row["viewers"] for row in found} == {
         item: len(users) for item, users in viewers_of(among).items()
     }
 
 
 def test_cold_items_have_few_events_ever(shop, asks, day):
-    found = items.cold(asks, day, items.Sample(1.0), 1000)
+    found = items.cold(asks, day, Sample(1.0), 1000)
     ever = Counter(row["item_id"] for row in shop.rows if row["item_id"])
     now = {row["item_id"] for row in rows_of(shop, day)}
     assert found
@@ -276,7 +286,6 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     assert overview.shoppers(asks, span) == 0
     assert overview.propensity_by_category(asks, span) == []
     assert shoppers.segments_within(asks, Filters(span)) == []
-    assert shoppers.segments(asks) == []
     assert shoppers.shopper(asks, "nobody") is None
     assert items.wanted(asks, span, "24h", items.sample(asks, span), 5) == []
     assert items.cold(asks, span, items.sample(asks, span), 5) == []
@@ -313,6 +322,25 @@ def test_a_step_of_a_week_is_a_week_and_begins_on_monday(database):
         assert times[0] == monday
         assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(days=7)}
         assert len(times) == 36
+
+
+def test_days_begin_at_the_shops_midnight(database):
+    """Kathmandu's clocks are 5:45 ahead, and New York's were put forward on 8 March 2026."""
+    first = next(iter(filled_shop.plain_scores(1)))
+    rows = [first | {"event_time": 1_772_841_600_000 + hour * HOUR_MS, "event_id": f"{hour}", "source_offset": hour}
+            for hour in range(24 * 30)]  # fmt: skip
+    filled_shop.insert(client_of(database), "scores", rows)
+    since = datetime(2026, 3, 7, tzinfo=UTC)
+    for zone, days in (("America/New_York", [5, 24, 23, 24]), ("Asia/Kathmandu", [19, 24, 24, 24])):
+        span = Range(since, since + timedelta(days=30), zone)
+        steps = overview.events_over_time(Database(database), replace(span, until=since + timedelta(days=30)))
+        local = [row["time"].astimezone(ZoneInfo(zone)) for row in steps]
+        assert span.step == timedelta(hours=6)
+        assert {(time.hour, time.minute) for time in local} == {(0, 0), (6, 0), (12, 0), (18, 0)}
+        by_day = Counter[date]()
+        for time_, row in zip(local, steps, strict=True):
+            by_day[time_.date()] += row["events"]
+        assert list(by_day.values())[:4] == days
 
 
 def test_questions_read_views_and_never_a_table():

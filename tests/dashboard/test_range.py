@@ -44,4 +44,4 @@ def test_a_line_has_so_many_points_and_no_more(hours):
 
 
 def test_a_range_is_bound_as_epoch_seconds():
-    assert Range.last_hours(1, END).bound() == {"since": 1768500000, "until": 1768503600}
+    assert Range.last_hours(1, END).bound() == {"since": 1768500000, "until": 1768503600, "zone": "UTC"}

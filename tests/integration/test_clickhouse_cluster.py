@@ -28,7 +28,10 @@ A_SHOP = shop_of(
         "money": {"within": "7d", "currency": "EUR"},
     }
 )
-EMPTY = {*("dead_letters_by_hour", "recent_dead_letters", "lag_now", "lag_by_minute"), "shopper_recommendations"}
+EMPTY = {
+    *("dead_letters_by_hour", "recent_dead_letters", "lag_now", "lag_by_minute"),
+    *("shopper_recommendations", "identities"),
+}
 """Views of what the test has none of."""
 CLUSTER = Cluster("shop", "cartcast")
 ON_ONE_SERVER = [

@@ -250,3 +250,14 @@ def test_a_period_is_a_part_of_the_history(shop, tmp_path):
     middle_ms = sorted(whole)[len(whole) // 4]
     found = trained(tmp_path / "a", shop.config, "--from-clickhouse", "--since", middle_ms)
     assert found["events"] == sum(ts >= middle_ms for ts in whole)
+
+
+def test_a_history_with_identities_comes_in_the_order_of_scoring_so_that_they_are_followed(settings):
+    before = [score(number, user_id="z-device") for number in range(3)]
+    login = score(3, user_id="ann", event_type="other", anonymous_id="z-device")
+    store(settings, [*before, login, score(4, user_id="ann")])
+    events = read(settings)
+    assert [event.event_id for event in events] == ["e0", "e1", "e2", "e3", "e4"]
+    assert events[3].anonymous_id == "z-device"
+    history = read_history(events)
+    assert (history.user_ids, len(history), len(history.logins)) == (["ann"], 5, 1)

@@ -11,7 +11,7 @@ import pytest
 
 from service.clickhouse_settings import ClickHouseSettings
 from tests.harness.databases import Databases
-from tests.harness.stored_scores import HORIZONS, HOUR_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
+from tests.harness.stored_scores import HORIZONS, HOUR_MS, START_MS, STRANGE_USERS, TYPES, Row, Stored, random_rows
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +74,7 @@ def test_every_view_can_be_read_whole_when_there_is_something(stored):
     without_rows = {name for name in views(stored) if not stored.query(f"SELECT * FROM {name} LIMIT 1")}  # noqa: S608
     assert without_rows == {
         *("dead_letters_by_hour", "recent_dead_letters", "lag_now", "lag_by_minute"),
-        *("impression_outcomes", "shopper_recommendations"),
+        *("impression_outcomes", "shopper_recommendations", "identities"),
     }
 
 
@@ -147,13 +147,13 @@ def test_events_and_propensity_by_category(stored):
 
 
 def latest_of(rows: list[Row]) -> Row:
-    return max(rows, key=lambda row: (row["event_time"], row["source_offset"] % 4_194_304))
+    return max(rows, key=lambda row: (row["scored_at"], row["source_offset"] % 4_194_304))
 
 
-def test_latest_scores_are_those_of_each_shoppers_latest_event(empty):
+def test_latest_scores_are_those_of_the_event_that_arrived_last_whenever_it_happened(empty):
     rows = random_rows(5, 1500)
     for number, row in enumerate(rows):  # one shopper is in one partition, where offsets rise
-        row |= {"source_partition": 0, "source_offset": number}
+        row |= {"source_partition": 0, "source_offset": number, "scored_at": START_MS + number // 3}
     empty.add(rows)
     wanted = grouped(rows, lambda row: row["user_id"])
     found = {row["user_id"]: row for row in empty.query("SELECT * FROM latest_scores")}
@@ -189,14 +189,15 @@ def test_segments_add_up_the_latest_scores(stored):
         assert row["value_at_stake"] == pytest.approx(sum(each["value_at_stake"] or 0 for each in members))
 
 
-def test_top_shoppers_come_with_their_last_events_the_newest_first(stored):
+def test_top_shoppers_come_with_their_last_events_the_last_to_arrive_first(stored):
     top = stored.query("SELECT * FROM top_shoppers")
     wanted = grouped(stored.rows, lambda row: row["user_id"])
     latest = {row["user_id"]: row for row in stored.query("SELECT * FROM latest_scores")}
     assert top
     for row in top:
         assert row.items() >= latest[row["user_id"]].items()
-        times = sorted((each["event_time"] for each in wanted[row["user_id"]]), reverse=True)[:10]
+        arrived = sorted(wanted[row["user_id"]], key=lambda each: (each["scored_at"], each["source_offset"]))
+        times = [each["event_time"] for each in arrived[:-11:-1]]
         assert [epoch_ms(event["event_at"]) for event in row["last_events"]] == times
         assert {event["event_type"] for event in row["last_events"]} <= set(TYPES)
 

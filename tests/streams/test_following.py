@@ -14,7 +14,7 @@ from service.errors import RefusedError
 from streams import following as following_module
 from streams.changelog import PartitionReader
 from streams.following import FollowedRecord, FollowedRecords, Following, Subscription, read_followed
-from streams.lanes import Lane
+from streams.lanes import Lane, Lanes
 from streams.records.writer import OutputRecord
 from streams.tables import NOTE, Outgoing
 from tests.streams.fetches import PARTITION, TOPICS, Acks, fetches, put
@@ -160,6 +160,16 @@ async def test_what_a_cancelled_commit_did_not_begin_to_write_is_written_by_the_
     assert await lane.secure() == 1
     assert len(publisher.on(TOPIC)) == 1
     assert {one.record.key for one in publisher.on(TOPICS.changelog)} == {NOTE + b"position followed", b"a", b"u"}
+
+
+async def test_a_partition_without_events_is_followed_from_its_assignment_on(pipeline, states, failures, following):
+    lanes = Lanes(failures.append)
+    lanes.reopen(replace(pipeline, following=following), [states])
+    await let_others_run()
+    following.hand_on(followed(0, b"a"))
+    await pipeline.publisher.until(lambda: bool(pipeline.publisher.on(TOPIC)))
+    assert sessions(states, b"a") == 1
+    await lanes.close()
 
 
 async def test_a_lane_that_closes_leaves_what_waits_to_the_next_owner(open_lane, states, following):

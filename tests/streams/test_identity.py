@@ -139,6 +139,13 @@ def test_a_claim_that_waits_survives_a_restart(owners, identity, applied, pipeli
     assert not restored.notes(CLAIMED)
 
 
+def test_a_claim_does_not_wait_for_events_that_the_predecessor_dealt_with(states, identity, applied):
+    applied(states, event(0, "device"), event(1, "device"))
+    states.next_offset, states.committed = 0, 2
+    apply(identity, states, [claim(b"device", b"user")], events_end=2)
+    assert states.has_outgoing
+
+
 def test_a_later_event_of_the_id_is_not_handed_over(owners, identity, applied, pipeline):
     """Two users log in, one after the other, on a device whose owner lags behind."""
     of_devices, of_users = owners

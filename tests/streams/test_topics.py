@@ -29,6 +29,7 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
             topics.recommendations,
             topics.dead_letters,
             topics.changelog,
+            topics.forget,
             topics.identity,
             topics.items,
         ]
@@ -42,6 +43,7 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
     [
         ("scores", "message.timestamp.type", "LogAppendTime"),
         ("changelog", "cleanup.policy", "compact"),
+        ("changelog", "max.compaction.lag.ms", "86400000"),
         ("items", "cleanup.policy", "compact"),
         ("identity", "retention.ms", "604800000"),
         ("recommendations", "message.timestamp.type", "LogAppendTime"),
@@ -123,6 +125,7 @@ def test_partitions_that_were_added_to_one_topic_are_added_to_the_others(kafka: 
     eventually(is_noticed, "a partition that was added")
     grown = grow_topics(client(kafka), topics, 3)
     behind = (topics.scores, topics.dead_letters, topics.recommendations, topics.identity, topics.changelog)
+    behind += (topics.forget,)
     assert grown == dict.fromkeys(behind, 2)
     assert check_topics(client(kafka), topics) == 3
     with pytest.raises(RefusedError, match=r"have 3 partitions, and had 2 .* start every worker again"):
@@ -168,12 +171,16 @@ def test_topics_that_exist_are_compared_with_the_settings(kafka: str, topic_pref
     topics, keeping = Topics(prefix=topic_prefix), TopicRetention(min_insync_replicas=1, retention_hours=48)
     _create_topic(kafka, topics.changelog, partitions=1)
     created = create_topics(client(kafka), topics, partitions=1, replication_factor=1, retention=keeping)
-    assert differing_topics(client(kafka), topics, replication_factor=1, retention=keeping) == [
-        Difference(topics.changelog, "cleanup.policy", "delete", "compact")
+    expected = [
+        Difference(topics.changelog, "cleanup.policy", "delete", "compact"),
+        Difference(topics.changelog, "max.compaction.lag.ms", str(2**63 - 1), "86400000"),
+        Difference(topics.changelog, "delete.retention.ms", "86400000", "3600000"),
     ]
-    assert differing_topics(client(kafka), topics, replication_factor=1, retention=TopicRetention(), new=created) == [
-        Difference(topics.changelog, "cleanup.policy", "delete", "compact")
-    ]
+    assert differing_topics(client(kafka), topics, replication_factor=1, retention=keeping) == expected
+    assert (
+        differing_topics(client(kafka), topics, replication_factor=1, retention=TopicRetention(), new=created)
+        == expected
+    )
     others = differing_topics(client(kafka), topics, replication_factor=2, retention=TopicRetention(2, -1))
     assert {each.config for each in others if each.topic == topics.events} == {
         "replication factor", "min.insync.replicas", "retention.ms",

@@ -25,6 +25,7 @@ NUMBERS: Final = "report.json"
 
 _OURS: Final = "cartcast"
 _WITHOUT_TEXT: Final = "cartcast_without_text"
+_WITHOUT_IDENTITIES: Final = "cartcast_without_identities"
 _TOTAL: Final = "total"
 _MAIN: Final = ("roc_auc", "pr_auc", "log_loss", "brier", "ece")
 _DECISIONS: Final = ("accuracy", "precision", "recall", "f1")
@@ -65,6 +66,7 @@ def page_of(report: Report, pictures: dict[str, str]) -> str:
         tables=[_table(report, horizon) for horizon in (*report["horizons"], _TOTAL)],
         group_tables=[_group_table(report, horizon) for horizon in report["horizons"]],
         words=_value_of_words(report),
+        logins=_ablation(report["slices"].get("after_login", {}), _WITHOUT_IDENTITIES, report),
         money=_money(report["money"]),
         heads=_heads(report["checkpoint"]["heads"]),
         next_items=next_items_section(report["next_items"]),
@@ -210,21 +212,27 @@ def _group_table(report: Report, horizon: str) -> dict[str, Any]:
 
 def _value_of_words(report: Report) -> dict[str, Any]:
     """Return what the words of searches and reviews add, one row per horizon."""
-    group = report["slices"]["all"]
     trained = report["text"]["trained_without"]
-    rows = []
-    for horizon in report["horizons"] if _WITHOUT_TEXT in group["models"] else []:
-        ours, hidden = (group["models"][name][horizon] for name in (_OURS, _WITHOUT_TEXT))
+    rows = _ablation(report["slices"]["all"], _WITHOUT_TEXT, report)
+    for row, horizon in zip(rows, report["horizons"], strict=False):
         apart = trained.get(horizon) if isinstance(trained, dict) else None
-        rows.append(
-            {
-                "title": report["titles"][horizon],
-                "cells": [(number(name, ours[name]), number(name, hidden[name])) for name in ("pr_auc", "log_loss")],
-                "differences": _paired(group["differences"][_WITHOUT_TEXT][horizon]),
-                "trained_without": [number(name, (apart or {}).get(name)) for name in ("pr_auc", "log_loss")],
-            }
-        )
+        row["trained_without"] = [number(name, (apart or {}).get(name)) for name in ("pr_auc", "log_loss")]
     return {"rows": rows, "has_trained_without": bool(trained)}
+
+
+def _ablation(group: dict[str, Any], without: str, report: Report) -> list[dict[str, Any]]:
+    """Return the model beside itself without something in a group of events, one row per horizon."""
+    return [
+        {
+            "title": report["titles"][horizon],
+            "cells": [
+                tuple(number(name, group["models"][model][horizon][name]) for model in (_OURS, without))
+                for name in ("pr_auc", "log_loss")
+            ],
+            "differences": _paired(group["differences"][without][horizon]),
+        }
+        for horizon in (report["horizons"] if without in group.get("models", ()) else ())
+    ]
 
 
 def _heads(heads: dict[str, Any]) -> list[dict[str, Any]]:

@@ -309,3 +309,29 @@ def test_goals_and_money_are_measured_on_the_test_part_as_training_measured_them
     without = evaluate_checkpoint(priceless, of_shop, QUICK, ignore)
     assert without["money"] is None
     assert any("no purchase has a price" in note for note in without["notes"])
+
+
+def test_what_joining_identities_adds_is_measured_after_a_login(checkpoint):
+    events = list(simulate(SimulationSettings(events=20_000, users=400, seed=4, with_logins=True)))
+    history, read = read_history(events), []
+
+    def apart():
+        read.append(read_history(events, follows_identities=False))
+        return read[0]
+
+    settings = dataclasses.replace(QUICK, after_ms=int(np.quantile(history.time_ms, 0.5)))
+    report = evaluate_checkpoint(history, checkpoint, settings, ignore, apart=apart)
+    group = report["slices"]["after_login"]
+    assert 0 < group["events"] < report["slices"]["all"]["events"]
+    joined, ids_apart = (group["models"][name]["24h"] for name in ("cartcast", "cartcast_without_identities"))
+    assert joined["log_loss"] != ids_apart["log_loss"]
+    assert len(read[0].logins) == 0 < len(history.logins)
+    assert "cartcast_without_identities" not in report["slices"]["all"]["models"]
+
+
+def test_without_identities_nothing_is_read_twice(history, checkpoint):
+    def apart():
+        raise AssertionError("not wanted")
+
+    report = evaluate_checkpoint(history, checkpoint, QUICK, ignore, apart=apart)
+    assert "after_login" not in report["slices"]

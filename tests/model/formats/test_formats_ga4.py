@@ -127,8 +127,11 @@ def test_a_list_without_items_is_what_it_was(name, event_type):
 
 
 def test_a_user_id_comes_before_the_devices_id():
-    assert row_of(user_id="u1").user_id == "u1"
-    assert rows_of(PAYLOAD | {"user_id": "u1"})[0].user_id == "u1"
+    assert (row_of(user_id="u1").user_id, row_of(user_id="u1").anonymous_id) == ("u1", "1026454.4271112504")
+    assert row_of().anonymous_id is None
+    payload = rows_of(PAYLOAD | {"user_id": "u1"})[0]
+    assert payload.user_id == "u1"
+    assert payload.anonymous_id in {PAYLOAD.get("app_instance_id"), PAYLOAD.get("client_id")} - {None}
 
 
 def test_what_google_calls_not_set_is_not_set():

@@ -190,3 +190,18 @@ def test_what_is_wrong_names_its_field(name, line, reason):
 def test_a_row_with_another_number_of_columns_says_so():
     event, bad = rows_of("snowplow", snowplow(), snowplow() + "\tx")
     assert (event.type, bad.line, bad.reason) == ("other", 2, "columns")
+
+
+def test_who_is_known_keeps_the_id_of_before():
+    known = rows_of("snowplow", snowplow(user_id="u"), snowplow())
+    assert [(event.user_id, event.anonymous_id) for event in known] == [("u", "d1"), ("d1", None)]
+    visits = [rows_of("matomo", VISIT | {"userId": user})[0] for user in ("u", None)]
+    assert [(event.user_id, event.anonymous_id) for event in visits] == [("u", "v1"), ("v1", None)]
+
+
+@pytest.mark.parametrize(("name", "field"), [("$identify", "$anon_distinct_id"), ("$create_alias", "alias")])
+def test_posthogs_identities_are_followed(name, field):
+    (event,) = rows_of("posthog", POSTHOG | {"event": name, "properties": {field: "a1"}})
+    assert (event.type, event.user_id, event.anonymous_id) == ("identify", "u1", "a1")
+    (bad,) = rows_of("posthog", POSTHOG | {"event": name, "properties": {}})
+    assert isinstance(bad, BadRow)

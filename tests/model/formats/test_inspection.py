@@ -173,3 +173,13 @@ def test_impressions_are_counted_apart():
     found, alone = inspected(events[0], *shown, events[1]), inspected(*events)
     assert (found.impressions, found.duplicates) == (2, 1)
     assert replace(found, impressions=0, duplicates=0) == alone
+
+
+def test_pairs_of_ids_are_counted_and_an_id_of_very_many_users_is_noted():
+    events = [
+        Event(event_id=f"e{n}", user_id=f"u{n % 30}", type="view", ts=START_MS + n, anonymous_id="kiosk")
+        for n in range(60)
+    ]
+    found = inspected(*events, Event(event_id="x", user_id="u", type="view", ts=START_MS, anonymous_id="u"))
+    assert (found.identities, found.most_users_of_one, found.filled["anonymous_id"]) == (30, 30, 61)
+    assert any("30 users name one anonymous id" in note for note in notes_on(found))

@@ -139,3 +139,32 @@ def test_what_no_name_looks_like_is_a_comment():
     assert "# time: " in text
     with pytest.raises(UsageError, match=r"fields\.user_id: missing"):
         definition_of(yaml.safe_load(text))
+
+
+IDENTITY = {
+    "fields": {"user_id": ["customer", "device"], "anonymous_id": "device", "ts": "at", "type": "kind"},
+    "types": {"log_in": "identify", "seen": "view"},
+}
+
+
+def test_a_mapping_may_name_an_anonymous_id_and_a_log_in():
+    at = {"at": "2026-01-05T10:00:00Z"}
+    before, login, after, bad = rows_of(
+        IDENTITY,
+        at | {"device": "d", "kind": "seen"},
+        at | {"device": "d", "customer": 7, "kind": "log_in"},
+        at | {"device": "d", "customer": 7, "kind": "seen"},
+        at | {"device": "d", "kind": "log_in"},
+    )
+    found = [(event.user_id, event.anonymous_id, event.type) for event in (before, login, after)]
+    assert found == [("d", None, "view"), ("7", "d", "identify"), ("7", "d", "view")]
+    assert isinstance(bad, BadRow)
+    assert bad.reason == "anonymous_id"
+
+
+def test_a_suggested_mapping_knows_a_shopper_by_the_anonymous_id_before_a_log_in():
+    rows = [{"user_id": user, "anonymous_id": "d", "ts": "2026-01-05T10:00:00Z", "type": "view"} for user in ("", "u")]
+    lines = [json.dumps(row) for row in rows]
+    text = suggested_mapping(iter(enumerate((line.encode() for line in lines), start=1)))
+    events = rows_of(yaml.safe_load(text), *lines)
+    assert [(event.user_id, event.anonymous_id) for event in events] == [("d", None), ("u", "d")]

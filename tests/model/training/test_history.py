@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from model.batch import batch_of, id_code
 from model.core.append import Source, append_events
@@ -79,3 +80,59 @@ def test_no_event_at_all_is_refused():
 def test_purchases_are_marked():
     history = read_history([Event("a", "u", "view", 1_500_000_000_000), Event("b", "u", "purchase", 1_500_000_001_000)])
     assert history.is_purchase.tolist() == [False, True]
+
+
+def login(number: int, user: str, **fields) -> Event:
+    return Event(event_id=f"e{number}", user_id=user, ts=1_700_000_000_000 + 1000 * number, **{"type": "view"} | fields)
+
+
+def histories(events: list[Event]) -> list[tuple[str, list[int]]]:
+    """The id and the input rows of each history."""
+    history = read_history(events)
+    return sorted(
+        (user_id, history.rows[start:end].tolist())
+        for user_id, start, end in zip(history.user_ids, history.starts, history.starts[1:], strict=False)
+    )
+
+
+def test_what_a_new_user_did_before_the_login_begins_the_users_history():
+    events = [login(0, "a"), login(1, "a", type="cart"), login(2, "u", type="identify", anonymous_id="a")]
+    events += [login(3, "u", type="purchase", anonymous_id="a"), login(4, "a"), login(5, "u")]
+    assert histories(events) == [("a", [4]), ("u", [0, 1, 2, 3, 5])]
+
+
+def test_what_a_known_user_did_before_another_login_stays_a_history_by_itself():
+    events = [login(0, "u"), login(1, "a"), login(2, "a"), login(3, "u", anonymous_id="a"), login(4, "a")]
+    assert histories(events) == [("a", [1, 2]), ("a", [4]), ("u", [0, 3])]
+
+
+def test_features_know_what_was_merged(monkeypatch):
+    """The event after a login is as if one shopper had done it all."""
+    anonymous = [login(n, "a", type="cart", item_id="i") for n in range(3)]
+    after = [login(4, "u", item_id="i"), login(5, "u", item_id="i")]
+    split = read_history([*anonymous, login(3, "u", type="identify", anonymous_id="a"), *after])
+    whole = read_history([*(replace(one, user_id="u") for one in anonymous), login(3, "u", type="identify"), *after])
+    np.testing.assert_allclose(split.numeric[4:], whole.numeric[4:], rtol=1e-5)
+    assert not np.allclose(split.numeric[3], whole.numeric[3])
+    monkeypatch.setattr("model.training.history._EVENTS_AT_ONCE", 2)
+    again = read_history([*anonymous, login(3, "u", type="identify", anonymous_id="a"), *after])
+    np.testing.assert_array_equal(again.numeric, split.numeric)
+    assert again.user_ids == split.user_ids
+
+
+def test_a_kiosks_spells_are_histories_of_their_own():
+    events = []
+    for user in range(3):
+        known = login(10 * user + 1, f"u{user}")
+        events += [login(10 * user, "kiosk"), known, login(10 * user + 2, f"u{user}", anonymous_id="kiosk")]
+    assert [rows for user_id, rows in histories(events) if user_id == "kiosk"] == [[0], [3], [6]]
+
+
+def test_the_events_after_a_login_are_known():
+    events = [login(0, "a"), login(1, "u", type="identify", anonymous_id="a"), login(2, "b")]
+    events += [login(n, "u") for n in range(3, 9)]
+    history = read_history(events)
+    after = {int(row) for row in history.rows[history.after_login(3)]}
+    assert after == {3, 4, 5}
+    assert history.logins.tolist() == [1]
+    assert not read_history([login(n, "u") for n in range(5)]).after_login(3).any()

@@ -39,7 +39,7 @@ def test_a_scrape_reads_what_was_counted_until_then():
 
 
 def test_every_count_is_a_metric():
-    assert set(COUNTERS) | {"dead_letters"} == set(WorkerCounts().as_dict())
+    assert set(COUNTERS) | {"dead_letters", "claims_refused"} == set(WorkerCounts().as_dict())
 
 
 def test_every_metric_is_declared_and_served_with_its_type_and_labels():
@@ -52,6 +52,7 @@ def test_every_metric_is_declared_and_served_with_its_type_and_labels():
         items_refused=lambda: {"json": 1},
     )
     counts.dead_letters["json"] += 1
+    counts.claims_refused["user"] += 1
     page, _ = exposition(worker_metrics(counts, model="m", readings=readings))
     served = {each.name: each for each in text_string_to_metric_families(page.decode())}
     ours = {name: family for name, family in served.items() if name.startswith("cartcast_")}
