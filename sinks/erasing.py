@@ -1,7 +1,8 @@
 """Deleting the rows of shoppers in ClickHouse, whom only the digests of their ids name: no query holds an id.
 
 A mutation writes the parts anew that have such rows. The old ones, and with them the rows' bytes, are deleted from disk
-`old_parts_lifetime` after (a setting of the table; ClickHouse's default are 8 minutes).
+`old_parts_lifetime` after, and what the cleaner takes to come round, at most `max_cleanup_delay_period` (settings of the
+table; ClickHouse's defaults are 8 and 5 minutes).
 """
 
 import time
@@ -23,7 +24,10 @@ _TABLES: Final = (
     "SELECT table FROM system.columns WHERE database = {database:String} AND name = 'user_id' AND table IN "
     "(SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree') ORDER BY table"
 )
-_OLD_PARTS: Final = "SELECT value FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime'"
+_OLD_PARTS: Final = (
+    "SELECT sum(toUInt64(value)) FROM system.merge_tree_settings "
+    "WHERE name IN ('old_parts_lifetime', 'max_cleanup_delay_period')"
+)
 _DIGEST: Final = "lower(hex(SHA256"
 _LOCAL: Final = "_local"
 

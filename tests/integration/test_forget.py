@@ -184,4 +184,5 @@ def let_the_deadline_pass(pipeline: Pipeline, client: Client) -> None:
         pipeline.configure(topic, {"segment.ms": 500, "retention.ms": 1000})
     compacted = {"segment.ms": 500, "max.compaction.lag.ms": 500, "delete.retention.ms": 100}
     pipeline.configure(topics.changelog, {**compacted, "min.cleanable.dirty.ratio": 0.001})
-    client.command("ALTER TABLE scores MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
+    soon = ("old_parts_lifetime", "cleanup_delay_period", "max_cleanup_delay_period")
+    client.command(f"ALTER TABLE scores MODIFY SETTING {', '.join(f'{name} = 1' for name in soon)}")
