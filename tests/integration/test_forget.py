@@ -185,4 +185,4 @@ def let_the_deadline_pass(pipeline: Pipeline, client: Client) -> None:
     compacted = {"segment.ms": 500, "max.compaction.lag.ms": 500, "delete.retention.ms": 100}
     pipeline.configure(topics.changelog, {**compacted, "min.cleanable.dirty.ratio": 0.001})
     soon = ("old_parts_lifetime", "cleanup_delay_period", "max_cleanup_delay_period")
-    client.command(f"ALTER TABLE scores MODIFY SETTING {', '.join(f'{name} = 1' for name in soon)}")
+    client.command("ALTER TABLE scores MODIFY SETTING " + ", ".join(f"{name} = 1" for name in soon))
