@@ -1,8 +1,8 @@
 """Deleting the rows of shoppers in ClickHouse, whom only the digests of their ids name: no query holds an id.
 
-A mutation writes the parts anew that have such rows. The old ones, and with them the rows' bytes, are deleted from disk
-`old_parts_lifetime` after, and what the cleaner takes to come round, at most `max_cleanup_delay_period`: settings of the
-table, 8 and 5 minutes on a server.
+A mutation writes the parts anew that have such rows. The old ones, and with them the bytes of the rows, are deleted
+from disk `old_parts_lifetime` after, and what the cleaner takes to come round, at most `max_cleanup_delay_period`:
+settings of the table, 8 and 5 minutes on a server.
 """
 
 import time
