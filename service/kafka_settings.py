@@ -81,12 +81,12 @@ class KafkaSettings(BaseModel):
         description="copies that must have a record before it counts as written (`min.insync.replicas`); `topics "
         "create` sets it; if it is not set, one less than `replication_factor`, but at least 1",
     )
-    retention_hours: int | None = Field(
-        default=None,
+    retention_hours: int = Field(
+        default=168,
         ge=-1,
         le=876_000,
         description="hours that events, scores, recommendations and dead letters are kept (`retention.ms`), -1 for "
-        "ever; `topics create` sets it; if it is not set, the brokers decide",
+        "ever; `topics create` sets it",
     )
     client_rack: str = Field(
         default="",

@@ -102,7 +102,7 @@ def page() -> str:
 def _configured(config: Mapping[str, str]) -> str:
     settings = {
         str(_MIN_INSYNC): "the setting `kafka.min_insync_replicas`",
-        str(_RETENTION_HOURS * 3_600_000): "the setting `kafka.retention_hours`, if it is set",
+        str(_RETENTION_HOURS * 3_600_000): "the setting `kafka.retention_hours`",
     }
     return ", ".join(f"`{name}` {settings.get(value, f'`{value}`')}" for name, value in config.items())
 
