@@ -22,7 +22,7 @@ from service.kafka import headers_of, logged, reason
 from streams.changelog import PartitionReader
 
 if TYPE_CHECKING:
-    from streams.tables import PartitionStates
+    from streams.partition_states import PartitionStates
 
 _RECORDS_AT_ONCE: Final = 1000
 _WAIT_SECONDS: Final = 0.05

@@ -22,8 +22,8 @@ from streams.fetch import Fetch
 from streams.following import FollowedRecords
 from streams.messages import FORGOTTEN
 from streams.observe.counts import WorkerCounts
+from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
-from streams.tables import Outgoing, PartitionStates
 
 _SLOTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"

@@ -33,8 +33,8 @@ from streams.fetch import Fetch
 from streams.following import FollowedRecord, FollowedRecords
 from streams.forgetting import is_forgotten
 from streams.observe.counts import WorkerCounts
+from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
-from streams.tables import Outgoing, PartitionStates
 from streams.transport import key_partition
 
 KIND: Final = "kind"

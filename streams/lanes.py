@@ -32,11 +32,11 @@ from streams.identity import Identity
 from streams.messages import dead_letter_records, decode_unreadable, score_records
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
+from streams.partition_states import Dirty, PartitionStates
 from streams.publisher import Delivery, Publisher
 from streams.recommendations import Recommendations, Recommended, Recommending
 from streams.records.writer import OutputRecord, OutputRecords, RecordBatch, record_batches
 from streams.scoring import ScoredFetch, Scoring
-from streams.tables import Dirty, PartitionStates
 
 
 @dataclass(frozen=True, slots=True)

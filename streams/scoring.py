@@ -24,7 +24,7 @@ from model.validate import LATE, OUTSIDE_YEARS, Reject
 from streams.fetch import Fetch
 from streams.forgetting import without_forgotten
 from streams.observe.counts import Timings
-from streams.tables import PartitionStates
+from streams.partition_states import PartitionStates
 
 _position: Final = attrgetter("position")
 _LATE_ERROR: Final = (

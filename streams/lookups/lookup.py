@@ -18,7 +18,8 @@ from model.states import StateCodec
 from streams.identity import joined_to
 from streams.lookups.answering import explanation_answer, shopper_answer
 from streams.lookups.answers import AsOf, Shopper, ShopperExplanation
-from streams.tables import PartitionStates, SequenceStore
+from streams.partition_states import PartitionStates
+from streams.tables import SequenceStore
 
 _MOST_WAITING: Final = 4
 """Explanations that run or wait; each takes some ten milliseconds of a core that scoring needs too."""

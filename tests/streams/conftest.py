@@ -16,8 +16,8 @@ from model.lstm import LSTMConfig, PropensityLSTM
 from model.states import StateCodec
 from streams.lanes import Lane, Pipeline
 from streams.observe.counts import WorkerCounts
+from streams.partition_states import PartitionStates
 from streams.scoring import Scoring
-from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from tests.streams.memory_publisher import MemoryPublisher, states_of
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from streams.fenced import Elsewhere
 from streams.lanes import Pipeline
+from streams.partition_states import PartitionStates
 from streams.publisher import Delivery
 from streams.records.reader import read_batches, stored_batches
 from streams.records.writer import OutputRecord, OutputRecords, RecordBatch
-from streams.tables import PartitionStates
 from tests.streams.fetches import PARTITION, TOPICS
 
 

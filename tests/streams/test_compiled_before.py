@@ -21,7 +21,7 @@ from streams.records.reader import read_batches, read_headers, stored_batches
 from streams.records.writer import record_batches
 from streams.scoring import Scoring
 from model.core.slots import Distinct
-from streams.tables import PartitionStates
+from streams.partition_states import PartitionStates
 
 EVENT = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000}'
 NUMBER_AS_ID = b'{"event_id":%d,"user_id":"u","type":"view","ts":1511539217000}'

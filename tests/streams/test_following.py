@@ -15,8 +15,8 @@ from streams import following as following_module
 from streams.changelog import PartitionReader
 from streams.following import FollowedRecord, FollowedRecords, Following, Subscription, read_followed
 from streams.lanes import Lane, Lanes
+from streams.partition_states import NOTE, Outgoing
 from streams.records.writer import OutputRecord
-from streams.tables import NOTE, Outgoing
 from tests.streams.fetches import PARTITION, TOPICS, Acks, fetches, put
 from tests.streams.memory_publisher import let_others_run, states_of
 from tests.streams.mock_topics import create, write

@@ -12,8 +12,9 @@ from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
 from streams.observe.counts import WorkerCounts
+from streams.partition_states import Dirty, PartitionStates
 from streams.records.writer import OutputRecord
-from streams.tables import Dirty, PartitionStates, SequenceStore
+from streams.tables import SequenceStore
 from streams.topic_configs import topic_configs
 from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
 from tests.streams.mock_topics import create, write

@@ -15,7 +15,7 @@ from model.scoring import finish, prepare_batch
 from model.sequence import source_code
 from streams.app import store
 from streams.identity import JOINED, Claim
-from streams.tables import PartitionStates
+from streams.partition_states import PartitionStates
 from streams.transport import BatchApp, key_partition
 from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
 
