@@ -133,7 +133,8 @@ def _with_what_is_there(connections: Connections) -> Connections:
         _log.warning("recommendations are not stored", reason=missing)
         connections = replace(connections, recommends=False)
     if missing := _missing(connections, connections.topics.forget):
-        _log.warning("nobody is forgotten", reason=missing)
+        if not _missing(connections, connections.topics.scores):  # else the sink ends, and says why itself
+            _log.warning("nobody is forgotten", reason=missing)
         connections = replace(connections, forgets=False)
     return connections
 

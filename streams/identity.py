@@ -32,7 +32,7 @@ from service.kafka import header_text
 from streams.fetch import Fetch
 from streams.following import FollowedRecord, FollowedRecords
 from streams.forgetting import is_forgotten
-from streams.observe.counts import WorkerCounts
+from streams.observe.counts import NOTHING, STRANGER, WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
 from streams.transport import key_partition
@@ -42,9 +42,6 @@ CLAIM, TRANSFER = "claim", "transfer"
 _TIME, _ANONYMOUS_ID = "time", "anonymous_id"
 CLAIMED, JOINED = "claimed", "joined"
 """Kinds of notes: the claims of an anonymous id that wait, and whom its state went to last."""
-NOTHING, STRANGER = "nothing", "stranger"
-"""Why a claim comes to nothing: there is nothing to hand over; or a record of the topic is neither claim nor transfer.
-"""
 _log: Final = structlog.get_logger()
 
 

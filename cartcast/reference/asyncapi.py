@@ -70,6 +70,14 @@ _MESSAGES: Final[dict[str, Node]] = {
         "payload": _BINARY,
         "bindings": {"kafka": {"key": _KEY}},
     },
+    "forgetting": {
+        "title": "Request to forget, or what was done about it",
+        "summary": "A request by the digest of an id, or how far states or rows are gone",
+        "description": "Internal: `service/forget.py` says what it is. `cartcast forget` writes requests.",
+        "contentType": "application/json",
+        "payload": {"type": "object"},
+        "bindings": {"kafka": {"key": _KEY}},
+    },
 }
 _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
     "events": (
@@ -118,6 +126,14 @@ _CHANNELS: Final[dict[str, tuple[str, str, str]]] = {
         "joining",
         "What workers tell each other of anonymous ids that users claim. Only workers write and read it.",
     ),
+    "forget": (
+        _TOPICS.forget,
+        "forgetting",
+        (
+            "Who is to be forgotten, by the SHA-256 of the id in the partition of the shopper's events, and behind it "
+            "what workers and sinks have done about it."
+        ),
+    ),
     "changelog": (
         _TOPICS.changelog,
         "state",
@@ -131,6 +147,8 @@ _OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "publishRecommendations": ("send", "recommendations", "Workers publish recommendations, if that is on."),
     "publishDeadLetters": ("send", "deadLetters", "Workers publish what is no event."),
     "writeStates": ("send", "changelog", "Workers write states once a commit interval."),
+    "readRequests": ("receive", "forget", "Workers and sinks read who is to be forgotten."),
+    "reportForgotten": ("send", "forget", "Workers and sinks say how far they have forgotten."),
     "sendJoinings": ("send", "identity", "Workers send claims, and states that were claimed."),
     "readJoinings": ("receive", "identity", "Workers read what is for their partitions."),
     "restoreStates": ("receive", "changelog", "Workers read states when they get a partition."),

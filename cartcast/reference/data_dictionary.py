@@ -32,7 +32,7 @@ GROUPS: Final = {
     ),
     "Tables": ("scores", "recommendations", "dead_letters", "consumer_lag"),
     "Internal": (
-        "bounds", "view_settings", "shoppers", "scores_by_category", "outcomes_since", "sampled_outcomes",
+        "bounds", "view_settings", "named_ids", "shoppers", "scores_by_category", "outcomes_since", "sampled_outcomes",
         "outcome_ranks", "evaluation", "schema_migrations",
     ),
 }  # fmt: skip

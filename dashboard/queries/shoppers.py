@@ -182,34 +182,33 @@ def recommended(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> dict[
 
 
 def timeline(asks: Asks, user_id: str, limit: int = TIMELINE_EVENTS) -> list[Row]:
-    """Return the last events of one shopper in the order in which they arrived; view shopper_timeline.
+    """Return the last events of one shopper in the order of arrival; views shopper_timeline, named_ids.
 
     Among them are those under anonymous ids that the shopper has claimed; `anonymous_id` says under which, empty else.
     """
     rows = asks.rows(
         """
-        WITH
-            claimed AS (SELECT DISTINCT anonymous_id FROM scores WHERE user_id = {user:String} AND anonymous_id != ''),
-            naming AS
-            (
-                SELECT anonymous_id, user_id, event_time FROM scores
-                WHERE anonymous_id IN claimed AND event_type != 'impression'
-            ),
-            joined AS
-            (
-                SELECT was.source_topic, was.source_partition, was.source_offset
-                FROM (SELECT * FROM scores WHERE user_id IN claimed) AS was
-                ASOF INNER JOIN naming ON naming.anonymous_id = was.user_id AND naming.event_time >= was.event_time
-                WHERE naming.user_id = {user:String}
-            )
         SELECT if(user_id = {user:String}, '', user_id) AS anonymous_id, event_at, event_type, item_id,
                category, channel, price, propensity_session, propensity_1h, propensity_24h, model, event_id,
                source_topic,
                left(leftPad(lower(hex(xxh3(event_id))), 16, '0'), 9) AS event_hash
         FROM shopper_timeline
-        WHERE user_id IN (SELECT {user:String} UNION ALL SELECT anonymous_id FROM claimed)
-            AND event_type != 'impression'
-            AND (user_id = {user:String} OR (source_topic, source_partition, source_offset) IN joined)
+        WHERE event_type != 'impression'
+            AND user_id IN (
+                SELECT {user:String} UNION ALL SELECT anonymous_id FROM named_ids WHERE user_id = {user:String}
+            )
+            AND (user_id = {user:String} OR (user_id, source_partition, source_offset) IN (
+                SELECT done.user_id, done.source_partition, done.source_offset
+                FROM (
+                    SELECT user_id, event_at, source_partition, source_offset FROM shopper_timeline
+                    WHERE user_id IN (SELECT anonymous_id FROM named_ids WHERE user_id = {user:String})
+                ) AS done
+                ASOF INNER JOIN (
+                    SELECT anonymous_id, user_id, named_at FROM named_ids
+                    WHERE anonymous_id IN (SELECT anonymous_id FROM named_ids WHERE user_id = {user:String})
+                ) AS claims ON claims.anonymous_id = done.user_id AND claims.named_at >= done.event_at
+                WHERE claims.user_id = {user:String}
+            ))
         ORDER BY scored_at DESC, source_offset DESC LIMIT {limit:UInt32}
         """,
         {"user": user_id, "limit": limit},

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from service.liveness import Liveness
 from service.metrics import Declaration, histogram, info, registry_of, sample
-from streams.observe.counts import STAGES, Timings, WorkerCounts
+from streams.observe.counts import CLAIM_REFUSALS, STAGES, Timings, WorkerCounts
 from streams.observe.restore import Restore
 
 COUNTERS: Final = {
@@ -253,7 +253,7 @@ def _counters(counts: WorkerCounts, readings: Readings) -> Iterator[Metric]:
     for name, declared in COUNTERS.items():
         yield sample(declared, getattr(counts, name))
     yield sample(DEAD_LETTERS, {(reason,): count for reason, count in sorted(counts.dead_letters.items())})
-    yield sample(CLAIMS_REFUSED, {(reason,): count for reason, count in sorted(counts.claims_refused.items())})
+    yield sample(CLAIMS_REFUSED, {(reason,): counts.claims_refused[reason] for reason in CLAIM_REFUSALS})
     yield sample(COMMITS, readings.liveness.commits)
     yield sample(RESTORED, readings.restore.records)
 

@@ -30,7 +30,7 @@ A_SHOP = shop_of(
 )
 EMPTY = {
     *("dead_letters_by_hour", "recent_dead_letters", "lag_now", "lag_by_minute"),
-    *("shopper_recommendations", "identities"),
+    *("shopper_recommendations", "identities", "named_ids"),
 }
 """Views of what the test has none of."""
 CLUSTER = Cluster("shop", "cartcast")

@@ -74,7 +74,7 @@ def test_every_view_can_be_read_whole_when_there_is_something(stored):
     without_rows = {name for name in views(stored) if not stored.query(f"SELECT * FROM {name} LIMIT 1")}  # noqa: S608
     assert without_rows == {
         *("dead_letters_by_hour", "recent_dead_letters", "lag_now", "lag_by_minute"),
-        *("impression_outcomes", "shopper_recommendations", "identities"),
+        *("impression_outcomes", "shopper_recommendations", "identities", "named_ids"),
     }
 
 

@@ -279,7 +279,7 @@ def settings_of(pipeline: Pipeline) -> dict[str, str]:
 
 def test_segment_calls_are_scored_and_what_is_none_is_a_dead_letter(pipeline: Pipeline) -> None:
     pipeline.produce_raw([call(number) for number in range(20)])
-    pipeline.produce_raw([call(20, type="identify"), (b"u", json.dumps({"event_id": "e", "user_id": "u"}).encode())])
+    pipeline.produce_raw([call(20, type="group"), (b"u", json.dumps({"event_id": "e", "user_id": "u"}).encode())])
     worker = pipeline.start_worker(**SEGMENT)
     pipeline.wait_for_scores(20)
     pipeline.wait_until(lambda: pipeline.count(pipeline.topics.dead_letters) == 2, "the dead letters")

@@ -116,7 +116,7 @@ def test_an_error_text_never_holds_the_value(records):
         assert MARK not in reject.error
         assert "\n" not in reject.error
         assert reject.reason in {
-            *MINIMAL, *("item_id", "category", "price", "quantity", "rating", "text"),
+            *MINIMAL, *("item_id", "category", "price", "quantity", "rating", "text", "anonymous_id"),
             *("json", "object", "encoding", "nesting", "tombstone", "empty"),
         }  # fmt: skip
 

@@ -68,7 +68,7 @@ FROM
 ) AS one
 LEFT JOIN
 (
-    SELECT anonymous_id, max(event_time) AS claimed FROM scores WHERE anonymous_id != '' AND event_type != 'impression' GROUP BY anonymous_id
+    SELECT anonymous_id, max(event_time) AS claimed FROM named_ids GROUP BY anonymous_id
 ) AS claims ON claims.anonymous_id = one.user_id
 WHERE latest > claims.claimed
 COMMENT 'One row per shopper: the score of the event that arrived last, and the latest events; internal, read by latest_scores and top_shoppers'

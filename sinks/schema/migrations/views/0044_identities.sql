@@ -10,23 +10,17 @@ CREATE OR REPLACE VIEW identities
     latest_joined_at DateTime64(3, 'UTC') COMMENT 'time of the last event that became the user\'s; 1970 if none did'
 ) AS
 WITH
-    naming AS
-    (
-        SELECT anonymous_id, user_id, event_time, event_at
-        FROM scores
-        WHERE anonymous_id != '' AND event_type != 'impression'
-    ),
     anonymous AS
     (
         SELECT user_id AS anonymous_id, event_time
         FROM scores
-        WHERE user_id IN (SELECT anonymous_id FROM naming) AND event_type != 'impression'
+        WHERE user_id IN (SELECT anonymous_id FROM named_ids) AND event_type != 'impression'
     ),
     joined AS
     (
-        SELECT anonymous.anonymous_id AS anonymous_id, naming.user_id AS user_id, anonymous.event_time AS event_time, naming.event_time AS claimed
-        FROM anonymous ASOF INNER JOIN naming
-            ON anonymous.anonymous_id = naming.anonymous_id AND naming.event_time >= anonymous.event_time
+        SELECT anonymous.anonymous_id AS anonymous_id, named_ids.user_id AS user_id, anonymous.event_time AS event_time, named_ids.event_time AS claimed
+        FROM anonymous ASOF INNER JOIN named_ids
+            ON anonymous.anonymous_id = named_ids.anonymous_id AND named_ids.event_time >= anonymous.event_time
     ),
     taken AS
     (
@@ -47,6 +41,6 @@ SELECT
     taken.events AS joined_events,
     taken.sessions AS joined_sessions,
     fromUnixTimestamp64Milli(taken.latest, 'UTC') AS latest_joined_at
-FROM (SELECT anonymous_id, user_id, min(event_at) AS first_at, max(event_at) AS last_at FROM naming GROUP BY anonymous_id, user_id) AS pairs
+FROM (SELECT anonymous_id, user_id, min(named_at) AS first_at, max(named_at) AS last_at FROM named_ids GROUP BY anonymous_id, user_id) AS pairs
 LEFT JOIN taken ON pairs.anonymous_id = taken.anonymous_id AND pairs.user_id = taken.user_id
 COMMENT 'Which anonymous ids are whose, and how much of what was done under them was joined; fast for few pairs: WHERE user_id = ...'
