@@ -29,7 +29,7 @@ def _call(event: Fields) -> Fields:
         raise InvalidRow("distinct_id", "distinct_id is missing")
     name = event.get("event")
     return {
-        "type": "identify" if name in _ANONYMOUS_IDS else "track",
+        "type": "identify" if str(name) in _ANONYMOUS_IDS else "track",
         "event": name,
         "anonymousId": properties.get(_ANONYMOUS_IDS.get(str(name), "")),
         "messageId": event.get("uuid") or event.get("id"),
