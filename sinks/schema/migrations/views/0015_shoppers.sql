@@ -1,9 +1,12 @@
--- Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read. A shopper's events of
--- one millisecond are in the order of their offsets, which one number tells: 4194304 are 22 bits.
+-- A shopper's latest score is that of the event that arrived last, whenever it happened: its propensities know of all
+-- events before it, and the worker's look-ups and the end of the scores topic have the same. Events are scored in the
+-- order in which they arrive, those of one millisecond in the order of their offsets, which one number tells: 4194304 are
+-- 22 bits. Somebody who was anonymous until a user claimed the id, and did nothing under it since, is that user and no
+-- shopper more. Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read.
 CREATE OR REPLACE VIEW shoppers
 (
     user_id String COMMENT 'the shopper',
-    event_at DateTime64(3, 'UTC') COMMENT 'time of the latest event',
+    event_at DateTime64(3, 'UTC') COMMENT 'when the latest event happened',
     event_id String COMMENT 'the latest event',
     event_type LowCardinality(String) COMMENT 'kind of the latest event',
     item_id String COMMENT 'item of the latest event; empty if it has none',
@@ -17,11 +20,11 @@ CREATE OR REPLACE VIEW shoppers
     value_at_stake Nullable(Float64) COMMENT 'propensity_24h x price; NULL without a price or a propensity',
     segment LowCardinality(String) COMMENT 'high, medium or low by propensity_24h (bounds: view bounds); unknown if the model has no such horizon',
     events UInt64 COMMENT 'how many events of the shopper are kept',
-    last_events Array(Tuple(event_at DateTime64(3, 'UTC'), event_type LowCardinality(String), item_id String, propensity_24h Float32)) COMMENT 'up to ten of the latest events, the newest first'
+    last_events Array(Tuple(event_at DateTime64(3, 'UTC'), event_type LowCardinality(String), item_id String, propensity_24h Float32)) COMMENT 'up to ten of the latest events, the last to arrive first'
 ) AS
 WITH
     (SELECT (segment_high, segment_medium) FROM bounds) AS segment_bounds,
-    toUInt64(event_time) * 4194304 + source_offset % 4194304 AS moment
+    toUInt64(scored_at) * 4194304 + source_offset % 4194304 AS moment
 SELECT
     user_id,
     fromUnixTimestamp64Milli(latest, 'UTC') AS event_at,
@@ -39,14 +42,14 @@ SELECT
     multiIf(isNaN(propensity_24h), 'unknown', propensity_24h >= segment_bounds.1, 'high', propensity_24h >= segment_bounds.2, 'medium', 'low') AS segment,
     events,
     arrayMap(
-        each -> (fromUnixTimestamp64Milli(each.1, 'UTC'), each.5, each.6, each.7),
+        each -> (fromUnixTimestamp64Milli(each.5, 'UTC'), each.6, each.7, each.8),
         arraySlice(arrayDistinct(arraySlice(newest, 1, 30)), 1, 10)
     ) AS last_events
 FROM
 (
     SELECT
         user_id,
-        max(event_time) AS latest,
+        argMax(event_time, moment) AS latest,
         argMax(event_id, moment) AS latest_event_id,
         argMax(event_type, moment) AS latest_event_type,
         argMax(item_id, moment) AS latest_item_id,
@@ -58,9 +61,14 @@ FROM
         argMax(propensity_24h, moment) AS latest_propensity_24h,
         argMax(model, moment) AS latest_model,
         count() AS events,
-        arrayReverseSort(groupArray((event_time, source_offset, source_topic, source_partition, event_type, item_id, propensity_24h))) AS newest
+        arrayReverseSort(groupArray((scored_at, source_offset, source_topic, source_partition, event_time, event_type, item_id, propensity_24h))) AS newest
     FROM scores
     WHERE event_type != 'impression'
     GROUP BY user_id
-)
-COMMENT 'One row per shopper: the latest score and the latest events; internal, read by latest_scores and top_shoppers'
+) AS one
+LEFT JOIN
+(
+    SELECT anonymous_id, max(event_time) AS claimed FROM scores WHERE anonymous_id != '' AND event_type != 'impression' GROUP BY anonymous_id
+) AS claims ON claims.anonymous_id = one.user_id
+WHERE latest > claims.claimed
+COMMENT 'One row per shopper: the score of the event that arrived last, and the latest events; internal, read by latest_scores and top_shoppers'

@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW latest_scores
 (
     user_id String COMMENT 'the shopper',
-    event_at DateTime64(3, 'UTC') COMMENT 'time of the latest event',
+    event_at DateTime64(3, 'UTC') COMMENT 'when the latest event happened',
     event_id String COMMENT 'the latest event',
     event_type LowCardinality(String) COMMENT 'kind of the latest event',
     item_id String COMMENT 'item of the latest event; empty if it has none',
@@ -18,4 +18,4 @@ CREATE OR REPLACE VIEW latest_scores
 ) AS
 SELECT * EXCEPT last_events
 FROM shoppers
-COMMENT 'One row per shopper: the latest score, what is at stake, and the segment; order by a propensity for the likeliest buyers'
+COMMENT 'One row per shopper: the latest score, what is at stake, and the segment; order by a propensity for the likeliest buyers. Latest is the event that arrived last, whenever it happened, as in the look-ups of the worker: its score knows of all others'

@@ -8,4 +8,4 @@ CREATE OR REPLACE VIEW named_ids
 SELECT anonymous_id, user_id, event_time, event_at AS named_at
 FROM scores
 WHERE anonymous_id != '' AND event_type != 'impression'
-COMMENT 'Events that name an anonymous id beside their user; internal, read by identities, shoppers and the timeline'
+COMMENT 'Events that name an anonymous id beside their user; internal, read by identities and the timeline'
