@@ -1,6 +1,7 @@
 """Writing a partition's states so that nobody but its present owner can."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -95,9 +96,8 @@ class ChangelogWriter:
         producer = await self._starting
         try:
             await producer.begin_transaction()
-            await asyncio.gather(
-                *[await producer.send_batch(each.batch, each.topic, partition=each.partition) for each in batches]
-            )
+            # Side by side: all partitions join the transaction in one request, and get their first batches in another.
+            await asyncio.gather(*(_send(producer, place, to_it) for place, to_it in _by_partition(batches).items()))
             await producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch):
             self._failure = FencedError(f"another worker has taken over partition {self._partition}")
@@ -108,3 +108,20 @@ class ChangelogWriter:
 
     def _refusal(self, error: KafkaError) -> RefusedError:
         return RefusedError(f"Kafka did not take states for {self._topic}: {in_words(error)}")
+
+
+_Place = tuple[str, int]
+"""Topic and partition."""
+
+
+def _by_partition(batches: Sequence[Elsewhere]) -> Mapping[_Place, Sequence[RecordBatch]]:
+    grouped = defaultdict[_Place, list[RecordBatch]](list)
+    for each in batches:
+        grouped[each.topic, each.partition].append(each.batch)
+    return grouped
+
+
+async def _send(producer: AIOKafkaProducer, place: _Place, batches: Sequence[RecordBatch]) -> None:
+    """Send batches to a partition, in order; returns when all are confirmed, raises aiokafka's KafkaError."""
+    topic, partition = place
+    await asyncio.gather(*[await producer.send_batch(batch, topic, partition=partition) for batch in batches])

@@ -395,9 +395,8 @@ class Lane:
         now_ms = self._pipeline.clock_ms()
         notes = OutputRecords.of([OutputRecord(key, value) for key, value in dirty.notes.items()])
         states = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
-        batches = [
-            batch for records in (notes, states) for batch in record_batches(records, now_ms, in_transaction=True)
-        ]
+        records = OutputRecords.concatenated([notes, states]) if notes else states
+        batches = record_batches(records, now_ms, in_transaction=True)
         gathered = defaultdict[tuple[str, int], list[OutputRecord]](list)
         for each in dirty.outgoing:
             gathered[each.topic, each.partition].append(each.record)

@@ -54,6 +54,12 @@ class OutputRecords:
             ByteStrings.of([written_headers(record.headers) if record.headers else None for record in records]),
         )
 
+    @classmethod
+    def concatenated(cls, parts: Sequence["OutputRecords"]) -> "OutputRecords":
+        """Join several sequences."""
+        columns = zip(*((part.keys, part.values, part.headers) for part in parts), strict=True)
+        return cls(*map(ByteStrings.concatenated, columns))
+
     def __len__(self) -> int:
         return len(self.keys)
 

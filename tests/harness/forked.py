@@ -5,8 +5,11 @@ What is not tested so is what happens before the first line of the command: test
 documents start the command itself.
 """
 
+import asyncio
 import atexit
+import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
@@ -81,8 +84,17 @@ def _run(script: str, environment: Mapping[str, str], stdout: Connection | None,
         if output is not None:
             os.dup2(output.fileno(), number)
             output.close()
+    signal.signal(signal.SIGQUIT, _print_stacks)
     try:
         exec(compile(script, "<forked>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own
     finally:
         atexit._run_exitfuncs()  # which multiprocessing leaves out
         sys.stdout.flush()
+
+
+def _print_stacks(*_: object) -> None:
+    """Print where every task and every thread of this process is: what a process that gets stuck is asked for."""
+    for task in asyncio.all_tasks(asyncio.get_event_loop()):
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()
+    faulthandler.dump_traceback(sys.stderr)

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -210,18 +211,32 @@ class Pipeline:
 
     def wait_for_scores(self, count: int) -> None:
         """Wait until the scores topic holds at least that many records."""
-        self.wait_until(lambda: self.count(self.topics.scores) >= count, f"{count} scores")
+        found = 0
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        def has_come() -> bool:
+            nonlocal found
+            found = self.count(self.topics.scores)
+            return found >= count
+
+        self.wait_until(has_come, f"{count} scores", lambda: f"{found} have come\n")
+
+    def wait_until(self, condition: Callable[[], bool], what: str, found: Callable[[], str] = lambda: "") -> None:
         def holds() -> bool:
             failed = any((worker.process.poll() or 0) > 0 for worker in self.workers)
             assert not failed, f"a worker failed during the wait for {what}:\n{self.logs()}"
             return condition()
 
-        eventually(holds, what, found=self.logs)
+        eventually(holds, what, found=lambda: found() + self.stacks())
 
     def logs(self) -> str:
         return "\n".join(f"{worker.log}:\n{worker.log.read_text()[-3000:]}" for worker in self.workers)
+
+    def stacks(self) -> str:
+        """Return what the workers do at this moment, and their logs."""
+        for worker in self.workers:
+            worker.process.send_signal(signal.SIGQUIT)
+        time.sleep(1)  # for each to write it
+        return "\n".join(f"{worker.log}:\n{worker.log.read_text()[-30_000:]}" for worker in self.workers)
 
     def expected(self) -> dict[Coordinates, np.ndarray]:
         """What one uninterrupted process scores, from the records that are on the events topic."""
