@@ -91,7 +91,13 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         )
     recommendations = _recommendations(settings, checkpoint, recommender)
     identity = Identity(
-        settings.topics.identity, settings.partitions, codec, app.counts, most_claims=settings.worker.most_claims
+        settings.topics.identity,
+        settings.partitions,
+        codec,
+        app.counts,
+        app.timings,
+        _now_ms,
+        most_claims=settings.worker.most_claims,
     )
     forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity.forget)
     following = Following(settings.client_config, settings.topics.events, [forget, identity], app.end)

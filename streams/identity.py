@@ -13,7 +13,7 @@ stopped does.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -32,14 +32,14 @@ from service.kafka import header_text
 from streams.fetch import Fetch
 from streams.following import FollowedRecord, FollowedRecords
 from streams.forgetting import is_forgotten
-from streams.observe.counts import NOTHING, STRANGER, WorkerCounts
+from streams.observe.counts import NOTHING, STRANGER, Timings, WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
 from streams.transport import key_partition
 
 KIND: Final = "kind"
 CLAIM, TRANSFER = "claim", "transfer"
-_TIME, _ANONYMOUS_ID = "time", "anonymous_id"
+_TIME, _SENT, _ANONYMOUS_ID = "time", "sent", "anonymous_id"
 CLAIMED, JOINED = "claimed", "joined"
 """Kinds of notes: the claims of an anonymous id that wait, and whom its state went to last."""
 _log: Final = structlog.get_logger()
@@ -51,6 +51,8 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     user_id: str
     time_ms: int
     """When the event happened that claims."""
+    sent_ms: int = 0
+    """Kafka's time of its record, 0 if it had none."""
 
     def __repr__(self) -> str:
         return "Claim()"  # what a log may hold ends here
@@ -75,6 +77,8 @@ class Identity:
     partitions: int
     codec: StateCodec
     counts: WorkerCounts
+    timings: Timings
+    clock_ms: Callable[[], int]
     most_claims: int = 100
     _counting: Lock = field(default_factory=Lock)
     """Partitions are counted side by side."""
@@ -85,15 +89,19 @@ class Identity:
             waiting = ((key, claim.time_ms) for key in states.notes(CLAIMED) for claim in _waiting(states, key))
             states.due.extend((states.events_end, key, time_ms) for key, time_ms in waiting)
 
-    def claims(self, batch: EventBatch, rows: npt.NDArray[np.int64]) -> list[Outgoing]:
-        """Return the claims that rows of a batch make."""
-        claiming = batch.take(rows)
-        columns = zip(claiming.user_ids, claiming.anonymous_ids, claiming.event_time_ms.tolist(), strict=True)
+    def claims(self, fetch: Fetch, batch: EventBatch, rows: npt.NDArray[np.int64]) -> list[Outgoing]:
+        """Return the claims that rows of a fetch's batch make."""
+        if not len(rows):
+            return []
+        claiming, sent_ms = batch.take(rows), fetch.timestamps_ms[batch.positions[rows]]
+        columns = claiming.user_ids, claiming.anonymous_ids, claiming.event_time_ms.tolist(), sent_ms.tolist()
         with self._counting:
             self.counts.claims += len(rows)
         return [
-            self._outgoing((anonymous_id or "").encode(), user_id.encode(), CLAIM, (_TIME, str(time_ms)))
-            for user_id, anonymous_id, time_ms in columns
+            self._outgoing(
+                (anonymous_id or "").encode(), user_id.encode(), CLAIM, (_TIME, str(time_ms)), (_SENT, str(sent))
+            )
+            for user_id, anonymous_id, time_ms, sent in zip(*columns, strict=True)
         ]
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
@@ -103,12 +111,10 @@ class Identity:
             kinds[self._kind(record)].append(record)
         self._merge(kinds[TRANSFER], states)
         for record in kinds[CLAIM]:
-            key, claim = (
-                record.key or b"",
-                Claim((record.value or b"").decode(), int(header_text(record.headers, _TIME))),
-            )
+            time_ms, key = int(header_text(record.headers, _TIME)), record.key or b""
+            claim = Claim((record.value or b"").decode(), time_ms, _sent_ms(record))
             states.note(CLAIMED, key, _encode([*_waiting(states, key), claim]))
-            states.due.append((records.events_end, key, claim.time_ms))
+            states.due.append((records.events_end, key, time_ms))
         self._refuse(records, kinds[STRANGER])
 
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
@@ -169,7 +175,8 @@ class Identity:
         if why is not None:
             self._refused(why)
             return False
-        states.send([self._outgoing(claim.user_id.encode(), state.tobytes(), TRANSFER, (_ANONYMOUS_ID, key))])
+        headers = (_ANONYMOUS_ID, key), (_SENT, str(claim.sent_ms))
+        states.send([self._outgoing(claim.user_id.encode(), state.tobytes(), TRANSFER, *headers)])
         states.note(JOINED, key, _encode(claim))
         return True
 
@@ -182,10 +189,15 @@ class Identity:
             slots, targets = states.gather(users)
             merge(targets, self.codec.gather([record.value for record in of_users.values()]))
             states.put(users, slots, targets)
-            with self._counting:
-                self.counts.merges += len(of_users)
+            self._count_merges(of_users.values())
             done = {record.offset for record in of_users.values()}
             waiting = [record for record in waiting if record.offset not in done]
+
+    def _count_merges(self, transfers: Collection[FollowedRecord]) -> None:
+        now_ms, sent_ms = self.clock_ms(), np.array([_sent_ms(record) for record in transfers])
+        with self._counting:
+            self.counts.merges += len(transfers)
+            self.timings.log_in_to_merge.add_all(np.maximum(now_ms - sent_ms[sent_ms > 0], 0) / 1000)
 
     def _kind(self, record: FollowedRecord) -> str:
         """Return what a record is, STRANGER if it cannot be applied."""
@@ -220,9 +232,15 @@ class Identity:
         with self._counting:
             self.counts.claims_refused[reason] += count
 
-    def _outgoing(self, key: bytes, value: bytes, kind: str, header: tuple[str, str | bytes]) -> Outgoing:
-        record = OutputRecord(key, value, [(KIND, kind), header])
+    def _outgoing(self, key: bytes, value: bytes, kind: str, *headers: tuple[str, str | bytes]) -> Outgoing:
+        record = OutputRecord(key, value, [(KIND, kind), *headers])
         return Outgoing(self.topic, key_partition(key, self.partitions), record)
+
+
+def _sent_ms(record: FollowedRecord) -> int:
+    """Return Kafka's time of the event that a record came of; 0 if it had none, or the record says none."""
+    sent = header_text(record.headers, _SENT)
+    return int(sent) if sent.isdigit() else 0
 
 
 def _claimants(written: bytes) -> list[str]:

@@ -382,7 +382,7 @@ class Lane:
         now_ms = pipeline.clock_ms()
         batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
         scored.seconds["encode"] = timings.clock() - began
-        claims = [] if pipeline.identity is None else pipeline.identity.claims(scored.batch, scored.claiming)
+        claims = [] if pipeline.identity is None else pipeline.identity.claims(fetch, scored.batch, scored.claiming)
         senders = scored.users.index[scored.claiming]
         left_out = [fetch.offsets[reject.position] for reject in scored.rejects if reject.reason == CONSENT]
         if left_out:

@@ -15,6 +15,7 @@ from model.core.rank_items import Shelf, quantize
 from model.core.shop_tables import ShopTables
 from model.core.slots import Distinct, Slots
 from model.heads import CATEGORY_CODES
+from model.identity import merge
 from model.items.columns import columns_of
 from model.items.contexts import Contexts
 from model.items.item import Item
@@ -42,6 +43,7 @@ def compile_core() -> None:
         states = codec.gather([None] * users)
         prepared = prepare_batch(states, np.zeros(1, np.int64), batch, Source(0, np.zeros(1, np.int64)))
         replay_rings(states["sequence"])
+        merge(states, states.copy())
     gates, numeric = np.zeros((1, 4), np.float32), np.zeros((len(NUMERIC_FEATURES), 4), np.float32)
     heads = np.zeros((1, 1 + len(NUMERIC_FEATURES)), np.float32)
     buckets = np.zeros((2, 4), np.float32)

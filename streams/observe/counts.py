@@ -16,6 +16,7 @@ NOTHING, STRANGER = "nothing", "stranger"
 CLAIM_REFUSALS: Final = (NOTHING, IS_USER, CLAIMED_TOO_OFTEN, STRANGER)
 _STAGE_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _DELAY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_MERGE_BOUNDS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10, 60, 300)
 _BATCH_BOUNDS: Final = (1, 5, 20, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 20_000, 50_000)
 
 
@@ -57,11 +58,13 @@ class WorkerCounts:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Distributions of durations, in seconds, and of batch sizes; added to on the event loop alone."""
+    """Distributions of durations, in seconds, and of batch sizes; each is added to by one thread at a time."""
 
     stages: dict[str, Histogram] = field(default_factory=lambda: {stage: Histogram(_STAGE_BOUNDS) for stage in STAGES})
     event_to_score: Histogram = field(default_factory=lambda: Histogram(_DELAY_BOUNDS))
     """From Kafka's time of an event to the confirmation of its score."""
+    log_in_to_merge: Histogram = field(default_factory=lambda: Histogram(_MERGE_BOUNDS))
+    """From Kafka's time of an event that claims an anonymous id to the merge of the states; added to by `Identity`."""
     batch_events: Histogram = field(default_factory=lambda: Histogram(_BATCH_BOUNDS))
     """Events that were scored together."""
     clock: Callable[[], float] = perf_counter

@@ -122,6 +122,11 @@ DELAY: Final = Declaration(
     "cartcast_worker_event_to_score_seconds",
     "seconds from Kafka's time of an event to the confirmation of its score",
 )
+MERGE_DELAY: Final = Declaration(
+    "histogram",
+    "cartcast_worker_log_in_to_merge_seconds",
+    "seconds from Kafka's time of an event that claims the state of an anonymous id to its merge into the user's",
+)
 COMMITS: Final = Declaration("counter", "cartcast_worker_commits", "commits that Kafka took")
 COMMIT_AGE: Final = Declaration(
     "gauge", "cartcast_worker_commit_age_seconds", "seconds for which records have waited for a commit; 0 if none waits"
@@ -184,6 +189,7 @@ DECLARED: Final = (
     BATCH,
     STAGE,
     DELAY,
+    MERGE_DELAY,
     LAG,
     COMMIT_AGE,
     REMAINING,
@@ -262,6 +268,7 @@ def _histograms(timings: Timings) -> Iterator[Metric]:
     yield histogram(BATCH, {(): timings.batch_events})
     yield histogram(STAGE, {(stage,): found for stage, found in timings.stages.items()})
     yield histogram(DELAY, {(): timings.event_to_score})
+    yield histogram(MERGE_DELAY, {(): timings.log_in_to_merge})
 
 
 def _gauges(readings: Readings) -> Iterator[Metric]:

@@ -129,3 +129,20 @@ def test_nothing_is_compiled_when_items_are_recommended():
     imports, _, _ = SCORE.partition("async def score_all")
     done = subprocess.run([sys.executable, "-c", imports + RECOMMEND], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+MERGE = """
+from model.identity import merge
+codec = load_checkpoint(DEFAULT_CHECKPOINT).codec
+compile_core()
+before = compiled()
+for pairs in (1, 2):
+    merge(codec.gather([None] * pairs), codec.gather([None] * pairs))
+assert compiled() == before, {name: count for name, count in compiled().items() if count != before.get(name)}
+"""
+
+
+def test_nothing_is_compiled_when_an_anonymous_id_is_joined_to_a_user():
+    imports, _, _ = SCORE.partition("async def score_all")
+    done = subprocess.run([sys.executable, "-c", imports + MERGE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

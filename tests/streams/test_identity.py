@@ -17,6 +17,7 @@ from tests.streams.memory_publisher import states_of
 
 PARTITIONS = 4
 LATER_MS = START_MS + 500_000
+CLOCK_MS = START_MS + 750
 
 
 def event(number: int, user: str, *, type: str = "view", anonymous_id: str | None = None) -> bytes:  # noqa: A002
@@ -27,7 +28,9 @@ def event(number: int, user: str, *, type: str = "view", anonymous_id: str | Non
 
 @pytest.fixture
 def identity(pipeline) -> Identity:
-    return Identity(TOPICS.identity, PARTITIONS, pipeline.scoring.codec, WorkerCounts())
+    return Identity(
+        TOPICS.identity, PARTITIONS, pipeline.scoring.codec, WorkerCounts(), pipeline.timings, lambda: CLOCK_MS
+    )
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def applied(pipeline, identity):
     def applied(states, *values: bytes, first_offset: int = 0) -> None:
         batch = fetch(*values, first_offset=first_offset)
         scored = scoring.score(batch, pipeline.decode, states, pipeline.timings)
-        claims, senders = identity.claims(scored.batch, scored.claiming), scored.users.index[scored.claiming]
+        claims, senders = identity.claims(batch, scored.batch, scored.claiming), scored.users.index[scored.claiming]
         states.scatter(scored.users, scored.slots, scored.states, batch.next_offset, claims, senders)
 
     return applied
@@ -93,9 +96,10 @@ def test_what_an_anonymous_id_did_goes_to_the_user_who_claims_it_and_the_id_begi
     (transferred,) = handed_on(identity, of_devices, of_users)
     assert transferred.key == b"user"
     assert (events_of(of_devices, b"device"), events_of(of_users, b"user")) == (0, 3)
-    assert joined_to(of_devices, b"device") == Claim("user", START_MS + 2000)
+    assert joined_to(of_devices, b"device") == Claim("user", START_MS + 2000, sent_ms=START_MS)
     counts = identity.counts
     assert (counts.claims, counts.merges, dict(counts.claims_refused)) == (1, 1, {})
+    assert identity.timings.log_in_to_merge.total == (CLOCK_MS - START_MS) / 1000
 
 
 def test_a_transfer_to_a_user_who_is_unknown_here_makes_one(owners, identity, applied):
