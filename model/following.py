@@ -14,7 +14,7 @@ from model.batch import EventBatch
 from model.core.append import Appended
 from model.core.merge import plan_waves
 from model.core.texts import ANONYMOUS_ID
-from model.identity import CLAIM_AGAIN_MS, States, claiming_rows, has_events, id_hash, merge, refusal, released
+from model.identity import CLAIM_AGAIN_MS, NOTHING, States, claiming_rows, id_hash, merge, refusals, released
 
 USUAL_MOST_CLAIMS: Final = 100
 """How often an id may be claimed, unless a setting says otherwise: after that it is a kiosk's or a bot's."""
@@ -74,10 +74,9 @@ class Following:
 
     def _claim(self, states: States, event: int, user: int, anonymous: int) -> Join | None:
         claimed = states[anonymous : anonymous + 1]
-        if not has_events(claimed):
-            return None
-        if refusal(claimed, self.most_claims) is not None:
-            self.refused += 1
+        (why,) = refusals(claimed, self.most_claims)
+        if why:
+            self.refused += why != NOTHING
             return None
         is_new = bool(states["sequence"]["events"][user] == 1)
         merge(states[user : user + 1], claimed)

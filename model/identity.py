@@ -23,8 +23,9 @@ from model.sequence import NO_MODEL, RING_EVENTS, new_sequences, own_of
 CLAIM_AGAIN_MS: Final = 60_000
 MOST_CLAIMS: Final = 255
 """How many claims a state counts."""
-IS_USER, CLAIMED_TOO_OFTEN = "user", "claims"
-"""Why a state is not handed over: it has claimed itself, or so many have claimed it that no one person is behind it."""
+NOTHING, IS_USER, CLAIMED_TOO_OFTEN = "nothing", "user", "claims"
+"""Why a state is not handed over: there is nothing in it, it has claimed itself, or so many have claimed it that no one
+person is behind it."""
 
 _OF_RINGS: Final = ("types", "labels", "numbers")
 States = npt.NDArray[np.void]
@@ -65,17 +66,16 @@ def id_hash(anonymous_id: str) -> int:
     return xxhash.xxh32_intdigest(anonymous_id.encode()) % 65_535 + 1
 
 
-def refusal(state: States, most_claims: int) -> str | None:
-    """Return why a state `(1,)` may not be claimed, IS_USER or CLAIMED_TOO_OFTEN; None if it may."""
-    sequence = state["sequence"][0]
-    if sequence["claimed"]:
-        return IS_USER
-    return CLAIMED_TOO_OFTEN if sequence["claims"] >= min(most_claims, MOST_CLAIMS) else None
-
-
-def has_events(state: States) -> bool:
-    """Whether a state `(1,)` holds anything to hand over."""
-    return bool(state["sequence"]["events"][0])
+def refusals(states: States, most_claims: int) -> list[str]:
+    """Return why each of states `(users,)` is not handed over: NOTHING, IS_USER, CLAIMED_TOO_OFTEN; empty if it is."""
+    sequences = states["sequence"]
+    is_so = (
+        sequences["events"] == 0,
+        sequences["claimed"] != 0,
+        sequences["claims"] >= min(most_claims, MOST_CLAIMS),
+    )
+    found: list[str] = np.select(is_so, (NOTHING, IS_USER, CLAIMED_TOO_OFTEN), "").tolist()
+    return found
 
 
 def released(states: States) -> States:

@@ -78,11 +78,10 @@ class StateCodec:
 
         Raises StateLayoutError.
         """
-        size, records = self.dtype.itemsize, [value or self._blank for value in values]
-        layout, definition = self._layout, self._definition
+        records = [value or self._blank for value in values]
         others = defaultdict[tuple[int, int, bytes], list[int]](list)
         for user, record in enumerate(records):
-            if record[0] != layout or len(record) != size or (definition and _definition(record) != definition):
+            if not self.is_current(record):
                 others[record[0], len(record), _definition(record)].append(user)
         if not others:
             return np.frombuffer(b"".join(records), self.dtype).copy()
@@ -92,6 +91,12 @@ class StateCodec:
         same = np.setdiff1d(np.arange(len(records)), np.concatenate(list(others.values())))
         states[same] = np.frombuffer(b"".join(records[user] for user in same), self.dtype)
         return states
+
+    def is_current(self, value: bytes) -> bool:
+        """Whether a value that is not empty is of the layout, size and definition that this codec writes."""
+        return (value[0], len(value)) == (self._layout, self.dtype.itemsize) and (
+            not self._definition or _definition(value) == self._definition
+        )
 
     def scatter(self, states: npt.NDArray[np.void]) -> list[bytes]:
         """Return each record's bytes."""

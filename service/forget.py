@@ -18,6 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Pro
 
 from service.errors import RefusedError, UnavailableError
 from service.kafka import silent
+from service.partitioner import partition_of
 
 STATES: Final = "states"
 ROWS: Final = "rows"
@@ -29,8 +30,6 @@ _READ_SECONDS: Final = 60.0
 _RECORDS_AT_ONCE: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
 _ENDS: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
-_MASK: Final = 0xFFFFFFFF
-_MULTIPLIER: Final = 0x5BD1E995
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -200,22 +199,3 @@ class ForgetProducer:
 def now_ms() -> int:
     """Return the time, epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def partition_of(user_id: bytes, partitions: int) -> int:
-    """Return the partition to which Java clients, and those that partition as they do, send records of a shopper."""
-    return (_murmur2(user_id) & 0x7FFFFFFF) % partitions
-
-
-def _murmur2(key: bytes) -> int:
-    """Return the hash of Kafka's Java client (`org.apache.kafka.common.utils.Utils.murmur2`), without sign."""
-    hashed = (0x9747B28C ^ len(key)) & _MASK
-    whole = len(key) & ~3
-    for start in range(0, whole, 4):
-        word = (int.from_bytes(key[start : start + 4], "little") * _MULTIPLIER) & _MASK
-        word = ((word ^ (word >> 24)) * _MULTIPLIER) & _MASK
-        hashed = ((hashed * _MULTIPLIER) ^ word) & _MASK
-    if rest := key[whole:]:
-        hashed = ((hashed ^ int.from_bytes(rest, "little")) * _MULTIPLIER) & _MASK
-    hashed = ((hashed ^ (hashed >> 13)) * _MULTIPLIER) & _MASK
-    return hashed ^ (hashed >> 15)

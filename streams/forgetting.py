@@ -23,7 +23,7 @@ from streams.following import FollowedRecords
 from streams.messages import FORGOTTEN
 from streams.observe.counts import WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
-from streams.records.writer import OutputRecord
+from streams.records.writer import OutputRecord, OutputRecords
 
 _SLOTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
@@ -52,7 +52,8 @@ class ForgetFollower:
         self.also(digests, states)
         self.counts.forgotten_states += removed
         done = Done(max(asked), {STATES: removed}, self.clock_ms())
-        states.send([Outgoing(self.topic, records.partition, OutputRecord(STATES.encode(), encoded(done)))])
+        said = OutputRecords.of([OutputRecord(STATES.encode(), encoded(done))])
+        states.send(Outgoing(self.topic, np.array([records.partition]), said))
 
 
 @dataclass(frozen=True, slots=True)

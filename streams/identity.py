@@ -12,8 +12,8 @@ stopped does.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -24,22 +24,26 @@ import numpy.typing as npt
 import structlog
 
 from model.batch import EventBatch
+from model.core.byte_strings import ByteStrings
 from model.core.slots import Distinct
 from model.formats.records import Decode
-from model.identity import has_events, merge, refusal, released
+from model.identity import NOTHING, merge, refusals, released
 from model.states import StateCodec, StateLayoutError
 from service.kafka import header_text
 from streams.fetch import Fetch
 from streams.following import FollowedRecord, FollowedRecords
 from streams.forgetting import is_forgotten
-from streams.observe.counts import NOTHING, STRANGER, Timings, WorkerCounts
+from streams.observe.counts import STRANGER, Timings, WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
-from streams.records.writer import OutputRecord
-from streams.transport import key_partition
+from streams.records.partitions import partitions_of
+from streams.records.writer import OutputRecords, written_headers
 
 KIND: Final = "kind"
 CLAIM, TRANSFER = "claim", "transfer"
-_TIME, _SENT, _ANONYMOUS_ID = "time", "sent", "anonymous_id"
+TIME, SENT = "time", "sent"
+"""Headers: when the event happened that claims, and Kafka's time of its record."""
+_NUMBER: Final = 8
+"""Bytes of a number in a header."""
 CLAIMED, JOINED = "claimed", "joined"
 """Kinds of notes: the claims of an anonymous id that wait, and whom its state went to last."""
 _log: Final = structlog.get_logger()
@@ -89,20 +93,19 @@ class Identity:
             waiting = ((key, claim.time_ms) for key in states.notes(CLAIMED) for claim in _waiting(states, key))
             states.due.extend((states.events_end, key, time_ms) for key, time_ms in waiting)
 
-    def claims(self, fetch: Fetch, batch: EventBatch, rows: npt.NDArray[np.int64]) -> list[Outgoing]:
-        """Return the claims that rows of a fetch's batch make."""
+    def claims(self, fetch: Fetch, batch: EventBatch, rows: npt.NDArray[np.int64]) -> Outgoing | None:
+        """Return the claims that rows of a fetch's batch make, None if there is no row."""
         if not len(rows):
-            return []
-        claiming, sent_ms = batch.take(rows), fetch.timestamps_ms[batch.positions[rows]]
-        columns = claiming.user_ids, claiming.anonymous_ids, claiming.event_time_ms.tolist(), sent_ms.tolist()
+            return None
+        claiming, positions = batch.take(rows), batch.positions[rows]
+        anonymous_ids = ByteStrings.of([(anonymous_id or "").encode() for anonymous_id in claiming.anonymous_ids])
+        users, headers = (
+            fetch.keys.take(positions),
+            {TIME: claiming.event_time_ms, SENT: fetch.timestamps_ms[positions]},
+        )
         with self._counting:
             self.counts.claims += len(rows)
-        return [
-            self._outgoing(
-                (anonymous_id or "").encode(), user_id.encode(), CLAIM, (_TIME, str(time_ms)), (_SENT, str(sent))
-            )
-            for user_id, anonymous_id, time_ms, sent in zip(*columns, strict=True)
-        ]
+        return self._outgoing(anonymous_ids, users, CLAIM, headers)
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
         """Merge what is transferred; note what is claimed until it is due."""
@@ -111,8 +114,8 @@ class Identity:
             kinds[self._kind(record)].append(record)
         self._merge(kinds[TRANSFER], states)
         for record in kinds[CLAIM]:
-            time_ms, key = int(header_text(record.headers, _TIME)), record.key or b""
-            claim = Claim((record.value or b"").decode(), time_ms, _sent_ms(record))
+            time_ms, key = _number(record, TIME), record.key or b""
+            claim = Claim((record.value or b"").decode(), time_ms, max(_number(record, SENT), 0))
             states.note(CLAIMED, key, _encode([*_waiting(states, key), claim]))
             states.due.append((records.events_end, key, time_ms))
         self._refuse(records, kinds[STRANGER])
@@ -138,16 +141,18 @@ class Identity:
         """Hand over the states of anonymous ids to those who claimed them until a time each."""
         with states.lock:
             for_ids = {key: claims for key, until_ms in due if (claims := _take_claims(states, key, until_ms))}
-            users = Distinct.of(list(for_ids))
+            if not for_ids:
+                return
+            keys = list(for_ids)
+            users = Distinct.of(keys)
             slots, found = states.gather(users)
-            handed_over = [
-                place
-                for place, (key, (first, *others)) in enumerate(for_ids.items())
-                if self._hands_over(found[place : place + 1], key, first, states, others)
-            ]
-            if handed_over:
-                places = np.array(handed_over)
-                some = Distinct(users.strings.take(places), users.hashes[places], np.arange(len(places)))
+            whys = refusals(found, self.most_claims)
+            self._refused(Counter(why for why in whys if why))
+            self._refused({NOTHING: sum(map(len, for_ids.values())) - len(keys)})  # who comes later finds nothing left
+            if places := [place for place, why in enumerate(whys) if not why]:
+                firsts = {keys[place]: for_ids[keys[place]][0] for place in places}
+                some = Distinct(users.strings.take(np.array(places)), users.hashes[places], np.arange(len(places)))
+                self._hand_over(found[places], firsts, states)
                 states.put(some, slots[places], released(found[places]))
 
     def first_later(self, fetch: Fetch, decode: Decode, states: PartitionStates) -> tuple[int, bytes, int] | None:
@@ -166,35 +171,33 @@ class Identity:
                 return place, key, time_ms - 1
         return None
 
-    def _hands_over(
-        self, state: npt.NDArray[np.void], key: bytes, claim: Claim, states: PartitionStates, others: Sequence[Claim]
-    ) -> bool:
-        """Whether a state `(1,)` may be handed over: if so, sends it; `others` claim what is then empty."""
-        self._refused(NOTHING, len(others))
-        why = refusal(state, self.most_claims) if has_events(state) else NOTHING
-        if why is not None:
-            self._refused(why)
-            return False
-        headers = (_ANONYMOUS_ID, key), (_SENT, str(claim.sent_ms))
-        states.send([self._outgoing(claim.user_id.encode(), state.tobytes(), TRANSFER, *headers)])
-        states.note(JOINED, key, _encode(claim))
-        return True
+    def _hand_over(self, handed: npt.NDArray[np.void], firsts: Mapping[bytes, Claim], states: PartitionStates) -> None:
+        """Send states `(ids,)` to those who claimed them first, in the same order, and note who that was."""
+        users = ByteStrings.of([claim.user_id.encode() for claim in firsts.values()])
+        written = ByteStrings.of_bounds(handed.view(np.uint8), handed.itemsize * np.arange(1, len(handed) + 1))
+        sent_ms = np.array([claim.sent_ms for claim in firsts.values()])
+        states.send(self._outgoing(users, written, TRANSFER, {SENT: sent_ms}))
+        for key, claim in firsts.items():
+            states.note(JOINED, key, _encode(claim))
 
     def _merge(self, transfers: Sequence[FollowedRecord], states: PartitionStates) -> None:
         """Merge states into their users'; of one user's, one after the other."""
         waiting = [record for record in transfers if not is_forgotten(states, record.key)]
-        while waiting:
-            of_users = {record.key: record for record in reversed(waiting)}  # the first of each user
-            users = Distinct.of(list(of_users))
+        if not waiting:
+            return
+        keys, sources = [record.key for record in waiting], self.codec.gather([record.value for record in waiting])
+        left = np.arange(len(waiting))
+        while len(left):
+            users = Distinct.of([keys[place] for place in left])
+            _, firsts = np.unique(users.index, return_index=True)  # of each user, in the users' order
             slots, targets = states.gather(users)
-            merge(targets, self.codec.gather([record.value for record in of_users.values()]))
+            merge(targets, sources[left[firsts]])
             states.put(users, slots, targets)
-            self._count_merges(of_users.values())
-            done = {record.offset for record in of_users.values()}
-            waiting = [record for record in waiting if record.offset not in done]
+            left = np.delete(left, firsts)
+        self._count_merges(waiting)
 
-    def _count_merges(self, transfers: Collection[FollowedRecord]) -> None:
-        now_ms, sent_ms = self.clock_ms(), np.array([_sent_ms(record) for record in transfers])
+    def _count_merges(self, transfers: Sequence[FollowedRecord]) -> None:
+        now_ms, sent_ms = self.clock_ms(), np.array([_number(record, SENT) for record in transfers])
         with self._counting:
             self.counts.merges += len(transfers)
             self.timings.log_in_to_merge.add_all(np.maximum(now_ms - sent_ms[sent_ms > 0], 0) / 1000)
@@ -207,9 +210,10 @@ class Identity:
                 return STRANGER
             record.key.decode()
             if kind == CLAIM:
-                return CLAIM if record.value.decode() and header_text(record.headers, _TIME).isdigit() else STRANGER
+                return CLAIM if record.value.decode() and _number(record, TIME) >= 0 else STRANGER
             if kind == TRANSFER:
-                self.codec.gather([record.value])
+                if not self.codec.is_current(record.value):
+                    self.codec.gather([record.value])  # of another model or an earlier version, perhaps
                 return TRANSFER
         except (UnicodeDecodeError, StateLayoutError):
             pass
@@ -217,7 +221,7 @@ class Identity:
 
     def _refuse(self, records: FollowedRecords, strangers: Sequence[FollowedRecord]) -> None:
         if strangers:
-            self._refused(STRANGER, len(strangers))
+            self._refused({STRANGER: len(strangers)})
             _log.warning(
                 "ignored records that no worker of this version wrote",
                 topic=records.topic,
@@ -226,21 +230,32 @@ class Identity:
                 count=len(strangers),
             )
 
-    def _refused(self, reason: str, count: int = 1) -> None:
-        if not count:
-            return
+    def _refused(self, reasons: Mapping[str, int]) -> None:
         with self._counting:
-            self.counts.claims_refused[reason] += count
+            self.counts.claims_refused.update({reason: count for reason, count in reasons.items() if count})
 
-    def _outgoing(self, key: bytes, value: bytes, kind: str, *headers: tuple[str, str | bytes]) -> Outgoing:
-        record = OutputRecord(key, value, [(KIND, kind), *headers])
-        return Outgoing(self.topic, key_partition(key, self.partitions), record)
+    def _outgoing(
+        self, keys: ByteStrings, values: ByteStrings, kind: str, numbers: Mapping[str, npt.NDArray[np.int64]]
+    ) -> Outgoing:
+        records = OutputRecords(keys, values, _header_columns(kind, numbers))
+        return Outgoing(self.topic, partitions_of(keys, self.partitions), records)
 
 
-def _sent_ms(record: FollowedRecord) -> int:
-    """Return Kafka's time of the event that a record came of; 0 if it had none, or the record says none."""
-    sent = header_text(record.headers, _SENT)
-    return int(sent) if sent.isdigit() else 0
+def _header_columns(kind: str, numbers: Mapping[str, npt.NDArray[np.int64]]) -> ByteStrings:
+    """Return headers: the kind, and numbers by name, of as many bytes each as a big-endian 64-bit integer."""
+    blank = written_headers([(KIND, kind), *((name, bytes(_NUMBER)) for name in numbers)])
+    rows = np.tile(np.frombuffer(blank, np.uint8), (len(next(iter(numbers.values()))), 1))  # (records, bytes)
+    end = rows.shape[1]
+    for name, column in reversed(list(numbers.items())):
+        rows[:, end - _NUMBER : end] = column.astype(">i8")[:, None].view(np.uint8)
+        end -= _NUMBER + len(written_headers([(name, b"")])) - 1  # but for the number of headers
+    return ByteStrings.of_bounds(rows.reshape(-1), rows.shape[1] * np.arange(1, len(rows) + 1))
+
+
+def _number(record: FollowedRecord, name: str) -> int:
+    """Return the number in a header, -1 if there is none."""
+    value = record.headers.get(name) or b""
+    return int.from_bytes(value, "big", signed=True) if len(value) == _NUMBER else -1
 
 
 def _claimants(written: bytes) -> list[str]:

@@ -5,7 +5,7 @@ published and confirmed; then the states that they came from go to the changelog
 """
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -382,7 +382,7 @@ class Lane:
         now_ms = pipeline.clock_ms()
         batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
         scored.seconds["encode"] = timings.clock() - began
-        claims = [] if pipeline.identity is None else pipeline.identity.claims(fetch, scored.batch, scored.claiming)
+        claims = None if pipeline.identity is None else pipeline.identity.claims(fetch, scored.batch, scored.claiming)
         senders = scored.users.index[scored.claiming]
         left_out = [fetch.offsets[reject.position] for reject in scored.rejects if reject.reason == CONSENT]
         if left_out:
@@ -397,13 +397,13 @@ class Lane:
         states = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
         records = OutputRecords.concatenated([notes, states]) if notes else states
         batches = record_batches(records, now_ms, in_transaction=True)
-        gathered = defaultdict[tuple[str, int], list[OutputRecord]](list)
-        for each in dirty.outgoing:
-            gathered[each.topic, each.partition].append(each.record)
         elsewhere = [
-            Elsewhere(*place, batch)
-            for place, records in gathered.items()
-            for batch in record_batches(OutputRecords.of(records), now_ms, in_transaction=True)
+            Elsewhere(each.topic, partition, batch)
+            for each in dirty.outgoing
+            for partition in np.unique(each.partitions).tolist()
+            for batch in record_batches(
+                each.records.take(np.flatnonzero(each.partitions == partition)), now_ms, in_transaction=True
+            )
         ]
         return batches, elsewhere
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +17,7 @@ from model.states import StateCodec
 from streams.fenced import ChangelogWriter
 from streams.following import FollowedRecords
 from streams.published import Published
-from streams.records.writer import OutputRecord
+from streams.records.writer import OutputRecords
 
 NOTE: Final = b"\xff"
 """What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
@@ -28,11 +28,12 @@ _RESTORED_AT_ONCE: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record for another partition, to be written in one transaction with the states that it comes from."""
+    """Records for other partitions, to be written in one transaction with the states that they come from."""
 
     topic: str
-    partition: int
-    record: OutputRecord
+    partitions: npt.NDArray[np.int64]
+    """Of each record."""
+    records: OutputRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class PartitionStates:
         slots: npt.NDArray[np.int64],
         records: npt.NDArray[np.void],
         next_offset: int,
-        outgoing: Sequence[Outgoing] = (),
+        outgoing: Outgoing | None = None,
         senders: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Store records after a fetch that ended before `next_offset`; the changelog does not have them yet.
@@ -148,9 +149,9 @@ class PartitionStates:
         with self.lock:
             stored = self._store(users, slots, records)  # before `_is_dirty` is read: it may grow
             self._is_dirty[stored] = True
-            if senders is not None:
+            if outgoing is not None:
                 self._is_urgent[stored[senders]] = True
-            self._outgoing += outgoing
+                self._outgoing.append(outgoing)
             self.next_offset = next_offset
 
     def put(self, users: Distinct, slots: npt.NDArray[np.int64], records: npt.NDArray[np.void]) -> None:
@@ -158,9 +159,9 @@ class PartitionStates:
         stored = self._store(users, slots, records)
         self._is_dirty[stored] = self._is_urgent[stored] = True
 
-    def send(self, outgoing: Iterable[Outgoing]) -> None:
+    def send(self, outgoing: Outgoing) -> None:
         """Send records in one transaction with the states that are changed under the same hold of the lock."""
-        self._outgoing += outgoing
+        self._outgoing.append(outgoing)
 
     def note(self, kind: str, key: bytes, value: bytes | None) -> None:
         """Keep something beside the states, or no longer if it is None; its kind is a word."""

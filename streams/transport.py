@@ -17,7 +17,6 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.partitioner import murmur2
 from faust.app.base import App
 from faust.app.router import Router
 from faust.assignor.client_assignment import ClientMetadata
@@ -32,6 +31,7 @@ from yarl import URL
 
 from service.errors import CartcastError
 from service.liveness import Liveness
+from service.partitioner import partition_of
 from streams.fetch import Fetch, FetchOrder
 from streams.lookups.server import KEPT_SECONDS, ListeningSite, Refuse
 from streams.membership import Membership, join_groups_as
@@ -349,7 +349,7 @@ class KeyRouter(Router):
         Why: the producer knows the partitions of topics that it has sent to, and ours sends to none.
         """
         table = self._get_table(table_name)
-        partition = TP(self._get_table_topic(table), key_partition(key, table.partitions or 1))
+        partition = TP(self._get_table_topic(table), partition_of(key, table.partitions or 1))
         return URL(cast("PartitionAssignor", self._assignor)._tps_url[partition])
 
 
@@ -371,11 +371,6 @@ class AddressAssignor(PartitionAssignor):
             known.url = own
             assignment.user_data = self._compress(known.dumps())
         super().on_assignment(assignment)
-
-
-def key_partition(key: bytes, partitions: int) -> int:
-    """Return the partition to which Java clients, and those that partition as they do, send records of a key."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class ListeningWeb(Web):

@@ -27,6 +27,7 @@ from model.shop import shop_of
 from model.states import StateCodec, replay_rings
 from streams.fetch import Fetch
 from streams.messages import source_header_columns
+from streams.records.partitions import partitions_of
 from streams.records.reader import read_batches, read_headers, stored_batches
 from streams.records.writer import OutputRecords, record_batches
 
@@ -85,6 +86,7 @@ def _compile_records(values: ByteStrings) -> None:
     (stored,) = stored_batches(memoryview(batch._build()))
     records = read_batches([stored])
     read_headers(records.headers[0] or b"")
+    partitions_of(records.keys, 1)
     slots = Slots()
     users = Distinct.of(records.keys)
     slots.add(users, slots.find(users))

@@ -9,13 +9,14 @@ from aiohttp import web
 from yarl import URL
 
 from model.events import MAX_ID_BYTES
+from service.partitioner import partition_of
 from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.lookups.answers import Problem, Refusal, UserResult, UserResults
 from streams.lookups.forwarding import forward_users, owner_of
 from streams.lookups.item_query import ItemQuery, Recommender, UsersQuery
 from streams.lookups.lookup import JoinedError, Lookup, NotHereError, UnknownShopperError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
-from streams.transport import BatchApp, key_partition
+from streams.transport import BatchApp
 
 MOST_ITEMS_IN_ALL: Final = 20_000
 """`k` times the shoppers: some 20 MB of answers."""
@@ -80,7 +81,7 @@ class ManyUsers:
         """Answer for a shopper of this worker; raises NotHereError and ProblemError."""
         if len(user) > MAX_ID_BYTES:
             raise ProblemError(414, "too_long", f"the user id has {len(user)} bytes, more than {MAX_ID_BYTES}")
-        partition = key_partition(user, self._partitions)
+        partition = partition_of(user, self._partitions)
         try:
             if items is None or self._recommender is None:
                 return msgspec.Raw(_encode(await self._look_up.shopper(user, partition)))

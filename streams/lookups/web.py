@@ -29,6 +29,7 @@ from service.http import (
     Access,
     OperationalPages,
 )
+from service.partitioner import partition_of
 from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.catalogue import CatalogueReader
 from streams.lookups import openapi
@@ -40,7 +41,7 @@ from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, num
 from streams.lookups.lookup import JoinedError, Lookup, NotHereError, UnknownShopperError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
 from streams.lookups.users import ManyUsers
-from streams.transport import BatchApp, key_partition
+from streams.transport import BatchApp
 
 MAX_BODY_BYTES: Final = 1024
 MAX_LIST_BODY_BYTES: Final = 256 * 1024
@@ -198,7 +199,7 @@ class Pages:
         return self._pseudonyms.of(_id_of(request, "user").decode()).encode()
 
     def _partition(self, user: bytes) -> int:
-        return key_partition(user, self._partitions)
+        return partition_of(user, self._partitions)
 
     async def _answered(
         self, request: web.Request, user: bytes, answer: _LookUp, joined_from: bytes | None = None

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Final
 
-from model.identity import CLAIMED_TOO_OFTEN, IS_USER
+from model.identity import CLAIMED_TOO_OFTEN, IS_USER, NOTHING
 from service.metrics import Histogram
 
 STAGES: Final = ("fetch", "decode", "append", "inference", "encode", "produce", "acknowledge", "changelog", "recommend")
-NOTHING, STRANGER = "nothing", "stranger"
-"""Why a claim comes to nothing: there is nothing to hand over; or a record of the topic is neither claim nor transfer.
-"""
+STRANGER: Final = "stranger"
+"""Why a record of the identity topic comes to nothing that is neither claim nor transfer."""
 CLAIM_REFUSALS: Final = (NOTHING, IS_USER, CLAIMED_TOO_OFTEN, STRANGER)
 _STAGE_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _DELAY_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)

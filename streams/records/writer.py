@@ -60,6 +60,10 @@ class OutputRecords:
         columns = zip(*((part.keys, part.values, part.headers) for part in parts), strict=True)
         return cls(*map(ByteStrings.concatenated, columns))
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "OutputRecords":
+        """Return some of the records."""
+        return OutputRecords(self.keys.take(rows), self.values.take(rows), self.headers.take(rows))
+
     def __len__(self) -> int:
         return len(self.keys)
 

@@ -30,7 +30,7 @@ def stop_at(moment, number):
         os.kill(os.getpid(), signal.{signal})
 
 def encode_and_note(lane, dirty):
-    if any(("kind", "{kind}") in each.record.headers for each in dirty.outgoing):
+    if any(("kind", b"{kind}") in record.headers for each in dirty.outgoing for record in each.records):
         writers.add(lane._states.changelog)
     return encode(lane, dirty)
 

@@ -10,7 +10,7 @@ from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from model.core.append import Source
 from model.core.decode import decode_events
 from model.events import IDENTIFY, Event
-from model.identity import claiming_rows, has_events, merge, refusal, released
+from model.identity import claiming_rows, merge, refusals, released
 from model.inference import Scorer
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import stored_events
@@ -76,7 +76,7 @@ class OneProcess:
 
     def _claim(self, state: np.ndarray, anonymous_id: str) -> None:
         theirs = self.states.get(anonymous_id)
-        if theirs is not None and has_events(theirs) and refusal(theirs, 100) is None:
+        if theirs is not None and refusals(theirs, 100) == [""]:
             merge(state, theirs)
             self.states[anonymous_id] = released(theirs)
             self.merges += 1

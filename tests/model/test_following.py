@@ -9,7 +9,7 @@ import torch
 from model.batch import batch_of
 from model.core.append import Source
 from model.events import Event
-from model.identity import claiming_rows, has_events, merge, refusal, released
+from model.identity import claiming_rows, merge, refusals, released
 from model.inference import Scorer
 from model.offline import OfflineScoring
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
@@ -62,8 +62,7 @@ class Reference:
         if (
             len(claiming_rows(before_ms, state, batch, prepared.appended))
             and other is not None
-            and has_events(other)
-            and refusal(other, self.most_claims) is None
+            and refusals(other, self.most_claims) == [""]
         ):
             merge(state, other)
             self.states[event.anonymous_id or ""] = released(other)

@@ -8,10 +8,10 @@ from model.identity import (
     CLAIM_AGAIN_MS,
     CLAIMED_TOO_OFTEN,
     IS_USER,
+    NOTHING,
     claiming_rows,
-    has_events,
     merge,
-    refusal,
+    refusals,
     released,
 )
 from model.scoring import prepare_batch
@@ -80,18 +80,18 @@ def test_who_has_claimed_and_who_was_claimed_too_often_is_not_claimed():
     user, anonymous = CODEC.blank(1), CODEC.blank(1)
     applied(user, [event(0, anonymous_id="a")])
     applied(anonymous, [event(0, user_id="a")])
-    assert (refusal(user, 3), refusal(anonymous, 3)) == (IS_USER, None)
+    assert refusals(np.concatenate([user, anonymous, CODEC.blank(1)]), 3) == [IS_USER, "", NOTHING]
     for _ in range(3):
         anonymous = released(anonymous)
-    assert refusal(anonymous, 3) == CLAIMED_TOO_OFTEN
+    applied(anonymous, [event(1, user_id="a")])
+    assert refusals(anonymous, 3) == [CLAIMED_TOO_OFTEN]
 
 
 def test_a_released_state_begins_afresh_but_knows_what_it_was_sent():
     states = CODEC.blank(1)
     applied(states, [event(n, n) for n in range(20)])
     left = released(states)
-    assert has_events(states)
-    assert not has_events(left)
+    assert refusals(np.concatenate([states, left]), 3) == ["", NOTHING]
     fresh = CODEC.blank(1)
     fresh["sequence"]["claims"] = 1
     for name in ("source", "offset", "ids", "id_ends", "block_latest_s"):

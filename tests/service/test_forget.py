@@ -3,18 +3,10 @@
 import hashlib
 
 import pytest
-from aiokafka.partitioner import murmur2
-from hypothesis import given
-from hypothesis import strategies as st
 
-from service.forget import ROWS, STATES, Done, Request, Requests, digest, encoded, partition_of, request_of
+from service.forget import ROWS, STATES, Done, Request, Requests, digest, encoded, request_of
 
 ASKED = encoded(Request("r", 7))
-
-
-@given(st.binary(max_size=40), st.integers(1, 100))
-def test_a_request_lies_in_the_partition_of_the_shoppers_events(user_id, partitions):
-    assert partition_of(user_id, partitions) == (murmur2(user_id) & 0x7FFFFFFF) % partitions
 
 
 def test_a_request_is_keyed_by_the_sha256_of_the_id():

@@ -133,11 +133,13 @@ def test_nothing_is_compiled_when_items_are_recommended():
 
 MERGE = """
 from model.identity import merge
+from streams.records.partitions import partitions_of
 codec = load_checkpoint(DEFAULT_CHECKPOINT).codec
 compile_core()
 before = compiled()
 for pairs in (1, 2):
     merge(codec.gather([None] * pairs), codec.gather([None] * pairs))
+    partitions_of(ByteStrings.of([b"user"] * pairs), 4)
 assert compiled() == before, {name: count for name, count in compiled().items() if count != before.get(name)}
 """
 

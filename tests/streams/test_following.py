@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from confluent_kafka import KafkaError
 
@@ -16,7 +17,7 @@ from streams.changelog import PartitionReader
 from streams.following import FollowedRecord, FollowedRecords, Following, Subscription, read_followed
 from streams.lanes import Lane, Lanes
 from streams.partition_states import NOTE, Outgoing
-from streams.records.writer import OutputRecord
+from streams.records.writer import OutputRecord, OutputRecords
 from tests.streams.fetches import PARTITION, TOPICS, Acks, fetches, put
 from tests.streams.memory_publisher import let_others_run, states_of
 from tests.streams.mock_topics import create, write
@@ -37,7 +38,8 @@ class SessionFollower:
             slots, state = states.gather(users)
             state["sequence"]["sessions"] += 1
             states.put(users, slots, state)
-            states.send([Outgoing(TOPIC, OTHER_PARTITION, OutputRecord(record.key, b"told"))])
+            told = OutputRecords.of([OutputRecord(record.key, b"told")])
+            states.send(Outgoing(TOPIC, np.array([OTHER_PARTITION]), told))
 
 
 class NoReader(Following):

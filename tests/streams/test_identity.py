@@ -11,6 +11,7 @@ from model.states import StateCodec
 from streams.following import FollowedRecord, FollowedRecords
 from streams.identity import CLAIMED, Claim, Identity, joined_to
 from streams.observe.counts import WorkerCounts
+from streams.records.writer import OutputRecord
 from streams.scoring import Scoring
 from tests.streams.fetches import PARTITION, START_MS, TOPICS, fetch
 from tests.streams.memory_publisher import states_of
@@ -55,18 +56,18 @@ def owners(pipeline, states):
 
 def handed_on(identity: Identity, sender, receiver, *, events_end: int = 0) -> list:
     """Let a partition apply what another one sends; returns it."""
-    sent = sender.take_dirty(urgent=True).outgoing
+    sent = records_of(sender.take_dirty(urgent=True).outgoing)
     first = receiver.position(identity.topic)
     records = [
-        FollowedRecord(first + place, each.record.key, each.record.value, headers_of(each.record))
-        for place, each in enumerate(sent)
+        FollowedRecord(first + place, record.key, record.value, dict(record.headers))
+        for place, record in enumerate(sent)
     ]
     apply(identity, receiver, records, events_end=events_end)
-    return [each.record for each in sent]
+    return sent
 
 
-def headers_of(record) -> dict[str, bytes]:
-    return {name: value if isinstance(value, bytes) else value.encode() for name, value in record.headers}
+def records_of(outgoing) -> list[OutputRecord]:
+    return [record for each in outgoing for record in each.records]
 
 
 def apply(identity: Identity, states, records, *, events_end: int = 0) -> None:
@@ -84,7 +85,7 @@ def events_of(states, user: bytes) -> int:
 
 
 def claim(anonymous_id: bytes, user: bytes, offset: int = 0, time_ms: int = LATER_MS) -> FollowedRecord:
-    return FollowedRecord(offset, anonymous_id, user, {"kind": b"claim", "time": b"%d" % time_ms})
+    return FollowedRecord(offset, anonymous_id, user, {"kind": b"claim", "time": time_ms.to_bytes(8, "big")})
 
 
 def test_what_an_anonymous_id_did_goes_to_the_user_who_claims_it_and_the_id_begins_afresh(owners, identity, applied):
@@ -138,8 +139,8 @@ def test_a_claim_that_waits_survives_a_restart(owners, identity, applied, pipeli
     identity.resume(restored)
     applied(restored, event(0, "device"), event(1, "device"))
     identity.release_due(restored)
-    (transfer,) = restored.take_dirty().outgoing
-    assert transfer.record.key == b"user"
+    (transfer,) = records_of(restored.take_dirty().outgoing)
+    assert transfer.key == b"user"
     assert not restored.notes(CLAIMED)
 
 
@@ -178,7 +179,7 @@ def test_a_claim_of_who_did_nothing_comes_to_nothing(owners, identity, applied):
     of_devices, _ = owners
     applied(of_devices, event(0, "device"))
     apply(identity, of_devices, [claim(b"unknown", b"u"), claim(b"device", b"u", 1), claim(b"device", b"v", 2)])
-    assert len(of_devices.take_dirty().outgoing) == 1
+    assert len(records_of(of_devices.take_dirty().outgoing)) == 1
     assert identity.counts.claims_refused == {"nothing": 2}
     assert joined_to(of_devices, b"unknown") is None
 
@@ -199,10 +200,10 @@ def test_a_user_is_not_claimed_nor_who_was_claimed_too_often(owners, identity, a
     [
         FollowedRecord(0, b"secret", b"u", {}),
         FollowedRecord(0, b"secret", b"u", {"kind": b"other"}),
-        FollowedRecord(0, None, b"u", {"kind": b"claim", "time": b"1"}),
+        FollowedRecord(0, None, b"u", {"kind": b"claim", "time": bytes(8)}),
         FollowedRecord(0, b"secret", None, {"kind": b"transfer"}),
-        FollowedRecord(0, b"secret", b"\xff", {"kind": b"claim", "time": b"1"}),
-        FollowedRecord(0, b"secret\xff", b"u", {"kind": b"claim", "time": b"1"}),
+        FollowedRecord(0, b"secret", b"\xff", {"kind": b"claim", "time": bytes(8)}),
+        FollowedRecord(0, b"secret\xff", b"u", {"kind": b"claim", "time": bytes(8)}),
         FollowedRecord(0, b"secret", b"u", {"kind": b"claim", "time": b"soon"}),
         FollowedRecord(0, b"secret", b"no state", {"kind": b"transfer"}),
     ],
@@ -222,10 +223,10 @@ def test_a_state_of_another_model_is_merged_and_rebuilt_when_it_is_needed(owners
     of_devices, of_users = owners
     applied(of_devices, event(0, "device"))
     apply(identity, of_devices, [claim(b"device", b"u")])
-    (sent,) = of_devices.take_dirty().outgoing
+    (sent,) = records_of(of_devices.take_dirty().outgoing)
     codec = StateCodec(6, model_code=99)
     other = codec.blank(1)
-    other["sequence"] = np.frombuffer(sent.record.value, pipeline.scoring.codec.dtype)["sequence"]
+    other["sequence"] = np.frombuffer(sent.value, pipeline.scoring.codec.dtype)["sequence"]
     transfer = FollowedRecord(0, b"u", other.tobytes(), {"kind": b"transfer"})
     apply(identity, of_users, [transfer])
     assert events_of(of_users, b"u") == 1

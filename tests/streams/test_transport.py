@@ -15,7 +15,6 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import IllegalStateError
 from aiokafka.producer import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, TopicPartition
-from confluent_kafka import Producer
 from faust.app.base import App
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -28,6 +27,7 @@ from yarl import URL
 
 from model.states import StateCodec
 from service.kafka_settings import Topics
+from service.partitioner import partition_of
 from streams.fetch import Fetch
 from streams.membership import Membership
 from streams.observe.counts import WorkerCounts
@@ -41,7 +41,6 @@ from streams.transport import (
     KeyRouter,
     ListeningWeb,
     StoreTable,
-    key_partition,
 )
 from tests.streams.fetches import TOPICS, event, fetch
 from tests.streams.memory_publisher import let_others_run
@@ -424,7 +423,7 @@ async def test_the_owner_of_a_key_is_the_worker_with_its_partition_of_the_change
     router = KeyRouter(app)
     with pytest.raises(KeyError):
         router.key_store("sequences", b"u")
-    app.assignor._tps_url[TP(TOPICS.changelog, key_partition(b"u", 2))] = "http://one:6066"
+    app.assignor._tps_url[TP(TOPICS.changelog, partition_of(b"u", 2))] = "http://one:6066"
     assert router.key_store("sequences", b"u") == URL("http://one:6066")
 
 
@@ -446,15 +445,6 @@ def metadata_of(url: str, distribution: dict[str, dict[str, list[int]]]) -> byte
     """What the leader of the group sends a member that has no partitions."""
     metadata = ClientMetadata(ClientAssignment({}, {}), url, distribution)
     return PartitionAssignor._compress(metadata.dumps())
-
-
-def test_keys_have_the_partitions_that_librdkafkas_java_compatible_partitioner_gives_them(mock_kafka):
-    producer, found = Producer({**mock_kafka, "partitioner": "murmur2_random"}), {}
-    keys = [b"u", "Zo\u00eb".encode(), bytes(range(256)), b"x" * 1024, *(b"%d" % number for number in range(50))]
-    for key in keys:
-        producer.produce("keys", b"", key, on_delivery=lambda _, sent: found.update({sent.key(): sent.partition()}))
-    assert producer.flush() == 0
-    assert found == {key: key_partition(key, 4) for key in keys}
 
 
 async def test_the_web_server_tells_nothing_of_fausts_insides(app):

@@ -13,10 +13,11 @@ from model.events import Event
 from model.inference import Scorer
 from model.scoring import finish, prepare_batch
 from model.sequence import source_code
+from service.partitioner import partition_of
 from streams.app import store
 from streams.identity import JOINED, Claim
 from streams.partition_states import PartitionStates
-from streams.transport import BatchApp, key_partition
+from streams.transport import BatchApp
 from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
 
 PARTITIONS = 4
@@ -55,12 +56,12 @@ def own(app: BatchApp, partitions: Sequence[int], *, restored: bool = True) -> N
 
 
 def put_state(app: BatchApp, user: str, value: bytes) -> None:
-    partition = key_partition(user.encode(), PARTITIONS)
+    partition = partition_of(user.encode(), PARTITIONS)
     store(app.tables["sequences"]).partitions[partition].restore({user.encode(): value})
 
 
 def join(app: BatchApp, anonymous_id: str, user: str) -> None:
     """Note that an anonymous id's state went to a user, at the anonymous id's owner."""
-    partition = key_partition(anonymous_id.encode(), PARTITIONS)
+    partition = partition_of(anonymous_id.encode(), PARTITIONS)
     joined = msgspec.json.encode(Claim(user, START_MS))
     store(app.tables["sequences"]).partitions[partition].note(JOINED, anonymous_id.encode(), joined)

@@ -7,11 +7,11 @@ import pytest
 from model.items.catalogue import Catalogue, no_vectors
 from model.items.codes import item_codes
 from model.items.item import Item
+from service.partitioner import partition_of
 from streams.catalogue import CatalogueReader
 from streams.lookups.answers import ShopperItems, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.lookups.lookup import NotHereError
-from streams.transport import key_partition
 from tests.streams.lookups.look_ups import PARTITIONS
 from tests.streams.lookups.served import Serve, route, serving
 
@@ -92,7 +92,7 @@ class Recommender:
 async def test_a_query_is_read_and_answered_by_the_worker_that_has_the_shopper(serve):
     asked = await serve(partitions=[], recommender=Recommender([]))
     owner = await serve(recommender=Recommender(range(PARTITIONS)))
-    route(asked, key_partition(b"u", PARTITIONS), owner.url)
+    route(asked, partition_of(b"u", PARTITIONS), owner.url)
     status, answer = await asked.get("/v1/users/u/items?k=5&goal=cart&exclude=seen,bought&category=Shoes%20%3E%20Boots")
     assert status == 200
     assert (answer["user_id"], answer["goal"], answer["as_of"]) == ("u", "cart", None)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streams.transport import key_partition
+from service.partitioner import partition_of
 from tests.streams.lookups.look_ups import PARTITIONS, events_of, join, put_state, state_of
 from tests.streams.lookups.served import Serve, route, serving
 
@@ -20,7 +20,7 @@ async def serve(inference, checkpoint) -> AsyncIterator[Serve]:
 
 
 def place(user: str) -> int:
-    return key_partition(user.encode(), PARTITIONS)
+    return partition_of(user.encode(), PARTITIONS)
 
 
 async def test_the_ids_of_these_tests_are_in_partitions_of_their_own():

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from yarl import URL
 
+from service.partitioner import partition_of
 from streams.lookups.answers import ShopperItems, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.lookups.lookup import BusyError, NotHereError
-from streams.transport import key_partition
 from tests.streams.lookups.look_ups import PARTITIONS, events_of, put_state, state_of
 from tests.streams.lookups.served import Serve, Served, route, serving
 
@@ -49,7 +49,7 @@ async def asked(worker: Served, user_ids, **items) -> list[dict]:
 
 def apart(count=2) -> list[str]:
     """Shoppers of different partitions."""
-    return list({key_partition(user.encode(), PARTITIONS): user for user in map(str, range(40))}.values())[:count]
+    return list({partition_of(user.encode(), PARTITIONS): user for user in map(str, range(40))}.values())[:count]
 
 
 async def test_each_is_answered_as_alone_and_in_the_order_asked(serve, checkpoint):
@@ -82,7 +82,7 @@ async def test_items_are_asked_for_all_with_one_query(serve):
 
 async def test_users_of_other_workers_are_asked_there_in_one_call_each(serve, checkpoint):
     here, there, gone = apart(3)
-    first, second, third = (key_partition(user.encode(), PARTITIONS) for user in (here, there, gone))
+    first, second, third = (partition_of(user.encode(), PARTITIONS) for user in (here, there, gone))
     worker, owner = await serve(partitions=[first], token="sesame"), await serve(partitions=[second], token="sesame")  # noqa: S106
     for app, user in ((worker.app, here), (owner.app, there)):
         put_state(app, user, state_of(checkpoint, events_of(user))[0])
@@ -105,7 +105,7 @@ async def test_what_a_worker_refuses_or_answers_wrongly_is_each_users_error(serv
 
     worker, other = await serve(partitions=[]), await serve(token="another")  # noqa: S106 - of this test
     users = apart(2)
-    first, second = (key_partition(user.encode(), PARTITIONS) for user in users)
+    first, second = (partition_of(user.encode(), PARTITIONS) for user in users)
     async with await asyncio.start_server(answer_otherwise, "127.0.0.1", 0) as stranger:
         route(worker, first, other.url)
         route(worker, second, URL(f"http://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"))

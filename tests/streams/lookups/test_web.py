@@ -20,7 +20,7 @@ from model.lstm import LSTMConfig, PropensityLSTM
 from model.propensities import published
 from model.sequence import state_dtype
 from model.shop import shop_of
-from streams.transport import key_partition
+from service.partitioner import partition_of
 from tests.streams.fetches import TOPICS
 from tests.streams.lookups.look_ups import PARTITIONS, events_of, put_state, state_of
 from tests.streams.lookups.served import Serve, route, serving
@@ -46,7 +46,7 @@ async def test_a_look_up_gives_what_was_published_and_the_last_events(serve, che
         {"event_time": event.ts, "type": event.type, "event_hash": f"{event_hash(event.event_id):016x}"[:9]}
         for event in events
     ]
-    assert answer["as_of"] == {"topic": TOPICS.events, "partition": key_partition(b"u", PARTITIONS), "offset": 44}
+    assert answer["as_of"] == {"topic": TOPICS.events, "partition": partition_of(b"u", PARTITIONS), "offset": 44}
 
 
 async def test_an_explanation_says_what_each_stored_event_did(serve, checkpoint):
@@ -132,12 +132,12 @@ async def test_the_worker_that_has_the_shopper_is_asked_and_answers_word_for_wor
     braces = ("{user:String}", "/v1/users/%7Buser%3AString%7D")
     for user, path in [("u", "/v1/users/u"), braces, ("a/ü?&#%2F..", "/v1/users/a%2F%C3%BC%3F%26%23%252F%2E%2E")]:
         put_state(owner.app, user, state_of(checkpoint, events_of(user))[0])
-        route(asked, key_partition(user.encode(), PARTITIONS), owner.url)
+        route(asked, partition_of(user.encode(), PARTITIONS), owner.url)
         for rest in ("", "/explanation", f"/explanation?event_id={path[10:]}-2"):
             status, answer = await asked.get(path + rest)
             assert (status, answer) == (200, (await owner.get(path + rest))[1])
             assert answer["user_id"] == user
-    route(asked, key_partition(b"nobody", PARTITIONS), owner.url)
+    route(asked, partition_of(b"nobody", PARTITIONS), owner.url)
     status, answer = await asked.get("/v1/users/nobody")
     assert (status, answer["error"]["code"]) == (404, "unknown_user")
 
@@ -165,7 +165,7 @@ async def test_a_shopper_whom_nobody_has_now_asks_for_patience(serve, knows, unu
     worker = await serve(partitions=[])
     if knows != "nobody":
         owner = worker.url if knows == "itself" else URL(f"http://127.0.0.1:{unused_port}")
-        route(worker, key_partition(b"u", PARTITIONS), owner)
+        route(worker, partition_of(b"u", PARTITIONS), owner)
     status, answer = await worker.get("/v1/users/u")
     assert (status, answer["retry"]) == (503, "1")
     assert answer["error"]["code"] == ("owner_away" if "gone" in knows else "moving")

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from aiohttp import ClientSession
 
-from streams.transport import key_partition
+from service.partitioner import partition_of
 from tests.streams.lookups.look_ups import PARTITIONS, events_of, put_state, state_of
 from tests.streams.lookups.served import Serve, route, serving
 
@@ -60,11 +60,11 @@ async def test_with_the_token_everything_is_as_without_one(serve, checkpoint):
 async def test_a_forwarded_look_up_carries_the_token(serve, checkpoint):
     asked, owner = await serve(partitions=[], token=TOKEN), await serve(token=TOKEN)
     put_state(owner.app, "u", state_of(checkpoint, events_of("u"))[0])
-    route(asked, key_partition(b"u", PARTITIONS), owner.url)
+    route(asked, partition_of(b"u", PARTITIONS), owner.url)
     assert (await asked.get("/v1/users/u", Authorization=f"Bearer {TOKEN}"))[0] == 200
     stranger = await serve(token="another")  # noqa: S106 - of this test alone
     put_state(stranger.app, "u", state_of(checkpoint, events_of("u"))[0])
-    route(asked, key_partition(b"u", PARTITIONS), stranger.url)
+    route(asked, partition_of(b"u", PARTITIONS), stranger.url)
     assert (await asked.get("/v1/users/u", Authorization=f"Bearer {TOKEN}"))[0] == 401
 
 
@@ -108,6 +108,6 @@ async def test_two_authorization_headers_are_refused(serve):
 async def test_an_answer_of_another_worker_is_bounded_in_size(serve, monkeypatch):
     asked, owner = await serve([]), await serve()
     monkeypatch.setattr("streams.lookups.forwarding._MAX_ANSWER_BYTES", 10)
-    route(asked, key_partition(b"u", PARTITIONS), owner.url)
+    route(asked, partition_of(b"u", PARTITIONS), owner.url)
     status, answer = await asked.get("/v1/users/u")
     assert (status, answer["error"]["code"]) == (502, "owner_answer")
