@@ -31,7 +31,7 @@ from streams.fetch import Fetch
 from streams.following import Following
 from streams.forgetting import ForgetFollower, Sweep
 from streams.identity import Identity
-from streams.lanes import Acknowledge, Lanes, Pipeline
+from streams.lanes import Acknowledge, Lanes
 from streams.lookups.intake import EventIntake, ForgetIntake
 from streams.lookups.item_query import Recommender
 from streams.lookups.item_rules import NO_FILE, RulesFile
@@ -46,6 +46,7 @@ from streams.observe.health import worker_health
 from streams.observe.metrics import Readings, worker_metrics
 from streams.observe.restore import Restore
 from streams.observe.spans import NO_SPANS, Spans
+from streams.pipeline import Pipeline
 from streams.publisher import Publisher
 from streams.recommendations import Recommendations
 from streams.scoring import Inference, Scoring

@@ -5,71 +5,20 @@ published and confirmed; then the states that they came from go to the changelog
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, TypeVar, TypeVarTuple
 
-import numpy as np
 import structlog
 
-from model.core.byte_strings import ByteStrings
-from model.core.decode import decode_events
-from model.core.encode import OwnFields
-from model.events import OTHER
-from model.formats.records import Decode
-from model.heads import NO_HEADS, HeadNames
-from model.horizons import HORIZONS
 from service.errors import CartcastError
-from service.kafka_settings import Topics
-from service.signatures import NO_SIGNATURES, Signatures
-from streams.consent import CONSENT
-from streams.fenced import Elsewhere, FencedError
+from streams.fenced import FencedError
 from streams.fetch import Fetch
-from streams.following import FollowedRecords, Following, Subscription
-from streams.identity import Identity
-from streams.messages import dead_letter_records, decode_unreadable, score_records
-from streams.observe.counts import Timings, WorkerCounts
-from streams.observe.spans import NO_SPANS, Spans
-from streams.partition_states import Dirty, PartitionStates
-from streams.publisher import Delivery, Publisher
-from streams.recommendations import Recommendations, Recommended, Recommending
-from streams.records.writer import OutputRecord, OutputRecords, RecordBatch, record_batches
-from streams.scoring import ScoredFetch, Scoring
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """The parts that lanes work with."""
-
-    topics: Topics
-    publisher: Publisher
-    scoring: Scoring
-    model_version: str
-    clock_ms: Callable[[], int]
-    counts: WorkerCounts
-    timings: Timings = field(default_factory=Timings)
-    spans: Spans = NO_SPANS
-    decode: Decode = decode_events
-    """From the events topic's records to events and rejects."""
-    horizons: Sequence[str] = HORIZONS
-    threads: Executor | None = None
-    """Where partitions are scored side by side; None: the event loop's own threads."""
-    head_names: HeadNames = NO_HEADS
-    """What the classes of the extra heads are called; there are none by default."""
-    own_fields: OwnFields | None = None
-    """The fields of scores that the shop's definition adds."""
-    signatures: Signatures = NO_SIGNATURES
-    recommendations: Recommendations | None = None
-    """What becomes of the moments that scoring finds."""
-    identity: Identity | None = None
-    """What joins anonymous ids to users; one of those that follow."""
-    following: Following | None = None
-    """Further topics whose records change states."""
-    sweep: Callable[[PartitionStates], object] = lambda _: None
-    """What is done about states once a commit, between two fetches; takes little time."""
-
+from streams.following import FollowedRecords, Subscription
+from streams.partition_states import PartitionStates
+from streams.pipeline import Pipeline
+from streams.publisher import Delivery
+from streams.recommendations import Recommended, Recommending
 
 _QUEUED_FETCHES: Final = 2
 _SOON_SECONDS: Final = 0.005
@@ -83,7 +32,7 @@ _log: Final = structlog.get_logger()
 
 Acknowledge = Callable[[], object]
 _Queued = tuple[Fetch, Acknowledge] | Literal["arrived"] | None
-_Argument = TypeVar("_Argument")
+_Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 
 
@@ -161,7 +110,7 @@ class Lane:
             return None
         dirty = states.take_dirty(urgent=urgent)  # as of now: scoring goes on meanwhile
         try:
-            batches, elsewhere = await self._in_thread(self._changelog, dirty)
+            batches, elsewhere = await self._in_thread(self._pipeline.changelog, dirty)
             await self._confirmed()
             await states.changelog.ready()
         except CartcastError as failure:
@@ -216,23 +165,19 @@ class Lane:
     async def _process_all(self, fetch: Fetch, acknowledge: Acknowledge) -> None:
         """Process a fetch, and between its events what is claimed of earlier ones."""
         identity, states = self._pipeline.identity, self._states
+        first_later = self._pipeline.first_later
         if identity is None:
             await self._process(fetch, acknowledge)
             return
-        while states.due and (later := await self._in_thread(self._first_later, fetch)) is not None:
+        while states.due and (later := await self._in_thread(first_later, fetch, states)) is not None:
             place, key, until_ms = later
             if place:
                 await self._process(fetch.part(0, place), lambda: None)
-            await self._in_thread(lambda due: identity.release(due, states), [(key, until_ms)])
+            await self._in_thread(identity.release, [(key, until_ms)], states)
             fetch = fetch.part(place, len(fetch))
         await self._process(fetch, acknowledge)
         if states.due:
             await self._in_thread(identity.release_due, states)
-
-    def _first_later(self, fetch: Fetch) -> tuple[int, bytes, int] | None:
-        if self._pipeline.identity is None or fetch.error:
-            return None
-        return self._pipeline.identity.first_later(fetch, self._pipeline.decode, self._states)
 
     async def _follow(self) -> None:
         """Apply what the followed topics hold already, then read on from there."""
@@ -332,24 +277,26 @@ class Lane:
         deliveries = [Delivery() for _ in range(1 if self._recommending is None else 2)]
         self._unconfirmed += deliveries  # first: who secures the states waits for what came of them
         try:
-            scored, scores, dead_letters = await self._in_thread(self._score, fetch)
+            results = await self._in_thread(pipeline.score, fetch, self._states)
         except BaseException:
             for delivery in deliveries:
                 self._unconfirmed.remove(delivery)  # nothing will come
             raise
-        delivery = deliveries[0]
-        self._count(fetch, scored)
+        delivery, scored = deliveries[0], results.scored
+        pipeline.count(fetch, scored)
         self._uncommitted_scores += len(scored.rows)
         began = pipeline.timings.clock()
-        delivery.expect(len(scores) + len(dead_letters))
+        delivery.expect(len(results.scores) + len(results.dead_letters))
         delivery.on_end(lambda failure: self._let_go(acknowledge, failure))
-        pipeline.publisher.publish(pipeline.topics.scores, fetch.partition, *scores, delivery=delivery)
-        pipeline.publisher.publish(pipeline.topics.dead_letters, fetch.partition, *dead_letters, delivery=delivery)
+        pipeline.publisher.publish(pipeline.topics.scores, fetch.partition, *results.scores, delivery=delivery)
+        pipeline.publisher.publish(
+            pipeline.topics.dead_letters, fetch.partition, *results.dead_letters, delivery=delivery
+        )
         produced = pipeline.timings.lap("produce", began)
         if self._recommending is not None:
             last = self._states.published.last_recommendation
             self._recommending.begin(fetch, scored.batch, scored.moments, deliveries[1], after=last)
-        delivery.on_success(lambda: self._confirmed_since(produced, fetch, scored))
+        delivery.on_success(lambda: pipeline.confirmed_since(produced, fetch, scored))
         return delivery
 
     def _let_go(self, acknowledge: Acknowledge, failure: BaseException | None) -> None:
@@ -368,93 +315,9 @@ class Lane:
         delivery.expect(len(recommended.batches))
         pipeline.publisher.publish(pipeline.topics.recommendations, partition, *recommended.batches, delivery=delivery)
 
-    async def _in_thread(self, work: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
+    async def _in_thread(self, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
         """Work beside the other lanes: most of it without the interpreter lock."""
-        return await asyncio.get_running_loop().run_in_executor(self._pipeline.threads, work, argument)
-
-    def _score(self, fetch: Fetch) -> tuple[ScoredFetch, list[RecordBatch], list[RecordBatch]]:
-        """Score a fetch, store the states; return scores and dead letters that no predecessor has published."""
-        pipeline, timings = self._pipeline, self._pipeline.timings
-        decode = decode_unreadable(fetch) if fetch.error else pipeline.decode
-        scored = pipeline.scoring.score(fetch, decode, self._states, timings)
-        began = timings.clock()
-        scores, dead_letters = self._unpublished(fetch, scored)
-        now_ms = pipeline.clock_ms()
-        batches = record_batches(scores, now_ms), record_batches(dead_letters, now_ms)
-        scored.seconds["encode"] = timings.clock() - began
-        claims = None if pipeline.identity is None else pipeline.identity.claims(fetch, scored.batch, scored.claiming)
-        senders = scored.users.index[scored.claiming]
-        left_out = [fetch.offsets[reject.position] for reject in scored.rejects if reject.reason == CONSENT]
-        if left_out:
-            self._states.leave_out(pipeline.scoring.source_code, int(max(left_out)))
-        self._states.scatter(scored.users, scored.slots, scored.states, fetch.next_offset, claims, senders)
-        return scored, *batches
-
-    def _changelog(self, dirty: Dirty) -> tuple[list[RecordBatch], list[Elsewhere]]:
-        """Encode what is to be written: notes before states, and what goes to other partitions."""
-        now_ms = self._pipeline.clock_ms()
-        notes = OutputRecords.of([OutputRecord(key, value) for key, value in dirty.notes.items()])
-        states = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
-        records = OutputRecords.concatenated([notes, states]) if notes else states
-        batches = record_batches(records, now_ms, in_transaction=True)
-        elsewhere = [
-            Elsewhere(each.topic, partition, batch)
-            for each in dirty.outgoing
-            for partition in np.unique(each.partitions).tolist()
-            for batch in record_batches(
-                each.records.take(np.flatnonzero(each.partitions == partition)), now_ms, in_transaction=True
-            )
-        ]
-        return batches, elsewhere
-
-    def _confirmed_since(self, produced: float, fetch: Fetch, scored: ScoredFetch) -> None:
-        """Note how long Kafka took, and how old events were when their scores were confirmed."""
-        timings = self._pipeline.timings
-        timings.lap("acknowledge", produced)
-        sent_ms = fetch.timestamps_ms[scored.batch.positions[scored.rows]]
-        delays_ms = self._pipeline.clock_ms() - sent_ms[sent_ms > 0]
-        timings.event_to_score.add_all(np.maximum(delays_ms, 0) / 1000)
-
-    def _unpublished(self, fetch: Fetch, scored: ScoredFetch) -> tuple[OutputRecords, OutputRecords]:
-        """Encode the results that no predecessor has published."""
-        published, offsets = self._states.published, fetch.offsets
-        fresh = offsets[scored.batch.positions[scored.rows]] > published.last_score
-        rejects = [
-            reject
-            for reject in scored.rejects
-            if reject.reason != CONSENT and offsets[reject.position] > published.last_dead_letter
-        ]
-        scores = score_records(
-            fetch,
-            scored.batch,
-            scored.rows[fresh],
-            scored.propensities[fresh],
-            model=self._pipeline.model_version,
-            scored_at_ms=self._pipeline.clock_ms(),
-            horizons=self._pipeline.horizons,
-            signatures=self._pipeline.signatures,
-            extra=self._pipeline.head_names.fields_of(scored.extra[fresh]),
-            own_fields=self._pipeline.own_fields,
-        )
-        return scores, dead_letter_records(fetch, rejects)
-
-    def _count(self, fetch: Fetch, scored: ScoredFetch) -> None:
-        counts = self._pipeline.counts
-        counts.events += len(fetch)
-        counts.scored += len(scored.rows)
-        counts.impressions += scored.impressions
-        own = scored.batch.own
-        types = scored.batch.type_codes if own is None else own.types
-        counts.other_types += int((types[scored.rows[: len(scored.rows) - scored.impressions]] == OTHER).sum())
-        counts.duplicates += scored.duplicates
-        counts.already_applied += scored.already_applied
-        counts.clock_ahead += scored.clock_ahead
-        reasons = Counter(reject.reason for reject in scored.rejects)
-        counts.without_consent += reasons.pop(CONSENT, 0)
-        counts.dead_letters.update(reasons)
-        self._pipeline.timings.batch_events.add(len(scored.batch))
-        for stage, seconds in scored.seconds.items():
-            self._pipeline.timings.stages[stage].add(seconds)
+        return await asyncio.get_running_loop().run_in_executor(self._pipeline.threads, work, *arguments)
 
     async def _confirmed(self) -> None:
         """Wait for what has been published so far; raises CartcastError."""

@@ -20,25 +20,25 @@ import os, signal, sys
 sys.argv = ["cartcast", "worker"]
 from aiokafka import AIOKafkaProducer
 from streams.fenced import ChangelogWriter
-from streams.lanes import Lane
+from streams.pipeline import Pipeline
 
-encode, write, commit = Lane._changelog, ChangelogWriter._write, AIOKafkaProducer.commit_transaction
-writers, transactions, seen = set(), dict(), 0
+encode, write, commit = Pipeline.changelog, ChangelogWriter._write, AIOKafkaProducer.commit_transaction
+of_kind, transactions, seen = list(), dict(), 0
 
 def stop_at(moment, number):
     if moment == "{moment}" and number == 3:
         os.kill(os.getpid(), signal.{signal})
 
-def encode_and_note(lane, dirty):
+def encode_and_note(pipeline, dirty):
+    batches, elsewhere = encode(pipeline, dirty)
     if any(("kind", b"{kind}") in record.headers for each in dirty.outgoing for record in each.records):
-        writers.add(lane._states.changelog)
-    return encode(lane, dirty)
+        of_kind.append(elsewhere[0])
+    return batches, elsewhere
 
 async def write_or_stop(writer, batches):
     global seen
-    if writer not in writers:
+    if not any(each is noted for each in batches for noted in of_kind):
         return await write(writer, batches)
-    writers.discard(writer)
     seen += 1
     number = seen
     stop_at("before", number)
@@ -51,7 +51,7 @@ async def commit_or_stop(producer):
         stop_at("within", transactions.pop(producer))
     await commit(producer)
 
-Lane._changelog, ChangelogWriter._write = encode_and_note, write_or_stop
+Pipeline.changelog, ChangelogWriter._write = encode_and_note, write_or_stop
 AIOKafkaProducer.commit_transaction = commit_or_stop
 from cartcast.__main__ import main
 main()

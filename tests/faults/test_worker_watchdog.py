@@ -29,15 +29,15 @@ def hang(self, steps):
 Scorer.score = hang
 """
 EVENT_LOOP = """
-from streams.lanes import Lane
-count, calls = Lane._count, 0
+from streams.pipeline import Pipeline
+count, calls = Pipeline.count, 0
 def hang(self, fetch, scored):
     global calls
     calls += 1
     if calls > 3:
         time.sleep(1000)
     return count(self, fetch, scored)
-Lane._count = hang
+Pipeline.count = hang
 """
 
 

@@ -14,9 +14,10 @@ from model.horizons import HORIZONS
 from model.inference import InferenceWorker, Scorer
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.states import StateCodec
-from streams.lanes import Lane, Pipeline
+from streams.lanes import Lane
 from streams.observe.counts import WorkerCounts
 from streams.partition_states import PartitionStates
+from streams.pipeline import Pipeline
 from streams.scoring import Scoring
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from tests.streams.memory_publisher import MemoryPublisher, states_of

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streams.fenced import Elsewhere
-from streams.lanes import Pipeline
 from streams.partition_states import PartitionStates
+from streams.pipeline import Pipeline
 from streams.publisher import Delivery
 from streams.records.reader import read_batches, stored_batches
 from streams.records.writer import OutputRecord, OutputRecords, RecordBatch

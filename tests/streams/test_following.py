@@ -17,6 +17,7 @@ from streams.changelog import PartitionReader
 from streams.following import FollowedRecord, FollowedRecords, Following, Subscription, read_followed
 from streams.lanes import Lane, Lanes
 from streams.partition_states import NOTE, Outgoing
+from streams.pipeline import Pipeline
 from streams.records.writer import OutputRecord, OutputRecords
 from tests.streams.fetches import PARTITION, TOPICS, Acks, fetches, put
 from tests.streams.memory_publisher import let_others_run, states_of
@@ -116,8 +117,13 @@ async def test_records_are_applied_once_and_their_position_is_restored_with_the_
 async def test_what_was_there_at_the_restore_is_applied_before_the_first_event(
     open_lane, pipeline, states, following, monkeypatch
 ):
-    scored, score = [], Lane._score
-    monkeypatch.setattr(Lane, "_score", lambda lane, it: scored.append(sessions(states, b"u")) or score(lane, it))
+    scored, score = [], Pipeline.score
+
+    def scoring(pipeline, fetch, states):
+        scored.append(sessions(states, b"u"))
+        return score(pipeline, fetch, states)
+
+    monkeypatch.setattr(Pipeline, "score", scoring)
     states.arrived = [followed(4, b"u")]
     await put(open_lane(states), Acks(), *fetches(1))
     await pipeline.publisher.until(lambda: bool(pipeline.publisher.on(TOPICS.scores)))

@@ -82,9 +82,9 @@ async def test_states_whose_scores_are_still_with_their_thread_are_not_secured_b
     """The thread has stored the states, and the event loop has not published what came of them."""
     publisher, published = pipeline.publisher, asyncio.Event()
 
-    async def in_thread(work, argument):
-        done = work(argument)
-        if work == lane._score:
+    async def in_thread(work, *arguments):
+        done = work(*arguments)
+        if work == pipeline.score:
             await published.wait()
         return done
 

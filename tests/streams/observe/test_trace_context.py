@@ -10,9 +10,9 @@ from opentelemetry.trace import StatusCode
 
 from service.errors import RefusedError, UnavailableError
 from streams.fetch import Fetch
-from streams.lanes import Pipeline
 from streams.observe.spans import NO_SPANS, FetchSpans, open_spans
 from streams.observe.trace_context import is_sampled, parsed, trace_headers
+from streams.pipeline import Pipeline
 from streams.records.reader import read_batches, stored_batches
 from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from streams.scoring import Scoring
@@ -151,7 +151,7 @@ async def breaks_in_encoding(lane, _, monkeypatch) -> None:
     def fail(*_):
         raise ValueError("u")
 
-    monkeypatch.setattr(lane, "_unpublished", fail)
+    monkeypatch.setattr(Pipeline, "_unpublished", fail)
     await put(lane, Acks(), traced())
     await asyncio.wait([lane._task])
 
