@@ -1,7 +1,7 @@
 """What is computed of a fetch, from the records that Kafka hands out to those that it takes: no waiting, no order."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -96,15 +96,8 @@ class Pipeline:
         states = OutputRecords(dirty.users, dirty.values, ByteStrings.none(len(dirty.slots)))
         records = OutputRecords.concatenated([notes, states]) if notes else states
         batches = record_batches(records, now_ms, in_transaction=True)
-        elsewhere = [
-            Elsewhere(each.topic, partition, batch)
-            for each in dirty.outgoing
-            for partition in np.unique(each.partitions).tolist()
-            for batch in record_batches(
-                each.records.take(np.flatnonzero(each.partitions == partition)), now_ms, in_transaction=True
-            )
-        ]
-        return batches, elsewhere
+        topics = {each.topic for each in dirty.outgoing}
+        return batches, [each for topic in topics for each in _sent_to(topic, dirty, now_ms)]
 
     def _unpublished(
         self, fetch: Fetch, scored: ScoredFetch, published: Published
@@ -162,3 +155,13 @@ class Pipeline:
         self.timings.batch_events.add(len(scored.batch))
         for stage, seconds in scored.seconds.items():
             self.timings.stages[stage].add(seconds)
+
+
+def _sent_to(topic: str, dirty: Dirty, now_ms: int) -> Iterator[Elsewhere]:
+    """Yield the batches for another topic, as few as possible: each takes a request of its own."""
+    parts = [each for each in dirty.outgoing if each.topic == topic]
+    records = OutputRecords.concatenated([each.records for each in parts])
+    partitions = np.concatenate([each.partitions for each in parts])
+    for partition in np.unique(partitions).tolist():
+        for batch in record_batches(records.take(np.flatnonzero(partitions == partition)), now_ms, in_transaction=True):
+            yield Elsewhere(topic, partition, batch)
