@@ -11,7 +11,8 @@ import streamlit as st
 from dashboard import config
 from dashboard.clickhouse import Row
 from dashboard.csv_export import as_csv
-from dashboard.formatting import percent
+from dashboard.formatting import percent, period
+from dashboard.queries.range import Range, Span
 
 _ADDRESS: Final = re.compile(r"(://|www|@|:)(?=\S)", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&@/=^])")
@@ -55,6 +56,12 @@ def numbers(name: str) -> Iterator[None]:
 def number(label: str, value: str, explanation: str, change: str | None = None) -> None:
     """Show one number of a row."""
     st.metric(label, value, delta=change, delta_color="off", help=explanation, border=True, height="stretch")
+
+
+def compared_with(span: Range, stored: Span) -> str:
+    """Say what the changes beside numbers are to: as long a time before, if all of it is stored."""
+    earlier = period(span.before().since, span.before().until)
+    return f"Changes: to {earlier}." if span.has_all_before(stored) else f"No changes: not all of {earlier} is stored."
 
 
 def looked_at(share: float) -> str:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import Share, card, escaped, looked_at, number, numbers, table
+from dashboard.cards import Share, card, compared_with, escaped, looked_at, number, numbers, table
 from dashboard.charts import conversion as charts
 from dashboard.clickhouse import Row
 from dashboard.formatting import change, count, moment, percent, period, plural, points
@@ -61,9 +61,7 @@ def _funnel(asks: Asks, span: Range, stored: Span, asked: Funnel) -> None:
     reached = everybody[0]["reached"]
     before, counted = _earlier(asks, span, stored, Funnel(asked.steps, asked.window))
     _numbers(asked.steps, reached, before, counted=counted and sampled.share == 1)
-    earlier = period(span.before().since, span.before().until)
-    compared = f"Changes: to {earlier}." if before else f"No changes shown: not all of {earlier} is stored."
-    st.caption(f"{period(span.since, span.until)}. {compared} {looked_at(sampled.share)}")
+    st.caption(f"{period(span.since, span.until)}. {compared_with(span, stored)} {looked_at(sampled.share)}")
     groups = everybody if asked.by == "Nothing" else queries.funnel(asks, span, asked, sampled)
     named = [{**row, "name": str(row["name"]) or UNNAMED} for row in groups]
     with card(_finding(asked, reached, named), _explanation(asked, span, stored)):

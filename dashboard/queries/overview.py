@@ -3,7 +3,7 @@
 from typing import Final
 
 from dashboard.clickhouse import Row
-from dashboard.queries.range import HORIZONS, Asks, Range, seconds, step_of, within, within_days
+from dashboard.queries.range import HORIZONS, Asks, Range, seconds, step_of, within
 
 TOP_CATEGORIES: Final = 10
 FUNNEL: Final = ("view", "cart", "checkout", "purchase")
@@ -103,11 +103,14 @@ def propensity_by(asks: Asks, column: str, span: Range, channel: str = "") -> li
 
 
 def propensity_by_category(asks: Asks, span: Range) -> list[Row]:
-    """Events and mean propensities of the categories with most events, whole days; view propensity_by_category."""
+    """Events and mean propensities of the categories with most events; view scores_by_category."""
+    means = ", ".join(
+        f"avgOrNullIf(v.propensity_{name}, isFinite(v.propensity_{name})) AS propensity_{name}" for name in HORIZONS
+    )
     return asks.rows(
         f"""
-        SELECT category AS name, sum(v.events) AS events, {_MEANS}
-        FROM propensity_by_category AS v WHERE {within_days("day")} AND category NOT IN ('', '(others)')
+        SELECT category AS name, count() AS events, {means}
+        FROM scores_by_category AS v WHERE {within("hour")} AND category NOT IN ('', '(others)')
         GROUP BY name ORDER BY events DESC LIMIT {{top:UInt32}}
         """,  # noqa: S608
         {**span.bound(), "top": TOP_CATEGORIES},

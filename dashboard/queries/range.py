@@ -75,6 +75,10 @@ class Range:
         """Return the time before it, as long as it."""
         return replace(self, since=self.since - (self.until - self.since), until=self.since)
 
+    def is_to_the_end(self, span: Span) -> bool:
+        """Return whether nothing is stored after it."""
+        return self.until > span.last
+
     def has_all_before(self, span: Span) -> bool:
         """Return whether the time before it is stored as a whole, so that the two can be compared."""
         return self.before().since >= _hour(span.first)
@@ -121,14 +125,6 @@ def seconds(step: timedelta) -> int:
 def within(column: str) -> str:
     """Return the condition that a time column lies in the range whose `bound()` are the parameters."""
     return f"{column} >= toDateTime({{since:Int64}}, 'UTC') AND {column} < toDateTime({{until:Int64}}, 'UTC')"
-
-
-def within_days(column: str) -> str:
-    """Return the condition that a date is of a day that the range touches."""
-    return (
-        f"{column} >= toDate(toDateTime({{since:Int64}}, 'UTC')) "
-        f"AND {column} <= toDate(toDateTime({{until:Int64}} - 1, 'UTC'))"
-    )
 
 
 def stored_span(asks: Asks) -> Span | None:
