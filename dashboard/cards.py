@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import streamlit as st
 
@@ -54,8 +54,16 @@ def numbers(name: str) -> Iterator[None]:
 
 
 def number(label: str, value: str, explanation: str, change: str | None = None) -> None:
-    """Show one number of a row."""
-    st.metric(label, value, delta=change, delta_color="off", help=explanation, border=True, height="stretch")
+    """Show one number of a row; a `change` of nothing, such as +0.0 %, has no arrow."""
+    arrow: Literal["auto", "off"] = "auto" if change and set(change) & set("123456789") else "off"
+    st.metric(
+        *(label, value, change),
+        delta_color="off",
+        delta_arrow=arrow,
+        help=explanation,
+        border=True,
+        height="stretch",
+    )
 
 
 def compared_with(span: Range, stored: Span) -> str:

@@ -1,7 +1,9 @@
 """The pages in Streamlit's own test harness: over an empty and a filled database, with what a URL may ask."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,6 +14,7 @@ from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, client_of
+from tests.docs import walks
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = [
@@ -187,6 +190,18 @@ def test_what_the_address_asked_in_vain_is_said(open_page, shop):
     assert "junk" in toast.value
     assert "range" in toast.value
     assert "horizon" not in toast.value
+
+
+def test_the_addresses_of_the_walk_show_what_it_says(open_page, shop):
+    """Each row of the table in docs/dashboard.md: an address, and in bold the words to look for on it."""
+    rows = re.findall(r"^\| .+? \| `/(\w*)\?([^`]+)` \| (.+) \|$", walks.section(walks.DASHBOARD), re.MULTILINE)
+    assert [name for name, _, _ in rows] == ["", "conversion", "shoppers", "items", "model"]
+    for name, query, words in rows:
+        page = open_page(name or "overview", shop.source, **dict(parse_qsl(query)))
+        assert not page.toast
+        shown = "\n".join([texts(page), *numbers(page)])
+        for looked_for in re.findall(r"\*\*(.+?)\*\*", words):
+            assert looked_for in shown, (name, looked_for)
 
 
 def test_an_address_that_makes_sense_is_taken_without_a_word(open_page, shop):
