@@ -68,7 +68,8 @@ def number(label: str, value: str, explanation: str, change: str | None = None) 
 
 def compared_with(span: Range, stored: Span) -> str:
     """Say what the changes beside numbers are to: as long a time before, if all of it is stored."""
-    earlier = period(span.before().since, span.before().until)
+    before = span.before(stored)
+    earlier = period(before.since, before.until)
     return f"Changes: to {earlier}." if span.has_all_before(stored) else f"No changes: not all of {earlier} is stored."
 
 

@@ -72,11 +72,15 @@ def _funnel(asks: Asks, span: Range, stored: Span, asked: Funnel) -> None:
 
 
 def _earlier(asks: Asks, span: Range, stored: Span, asked: Funnel) -> tuple[list[int], bool]:
-    """Return who came how far in the time before, if all of it is stored, and whether all shoppers are counted."""
+    """Return who had come how far at the same point of the time before, if all of it is stored.
+
+    And whether all shoppers are counted.
+    """
     if not span.has_all_before(stored):
         return [], False
-    sampled = sample_of(asks, asked.reading(span.before()))
-    rows = queries.funnel(asks, span.before(), asked, sampled)
+    before = span.before(stored)
+    sampled = sample_of(asks, asked.reading(before))
+    rows = queries.funnel(asks, before, asked, sampled, seen_until=stored.last - (span.until - span.since))
     return (rows[0]["reached"] if rows else []), sampled.share == 1
 
 

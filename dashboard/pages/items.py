@@ -32,12 +32,12 @@ def page() -> None:
         span = bar.time_range(stored)
         horizon = bar.horizon()
     sampled = queries.sample(asks, span)
-    rows = queries.wanted(asks, span, horizon, sampled, ROWS)
+    rows = queries.wanted(asks, span, horizon, sampled, ROWS, before=span.before(stored))
     if not rows:
         _nothing(span, stored)
         return
     _numbers(rows[0], span, stored, sampled)
-    _most(rows, horizon)
+    _most(rows, horizon, is_compared=span.has_all_before(stored))
     left, right = st.columns(2)
     with left:
         _rising(rows, span, stored)
@@ -67,18 +67,19 @@ def _numbers(totals: Row, span: Range, stored: Span, sampled: Sample) -> None:
     st.caption(f"{period(span.since, span.until)}. {compared_with(span, stored)} {looked_at(sampled.share)}")
 
 
-def _most(rows: list[Row], horizon: str) -> None:
+def _most(rows: list[Row], horizon: str, *, is_compared: bool) -> None:
     most = [row for row in rows if row["most"] <= ROWS]
+    columns = {name: column for name, column in _WANTED.items() if is_compared or name != "viewers_before"}
     with card(
         f"{plural(most[0]['viewers'], 'shopper')} viewed the item that is wanted most",
         "Distinct shoppers who viewed the item in the range, and who put it into the cart or bought it. Propensity: "
         f"mean over its viewers of the probability that they buy anything {bar.HORIZON_WORDS[horizon]}.",
     ):
-        table(most, "wanted", _WANTED, description="Items with most viewers, carts and purchases")
+        table(most, "wanted", columns, description="Items with most viewers, carts and purchases")
 
 
 def _rising(rows: list[Row], span: Range, stored: Span) -> None:
-    earlier = span.before()
+    earlier = span.before(stored)
     when = f"{period(earlier.since, earlier.until)}"
     if not span.has_all_before(stored):
         with card("Rising"):

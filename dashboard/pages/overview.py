@@ -92,7 +92,7 @@ def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, fl
     """Return the numbers of as long a time before; none if that is not stored as a whole."""
     if not span.has_all_before(stored):
         return {}
-    return _measured(asks, span.before(), channel, _totals(asks, span.before(), channel))
+    return queries.measured(asks, span.before(stored), channel)
 
 
 def _totals(asks: Asks, span: Range, channel: str) -> dict[str, Row]:

@@ -16,6 +16,8 @@ from dashboard.queries import pipeline as queries
 from dashboard.queries.range import Asks, Range
 from dashboard.remembered import RememberedDatabase
 
+ROW_HEIGHT = 35
+"""Of a table, in pixels."""
 SLOWER = 3
 """Charts ask again so many times more seldom than the counters."""
 FRESH = timedelta(minutes=3)
@@ -46,7 +48,7 @@ def _span(asks: Asks) -> Range | None:
 def _before(asks: Asks, span: Range) -> Range | None:
     """Return the time before a range, as long as it; None if the pipeline did not run for all of it."""
     active = queries.active_span(asks)
-    return span.before() if active and span.has_all_before(active) else None
+    return span.before(active) if active and span.has_all_before(active) else None
 
 
 def _counters() -> None:
@@ -167,7 +169,13 @@ def _lag(asks: Asks, span: Range, happened: list[Annotation]) -> None:
         chart = theme.annotated(charts.lag(rows, span.fine_step), happened)
         st.altair_chart(chart, alt="Consumer lag over time", key="lag")
         lags = queries.lag_now(asks)
-        table(lags, "lag", _LAG, description="Consumer lag of each group and partition, as last sampled", height=180)
+        table(
+            lags,
+            "lag",
+            _LAG,
+            description="Consumer lag of each group and partition, as last sampled",
+            height=_height(lags, 180),
+        )
 
 
 def _dead_letters(asks: Asks, span: Range, before: Range | None, happened: list[Annotation]) -> None:
@@ -175,8 +183,8 @@ def _dead_letters(asks: Asks, span: Range, before: Range | None, happened: list[
     total = sum(row["dead_letters"] for row in rows)
     with card(
         f"{plural(total, 'dead letter')} in this range"
-        + _changed(total, queries.dead_letters(asks, before) if before else None),
-        "Refused records by reason; they stay on the dead-letter topic.",
+        + _changed(total, queries.dead_letters(asks, before) if before and before.until == span.since else None),
+        f"Refused records by reason, a bar is {_words(span.step)}; they stay on the dead-letter topic.",
     ):
         if rows:
             chart = theme.annotated(charts.dead_letters(rows, span.step), happened)
@@ -208,15 +216,22 @@ def _recent(asks: Asks) -> None:
     recent = queries.recent_dead_letters(asks)
     if recent:
         with card(
-            f"The last {plural(len(recent), 'dead letter')}",
+            "The last dead letter" if len(recent) == 1 else f"The last {count(len(recent))} dead letters",
             "Values stay in Kafka: read the dead-letter topic there. Correct the producer, then send them again.",
         ):
-            table(recent, "dead-letters", _RECENT, description="The last refused records", height=300)
+            table(recent, "dead-letters", _RECENT, description="The last refused records", height=_height(recent, 300))
+
+
+def _height(rows: list[Row], most: int) -> int | None:
+    """Return the height of a table, None if its rows fill less: no lines without rows."""
+    return most if ROW_HEIGHT * (len(rows) + 1) > most else None
 
 
 def _words(step: timedelta) -> str:
     minutes = int(step.total_seconds() // 60)
-    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    if minutes < 60:
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return "1 hour" if minutes == 60 else f"{minutes // 60} hours"
 
 
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -238,9 +253,9 @@ _LAG: dict[str, Any] = {
     "consumer_group": _TEXT("Consumer group"),
     "topic": _TEXT("Topic"),
     "partition": _NUMBER("Partition"),
+    "lag": _NUMBER("Behind", format="localized"),
     "committed": _NUMBER("Committed", format="localized"),
     "end_offset": _NUMBER("End", format="localized"),
-    "lag": _NUMBER("Behind", format="localized"),
     "at": When("Sampled"),
 }
 _RECENT: dict[str, Any] = {

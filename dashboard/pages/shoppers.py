@@ -92,7 +92,7 @@ def _before(asks: Asks, filters: Filters, stored: Span) -> dict[str, Row] | None
     """Return the segments as they stood at the end of the time before; None if the two cannot be compared."""
     if not (filters.span.has_all_before(stored) and filters.span.is_to_the_end(stored)):
         return None
-    then = replace(filters, span=filters.span.before())
+    then = replace(filters, span=filters.span.before(stored))
     return {row["segment"]: row for row in queries.segments_within(asks, then, queries.AT_THE_END)}
 
 

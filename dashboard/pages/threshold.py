@@ -34,7 +34,7 @@ def show(asks: Asks, span: Range, stored: Span, horizon: str, points: list[Row])
         )
         threshold = int(FIRST if chosen is None else chosen) / 100
         reached = queries.above(asks, Filters(span), horizon, threshold)
-        then = Filters(span.before())
+        then = Filters(span.before(stored))
         before = queries.above(asks, then, horizon, threshold, queries.AT_THE_END) if is_compared else {}
         _numbers(reached, before, next((row for row in points if row["threshold"] >= threshold), None))
 

@@ -71,9 +71,16 @@ class Range:
         since, until = max(self.since, stored.since), min(self.until, stored.until)
         return replace(self, since=since, until=until) if since < until else self
 
-    def before(self) -> "Range":
-        """Return the time before it, as long as it."""
-        return replace(self, since=self.since - (self.until - self.since), until=self.since)
+    def before(self, span: Span | None = None) -> "Range":
+        """Return the time before it, as long as it.
+
+        If its last hour is not over in `span`, it is as much of that time as has passed of it, in whole minutes: eleven
+        minutes of this hour are not compared with an hour.
+        """
+        length, until = self.until - self.since, self.until
+        if span is not None and span.last < until:
+            until = max(self.since, span.last.replace(second=0, microsecond=0))
+        return replace(self, since=self.since - length, until=until - length)
 
     def is_to_the_end(self, span: Span) -> bool:
         """Return whether nothing is stored after it."""

@@ -106,12 +106,12 @@ def test_numbers_of_the_overview_are_those_of_the_rows(open_page, shop):
 
 
 def test_each_number_stands_beside_the_period_before_if_that_is_stored(open_page, database):
-    """An hour of 40 events after one of 20; the hour before the first is not stored."""
+    """40 events in 40 minutes of an hour that is not over, 20 in those of the hour before, which had 5 later ones."""
     rows = list(filled_shop.plain_scores(120))
-    filled_shop.insert(client_of(database), "scores", [*rows[:20], *rows[60:100]])
+    filled_shop.insert(client_of(database), "scores", [*rows[:20], *rows[50:55], *rows[60:100]])
     page = open_page("overview", database, range="1 hour")
     assert {metric.label: metric.delta for metric in page.metric}["Events"] == "+100.0 %"
-    assert "Changes: to 5 Jan 2026, 00:00 to 5 Jan 2026, 01:00 UTC" in texts(page)
+    assert "Changes: to 5 Jan 2026, 00:00 to 5 Jan 2026, 00:39 UTC" in texts(page)
     shoppers = open_page("shoppers", database, range="1 hour")
     assert {metric.label: metric.delta for metric in shoppers.metric}["Shoppers"] == "+0.0 %"
     for name in ("overview", "shoppers"):
@@ -138,7 +138,7 @@ def test_what_is_reached_now_is_beside_what_was_reached_then(open_page, database
 def test_rows_of_a_range_are_beside_those_of_the_time_before(open_page, database):
     """An hour in which 40 rows were scored after one of 20; the hour before the first is not stored."""
     rows = [
-        row | {"scored_at": 1_767_571_200_000 + (number >= 20) * 3_600_000 + number}
+        row | {"scored_at": 1_767_571_200_000 + (number + 40 * (number >= 20)) * 60_000}
         for number, row in enumerate(filled_shop.plain_scores(60))
     ]
     filled_shop.insert(client_of(database), "scores", rows)
