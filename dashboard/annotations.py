@@ -24,10 +24,13 @@ class Annotation:
     text: str
 
 
-def within(asks: Asks, span: Range) -> list[Annotation]:
-    """Return what happened in a range, in order. Raises FormatError if the file cannot be read."""
+def within(asks: Asks, span: Range, *, scoring: bool = False) -> list[Annotation]:
+    """Return what happened in a range, in order; with `scoring` it is one of time of scoring, else of event time.
+
+    Raises FormatError if the file cannot be read.
+    """
     path = config.settings().annotations
-    found = [*_switches(asks), *(noted(path, ZoneInfo(span.zone)) if path else [])]
+    found = [*_switches(asks, scoring=scoring), *(noted(path, ZoneInfo(span.zone)) if path else [])]
     return sorted((each for each in found if span.since <= each.time < span.until), key=lambda each: each.time)
 
 
@@ -56,7 +59,8 @@ def _annotation(line: list[str], where: str, zone: ZoneInfo) -> Annotation:
     return Annotation(time if time.tzinfo else time.replace(tzinfo=zone), text.strip())
 
 
-def _switches(asks: Asks) -> list[Annotation]:
-    """Return when each model version but the first scored its first events."""
-    models = sorted(queries.models(asks), key=lambda row: row["first_hour"])
-    return [Annotation(row["first_hour"], f"model {row['model']}") for row in models[1:]]
+def _switches(asks: Asks, *, scoring: bool) -> list[Annotation]:
+    """Return when each model version but the first scored its first events, or of which hour those were."""
+    rows = queries.taken_over(asks) if scoring else queries.models(asks)
+    first = sorted((row["first_scored_at" if scoring else "first_hour"], row["model"]) for row in rows)
+    return [Annotation(time, f"model {model}") for time, model in first[1:]]

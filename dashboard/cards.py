@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import streamlit as st
 
 from dashboard import config
 from dashboard.clickhouse import Row
 from dashboard.csv_export import as_csv
-from dashboard.formatting import percent
+from dashboard.formatting import percent, period
+from dashboard.queries.range import Range, Span
 
 _ADDRESS: Final = re.compile(r"(://|www|@|:)(?=\S)", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&@/=^])")
@@ -53,8 +54,23 @@ def numbers(name: str) -> Iterator[None]:
 
 
 def number(label: str, value: str, explanation: str, change: str | None = None) -> None:
-    """Show one number of a row."""
-    st.metric(label, value, delta=change, delta_color="off", help=explanation, border=True, height="stretch")
+    """Show one number of a row; a `change` of nothing, such as +0.0 %, has no arrow."""
+    arrow: Literal["auto", "off"] = "auto" if change and set(change) & set("123456789") else "off"
+    st.metric(
+        *(label, value, change),
+        delta_color="off",
+        delta_arrow=arrow,
+        help=explanation,
+        border=True,
+        height="stretch",
+    )
+
+
+def compared_with(span: Range, stored: Span) -> str:
+    """Say what the changes beside numbers are to: as long a time before, if all of it is stored."""
+    before = span.before(stored)
+    earlier = period(before.since, before.until)
+    return f"Changes: to {earlier}." if span.has_all_before(stored) else f"No changes: not all of {earlier} is stored."
 
 
 def looked_at(share: float) -> str:

@@ -35,12 +35,17 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def change(now: float | None, before: float | None) -> str | None:
     """Return by how much a count has changed: +4.2 %; None if there was nothing to change."""
-    return None if now is None or not before else f"{100 * (now - before) / before:+,.1f} %"
+    return None if now is None or not before else f"{_tenths(100 * (now - before) / before):+,.1f} %"
 
 
 def points(now: float | None, before: float | None) -> str | None:
     """Return by how much a share has changed: +0.3 points."""
-    return None if now is None or before is None else f"{100 * (now - before):+.1f} points"
+    return None if now is None or before is None else f"{_tenths(100 * (now - before)):+.1f} points"
+
+
+def _tenths(number: float) -> float:
+    """Return a number rounded to tenths, without the sign of a zero."""
+    return round(number, 1) + 0.0
 
 
 def decimal(number: float | None, digits: int = 3) -> str:

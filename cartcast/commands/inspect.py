@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -60,9 +61,10 @@ def inspect(
         return
     if suggest is not None:
         _suggest_shop(event_files, files, suggest)
-    found = _inspect(event_files, horizons.split(","))
     reading = event_files.reading
-    notes = [*reading.notes, *notes_on(found)]
+    reading.looks_at_keys = True
+    found = _inspect(event_files, horizons.split(","))
+    notes = [*reading.notes, *_notes_on_keys(reading.repeated_keys), *notes_on(found)]
     if as_json:
         about = {
             "files": [str(file) for file in files],
@@ -79,6 +81,13 @@ def inspect(
             console.print(table)
     for note in notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _notes_on_keys(repeated: "Counter[str]") -> list[str]:
+    return [
+        f"{count:,} lines name {json.dumps(key[:40])} twice in one object: the last one counts"
+        for key, count in repeated.most_common(5)
+    ]
 
 
 def _suggest_mapping(files: list[Path], path: Path) -> None:

@@ -21,7 +21,9 @@ GROUPS: Final = {
         "latest_scores", "top_shoppers", "segments", "shopper_timeline", "shopper_outcomes", "shopper_recommendations",
         "identities",
     ),
-    "What the scores say": ("propensity_by_hour", "propensity_by_category", "score_distribution", "score_drift"),
+    "What the scores say": (
+        "propensity_by_hour", "propensity_by_category", "models", "score_distribution", "score_drift",
+    ),
     "Whether they come true": (
         "online_evaluation", "online_evaluation_by_model", "calibration_bins", "operating_points", "outcome_bins",
         "impression_outcomes",

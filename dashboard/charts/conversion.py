@@ -30,7 +30,8 @@ def funnel(rows: Sequence[Row], steps: Sequence[str]) -> AnyChart:
             "name": row["name"],
             "shoppers": shoppers,
             "share": shoppers / row["reached"][0],
-            "label": f"{shoppers:,} ({100 * shoppers / row['reached'][0]:.1f} %)",
+            # who entered are 100 % of themselves, and the longest bar leaves a phone no place to say so
+            "label": f"{shoppers:,}" + ("" if step == steps[0] else f" ({100 * shoppers / row['reached'][0]:.1f} %)"),
         }
         for row in rows
         for step, shoppers in zip(steps, row["reached"], strict=True)

@@ -50,6 +50,8 @@ LEGEND: Final[Any] = {
     "offset": 6,
     "rowPadding": 2,
 }
+_SHORT_NAME: Final = 16
+"""Characters that fit beside another name."""
 _TIME_FORMAT: Final[Any] = {
     "seconds": "%H:%M:%S",
     "minutes": "%H:%M",
@@ -158,8 +160,9 @@ def colors(palette: dict[str, str], field: str, present: Sequence[str]) -> alt.C
 def series(field: str, present: Sequence[str]) -> alt.Color:
     """Colour by a field whose values nobody knows beforehand."""
     domain = list(dict.fromkeys(present))
+    long_names = {"columns": 1, "labelLimit": 260} if max(map(len, domain), default=0) > _SHORT_NAME else {}
     return alt.Color(
         f"{field}:N",
         scale=alt.Scale(domain=domain, range=[SERIES[number % len(SERIES)] for number in range(len(domain))]),
-        legend=alt.Legend(**LEGEND),
+        legend=alt.Legend(**LEGEND | long_names),
     )

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import Share, card, escaped, looked_at, number, numbers, table
+from dashboard.cards import Share, card, compared_with, escaped, looked_at, number, numbers, table
 from dashboard.charts import conversion as charts
 from dashboard.clickhouse import Row
 from dashboard.formatting import change, count, moment, percent, period, plural, points
@@ -61,9 +61,7 @@ def _funnel(asks: Asks, span: Range, stored: Span, asked: Funnel) -> None:
     reached = everybody[0]["reached"]
     before, counted = _earlier(asks, span, stored, Funnel(asked.steps, asked.window))
     _numbers(asked.steps, reached, before, counted=counted and sampled.share == 1)
-    earlier = period(span.before().since, span.before().until)
-    compared = f"Changes: to {earlier}." if before else f"No changes shown: not all of {earlier} is stored."
-    st.caption(f"{period(span.since, span.until)}. {compared} {looked_at(sampled.share)}")
+    st.caption(f"{period(span.since, span.until)}. {compared_with(span, stored)} {looked_at(sampled.share)}")
     groups = everybody if asked.by == "Nothing" else queries.funnel(asks, span, asked, sampled)
     named = [{**row, "name": str(row["name"]) or UNNAMED} for row in groups]
     with card(_finding(asked, reached, named), _explanation(asked, span, stored)):
@@ -74,11 +72,15 @@ def _funnel(asks: Asks, span: Range, stored: Span, asked: Funnel) -> None:
 
 
 def _earlier(asks: Asks, span: Range, stored: Span, asked: Funnel) -> tuple[list[int], bool]:
-    """Return who came how far in the time before, if all of it is stored, and whether all shoppers are counted."""
+    """Return who had come how far at the same point of the time before, if all of it is stored.
+
+    And whether all shoppers are counted.
+    """
     if not span.has_all_before(stored):
         return [], False
-    sampled = sample_of(asks, asked.reading(span.before()))
-    rows = queries.funnel(asks, span.before(), asked, sampled)
+    before = span.before(stored)
+    sampled = sample_of(asks, asked.reading(before))
+    rows = queries.funnel(asks, before, asked, sampled, seen_until=stored.last - (span.until - span.since))
     return (rows[0]["reached"] if rows else []), sampled.share == 1
 
 

@@ -1,13 +1,14 @@
 """Items: which are wanted most, more than before, or for the first time."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import streamlit as st
 
 from dashboard import bar, missing
-from dashboard.cards import Share, When, card, looked_at, number, numbers, table
+from dashboard.cards import Share, When, card, compared_with, looked_at, number, numbers, table
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, decimal, percent, period, plural
+from dashboard.formatting import change, count, decimal, percent, period, plural, points
 from dashboard.queries import items as queries
 from dashboard.queries.items import FEW_EVENTS
 from dashboard.queries.range import Range, Span, stored_span
@@ -31,11 +32,12 @@ def page() -> None:
         span = bar.time_range(stored)
         horizon = bar.horizon()
     sampled = queries.sample(asks, span)
-    rows = queries.wanted(asks, span, horizon, sampled, ROWS)
+    rows = queries.wanted(asks, span, horizon, sampled, ROWS, before=span.before(stored))
     if not rows:
         _nothing(span, stored)
         return
-    _most(rows, horizon, span, sampled)
+    _numbers(rows[0], span, stored, sampled)
+    _most(rows, horizon, is_compared=span.has_all_before(stored))
     left, right = st.columns(2)
     with left:
         _rising(rows, span, stored)
@@ -50,25 +52,36 @@ def _nothing(span: Range, stored: Span) -> None:
         missing.nothing_here("No view of an item in this range: events say which item they are about in `item_id`.")
 
 
-def _most(rows: list[Row], horizon: str, span: Range, sampled: Sample) -> None:
-    most = [row for row in rows if row["most"] <= ROWS]
+def _numbers(totals: Row, span: Range, stored: Span, sampled: Sample) -> None:
+    """Show what holds of all items, beside the time before; the shoppers that are counted are the same in both."""
+    explained: dict[str, tuple[str, Callable[..., str], Callable[..., str | None], str]] = {
+        "Viewed items": ("items", count, change, "Items that somebody viewed in the range."),
+        "Put into the cart": ("carted", percent, points, "Of the viewed items, those that somebody put into it."),
+        "Bought": ("bought", percent, points, "Of the viewed items, those that somebody bought in the range."),
+    }
+    is_compared = span.has_all_before(stored)
     with numbers("items"):
-        number("Viewed items", count(rows[0]["items"]), "Items that somebody viewed in the range.")
-        number("Put into the cart", percent(rows[0]["carted"]), "Of the viewed items, those that somebody put into it.")
-        number("Bought", percent(rows[0]["bought"]), "Of the viewed items, those that somebody bought in the range.")
-    st.caption(f"{period(span.since, span.until)}. {looked_at(sampled.share)}")
+        for label, (name, shown, compared, text) in explained.items():
+            before = totals[f"{name}_before"] if is_compared and totals["items_before"] else None
+            number(label, shown(totals[name]), text, compared(totals[name], before))
+    st.caption(f"{period(span.since, span.until)}. {compared_with(span, stored)} {looked_at(sampled.share)}")
+
+
+def _most(rows: list[Row], horizon: str, *, is_compared: bool) -> None:
+    most = [row for row in rows if row["most"] <= ROWS]
+    columns = {name: column for name, column in _WANTED.items() if is_compared or name != "viewers_before"}
     with card(
         f"{plural(most[0]['viewers'], 'shopper')} viewed the item that is wanted most",
         "Distinct shoppers who viewed the item in the range, and who put it into the cart or bought it. Propensity: "
         f"mean over its viewers of the probability that they buy anything {bar.HORIZON_WORDS[horizon]}.",
     ):
-        table(most, "wanted", _WANTED, description="Items with most viewers, carts and purchases")
+        table(most, "wanted", columns, description="Items with most viewers, carts and purchases")
 
 
 def _rising(rows: list[Row], span: Range, stored: Span) -> None:
-    earlier = span.before()
+    earlier = span.before(stored)
     when = f"{period(earlier.since, earlier.until)}"
-    if earlier.since < Range.covering(stored.first, stored.last).since:
+    if not span.has_all_before(stored):
         with card("Rising"):
             missing.nothing_here(
                 f"What rises is told by as long a time before, {when}, of which not all is stored: choose a shorter "

@@ -42,7 +42,7 @@ def page() -> None:
         points = [row for row in queries.operating_points(asks, model, horizon) if row["recall"] is not None]
         if points:
             _curves(points, mine)
-        threshold.show(asks, span, horizon, points)
+        threshold.show(asks, span, stored, horizon, points)
         _evaluation(asks, model, horizon, stored)
     drift.show(asks, [row for row in queries.drift(asks, model, horizon, span) if row["psi"] is not None], span)
     _histogram(asks, horizon, span)
@@ -64,7 +64,9 @@ def _numbers(mine: Row) -> None:
         )
         number("Did buy", percent(mine["base_rate"]), f"Said: {percent(mine['mean_propensity'])} on average.")
         number("Outcomes", count(mine["scores"]), "Scores of the sampled shoppers whose horizon has passed.")
-    st.caption("Numbers and the three curves below are over everything stored of this model version.")
+    st.caption(
+        "Numbers and the three curves below are over everything stored of this model version, so no time is before it."
+    )
 
 
 def _evaluation(asks: Asks, model: str, horizon: str, stored: Span) -> None:

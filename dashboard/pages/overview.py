@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import annotations, bar, config, missing
 from dashboard.annotations import Annotation
-from dashboard.cards import Money, Share, card, escaped, number, numbers, table
+from dashboard.cards import Money, Share, card, compared_with, escaped, number, numbers, table
 from dashboard.charts import overview as charts
 from dashboard.charts import theme
 from dashboard.clickhouse import Row
@@ -54,12 +54,10 @@ def _counters(channel: str) -> None:
             return
         before = _before(asks, span, channel, stored)
         _numbers(asks, span, channel, totals, before)
-        earlier = period(span.before().since, span.before().until)
         st.caption(
-            f"{period(span.since, span.until)} · latest event {moment(stored.last)} · "
-            + (f"changes: to {earlier} · " if before else f"no changes shown: not all of {earlier} is stored · ")
-            + (f"left out: {plural(stored.beyond, 'event')} from clocks that are ahead · " if stored.beyond else "")
-            + f"updates every {config.settings().refresh_seconds:g} s"
+            f"{period(span.since, span.until)}, latest event {moment(stored.last)}. {compared_with(span, stored)} "
+            + (f"Left out: {plural(stored.beyond, 'event')} from clocks that are ahead. " if stored.beyond else "")
+            + f"Updates every {config.settings().refresh_seconds:g} s."
         )
 
 
@@ -94,7 +92,7 @@ def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, fl
     """Return the numbers of as long a time before; none if that is not stored as a whole."""
     if not span.has_all_before(stored):
         return {}
-    return _measured(asks, span.before(), channel, _totals(asks, span.before(), channel))
+    return queries.measured(asks, span.before(stored), channel)
 
 
 def _totals(asks: Asks, span: Range, channel: str) -> dict[str, Row]:
@@ -229,7 +227,7 @@ def _propensity_by(name: str, rows: list[Row], horizon: str) -> None:
     top = max(known, key=lambda row: row[field])
     note = "Mean over the range's events."
     if name == "category":
-        note = "The ten with most events, whole days, all channels; new events count within seconds."
+        note = "Mean over the range's events of the ten with most of them, all channels."
     with card(f"By {name}: {escaped(str(top['name'])[:40])} is likeliest, {percent(top[field])}", note):
         st.altair_chart(charts.propensity_by(known, horizon, name.capitalize()), alt=f"Mean propensity by {name}")
 

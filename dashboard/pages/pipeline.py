@@ -5,15 +5,19 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import bar, config, missing
+from dashboard import annotations, bar, config, missing
+from dashboard.annotations import Annotation
 from dashboard.cards import When, card, number, numbers, table
 from dashboard.charts import pipeline as charts
+from dashboard.charts import theme
 from dashboard.clickhouse import Row
-from dashboard.formatting import count, milliseconds, moment, plural
+from dashboard.formatting import change, count, milliseconds, moment, plural
 from dashboard.queries import pipeline as queries
 from dashboard.queries.range import Asks, Range
 from dashboard.remembered import RememberedDatabase
 
+ROW_HEIGHT = 35
+"""Of a table, in pixels."""
 SLOWER = 3
 """Charts ask again so many times more seldom than the counters."""
 FRESH = timedelta(minutes=3)
@@ -39,6 +43,12 @@ def page() -> None:
 def _span(asks: Asks) -> Range | None:
     active = queries.active_span(asks)
     return None if active is None else bar.chosen_range(active)
+
+
+def _before(asks: Asks, span: Range) -> Range | None:
+    """Return the time before a range, as long as it; None if the pipeline did not run for all of it."""
+    active = queries.active_span(asks)
+    return span.before(active) if active and span.has_all_before(active) else None
 
 
 def _counters() -> None:
@@ -94,19 +104,21 @@ def _charts() -> None:
             return
         rows = queries.by_minute(asks, span)
         step = span.fine_step
+        before = _before(asks, span)
+        happened = annotations.within(asks, span, scoring=True)
         left, right = st.columns(2)
         with left:
-            _throughput(rows, step)
+            _throughput(rows, queries.stored(asks, before) if before else None, step, happened)
         with right:
-            _delays(rows, step)
+            _delays(rows, step, happened)
         left, right = st.columns(2)
         with left:
-            _lag(asks, span)
+            _lag(asks, span, happened)
         with right:
-            _dead_letters(asks, span)
+            _dead_letters(asks, span, before, happened)
 
 
-def _throughput(rows: list[Row], step: timedelta) -> None:
+def _throughput(rows: list[Row], before: int | None, step: timedelta, happened: list[Annotation]) -> None:
     if not rows:
         with card("Throughput"):
             missing.nothing_here("No row was scored in this range.")
@@ -114,12 +126,20 @@ def _throughput(rows: list[Row], step: timedelta) -> None:
     most = max(row["most_a_minute"] for row in rows)
     total = sum(row["stored"] for row in rows)
     with card(
-        f"{plural(total, 'row')}, at most {count(most)} a minute", f"By time of scoring; a bar is {_words(step)}."
+        f"{plural(total, 'row')}{_changed(total, before)}, at most {count(most)} a minute",
+        f"By time of scoring; a bar is {_words(step)}.",
     ):
-        st.altair_chart(charts.throughput(rows, step), alt="Rows a minute over time", key="throughput")
+        chart = theme.annotated(charts.throughput(rows, step), happened)
+        st.altair_chart(chart, alt="Rows a minute over time", key="throughput")
 
 
-def _delays(rows: list[Row], step: timedelta) -> None:
+def _changed(now: int, before: int | None) -> str:
+    """Say by how much a number of the range has changed, if that is known."""
+    changed = change(now, before)
+    return f" ({changed} to the time before)" if changed else ""
+
+
+def _delays(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
     known = [row for row in rows if row["event_to_row_p99_ms"] is not None]
     if not known:
         with card("Delays"):
@@ -131,10 +151,11 @@ def _delays(rows: list[Row], step: timedelta) -> None:
         f"In the worst minute 99 % of the rows are in place within {milliseconds(worst)}",
         f"From the event's Kafka time.{note}",
     ):
-        st.altair_chart(charts.delays(known, step), alt="Delay percentiles over time", key="delays")
+        chart = theme.annotated(charts.delays(known, step), happened)
+        st.altair_chart(chart, alt="Delay percentiles over time", key="delays")
 
 
-def _lag(asks: Asks, span: Range) -> None:
+def _lag(asks: Asks, span: Range, happened: list[Annotation]) -> None:
     rows = queries.lag_over_time(asks, span)
     if not rows:
         with card("Consumer lag"):
@@ -145,21 +166,29 @@ def _lag(asks: Asks, span: Range) -> None:
         f"At most {plural(worst['lag'], 'record')} behind, at {moment(worst['time'])}",
         "Records on a topic that its consumer group has not done, all partitions together.",
     ):
-        st.altair_chart(charts.lag(rows, span.fine_step), alt="Consumer lag over time", key="lag")
+        chart = theme.annotated(charts.lag(rows, span.fine_step), happened)
+        st.altair_chart(chart, alt="Consumer lag over time", key="lag")
         lags = queries.lag_now(asks)
-        table(lags, "lag", _LAG, description="Consumer lag of each group and partition, as last sampled", height=180)
+        table(
+            lags,
+            "lag",
+            _LAG,
+            description="Consumer lag of each group and partition, as last sampled",
+            height=_height(lags, 180),
+        )
 
 
-def _dead_letters(asks: Asks, span: Range) -> None:
+def _dead_letters(asks: Asks, span: Range, before: Range | None, happened: list[Annotation]) -> None:
     rows = queries.dead_letters_over_time(asks, span)
     total = sum(row["dead_letters"] for row in rows)
     with card(
-        f"{plural(total, 'dead letter')} in this range",
-        "Refused records by reason; they stay on the dead-letter topic.",
+        f"{plural(total, 'dead letter')} in this range"
+        + _changed(total, queries.dead_letters(asks, before) if before and before.until == span.since else None),
+        f"Refused records by reason, a bar is {_words(span.step)}; they stay on the dead-letter topic.",
     ):
         if rows:
-            step = span.step
-            st.altair_chart(charts.dead_letters(rows, step), alt="Dead letters over time", key="dead-letters")
+            chart = theme.annotated(charts.dead_letters(rows, span.step), happened)
+            st.altair_chart(chart, alt="Dead letters over time", key="dead-letters")
             reasons = queries.dead_letters_by_reason(asks, span)
             table(reasons, "reasons", _REASONS, description="Dead letters by reason with an example")
         else:
@@ -187,15 +216,22 @@ def _recent(asks: Asks) -> None:
     recent = queries.recent_dead_letters(asks)
     if recent:
         with card(
-            f"The last {plural(len(recent), 'dead letter')}",
+            "The last dead letter" if len(recent) == 1 else f"The last {count(len(recent))} dead letters",
             "Values stay in Kafka: read the dead-letter topic there. Correct the producer, then send them again.",
         ):
-            table(recent, "dead-letters", _RECENT, description="The last refused records", height=300)
+            table(recent, "dead-letters", _RECENT, description="The last refused records", height=_height(recent, 300))
+
+
+def _height(rows: list[Row], most: int) -> int | None:
+    """Return the height of a table, None if its rows fill less: no lines without rows."""
+    return most if ROW_HEIGHT * (len(rows) + 1) > most else None
 
 
 def _words(step: timedelta) -> str:
     minutes = int(step.total_seconds() // 60)
-    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    if minutes < 60:
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return "1 hour" if minutes == 60 else f"{minutes // 60} hours"
 
 
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -217,9 +253,9 @@ _LAG: dict[str, Any] = {
     "consumer_group": _TEXT("Consumer group"),
     "topic": _TEXT("Topic"),
     "partition": _NUMBER("Partition"),
+    "lag": _NUMBER("Behind", format="localized"),
     "committed": _NUMBER("Committed", format="localized"),
     "end_offset": _NUMBER("End", format="localized"),
-    "lag": _NUMBER("Behind", format="localized"),
     "at": When("Sampled"),
 }
 _RECENT: dict[str, Any] = {

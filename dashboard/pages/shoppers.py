@@ -1,17 +1,18 @@
 """Shoppers: who is about to buy, and why."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import streamlit as st
 
 from dashboard import bar, downloads, missing
-from dashboard.cards import Money, Share, When, card, chosen_row, number, numbers, table
+from dashboard.cards import Money, Share, When, card, chosen_row, compared_with, number, numbers, table
 from dashboard.clickhouse import Row
-from dashboard.formatting import amount, count, percent, plural
+from dashboard.formatting import amount, change, count, percent, period, plural
 from dashboard.pages import timeline
 from dashboard.queries import overview as overview_queries
 from dashboard.queries import shoppers as queries
-from dashboard.queries.range import Asks, Range, stored_span
+from dashboard.queries.range import Asks, Range, Span, stored_span
 from dashboard.queries.shoppers import Filters
 from dashboard.remembered import RememberedDatabase
 
@@ -38,7 +39,9 @@ def page() -> None:
     segments = {row["segment"]: row for row in queries.segments_within(asks, filters)}
     found = [row for name, row in segments.items() if filters.segment in ("", name)]
     if found:
-        _summary(segments, found)
+        before = _before(asks, filters, stored)
+        _summary(segments, before, filters.segment)
+        st.caption(f"{period(span.since, span.until)}. {_compared(span, stored)}")
         _say_joined(queries.joined(asks, span))
         shoppers = sum(row["shoppers"] for row in found)
         _ranking(queries.ranked(asks, filters, order, horizon, rows), shoppers, filters, order, horizon)
@@ -85,28 +88,47 @@ def _say_matches(names: list[str]) -> None:
         st.text("No category contains that.", width=200)
 
 
-def _summary(by_segment: dict[str, Row], found: list[Row]) -> None:
-    with numbers("shoppers"):
-        number(
-            "Shoppers", count(sum(row["shoppers"] for row in found)), "Shoppers whose latest event passes the filters."
-        )
-        number(
-            "Expected buyers",
-            count(sum(row["expected_buyers"] for row in found)),
-            "Sum of their propensities within 24 hours: so many should buy.",
-        )
-        number(
-            "Value at stake",
-            amount(sum(row["value_at_stake"] or 0 for row in found)),
+def _before(asks: Asks, filters: Filters, stored: Span) -> dict[str, Row] | None:
+    """Return the segments as they stood at the end of the time before; None if the two cannot be compared."""
+    if not (filters.span.has_all_before(stored) and filters.span.is_to_the_end(stored)):
+        return None
+    then = replace(filters, span=filters.span.before(stored))
+    return {row["segment"]: row for row in queries.segments_within(asks, then, queries.AT_THE_END)}
+
+
+def _compared(span: Range, stored: Span) -> str:
+    if span.is_to_the_end(stored):
+        return compared_with(span, stored)
+    return "No changes: who has come again after this range is not in it."
+
+
+def _summary(now: dict[str, Row], before: dict[str, Row] | None, segment: str) -> None:
+    """Show the sums over the chosen segment, or all, and each segment, beside those `before`."""
+    explained = {
+        "Shoppers": ("shoppers", count, "Shoppers whose latest event passes the filters."),
+        "Expected buyers": ("expected_buyers", count, "Sum of their propensities within 24 hours: so many should buy."),
+        "Value at stake": (
+            "value_at_stake",
+            amount,
             "Sum of propensity within 24 hours times the price last looked at.",
-        )
+        ),
+    }
+    with numbers("shoppers"):
+        for label, (column, shown, text) in explained.items():
+            sums = [_sum(rows, column, segment) for rows in (now, before)]
+            number(label, shown(sums[0]), text, change(*sums))
         for name in queries.SEGMENTS:
-            row = by_segment.get(name, {"shoppers": 0, "value_at_stake": 0})
-            number(
-                f"Segment {name}",
-                count(row["shoppers"]),
-                f"At stake: {amount(row['value_at_stake'])}. Segments go by the propensity within 24 hours.",
-            )
+            sums = [_sum(rows, "shoppers", name) for rows in (now, before)]
+            at_stake = amount(_sum(now, "value_at_stake", name))
+            text = f"At stake: {at_stake}. Segments go by the propensity within 24 hours."
+            number(f"Segment {name}", count(sums[0]), text, change(*sums))
+
+
+def _sum(by_segment: dict[str, Row] | None, column: str, segment: str) -> float | None:
+    """Return the sum over a segment, or over all if it is empty; None of nothing to compare with."""
+    if by_segment is None:
+        return None
+    return sum(row[column] or 0 for name, row in by_segment.items() if segment in ("", name))
 
 
 def _say_joined(row: Row) -> None:

@@ -1,7 +1,7 @@
 """How shoppers become buyers: step by step within a window, and week by week after their first."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from dashboard.clickhouse import Row
@@ -35,30 +35,32 @@ class Funnel:
         return replace(span, until=span.until + self.window)
 
 
-def funnel(asks: Asks, span: Range, asked: Funnel, sampled: Sample) -> list[Row]:
+def funnel(asks: Asks, span: Range, asked: Funnel, sampled: Sample, seen_until: datetime | None = None) -> list[Row]:
     """Return how many shoppers came how far, the largest group first; view shopper_events.
 
     A shopper enters with a view in the range and has come to a step with such an event after that of the step before,
     within the window from the view on, be it after the range's end; the best of several views counts. `reached` is a
-    list of shoppers, one for each step; `name` is what the breakdown says of the group.
+    list of shoppers, one for each step; `name` is what the breakdown says of the group. What happened from `seen_until`
+    on counts as not yet: an earlier time has then had no more of it than a later one has had.
     """
     entered = f"event_type = 'view' AND {DURING}"
     steps = ", ".join([entered, *(f"event_type = '{step}'" for step in FUNNEL[1:] if step in asked.steps)])
     reached = ", ".join(f"countIf(level >= {place})" for place in range(1, len(asked.steps) + 1))
     window_ms = asked.window // timedelta(milliseconds=1)
+    last = min(span.until + asked.window, seen_until) if seen_until else span.until + asked.window
     return asks.rows(
         f"""
         SELECT name, [{reached}] AS reached FROM (
             SELECT shopper_hash, argMinIf({BREAKDOWNS[asked.by]}, event_time, {entered}) AS name,
                    windowFunnel({window_ms})(toUInt64(event_time), {steps}) AS level
             FROM shopper_events
-            WHERE event_time >= {{since:Int64}} * 1000 AND event_time < {{until:Int64}} * 1000 + {window_ms}
+            WHERE event_time >= {{since:Int64}} * 1000 AND event_time < {{last:Int64}} * 1000
                   AND event_type IN {FUNNEL} AND {SAMPLED}
             GROUP BY shopper_hash HAVING level > 0
         )
         GROUP BY name ORDER BY reached[1] DESC, name LIMIT {MOST_GROUPS}
         """,  # noqa: S608 - constants, values are bound
-        {**span.bound(), "last_hash": sampled.last_hash},
+        {**span.bound(), "last": int(last.timestamp()), "last_hash": sampled.last_hash},
     )
 
 

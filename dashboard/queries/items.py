@@ -13,13 +13,16 @@ from dashboard.queries.sample import DURING, SAMPLED, Sample, sample_of
 FEW_EVENTS: Final = 5
 """An item with fewer events ever is cold."""
 _CANDIDATES: Final = 200
+_BEFORE: Final = "event_time >= {before:Int64} * 1000 AND event_time < {before_until:Int64} * 1000"
 _SINCE_BEFORE: Final = "event_time >= {before:Int64} * 1000 AND event_time < {until:Int64} * 1000"
 _BY_SHOPPER: Final = f"""
     SELECT item_id, shopper_hash, any(e.category) AS category,
            countIf(event_type = 'view' AND {DURING}) AS views,
            countIf(event_type = 'cart' AND {DURING}) > 0 AS has_carted,
            countIf(event_type = 'purchase' AND {DURING}) > 0 AS has_bought,
-           countIf(event_type = 'view') > views AS has_viewed_before,
+           countIf(event_type = 'view' AND {_BEFORE}) > 0 AS has_viewed_before,
+           countIf(event_type = 'cart' AND {_BEFORE}) > 0 AS has_carted_before,
+           countIf(event_type = 'purchase' AND {_BEFORE}) > 0 AS has_bought_before,
            avgIf(PROPENSITY, event_type = 'view' AND {DURING}) AS propensity
     FROM item_events AS e
     WHERE {_SINCE_BEFORE} AND {SAMPLED} AND event_type IN ('view', 'cart', 'purchase')
@@ -28,6 +31,7 @@ _BY_SHOPPER: Final = f"""
 _BY_ITEM: Final = f"""
     SELECT item_id, any(s.category) AS category, countIf(views > 0) AS viewers, countIf(has_carted) AS carters,
            countIf(has_bought) AS buyers, countIf(has_viewed_before) AS viewers_before,
+           countIf(has_carted_before) AS carters_before, countIf(has_bought_before) AS buyers_before,
            avgIf(s.propensity, isFinite(s.propensity)) AS propensity
     FROM ({_BY_SHOPPER}) AS s
     GROUP BY item_id
@@ -39,13 +43,17 @@ def sample(asks: Asks, span: Range) -> Sample:
     return sample_of(asks, replace(span, since=span.before().since))
 
 
-def wanted(asks: Asks, span: Range, horizon: str, sampled: Sample, limit: int) -> list[Row]:
+def wanted(  # noqa: PLR0913 - what, of when, and how many
+    asks: Asks, span: Range, horizon: str, sampled: Sample, limit: int, *, before: Range | None = None
+) -> list[Row]:
     """Return the items with most viewers and those that rise fastest; view item_events.
 
-    `viewers`, `carters` and `buyers` are distinct shoppers in the range, `viewers_before` in as long a time before it.
+    `viewers`, `carters` and `buyers` are distinct shoppers in the range, `viewers_before` in the time `before` it,
+    which is as long if it is not given.
     `rise` is how many times as many viewers as then, relative to the viewers of all items, and `rise_low` the lower end
     of its 95 % interval, from which few viewers cannot make much: the logarithm of a ratio of two Poisson counts has a
-    variance of about 1/a + 1/b. `items` are those viewed in the range, `carted` and `bought` shares of them.
+    variance of about 1/a + 1/b. `items` are those viewed in the range, `carted` and `bought` shares of them, and
+    `items_before`, `carted_before` and `bought_before` the same of the time before.
     `most` and `fastest` are the places in the two rankings, from 1.
     """
     propensity = f"propensity_{horizon if horizon in HORIZONS else '24h'}"
@@ -61,7 +69,10 @@ def wanted(asks: Asks, span: Range, horizon: str, sampled: Sample, limit: int) -
                     SELECT *, sum(viewers) OVER () AS all_now, sum(viewers_before) OVER () AS all_before,
                            countIf(viewers > 0) OVER () AS items,
                            countIf(viewers > 0 AND carters > 0) OVER () / items AS carted,
-                           countIf(viewers > 0 AND buyers > 0) OVER () / items AS bought
+                           countIf(viewers > 0 AND buyers > 0) OVER () / items AS bought,
+                           countIf(viewers_before > 0) OVER () AS items_before,
+                           countIf(viewers_before > 0 AND carters_before > 0) OVER () / items_before AS carted_before,
+                           countIf(viewers_before > 0 AND buyers_before > 0) OVER () / items_before AS bought_before
                     FROM ({_BY_ITEM.replace("PROPENSITY", propensity)})
                 )
             )
@@ -69,7 +80,7 @@ def wanted(asks: Asks, span: Range, horizon: str, sampled: Sample, limit: int) -
         WHERE viewers > 0 AND (most <= {{limit:UInt32}} OR fastest <= {{limit:UInt32}})
         ORDER BY most LIMIT 1000
         """,  # noqa: S608 - the parts are constants, values are bound
-        {**_bound(span), "last_hash": sampled.last_hash, "limit": limit},
+        {**_bound(span, before), "last_hash": sampled.last_hash, "limit": limit},
     )
 
 
@@ -93,5 +104,6 @@ def cold(asks: Asks, span: Range, sampled: Sample, limit: int) -> list[Row]:
     )
 
 
-def _bound(span: Range) -> dict[str, str | int | float]:
-    return {**span.bound(), "before": int(span.before().since.timestamp())}
+def _bound(span: Range, before: Range | None = None) -> dict[str, str | int | float]:
+    bounds = (before or span.before()).bound()
+    return {**span.bound(), "before": bounds["since"], "before_until": bounds["until"]}

@@ -14,6 +14,11 @@ def models(asks: Asks) -> list[Row]:
     )
 
 
+def taken_over(asks: Asks) -> list[Row]:
+    """Model versions and when each scored its first event; view models."""
+    return asks.rows("SELECT model, first_scored_at FROM models ORDER BY first_scored_at DESC LIMIT 50")
+
+
 def evaluation(asks: Asks, horizon: str) -> list[Row]:
     """Online evaluation of each model version over everything stored; view online_evaluation_by_model."""
     return asks.rows(

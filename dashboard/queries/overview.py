@@ -3,7 +3,8 @@
 from typing import Final
 
 from dashboard.clickhouse import Row
-from dashboard.queries.range import HORIZONS, Asks, Range, seconds, step_of, within, within_days
+from dashboard.queries.range import HORIZONS, Asks, Range, seconds, step_of, within
+from dashboard.queries.sample import DURING
 
 TOP_CATEGORIES: Final = 10
 FUNNEL: Final = ("view", "cart", "checkout", "purchase")
@@ -40,6 +41,26 @@ def totals_by_type(asks: Asks, span: Range, channel: str = "") -> list[Row]:
         """,  # noqa: S608 - the parts are constants, values are bound
         {**span.bound(), "channel": channel},
     )
+
+
+def measured(asks: Asks, span: Range, channel: str = "") -> dict[str, float | None]:
+    """Return what the page's numbers were in a range to the minute, by their names; view shopper_events.
+
+    `Conversion` is of those who viewed.
+    """
+    (row,) = asks.rows(
+        f"""
+        SELECT sum(of_shopper) AS Events, count() AS Shoppers, sum(bought) AS Purchases, countIf(bought > 0) AS Buyers,
+               countIf(has_viewed AND bought > 0) / nullIf(countIf(has_viewed), 0) AS Conversion
+        FROM (
+            SELECT shopper_hash, count() AS of_shopper, countIf(event_type = 'purchase') AS bought,
+                   countIf(event_type = 'view') > 0 AS has_viewed
+            FROM shopper_events WHERE {DURING} {_of(channel)} GROUP BY shopper_hash
+        )
+        """,  # noqa: S608
+        {**span.bound(), "channel": channel},
+    )
+    return row
 
 
 def shoppers(asks: Asks, span: Range, channel: str = "") -> int:
@@ -103,11 +124,14 @@ def propensity_by(asks: Asks, column: str, span: Range, channel: str = "") -> li
 
 
 def propensity_by_category(asks: Asks, span: Range) -> list[Row]:
-    """Events and mean propensities of the categories with most events, whole days; view propensity_by_category."""
+    """Events and mean propensities of the categories with most events; view scores_by_category."""
+    means = ", ".join(
+        f"avgOrNullIf(v.propensity_{name}, isFinite(v.propensity_{name})) AS propensity_{name}" for name in HORIZONS
+    )
     return asks.rows(
         f"""
-        SELECT category AS name, sum(v.events) AS events, {_MEANS}
-        FROM propensity_by_category AS v WHERE {within_days("day")} AND category NOT IN ('', '(others)')
+        SELECT category AS name, count() AS events, {means}
+        FROM scores_by_category AS v WHERE {within("hour")} AND category NOT IN ('', '(others)')
         GROUP BY name ORDER BY events DESC LIMIT {{top:UInt32}}
         """,  # noqa: S608
         {**span.bound(), "top": TOP_CATEGORIES},

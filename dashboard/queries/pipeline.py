@@ -40,6 +40,15 @@ def by_minute(asks: Asks, span: Range) -> list[Row]:
     )
 
 
+def stored(asks: Asks, span: Range) -> int:
+    """Rows scored in the range; view pipeline_by_minute."""
+    rows = asks.rows(
+        f"SELECT sum(v.rows) AS stored FROM pipeline_by_minute AS v WHERE {within('minute')}",  # noqa: S608
+        span.bound(),
+    )
+    return int(rows[0]["stored"])
+
+
 def latest_minute(asks: Asks) -> Row | None:
     """Return the last whole minute in which rows were scored, without rows and delays if it is over for long.
 
@@ -97,11 +106,14 @@ def progress_totals(asks: Asks) -> Row:
     return asks.rows("SELECT sum(v.rows) AS stored, sum(v.duplicates) AS duplicates FROM source_progress AS v")[0]
 
 
-def dead_letters(asks: Asks) -> int:
-    """Refused records, over everything stored; view dead_letters_by_hour."""
-    return int(
-        asks.rows("SELECT sum(v.dead_letters) AS dead_letters FROM dead_letters_by_hour AS v")[0]["dead_letters"]
+def dead_letters(asks: Asks, span: Range | None = None) -> int:
+    """Refused records, over everything stored or of a range; view dead_letters_by_hour."""
+    where = f"WHERE {within('hour')}" if span else ""
+    rows = asks.rows(
+        f"SELECT sum(v.dead_letters) AS dead_letters FROM dead_letters_by_hour AS v {where}",  # noqa: S608
+        span.bound() if span else {},
     )
+    return int(rows[0]["dead_letters"])
 
 
 def dead_letters_over_time(asks: Asks, span: Range) -> list[Row]:

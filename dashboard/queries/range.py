@@ -71,9 +71,20 @@ class Range:
         since, until = max(self.since, stored.since), min(self.until, stored.until)
         return replace(self, since=since, until=until) if since < until else self
 
-    def before(self) -> "Range":
-        """Return the time before it, as long as it."""
-        return replace(self, since=self.since - (self.until - self.since), until=self.since)
+    def before(self, span: Span | None = None) -> "Range":
+        """Return the time before it, as long as it.
+
+        If its last hour is not over in `span`, it is as much of that time as has passed of it, in whole minutes: eleven
+        minutes of this hour are not compared with an hour.
+        """
+        length, until = self.until - self.since, self.until
+        if span is not None and span.last < until:
+            until = max(self.since, span.last.replace(second=0, microsecond=0))
+        return replace(self, since=self.since - length, until=until - length)
+
+    def is_to_the_end(self, span: Span) -> bool:
+        """Return whether nothing is stored after it."""
+        return self.until > span.last
 
     def has_all_before(self, span: Span) -> bool:
         """Return whether the time before it is stored as a whole, so that the two can be compared."""
@@ -121,14 +132,6 @@ def seconds(step: timedelta) -> int:
 def within(column: str) -> str:
     """Return the condition that a time column lies in the range whose `bound()` are the parameters."""
     return f"{column} >= toDateTime({{since:Int64}}, 'UTC') AND {column} < toDateTime({{until:Int64}}, 'UTC')"
-
-
-def within_days(column: str) -> str:
-    """Return the condition that a date is of a day that the range touches."""
-    return (
-        f"{column} >= toDate(toDateTime({{since:Int64}}, 'UTC')) "
-        f"AND {column} <= toDate(toDateTime({{until:Int64}} - 1, 'UTC'))"
-    )
 
 
 def stored_span(asks: Asks) -> Span | None:

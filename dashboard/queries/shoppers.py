@@ -97,26 +97,31 @@ def _ordered(order: str, horizon: str) -> str:
     return f"ORDER BY {by} DESC NULLS LAST, user_id"
 
 
-def segments_within(asks: Asks, filters: Filters) -> list[Row]:
+AT_THE_END: Final = "shoppers(until_ms = {until:Int64} * 1000)"
+"""Instead of latest_scores: the latest scores as they stood at the range's end."""
+
+
+def segments_within(asks: Asks, filters: Filters, source: str = "latest_scores") -> list[Row]:
     """Shoppers, propensity, value at stake and buyers of each segment, of who passes the filters; view latest_scores.
 
-    The filter by segment is left to the reader of the answer, who wants to see the others beside it.
+    The filter by segment is left to the reader of the answer, who wants to see the others beside it. `source` may be
+    AT_THE_END, view shoppers.
     """
     filters = replace(filters, segment="")
     return asks.rows(
         "SELECT segment, count() AS shoppers, sum(l.value_at_stake) AS value_at_stake, "  # noqa: S608
         "sumIf(l.propensity_24h, isFinite(l.propensity_24h)) AS expected_buyers, "
         "avg(l.propensity_24h) AS mean_propensity_24h "
-        f"FROM latest_scores AS l WHERE {filters.conditions()} "
+        f"FROM {source} AS l WHERE {filters.conditions()} "
         "GROUP BY segment ORDER BY indexOf(['high', 'medium', 'low'], segment) LIMIT 10",
         filters.bound(),
     )
 
 
-def above(asks: Asks, filters: Filters, horizon: str, threshold: float) -> Row:
+def above(asks: Asks, filters: Filters, horizon: str, threshold: float, source: str = "latest_scores") -> Row:
     """Return how many `shoppers` of `all_shoppers` have a propensity from a threshold on; view latest_scores.
 
-    `expected_buyers` and `value_at_stake` are sums over them, by the same horizon.
+    `expected_buyers` and `value_at_stake` are sums over them, by the same horizon. `source` as of segments_within.
     """
     propensity = f"l.propensity_{horizon if horizon in HORIZONS else '24h'}"
     return asks.rows(
@@ -124,7 +129,7 @@ def above(asks: Asks, filters: Filters, horizon: str, threshold: float) -> Row:
         f"countIf({propensity} >= {{threshold:Float64}}) AS shoppers, "
         f"sumIf({propensity}, {propensity} >= {{threshold:Float64}}) AS expected_buyers, "
         f"sumIf({propensity} * l.price, {propensity} >= {{threshold:Float64}}) AS value_at_stake "
-        f"FROM latest_scores AS l WHERE {filters.conditions()}",
+        f"FROM {source} AS l WHERE {filters.conditions()}",
         {**filters.bound(), "threshold": threshold},
     )[0]
 

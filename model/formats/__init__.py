@@ -30,7 +30,7 @@ FORMATS: Final[dict[str, Reader]] = {
     "posthog": posthog.FORMAT.read_rows,
     "snowplow": snowplow.FORMAT.read_rows,
     "matomo": matomo.FORMAT.read_rows,
-    "shopify": shopify.FORMAT.read_rows,
+    "shopify": shopify.read_rows,
     "taobao": taobao.FORMAT.read_rows,
     "rees46": rees46.FORMAT.read_rows,
     "retailrocket": retailrocket.FORMAT.read_rows,

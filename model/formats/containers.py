@@ -29,8 +29,6 @@ _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF_32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _EXPORTS_OF_SHEETS: Final = "export its sheet as CSV in UTF-8, and ids of more than 15 digits from where they came from"
 UNREADABLE: Final[dict[bytes, str]] = {
-    b"\x28\xb5\x2f\xfd": "is packed with Zstandard: unpack it with `zstd -d`",
-    b"\x04\x22\x4d\x18": "is packed with LZ4: unpack it with `lz4 -d`",
     b"\xff\x06\x00\x00sNaPpY": "is packed with Snappy: unpack it",
     b"7z\xbc\xaf\x27\x1c": "is a 7z archive: unpack it",
     b"Rar!": "is a RAR archive: unpack it",
@@ -100,6 +98,12 @@ _PACKED: Final[dict[bytes, tuple[str, Callable[[], _Decompressor]]]] = {
 }
 
 
+_OF_ARROW: Final = {b"\x28\xb5\x2f\xfd": ("Zstandard", "zstd"), b"\x04\x22\x4d\x18": ("LZ4", "lz4")}
+"""What pyarrow unpacks, by its first bytes: how it is called, and its name for pyarrow and as a program."""
+_BYTES_OF_ARROW: Final = 1 << 13
+"""Read at once, so that little is lost before damage."""
+
+
 class _Stream(io.RawIOBase):
     """A file of what an iterator yields."""
 
@@ -154,7 +158,28 @@ def unpacked(file: io.BufferedReader, say: Say = lambda _: None) -> io.BufferedR
     for magic, (name, new) in _PACKED.items():
         if head.startswith(magic):
             return buffered(_members(file, magic, name, new, say))
+    for magic, (name, codec) in _OF_ARROW.items():
+        if head.startswith(magic):
+            return _unpacked_by_arrow(file, name, codec)
     return file
+
+
+def _unpacked_by_arrow(file: BinaryIO, name: str, codec: str) -> io.BufferedReader:
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an optional dependency
+    except ModuleNotFoundError:
+        raise FormatError(
+            f"is packed with {name}: unpack it with `{codec} -d`, or install Cartcast with the extra `train`"
+        ) from None
+
+    def content() -> Iterator[bytes]:
+        try:
+            with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
+                yield from iter(lambda: stream.read(_BYTES_OF_ARROW), b"")
+        except (pa.ArrowException, OSError) as failure:
+            raise DamageError(_what_fails(failure)) from None
+
+    return buffered(content())
 
 
 def _members(file: BinaryIO, magic: bytes, name: str, new: Callable[[], _Decompressor], say: Say) -> Iterator[bytes]:

@@ -90,6 +90,8 @@ class Inspection:
     """Users who name one and the same anonymous id."""
     orders_repeated: int
     """Order ids that stand in more than one purchase, repeated events included."""
+    orders_undone: int
+    """Order ids whose context says that they were cancelled, refunded, voided or never paid: they are no purchases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,9 @@ def notes_on(found: Inspection) -> list[str]:
     notes[f"{found.orders_repeated:,} order ids in more than one purchase: of one shopper they count as one"] = (
         found.orders_repeated > 0
     )
+    notes[f"{found.orders_undone:,} orders were cancelled, refunded, voided or never paid: they are no purchases"] = (
+        found.orders_undone > 0
+    )
     too_long = [horizon for horizon, rate in found.horizons.items() if not rate.known]
     if too_long:
         notes[f"the data end before any horizon of {', '.join(too_long)} does: more history is needed"] = True
@@ -168,6 +173,8 @@ class _Columns:
         """Anonymous ids, each with a user."""
         self.orders = Counter[int]()
         """Purchases by the hash of their order's id."""
+        self.orders_undone = set[int]()
+        """Hashes of the ids of orders that are no purchases."""
 
     def take(self, file: str, row: Event | BadRow) -> None:
         if isinstance(row, Event) and row.type == IMPRESSION:
@@ -198,8 +205,11 @@ class _Columns:
                 self.rounded[name] += len(value) > _DIGITS_OF_A_SHEET and _ROUNDED.fullmatch(value) is not None
         if anonymous_id := anonymous_id_of(event.user_id, event.anonymous_id):
             self.identities.add((anonymous_id, event.user_id))
-        if event.type == EVENT_TYPES[PURCHASE] and event.context and (order := event.context.get("order_id")):
-            self.orders[event_hash(order)] += 1
+        if event.context and (order := event.context.get("order_id")):
+            if event.type == EVENT_TYPES[PURCHASE]:
+                self.orders[event_hash(order)] += 1
+            elif "order_status" in event.context:
+                self.orders_undone.add(event_hash(order))
 
 
 def inspect_rows(files: Iterable[tuple[str, Rows]], horizons: Sequence[str], shop: Shop = NO_SHOP) -> Inspection:
@@ -251,6 +261,7 @@ def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspe
         identities=len(columns.identities),
         most_users_of_one=max(Counter(one for one, _ in columns.identities).values(), default=0),
         orders_repeated=sum(count > 1 for count in columns.orders.values()),
+        orders_undone=len(columns.orders_undone),
     )
 
 

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import BinaryIO, Final
 from model.formats.columnar import columnar_format, read_columns
 from model.formats.containers import DamageError, text_of
 from model.formats.json_objects import holds_no_lines, objects_in
+from model.formats.repeated_keys import repeated_key
 from model.formats.rows import MAX_LINE_BYTES, Line
 from service.errors import FormatError
 
@@ -25,6 +27,10 @@ class Reading:
     """Is told now and then how many bytes of the (packed) file have been read."""
     blank_lines: int = 0
     """Lines that hold nothing, which are no rows."""
+    looks_at_keys: bool = False
+    """Whether to look for keys that stand twice in one object; costs a second reading of each line."""
+    repeated_keys: Counter[str] = field(default_factory=Counter)
+    """Lines by such a key."""
     notes: list[str] = field(default_factory=list)
     """What is odd about files that were read all the same."""
 
@@ -40,6 +46,8 @@ def read_lines(path: Path, reading: Reading | None = None) -> Iterator[Line]:
         with path.open("rb") as file:
             for number, content in _numbered(path, file, reading):
                 if content and not content.isspace():
+                    if reading.looks_at_keys and (key := repeated_key(content)) is not None:
+                        reading.repeated_keys[key] += 1
                     yield number, content
                 else:
                     reading.blank_lines += 1

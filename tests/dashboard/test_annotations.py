@@ -53,5 +53,9 @@ def test_a_new_model_is_told_by_the_data(shop, tmp_path, monkeypatch):
         Annotation(stored.first, "Opened"),
         Annotation(datetime.fromtimestamp(switched, UTC), "model steep-2"),
     ]
+    last_scored = datetime.fromtimestamp(max(row["scored_at"] for row in shop.rows) / 1000, UTC)
+    (switch,) = annotations.within(shop.database, Range.last_hours(2, last_scored), scoring=True)
+    first_ms = min(row["scored_at"] for row in shop.rows if row["model"] == "steep-2")
+    assert switch == Annotation(datetime.fromtimestamp(first_ms / 1000, UTC), "model steep-2")
     chart = theme.annotated(pipeline.lag([], Range.covering(stored.first, stored.last).step), found)
     assert "Opened" in str(chart.to_dict()["datasets"])

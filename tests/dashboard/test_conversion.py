@@ -49,6 +49,11 @@ def test_a_funnel_counts_steps_in_order_within_the_window(shop, hours, steps):
     (found,) = conversion.funnel(shop.database, span, Funnel(steps, timedelta(hours=hours)), ALL)
     assert found["reached"] == wanted
     assert wanted[0] > wanted[-1] > 0
+    seen_until = span.since + timedelta(hours=24)
+    seen = [[one for one in events if one[0] < seen_until.timestamp() * 1000] for events in of.values()]
+    levels = [level(events, since_ms, until_ms, hours * HOUR_MS, steps) for events in seen if events]
+    (found,) = conversion.funnel(shop.database, span, Funnel(steps, timedelta(hours=hours)), ALL, seen_until)
+    assert found["reached"] == [sum(reached >= place for reached in levels) for place in range(1, len(steps) + 1)]
 
 
 @pytest.mark.parametrize("by", ["Channel", "Category", "Propensity"])

@@ -80,3 +80,9 @@ def test_an_interval_of_few_scores_is_wide():
 def test_a_time_zone_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="Europe/Berlin"):
         DashboardSettings(time_zone="Middle/Earth")
+
+
+def test_a_change_of_nothing_has_no_minus():
+    assert words.change(9999, 10_000) == "+0.0 %" == words.change(5, 5)
+    assert words.points(0.0401, 0.0404) == "+0.0 points"
+    assert (words.change(98, 100), words.points(0.05, 0.04), words.change(1, 0)) == ("-2.0 %", "+1.0 points", None)

@@ -1,7 +1,9 @@
 """The pages in Streamlit's own test harness: over an empty and a filled database, with what a URL may ask."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,6 +14,7 @@ from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, client_of
+from tests.docs import walks
 from tests.harness.waiting import DEADLINE_SECONDS
 
 pytestmark = [
@@ -103,15 +106,44 @@ def test_numbers_of_the_overview_are_those_of_the_rows(open_page, shop):
 
 
 def test_each_number_stands_beside_the_period_before_if_that_is_stored(open_page, database):
-    """An hour of 40 events after one of 20; the hour before the first is not stored."""
+    """40 events in 40 minutes of an hour that is not over, 20 in those of the hour before, which had 5 later ones."""
     rows = list(filled_shop.plain_scores(120))
-    filled_shop.insert(client_of(database), "scores", [*rows[:20], *rows[60:100]])
+    filled_shop.insert(client_of(database), "scores", [*rows[:20], *rows[50:55], *rows[60:100]])
     page = open_page("overview", database, range="1 hour")
     assert {metric.label: metric.delta for metric in page.metric}["Events"] == "+100.0 %"
-    assert "changes: to 5 Jan 2026, 00:00 to 5 Jan 2026, 01:00 UTC" in texts(page)
-    page = open_page("overview", database, range="6 hours")
-    assert {metric.delta for metric in page.metric} == {""}
-    assert "no changes shown: not all of" in texts(page)
+    assert "Changes: to 5 Jan 2026, 00:00 to 5 Jan 2026, 00:39 UTC" in texts(page)
+    shoppers = open_page("shoppers", database, range="1 hour")
+    assert {metric.label: metric.delta for metric in shoppers.metric}["Shoppers"] == "+0.0 %"
+    for name in ("overview", "shoppers"):
+        page = open_page(name, database, range="6 hours")
+        assert {metric.delta for metric in page.metric} == {""}
+        assert "No changes: not all of" in texts(page)
+
+
+def test_what_is_reached_now_is_beside_what_was_reached_then(open_page, database):
+    """Ten shoppers an hour ago, twenty now, of whom five had come before."""
+    rows = list(filled_shop.plain_scores(500))
+    earlier = [row | {"user_id": f"early-{number}"} for number, row in enumerate(rows[:10])]
+    later = [
+        row | {"user_id": f"{'early' if number < 5 else 'late'}-{number}"} for number, row in enumerate(rows[60:80])
+    ]
+    filled_shop.insert(client_of(database), "scores", [*earlier, *later])
+    page = open_page("shoppers", database, range="1 hour")
+    changed = {metric.label: metric.delta for metric in page.metric}
+    assert (changed["Shoppers"], changed["Segment medium"]) == ("+100.0 %", "+100.0 %")
+    query = {"range": "Custom", "from": "2026-01-05T00:00", "until": "2026-01-05T01:00"}
+    assert "who has come again after this range" in texts(open_page("shoppers", database, **query))
+
+
+def test_rows_of_a_range_are_beside_those_of_the_time_before(open_page, database):
+    """An hour in which 40 rows were scored after one of 20; the hour before the first is not stored."""
+    rows = [
+        row | {"scored_at": 1_767_571_200_000 + (number + 40 * (number >= 20)) * 60_000}
+        for number, row in enumerate(filled_shop.plain_scores(60))
+    ]
+    filled_shop.insert(client_of(database), "scores", rows)
+    assert "40 rows (+100.0 % to the time before)" in texts(open_page("pipeline", database, range="1 hour"))
+    assert "60 rows, at most" in texts(open_page("pipeline", database, range="6 hours"))
 
 
 def test_a_custom_range_ends_when_it_says(open_page, shop):
@@ -158,6 +190,18 @@ def test_what_the_address_asked_in_vain_is_said(open_page, shop):
     assert "junk" in toast.value
     assert "range" in toast.value
     assert "horizon" not in toast.value
+
+
+def test_the_addresses_of_the_walk_show_what_it_says(open_page, shop):
+    """Each row of the table in docs/dashboard.md: an address, and in bold the words to look for on it."""
+    rows = re.findall(r"^\| .+? \| `/(\w*)\?([^`]+)` \| (.+) \|$", walks.section(walks.DASHBOARD), re.MULTILINE)
+    assert [name for name, _, _ in rows] == ["", "conversion", "shoppers", "items", "model"]
+    for name, query, words in rows:
+        page = open_page(name or "overview", shop.source, **dict(parse_qsl(query)))
+        assert not page.toast
+        shown = "\n".join([texts(page), *numbers(page)])
+        for looked_for in re.findall(r"\*\*(.+?)\*\*", words):
+            assert looked_for in shown, (name, looked_for)
 
 
 def test_an_address_that_makes_sense_is_taken_without_a_word(open_page, shop):
@@ -207,7 +251,7 @@ def test_a_wrong_clock_moves_no_range_and_is_counted(open_page, database):
     filled_shop.insert(client_of(database), "scores", rows)
     page = open_page("overview", database, range="24 hours")
     assert numbers(page)["Events"] == "20"
-    assert "left out: 1 event from clocks that are ahead" in texts(page)
+    assert "Left out: 1 event from clocks that are ahead" in texts(page)
 
 
 def test_buyers_who_viewed_nothing_do_not_count_as_conversions(open_page, database):

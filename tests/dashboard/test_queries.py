@@ -101,6 +101,29 @@ def test_propensities_are_means_over_events_not_over_hours(shop, asks, day):
     assert 0 < len(over_time) <= 24
 
 
+def test_categories_are_of_the_hours_of_the_range(shop, asks, everything):
+    """Not of the days of UTC that it touches: the shop's are others."""
+    span = replace(everything, since=everything.until - timedelta(hours=7))
+    of = defaultdict(list)
+    for row in rows_of(shop, span):
+        of[row["category"]].append(row["propensity_24h"])
+    found = overview.propensity_by_category(asks, span)
+    assert found
+    assert all(row["events"] == len(of[row["name"]]) for row in found)
+    assert all(row["propensity_24h"] == pytest.approx(sum(of[row["name"]]) / row["events"], abs=1e-6) for row in found)
+
+
+def test_an_earlier_time_is_of_the_events_before_its_end(shop, asks, everything):
+    then = replace(everything, until=everything.until - timedelta(hours=30))
+    latest = latest_of(rows_of(shop, then))
+    counted = shoppers.segments_within(asks, Filters(then), shoppers.AT_THE_END)
+    assert sum(row["shoppers"] for row in counted) == len(latest)
+    expected = sum(row["propensity_24h"] for row in latest.values())
+    assert sum(row["expected_buyers"] for row in counted) == pytest.approx(expected, rel=1e-5)
+    reached = shoppers.above(asks, Filters(then), "24h", 0.3, shoppers.AT_THE_END)
+    assert reached["shoppers"] == sum(row["propensity_24h"] >= 0.3 for row in latest.values())
+
+
 def test_a_column_that_is_not_offered_is_not_grouped_by(asks, day):
     with pytest.raises(ValueError, match="user_id"):
         overview.propensity_by(asks, "user_id", day)
@@ -216,7 +239,8 @@ def test_the_pipeline_counts_rows_letters_and_duplicates(shop, asks):
         "json": 24, "ts": 24, "key": 12,
     }  # fmt: skip
     assert pipeline.progress_totals(asks)["stored"] == rows
-    assert pipeline.dead_letters(asks) == 60
+    assert pipeline.dead_letters(asks) == pipeline.dead_letters(asks, span) == 60
+    assert pipeline.stored(asks, span) == rows
     assert len(pipeline.recent_dead_letters(asks)) == 60
     assert max(row["lag"] for row in pipeline.lag_over_time(asks, span)) == 1600
 
@@ -232,12 +256,15 @@ def viewers_of(rows) -> dict[str, set[str]]:
 def test_items_are_ranked_by_their_distinct_viewers(shop, asks, day):
     found = items.wanted(asks, day, "24h", Sample(1.0), 1000)
     now, before = (viewers_of(rows_of(shop, span)) for span in (day, day.before()))
+    carted = {row["item_id"] for row in rows_of(shop, day.before()) if row["event_type"] == "cart"}
+    all_before = (len(before), len(carted & set(before)) / len(before))
     assert {row["item_id"]: row["viewers"] for row in found} == {item: len(users) for item, users in now.items()}
     assert [row["viewers"] for row in found] == sorted((row["viewers"] for row in found), reverse=True)
     assert {row["item_id"]: row["viewers_before"] for row in found} == {item: len(before[item]) for item in now}
     bought = Counter(row["item_id"] for row in rows_of(shop, day) if row["event_type"] == "purchase")
     assert {row["item_id"] for row in found if row["buyers"]} == set(bought) & set(now)
     assert found[0]["items"] == len(now)
+    assert (found[0]["items_before"], found[0]["carted_before"]) == all_before
 
 
 def test_an_item_rises_if_its_viewers_do_more_than_those_of_all_items(database):

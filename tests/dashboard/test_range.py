@@ -45,3 +45,12 @@ def test_a_line_has_so_many_points_and_no_more(hours):
 
 def test_a_range_is_bound_as_epoch_seconds():
     assert Range.last_hours(1, END).bound() == {"since": 1768500000, "until": 1768503600, "zone": "UTC"}
+
+
+def test_what_has_passed_of_a_range_is_compared_with_as_much_of_the_time_before():
+    stored, hours = Span(END - timedelta(days=9), END, 10), Range.last_hours(6, END)
+    assert hours.before() == Range(hours.since - 6 * HOUR, hours.since)
+    assert hours.before(stored) == Range(hours.since - 6 * HOUR, END.replace(second=0) - 6 * HOUR)
+    over = Range(hours.since - HOUR, hours.until - HOUR)
+    assert over.before(stored) == over.before()
+    assert hours.before(Span(END, END - 9 * HOUR, 1)).until == hours.since - 6 * HOUR

@@ -76,6 +76,28 @@ def test_the_command_of_the_page_makes_valid_alerts():
     assert_valid(written.stdout)
 
 
+def test_the_overlay_of_the_page_changes_what_it_says(tmp_path):
+    """On top of production, as a shop would have it; Helm would find no template in what comes out."""
+    page = (KUBERNETES.parents[1] / "docs" / "deploy-kubernetes.md").read_text()
+    (overlay,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", page, re.DOTALL)
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    (tmp_path / "shop").mkdir()
+    local = re.sub(r"https://\S+overlays/production\S+", "../kubernetes/overlays/production", overlay)
+    (tmp_path / "shop" / "kustomization.yaml").write_text(re.sub(r".*ingress\.yaml.*\n", "", local))
+    manifests = built(tmp_path / "shop")
+    text = yaml.safe_dump_all(manifests)
+    assert_valid(text)
+    assert "{{" not in text
+    (worker,) = _of(manifests, "StatefulSet")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.shop.example/cartcast-worker:0.1.0"
+    assert container["resources"]["limits"] == {"memory": "16Gi"}
+    settings = {name: value for each in _of(manifests, "ConfigMap") for name, value in each["data"].items()}
+    assert settings["CARTCAST_KAFKA__BOOTSTRAP_SERVERS"] == "kafka.shop.example:9093"
+    assert settings["CARTCAST_KAFKA__SECURITY_PROTOCOL"] == "SASL_SSL"
+    assert next(each["spec"]["minReplicaCount"] for each in _of(manifests, "ScaledObject")) == 6
+
+
 def test_a_field_that_does_not_exist_is_found():
     text = run("kustomize", "build", KUBERNETES / "base").stdout
     with pytest.raises(AssertionError, match="maxUnavailble"):

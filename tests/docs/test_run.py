@@ -8,6 +8,7 @@ import pytest
 
 from cartcast.local.kafka_jars import kafka_jars
 from cartcast.local.maven import default_cache
+from tests.docs import walks
 from tests.docs.fences import Block, blocks
 from tests.docs.shop import Shop, accepted_events
 
@@ -17,8 +18,12 @@ NUMBER = re.compile(r"\d+\.\d+")
 TABLES = re.compile(r"\b(?:FROM|JOIN)\s+cartcast\.", re.IGNORECASE)
 
 
+WALKED = list(walks.steps(walks.TRAINING))
+"""Blocks that need those before them."""
+
+
 def programs(*languages: str) -> list[Block]:
-    return [block for block in blocks(*languages) if not block.reason]
+    return [block for block in blocks(*languages) if not block.reason and block not in WALKED]
 
 
 def test_the_quickstart_ends_with_what_it_shows(shop: Shop, quickstart: list[Block]) -> None:
@@ -36,6 +41,27 @@ def assert_alike(printed: str, promised: str) -> None:
     assert NUMBER.sub("#", printed.strip()) == NUMBER.sub("#", promised.strip())
     said, meant = ([float(number) for number in NUMBER.findall(text)] for text in (printed, promised))
     assert said == pytest.approx(meant, abs=0.002)
+
+
+def test_who_trains_comes_from_nothing_to_a_checkpoint_and_its_scores(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = Shop(shop.stack, tmp_path_factory.mktemp("training"), shop.web_port)
+    printed = ""
+    for block in WALKED:
+        script = walks.made_small(block.text)
+        printed += folder.run(sys.executable, "-c", script) if block.language == "python" else folder.run_script(script)
+    assert "a linear model on the same numbers" in printed
+    assert (folder.directory / "report" / "report.html").stat().st_size > 0
+    assert re.search(r"^shopper-\d+ +0\.\d+ +0\.\d+$", printed, re.MULTILINE)
+
+
+def test_who_uses_the_scores_sees_them_arrive_and_finds_the_program(shop: Shop) -> None:
+    tail, offers = walks.steps(walks.CONSUMING)
+    lines = shop.run_script(tail.text).splitlines()
+    assert len(lines) == 3
+    assert all("24h" in line for line in lines)
+    assert offers.text == "python offers.py\n"  # the program itself has a test below
 
 
 @pytest.mark.parametrize("block", programs("python"), ids=lambda block: block.where)

@@ -17,6 +17,12 @@ MEAN = (
     "sum(sum_propensity_24h) / nullIf(sum(scores_24h), 0))"
 )
 """Mean propensity of the chosen horizon over rows of a view."""
+MEAN_OF_SCORES = (
+    "multiIf(${horizon:sqlstring} = 'session', avgOrNullIf(propensity_session, isFinite(propensity_session)), "
+    "${horizon:sqlstring} = '1h', avgOrNullIf(propensity_1h, isFinite(propensity_1h)), "
+    "avgOrNullIf(propensity_24h, isFinite(propensity_24h)))"
+)
+"""The same over scores."""
 SHARE: Json = {"max": 1}
 
 
@@ -264,14 +270,14 @@ def _by_category() -> Json:
     return table(
         "Categories with the most events",
         sql(f"""
-            SELECT category, sum(events) AS scored, {MEAN} AS propensity
-            FROM propensity_by_category
-            WHERE $__dateFilter(day) AND {MODELS} AND category != ''
+            SELECT category, count() AS scored, {MEAN_OF_SCORES} AS propensity
+            FROM scores_by_category
+            WHERE {HOURS} AND {MODELS} AND category != ''
             GROUP BY category
             ORDER BY scored DESC
             LIMIT 20
         """),
-        "Whole days of the range; propensity of the chosen horizon.",
+        "Propensity of the chosen horizon.",
         units={"scored": "short", "propensity": "percentunit"},
         bars=("propensity",),
     )

@@ -45,6 +45,8 @@ def read(tmp_path):
         gzip.compress(TEXT) + b"\0" * 512,
         bz2.compress(TEXT),
         lzma.compress(TEXT),
+        pa.compress(TEXT, "lz4", asbytes=True),
+        pa.compress(TEXT[:50_000], "zstd", asbytes=True) + pa.compress(TEXT[50_000:], "zstd", asbytes=True),
         zipped(events=TEXT),
         zipped(**{"events.csv.gz": gzip.compress(TEXT), "__MACOSX/._events": b"x", "folder/": b""}),
         TEXT.decode().encode("utf-16"),
@@ -79,6 +81,10 @@ def test_damage_is_told_after_the_last_line_that_could_be_read(read):
         read(packed[:-100])
     with pytest.raises(FormatError, match=r"after line [1-4]\d\d\d: "):
         read(packed[: len(packed) // 2] + b"\xff" * 1000 + packed[len(packed) // 2 + 1000 :])
+    packed = pa.compress(TEXT, "zstd", asbytes=True)
+    for damaged in (packed[:-100], packed[:5000] + b"x" * 100 + packed[5100:], packed + b"x" * 5000):
+        with pytest.raises(FormatError, match=r"damaged after line \d+: "):
+            read(damaged)
     content = zipped(events=TEXT)
     with pytest.raises(FormatError, match=r"damaged after line .*CRC"):
         read(content.replace(content[14:18], b"\1\2\3\4"))

@@ -104,6 +104,17 @@ def test_rows_of_a_shopify_order_are_one_purchase():
     assert second.event_id == first.event_id
 
 
+@pytest.mark.parametrize("status", ["refunded", "voided", "Expired"])
+def test_an_order_that_was_undone_is_no_purchase(status):
+    undone = [SHOPIFY[0].replace("paid", status), SHOPIFY[1]]
+    other = SHOPIFY[0].replace("#1001", "#1002").replace("paid", "partially_refunded")
+    first, second, bought = rows_of("shopify", SHOPIFY_HEADER, *undone, other)
+    assert {(event.type, event.context["order_status"]) for event in (first, second)} == {("other", status.lower())}
+    assert (bought.type, bought.event_id, "order_status" in bought.context) == ("purchase", "purchase:#1002", False)
+    (cancelled,) = rows_of("shopify", SHOPIFY_HEADER + ",Cancelled at", SHOPIFY[0] + ",2024-07-02 09:00:00 +0200")
+    assert (cancelled.type, cancelled.context["order_status"]) == ("other", "cancelled")
+
+
 def test_a_snowplow_list_is_an_impression_of_its_products():
     products = [entity("product", id="p2", position=2), entity("product", id="p1", position=1)]
     columns = {

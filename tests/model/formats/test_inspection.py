@@ -166,6 +166,13 @@ def test_orders_in_more_than_one_purchase_are_noted():
     assert "1 order ids in more than one purchase: of one shopper they count as one" in notes_on(found)
 
 
+def test_orders_that_were_undone_are_noted():
+    undone = {"context": {"order_id": "T1", "order_status": "cancelled"}}
+    found = inspected(event(0, type_="other", **undone), event(1, type_="other", **undone))
+    assert (found.orders_undone, found.types["purchase"]) == (1, 0)
+    assert any(note.startswith("1 orders were cancelled") for note in notes_on(found))
+
+
 def test_impressions_are_counted_apart():
     shown = [event(30, type_="impression", event_id=name, items=["a"], user=user) for name, user in
              (("s1", "u"), ("s1", "u"), ("s1", "onlooker"))]  # fmt: skip

@@ -2,6 +2,7 @@
 -- in the sample of shoppers that outcomes are made of, in a small shop all; what is then counted is every row.
 CREATE OR REPLACE VIEW scores_by_category
 (
+    hour DateTime('UTC') COMMENT 'hour of event time, for ranges of a shop whose days are not those of UTC',
     day Date COMMENT 'day of event time (UTC)',
     category String COMMENT 'category of the event; empty if it has none; (others): all but the thousand liveliest',
     event_type LowCardinality(String) COMMENT 'kind of event',
@@ -23,6 +24,7 @@ liveliest AS
     LIMIT 1000
 )
 SELECT
+    toStartOfHour(fromUnixTimestamp64Milli(event_time, 'UTC')) AS hour,
     toDate(fromUnixTimestamp64Milli(event_time, 'UTC')) AS day,
     if(stored.category IN (SELECT category FROM liveliest), stored.category, '(others)') AS category,
     event_type,
@@ -33,4 +35,4 @@ SELECT
     propensity_24h
 FROM scores AS stored
 WHERE event_type != 'impression'
-COMMENT 'Scores with the category that is shown for them; internal, read by events_by_category and propensity_by_category'
+COMMENT 'Scores with the category that is shown for them; internal, read by events_by_category, propensity_by_category and the dashboards'

@@ -2,26 +2,9 @@
 -- events before it, and the worker's look-ups and the end of the scores topic have the same. Events are scored in the
 -- order in which they arrive, those of one millisecond in the order of their offsets, which one number tells: 4194304 are
 -- 22 bits. Somebody who was anonymous until a user claimed the id, and did nothing under it since, is that user and no
--- shopper more. Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read.
-CREATE OR REPLACE VIEW shoppers
-(
-    user_id String COMMENT 'the shopper',
-    event_at DateTime64(3, 'UTC') COMMENT 'when the latest event happened',
-    event_id String COMMENT 'the latest event',
-    event_type LowCardinality(String) COMMENT 'kind of the latest event',
-    item_id String COMMENT 'item of the latest event; empty if it has none',
-    category LowCardinality(String) COMMENT 'category of the latest event; empty if it has none',
-    channel LowCardinality(String) COMMENT 'channel of the latest event; empty if it does not say',
-    price Nullable(Float64) COMMENT 'price of the latest event that has one; NULL if none has',
-    propensity_session Float32 COMMENT 'probability of a purchase later in this session; NaN if the model has no such horizon',
-    propensity_1h Float32 COMMENT 'probability of a purchase within 1 hour after the latest event',
-    propensity_24h Float32 COMMENT 'probability of a purchase within 24 hours after the latest event',
-    model LowCardinality(String) COMMENT 'version of the model that scored it',
-    value_at_stake Nullable(Float64) COMMENT 'propensity_24h x price; NULL without a price or a propensity',
-    segment LowCardinality(String) COMMENT 'high, medium or low by propensity_24h (bounds: view bounds); unknown if the model has no such horizon',
-    events UInt64 COMMENT 'how many events of the shopper are kept',
-    last_events Array(Tuple(event_at DateTime64(3, 'UTC'), event_type LowCardinality(String), item_id String, propensity_24h Float32)) COMMENT 'up to ten of the latest events, the last to arrive first'
-) AS
+-- shopper more. Made when asked, from the table: of a few columns, or of a few shoppers, the rest is never read. How things
+-- stood at an earlier time, which pages compare with, is the same of the events before it.
+CREATE OR REPLACE VIEW shoppers AS
 WITH
     (SELECT (segment_high, segment_medium) FROM bounds) AS segment_bounds,
     toUInt64(scored_at) * 4194304 + source_offset % 4194304 AS moment
@@ -63,12 +46,13 @@ FROM
         count() AS events,
         arrayReverseSort(groupArray((scored_at, source_offset, source_topic, source_partition, event_time, event_type, item_id, propensity_24h))) AS newest
     FROM scores
-    WHERE event_type != 'impression'
+    WHERE event_type != 'impression' AND event_time < {until_ms:Int64}
     GROUP BY user_id
 ) AS one
 LEFT JOIN
 (
-    SELECT anonymous_id, max(event_time) AS claimed FROM scores WHERE anonymous_id != '' AND event_type != 'impression' GROUP BY anonymous_id
+    SELECT anonymous_id, max(event_time) AS claimed FROM scores
+    WHERE anonymous_id != '' AND event_type != 'impression' AND event_time < {until_ms:Int64} GROUP BY anonymous_id
 ) AS claims ON claims.anonymous_id = one.user_id
 WHERE latest > claims.claimed
-COMMENT 'One row per shopper: the score of the event that arrived last, and the latest events; internal, read by latest_scores and top_shoppers'
+COMMENT 'One row per shopper: the score of the event that arrived last, of those that happened before an epoch millisecond, and the latest events; internal, read by latest_scores and top_shoppers, ask as shoppers(until_ms = 9000000000000)'

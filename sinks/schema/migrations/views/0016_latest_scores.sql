@@ -17,5 +17,5 @@ CREATE OR REPLACE VIEW latest_scores
     events UInt64 COMMENT 'how many events of the shopper are kept'
 ) AS
 SELECT * EXCEPT last_events
-FROM shoppers
+FROM shoppers(until_ms = 9000000000000)
 COMMENT 'One row per shopper: the latest score, what is at stake, and the segment; order by a propensity for the likeliest buyers. Latest is the event that arrived last, whenever it happened, as in the look-ups of the worker: its score knows of all others'

@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW top_shoppers
     last_events Array(Tuple(event_at DateTime64(3, 'UTC'), event_type LowCardinality(String), item_id String, propensity_24h Float32)) COMMENT 'up to ten of the latest events, the newest first'
 ) AS
 SELECT *
-FROM shoppers
+FROM shoppers(until_ms = 9000000000000)
 WHERE user_id IN (SELECT user_id FROM latest_scores WHERE isFinite(propensity_24h) ORDER BY propensity_24h DESC, event_at DESC, user_id LIMIT 200)
 ORDER BY propensity_24h DESC, event_at DESC, user_id
 COMMENT 'The 200 likeliest buyers by propensity_24h of their latest event, each with up to ten latest events; columns as in latest_scores'
