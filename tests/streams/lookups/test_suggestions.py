@@ -39,9 +39,8 @@ def expected(shopper, rows, boosts):
                 why.append(Reason("event", event, of_item, of_title, round(by, 4)))
         why = why or [Reason("new" if row >= len(SEEN) or SEEN[row] < 5 else "popular")]
         pinned = [Reason("pinned")] if is_pinned else []
-        suggestions.append(
-            Suggestion(item_id, round(float(np.float32(score)), 4), title, category, price, [*pinned, *why])
-        )
+        rounded = round(float(np.float32(score)), 4)
+        suggestions.append(Suggestion(item_id, rounded, title, category, price, [*pinned, *why]))
     return msgspec.json.encode(suggestions)
 
 
