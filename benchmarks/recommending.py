@@ -52,7 +52,7 @@ def main() -> None:
         usage = Family([started_here("kafka.Kafka")]).usage
         bench = Bench(stack, Broker(stack.bootstrap_servers), usage, Path(folder), Path(folder), scale, _report)
         for items in map(int, given.items.split(",")):
-            checkpoint = _checkpoint(Path(folder) / f"checkpoint-{items}", items)
+            checkpoint = checkpoint_of(Path(folder) / f"checkpoint-{items}", items)
             runs = [
                 [_speed(bench, items, checkpoint, events, number) for events in ("", ",".join(TRIGGERS))]
                 for number in range(given.rounds)
@@ -92,7 +92,7 @@ def _speed(bench: Bench, items: int, checkpoint: Path, events: str, number: int)
         return speed_of(watch.samples, bench.scale.warm_up_events, shop.events)
 
 
-def _checkpoint(directory: Path, items: int) -> Path:
+def checkpoint_of(directory: Path, items: int) -> Path:
     """Write the model that ships with a model of items that knows all of them, each with all its neighbours."""
     random, config = np.random.default_rng(1), NextItemConfig()
     torch.manual_seed(1)
