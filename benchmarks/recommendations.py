@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.results import Recommendation
-from model.core.rank_items import Shelf, quantize
+from model.core.rank_items import Pins, Shelf, Wanted, quantize
 from model.events import EVENT_TYPES
 from model.items.columns import columns_of
 from model.items.contexts import PLACES, Contexts
@@ -36,9 +36,12 @@ def _measured(items: int, queries: int) -> Recommendation:
     vectors: Vectors = random.standard_normal((items, NextItemConfig().dimension)).astype(np.float32)
     categories = random.integers(1, CATEGORIES, items).astype(np.uint16)
     shelf = Shelf(vectors, *quantize(vectors), categories)
-    ranker, everything = ItemRanker(_model(items, random)), np.ones(items, np.bool_)
+    ranker = ItemRanker(_model(items, random))
+    nothing = np.empty(0, np.int64)
+    hides = np.zeros(len(EVENT_TYPES), np.bool_)
+    wanted = Wanted(np.ones(items, np.bool_), hides, np.empty(0, np.float32), 0, Pins(nothing, nothing))
     contexts = [_context(items, random) for _ in range(queries)]
-    cpu_ms = _median_ms(lambda context: ranker.rank(GOAL, context, shelf, everything, LISTED), contexts)
+    cpu_ms = _median_ms(lambda context: ranker.rank(GOAL, context, shelf, wanted, LISTED), contexts)
     return Recommendation(items=items, listed=LISTED, events=PLACES, cpu_ms=cpu_ms)
 
 

@@ -1,13 +1,16 @@
 """What recommending on the topic costs a worker: events a second with a recommendation at every tenth, and without.
 
-The clock stops when every score and every recommendation is on its topic.
-`.venv/bin/python -m benchmarks.recommending --events 150000 --items 5000,50000`
+The clock stops when every score and every recommendation is on its topic. Runs without and with them take turns, and
+medians count; the CPU of worker and broker says what a machine that does other things besides would not show.
+`.venv/bin/python -m benchmarks.recommending --events 150000 --items 5000,50000 --rounds 3`
 """
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -17,6 +20,7 @@ from benchmarks.bench import Bench, Scale
 from benchmarks.events import CATEGORIES, Shop
 from benchmarks.processes import Family, started_here
 from benchmarks.recommendations import neighbours_of
+from benchmarks.results import Speed
 from benchmarks.sampling import Watch, speed_of
 from benchmarks.topics import Broker
 from benchmarks.worker import running_workers, topics_of
@@ -38,6 +42,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--events", type=int, default=150_000)
     options.add_argument("--items", default="5000,50000", help="sizes of catalogues, by commas")
+    options.add_argument("--rounds", type=int, default=1, help="how often each is measured")
     given = options.parse_args()
     scale = Scale("quick", given.events, WARM_UP_EVENTS, SHOPPERS, 1, 0.0, 0, 0)
     with (
@@ -47,15 +52,28 @@ def main() -> None:
         usage = Family([started_here("kafka.Kafka")]).usage
         bench = Bench(stack, Broker(stack.bootstrap_servers), usage, Path(folder), Path(folder), scale, _report)
         for items in map(int, given.items.split(",")):
-            checkpoint = _checkpoint(Path(folder) / f"checkpoint-{items}", items)
-            without, with_them = (_speed(bench, items, checkpoint, events) for events in ("", ",".join(TRIGGERS)))
-            print(f"{items:,} items: {without:,.0f} events/s without, {with_them:,.0f} with: {with_them / without:.0%}")
+            checkpoint = checkpoint_of(Path(folder) / f"checkpoint-{items}", items)
+            runs = [
+                [_speed(bench, items, checkpoint, events, number) for events in ("", ",".join(TRIGGERS))]
+                for number in range(given.rounds)
+            ]
+            print(f"{items:,} items: {_compared(*zip(*runs, strict=True))}")
 
 
-def _speed(bench: Bench, items: int, checkpoint: Path, events: str) -> float:
-    """Return events a second of a worker that recommends at these types of event, by commas."""
+def _compared(without: Sequence[Speed], with_them: Sequence[Speed]) -> str:
+    """Return medians in a line."""
+    speeds = [median(run.events_per_second for run in runs) for runs in (without, with_them)]
+    cpu_us = [median(run.program_us + run.broker_us for run in runs) for runs in (without, with_them)]
+    return (
+        f"{speeds[0]:,.0f} events/s without, {speeds[1]:,.0f} with: {speeds[1] / speeds[0]:.0%}; "
+        f"{cpu_us[0]:.1f} and {cpu_us[1]:.1f} us of CPU an event, worker and broker: {cpu_us[0] / cpu_us[1]:.0%}"
+    )
+
+
+def _speed(bench: Bench, items: int, checkpoint: Path, events: str, number: int) -> Speed:
+    """Measure a worker that recommends at these types of event, by commas; `number` tells runs apart."""
     shop = Shop(bench.scale.all_events, bench.scale.shoppers, items=items)
-    with topics_of(f"recommending-{items}-{bool(events):d}", bench) as topics:
+    with topics_of(f"recommending-{items}-{bool(events):d}-{number}", bench) as topics:
         records = list(shop.records())
         bench.broker.fill(topics.events, records)
         wanted = sum(b'"type":"%s"' % kind.encode() in value for _, value in records for kind in events.split(","))
@@ -71,10 +89,10 @@ def _speed(bench: Bench, items: int, checkpoint: Path, events: str) -> float:
 
             watch = Watch(results, workers.usage, bench.broker_usage, workers.check, workers.started_seconds)
             watch.until(shop.events)
-        return speed_of(watch.samples, bench.scale.warm_up_events, shop.events).events_per_second
+        return speed_of(watch.samples, bench.scale.warm_up_events, shop.events)
 
 
-def _checkpoint(directory: Path, items: int) -> Path:
+def checkpoint_of(directory: Path, items: int) -> Path:
     """Write the model that ships with a model of items that knows all of them, each with all its neighbours."""
     random, config = np.random.default_rng(1), NextItemConfig()
     torch.manual_seed(1)

@@ -38,6 +38,7 @@ from streams.lookups.item_rules import NO_FILE, RulesFile
 from streams.lookups.listener import advertised_url, page_access
 from streams.lookups.lookup import Lookup
 from streams.lookups.recommending import ItemRecommender
+from streams.lookups.suggester import Suggester
 from streams.lookups.web import Pages, application_options, refuse
 from streams.membership import PATIENCE_SECONDS, Membership
 from streams.observe.counts import WorkerCounts
@@ -87,9 +88,8 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     app.counts = WorkerCounts()
     look_up = _look_up(table, codec, checkpoint, settings)
     if recommender is None and items is not None and checkpoint.items is not None:
-        recommender = ItemRecommender(
-            look_up, items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules
-        )
+        suggester = Suggester(items.catalogue, checkpoint.items, version=checkpoint.version, rules=rules)
+        recommender = ItemRecommender(look_up, suggester)
     recommendations = _recommendations(settings, checkpoint, recommender)
     identity = Identity(
         settings.topics.identity,
@@ -166,7 +166,7 @@ def _recommendations(
     if not settings.recommendations.types or not isinstance(recommender, ItemRecommender):
         return None
     return Recommendations(
-        recommender.for_state,
+        recommender.suggester.for_states,
         settings.recommendations.query,
         checkpoint.version,
         checkpoint.model.config.shop.event_types,

@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
-from msgspec.structs import replace
 
 from model.batch import EventBatch
 from model.checkpoint import Checkpoint
@@ -29,11 +28,14 @@ from streams.lookups.answers import Goal, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.messages import result_headers
 from streams.publisher import Delivery
+from streams.records.recommendation import RecordTemplate, encode_recommendations
 from streams.records.writer import MOST_BATCH_BYTES, OutputRecords, RecordBatch, record_batches
 from streams.settings import RecommendationSettings
 
 _MOST_BYTES: Final = MOST_BATCH_BYTES // 2
-"""Of one record; a topic takes twice as much."""
+"""Of the items of one record; a topic takes twice as much."""
+_MOST_ITEMS_AT_ONCE: Final = 20_000
+"""Some 10 MB of JSON."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -59,10 +61,10 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Suggest(Protocol):
-    """Makes the answer of the look-up API from a state."""
+    """Makes what the look-up API answers from states."""
 
-    def __call__(self, state: npt.NDArray[np.void], query: ItemQuery) -> list[Suggestion]:
-        """Return the items for a shopper's state `(1,)`, the likeliest first; in any thread."""
+    def __call__(self, states: npt.NDArray[np.void], query: ItemQuery) -> ByteStrings:
+        """Return a JSON array of suggestions for each of some shoppers' states, the likeliest first; in any thread."""
         ...
 
 
@@ -89,45 +91,54 @@ class Recommendations:
 
     def records(self, fetch: Fetch, batch: EventBatch, moments: Moments, now_ms: int) -> OutputRecords:
         """Return one record for each moment of a fetch's batch, in source order; none where there is no item."""
-        states = moments.states
-        suggested = [self.suggest(states[place : place + 1], self.query) for place in range(len(states))]
-        some = np.array([bool(items) for items in suggested], np.bool_)
-        rows = moments.rows[some]
-        positions, events = batch.positions[rows], batch.take(rows)
-        codes = events.type_codes if events.own is None else events.own.types
-        columns = (events.user_ids, events.event_ids, codes.tolist(), events.event_time_ms.tolist())
-        sources = fetch.offsets[positions].tolist(), fetch.timestamps_ms[positions].tolist()
-        recommendations = [
-            Recommendation(
-                user_id,
-                event_id,
-                self.types[code],
-                time_ms,
-                self.query.goal,
-                self.model_version,
-                items,
-                fetch.topic,
-                fetch.partition,
-                offset,
-                timestamp_ms,
-                now_ms,
-            )
-            for user_id, event_id, code, time_ms, items, offset, timestamp_ms in zip(
-                *columns, filter(None, suggested), *sources, strict=True
-            )
+        size = max(_MOST_ITEMS_AT_ONCE // self.query.k, 1)
+        parts = [
+            self._some(fetch, batch, moments.take(slice(first, first + size)), now_ms)
+            for first in range(0, len(moments), size)
         ]
-        encoded = ByteStrings.of([_encoded(each) for each in recommendations])
-        headers = result_headers(fetch, fetch.offsets[positions], encoded, self.signatures)
-        return OutputRecords(fetch.keys.take(positions), encoded, headers)
+        return parts[0] if len(parts) == 1 else OutputRecords.concatenated(parts)
+
+    def _some(self, fetch: Fetch, batch: EventBatch, moments: Moments, now_ms: int) -> OutputRecords:
+        lists = self.suggest(moments.states, self.query)
+        are_some = np.flatnonzero(lists.spans[:, 1] - lists.spans[:, 0] > len("[]"))
+        lists, rows = _fitting(lists.take(are_some)), moments.rows[are_some]
+        positions = batch.positions[rows]
+        types = batch.type_codes if batch.own is None else batch.own.types
+        template = RecordTemplate.of(
+            self.types,
+            goal=self.query.goal,
+            model=self.model_version,
+            source_topic=fetch.topic,
+            source_partition=fetch.partition,
+        )
+        values = encode_recommendations(
+            template,
+            batch.texts.take(rows),
+            types[rows],
+            batch.event_time_ms[rows],
+            lists,
+            fetch.offsets[positions],
+            fetch.timestamps_ms[positions],
+            now_ms,
+        )
+        headers = result_headers(fetch, fetch.offsets[positions], values, self.signatures)
+        return OutputRecords(fetch.keys.take(positions), values, headers)
 
 
-def _encoded(recommendation: Recommendation) -> bytes:
-    """Return the JSON, of fewer items if it were too large for a topic: anybody may send items with long ids."""
-    value = _encode(recommendation)
-    while len(value) > _MOST_BYTES:
-        recommendation = replace(recommendation, items=recommendation.items[: len(recommendation.items) // 2])
-        value = _encode(recommendation)
-    return value
+def _fitting(lists: ByteStrings) -> ByteStrings:
+    """Return lists with fewer items where they are too large for a topic: anybody may send items with long ids."""
+    sizes = lists.spans[:, 1] - lists.spans[:, 0]
+    if not (sizes > _MOST_BYTES).any():
+        return lists
+    return ByteStrings.of([_cut(each or b"") for each in lists])
+
+
+def _cut(written: bytes) -> bytes:
+    items = msgspec.json.decode(written, type=list[msgspec.Raw])
+    while len(written) > _MOST_BYTES:
+        items = items[: len(items) // 2]
+        written = _encode(items)
+    return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +168,7 @@ class Recommending:
 
     def begin(self, fetch: Fetch, batch: EventBatch, moments: Moments, delivery: Delivery, *, after: int) -> None:
         """Begin with a fetch's moments above a source offset; `delivery` is done when their records are confirmed."""
-        moments = moments.where(fetch.offsets[batch.positions[moments.rows]] > after)
+        moments = moments.take(fetch.offsets[batch.positions[moments.rows]] > after)
         if not len(moments):
             delivery.expect(0)
             return

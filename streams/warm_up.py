@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from model.batch import EventBatch
 from model.core.append import Source
 from model.core.byte_strings import ByteStrings
 from model.core.catalogue_rows import RowsByCode, Texts, pack_texts
@@ -11,24 +12,26 @@ from model.core.decode import decode_events
 from model.core.encode import OwnFields, ScoreTemplate, encode_scores
 from model.core.features import NUMERIC_FEATURES, write_category_rates
 from model.core.lstm_step import StepWeights, run_steps
-from model.core.rank_items import Shelf, quantize
 from model.core.shop_tables import ShopTables
 from model.core.slots import Distinct, Slots
 from model.heads import CATEGORY_CODES
 from model.identity import merge
+from model.items.catalogue import Catalogue
 from model.items.columns import columns_of
-from model.items.contexts import Contexts
 from model.items.item import Item
 from model.items.network import GOALS, NextItemConfig, NextItemNetwork
-from model.items.ranker import ItemModel, ItemRanker
+from model.items.ranker import ItemModel
 from model.items.transitions import KINDS, Neighbours
 from model.scoring import prepare_batch
 from model.shop import shop_of
 from model.states import StateCodec, replay_rings
 from streams.fetch import Fetch
+from streams.lookups.item_query import ItemQuery
+from streams.lookups.suggester import Suggester
 from streams.messages import source_header_columns
 from streams.records.partitions import partitions_of
 from streams.records.reader import read_batches, read_headers, stored_batches
+from streams.records.recommendation import RecordTemplate, encode_recommendations
 from streams.records.writer import OutputRecords, record_batches
 
 _MORE_THAN_AT_FIRST: Final = 5000
@@ -60,23 +63,24 @@ def compile_core() -> None:
     extra = OwnFields.of(shop).written(own.texts, own.type_codes)
     values = encode_scores(template, plain.texts, plain.type_codes, times, propensities, extra, times, times, 0)
     _compile_records(values)
-    _compile_ranking()
+    _compile_ranking(plain)
 
 
-def _compile_ranking() -> None:
+def _compile_ranking(plain: EventBatch) -> None:
     """Recommend the only item of a shop to somebody who has viewed it."""
-    one, nothing = np.zeros(1, np.int64), Neighbours.none(1)
-    columns = columns_of([Item("i")])
+    nothing, columns = Neighbours.none(1), columns_of([Item("i")])
     network = NextItemNetwork(NextItemConfig(dimension=2), items=1)
     counts = np.zeros((1 + len(GOALS), 1), np.int64)
     model = ItemModel(network, dict.fromkeys(KINDS, nothing), columns, ("i",), counts, np.ones(2))
-    ranker = ItemRanker(model)
-    context = Contexts.of_events(one, one, np.zeros(1, np.int32), np.zeros(1, np.uint8), one, one)
-    vectors = np.zeros((1, 2), np.float32)
-    shelf = Shelf(vectors, *quantize(vectors), columns.categories)
-    ranker.rank(GOALS[0], context, shelf, np.ones(1, np.bool_), 1)
-    state = StateCodec(2, 1, has_item_ends=True).blank(1)
-    Contexts.of_state(state, lambda codes: codes.astype(np.int32))
+    catalogue = Catalogue(2, model.embed)
+    catalogue.add_described(columns, model.item_ids)
+    suggester = Suggester(catalogue, model, version="m")
+    codec = StateCodec(2, 1, has_item_ends=True)
+    for shoppers in (2, 1):
+        lists = suggester.for_states(codec.blank(shoppers), ItemQuery())
+    template = RecordTemplate.of(("view",), goal=GOALS[0], model="m", source_topic="t", source_partition=0)
+    times = plain.event_time_ms
+    encode_recommendations(template, plain.texts, plain.type_codes, times, lists, times, times, 0)
 
 
 def _compile_records(values: ByteStrings) -> None:

@@ -18,7 +18,7 @@ Integers = npt.NDArray[np.int64]
 
 _FIRST_ROWS: Final = 1024
 _MIX: Final = np.uint32(0x9E3779B1)  # the golden ratio in 32 bits: neighbouring codes go to places far apart
-LENGTH_BITS: Final = 8
+LENGTH_BITS: Final = 20
 MOST_BYTES: Final = (1 << LENGTH_BITS) - 1
 
 
@@ -57,7 +57,7 @@ class RowsByCode:
 
 
 class Texts:
-    """A short text for each row, one behind the other; what is replaced stays until half of all is waste."""
+    """A text for each row, one behind the other; what is replaced stays until half of all is waste, where it is."""
 
     def __init__(self) -> None:
         self._used = self._wasted = 0
@@ -92,6 +92,12 @@ class Texts:
         buffer, places = np.empty(len(self.buffer) + more, np.uint8), self.places.copy()
         self._used = pack_texts(self.buffer, places, buffer)
         self.buffer, self.places, self._wasted = buffer, places, 0
+
+
+def spans_of(places: Integers) -> Integers:
+    """Return where the texts of some of `Texts.places` start and end in its buffer `(texts, 2)`."""
+    starts = places >> LENGTH_BITS
+    return np.stack((starts, starts + (places & MOST_BYTES)), axis=-1)
 
 
 def text_at(buffer: Bytes, place: int) -> bytes:

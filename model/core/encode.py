@@ -175,9 +175,9 @@ def write_own_fields(  # noqa: PLR0913, PLR0917 - what the definition says, and 
     at = 0
     for row in range(len(own_types)):
         if len(type_spans) > 0:
-            at = _copy(out, at, types, type_spans[own_types[row], 0], type_spans[own_types[row], 1])
+            at = copy(out, at, types, type_spans[own_types[row], 0], type_spans[own_types[row], 1])
         if len(is_text) > 0:
-            at = _copy(out, at, _ATTRIBUTES, 0, len(_ATTRIBUTES))
+            at = copy(out, at, _ATTRIBUTES, 0, len(_ATTRIBUTES))
             is_first = True
             for attribute in range(len(is_text)):
                 span = spans[row, TEXTS + attribute]
@@ -187,8 +187,8 @@ def write_own_fields(  # noqa: PLR0913, PLR0917 - what the definition says, and 
                     out[at] = _COMMA
                     at += 1
                 is_first = False
-                at = _copy(out, at, names, name_spans[attribute, 0], name_spans[attribute, 1])
-                at = _text(out, at, buffer, span) if is_text[attribute] else _copy(out, at, buffer, span[0], span[1])
+                at = copy(out, at, names, name_spans[attribute, 0], name_spans[attribute, 1])
+                at = _text(out, at, buffer, span) if is_text[attribute] else copy(out, at, buffer, span[0], span[1])
             out[at] = _CLOSE
             at += 1
         ends[row] = at
@@ -219,7 +219,7 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         at = _text(out, _piece(out, at, pieces, bounds, 0), buffer, text[USER_ID])
         at = _text(out, _piece(out, at, pieces, bounds, 1), buffer, text[EVENT_ID])
         at = _piece(out, at, pieces, bounds, 2)
-        at = _copy(out, at, _NAMES, _NAME_BOUNDS[types[row]], _NAME_BOUNDS[types[row] + 1])
+        at = copy(out, at, _NAMES, _NAME_BOUNDS[types[row]], _NAME_BOUNDS[types[row] + 1])
         at = _text(out, _piece(out, at, pieces, bounds, 3), buffer, text[ITEM_ID])
         at = _text(out, _piece(out, at, pieces, bounds, 4), buffer, text[CATEGORY])
         at = _piece(out, at, pieces, bounds, 5)
@@ -231,7 +231,7 @@ def write_scores(  # noqa: PLR0913, PLR0917 - the columns of a score
         for horizon in range(propensities.shape[1]):
             at = _propensity(out, _piece(out, at, pieces, bounds, piece), propensities[row, horizon])
             piece += 1
-        at = _copy(out, at, extra, extra_spans[row, 0], extra_spans[row, 1])
+        at = copy(out, at, extra, extra_spans[row, 0], extra_spans[row, 1])
         at = write_number(out, _piece(out, at, pieces, bounds, piece), offsets[row])
         at = write_number(out, _piece(out, at, pieces, bounds, piece + 1), scored_at_ms)
         at = _text(out, _piece(out, at, pieces, bounds, piece + 2), buffer, text[CHANNEL])
@@ -248,25 +248,27 @@ def _of_some_events(out: Bytes, at: int, buffer: Bytes, text: Bounds) -> int:
     Apart from the loop, which its code would slow by a tenth for events that have none of them.
     """
     if text[QUANTITY, 0] >= 0:
-        at = _as_written(out, _copy(out, at, _QUANTITY_NAME, 0, len(_QUANTITY_NAME)), buffer, text[QUANTITY])
+        at = _as_written(out, copy(out, at, _QUANTITY_NAME, 0, len(_QUANTITY_NAME)), buffer, text[QUANTITY])
     if text[RATING, 0] >= 0:
-        at = _as_written(out, _copy(out, at, _RATING_NAME, 0, len(_RATING_NAME)), buffer, text[RATING])
+        at = _as_written(out, copy(out, at, _RATING_NAME, 0, len(_RATING_NAME)), buffer, text[RATING])
     if text[TEXT, 1] > text[TEXT, 0]:
-        at = _words(out, _copy(out, at, _TEXT_NAME, 0, len(_TEXT_NAME)), buffer, text[TEXT])
+        at = _words(out, copy(out, at, _TEXT_NAME, 0, len(_TEXT_NAME)), buffer, text[TEXT])
     if text[ANONYMOUS_ID, 0] >= 0:
-        at = _text(out, _copy(out, at, _ANONYMOUS_NAME, 0, len(_ANONYMOUS_NAME)), buffer, text[ANONYMOUS_ID])
+        at = _text(out, copy(out, at, _ANONYMOUS_NAME, 0, len(_ANONYMOUS_NAME)), buffer, text[ANONYMOUS_ID])
     return at
 
 
 @compiled
 def _piece(out: Bytes, at: int, pieces: Bytes, bounds: Bounds, piece: int) -> int:
-    return _copy(out, at, pieces, bounds[piece], bounds[piece + 1])
+    return copy(out, at, pieces, bounds[piece], bounds[piece + 1])
 
 
 @compiled
-def _copy(out: Bytes, at: int, source: Bytes, start: int, end: int) -> int:
-    for place in range(end - start):
-        out[at + place] = source[start + place]
+def copy(out: Bytes, at: int, source: Bytes, start: int, end: int) -> int:
+    """Write bytes of a source; returns where they end."""
+    to, since = np.uint64(at), np.uint64(start)  # indices without a sign, of which none counts from the end
+    for place in range(np.uint64(end - start)):
+        out[to + place] = source[since + place]
     return at + end - start
 
 
@@ -274,9 +276,9 @@ def _copy(out: Bytes, at: int, source: Bytes, start: int, end: int) -> int:
 def _text(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
     """Write a string, or null if there is none."""
     if span[0] < 0:
-        return _copy(out, at, _NULL, 0, len(_NULL))
+        return copy(out, at, _NULL, 0, len(_NULL))
     out[at] = _QUOTE
-    at = _copy(out, at + 1, buffer, span[0], span[1])
+    at = copy(out, at + 1, buffer, span[0], span[1])
     out[at] = _QUOTE
     return at + 1
 
@@ -285,7 +287,7 @@ def _text(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> in
 def _words(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
     """Write a string of at most MAX_CHARACTERS."""
     out[at] = _QUOTE
-    at = _copy(out, at + 1, buffer, span[0], _text_end(buffer, span[0], span[1]))
+    at = copy(out, at + 1, buffer, span[0], _text_end(buffer, span[0], span[1]))
     out[at] = _QUOTE
     return at + 1
 
@@ -309,11 +311,11 @@ def _text_end(buffer: Bytes, start: int, end: int) -> int:
 def _as_written(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
     """Write a number with the digits that the event had, and .0 behind a whole one, or null if there is none."""
     if span[0] < 0:
-        return _copy(out, at, _NULL, 0, len(_NULL))
+        return copy(out, at, _NULL, 0, len(_NULL))
     is_whole = True
     for place in range(span[0], span[1]):
         is_whole &= buffer[place] == _MINUS or _ZERO <= buffer[place] <= _NINE
-    at = _copy(out, at, buffer, span[0], span[1])
+    at = copy(out, at, buffer, span[0], span[1])
     if is_whole:
         out[at], out[at + 1] = _DOT, _ZERO
         at += 2
@@ -337,7 +339,7 @@ def write_number(out: Bytes, at: int, number: int) -> int:
 def _propensity(out: Bytes, at: int, propensity: np.float32) -> int:
     """Write a propensity as `model.propensities.published` rounds it, NaN as null."""
     if np.isnan(propensity):
-        return _copy(out, at, _NULL, 0, len(_NULL))
+        return copy(out, at, _NULL, 0, len(_NULL))
     millionths = np.int64(min(max(np.rint(np.float64(propensity) * _MILLIONTHS), 1.0), _MILLIONTHS - 1.0))
     out[at] = _ZERO
     out[at + 1] = _DOT

@@ -21,7 +21,7 @@ AGAIN: Final = 2
 CATEGORY: Final = 3
 """The memory of the last items' categories."""
 MEMORIES: Final = 4
-_CATEGORIES: Final = 1 << 16
+CATEGORIES: Final = 1 << 16
 
 
 class Places(NamedTuple):
@@ -63,6 +63,15 @@ Memories = tuple[Memory, Memory]
 """The first AGAIN ones."""
 
 
+class Scratch(NamedTuple):
+    """What the loops write on; zero before and after."""
+
+    of_items: Floats
+    """`(items,)`"""
+    of_categories: Floats
+    """`(CATEGORIES,)`"""
+
+
 @compiled
 def consider(  # noqa: PLR0913, PLR0917 - plain arrays
     places: Places,
@@ -72,6 +81,7 @@ def consider(  # noqa: PLR0913, PLR0917 - plain arrays
     categories: npt.NDArray[np.uint16],
     query: Floats,
     added: Floats,
+    scratch: Scratch,
 ) -> None:
     """Fill the query `(dimension,)` of a context, and what is added to its product with each item's vector `(items,)`.
 
@@ -85,7 +95,7 @@ def consider(  # noqa: PLR0913, PLR0917 - plain arrays
     weights = np.empty((1 + MEMORIES, len(places.items)), np.float32)
     weigh(places, goal, 0, weights)
     ask(places.items, weights[0], vectors, goal, query)
-    sums = np.zeros(len(added), np.float32)
+    sums = scratch.of_items
     for number in range(len(memories)):
         add_memory(
             places.items,
@@ -98,7 +108,7 @@ def consider(  # noqa: PLR0913, PLR0917 - plain arrays
         )
     add_again(places.items, weights[1 + AGAIN], goal.strengths[AGAIN], goal.scales[AGAIN], sums, added)
     strength, scale = goal.strengths[CATEGORY], goal.scales[CATEGORY]
-    add_categories(categories[places.items], weights[1 + CATEGORY], strength, scale, categories, added)
+    add_categories(places.items, weights[1 + CATEGORY], strength, scale, categories, scratch.of_categories, added)
 
 
 @compiled
@@ -146,9 +156,8 @@ def add_memory(  # noqa: PLR0913, PLR0917 - plain arrays
         if item < len(memory.starts) - 1:
             for entry in range(memory.starts[item], memory.starts[item + 1]):
                 other = memory.neighbours[entry]
-                if sums[other] > 0:
-                    scores[other] += strength * math.log1p(sums[other] * scale)
-                    sums[other] = 0
+                scores[other] += strength * math.log1p(sums[other] * scale)  # the second time it adds nothing
+                sums[other] = 0
 
 
 @compiled
@@ -167,23 +176,29 @@ def add_again(  # noqa: PLR0913, PLR0917 - plain arrays
 
 @compiled
 def add_categories(  # noqa: PLR0913, PLR0917 - plain arrays
-    seen: npt.NDArray[np.uint16],
+    items: Items,
     weights: Floats,
     strength: float,
     scale: float,
     categories: npt.NDArray[np.uint16],
+    sums: Floats,
     scores: Floats,
 ) -> None:
-    """Add to the scores of the items of the categories `(places,)` that a context's items are of; 0 is none."""
-    sums = np.zeros(_CATEGORIES, np.float32)
-    for place in range(len(seen)):
-        sums[seen[place]] += weights[place]
+    """Add to the scores of the items of the categories that a context's items are of; category 0 is none.
+
+    `sums` `(CATEGORIES,)` are zero before and after.
+    """
+    for place in range(len(items)):
+        sums[categories[items[place]]] += weights[place]
     sums[0] = 0
-    for category in seen:  # of one that is there twice the second time adds nothing
+    for item in items:  # of a category that is there twice the second time adds nothing
+        category = categories[item]
         if sums[category] > 0:
             sums[category] = -strength * math.log1p(sums[category] * scale)
     for item in range(len(scores)):
         scores[item] -= sums[categories[item]]
+    for item in items:
+        sums[categories[item]] = 0
 
 
 @compiled_sums
@@ -200,6 +215,11 @@ def product(query: Floats, vectors: Floats, row: int) -> np.float32:
     for number in range(len(query)):
         found += query[number] * vectors[row, number]
     return found
+
+
+def new_scratch(items: int) -> Scratch:
+    """Return what the loops need for so many items."""
+    return Scratch(np.zeros(items, np.float32), np.zeros(CATEGORIES, np.float32))
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The best items for a shopper out of all, and why: one compiled call, without the interpreter lock."""
+"""The best items for shoppers out of all, and why: one compiled call, without the interpreter lock."""
 
 import math
 from typing import Final, NamedTuple
@@ -17,11 +17,18 @@ from model.core.item_logits import (
     Memories,
     Places,
     Rows,
+    Scratch,
     consider,
     product,
     weigh,
 )
 
+Booleans = npt.NDArray[np.bool_]
+
+REASONS: Final = 2
+"""How many events are said to raise an item, at most."""
+LEAST_CONTRIBUTION: Final = 0.05
+"""An event that adds less to a logit is no reason."""
 _ROUNDING: Final = 1e-5
 """By how much two sums of the same products may differ, relative to the vectors' lengths; amply."""
 _LARGEST_BYTE: Final = 127
@@ -50,40 +57,162 @@ def quantize(vectors: Floats) -> tuple[npt.NDArray[np.int8], Floats, Floats]:
     return quantized, steps, left_out + np.float32(_ROUNDING) * np.linalg.norm(vectors, axis=1)
 
 
+class Pins(NamedTuple):
+    """Items that stand at their place if they may be shown."""
+
+    places: Rows
+    """From 1, ascending `(pins,)`."""
+    rows: Rows
+    """Distinct items `(pins,)`."""
+
+
+class Wanted(NamedTuple):
+    """Which items are wanted."""
+
+    is_allowed: Booleans
+    """`(items,)`; it is written on, and afterwards as it was."""
+    hides: Booleans
+    """Types of event of which a shopper's items are not shown `(types,)`."""
+    boosts: Floats
+    """What is added to the logits `(items,)`, if there is anything."""
+    per_category: int
+    """At most so many items of each category, all if it is 0; pins do not count."""
+    pins: Pins
+
+
+class Rankings(NamedTuple):
+    """Items for shoppers, the best first; what lies behind a shopper's last one means nothing."""
+
+    counts: Rows
+    """How many there are `(contexts,)`."""
+    rows: Rows
+    """`(contexts, most)`"""
+    scores: Floats
+    """Their logits `(contexts, most)`."""
+    is_pinned: Booleans
+    """`(contexts, most)`"""
+    reasons: npt.NDArray[np.int8]
+    """The places of the events that raise an item most, -1 for none `(contexts, most, REASONS)`."""
+    contributions: Floats
+    """How much these events add to the logit `(contexts, most, REASONS)`: exactly, the logit less what it would be had
+    the event not had an item."""
+
+
 @compiled_sums
 def rank(  # noqa: PLR0913, PLR0917 - plain arrays
-    places: Places,
+    items: Items,
+    types: npt.NDArray[np.uint8],
+    ages: Floats,
+    in_session: Booleans,
     goal: GoalWeights,
     memories: Memories,
     shelf: Shelf,
-    is_allowed: npt.NDArray[np.bool_],
-    boosts: Floats,
-    per_category: int,
-    pinned: Rows,
+    wanted: Wanted,
+    scratch: Scratch,
+    found: Rankings,
+) -> None:
+    """Fill `found` with the best items for contexts, whose columns `(contexts, places)` are as in `Contexts`."""
+    most = found.rows.shape[1]
+    query, added = np.empty(len(goal.anybody), np.float32), np.empty(len(wanted.is_allowed), np.float32)
+    was_allowed, pinned = np.empty(items.shape[1], np.bool_), np.empty(len(wanted.pins.rows), np.bool_)
+    contributions = np.empty((items.shape[1], most), np.float32)
+    for number in range(len(items)):
+        held = np.sum(items[number] >= 0)
+        places = Places(items[number, :held], types[number, :held], ages[number, :held], in_session[number, :held])
+        rows, scores = found.rows[number], found.scores[number]
+        consider(places, goal, memories, shelf.vectors, shelf.categories, query, added, scratch)
+        for item in range(len(wanted.boosts)):
+            added[item] += wanted.boosts[item]
+        left = most - hide(places, wanted, was_allowed, pinned)
+        count = 0
+        if left > 0:
+            count = highest(query, added, shelf, wanted.is_allowed, wanted.per_category, rows[:left], scores[:left])
+        count = pin(wanted.pins, pinned, query, added, shelf.vectors, count, rows, scores, found.is_pinned[number])
+        show(places, wanted, was_allowed, pinned)
+        found.reasons[number] = -1
+        if held > 0:
+            explain(places, goal, memories, shelf, rows[:count], contributions)
+            strongest(contributions[:held], count, found.reasons[number], found.contributions[number])
+        found.counts[number] = count
+
+
+@compiled
+def hide(places: Places, wanted: Wanted, was_allowed: Booleans, pinned: Booleans) -> int:
+    """Allow neither a shopper's items that are not to be shown nor those that are pinned; return how many these are.
+
+    `was_allowed` `(places,)` and `pinned` `(pins,)` say what was allowed before.
+    """
+    for place in range(len(places.items)):
+        item = places.items[place]
+        was_allowed[place] = wanted.is_allowed[item]
+        if wanted.hides[places.types[place]]:
+            wanted.is_allowed[item] = False
+    count = 0
+    for number in range(len(pinned)):
+        row = wanted.pins.rows[number]
+        pinned[number] = wanted.is_allowed[row]
+        wanted.is_allowed[row] = False
+        count += pinned[number]
+    return count
+
+
+@compiled
+def show(places: Places, wanted: Wanted, was_allowed: Booleans, pinned: Booleans) -> None:
+    """Allow again what `hide` has hidden."""
+    for number in range(len(pinned)):
+        wanted.is_allowed[wanted.pins.rows[number]] = pinned[number]
+    for place in range(len(places.items) - 1, -1, -1):  # an item that is there twice was allowed at first
+        wanted.is_allowed[places.items[place]] = was_allowed[place]
+
+
+@compiled_sums
+def pin(  # noqa: PLR0913, PLR0917 - plain arrays
+    pins: Pins,
+    pinned: Booleans,
+    query: Floats,
+    added: Floats,
+    vectors: Floats,
+    count: int,
     rows: Rows,
     scores: Floats,
-    contributions: Floats,
+    is_pinned: Booleans,
 ) -> int:
-    """Fill `rows` and `scores` with the best items that are allowed, the best first; returns how many there are.
-
-    After them come those that are `pinned`, in their order. `boosts` `(items,)` are added to the logits, if there are
-    any. At most `per_category` items of each category count, all if that is 0. `contributions` `(places, len(rows))`
-    say how much each event adds to the score, exactly: the score less what it would be had the event not had an item.
-    """
-    query, added = np.empty(len(goal.anybody), np.float32), np.empty(len(is_allowed), np.float32)
-    consider(places, goal, memories, shelf.vectors, shelf.categories, query, added)
-    for item in range(len(boosts)):
-        added[item] += boosts[item]
-    most = len(rows) - len(pinned)
-    count = 0
-    if most > 0:
-        count = highest(query, added, shelf, is_allowed, per_category, rows[:most], scores[:most])
-    for row in pinned:
-        rows[count], scores[count] = row, product(query, shelf.vectors, row) + added[row]
+    """Put the pins that are `pinned` at their places among the first `count` rows; return how many there are then."""
+    is_pinned[:] = False
+    for number in range(len(pinned)):
+        if not pinned[number]:
+            continue
+        place = min(pins.places[number] - 1, count)
+        for behind in range(count, place, -1):
+            rows[behind], scores[behind], is_pinned[behind] = (
+                rows[behind - 1],
+                scores[behind - 1],
+                is_pinned[behind - 1],
+            )
+        row = pins.rows[number]
+        rows[place], scores[place], is_pinned[place] = row, product(query, vectors, row) + added[row], True
         count += 1
-    if len(places.items):
-        explain(places, goal, memories, shelf, rows[:count], contributions)
-    return count - len(pinned)
+    return count
+
+
+@compiled
+def strongest(contributions: Floats, count: int, reasons: npt.NDArray[np.int8], largest: Floats) -> None:
+    """Fill the places that add most to each of the first items `(items, REASONS)`, of equal ones the first, and what.
+
+    `contributions` are `(places, items)`.
+    """
+    for place in range(len(contributions)):
+        for item in range(count):
+            by = contributions[place, item]
+            if not by >= LEAST_CONTRIBUTION:
+                continue
+            at = REASONS
+            while at > 0 and (reasons[item, at - 1] < 0 or largest[item, at - 1] < by):
+                at -= 1
+            for behind in range(REASONS - 1, at, -1):
+                reasons[item, behind], largest[item, behind] = reasons[item, behind - 1], largest[item, behind - 1]
+            if at < REASONS:
+                reasons[item, at], largest[item, at] = place, by
 
 
 @compiled_sums

@@ -5,16 +5,17 @@ reader takes a `View` and works on it: rows that are added later are not in it. 
 moment an item may have its new vector and its old price.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model.core.catalogue_rows import MOST_BYTES, RowsByCode, Texts, text_at
+from model.core.byte_strings import ByteStrings
+from model.core.catalogue_rows import RowsByCode, Texts, spans_of
 from model.core.rank_items import Shelf, quantize
 from model.core.slots import Distinct, Slots, grown
 from model.items.columns import ItemColumns, columns_of
@@ -32,6 +33,11 @@ UNKNOWN_STOCK: Final = -1
 MOST_LEARNED: Final = 1_000_000
 """Items that only events name, and that are kept: anybody may send events of items that do not exist."""
 _FIRST_ROWS: Final = 1024
+_MOST_TITLE_BYTES: Final = 255
+
+_Said = tuple[str, str | None, str | None, float | None]
+_encode: Final = msgspec.json.Encoder().encode
+_decode_said: Final = msgspec.json.Decoder(_Said).decode
 
 Embed = Callable[[ItemColumns], npt.NDArray[np.float32]]
 """Makes items' vectors `(items, dimension)`."""
@@ -67,8 +73,6 @@ class View:
     levels: npt.NDArray[np.uint16]
     """`(items, LEVELS)`, as in `ItemColumns`."""
     brands: npt.NDArray[np.uint16]
-    prices: npt.NDArray[np.float64]
-    """NaN for none."""
     stock: npt.NDArray[np.int8]
     """OUT_OF_STOCK, IN_STOCK or UNKNOWN_STOCK."""
     states: npt.NDArray[np.uint8]
@@ -106,9 +110,13 @@ class View:
         """Return what is known of some items."""
         return self._catalogue.known_items(rows)
 
+    def said(self, rows: npt.NDArray[np.int64]) -> ByteStrings:
+        """Return what can be said of some items `(rows,)`, as JSON: `[item_id, title, category, price]`."""
+        return self._catalogue.said(rows)
+
 
 class _Names:
-    """Numbers texts of which many rows have the same: categories and brands."""
+    """Numbers texts of which many rows have the same: brands."""
 
     def __init__(self) -> None:
         self._numbers: dict[str | None, int] = {None: 0}
@@ -135,14 +143,13 @@ class Catalogue:
         self._lock = Lock()
         self._ids = Slots()
         self._rows = RowsByCode()
-        self._titles = Texts()
-        self._category_names, self._brand_names = _Names(), _Names()
+        self._said = Texts()
+        self._brand_names = _Names()
         self._arrays: dict[str, npt.NDArray[Any]] = {
             "codes": np.empty(_FIRST_ROWS, np.uint32),
             "categories": np.zeros(_FIRST_ROWS, np.uint16),
             "levels": np.zeros((_FIRST_ROWS, LEVELS), np.uint16),
             "brands": np.zeros(_FIRST_ROWS, np.uint16),
-            "prices": np.empty(_FIRST_ROWS, np.float64),
             "stock": np.empty(_FIRST_ROWS, np.int8),
             "states": np.empty(_FIRST_ROWS, np.uint8),
             "vectors": np.empty((_FIRST_ROWS, dimension), np.float32),
@@ -150,7 +157,6 @@ class Catalogue:
             "steps": np.empty(_FIRST_ROWS, np.float32),
             "slack": np.empty(_FIRST_ROWS, np.float32),
         }
-        self._category_numbers = np.zeros(_FIRST_ROWS, np.int32)
         self._brand_numbers = np.zeros(_FIRST_ROWS, np.int32)
         self._is_read = np.zeros(_FIRST_ROWS, np.bool_)
         """Which rows the topic has named since `begin`."""
@@ -172,13 +178,11 @@ class Catalogue:
         with self._lock:
             rows = self._rows_of([item.item_id.encode() for item in newest], columns.codes)
             self._store(rows, columns, vectors)
-            self._arrays["prices"][rows] = np.array([item.price for item in newest], np.float64)
             stock = [UNKNOWN_STOCK if item.in_stock is None else int(item.in_stock) for item in newest]
             self._arrays["stock"][rows] = stock
-            self._category_numbers[rows] = [self._category_names.number(item.category) for item in newest]
             self._brand_numbers[rows] = [self._brand_names.number(item.brand) for item in newest]
             for row, item in zip(rows.tolist(), newest, strict=True):
-                self._titles.put(row, _cut(item.title))
+                self._said.put(row, _encode((item.item_id, _cut(item.title), item.category, item.price)))
             self._arrays["states"][rows] = IN_CATALOGUE
             self._is_read[rows] = True
             self.view = self._new_view()
@@ -219,6 +223,8 @@ class Catalogue:
             columns = columns.take(new)
             rows = self._rows_of([ids[place] for place in new.tolist()], columns.codes)
             self._store(rows, columns, vectors[new])
+            for row, place in zip(rows.tolist(), new.tolist(), strict=True):
+                self._said.put(row, _encode((item_ids[place], None, None, None)))
             self.view = self._new_view()
 
     def begin(self) -> None:
@@ -254,25 +260,27 @@ class Catalogue:
     def known_items(self, rows: Sequence[int]) -> list[KnownItem]:
         """Return what is known of the items of some rows."""
         chosen = np.asarray(rows, np.int64)
+        said = [_decode_said(each or b"") for each in self.said(chosen)]
         with self._lock:
-            spans, ids = self._ids.users.spans[chosen].tolist(), self._ids.users.buffer
-            titles, places = self._titles.buffer, self._titles.places[chosen].tolist()
-            prices, stock, states = (self._arrays[name][chosen].tolist() for name in ("prices", "stock", "states"))
-            categories, brands = self._category_numbers[chosen].tolist(), self._brand_numbers[chosen].tolist()
+            stock, states, brands = (
+                column[chosen].tolist()
+                for column in (self._arrays["stock"], self._arrays["states"], self._brand_numbers)
+            )
             return [
                 KnownItem(
-                    item_id=ids[start:end].tobytes().decode(),
-                    title=text_at(titles, place).decode() or None,
-                    category=self._category_names.names[category],
-                    brand=self._brand_names.names[brand],
-                    price=None if math.isnan(price) else price,
+                    *(item_id, title, category, self._brand_names.names[brand], price),
                     in_stock=None if in_stock == UNKNOWN_STOCK else bool(in_stock),
                     state=state,
                 )
-                for (start, end), place, category, brand, price, in_stock, state in zip(
-                    spans, places, categories, brands, prices, stock, states, strict=True
+                for (item_id, title, category, price), brand, in_stock, state in zip(
+                    said, brands, stock, states, strict=True
                 )
             ]
+
+    def said(self, rows: npt.NDArray[np.int64]) -> ByteStrings:
+        """Return what can be said of the items of some rows, as in `View`."""
+        with self._lock:  # what is in the buffer stays as it is; what is put later lies behind, or in another one
+            return ByteStrings(self._said.buffer, spans_of(self._said.places[rows]))
 
     def _rows_of(self, ids: Sequence[bytes], codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """Return the rows of distinct ids; new ones are made, of which nothing is known but the code."""
@@ -282,15 +290,13 @@ class Catalogue:
         count = len(self._ids)
         if count > len(self._is_read):
             self._arrays = {name: grown(array, count) for name, array in self._arrays.items()}
-            self._category_numbers = grown(self._category_numbers, count)
             self._brand_numbers = grown(self._brand_numbers, count)
             self._is_read = grown(self._is_read, count)
         new = slice(known, count)
-        self._arrays["prices"][new], self._arrays["stock"][new] = np.nan, UNKNOWN_STOCK
-        self._arrays["states"][new] = EVENTS_ONLY
-        self._category_numbers[new] = self._brand_numbers[new] = 0
+        self._arrays["stock"][new], self._arrays["states"][new] = UNKNOWN_STOCK, EVENTS_ONLY
+        self._brand_numbers[new] = 0
         self._is_read[new] = False
-        self._titles.make_rows(count)
+        self._said.make_rows(count)
         self._rows.add(codes[rows >= known])
         return rows
 
@@ -306,7 +312,6 @@ class Catalogue:
         return View(**arrays, _rows=self._rows, _catalogue=self)
 
 
-def _cut(title: str | None) -> bytes:
-    """Return a title's first bytes, as many as are kept, without half a character."""
-    written = (title or "").encode()
-    return written if len(written) <= MOST_BYTES else written[:MOST_BYTES].decode(errors="ignore").encode()
+def _cut(title: str | None) -> str | None:
+    """Return a title's first bytes, as many as are kept, without half a character; None if there is nothing."""
+    return (title or "").encode()[:_MOST_TITLE_BYTES].decode(errors="ignore") or None

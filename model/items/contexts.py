@@ -7,7 +7,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.core.ring import read_items
+from model.core.ring import keep_known, read_items
 from model.sequence import RING_EVENTS
 
 PLACES: Final = RING_EVENTS
@@ -44,17 +44,6 @@ class Contexts:
         return type(self)(*columns)
 
     @classmethod
-    def empty(cls) -> Self:
-        """Return the context of somebody who has done nothing."""
-        nothing = (1, 0)
-        return cls(
-            np.empty(nothing, np.int32),
-            np.empty(nothing, np.uint8),
-            np.empty(nothing, np.float32),
-            np.empty(nothing, np.bool_),
-        )
-
-    @classmethod
     def of_events(  # noqa: PLR0913, PLR0917 - columns
         cls,
         rows: npt.NDArray[np.int64],
@@ -80,29 +69,27 @@ class Contexts:
         )
 
     @classmethod
-    def of_state(cls, state: npt.NDArray[np.void], rows_of: RowsOf) -> "tuple[Self, HeldEvents]":
-        """Return the context of a shopper's state `(1,)`, of as many places as there are, and its events.
+    def of_states(cls, states: npt.NDArray[np.void], rows_of: RowsOf) -> "tuple[Self, HeldEvents]":
+        """Return the contexts of shoppers' states `(shoppers,)`, and their events.
 
         `rows_of` returns the rows of item codes; events of items that are not known are left out.
         """
-        codes, types, times_s = np.empty(PLACES, np.uint32), np.empty(PLACES, np.uint8), np.empty(PLACES, np.int64)
-        hashes, in_session = np.empty(PLACES, np.uint64), np.empty(PLACES, np.bool_)
-        sequence = state["sequence"]
-        count = read_items(sequence, state["item_ends"][0], codes, types, times_s, hashes, in_session)
-        rows = rows_of(codes[:count])
-        known = np.flatnonzero(rows != NO_ITEM)
-        ages = np.log1p(int(sequence["last_time_ms"][0]) // 1000 - times_s[known])
-        context = cls(rows[known][None], types[known][None], ages.astype(np.float32)[None], in_session[known][None])
-        return context, HeldEvents(times_s[known], types[known], hashes[known])
+        shape = len(states), PLACES
+        codes, types, times_s = np.empty(shape, np.uint32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+        hashes, in_session = np.zeros(shape, np.uint64), np.zeros(shape, np.bool_)
+        sequences = states["sequence"]
+        read_items(sequences, states["item_ends"], codes, types, times_s, hashes, in_session)
+        items = rows_of(codes.ravel()).reshape(shape)
+        keep_known(items, types, times_s, hashes, in_session)
+        last_s = sequences["last_time_ms"][:, None] // 1000
+        ages = np.log1p(np.where(items == NO_ITEM, 0, last_s - times_s))
+        return cls(items, types, ages.astype(np.float32), in_session), HeldEvents(times_s, types, hashes)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldEvents:
-    """What a state holds of a context's events, the latest first, as in `model.sequence.STORED_EVENT`."""
+    """What states hold of contexts' events, as in `model.sequence.STORED_EVENT`, each `(contexts, PLACES)`."""
 
     times_s: npt.NDArray[np.int64]
     types: npt.NDArray[np.uint8]
     id_hashes: npt.NDArray[np.uint64]
-
-
-NO_EVENTS: Final = HeldEvents(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint64))

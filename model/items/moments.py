@@ -31,7 +31,7 @@ class Moments:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def where(self, chosen: Booleans) -> Self:
+    def take(self, chosen: Booleans | slice) -> Self:
         """Return some of them."""
         return replace(self, rows=self.rows[chosen], states=self.states[chosen])
 

@@ -1,15 +1,15 @@
 """What next: ranks items for shoppers from their states, and says which events moved an item."""
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from model.arrays import Booleans, Floats, Integers
-from model.core.item_logits import GoalWeights, Memories, Memory, Places, add_products, consider
-from model.core.rank_items import Shelf, rank
+from model.core.item_logits import GoalWeights, Memories, Memory, Places, add_products, consider, new_scratch
+from model.core.rank_items import REASONS, Rankings, Shelf, Wanted, rank
 from model.items.columns import ItemColumns
 from model.items.contexts import NO_ITEM, Contexts
 from model.items.network import GOALS, ItemInputs, NextItemConfig, NextItemNetwork, log_popularity, own_shares
@@ -17,8 +17,6 @@ from model.items.transitions import KINDS, Neighbours
 
 Vectors = npt.NDArray[np.float32]
 _SMALL: Final = 1e-6
-_NO_BOOSTS: Final = np.empty(0, np.float32)
-_NONE_PINNED: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,49 +59,28 @@ class ItemModel:
         return np.where(self.columns.codes[order[place]] == codes, order[place], NO_ITEM).astype(np.int32)
 
 
-class Ranking(NamedTuple):
-    """Items for a shopper."""
-
-    rows: Integers
-    """The best first `(ranked,)`; after them those that are pinned."""
-    scores: Vectors
-    """Their logits `(ranked,)`."""
-    contributions: Vectors
-    """How much each event of the context adds to them `(places, ranked)`: exact, by leaving each out in turn."""
-
-
 class ItemRanker:
-    """Ranks items for contexts without NO_ITEM; the first rows are the model's own items. Threads may share one."""
+    """Ranks items for contexts; the first rows are the model's own items. Threads may share one."""
 
     def __init__(self, model: ItemModel) -> None:
         self._goals = {goal: _weights(model, number) for number, goal in enumerate(GOALS)}
         follows, together = (model.neighbours[kind] for kind in KINDS)
         self._memories: Memories = _memory(follows), _memory(together)
 
-    def rank(  # noqa: PLR0913 - what a rank depends on
-        self,
-        goal: str,
-        context: Contexts,
-        shelf: Shelf,
-        is_allowed: Booleans,
-        count: int,
-        *,
-        per_category: int | None = None,
-        boosts: Vectors = _NO_BOOSTS,
-        pinned: Integers = _NONE_PINNED,
-    ) -> Ranking:
-        """Return the best `count` of the items that are allowed `(items,)`, at most `per_category` of each category.
-
-        `boosts` `(items,)` are added to the logits. The rows that are `pinned` come last, whether allowed or not.
-        """
-        most, places = min(count, len(is_allowed)) + len(pinned), _places(context)
-        rows, scores = np.empty(most, np.int64), np.empty(most, np.float32)
-        contributions = np.zeros((len(places.items), most), np.float32)
-        limits = boosts, per_category or 0, pinned
-        found = rank(
-            places, self._goals[goal], self._memories, shelf, is_allowed, *limits, rows, scores, contributions
-        ) + len(pinned)
-        return Ranking(rows[:found], scores[:found], contributions[:, :found])
+    def rank(self, goal: str, contexts: Contexts, shelf: Shelf, wanted: Wanted, count: int) -> Rankings:
+        """Return the best `count` of the items that are wanted for each context; NO_ITEM comes behind all others."""
+        shape = len(contexts), min(count, len(wanted.is_allowed))
+        found = Rankings(
+            counts=np.empty(len(contexts), np.int64),
+            rows=np.empty(shape, np.int64),
+            scores=np.empty(shape, np.float32),
+            is_pinned=np.empty(shape, np.bool_),
+            reasons=np.empty((*shape, REASONS), np.int8),
+            contributions=np.empty((*shape, REASONS), np.float32),
+        )
+        columns = contexts.items, contexts.types, contexts.ages, contexts.in_session
+        rank(*columns, self._goals[goal], self._memories, shelf, wanted, new_scratch(len(shelf.vectors)), found)
+        return found
 
     def scores(
         self, goal: str, context: Contexts, vectors: Vectors, categories: npt.NDArray[np.uint16]
@@ -111,8 +88,9 @@ class ItemRanker:
         """Return the logits of all items `(items,)` after one context, whose items may be NO_ITEM."""
         weights, there = self._goals[goal], context.items[0] != NO_ITEM
         query, scores = np.empty(len(weights.anybody), np.float32), np.empty(len(vectors), np.float32)
-        places = Places(*(column[there] for column in _places(context)))
-        consider(places, weights, self._memories, vectors, categories, query, scores)
+        columns = context.items, context.types, context.ages, context.in_session
+        places = Places(*(column[0, there] for column in columns))
+        consider(places, weights, self._memories, vectors, categories, query, scores, new_scratch(len(vectors)))
         add_products(query, vectors, scores)
         return scores
 
@@ -164,8 +142,3 @@ def _weights(model: ItemModel, goal: int) -> GoalWeights:
 
 def _memory(neighbours: Neighbours) -> Memory:
     return Memory(neighbours.starts, neighbours.items, neighbours.weights)
-
-
-def _places(context: Contexts) -> Places:
-    """Return the columns of one context."""
-    return Places(context.items[0], context.types[0], context.ages[0], context.in_session[0])

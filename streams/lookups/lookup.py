@@ -131,6 +131,10 @@ class Lookup:
             raise UnknownShopperError
         return state
 
+    def nobody(self) -> State:
+        """Return the table value of somebody who has done nothing."""
+        return self._codec.blank(1)
+
     def joined_before(self, user: bytes, partition: int) -> str | None:
         """Return the user to whom an id of this partition was joined last, None if it never was."""
         joined = joined_to(self._store().partitions[partition], user)

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from model.arrays import Booleans, Integers
 from model.batch import id_code
+from model.core.rank_items import Pins
 from model.items.catalogue import OUT_OF_STOCK, Catalogue, View
 from model.items.columns import brand_code
 from model.items.item import levels_of
 from model.text import token_code
-from streams.lookups.answers import Reason
 from streams.lookups.item_query import ItemQuery
 from streams.lookups.item_rules import ItemRules
 
@@ -53,26 +53,18 @@ class Ruled:
         pinned = catalogue.rows_of([pin.item for pin in rules.pins]) if rules.pins else _NO_PINS
         return cls(rules, view, may_be_shown, boosts, np.where(pinned < len(view), pinned, -1))
 
-    def boost(self, row: int) -> list[Reason]:
-        """Return what is added to an item's score as a reason; none if there is nothing."""
-        by = float(self.boosts[row]) if len(self.boosts) else 0.0
-        return [Reason("boosted", contribution=round(by, 4))] if by else []
-
-    def pins(self, query: ItemQuery, is_allowed: Booleans) -> dict[int, int]:
-        """Return the rows of the pins that are for a query and may be shown, by their place from 1, ascending.
-
-        `is_allowed` `(items,)` says which items the query admits; what is sold out is not pinned even so.
-        """
-        rows = {
-            pin.place: row
+    def pins(self, query: ItemQuery) -> Pins:
+        """Return the pins that are for a query, without items that are sold out."""
+        found = sorted(
+            (pin.place, row)
             for pin, row in zip(self.rules.pins, self.pinned.tolist(), strict=True)
             if row >= 0
             and pin.place <= query.k
             and pin.applies(query.goal, query.category)
-            and is_allowed[row]
             and self.view.stock[row] != OUT_OF_STOCK
-        }
-        return dict(sorted(rows.items()))
+        )
+        places, rows = np.array(found, np.int64).reshape(-1, 2).T
+        return Pins(places.copy(), rows.copy())
 
 
 def in_category(view: View, category: str) -> Booleans:

@@ -12,7 +12,7 @@ from aiokafka.record.util import calc_crc32c
 
 from model.core.byte_strings import ByteStrings
 from model.core.compiled import compiled
-from model.core.encode import write_number
+from model.core.encode import copy, write_number
 from service.kafka import Headers
 from streams.records.compression import LZ4, compressed
 from streams.records.layout import AFTER_LENGTH, BATCH, CRC_AT, CRC_FROM, MAGIC, TRANSACTIONAL, Bytes, Integers
@@ -91,9 +91,7 @@ def write_offset_headers(named: Bytes, offsets: Integers, out: Bytes, ends: Inte
     """Write headers that end with an offset's digits; `named` are those before, and the name of the last."""
     at = 0
     for row in range(len(offsets)):
-        for place in range(len(named)):
-            out[at + place] = named[place]
-        at += len(named)
+        at = copy(out, at, named, 0, len(named))
         end = write_number(out, at + 1, offsets[row])  # behind the number of digits, which takes one byte
         _write_varint(out, at, end - at - 1)
         ends[row] = at = end
@@ -186,9 +184,7 @@ def write_records(  # noqa: PLR0913, PLR0917 - the columns of records
         at = _write_string(out, at, key_buffer, keys[row])
         at = _write_string(out, at, value_buffer, values[row])
         if headers[row, 0] >= 0:
-            for place in range(headers[row, 0], headers[row, 1]):
-                out[at] = header_buffer[place]
-                at += 1
+            at = copy(out, at, header_buffer, headers[row, 0], headers[row, 1])
         else:
             out[at] = 0  # of them
             at += 1
@@ -203,13 +199,9 @@ def _string_bytes(span: npt.NDArray[np.int64]) -> int:
 
 @compiled
 def _write_string(out: Bytes, at: int, buffer: Bytes, span: npt.NDArray[np.int64]) -> int:
-    start, length = span[0], span[1] - span[0]
-    if start < 0:
+    if span[0] < 0:
         return _write_varint(out, at, -1)
-    at = _write_varint(out, at, length)
-    for place in range(length):
-        out[at + place] = buffer[start + place]
-    return int(at + length)
+    return copy(out, _write_varint(out, at, span[1] - span[0]), buffer, span[0], span[1])
 
 
 @compiled

@@ -222,9 +222,14 @@ def test_a_recommendation_is_as_its_contract_says():
     batch, _ = decode_events(fetch.values, fetch.keys)
     event = StoredEvent(1_511_539_217_000, "view", "0123456789"[:9])
     reasons = [Reason("event", event, "i", None, 0.5), Reason("new")]
-    suggest = iter([[Suggestion("j", 1.5, "title", None, 9.5, reasons)]])
+    suggested = msgspec.json.encode([Suggestion("j", 1.5, "title", None, 9.5, reasons)])
     made = Recommendations(
-        lambda _state, _query: next(suggest), ItemQuery(), "m", NO_SHOP.event_types, ThreadPoolExecutor(1), lambda: 9
+        lambda _states, _query: ByteStrings.of([suggested]),
+        ItemQuery(),
+        "m",
+        NO_SHOP.event_types,
+        ThreadPoolExecutor(1),
+        lambda: 9,
     )
     (record,) = made.records(fetch, batch, Moments(np.zeros(1, np.int64), np.zeros(1)), 1_764_000_000_000)
     value = json.loads(record.value)

@@ -91,7 +91,7 @@ from model.items.ranker import ItemModel
 from model.items.transitions import KINDS, Neighbours
 from model.shop import NO_SHOP
 from streams.lookups.item_query import ItemQuery
-from streams.lookups.recommending import ItemRecommender
+from streams.lookups.suggester import Suggester
 from streams.recommendations import Recommendations
 
 VIEW = b'{"event_id":"%d","user_id":"%s","type":"view","ts":1511539217000,"item_id":"a"}'
@@ -103,9 +103,9 @@ async def recommend_all():
     checkpoint = replace(load_checkpoint(DEFAULT_CHECKPOINT), items=items)
     catalogue = Catalogue(items.config.dimension, items.embed, items.config.vector_size)
     catalogue.add_described(columns, items.item_ids)
-    recommender = ItemRecommender(None, catalogue, items, version="m")
+    suggester = Suggester(catalogue, items, version="m")
     threads = ThreadPoolExecutor(1)
-    made = Recommendations(recommender.for_state, ItemQuery(), "m", NO_SHOP.event_types, threads, lambda: 1)
+    made = Recommendations(suggester.for_states, ItemQuery(), "m", NO_SHOP.event_types, threads, lambda: 1)
     states = PartitionStates(0, asyncio.get_running_loop().create_future(), checkpoint.codec, None)
     triggers = Triggers.of(frozenset({"view"}))
     scoring = Scoring(Scorer(checkpoint, torch.device("cpu")), checkpoint.codec, 1, triggers=triggers)

@@ -8,7 +8,9 @@ from threading import Event as Signal
 
 import pytest
 import torch
+from msgspec.json import encode
 
+from model.core.byte_strings import ByteStrings
 from model.events import Event
 from model.inference import Scorer
 from model.items.catalogue import Catalogue
@@ -19,7 +21,7 @@ from service.signatures import SIGNATURE, Signatures
 from streams.lanes import Lane
 from streams.lookups.answers import Reason, Suggestion
 from streams.lookups.item_query import ItemQuery
-from streams.lookups.recommending import ItemRecommender
+from streams.lookups.suggester import Suggester
 from streams.published import Published
 from streams.recommendations import Recommendations, check_recommendations
 from streams.scoring import Scoring
@@ -47,19 +49,19 @@ def catalogue(recommending):
 
 
 @pytest.fixture
-def recommender(recommending, catalogue):
-    return ItemRecommender(None, catalogue, recommending.items, version=recommending.version)
+def suggester(recommending, catalogue):
+    return Suggester(catalogue, recommending.items, version=recommending.version)
 
 
 @pytest.fixture
-def recommending_pipeline(pipeline, recommending, recommender):
+def recommending_pipeline(pipeline, recommending, suggester):
     """A pipeline that recommends at views and carts; `every_ms` as `Triggers` has it."""
 
     def made(every_ms=0, **changes):
         triggers = Triggers.of(frozenset({"view", "cart"}), every_ms=every_ms)
         scorer = Scorer(recommending, torch.device("cpu"))
         recommendations = Recommendations(
-            recommender.for_state,
+            suggester.for_states,
             QUERY,
             recommending.version,
             NO_SHOP.event_types,
@@ -100,7 +102,7 @@ def values(produced):
 
 
 async def test_each_trigger_has_the_answer_of_the_api_at_its_moment(
-    recommending_pipeline, lane_of, recommending, recommender
+    recommending_pipeline, lane_of, recommending, suggester
 ):
     pipeline, acks = recommending_pipeline(), Acks()
     lane = lane_of(pipeline)
@@ -116,11 +118,9 @@ async def test_each_trigger_has_the_answer_of_the_api_at_its_moment(
     made = [Event(**json.loads(each)) for each in EVENTS]
     for value, events in zip(values(produced), (made[:1], made[:3], made[3:]), strict=True):
         state = recommending.codec.gather([state_of(recommending, events)[0]])
-        expected = recommender.for_state(state, QUERY)
-        assert [item["item_id"] for item in value["items"]] == [item.item_id for item in expected]
-        assert [item["score"] for item in value["items"]] == [item.score for item in expected]
-        assert [len(item["why"]) for item in value["items"]] == [len(item.why) for item in expected]
-        assert value["items"][0]["why"][0]["item_id"] == expected[0].why[0].item_id
+        (expected,) = suggester.for_states(state, QUERY)
+        assert value["items"] == json.loads(expected)
+        assert value["items"][0]["why"][0]["item_id"] == events[0].item_id
     await lane.close()
     assert pipeline.counts.recommendations == 3
 
@@ -164,14 +164,14 @@ async def test_states_are_not_secured_before_their_recommendations_are_confirmed
 
 
 async def test_scores_do_not_wait_for_recommendations_and_these_keep_their_order(
-    recommending_pipeline, lane_of, recommender
+    recommending_pipeline, lane_of, suggester
 ):
     begin, threads = Signal(), ThreadPoolExecutor(2)
 
-    def slowly(state, query):
-        if state["sequence"]["events"][0] == 3:  # of the first fetch
+    def slowly(states, query):
+        if len(states) == 2:  # of the first fetch
             begin.wait()
-        return recommender.for_state(state, query)
+        return suggester.for_states(states, query)
 
     pipeline = recommending_pipeline(suggest=slowly, threads=threads)
     lane, publisher = lane_of(pipeline), pipeline.publisher
@@ -208,7 +208,7 @@ async def test_a_shopper_without_any_item_gets_what_is_popular(recommending_pipe
 
 async def test_a_recommendation_that_no_topic_would_take_has_fewer_items(recommending_pipeline, lane_of):
     long = [Suggestion(f"{number}" + 1000 * "\0", 1.0, None, None, None, [Reason("new")]) for number in range(200)]
-    pipeline = recommending_pipeline(suggest=lambda _state, _query: long)
+    pipeline = recommending_pipeline(suggest=lambda _states, _query: ByteStrings.of([encode(long)]))
     lane, publisher = lane_of(pipeline), pipeline.publisher
     await put(lane, Acks(), fetch(EVENTS[0]))
     await publisher.until(lambda: len(publisher.on(TOPICS.recommendations)) == 1)
@@ -229,7 +229,7 @@ async def test_a_recommendation_is_signed_as_a_score_is(recommending_pipeline, l
 
 
 async def test_what_fails_ends_the_worker(recommending_pipeline, lane_of, failures):
-    def broken(_state, _query):
+    def broken(_states, _query):
         raise ValueError
 
     pipeline = recommending_pipeline(suggest=broken)

@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.core.catalogue_rows import MOST_BYTES, RowsByCode, Texts, text_at
+from model.core.catalogue_rows import RowsByCode, Texts, spans_of, text_at
 
+LONGEST = 255
 CODES = st.lists(st.integers(1, 40) | st.integers(1, 2**32 - 1), max_size=30)
 
 
@@ -28,7 +29,7 @@ def test_rows_are_found_when_the_table_has_grown():
     np.testing.assert_array_equal(rows.find(codes), np.arange(len(codes)))
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=MOST_BYTES)), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=LONGEST)), max_size=60))
 def test_each_row_has_the_text_that_was_put_last(puts):
     texts, known = Texts(), [b""] * 6
     texts.make_rows(6)
@@ -37,4 +38,6 @@ def test_each_row_has_the_text_that_was_put_last(puts):
         texts.put(row, text)
         known[row] = text
         assert [text_at(texts.buffer, int(place)) for place in texts.places[:6]] == known
-    assert len(texts.buffer) <= 300 + 12 * MOST_BYTES
+        spans = spans_of(texts.places[:6]).tolist()
+        assert [texts.buffer[start:end].tobytes() for start, end in spans] == known
+    assert len(texts.buffer) <= 300 + 12 * LONGEST

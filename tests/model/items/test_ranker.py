@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.core.rank_items import Shelf, highest, quantize
+from model.core.rank_items import LEAST_CONTRIBUTION, REASONS, Pins, Shelf, Wanted, highest, quantize
+from model.events import EVENT_TYPES, PURCHASE
 from model.items.contexts import NO_ITEM, PLACES, Contexts
 from model.items.network import GOALS, ContextTensors, ItemInputs, log_popularity, own_shares
 from model.items.ranker import ItemRanker, best
@@ -103,22 +104,38 @@ def everything(count):
     return np.ones(count, np.bool_)
 
 
+def wanted(is_allowed, *, per_category=0, boosts=(), pins=(), hides=()):
+    places, rows = np.array(pins, np.int64).reshape(-1, 2).T.copy()
+    are_hidden = np.isin(np.arange(len(EVENT_TYPES)), hides)
+    return Wanted(is_allowed, are_hidden, np.array(boosts, np.float32), per_category, Pins(places, rows))
+
+
+def ranked(rankings, number=0):
+    """Return the rows and scores of one context."""
+    count = rankings.counts[number]
+    return rankings.rows[number, :count].tolist(), rankings.scores[number, :count]
+
+
 @pytest.mark.parametrize("goal", GOALS)
-def test_a_contribution_is_the_score_less_that_without_the_event(goal):
+def test_reasons_are_the_events_without_which_the_score_would_be_lowest(goal):
     _, model = trained()
     ranker, vectors, categories = ItemRanker(model), model.embed(model.columns), model.columns.categories
     given = contexts(12)
+    rankings = ranker.rank(goal, given, shelf_of(vectors, categories), wanted(everything(len(vectors))), 100)
     for number in range(len(given)):
-        context = given.take(ROW + number)
+        context, (rows, scores) = given.take(ROW + number), ranked(rankings, number)
         places = np.flatnonzero(context.items[0] != NO_ITEM)
-        context = context.without(np.setdiff1d(np.arange(PLACES), places))
-        ranking = ranker.rank(goal, context, shelf_of(vectors, categories), everything(len(vectors)), 100)
         whole = ranker.scores(goal, context, vectors, categories)
-        without = [
-            ranker.scores(goal, context.without(np.array([place])), vectors, categories) for place in range(len(places))
-        ]
-        np.testing.assert_allclose(ranking.scores, whole[ranking.rows], atol=1e-5)
-        np.testing.assert_allclose(ranking.contributions, (whole - np.array(without))[:, ranking.rows], atol=1e-4)
+        without = [ranker.scores(goal, context.without(np.array([place])), vectors, categories) for place in places]
+        added = (whole - np.array(without))[:, rows]  # (places, ranked)
+        np.testing.assert_allclose(scores, whole[rows], atol=1e-5)
+        strongest = -np.sort(-added, axis=0)[:REASONS].T
+        is_reason = strongest >= LEAST_CONTRIBUTION
+        reasons, by = (column[number, : len(rows), : strongest.shape[1]] for column in rankings[4:])
+        assert ((reasons >= 0) == is_reason).all()
+        np.testing.assert_allclose(by[is_reason], strongest[is_reason], atol=1e-4)
+        of_reasons = np.take_along_axis(added.T, np.maximum(reasons, 0), axis=1)
+        np.testing.assert_allclose(by[is_reason], of_reasons[is_reason], atol=1e-4)
 
 
 def random_shelf(items, categories):
@@ -133,8 +150,7 @@ def random_shelf(items, categories):
 def test_the_best_are_those_that_sorting_all_scores_finds(count, per_category):
     _, model = trained()
     ranker, (shelf, allowed) = ItemRanker(model), random_shelf(600, 12)
-    given = contexts(1)
-    context = given.take(ROW).without(np.flatnonzero(given.items[0] == NO_ITEM))
+    context = contexts(1)
     scores = ranker.scores("view", context, shelf.vectors, shelf.categories)
     found, taken = [], Counter()
     for row in np.argsort(-scores, kind="stable"):
@@ -142,9 +158,36 @@ def test_the_best_are_those_that_sorting_all_scores_finds(count, per_category):
         if allowed[row] and taken[category] < (per_category or len(scores)):
             taken[category] += 1
             found.append(int(row))
-    ranking = ranker.rank("view", context, shelf, allowed, count, per_category=per_category)
-    assert ranking.rows.tolist() == found[:count]
-    np.testing.assert_allclose(ranking.scores, scores[ranking.rows], atol=1e-5)
+    rankings = ranker.rank("view", context, shelf, wanted(allowed, per_category=per_category or 0), count)
+    rows, of_rows = ranked(rankings)
+    assert rows == found[:count]
+    np.testing.assert_allclose(of_rows, scores[rows], atol=1e-5)
+
+
+def test_each_context_is_ranked_as_if_it_were_alone():
+    _, model = trained()
+    ranker, (shelf, allowed) = ItemRanker(model), random_shelf(600, 12)
+    given, asked = contexts(9), wanted(allowed, per_category=3, pins=[(2, 7), (5, 8)], hides=[0])
+    before = allowed.copy()
+    together = ranker.rank("cart", given, shelf, asked, 20)
+    assert (allowed == before).all()
+    for number in range(len(given)):
+        alone = ranker.rank("cart", given.take(ROW + number), shelf, asked, 20)
+        assert ranked(alone)[0] == ranked(together, number)[0]
+        assert (alone.reasons[0] == together.reasons[number]).all()
+        for item in given.items[number, given.types[number] == 0]:
+            assert item == NO_ITEM or item not in ranked(alone)[0]
+
+
+def test_items_of_hidden_events_are_left_out_even_if_they_are_pinned():
+    _, model = trained()
+    ranker, (shelf, _) = ItemRanker(model), random_shelf(600, 12)
+    context = contexts(1)
+    context.types[0, 0], context.items[0, :2] = PURCHASE, [3, 4]
+    asked = wanted(everything(600), pins=[(1, 3), (2, 4)], hides=[PURCHASE])
+    rows, _ = ranked(ranker.rank("view", context, shelf, asked, 3))
+    assert rows[1] == 4
+    assert 3 not in rows
 
 
 def test_what_bytes_leave_out_of_a_vector_is_no_longer_than_is_said():
@@ -167,17 +210,22 @@ def test_only_where_bytes_leave_doubt_a_vector_is_read():
     assert limits[2].tolist() == expected
 
 
-def test_those_that_are_pinned_come_last_and_boosts_are_added():
+def test_pins_stand_at_their_places_and_boosts_are_added():
     _, model = trained()
     ranker, (shelf, allowed) = ItemRanker(model), random_shelf(600, 12)
-    allowed[5] = False
-    context, boosts = Contexts.empty(), np.zeros(600, np.float32)
+    allowed[[5, 6]], allowed[7] = True, False
+    context, boosts = empty(), np.zeros(600, np.float32)
     before = ranker.scores("view", context, shelf.vectors, shelf.categories)
     last = int(np.flatnonzero(allowed)[before[allowed].argmin()])
     boosts[last], boosts[5] = 100, 1
-    ranking = ranker.rank("view", context, shelf, allowed, 3, boosts=boosts, pinned=np.array([5]))
-    assert (ranking.rows[0], ranking.rows[-1], len(ranking.rows)) == (last, 5, 4)
-    np.testing.assert_allclose(ranking.scores[[0, -1]], [before[last] + 100, before[5] + 1], rtol=1e-5)
+    asked = wanted(allowed, boosts=boosts, pins=[(1, 7), (2, 5), (900, 6)])
+    rankings = ranker.rank("view", context, shelf, asked, 4)
+    rows, scores = ranked(rankings)
+    assert (rows[0], rows[1], rows[-1], len(rows)) == (last, 5, 6, 4)
+    assert rankings.is_pinned[0].tolist() == [False, True, False, True]
+    np.testing.assert_allclose(scores[:2], [before[last] + 100, before[5] + 1], rtol=1e-5)
+    rows, _ = ranked(ranker.rank("view", context, shelf, asked, 1000))
+    assert (len(rows), rows[-1]) == (allowed.sum(), 6)
 
 
 def test_the_best_of_some_scores_are_those_allowed_and_equal_ones_come_in_order():
