@@ -13,7 +13,7 @@ from model.shop import NO_SHOP, shop_of
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
-from sinks.schema.applied import _AGES
+from sinks.schema.applied import RETAINED, retention
 from sinks.schema.horizons import model_columns
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
@@ -39,8 +39,8 @@ ON_ONE_SERVER = [
     *(migration.sql for migration in shipped_migrations()),
     *(column.statement for column in model_columns(("7d", "cart_soon"), A_SHOP)),
     *own_columns(large_shop()).values(),
-    *(f"ALTER TABLE {table} MODIFY TTL {age} + INTERVAL 30 DAY" for table, age in _AGES.items()),
-    "ALTER TABLE scores REMOVE TTL",
+    *(retention(table, 30) for table in RETAINED),
+    retention("scores", 0),
 ]
 STATEMENTS = [CLUSTER.create_database(), *(each for sql in ON_ONE_SERVER for each in CLUSTER.statements(sql))]
 
@@ -118,7 +118,8 @@ def test_the_command_prints_the_script_without_a_server():
         command, capture_output=True, check=True, text=True, env={"CARTCAST_CLICKHOUSE__CLUSTER": "shop"}
     )
     assert ran.stdout == script(ClickHouseSettings(cluster="shop"), model_columns(["7d"], NO_SHOP))
-    assert "ON CLUSTER `shop`" in ran.stdout
+    assert "ALTER TABLE scores_local ON CLUSTER `shop` MODIFY TTL" in ran.stdout
+    assert ran.stdout.count("+ INTERVAL 400 DAY") == 3
     assert "propensity_7d" in ran.stdout
 
 
