@@ -6,7 +6,8 @@ somebody who has no state is compared with the digests, as the forgotten have no
 """
 
 import hashlib
-from collections.abc import Callable, Container
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -17,7 +18,7 @@ import numpy as np
 from model.batch import EventBatch
 from model.core.slots import Distinct
 from model.validate import Reject
-from service.forget import STATES, Done, encoded, request_of
+from service.forget import REQUESTS_AT_ONCE, STATES, Done, Request, encoded, request_of
 from streams.fetch import Fetch
 from streams.following import FollowedRecords
 from streams.messages import FORGOTTEN
@@ -38,21 +39,29 @@ class ForgetFollower:
     counts: WorkerCounts
     also: Callable[[Container[bytes], PartitionStates], object] = lambda _digests, _states: None
     """Forgets what else is kept of whom SHA-256 digests name."""
+    at_once: int = REQUESTS_AT_ONCE
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
         """Empty the states of whom the records name, and say so behind them; a pass over all ids of the partition."""
         found = ((record.offset, request_of(record.key, record.value)) for record in records.records)
-        asked = {offset: request for offset, request in found if request is not None}
+        asked = [(offset, bytes.fromhex(named[0].decode()), named[1]) for offset, named in found if named is not None]
         if not asked:
             return
-        digests = {bytes.fromhex(key.decode()): request.requested_at for key, request in asked.values()}
-        removed = states.remove([user for user in states if hashlib.sha256(user).digest() in digests])
-        for digest, requested_at in digests.items():
-            states.note(FORGOTTEN, digest, b"%d" % requested_at)
+        digests = {digest for _, digest, _ in asked}
+        users = {digest: user for user in states if (digest := hashlib.sha256(user).digest()) in digests}
+        self.counts.forgotten_states += states.remove(list(users.values()))
+        for _, digest, request in asked:
+            states.note(FORGOTTEN, digest, None)  # the order of the notes is that of the requests
+            states.note(FORGOTTEN, digest, b"%d" % request.requested_at)
         self.also(digests, states)
-        self.counts.forgotten_states += removed
-        done = Done(max(asked), {STATES: removed}, self.clock_ms())
-        states.send([Outgoing(self.topic, records.partition, OutputRecord(STATES.encode(), encoded(done)))])
+        for start in range(0, len(asked), REQUESTS_AT_ONCE):
+            done = self._done(asked[start : start + REQUESTS_AT_ONCE], users)
+            states.send([Outgoing(self.topic, records.partition, OutputRecord(STATES.encode(), encoded(done)))])
+
+    def _done(self, asked: Sequence[tuple[int, bytes, Request]], users: dict[bytes, bytes]) -> Done:
+        """Return what was done about requests; who had a state is counted for the first that names them."""
+        removed = Counter(request.request for _, digest, request in asked if users.pop(digest, None) is not None)
+        return Done(asked[-1][0], {name: {STATES: count} for name, count in removed.items()}, self.clock_ms())
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Identity:
     codec: StateCodec
     counts: WorkerCounts
     most_claims: int = 100
+    at_once: int = 0
     _counting: Lock = field(default_factory=Lock)
     """Partitions are counted side by side."""
 
@@ -107,6 +108,8 @@ class Identity:
                 record.key or b"",
                 Claim((record.value or b"").decode(), int(header_text(record.headers, _TIME))),
             )
+            if is_forgotten(states, key):
+                continue  # there is nothing to hand over, and the claim would name them
             states.note(CLAIMED, key, _encode([*_waiting(states, key), claim]))
             states.due.append((records.events_end, key, claim.time_ms))
         self._refuse(records, kinds[STRANGER])

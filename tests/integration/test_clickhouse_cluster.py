@@ -13,6 +13,8 @@ from model.shop import NO_SHOP, shop_of
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
+from service.forget import digest
+from sinks.erasing import blanking, deletion
 from sinks.schema.applied import RETAINED, retention
 from sinks.schema.horizons import model_columns
 from sinks.schema.layout import Cluster, OneServer
@@ -41,6 +43,8 @@ ON_ONE_SERVER = [
     *own_columns(large_shop()).values(),
     *(retention(table, 30) for table in RETAINED),
     retention("scores", 0),
+    deletion("scores", [digest(b"u")]),
+    blanking("scores", [digest(b"a"), digest(b"b")]),
 ]
 STATEMENTS = [CLUSTER.create_database(), *(each for sql in ON_ONE_SERVER for each in CLUSTER.statements(sql))]
 
@@ -79,6 +83,17 @@ def test_the_distributed_table_follows_every_change_of_columns_and_rules():
     for sql in ON_ONE_SERVER:
         if re.search(r"^ALTER TABLE scores\b.*\b(COLUMN|CONSTRAINT)\b", sql, re.MULTILINE | re.DOTALL):
             assert "Distributed('shop', 'cartcast', 'scores_local'" in CLUSTER.statements(sql)[-1]
+
+
+def test_rows_of_the_forgotten_are_deleted_on_every_server_that_holds_some():
+    (deleted,) = CLUSTER.statements(deletion("scores", [digest(b"u")]))
+    condition = f"lower(hex(SHA256(user_id))) IN ('{digest(b'u').decode()}')"
+    assert deleted == f"ALTER TABLE scores_local ON CLUSTER `shop` DELETE WHERE {condition}"
+
+
+def test_rows_of_the_forgotten_are_counted_over_all_shards_and_deleted_from_them(found):
+    assert found["of_one"] == found["deleted"] > 0
+    assert found["of_one_left"] == 0
 
 
 def test_a_statement_of_another_form_is_refused():

@@ -56,7 +56,7 @@ async def test_states_are_gone_and_that_is_said_in_the_transaction_of_the_tombst
     assert {key: value for key, value in taken.notes.items() if key in {b"a", b"c"}} == {b"a": None, b"c": None}
     (said,) = taken.outgoing
     assert (said.topic, said.partition) == (TOPICS.forget, PARTITION)
-    assert done_of(said.record.key, said.record.value) == (STATES, Done(2, {STATES: 2}, NOW_MS))
+    assert done_of(said.record.key, said.record.value) == (STATES, Done(2, {"r": {STATES: 2}}, NOW_MS))
     states.mark_dirty(taken)
     await lane.close()
 
