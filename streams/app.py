@@ -282,6 +282,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
             followed=[settings.topics.forget, settings.topics.identity],
+            partitions=settings.partitions,
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,
