@@ -26,6 +26,8 @@ STATES: Final = "states"
 ROWS: Final = "rows"
 PARTS: Final = (STATES, ROWS)
 """What there is to be forgotten, by who does it; the key of what they say."""
+JOINED_IDS: Final = b"joined"
+"""The key of what asks for joined ids."""
 REQUESTS_AT_ONCE: Final = 10_000
 """So many are dealt with together: what was done about them fits into one record, whoever made each."""
 _DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
@@ -60,6 +62,15 @@ class Done(msgspec.Struct, frozen=True):
     """By request: how many states, or rows by table, were there to be removed; nothing where none were."""
     done_at: int
     """Epoch milliseconds."""
+
+
+class JoinedIds(msgspec.Struct, frozen=True):
+    """Asks the workers of every partition for requests about the ids that were joined to shoppers."""
+
+    request: str
+    requested_at: int
+    digests: list[str]
+    """Of the shoppers' ids."""
 
 
 @dataclass(slots=True)
@@ -137,7 +148,17 @@ def done_of(key: bytes | None, value: bytes | None) -> tuple[str, Done] | None:
         return None
 
 
-def encoded(said: Request | Done) -> bytes:
+def joined_of(key: bytes | None, value: bytes | None) -> JoinedIds | None:
+    """Return what asks for joined ids, None if the record does not."""
+    if key != JOINED_IDS:
+        return None
+    try:
+        return msgspec.json.decode(value or b"", type=JoinedIds)
+    except msgspec.MsgspecError:
+        return None
+
+
+def encoded(said: Request | Done | JoinedIds) -> bytes:
     """Return the value of a record."""
     return _encode(said)
 

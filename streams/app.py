@@ -93,11 +93,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     identity = Identity(
         settings.topics.identity, settings.partitions, codec, app.counts, most_claims=settings.worker.most_claims
     )
-    forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity.forget)
+    forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity)
     following = Following(settings.client_config, settings.topics.events, [forget, identity], app.end)
     pipeline = Pipeline(
         topics=settings.topics,
-        sweep=_sweep(settings, app.counts),
+        sweep=_sweep(settings, app.counts, identity),
         publisher=publisher,
         scoring=Scoring(
             inference,
@@ -147,9 +147,10 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     return app
 
 
-def _sweep(settings: StreamSettings, counts: WorkerCounts) -> Sweep:
+def _sweep(settings: StreamSettings, counts: WorkerCounts, identity: Identity) -> Sweep:
     days = settings.worker.state_days
-    return Sweep(_now_ms, counts, None if days is None else round(days * _DAY_MS), settings.events_retention_ms)
+    state_ms = None if days is None else round(days * _DAY_MS)
+    return Sweep(_now_ms, counts, state_ms, settings.events_retention_ms, identity)
 
 
 def _recommendations(

@@ -15,6 +15,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Lock
 from typing import Final
 
@@ -42,6 +43,7 @@ CLAIM, TRANSFER = "claim", "transfer"
 _TIME, _ANONYMOUS_ID = "time", "anonymous_id"
 CLAIMED, JOINED = "claimed", "joined"
 """Kinds of notes: the claims of an anonymous id that wait, and whom its state went to last."""
+_NOTES_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
 
@@ -114,13 +116,21 @@ class Identity:
             states.due.append((records.events_end, key, claim.time_ms))
         self._refuse(records, kinds[STRANGER])
 
+    def joined(self, digests: Container[bytes], states: PartitionStates) -> list[bytes]:
+        """Return the ids that were handed over, or wait to be, to users whom SHA-256 digests name."""
+        return [key for kind, key, users in _noted(states) if _any_of(users, digests)]
+
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
         """Note no longer what waits for forgotten ids, or was handed over by them or to them, by SHA-256 digests."""
-        for kind, users_of in ((CLAIMED, _claimants), (JOINED, lambda written: [_joined.decode(written).user_id])):
-            for key, written in list(states.notes(kind).items()):
-                ids = [key, *(user_id.encode() for user_id in users_of(written))]
-                if any(hashlib.sha256(each).digest() in digests for each in ids):
-                    states.note(kind, key, None)
+        for kind, key, users in _noted(states):
+            if _any_of([key, *users], digests):
+                states.note(kind, key, None)
+
+    def expire(self, states: PartitionStates, before_ms: int) -> None:
+        """Note no longer whom ids were joined to before; looks at a bounded number, which were joined first."""
+        for key, written in list(islice(states.notes(JOINED).items(), _NOTES_AT_ONCE)):
+            if _joined.decode(written).time_ms < before_ms:
+                states.note(JOINED, key, None)
 
     def release_due(self, states: PartitionStates) -> None:
         """Hand over what is claimed, as far as the partition has been dealt with by now."""
@@ -173,6 +183,7 @@ class Identity:
             self._refused(why)
             return False
         states.send([self._outgoing(claim.user_id.encode(), state.tobytes(), TRANSFER, (_ANONYMOUS_ID, key))])
+        states.note(JOINED, key, None)  # the order of the notes is that of the claims
         states.note(JOINED, key, _encode(claim))
         return True
 
@@ -228,8 +239,15 @@ class Identity:
         return Outgoing(self.topic, key_partition(key, self.partitions), record)
 
 
-def _claimants(written: bytes) -> list[str]:
-    return [claim.user_id for claim in _claims.decode(written)]
+def _noted(states: PartitionStates) -> list[tuple[str, bytes, list[bytes]]]:
+    """Return what is noted of anonymous ids: the kind, the id, and the users."""
+    claimed = [(CLAIMED, key, _claims.decode(written)) for key, written in states.notes(CLAIMED).items()]
+    joined = [(JOINED, key, [_joined.decode(written)]) for key, written in states.notes(JOINED).items()]
+    return [(kind, key, [claim.user_id.encode() for claim in claims]) for kind, key, claims in claimed + joined]
+
+
+def _any_of(ids: Iterable[bytes], digests: Container[bytes]) -> bool:
+    return any(hashlib.sha256(each).digest() in digests for each in ids)
 
 
 def _waiting(states: PartitionStates, key: bytes) -> list[Claim]:
