@@ -9,7 +9,7 @@ import hashlib
 import time
 from array import array
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -45,6 +45,8 @@ _RECORDS_AT_ONCE: Final = 10_000
 _TURN_SECONDS: Final = 0.5
 _STEP_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+AGAIN_SECONDS: Final = 150.0
+"""A worker that lost its partition may hold scores for so long that it still sends: requests end after 40 seconds."""
 
 log = structlog.get_logger()
 
@@ -97,22 +99,28 @@ class _Partition:
         elif (said := done_of(key, value)) is not None and said[0] == STATES:
             self.states_done = max(self.states_done, said[1].through)
 
-    def settle(self) -> None:
-        """Note that the rows are gone."""
+    again: deque[tuple[float, int, int]] = field(default_factory=deque)
+    """When to look again for rows of the requests from one offset through another, which are committed then."""
+
+    def settle(self, look_again: float) -> None:
+        """Note that the rows are gone, and when to look again."""
+        self.again.append((look_again, self.asked[0], self.through))
         self.asked = self.asked[bisect_right(self.asked, self.through) :]
-        self.through, self.ends, self.erasure = -1, {}, None
+        self.through, self.ends = -1, {}
 
 
 class Forgetting:
     """Reads the forget topic in a consumer group of its own and deletes rows; for one thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it reads and where it deletes
         self,
         client_config: Mapping[str, Any],
         topic: str,
         group: str,
         groups_by_topic: Mapping[str, str],
         rows: RowEraser,
+        *,
+        again_seconds: float = AGAIN_SECONDS,
     ) -> None:
         """`groups_by_topic` are the sinks' groups by the topic of results that they store."""
         self.pending = 0
@@ -122,6 +130,7 @@ class Forgetting:
         self._group = group
         self._groups_by_topic = groups_by_topic
         self._rows = rows
+        self._again_seconds = again_seconds
         self._partitions: dict[int, _Partition] = {}
 
     def run(self, settings: SinkSettings, stop: Event) -> None:
@@ -164,32 +173,34 @@ class Forgetting:
                 ends = {topic: first_and_end_offset(consumer, topic, number)[1] for topic in self._groups_by_topic}
                 partition.through, partition.ends = partition.states_done, ends
         if any(partition.through >= 0 and partition.erasure is None for partition in self._partitions.values()):
-            self._begin_what_is_stored(consumer, sampler)
-        for partition in list(self._partitions.values()):
+            self._begin_what_is_stored(sampler)
+        for number, partition in list(self._partitions.items()):
             if partition.erasure is not None:
                 self._go_on(partition, partition.erasure)
+            elif partition.through < 0 and partition.again and partition.again[0][0] <= time.monotonic():
+                partition.erasure = self._look_again(consumer, number, partition)
 
-    def _begin_what_is_stored(self, consumer: Consumer, sampler: LagSampler) -> None:
+    def _begin_what_is_stored(self, sampler: LagSampler) -> None:
         committed = {(each.topic, each.partition): each.committed for each in sampler.sample()}
         for number, partition in self._partitions.items():
             is_stored = all(committed.get((topic, number), -1) >= end for topic, end in partition.ends.items() if end)
             if partition.through >= 0 and partition.erasure is None and is_stored:
-                partition.erasure = self._erase(consumer, number, partition)
+                partition.erasure = self._erase(number, partition)
 
     def _go_on(self, partition: _Partition, erasure: Iterator[None]) -> None:
         try:
             next(erasure)
         except StopIteration:
-            partition.settle()
+            partition.erasure = None
         except CartcastError:
             partition.erasure = None  # it begins again
             raise
 
-    def _erase(self, consumer: Consumer, number: int, partition: _Partition) -> Iterator[None]:
-        """Ask for joined ids as well, delete rows, say so, and commit, with pauses between bounded parts of that.
+    def _erase(self, number: int, partition: _Partition) -> Iterator[None]:
+        """Ask for joined ids as well, delete rows, and say so, with pauses between bounded parts of that.
 
-        Whoever is killed in between does it again, and finds nothing. While there is a deletion that ClickHouse cannot
-        carry out, and tries again by itself, none is added.
+        Until it is committed whoever comes next does it again, and finds nothing. While there is a deletion that
+        ClickHouse cannot carry out, and tries again by itself, none is added.
         """
         first, through = partition.asked[0], partition.through
         self._rows.is_deleting()
@@ -211,11 +222,24 @@ class Forgetting:
             for counts in each.removed.values():
                 removed.update(counts)
         producer.flush()
+        partition.settle(time.monotonic() + self._again_seconds)
+        log.info("rows forgotten", partition=number, through=through, **removed)
+
+    def _look_again(self, consumer: Consumer, number: int, partition: _Partition) -> Iterator[None]:
+        """Delete rows that came after all, of scores that a worker had sent before it was frozen or cut off; commit."""
+        _, first, through = partition.again[0]
+        self._rows.is_deleting()
+        with closing(ForgetReader(self._client_config, self._topic)) as reader:
+            for _, requests in _bounded(reader, number, first, through):
+                self._rows.begin(list(requests))
+                yield
+        while self._rows.is_deleting():
+            yield
         try:
             consumer.commit(offsets=[TopicPartition(self._topic, number, through + 1)], asynchronous=False)
         except KafkaException as failure:
             raise CommitRefusedError(f"Kafka did not take a commit ({reason(failure)})") from None
-        log.info("rows forgotten", partition=number, through=through, **removed)
+        partition.again.popleft()
 
 
 def joined_of(request: Request) -> Request:

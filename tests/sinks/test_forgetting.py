@@ -139,10 +139,13 @@ def told(config, topics) -> Requests:
 
 
 @contextmanager
-def forgetting(asking, rows: RowEraser):
+def forgetting(asking, rows: RowEraser, again_seconds: float = 600.0):
     """A sink's part that forgets, in a thread of its own, which may be killed."""
     config, topics = asking
-    part, stop = Forgetting(config, topics.forget, f"{topics.prefix}-sink-forget", {}, rows), Event()
+    part, stop = (
+        Forgetting(config, topics.forget, f"{topics.prefix}-sink-forget", {}, rows, again_seconds=again_seconds),
+        Event(),
+    )
 
     def run() -> None:
         with suppress(Killed):
@@ -179,6 +182,36 @@ def test_rows_are_counted_for_the_request_that_they_were_deleted_for(asking, dat
     assert requests.removed(ROWS, "one") == {"scores": 3, "recommendations": 3}
     assert requests.removed(ROWS, "two") == {"scores": 4, "recommendations": 3}
     assert requests.joined["two"] == {digest(b"a2")}
+
+
+class Late(RowEraser):
+    """Stores a row of a shopper right before it is looked again."""
+
+    def __init__(self, settings, client) -> None:
+        super().__init__(settings)
+        self._client, self._begun = client, 0
+
+    def begin(self, digests):
+        self._begun += 1
+        if self._begun == 2:
+            insert_login(self._client, "u1", "a1")
+        return super().begin(digests)
+
+
+@pytest.mark.integration
+def test_a_row_that_came_late_from_a_worker_that_was_frozen_goes_too(asking, database, client):
+    late = Late(database, client)
+    with forgetting(asking, late, again_seconds=0.0):
+        eventually(lambda: late._begun == 2 and left(client, "scores") == [("u0", 3)], "the end of the late row")
+
+
+@pytest.mark.integration
+def test_the_next_sink_looks_again_if_this_one_did_not(asking, database, client):
+    with forgetting(asking, RowEraser(database)):
+        eventually(lambda: told(*asking).pending(ROWS) == 0, "the end of the rows")
+    insert_login(client, "u1", "a1")
+    with forgetting(asking, RowEraser(database)):
+        eventually(lambda: left(client, "scores") == [("u0", 3)], "the end of the late row")
 
 
 def insert_login(client, user: str, anonymous_id: str) -> None:
