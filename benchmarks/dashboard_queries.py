@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--categories", type=int, default=1000)
     parser.add_argument("--fill", action="store_true")
     options = parser.parse_args()
-    settings = load_settings().clickhouse.model_copy(update={"database": DATABASE})
+    settings = load_settings().clickhouse.model_copy(update={"database": DATABASE, "retention_days": 0})
     source = ClickHouseSettings(url=settings.url, database=DATABASE, user=settings.user, password=settings.password)
     if options.fill:
         connect(settings).command(f"DROP DATABASE IF EXISTS {DATABASE}")

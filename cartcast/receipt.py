@@ -1,13 +1,14 @@
 """What a request to forget has come to: what was removed where, and what remains where until when."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from service.clickhouse_settings import ClickHouseSettings
-from service.forget import PARTS, ROWS, STATES, Request, Requests, read_requests
+from service.forget import PARTS, ROWS, STATES, ForgetReader, Request, Requests
 from service.kafka_settings import KafkaSettings
 from sinks.erasing import RowEraser
 from streams.topic_configs import lifetimes
@@ -31,9 +32,11 @@ class Asked:
     """How many rows there were, by table, when it was made."""
 
 
-def read_partitions(kafka: KafkaSettings, partitions: int) -> dict[int, Requests]:
-    """Return what the forget topic says, by partition; raises UnavailableError."""
-    return {number: read_requests(kafka.client_config(), kafka.topics.forget, number) for number in range(partitions)}
+def read_partitions(kafka: KafkaSettings, said: MutableMapping[int, Requests]) -> None:
+    """Read on what the forget topic says, by partition; raises UnavailableError."""
+    with closing(ForgetReader(kafka.client_config(), kafka.topics.forget)) as reader:
+        for number, requests in said.items():
+            reader.update(requests, number)
 
 
 def pending_partitions(asked: Asked, said: Mapping[int, Requests]) -> dict[str, list[int]]:
@@ -47,12 +50,11 @@ def receipt(asked: Asked, said: Mapping[int, Requests], remains: Sequence[Mappin
     pending = pending_partitions(asked, said)
     name = asked.request.request
     removed = {part: sum((each.removed(part, name) for each in said.values()), Counter[str]()) for part in PARTS}
-    named = sum(request.request == name for each in said.values() for _, request in each.asked.values())
     return {
         "request": asked.request.request,
         "requested_at": _moment(asked.request.requested_at),
         "shoppers": asked.shoppers,
-        "joined_anonymous_ids": named - asked.shoppers,
+        "joined_anonymous_ids": sum(len(each.joined[name]) for each in said.values()),
         "states": {"removed": removed[STATES].total(), "pending_partitions": pending[STATES]},
         "rows": {"found": dict(asked.rows), "deleted": dict(removed[ROWS]), "pending_partitions": pending[ROWS]},
         "remains": list(remains),

@@ -24,6 +24,11 @@ def clickhouse() -> ClickHouseSettings:
     return _configured[-1].clickhouse
 
 
+def known_as(user_id: str) -> str:
+    """Return the id by which the database knows a shopper of the shop."""
+    return _configured[-1].pseudonyms.of(user_id)
+
+
 def zone_name() -> str:
     """Return the name of the shop's time zone; UTC before anything is configured."""
     return _configured[-1].settings.time_zone if _configured else DashboardSettings().time_zone

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from service.clickhouse_settings import ClickHouseSettings
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 
 
 class DashboardSettings(BaseModel):
@@ -70,3 +71,5 @@ class Config:
     clickhouse: ClickHouseSettings
     """The database whose views the pages show."""
     settings: DashboardSettings = field(default_factory=DashboardSettings)
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    """By which shoppers are known there."""

@@ -67,6 +67,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     anonymous_id: str | None = None
     """Under which id the shopper was known before: its state becomes the user's (model/identity.py)."""
     context: dict[str, str] | None = None
+    """Texts, and in `consent` what the shopper wishes, as it was said: any JSON."""
     attributes: dict[str, str | float] | None = None
     """Those that a shop's definition names, if there is one."""
     items: list[str] | None = None

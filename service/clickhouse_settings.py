@@ -55,10 +55,11 @@ class ClickHouseSettings(BaseModel):
         "only with `cluster`",
     )
     retention_days: int = Field(
-        default=0,
+        default=400,
         ge=0,
         le=36_500,
-        description="days that scores, recommendations and dead letters are kept; 0: for ever; `migrate` applies it",
+        description="days that scores, recommendations and dead letters are kept, from when they were made; 0: for "
+        "ever; `migrate` applies it, and what is older goes",
     )
     segment_high: float = Field(default=0.3, ge=0, le=1, description="least propensity_24h of segment high")
     segment_medium: float = Field(default=0.1, ge=0, le=1, description="least propensity_24h of segment medium")

@@ -8,13 +8,16 @@ states, a sink of the rows in ClickHouse.
 import hashlib
 import re
 import time
-from collections import Counter
-from collections.abc import Mapping
+from array import array
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from service.errors import RefusedError, UnavailableError
 from service.kafka import silent
@@ -24,6 +27,10 @@ STATES: Final = "states"
 ROWS: Final = "rows"
 PARTS: Final = (STATES, ROWS)
 """What there is to be forgotten, by who does it; the key of what they say."""
+JOINED_IDS: Final = b"joined"
+"""The key of what asks for joined ids."""
+REQUESTS_AT_ONCE: Final = 10_000
+"""So many are dealt with together: what was done about them fits into one record, whoever made each."""
 _DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 _FLUSH_SECONDS: Final = 60.0
 _READ_SECONDS: Final = 60.0
@@ -34,13 +41,15 @@ _ENDS: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._UNKNOWN_TOPIC, 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value of a request."""
 
     request: str
     """Names the call that asked, the same for all of its shoppers."""
     requested_at: int
     """Epoch milliseconds."""
+    joined: bool = False
+    """Whether it is about an id that was joined to one of the shoppers."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -48,50 +57,61 @@ class Done(msgspec.Struct, frozen=True):
 
     through: int
     """The offset of the last one."""
-    removed: Mapping[str, int]
-    """How many states, or rows by table, were there to be removed since the last such record."""
+    removed: Mapping[str, Mapping[str, int]]
+    """By request: how many states, or rows by table, were there to be removed; nothing where none were."""
     done_at: int
     """Epoch milliseconds."""
 
 
+class JoinedIds(msgspec.Struct, frozen=True):
+    """Asks the workers of every partition for requests about the ids that were joined to shoppers."""
+
+    request: str
+    requested_at: int
+    digests: list[str]
+    """Of the shoppers' ids."""
+
+
 @dataclass(slots=True)
 class Requests:
-    """What one partition of the topic says."""
+    """What one partition of the topic says: some bytes a request, who is meant only of joined ids."""
 
-    asked: dict[int, tuple[bytes, Request]] = field(default_factory=dict)
-    """By offset: the digest of the shopper's id, and the request."""
+    next_offset: int = 0
+    asked: dict[str, "array[int]"] = field(default_factory=dict)
+    """Offsets, in order, by the name of the request."""
+    joined: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    """Digests of joined ids, by the name of the request."""
     done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, -1))
     """By part, up to which offset."""
-    said: list[tuple[str, Done]] = field(default_factory=list)
-    """What was done, in order, and by which part."""
+    _removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def read(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Take a record; what is neither a request nor says what was done is left out."""
-        if (request := request_of(key, value)) is not None:
-            self.asked[offset] = request
-        elif (done := done_of(key, value)) is not None:
-            part, said = done
-            self.done[part] = max(self.done[part], said.through)
-            self.said.append(done)
+        self.next_offset = offset + 1
+        if (found := request_of(key, value)) is not None:
+            digest, request = found
+            self.asked.setdefault(request.request, array("q")).append(offset)
+            if request.joined:
+                self.joined[request.request].add(digest)
+        elif (said := done_of(key, value)) is not None:
+            part, done = said
+            self.done[part] = max(self.done[part], done.through)
+            for name, removed in done.removed.items():
+                self._removed[part, name].update(removed)
+
+    @property
+    def count(self) -> int:
+        """How many requests there are."""
+        return sum(map(len, self.asked.values()))
 
     def pending(self, part: str, name: str | None = None) -> int:
-        """Return how many shoppers a part has still to forget, of the request of that name or of all."""
-        return sum(
-            offset > self.done[part]
-            for offset, (_, request) in self.asked.items()
-            if name is None or request.request == name
-        )
+        """Return how many a part has still to deal with, of the request of that name or of all."""
+        asked = self.asked.values() if name is None else [self.asked.get(name, array("q"))]
+        return sum(len(offsets) - bisect_right(offsets, self.done[part]) for offsets in asked)
 
     def removed(self, part: str, name: str) -> Counter[str]:
-        """Return what a part has removed since a request, for it and for others that came with it or after it."""
-        counts, first = (
-            Counter[str](),
-            min((at for at, (_, each) in self.asked.items() if each.request == name), default=-1),
-        )
-        for who, said in self.said:
-            if who == part and 0 <= first <= said.through:
-                counts.update(said.removed)
-        return counts
+        """Return what a part has removed for a request."""
+        return self._removed.get((part, name), Counter())
 
 
 def digest(user_id: bytes) -> bytes:
@@ -103,8 +123,15 @@ def request_of(key: bytes | None, value: bytes | None) -> tuple[bytes, Request] 
     """Return the digest and the request of a record, None if it is none."""
     if key is None or value is None or not _DIGEST.fullmatch(key):
         return None
+    request = _request(value)
+    return None if request is None else (key, request)
+
+
+@lru_cache(64)
+def _request(value: bytes) -> Request | None:
+    """Return what a value says; those of one call are the same."""
     try:
-        return key, msgspec.json.decode(value, type=Request)
+        return msgspec.json.decode(value, type=Request)
     except msgspec.MsgspecError:
         return None
 
@@ -120,38 +147,64 @@ def done_of(key: bytes | None, value: bytes | None) -> tuple[str, Done] | None:
         return None
 
 
-def encoded(said: Request | Done) -> bytes:
+def joined_of(key: bytes | None, value: bytes | None) -> JoinedIds | None:
+    """Return what asks for joined ids, None if the record does not."""
+    if key != JOINED_IDS:
+        return None
+    try:
+        return msgspec.json.decode(value or b"", type=JoinedIds)
+    except msgspec.MsgspecError:
+        return None
+
+
+def encoded(said: Request | Done | JoinedIds) -> bytes:
     """Return the value of a record."""
     return _encode(said)
 
 
-def read_requests(client_config: Mapping[str, Any], topic: str, partition: int) -> Requests:
-    """Return what a partition says up to its end of now; nothing if there is no such topic.
+class ForgetReader:
+    """Reads partitions of the topic outside any consumer group; for one thread."""
 
-    Raises UnavailableError if Kafka does not hand it out within a minute.
-    """
-    requests, deadline = Requests(), time.monotonic() + _READ_SECONDS
-    consumer = Consumer(
-        {
-            **silent(client_config),
-            "group.id": "cartcast-forget",  # needed, not used: no group is joined and nothing committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-        }
-    )
-    try:
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+    def __init__(self, client_config: Mapping[str, Any], topic: str) -> None:
+        self._topic = topic
+        self._consumer = Consumer(
+            {
+                **silent(client_config),
+                "group.id": "cartcast-forget",  # needed, not used: no group is joined and nothing committed
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 10,  # else each partition's end costs half a second
+            }
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def records(self, partition: int, start: int = 0) -> Iterator[Message]:
+        """Yield what a partition holds from an offset to its end of now; nothing if there is no such topic.
+
+        Raises UnavailableError if Kafka hands nothing out for a minute.
+        """
+        self._consumer.assign([TopicPartition(self._topic, partition, start)])
+        deadline = time.monotonic() + _READ_SECONDS
         while time.monotonic() < deadline:
-            for message in consumer.consume(_RECORDS_AT_ONCE, _WAIT_SECONDS):
+            for message in self._consumer.consume(_RECORDS_AT_ONCE, _WAIT_SECONDS):
                 error = message.error()
                 if error is None:
-                    requests.read(message.offset() or 0, message.key(), message.value())
+                    yield message
+                    deadline = time.monotonic() + _READ_SECONDS
                 elif error.code() in _ENDS:
-                    return requests
-    finally:
-        consumer.close()
-    raise UnavailableError(f"Kafka does not hand out {topic} partition {partition}: see whether it has a leader")
+                    return
+        raise UnavailableError(
+            f"Kafka does not hand out {self._topic} partition {partition}: see whether it has a leader"
+        )
+
+    def update(self, requests: Requests, partition: int) -> None:
+        """Read on; raises UnavailableError."""
+        for message in self.records(partition, requests.next_offset):
+            requests.read(message.offset() or 0, message.key(), message.value())
 
 
 class ForgetProducer:

@@ -29,8 +29,8 @@ class Pseudonyms:
         return f"p-{hmac.digest(self._key, given.encode(), 'sha256')[:16].hex()}"
 
     def of_event(self, value: bytes, user_id: str, anonymous_id: str | None) -> bytes:
-        """Return a canonical event, which is valid and has these ids, with their pseudonyms."""
-        if not self._key:
+        """Return a canonical event, which is valid and has these ids, with their pseudonyms, once."""
+        if self.of(user_id) == user_id and (anonymous_id is None or self.of(anonymous_id) == anonymous_id):
             return value
         fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
         fields["user_id"] = msgspec.Raw(msgspec.json.encode(self.of(user_id)))

@@ -1,12 +1,12 @@
 """Deleting the rows of shoppers in ClickHouse, whom only the digests of their ids name: no query holds an id.
 
-A mutation writes the parts anew that have such rows. The old ones, and with them the bytes of the rows, are deleted
-from disk `old_parts_lifetime` after, and what the cleaner takes to come round, at most `max_cleanup_delay_period`:
-settings of the table, 8 and 5 minutes on a server.
+A mutation writes the parts anew that have such rows; ClickHouse carries out those that wait together. The old parts,
+and with them the bytes of the rows, are deleted from disk `old_parts_lifetime` after, and what the cleaner takes to
+come round, at most `max_cleanup_delay_period`: settings of the table, 8 and 5 minutes on a server.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -17,9 +17,12 @@ from service.errors import UnavailableError
 from sinks.schema.layout import layout_of, run
 from sinks.table import TABLE
 
-_DIGESTS_AT_ONCE: Final = 3_000
-"""As many as fit into a query of the default `max_query_size`."""
-_PAUSE_SECONDS: Final = 0.2
+_ASKED_AT_ONCE: Final = 10_000
+_LARGE: Final = {"max_query_size": 100 * _ASKED_AT_ONCE}
+"""Each question is a pass over the ids of a table: a large one costs hardly more than a small one."""
+_WITHOUT_WAITING: Final = {"mutations_sync": 0}
+_DELETED_AT_ONCE: Final = 3_000
+"""As many as fit into a statement of the default `max_query_size`, and a mutation's command into a node of Keeper."""
 _TABLES: Final = (
     "SELECT table FROM system.columns WHERE database = {database:String} AND name = 'user_id' AND table IN "
     "(SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree') ORDER BY table"
@@ -38,26 +41,58 @@ class RowEraser:
     Of rows of others the ids that are to be forgotten go from the column `anonymous_id`.
     """
 
-    def __init__(self, settings: ClickHouseSettings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: ClickHouseSettings) -> None:
         self._settings = settings
         self._layout = layout_of(settings)
-        self._sleep = sleep
 
-    def erase(self, digests: Sequence[bytes]) -> dict[str, int]:
-        """Delete the rows of these shoppers; return how many there were, by table, when none is left.
+    def begin(self, digests: Sequence[bytes]) -> dict[bytes, dict[str, int]]:
+        """Begin to delete the rows of these shoppers; return how many there are, by digest and table.
 
-        Raises UnavailableError or RefusedError; what was begun ends by itself then, or when it is done again.
+        Raises UnavailableError or RefusedError; what was begun ends by itself then, and may be begun again.
         """
+        found = defaultdict[bytes, dict[str, int]](dict)
         with connected(self._settings, database=self._settings.database) as client:
-            return {table: self._erase_from(client, table, digests) for table in self._tables(client)}
+            for table in self._tables(client):
+                rows = self._rows(client, table, digests)
+                for digest, count in rows.items():
+                    found[digest][table] = count
+                for some in _bounded(list(rows), _DELETED_AT_ONCE):
+                    run(client, self._layout, deletion(table, some), _WITHOUT_WAITING)
+            shared = self._rows(client, TABLE, digests, "anonymous_id")  # of others, on a device that they shared
+            for some in _bounded(list(shared), _DELETED_AT_ONCE):
+                run(client, self._layout, blanking(TABLE, some), _WITHOUT_WAITING)
+        return dict(found)
+
+    def is_deleting(self) -> bool:
+        """Whether rows are still to be deleted, on any server; raises UnavailableError if a server cannot."""
+        cluster = self._settings.cluster
+        mutations = "clusterAllReplicas({cluster:Identifier}, system.mutations)" if cluster else "system.mutations"
+        query = (
+            f"SELECT count(), anyIf(table, latest_fail_reason != '') FROM {mutations} WHERE NOT is_done "  # noqa: S608 - our own
+            "AND database = {database:String} AND position(command, {digest:String}) > 0"
+        )
+        asked = {"database": self._settings.database, "digest": _DIGEST, "cluster": cluster}
+        with connected(self._settings, database=self._settings.database) as client:
+            ((waiting, failed),) = client.query(query, parameters=asked).result_rows
+        if failed:
+            raise UnavailableError(f"ClickHouse cannot delete rows of {failed}: see system.mutations there")
+        return bool(waiting)
 
     def count(self, digests: Sequence[bytes]) -> dict[str, int]:
         """Return how many rows of these shoppers there are, by table; raises UnavailableError or RefusedError."""
         with connected(self._settings, database=self._settings.database) as client:
-            return {
-                table: sum(self._count(client, table, condition) for condition in _conditions("user_id", digests))
-                for table in self._tables(client)
-            }
+            return {table: sum(self._rows(client, table, digests).values()) for table in self._tables(client)}
+
+    def joined(self, digests: Sequence[bytes]) -> set[tuple[bytes, str]]:
+        """Return under which anonymous ids shoppers were known before, as their rows say, with whose digest."""
+        with connected(self._settings, database=self._settings.database) as client:
+            queries = (
+                f"SELECT DISTINCT {_DIGEST}(user_id))), anonymous_id FROM {TABLE} "  # noqa: S608 - digests
+                f"WHERE anonymous_id != '' AND {named('user_id', some)}"
+                for some in _bounded(digests, _ASKED_AT_ONCE)
+            )
+            found = (row for query in queries for row in client.query(query, settings=_LARGE).result_rows)
+            return {(str(of).encode(), str(anonymous_id)) for of, anonymous_id in found}
 
     def old_parts_seconds(self) -> int:
         """Return for how long ClickHouse keeps the bytes of what was deleted."""
@@ -68,48 +103,33 @@ class RowEraser:
         found = client.query(_TABLES, parameters={"database": self._settings.database}).result_rows
         return [str(name).removesuffix(_LOCAL) for (name,) in found]
 
-    def _count(self, client: Client, table: str, condition: str) -> int:
-        return int(str(client.command(f"SELECT count() FROM {table} WHERE {condition}")))  # noqa: S608 - digests
-
-    def joined(self, digests: Sequence[bytes]) -> set[str]:
-        """Return the anonymous ids under which these shoppers were known before, as their rows say."""
-        with connected(self._settings, database=self._settings.database) as client:
-            queries = (
-                f"SELECT DISTINCT anonymous_id FROM {TABLE} WHERE anonymous_id != '' AND {condition}"  # noqa: S608 - digests
-                for condition in _conditions("user_id", digests)
-            )
-            return {str(each) for query in queries for (each,) in client.query(query).result_rows}
-
-    def _erase_from(self, client: Client, table: str, digests: Sequence[bytes]) -> int:
-        rows = 0
-        for condition in _conditions("user_id", digests):
-            if count := self._count(client, table, condition):
-                run(client, self._layout, f"ALTER TABLE {table} DELETE WHERE {condition}")
-                rows += count
-        if table == TABLE:
-            for condition in _conditions("anonymous_id", digests):  # of others, on a device that they shared
-                if self._count(client, table, condition):
-                    run(client, self._layout, f"ALTER TABLE {table} UPDATE anonymous_id = '' WHERE {condition}")
-        while self._is_mutating(client, self._layout.holder(table)):
-            self._sleep(_PAUSE_SECONDS)
-        return rows
-
-    def _is_mutating(self, client: Client, table: str) -> bool:
-        """Whether rows are still to be deleted, on any server; raises UnavailableError if a server cannot."""
-        cluster = self._settings.cluster
-        mutations = "clusterAllReplicas({cluster:Identifier}, system.mutations)" if cluster else "system.mutations"
-        query = (
-            f"SELECT count(), max(latest_fail_reason != '') FROM {mutations} WHERE NOT is_done "  # noqa: S608 - our own
-            "AND database = {database:String} AND table = {table:String} AND position(command, {digest:String}) > 0"
+    def _rows(self, client: Client, table: str, digests: Sequence[bytes], column: str = "user_id") -> dict[bytes, int]:
+        """Return the number of rows by digest, of those that have some."""
+        queries = (
+            f"SELECT {_DIGEST}({column}))) AS digest, count() FROM {table} "  # noqa: S608 - digests
+            f"WHERE {named(column, some)} GROUP BY digest"
+            for some in _bounded(digests, _ASKED_AT_ONCE)
         )
-        parameters = {"database": self._settings.database, "table": table, "digest": _DIGEST}
-        ((waiting, failed),) = client.query(query, parameters={**parameters, "cluster": cluster}).result_rows
-        if failed:
-            raise UnavailableError(f"ClickHouse cannot delete rows of {table}: see system.mutations there")
-        return bool(waiting)
+        found = (row for query in queries for row in client.query(query, settings=_LARGE).result_rows)
+        return {str(digest).encode(): int(count) for digest, count in found}
 
 
-def _conditions(column: str, digests: Sequence[bytes]) -> Iterator[str]:
-    for start in range(0, len(digests), _DIGESTS_AT_ONCE):
-        named = ", ".join(f"'{each.decode()}'" for each in digests[start : start + _DIGESTS_AT_ONCE])
-        yield f"{_DIGEST}({column}))) IN ({named})"
+def deletion(table: str, digests: Iterable[bytes]) -> str:
+    """Return the statement that deletes the rows of shoppers."""
+    return f"ALTER TABLE {table} DELETE WHERE {named('user_id', digests)}"
+
+
+def blanking(table: str, digests: Iterable[bytes]) -> str:
+    """Return the statement that takes anonymous ids out of the rows of others."""
+    return f"ALTER TABLE {table} UPDATE anonymous_id = '' WHERE {named('anonymous_id', digests)}"
+
+
+def named(column: str, digests: Iterable[bytes]) -> str:
+    """Return the condition that a column holds one of the ids."""
+    quoted = ", ".join(f"'{each.decode()}'" for each in digests)
+    return f"{_DIGEST}({column}))) IN ({quoted})"
+
+
+def _bounded(digests: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(digests), most):
+        yield digests[start : start + most]

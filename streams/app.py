@@ -100,11 +100,11 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         _now_ms,
         most_claims=settings.worker.most_claims,
     )
-    forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity.forget)
+    forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity)
     following = Following(settings.client_config, settings.topics.events, [forget, identity], app.end)
     pipeline = Pipeline(
         topics=settings.topics,
-        sweep=_sweep(settings, app.counts),
+        sweep=_sweep(settings, app.counts, identity),
         publisher=publisher,
         scoring=Scoring(
             inference,
@@ -154,9 +154,10 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     return app
 
 
-def _sweep(settings: StreamSettings, counts: WorkerCounts) -> Sweep:
+def _sweep(settings: StreamSettings, counts: WorkerCounts, identity: Identity) -> Sweep:
     days = settings.worker.state_days
-    return Sweep(_now_ms, counts, None if days is None else round(days * _DAY_MS), settings.events_retention_ms)
+    state_ms = None if days is None else round(days * _DAY_MS)
+    return Sweep(_now_ms, counts, state_ms, settings.events_retention_ms, identity)
 
 
 def _recommendations(
@@ -289,6 +290,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
             followed=[settings.topics.forget, settings.topics.identity],
+            partitions=settings.partitions,
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,

@@ -1,8 +1,9 @@
 """Consent: which events may be scored, by what their context says of the shopper's wishes.
 
 `context.consent` of an event is true or false, or an object of purposes, such as `{"personalization": true}`; of
-Segment's, which has the purposes one level deeper, as well. An event that is not allowed is counted, and nothing else:
-no state, score, dead letter or row comes of it. Anything that is neither allows nothing.
+Segment's, which has the purposes one level deeper, as well. GA4's say it in `privacy_info` or `consent`. Anything else
+than these allows nothing. An event that is not allowed is counted, and nothing else: no state, score, dead letter or
+row comes of it.
 """
 
 import re
@@ -16,13 +17,14 @@ import numpy as np
 
 from model.batch import EventBatch
 from model.core.byte_strings import ByteStrings
+from model.formats.ga4 import consent_of
 from model.formats.records import Decode
 from model.validate import Reject
 
 CONSENT: Final = "consent"
 """Reason of an event that the shopper's wishes do not allow; it has no dead letter."""
 _ERROR: Final = "the shopper does not consent"
-_NAMED: Final = re.compile(rb'"consent"\s*:')
+_NAMED: Final = re.compile(rb'"(?:consent|privacy_info)"\s*:')
 _CATEGORIES: Final = "categoryPreferences"
 
 
@@ -32,6 +34,8 @@ class _Context(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     context: _Context | None = None
+    consent: Any = None
+    privacy_info: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(_Event).decode
@@ -67,10 +71,12 @@ class Consent:
         if _NAMED.search(value) is None:
             return not self.is_required
         try:
-            context = _decode(value).context
+            event = _decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
-        given = None if context is None else context.consent
+        given = None if event.context is None else event.context.consent
+        if given is None:
+            given = consent_of({"consent": event.consent, "privacy_info": event.privacy_info})
         if given is None:
             return not self.is_required
         if isinstance(given, dict):

@@ -76,6 +76,11 @@ class Follower(Protocol):
     @property
     def topic(self) -> str: ...
 
+    @property
+    def at_once(self) -> int:
+        """How many records may be applied together, as if they had arrived so; 0: as they did."""
+        ...
+
     def apply(self, records: FollowedRecords, states: "PartitionStates") -> None:
         """Apply records that are new to the states; in a thread, within `PartitionStates.follow`."""
         ...
@@ -105,6 +110,14 @@ class Subscription:
     on_arrival: Callable[[], None]
     """Called on the event loop."""
     waiting: deque[FollowedRecords] = field(default_factory=deque)
+
+    def take(self, at_once: int) -> FollowedRecords:
+        """Return the first that wait, joined with those behind them as long as they are no more than `at_once`."""
+        taken = self.waiting.popleft()
+        while self.waiting and len(taken.records) + len(self.waiting[0].records) <= at_once:
+            after = self.waiting.popleft()
+            taken = replace(after, records=[*taken.records, *after.records])
+        return taken
 
 
 class Following:

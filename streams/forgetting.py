@@ -6,27 +6,58 @@ somebody who has no state is compared with the digests, as the forgotten have no
 """
 
 import hashlib
-from collections.abc import Callable, Container
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from model.batch import EventBatch
 from model.core.slots import Distinct
 from model.validate import Reject
-from service.forget import STATES, Done, encoded, request_of
+from service.forget import (
+    JOINED_IDS,
+    REQUESTS_AT_ONCE,
+    STATES,
+    Done,
+    JoinedIds,
+    Request,
+    digest,
+    encoded,
+    joined_of,
+    request_of,
+)
 from streams.fetch import Fetch
 from streams.following import FollowedRecords
 from streams.messages import FORGOTTEN
 from streams.observe.counts import WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
-from streams.records.writer import OutputRecord, OutputRecords
+from streams.records.writer import OutputRecord
 
 _SLOTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
+
+
+class Joins(Protocol):
+    """What is kept of ids that were joined to users'; digests are SHA-256's."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    def joined(self, digests: Container[bytes], states: PartitionStates) -> list[bytes]:
+        """Return the ids of this partition that were joined, or wait to be, to whom digests name."""
+        ...
+
+    def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
+        """Keep nothing any more of whom digests name."""
+        ...
+
+    def expire(self, states: PartitionStates, before_ms: int) -> None:
+        """Keep nothing any more of who was joined before; takes little time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +67,73 @@ class ForgetFollower:
     topic: str
     clock_ms: Callable[[], int]
     counts: WorkerCounts
-    also: Callable[[Container[bytes], PartitionStates], object] = lambda _digests, _states: None
-    """Forgets what else is kept of whom SHA-256 digests name."""
+    joins: Joins | None = None
+    at_once: int = REQUESTS_AT_ONCE
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
         """Empty the states of whom the records name, and say so behind them; a pass over all ids of the partition."""
+        said = list[tuple[int, OutputRecord]]()
+        for record in records.records:
+            if self.joins is not None and (wanted := joined_of(record.key, record.value)) is not None:
+                said += self._joined(wanted, self.joins, records.partition, states)
         found = ((record.offset, request_of(record.key, record.value)) for record in records.records)
-        asked = {offset: request for offset, request in found if request is not None}
-        if not asked:
-            return
-        digests = {bytes.fromhex(key.decode()): request.requested_at for key, request in asked.values()}
-        removed = states.remove([user for user in states if hashlib.sha256(user).digest() in digests])
-        for digest, requested_at in digests.items():
-            states.note(FORGOTTEN, digest, b"%d" % requested_at)
-        self.also(digests, states)
-        self.counts.forgotten_states += removed
-        done = Done(max(asked), {STATES: removed}, self.clock_ms())
-        said = OutputRecords.of([OutputRecord(STATES.encode(), encoded(done))])
-        states.send(Outgoing(self.topic, np.array([records.partition]), said))
+        asked = [(offset, bytes.fromhex(named[0].decode()), named[1]) for offset, named in found if named is not None]
+        if asked:
+            said += self._forget(asked, records.partition, states)
+        if said:
+            states.send(Outgoing.of(self.topic, said))
+
+    def _forget(
+        self, asked: Sequence[tuple[int, bytes, Request]], partition: int, states: PartitionStates
+    ) -> Iterator[tuple[int, OutputRecord]]:
+        """Empty the states of whom requests name, in their order; yield what to say of it, by partition."""
+        digests = {digest for _, digest, _ in asked}
+        users = {digest: user for user in states if (digest := hashlib.sha256(user).digest()) in digests}
+        if self.joins is not None:
+            yield from self._wanted(self.joins, asked, users, states)
+        self.counts.forgotten_states += states.remove(list(users.values()))
+        for _, digest, request in asked:
+            states.note(FORGOTTEN, digest, None)  # the order of the notes is that of the requests
+            states.note(FORGOTTEN, digest, b"%d" % request.requested_at)
+        if self.joins is not None:
+            self.joins.forget(digests, states)
+        for start in range(0, len(asked), REQUESTS_AT_ONCE):
+            done = self._done(asked[start : start + REQUESTS_AT_ONCE], users)
+            yield partition, OutputRecord(STATES.encode(), encoded(done))
+
+    def _wanted(
+        self,
+        joins: "Joins",
+        asked: Sequence[tuple[int, bytes, Request]],
+        users: dict[bytes, bytes],
+        states: PartitionStates,
+    ) -> Iterator[tuple[int, OutputRecord]]:
+        """Ask every partition for ids that were joined to those users who have claimed some."""
+        known = list(users)
+        _, found = states.gather(Distinct.of([users[digest] for digest in known]))
+        claiming = {known[place] for place in np.flatnonzero(found["sequence"]["claimed"]).tolist()}
+        by_request = defaultdict[Request, list[str]](list)
+        for _, hashed, request in asked:
+            if hashed in claiming:
+                by_request[request].append(hashed.hex())
+        for request, digests in by_request.items():
+            for start in range(0, len(digests), REQUESTS_AT_ONCE):
+                wanted = JoinedIds(request.request, request.requested_at, digests[start : start + REQUESTS_AT_ONCE])
+                for partition in range(joins.partitions):
+                    yield partition, OutputRecord(JOINED_IDS, encoded(wanted))
+
+    def _joined(
+        self, wanted: JoinedIds, joins: "Joins", partition: int, states: PartitionStates
+    ) -> Iterator[tuple[int, OutputRecord]]:
+        """Request that the ids be forgotten that were joined to shoppers."""
+        request = encoded(Request(wanted.request, wanted.requested_at, joined=True))
+        for anonymous_id in joins.joined({bytes.fromhex(each) for each in wanted.digests}, states):
+            yield partition, OutputRecord(digest(anonymous_id), request)
+
+    def _done(self, asked: Sequence[tuple[int, bytes, Request]], users: dict[bytes, bytes]) -> Done:
+        """Return what was done about requests; who had a state is counted for the first that names them."""
+        removed = Counter(request.request for _, digest, request in asked if users.pop(digest, None) is not None)
+        return Done(asked[-1][0], {name: {STATES: count} for name, count in removed.items()}, self.clock_ms())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +146,15 @@ class Sweep:
     """How long a state is kept after its user's last event; None for ever."""
     forgotten_ms: int | None = None
     """How long events of the forgotten may come; None for ever."""
+    joins: Joins | None = None
 
     def __call__(self, states: PartitionStates) -> None:
         """Empty states of users who were not seen for long, and digests of whom no event can come any more."""
         now_ms = self.clock_ms()
         if self.state_ms is not None:
             self.counts.expired_states += states.expire(now_ms - self.state_ms, _SLOTS_AT_ONCE)
+            if self.joins is not None:
+                self.joins.expire(states, now_ms - self.state_ms)
         if self.forgotten_ms is not None:
             for digest, requested_at in list(islice(states.notes(FORGOTTEN).items(), _SLOTS_AT_ONCE)):
                 if int(requested_at) >= now_ms - self.forgotten_ms:

@@ -15,6 +15,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Lock
 from typing import Final
 
@@ -46,6 +47,7 @@ _NUMBER: Final = 8
 """Bytes of a number in a header."""
 CLAIMED, JOINED = "claimed", "joined"
 """Kinds of notes: the claims of an anonymous id that wait, and whom its state went to last."""
+_NOTES_AT_ONCE: Final = 10_000
 _log: Final = structlog.get_logger()
 
 
@@ -84,6 +86,7 @@ class Identity:
     timings: Timings
     clock_ms: Callable[[], int]
     most_claims: int = 100
+    at_once: int = 0
     _counting: Lock = field(default_factory=Lock)
     """Partitions are counted side by side."""
 
@@ -116,17 +119,27 @@ class Identity:
         for record in kinds[CLAIM]:
             time_ms, key = _number(record, TIME), record.key or b""
             claim = Claim((record.value or b"").decode(), time_ms, max(_number(record, SENT), 0))
+            if is_forgotten(states, key):
+                continue  # there is nothing to hand over, and the claim would name them
             states.note(CLAIMED, key, _encode([*_waiting(states, key), claim]))
             states.due.append((records.events_end, key, time_ms))
         self._refuse(records, kinds[STRANGER])
 
+    def joined(self, digests: Container[bytes], states: PartitionStates) -> list[bytes]:
+        """Return the ids that were handed over, or wait to be, to users whom SHA-256 digests name."""
+        return [key for kind, key, users in _noted(states) if _any_of(users, digests)]
+
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
         """Note no longer what waits for forgotten ids, or was handed over by them or to them, by SHA-256 digests."""
-        for kind, users_of in ((CLAIMED, _claimants), (JOINED, lambda written: [_joined.decode(written).user_id])):
-            for key, written in list(states.notes(kind).items()):
-                ids = [key, *(user_id.encode() for user_id in users_of(written))]
-                if any(hashlib.sha256(each).digest() in digests for each in ids):
-                    states.note(kind, key, None)
+        for kind, key, users in _noted(states):
+            if _any_of([key, *users], digests):
+                states.note(kind, key, None)
+
+    def expire(self, states: PartitionStates, before_ms: int) -> None:
+        """Note no longer whom ids were joined to before; looks at a bounded number, which were joined first."""
+        for key, written in list(islice(states.notes(JOINED).items(), _NOTES_AT_ONCE)):
+            if _joined.decode(written).time_ms < before_ms:
+                states.note(JOINED, key, None)
 
     def release_due(self, states: PartitionStates) -> None:
         """Hand over what is claimed, as far as the partition has been dealt with by now."""
@@ -178,6 +191,7 @@ class Identity:
         sent_ms = np.array([claim.sent_ms for claim in firsts.values()])
         states.send(self._outgoing(users, written, TRANSFER, {SENT: sent_ms}))
         for key, claim in firsts.items():
+            states.note(JOINED, key, None)  # the order of the notes is that of the claims
             states.note(JOINED, key, _encode(claim))
 
     def _merge(self, transfers: Sequence[FollowedRecord], states: PartitionStates) -> None:
@@ -258,8 +272,15 @@ def _number(record: FollowedRecord, name: str) -> int:
     return int.from_bytes(value, "big", signed=True) if len(value) == _NUMBER else -1
 
 
-def _claimants(written: bytes) -> list[str]:
-    return [claim.user_id for claim in _claims.decode(written)]
+def _noted(states: PartitionStates) -> list[tuple[str, bytes, list[bytes]]]:
+    """Return what is noted of anonymous ids: the kind, the id, and the users."""
+    claimed = [(CLAIMED, key, _claims.decode(written)) for key, written in states.notes(CLAIMED).items()]
+    joined = [(JOINED, key, [_joined.decode(written)]) for key, written in states.notes(JOINED).items()]
+    return [(kind, key, [claim.user_id.encode() for claim in claims]) for kind, key, claims in claimed + joined]
+
+
+def _any_of(ids: Iterable[bytes], digests: Container[bytes]) -> bool:
+    return any(hashlib.sha256(each).digest() in digests for each in ids)
 
 
 def _waiting(states: PartitionStates, key: bytes) -> list[Claim]:

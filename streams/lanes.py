@@ -198,9 +198,12 @@ class Lane:
         self._begin_to_write_soon()
 
     async def _apply_arrived(self) -> None:
+        if (following := self._pipeline.following) is None:
+            return
         for subscription in self._subscriptions:
+            at_once = following.followers[subscription.topic].at_once
             while subscription.waiting:
-                await self._in_thread(self._apply, subscription.waiting.popleft())
+                await self._in_thread(self._apply, subscription.take(at_once))
                 self._begin_to_write_soon()
 
     async def _sweep(self) -> None:

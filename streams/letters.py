@@ -19,6 +19,7 @@ from model.formats.records import Decode
 from model.validate import LATE
 from service.errors import LookUpError
 from service.kafka import Headers, header_text, headers_of
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 
 Send = Callable[[bytes, bytes, Headers], object]
 """Queue a record of the events topic: key, value, headers."""
@@ -76,10 +77,19 @@ def dead_letters_of(
         raise LookUpError(f"no dead letter has the reason {missing[0]}; there are {counts}")
 
 
-def resend(
-    letters: Iterable[DeadLetter], events_topic: str, decode: Decode, send: Send, reasons: Collection[str] = ()
+def resend(  # noqa: PLR0913 - what is sent, and how
+    letters: Iterable[DeadLetter],
+    events_topic: str,
+    decode: Decode,
+    send: Send,
+    reasons: Collection[str] = (),
+    *,
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
 ) -> Resent:
-    """Send those letters about `events_topic` that `decode` accepts now; `reasons` are those that somebody named."""
+    """Send those letters about `events_topic` that `decode` accepts now; `reasons` are those that somebody named.
+
+    Ids that are no pseudonyms yet are replaced by `pseudonyms`, for which events must be canonical.
+    """
     resent = Resent()
     for letter in letters:
         if letter.source_topic != events_topic:
@@ -93,8 +103,9 @@ def resend(
             continue
         batch, rejects = decode([letter.value], None)
         resent.rejected.update(reject.reason for reject in rejects)
-        for user_id in batch.user_ids:
-            send(user_id.encode(), letter.value or b"", letter.carried)
+        for user_id, anonymous_id in zip(batch.user_ids, batch.anonymous_ids, strict=True):
+            value = pseudonyms.of_event(letter.value or b"", user_id, anonymous_id)
+            send(pseudonyms.of(user_id).encode(), value, letter.carried)
             resent.sent += 1
     return resent
 

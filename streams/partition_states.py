@@ -17,7 +17,7 @@ from model.states import StateCodec
 from streams.fenced import ChangelogWriter
 from streams.following import FollowedRecords
 from streams.published import Published
-from streams.records.writer import OutputRecords
+from streams.records.writer import OutputRecord, OutputRecords
 
 NOTE: Final = b"\xff"
 """What the keys begin with under which a changelog keeps other things than states: never a byte of UTF-8."""
@@ -34,6 +34,12 @@ class Outgoing:
     partitions: npt.NDArray[np.int64]
     """Of each record."""
     records: OutputRecords
+
+    @classmethod
+    def of(cls, topic: str, records: Sequence[tuple[int, OutputRecord]]) -> "Outgoing":
+        """Make columns of records and their partitions."""
+        partitions = np.array([partition for partition, _ in records], np.int64)
+        return cls(topic, partitions, OutputRecords.of([record for _, record in records]))
 
 
 @dataclass(frozen=True, slots=True)

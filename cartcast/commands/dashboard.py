@@ -37,6 +37,6 @@ def dashboard(
     print(f"dashboard on {address(settings.dashboard)}; Ctrl-C stops it", file=sys.stderr, flush=True)
     try:
         with stop_signals_raise():
-            serve(Config(settings.clickhouse, settings.dashboard))
+            serve(Config(settings.clickhouse, settings.dashboard, settings.kafka.pseudonyms))
     except StopRequested:
         pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cartcast.commands.shared.app import App
-from cartcast.commands.shared.options import moment_ms, settings_of
+from cartcast.commands.shared.options import check_pseudonyms, moment_ms, settings_of
 from model.events import InputFormat
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def replay(
     Example: cartcast dead-letters replay --reason key --since 2026-01-31T08:00:00Z --dry-run
     """
     settings = settings_of(context)
+    check_pseudonyms(settings)
     resent = _replay(settings.kafka, settings.worker.input_format, reasons or (), since or 0, dry_run=dry_run)
     rejected = {reason: count for reason, count in resent.rejected.most_common() if count}
     if as_json:
@@ -139,9 +140,9 @@ def _replay(
     letters = _letters(kafka, reasons, since_ms)
     decode = decoder_of(input_format)
     if dry_run:
-        return resend(letters, kafka.topics.events, decode, lambda *_: None, reasons)
+        return resend(letters, kafka.topics.events, decode, lambda *_: None, reasons, pseudonyms=kafka.pseudonyms)
     with EventProducer(kafka.client_config(), kafka.topics) as producer:
-        resent = resend(letters, kafka.topics.events, decode, producer.send_bytes, reasons)
+        resent = resend(letters, kafka.topics.events, decode, producer.send_bytes, reasons, pseudonyms=kafka.pseudonyms)
     resent.sent -= producer.refused
     resent.rejected[SIZE] += producer.refused
     return resent

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -18,9 +19,12 @@ from service.errors import UnavailableError, UsageError
 if TYPE_CHECKING:
     from cartcast.receipt import Asked
     from cartcast.settings import Settings
+    from service.forget import Requests
 
 _TURN_SECONDS: Final = 0.5
-_TOLD_EVERY: Final = 1000
+_SHOWN_FROM: Final = 1000
+"""Of more shoppers a bar shows how far it is."""
+_AT_ONCE: Final = 30_000
 
 
 def forget(
@@ -48,12 +52,13 @@ def forget(
         print(json.dumps(_status(settings)))
         return
     from cartcast.receipt import read_partitions, receipt, remaining
-    from service.forget import now_ms
+    from service.forget import Requests, now_ms
 
     asked = _ask(settings, given)
+    said = {number: Requests() for number in range(asked.partitions)}
+    read_partitions(settings.kafka, said)
     if wait:
-        _wait(settings, asked, timeout)
-    said = read_partitions(settings.kafka, asked.partitions)
+        _wait(settings, asked, said, timeout)
     print(json.dumps(receipt(asked, said, remaining(settings.kafka, settings.clickhouse, now_ms()))))
 
 
@@ -96,38 +101,45 @@ def _ask(settings: "Settings", ids: list[bytes]) -> "Asked":
     kafka = settings.kafka
     client_config = kafka.client_config()
     partitions = check_topics(client_config, kafka.topics)
-    rows = RowEraser(settings.clickhouse).count([digest(each) for each in ids])
+    eraser, rows = RowEraser(settings.clickhouse), Counter[str]()
+    with progress_bar("count rows", len(ids), visible=len(ids) > _SHOWN_FROM) as advance:
+        for done in range(0, len(ids), _AT_ONCE):
+            rows.update(eraser.count([digest(each) for each in ids[done : done + _AT_ONCE]]))
+            advance(done + _AT_ONCE, f"{rows.total():,} rows")
     request = Request(str(uuid.uuid4()), now_ms())
     producer = ForgetProducer(client_config, kafka.topics.forget, partitions)
-    with progress_bar("ask", len(ids), visible=len(ids) > _TOLD_EVERY) as advance:
+    with progress_bar("ask", len(ids), visible=len(ids) > _SHOWN_FROM) as advance:
         for done, each in enumerate(ids, 1):
             producer.ask(each, request)
-            if done % _TOLD_EVERY == 0:
+            if done % _SHOWN_FROM == 0:
                 advance(done, f"{done:,} shoppers")
         producer.flush()
     return Asked(request, len(ids), partitions, rows)
 
 
-def _wait(settings: "Settings", asked: "Asked", timeout: float) -> None:
+def _wait(settings: "Settings", asked: "Asked", said: "dict[int, Requests]", timeout: float) -> None:
     """Return when all states and rows are gone; raises UnavailableError if it takes too long."""
     from cartcast.receipt import pending_partitions, read_partitions
-    from service.forget import STATES
+    from service.forget import PARTS, STATES
 
-    deadline, told = time.monotonic() + timeout, ""
-    while True:
-        pending = pending_partitions(asked, read_partitions(settings.kafka, asked.partitions))
-        if not any(pending.values()):
-            return
-        if (line := _pending_line(pending)) != told:
-            print(f"cartcast: {line}", file=sys.stderr)
-            told = line
-        if time.monotonic() > deadline:
-            who = "worker" if pending[STATES] else "sink"
-            raise UnavailableError(
-                f"{line} after {timeout:g} s: see whether every {who} runs (`cartcast status`); the request stays, "
-                "`cartcast forget --status` says how far it is"
+    deadline, told, name = time.monotonic() + timeout, "", asked.request.request
+    with progress_bar("forget", 2 * asked.shoppers, visible=asked.shoppers > _SHOWN_FROM) as advance:
+        while any((pending := pending_partitions(asked, said)).values()):
+            left = {part: sum(each.pending(part, name) for each in said.values()) for part in PARTS}
+            advance(
+                2 * asked.shoppers - sum(left.values()), ", ".join(f"{n:,} {part} left" for part, n in left.items())
             )
-        time.sleep(_TURN_SECONDS)
+            if (line := _pending_line(pending)) != told:
+                print(f"cartcast: {line}", file=sys.stderr)
+                told = line
+            if time.monotonic() > deadline:
+                who = "worker" if pending[STATES] else "sink"
+                raise UnavailableError(
+                    f"{line} after {timeout:g} s: see whether every {who} runs (`cartcast status`); the request stays, "
+                    "`cartcast forget --status` says how far it is"
+                )
+            time.sleep(_TURN_SECONDS)
+            read_partitions(settings.kafka, said)
 
 
 def _pending_line(pending: Mapping[str, list[int]]) -> str:
@@ -137,18 +149,19 @@ def _pending_line(pending: Mapping[str, list[int]]) -> str:
 
 def _status(settings: "Settings") -> dict[str, object]:
     from cartcast.receipt import read_partitions
-    from service.forget import PARTS
+    from service.forget import PARTS, Requests
     from streams.topics import check_topics
 
     partitions = check_topics(settings.kafka.client_config(), settings.kafka.topics)
-    said = read_partitions(settings.kafka, partitions)
+    said = {number: Requests() for number in range(partitions)}
+    read_partitions(settings.kafka, said)
     return {
-        "requests": sum(len(each.asked) for each in said.values()),
+        "requests": sum(each.count for each in said.values()),
         "pending": {part: sum(each.pending(part) for each in said.values()) for part in PARTS},
         "partitions": [
             {
                 "partition": number,
-                "requests": len(each.asked),
+                "requests": each.count,
                 **{f"{part}_pending": each.pending(part) for part in PARTS},
             }
             for number, each in said.items()

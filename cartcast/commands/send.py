@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cartcast.commands.shared.options import BootstrapServers, JsonLine, TopicPrefix, given, settings_of
+from cartcast.commands.shared.options import (
+    BootstrapServers,
+    JsonLine,
+    TopicPrefix,
+    check_pseudonyms,
+    given,
+    settings_of,
+)
 from service.errors import RefusedError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -47,10 +54,7 @@ def send(
     if not len(batch.user_ids):
         raise UsageError("this is a call that stands for no event (docs/formats.md): nothing was sent")
     kafka, (user_id,), (event_id,) = settings.kafka, batch.user_ids, batch.event_ids
-    if kafka.pseudonyms and settings.worker.input_format != "cartcast":
-        raise UsageError(
-            "ids are replaced in canonical events alone: set no kafka.pseudonym_key, or worker.input_format to cartcast"
-        )
+    check_pseudonyms(settings)
     replaced = kafka.pseudonyms.of_event(value, user_id, batch.anonymous_ids[0])
     check_topics(kafka.client_config(), kafka.topics)
     with ExitStack() as opened:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cartcast.commands.shared.options import BootstrapServers, TopicPrefix, given, settings_of
-from service.errors import UsageError
+from cartcast.commands.shared.options import BootstrapServers, TopicPrefix, check_pseudonyms, given, settings_of
 
 
 def worker(
@@ -40,10 +39,7 @@ def worker(
     from streams.topic_configs import lifetime_ms
     from streams.topics import check_topics
 
-    if settings.kafka.pseudonyms and settings.worker.input_format != "cartcast":
-        raise UsageError(
-            "ids are replaced in canonical events alone: set no kafka.pseudonym_key, or worker.input_format to cartcast"
-        )
+    check_pseudonyms(settings)
     loaded = load_checkpoint(settings.worker.checkpoint or DEFAULT_CHECKPOINT)
     check_recommendations(settings.recommendations, loaded)
     selected = select_device(settings.worker.device, instance_id=settings.worker.instance_id)

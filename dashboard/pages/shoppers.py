@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import bar, downloads, missing
+from dashboard import bar, config, downloads, missing
 from dashboard.cards import Money, Share, When, card, chosen_row, compared_with, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import amount, change, count, percent, period, plural
@@ -35,7 +35,7 @@ def page() -> None:
         filters = _filters(asks, span)
         order = bar.one_of_fixed("Rank by", "sort", list(queries.ORDERS), width=150)
         rows = int(bar.one_of_fixed("Rows", "rows", ROWS, width=90))
-        user_id = bar.text("Shopper", "user", "user id, exactly", width=220)
+        asked = bar.text("Shopper", "user", "user id, exactly", width=220)
     segments = {row["segment"]: row for row in queries.segments_within(asks, filters)}
     found = [row for name, row in segments.items() if filters.segment in ("", name)]
     if found:
@@ -50,10 +50,10 @@ def page() -> None:
     else:
         missing.nothing_here("No shopper passes these filters: the latest event of each counts.")
         st.button("Clear the filters", on_click=_clear)
-    if len(user_id) > bar.MAX_ID:
+    if len(asked) > bar.MAX_ID:
         missing.nothing_here(f"No such shopper: an id has at most {count(bar.MAX_ID)} characters.")
-    elif user_id:
-        timeline.show(asks, user_id, horizon)
+    elif asked:
+        timeline.show(asks, config.known_as(asked), horizon)
     elif found:
         missing.nothing_here("Choose a shopper in the table, or type an id above, to see what they did and why.")
 

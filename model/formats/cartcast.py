@@ -14,7 +14,7 @@ from msgspec import structs
 
 from model.attributes import Values
 from model.events import IMPRESSION, STORED_TYPES, Event
-from model.formats.fields import Fields, number, optional_id, optional_object
+from model.formats.fields import CONSENT, Fields, number, optional_id, optional_object, with_consent
 from model.formats.ids import checked_id, known_id
 from model.formats.json_rows import object_lines, parsed_object
 from model.formats.own import OwnRow
@@ -44,6 +44,7 @@ _COLUMNS: Final = _READ | {"context", "attributes"}
 _NUMBERS: Final = ("price", "quantity", "rating")
 _OPTIONAL_IDS: Final = ("anonymous_id", "item_id", "category")
 _IDS: Final = ("event_id", "user_id", *_OPTIONAL_IDS)
+_NAMES_CONSENT: Final = b'"consent"'
 _LINES_AT_ONCE: Final = 1000
 
 
@@ -130,9 +131,17 @@ def _with_ids(event: Event) -> Event:
 def _event(raw: bytes) -> Event:
     """Return the event of a line that the decoder accepted; its attributes are as they stand there, or left out."""
     try:
-        return _DECODER.decode(raw)
+        event = _DECODER.decode(raw)
     except msgspec.ValidationError:
-        return _odd_event(raw)
+        event = _odd_event(raw)
+    return event if _NAMES_CONSENT not in raw else _with_consent(event, raw)
+
+
+def _with_consent(event: Event, raw: bytes) -> Event:
+    """Return the event with what its shopper consents to, of which the worker judges."""
+    context = orjson.loads(raw).get("context")
+    wishes = context.get(CONSENT) if isinstance(context, dict) else None
+    return structs.replace(event, context=with_consent(event.context, wishes))
 
 
 def _odd_event(raw: bytes) -> Event:

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import orjson
 
@@ -15,6 +15,8 @@ from model.formats.rows import InvalidRow
 Fields = dict[str, Any]
 """A parsed JSON object."""
 
+CONSENT: Final = "consent"
+"""Where a context says what the shopper wishes."""
 _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _NOT_SNAKE_CASE: Final = re.compile(r"[A-Z\s-]")
 _NEW_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -180,13 +182,21 @@ def snake_case(name: str) -> str:
 
 
 def flat_context(given: Mapping[str, object]) -> dict[str, str] | None:
-    """Return the scalar values as strings, None if there are none: a context never makes a row bad."""
+    """Return the scalar values as strings, None if there are none: a context never makes a row bad.
+
+    What the shopper consents to stays as it is: the worker judges it.
+    """
     texts = {
         name: str(one)
         for name, one in given.items()
         if isinstance(one, str | int | float) and not isinstance(one, bool) and one != ""
     }
-    return texts or None
+    return with_consent(texts, given.get(CONSENT)) or None
+
+
+def with_consent(context: dict[str, str] | None, wishes: object) -> dict[str, str] | None:
+    """Return a context with what the shopper consents to, which is any JSON; None says nothing."""
+    return context if wishes is None else {**(context or {}), CONSENT: cast("str", wishes)}
 
 
 def _missing(name: str) -> NoReturn:

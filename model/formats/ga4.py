@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from model.events import IMPRESSION, Event
 from model.formats.fields import (
+    CONSENT,
     Fields,
     first_id,
     flat_context,
@@ -57,6 +58,7 @@ _LISTS: Final = {
     "view_promotion": ("placement", "creative_slot", "location_id", "promotion_id"),
 }
 """Events that are impressions if they have items, and the parameters that say where, of the event or its first item."""
+_STORAGE: Final = ("analytics_storage", "ads_storage")
 _VALUE_KINDS: Final = ("string_value", "int_value", "double_value", "float_value")
 
 
@@ -95,6 +97,7 @@ def _of_export_row(row: Fields) -> Fields:
             "channel": inside(row, "traffic_source", "medium") or row.get("traffic_source_medium"),
             "country": inside(row, "geo", "country") or row.get("geo_country"),
             "order_total": of_order.get("purchase_revenue"),
+            CONSENT: consent_of(row),
         },
         # What differs between the exports of a day and of the current day, or with the columns that a query chose, is
         # left out.
@@ -121,10 +124,18 @@ def _of_payload(payload: Fields, event: Fields) -> Fields:
         "params": params,
         "items": objects_in(params, "items"),
         "order": _order_id(params),
-        "context": {},
+        "context": {CONSENT: consent_of(payload)},
         "content": [user, time, event],
         "whole": event,
     }
+
+
+def consent_of(given: Fields) -> dict[str, bool] | None:
+    """Return what a shopper consents to, by purpose, as an export's row or a payload says; None if it says nothing."""
+    exported, sent = (one if isinstance(one := given.get(name), dict) else {} for name in ("privacy_info", "consent"))
+    wishes = {name: exported[name] == "Yes" for name in _STORAGE if exported.get(name) in {"Yes", "No"}}
+    wishes |= {name: wish == "GRANTED" for name, wish in sent.items() if wish in {"GRANTED", "DENIED"}}
+    return wishes or None
 
 
 def _nested(row: Fields) -> Fields:

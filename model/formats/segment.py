@@ -14,6 +14,7 @@ from typing import Final
 
 from model.events import IDENTIFY, IMPRESSION, Event
 from model.formats.fields import (
+    CONSENT,
     Fields,
     first_id,
     flat_context,
@@ -237,6 +238,7 @@ def _context(event_type: str, call: Fields, properties: Fields) -> dict[str, str
             "order_total": plain_amount(properties.get("total") or properties.get("revenue")),
             "order_products": len(products) if isinstance(products, list) and event_type in _OF_AN_ORDER else None,
             "currency": properties.get("currency"),
+            CONSENT: surroundings.get(CONSENT),
         }
     )
 

@@ -33,21 +33,25 @@ def _as_text(value: float | datetime | None) -> str:
     return as_utc(value).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else repr(value)
 
 
-_AGES: Final = {
+RETAINED: Final = {
     "scores": "toDateTime(fromUnixTimestamp64Milli(scored_at, 'UTC'))",
     "dead_letters": "toDateTime(dead_at)",
     "recommendations": "toDateTime(fromUnixTimestamp64Milli(recommended_at, 'UTC'))",
 }
-"""When a row's days begin, per table."""
+"""When a row's days begin, per table: when Cartcast made it, as a history that is replayed happened long ago."""
 
 
 def set_retention(client: Client, layout: Layout, days: int) -> list[str]:
-    """Have rows removed `days` after their time, 0 for never; returns what was changed, for a user to read."""
-    changed = [table for table in _AGES if _kept_days(client, layout.holder(table)) != days]
+    """Have rows removed `days` after they were made, 0 for never; returns what was changed, for a user to read."""
+    changed = [table for table in RETAINED if _kept_days(client, layout.holder(table)) != days]
     for table in changed:
-        ttl = f"MODIFY TTL {_AGES[table]} + INTERVAL {days} DAY" if days else "REMOVE TTL"
-        run(client, layout, f"ALTER TABLE {table} {ttl}")
+        run(client, layout, retention(table, days))
     return [f"retention of {table}: {f'{days} days' if days else 'for ever'}" for table in changed]
+
+
+def retention(table: str, days: int) -> str:
+    """Return the statement that has a table keep its rows for so long, 0 for ever."""
+    return f"ALTER TABLE {table} " + (f"MODIFY TTL {RETAINED[table]} + INTERVAL {days} DAY" if days else "REMOVE TTL")
 
 
 def _kept_days(client: Client, table: str) -> int:

@@ -8,6 +8,7 @@ replicas; nothing of ours does.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -27,6 +28,8 @@ TOKEN_SECONDS: Final = 30 * 86_400
 """How long a shard remembers the token of a block: a sink may be away for so long between two attempts."""
 
 DDL_TIMEOUT_SECONDS: Final = PATIENT.answer_seconds - 10
+
+NOTHING_ELSE: Final[Mapping[str, int]] = {}
 
 _CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
 _ALTER_TABLE: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
@@ -130,10 +133,10 @@ class Cluster:
         )
 
 
-def run(client: Client, layout: Layout, sql: str) -> None:
+def run(client: Client, layout: Layout, sql: str, settings: Mapping[str, int] = NOTHING_ELSE) -> None:
     """Carry out one statement that was written for one server, where the layout has it; returns when all have it."""
     for statement in layout.statements(sql):
-        client.command(statement, settings=layout.settings)
+        client.command(statement, settings={**layout.settings, **settings})
 
 
 def layout_of(settings: ClickHouseSettings) -> Layout:

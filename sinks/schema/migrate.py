@@ -21,7 +21,7 @@ from service.backoff import Backoff
 from service.clickhouse import connect, failures
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError, UnavailableError
-from sinks.schema.applied import set_retention, write_view_settings
+from sinks.schema.applied import RETAINED, retention, set_retention, write_view_settings
 from sinks.schema.checks import check_layout, require_grants
 from sinks.schema.horizons import ModelColumn
 from sinks.schema.layout import Layout, layout_of, run
@@ -147,7 +147,7 @@ def script(settings: ClickHouseSettings, columns: Iterable[ModelColumn] = (), sh
 
     Columns of a model, and for what `shop` defines of events, come last.
 
-    It leaves the database as `migrate` would, but for settings of the views and retention, which `migrate` compares.
+    It leaves a new database as `migrate` would, but for settings of the views, which `migrate` compares.
     """
     layout = layout_of(settings)
     parts = [layout.create_database(), f"USE `{settings.database}`", *layout.statements(LEDGER)]
@@ -155,6 +155,8 @@ def script(settings: ClickHouseSettings, columns: Iterable[ModelColumn] = (), sh
         parts += layout.statements(migration.sql)
         row = f"({migration.version}, '{migration.name}', '{migration.checksum}')"
         parts.append(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {row}")  # noqa: S608 - our own
+    for table in RETAINED if settings.retention_days else ():
+        parts += layout.statements(retention(table, settings.retention_days))
     for column in columns:
         parts += layout.statements(column.statement)
     for statement in own_columns(shop).values():

@@ -12,6 +12,7 @@ from dashboard import config, remembered
 from dashboard.formatting import moment
 from dashboard.settings import Config, DashboardSettings
 from service.clickhouse_settings import ClickHouseSettings
+from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, client_of
 from tests.docs import walks
@@ -29,8 +30,8 @@ Open = Callable[..., AppTest]
 def open_page() -> Open:
     """Run a page over a database, as if its URL had these parameters."""
 
-    def run(name: str, source: ClickHouseSettings, **query: str) -> AppTest:
-        config.configure(Config(source, DashboardSettings(worker_url="http://127.0.0.1:9")))
+    def run(name: str, source: ClickHouseSettings, pseudonyms: Pseudonyms = NO_PSEUDONYMS, **query: str) -> AppTest:
+        config.configure(Config(source, DashboardSettings(worker_url="http://127.0.0.1:9"), pseudonyms))
         page = AppTest.from_string(
             f"from dashboard.app import framed\nfrom dashboard.pages import {name}\nframed({name}.page)",
             default_timeout=DEADLINE_SECONDS,
@@ -276,6 +277,14 @@ def test_an_id_is_taken_letter_by_letter(open_page, database, name):
     page = open_page("shoppers", database, user=name)
     assert name.strip() in [text.value for text in page.text]
     assert numbers(page)["Events"] == "2"
+
+
+def test_the_shops_id_finds_whom_the_database_knows_by_a_pseudonym(open_page, database):
+    pseudonyms, (row,) = Pseudonyms("sixteen or more characters"), filled_shop.plain_scores(1)
+    filled_shop.insert(client_of(database), "scores", [{**row, "user_id": pseudonyms.of("u1")}])
+    for asked in ("u1", pseudonyms.of("u1")):
+        page = open_page("shoppers", database, pseudonyms, user=asked)
+        assert [text.value for text in page.text] == [pseudonyms.of("u1")]
 
 
 def test_an_id_that_is_too_long_shows_nobody(open_page, database):

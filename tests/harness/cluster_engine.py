@@ -17,6 +17,8 @@ import chdb
 
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
+from service.forget import digest
+from sinks.erasing import deletion, named
 from sinks.schema.checks import check_layout
 from sinks.schema.layout import Cluster, Layout, OneServer
 from sinks.schema.migrate import LEDGER, shipped_migrations
@@ -72,6 +74,20 @@ def lines(engine: Any, query: str, shape: str) -> list[str]:
     return bytes(engine.query(query, shape).bytes()).decode().splitlines()
 
 
+def forgotten(engine: Any, user: str) -> dict[str, int]:
+    """Delete a shopper's rows as the sink does; return how many there were, how many are gone, and how many left."""
+
+    def count(condition: str) -> int:
+        return int(lines(engine, f"SELECT count() FROM spread.scores WHERE {condition}", "TSV")[0])  # noqa: S608
+
+    condition = named("user_id", [digest(user.encode())])
+    before = count("1"), count(condition)
+    engine.query("USE spread")
+    for statement in Cluster("one", "spread").statements(deletion("scores", [digest(user.encode())])):
+        engine.query(f"{CLUSTER_ONLY.sub('', statement)} SETTINGS mutations_sync = 1")
+    return {"of_one": before[1], "deleted": before[0] - count("1"), "of_one_left": count(condition)}
+
+
 class Asked:
     """The engine, as far as `check_layout` needs the client of ClickHouse over HTTP."""
 
@@ -117,6 +133,7 @@ def main() -> None:
         for database in ("plain", "spread"):
             found[database] = answers(engine, database)
         engine.query(f"CREATE OR REPLACE TABLE spread.scores AS spread.scores_local ENGINE = {DISTRIBUTED}")
+        found |= forgotten(engine, "u1")
         found["pair"] = {name: len(of_view) for name, of_view in answers(engine, "spread").items()}
         engine.close()
     sys.stdout.write(json.dumps(found))

@@ -44,7 +44,7 @@ class Databases:
         client.close_connections()
 
     def _migrated(self) -> tuple[ClickHouseSettings, str]:
-        settings = ClickHouseSettings(url=self._url, database=f"d{secrets.token_hex(4)}")
+        settings = ClickHouseSettings(url=self._url, database=f"d{secrets.token_hex(4)}", retention_days=0)
         migrate(settings)
         client = connect(settings, database=settings.database)
         schema = client.command(SCHEMA)

@@ -22,10 +22,10 @@ PRODUCER = {"acks": "all", "linger.ms": 5, "message.max.bytes": 2_000_000}
 
 
 def pipeline_settings(kafka: str, clickhouse: str, prefix: str, *, database: str = "", **sink: object) -> Settings:
-    """Return settings for one test: its own topics, group and, if it was not lent one, database."""
+    """Return settings for one test: its own topics, group and, if it was not lent one, database. Rows stay for ever."""
     return load_settings(
         kafka={"bootstrap_servers": kafka, "topic_prefix": prefix},
-        clickhouse={"url": clickhouse, "database": database or prefix},
+        clickhouse={"url": clickhouse, "database": database or prefix, "retention_days": 0},
         sink={"block_rows": 500, "block_seconds": 0.05, "session_timeout_seconds": 6.0} | sink,
     )
 

@@ -13,7 +13,9 @@ from model.shop import NO_SHOP, shop_of
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
-from sinks.schema.applied import _AGES
+from service.forget import digest
+from sinks.erasing import blanking, deletion
+from sinks.schema.applied import RETAINED, retention
 from sinks.schema.horizons import model_columns
 from sinks.schema.layout import Cluster, OneServer
 from sinks.schema.migrate import LEDGER, migrate, script, shipped_migrations
@@ -39,8 +41,10 @@ ON_ONE_SERVER = [
     *(migration.sql for migration in shipped_migrations()),
     *(column.statement for column in model_columns(("7d", "cart_soon"), A_SHOP)),
     *own_columns(large_shop()).values(),
-    *(f"ALTER TABLE {table} MODIFY TTL {age} + INTERVAL 30 DAY" for table, age in _AGES.items()),
-    "ALTER TABLE scores REMOVE TTL",
+    *(retention(table, 30) for table in RETAINED),
+    retention("scores", 0),
+    deletion("scores", [digest(b"u")]),
+    blanking("scores", [digest(b"a"), digest(b"b")]),
 ]
 STATEMENTS = [CLUSTER.create_database(), *(each for sql in ON_ONE_SERVER for each in CLUSTER.statements(sql))]
 
@@ -81,6 +85,17 @@ def test_the_distributed_table_follows_every_change_of_columns_and_rules():
             assert "Distributed('shop', 'cartcast', 'scores_local'" in CLUSTER.statements(sql)[-1]
 
 
+def test_rows_of_the_forgotten_are_deleted_on_every_server_that_holds_some():
+    (deleted,) = CLUSTER.statements(deletion("scores", [digest(b"u")]))
+    condition = f"lower(hex(SHA256(user_id))) IN ('{digest(b'u').decode()}')"
+    assert deleted == f"ALTER TABLE scores_local ON CLUSTER `shop` DELETE WHERE {condition}"
+
+
+def test_rows_of_the_forgotten_are_counted_over_all_shards_and_deleted_from_them(found):
+    assert found["of_one"] == found["deleted"] > 0
+    assert found["of_one_left"] == 0
+
+
 def test_a_statement_of_another_form_is_refused():
     with pytest.raises(RefusedError, match="cannot be carried out on cluster shop: DROP TABLE scores"):
         CLUSTER.statements("DROP TABLE scores")
@@ -118,7 +133,8 @@ def test_the_command_prints_the_script_without_a_server():
         command, capture_output=True, check=True, text=True, env={"CARTCAST_CLICKHOUSE__CLUSTER": "shop"}
     )
     assert ran.stdout == script(ClickHouseSettings(cluster="shop"), model_columns(["7d"], NO_SHOP))
-    assert "ON CLUSTER `shop`" in ran.stdout
+    assert "ALTER TABLE scores_local ON CLUSTER `shop` MODIFY TTL" in ran.stdout
+    assert ran.stdout.count("+ INTERVAL 400 DAY") == 3
     assert "propensity_7d" in ran.stdout
 
 

@@ -45,7 +45,8 @@ def client(settings):
 
 def test_the_command_gives_an_empty_server_everything_and_says_so_and_a_second_run_does_nothing(settings):
     arguments = ["migrate", "--url", settings.url, "--database", settings.database, "--json"]
-    for applied in (NAMES, []):
+    kept = [f"retention of {table}: 400 days" for table in ("scores", "dead_letters", "recommendations")]
+    for applied in ([*NAMES, *kept], []):
         ran = run_command(*arguments)
         assert json.loads(ran.stdout.splitlines()[-1]) == {"database": settings.database, "applied": applied}
     tables = {name for (name,) in client(settings).query("SHOW TABLES").result_rows}
@@ -203,10 +204,14 @@ def test_columns_for_a_table_that_is_not_there_are_refused_in_one_line(clickhous
         add_columns(ClickHouseSettings(url=clickhouse, database="nowhere"), model_columns(["30m"]))
 
 
+FOR_EVER = {"CARTCAST_CLICKHOUSE__RETENTION_DAYS": "0"}
+"""The retention of the databases that tests are lent."""
+
+
 def test_the_command_adds_columns_and_says_so(database):
     arguments = ["migrate", "--url", database.url, "--database", database.database, "--horizons", "1h,30m", "--json"]
     for applied in (["column propensity_30m"], []):
-        ran = run_command(*arguments)
+        ran = run_command(*arguments, environment=FOR_EVER)
         assert json.loads(ran.stdout.splitlines()[-1])["applied"] == applied
 
 
@@ -220,7 +225,7 @@ money: {within: 7d, currency: EUR}
 def test_the_command_adds_columns_for_a_shops_goals_and_money(database, tmp_path):
     (tmp_path / "shop.yml").write_text(SHOP)
     where = ["--url", database.url, "--database", database.database]
-    ran = run_command("migrate", *where, "--shop", str(tmp_path / "shop.yml"), "--json")
+    ran = run_command("migrate", *where, "--shop", str(tmp_path / "shop.yml"), "--json", environment=FOR_EVER)
     added = ["column propensity_dear_cart", "column expected_value"]
     assert json.loads(ran.stdout.splitlines()[-1])["applied"] == added
     insert(database, SCORE | {"propensity_dear_cart": 0.25, "expected_value": 12.5})

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from model.core.decode import decode_events
 from service.kafka import cut_dead_letter, dead_letter_headers, source_headers
+from service.pseudonyms import Pseudonyms
 from tests.harness.command import run_command
 from tests.harness.pipeline import Pipeline, pipelines
 from tests.harness.records import event_fields
@@ -94,6 +95,18 @@ def test_letters_that_are_events_now_are_sent_again_under_their_shoppers_key(pip
     assert cartcast("replay", "--reason", "event_id", CARTCAST_WORKER__INPUT_FORMAT="segment")["sent"] == 1
     assert {record.key() for record in pipeline.read(events)} == {b"secret-shopper", b"u2"}
     assert pipeline.count(pipeline.topics.dead_letters) == 5
+
+
+def test_ids_are_replaced_if_they_are_not_yet_and_never_twice(pipeline, cartcast):
+    key = "sixteen or more characters"
+    pseudonym = Pseudonyms(key).of("secret-shopper")
+    replaced = json.dumps(EVENT | {"user_id": pseudonym, "event_id": "e2"}).encode()
+    for value in (json.dumps(EVENT).encode(), replaced):
+        bury(pipeline, (b"u", value, pipeline.topics.events, "json"))
+    assert cartcast("replay", CARTCAST_KAFKA__PSEUDONYM_KEY=key)["sent"] == 2
+    sent = pipeline.read(pipeline.topics.events)
+    assert {record.key() for record in sent} == {pseudonym.encode()}
+    assert [json.loads(record.value()) for record in sent] == [EVENT | {"user_id": pseudonym}, json.loads(replaced)]
 
 
 def test_a_letter_that_holds_only_the_beginning_of_a_record_is_left(pipeline, cartcast):

@@ -3,11 +3,14 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
+from model.formats import FORMATS
 from model.formats.records import decoder_of
+from model.shop import NO_SHOP
 from streams.consent import CONSENT, Consent
 from streams.lanes import Lane
 from tests.streams.fetches import SOURCE_CODE, TOPICS, Acks, event, fetch, put
@@ -66,6 +69,39 @@ def test_a_call_of_segments_says_it_in_its_own_context():
     for wish in (True, False):
         call = {**SEGMENT, "context": {"consent": {"categoryPreferences": {"personalization": wish}}}}
         assert is_scored(consent, json.dumps(call).encode()) is wish
+
+
+GA4 = {"event_name": "page_view", "event_timestamp": "1511539217250000", "user_pseudo_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("said", "purposes", "allows"),
+    [
+        ({"privacy_info": {"analytics_storage": "Yes", "ads_storage": "Unset"}}, (), True),
+        ({"privacy_info": {"analytics_storage": "Yes", "ads_storage": "No"}}, (), False),
+        ({"privacy_info": {"analytics_storage": "Yes", "ads_storage": "No"}}, ("analytics_storage",), True),
+        ({"privacy_info": {"analytics_storage": None, "uses_transient_token": "No"}}, (), True),
+        ({"privacy_info": 7}, (), True),
+        ({"consent": {"ad_user_data": "DENIED"}}, (), False),
+    ],
+)
+def test_an_event_of_ga4_says_it_as_ga4_does(said, purposes, allows):
+    assert is_scored(Consent(decoder_of("ga4"), frozenset(purposes)), json.dumps(GA4 | said).encode()) is allows
+
+
+OF_FORMATS = {
+    "cartcast": lambda wish: {**FIELDS, "context": {"channel": "email", "consent": wish}},
+    "segment": lambda wish: {**SEGMENT, "context": {"consent": {"categoryPreferences": {"all": wish}}}},
+    "ga4": lambda wish: {**GA4, "privacy_info": {"analytics_storage": "Yes" if wish else "No"}},
+}
+
+
+@pytest.mark.parametrize("name", OF_FORMATS)
+@pytest.mark.parametrize("wish", [True, False])
+def test_a_file_that_is_replayed_says_it_as_its_events_do(name, wish):
+    line = json.dumps(OF_FORMATS[name](wish)).encode()
+    (read,) = FORMATS[name](iter([(1, line)]), NO_SHOP)
+    assert is_scored(Consent(decode_events), msgspec.json.encode(read)) is wish
 
 
 def test_a_record_that_names_consent_and_is_no_event_is_not_kept_as_a_dead_letter():

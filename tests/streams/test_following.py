@@ -32,6 +32,7 @@ class SessionFollower:
     """Adds a session to each key's state, and tells another partition."""
 
     topic: str = TOPIC
+    at_once: int = 0
 
     def apply(self, records, states) -> None:
         for record in records.records:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.forget import STATES, Done, Request, digest, done_of, encoded
-from streams.following import FollowedRecord, FollowedRecords
+from service.forget import REQUESTS_AT_ONCE, STATES, Done, Request, digest, done_of, encoded
+from streams.following import FollowedRecord, FollowedRecords, Subscription
 from streams.forgetting import ForgetFollower, Sweep
 from streams.lanes import Lane
 from streams.messages import FORGOTTEN
@@ -57,9 +57,44 @@ async def test_states_are_gone_and_that_is_said_in_the_transaction_of_the_tombst
     (said,) = taken.outgoing
     assert (said.topic, said.partitions.tolist()) == (TOPICS.forget, [PARTITION])
     (record,) = said.records
-    assert done_of(record.key, record.value) == (STATES, Done(2, {STATES: 2}, NOW_MS))
+    assert done_of(record.key, record.value) == (STATES, Done(2, {"r": {STATES: 2}}, NOW_MS))
     states.mark_dirty(taken)
     await lane.close()
+
+
+async def test_a_worker_killed_between_a_request_and_the_changelog_leaves_it_to_the_next_owner(
+    pipeline, states, forget
+):
+    lane = Lane(pipeline, states, [].append)
+    await put(lane, Acks(), fetch(event(0, "a"), event(1, "b")))
+    await scored(pipeline, 2)
+    await lane.secure()
+    await lane.close()
+    forget(states, asked(0, b"a"))  # and nothing of it is written
+    values = {each.record.key: each.record.value for each in pipeline.publisher.on(TOPICS.changelog)}
+    restored = states_of(pipeline, PARTITION, states.restored)
+    restored.restore({key: value for key, value in values.items() if value is not None})
+    assert (sorted(restored), restored.position(TOPICS.forget)) == ([b"a", b"b"], 0)
+    forget(restored, asked(0, b"a"))
+    forget(restored, asked(0, b"a"))  # once more, as if the position were old: nothing is done again
+    taken = restored.take_dirty(urgent=True)
+    ((record,),) = (each.records for each in taken.outgoing)
+    assert list(restored) == [b"b"]
+    assert done_of(record.key, record.value)[1].removed == {"r": {STATES: 1}}
+
+
+def test_a_million_requests_are_applied_some_thousand_at_a_time_and_told_in_records_that_kafka_takes(states, forget):
+    subscription = Subscription(TOPICS.forget, PARTITION, 0, lambda: None)
+    each = REQUESTS_AT_ONCE // 4
+    for first in range(0, 6 * each, each):
+        subscription.waiting.append(asked(first, *(b"%d" % number for number in range(first, first + each))))
+    taken = [subscription.take(REQUESTS_AT_ONCE) for _ in range(2)]
+    assert [(len(some.records), some.next_offset) for some in taken] == [(4 * each, 4 * each), (2 * each, 6 * each)]
+    whole = FollowedRecords(TOPICS.forget, PARTITION, [*taken[0].records, *taken[1].records], 6 * each)
+    forget(states, whole)
+    (taken,) = states.take_dirty(urgent=True).outgoing
+    said = [done_of(record.key, record.value)[1] for record in taken.records]
+    assert [done.through for done in said] == [4 * each - 1, 6 * each - 1]
 
 
 async def test_what_was_said_and_what_is_no_request_change_nothing(states, counts, forget):

@@ -8,7 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from model.states import StateCodec
+from service.forget import STATES, Request, digest, encoded
 from streams.following import FollowedRecord, FollowedRecords
+from streams.forgetting import ForgetFollower, Sweep
 from streams.identity import CLAIMED, Claim, Identity, joined_to
 from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
@@ -231,3 +233,53 @@ def test_a_state_of_another_model_is_merged_and_rebuilt_when_it_is_needed(owners
     apply(identity, of_users, [transfer])
     assert events_of(of_users, b"u") == 1
     assert len(pipeline.scoring.codec.stale(of_users.record(b"u"))) == 1
+
+
+def forget(identity: Identity, states, *records: tuple[bytes, bytes]) -> list[tuple[int, bytes, bytes]]:
+    """Let a partition read records of the forget topic; return what it sends there: partition, key, value."""
+    follower = ForgetFollower("forget", lambda: 0, identity.counts, identity)
+    first = states.position("forget")
+    followed = [FollowedRecord(first + place, *record) for place, record in enumerate(records)]
+    with states.follow(FollowedRecords("forget", PARTITION, followed, first + len(followed))) as fresh:
+        follower.apply(fresh, states)
+    sent = states.take_dirty(urgent=True).outgoing
+    return [
+        (partition, record.key, record.value)
+        for each in sent
+        if each.topic == "forget"
+        for partition, record in zip(each.partitions.tolist(), each.records, strict=True)
+    ]
+
+
+def test_the_ids_that_were_joined_to_a_user_are_forgotten_wherever_they_lie(owners, identity, applied):
+    of_devices, of_users = owners
+    applied(of_devices, event(0, "device"))
+    applied(of_users, event(1, "user", type="identify", anonymous_id="device"), event(2, "other"))
+    handed_on(identity, of_users, of_devices)
+    handed_on(identity, of_devices, of_users)
+    asked = encoded(Request("r", 7))
+    *wanted, done = forget(identity, of_users, (digest(b"user"), asked), (digest(b"other"), asked))
+    assert done[1] == STATES.encode()
+    assert [partition for partition, _, _ in wanted] == list(range(identity.partitions))
+    ((partition, key, value),) = forget(identity, of_devices, wanted[0][1:])
+    assert (partition, key, value) == (PARTITION, digest(b"device"), encoded(Request("r", 7, joined=True)))
+    assert joined_to(of_devices, b"device") is not None
+    forget(identity, of_devices, (key, value))
+    assert joined_to(of_devices, b"device") is None
+
+
+def test_whom_an_id_was_joined_to_is_not_known_for_longer_than_states_are_kept(owners, identity, applied):
+    of_devices, _ = owners
+    for number, device in enumerate(("old", "young")):
+        applied(of_devices, event(number, device))
+        apply(identity, of_devices, [claim(device.encode(), b"user", number, LATER_MS + number)], events_end=0)
+    sweep = Sweep(lambda: LATER_MS + 1001, identity.counts, state_ms=1000, joins=identity)
+    sweep(of_devices)
+    assert (joined_to(of_devices, b"old"), joined_to(of_devices, b"young")) == (None, Claim("user", LATER_MS + 1))
+
+
+def test_a_claim_of_an_id_that_is_forgotten_is_not_kept(owners, identity):
+    of_devices, _ = owners
+    forget(identity, of_devices, (digest(b"device"), encoded(Request("r", 7))))
+    apply(identity, of_devices, [claim(b"device", b"user")], events_end=100)
+    assert not of_devices.notes(CLAIMED)

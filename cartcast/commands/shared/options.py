@@ -45,6 +45,14 @@ def settings_of(context: typer.Context, **flags: dict[str, object]) -> "Settings
     return load_settings(context.obj, **flags)
 
 
+def check_pseudonyms(settings: "Settings") -> None:
+    """Raise UsageError if ids are to be replaced in events where they cannot be."""
+    if settings.kafka.pseudonyms and settings.worker.input_format != "cartcast":
+        raise UsageError(
+            "ids are replaced in canonical events alone: set no kafka.pseudonym_key, or worker.input_format to cartcast"
+        )
+
+
 def naming_flags(line: str) -> str:
     """Return a failure's line with the flags that were given, in place of the variables that they stand for."""
     for variable, flag in _flags.items():
