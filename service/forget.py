@@ -177,6 +177,8 @@ class ForgetReader:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 10,  # else each partition's end costs half a second
+                "queued.min.messages": _RECORDS_AT_ONCE,  # who reads may take a minute for so many
+                "queued.max.messages.kbytes": 4096,
             }
         )
 
