@@ -90,9 +90,11 @@ class Requests:
         self.next_offset = offset + 1
         if (found := request_of(key, value)) is not None:
             digest, request = found
-            self.asked.setdefault(request.request, array("q")).append(offset)
-            if request.joined:
+            if request.joined:  # which a worker and a sink may ask for, and each again after a crash
+                if digest in self.joined[request.request]:
+                    return
                 self.joined[request.request].add(digest)
+            self.asked.setdefault(request.request, array("q")).append(offset)
         elif (said := done_of(key, value)) is not None:
             part, done = said
             self.done[part] = max(self.done[part], done.through)
@@ -176,6 +178,8 @@ class ForgetReader:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 10,  # else each partition's end costs half a second
+                "queued.min.messages": _RECORDS_AT_ONCE,  # who reads may take a minute for so many
+                "queued.max.messages.kbytes": 4096,
             }
         )
 
