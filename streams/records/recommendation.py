@@ -52,7 +52,7 @@ def encode_recommendations(  # noqa: PLR0913, PLR0917 - the columns of a recomme
     recommended_at_ms: int,
 ) -> ByteStrings:
     """Return the JSON of each; every column has one entry per recommendation, `lists` the JSON of their items."""
-    pieces, names = template.pieces, texts.spans[:, [USER_ID, EVENT_ID]]
+    pieces, names = template.pieces, np.ascontiguousarray(texts.spans[:, [USER_ID, EVENT_ID]])  # (events, 2, 2)
     longest_type = int(_lengths(template.types.spans).max())
     size = len(types) * (len(pieces.buffer) + longest_type + _NUMBERS * LONGEST_NUMBER)
     out = np.empty(size + int(_lengths(lists.spans).sum() + _lengths(names).sum()), np.uint8)
