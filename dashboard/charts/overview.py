@@ -61,8 +61,10 @@ def propensity(rows: Sequence[Row], step: timedelta) -> AnyChart:
             x=theme.time_axis(),
             y=alt.Y("propensity:Q", title="mean propensity", axis=alt.Axis(format=theme.PERCENT)),
             color=theme.colors(theme.HORIZONS, "horizon", list(theme.HORIZONS)),
-            # one purchase ends both: session and 1h lie on each other, and dashes let the lower one through
-            strokeDash=alt.StrokeDash("horizon:N", scale=alt.Scale(domain=["1h"], range=[[4, 4], [1, 0]]), legend=None),
+            # session and 1h lie on each other: the lower one is wider
+            strokeWidth=alt.StrokeWidth(
+                "horizon:N", scale=alt.Scale(domain=list(theme.HORIZONS), range=[5, 2, 2]), legend=None
+            ),
             tooltip=[
                 theme.time_tip(),
                 alt.Tooltip("horizon:N", title="Horizon"),
