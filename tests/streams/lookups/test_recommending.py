@@ -1,16 +1,24 @@
 """Items for shoppers, asked over real HTTP of a worker whose model recommends."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from threading import Event as Signal
 
+import numpy as np
 import pytest
 
 from model.checkpoint import Checkpoint
+from model.core.byte_strings import ByteStrings
 from model.events import Event
 from model.items.catalogue import Catalogue
 from model.items.item import Item
 from streams.catalogue import CatalogueReader
-from streams.lookups.item_rules import RulesFile
+from streams.lookups.answers import ShopperItems
+from streams.lookups.item_query import ItemQuery
+from streams.lookups.item_rules import NO_FILE, RulesFile
+from streams.lookups.lookup import BusyError
+from streams.lookups.recommending import ItemRecommender
 from tests.model.items.made import CIRCLES, trained
 from tests.streams.lookups.look_ups import START_MS, put_state, state_of
 from tests.streams.lookups.served import Serve, Served, serving
@@ -208,3 +216,54 @@ async def test_rules_change_with_their_file_and_a_broken_one_changes_nothing(ser
         rules.look()
         answer = await asked(worker, "/v1/users/u/items?k=100")
         assert (len(ids(answer)), answer["rules"]) == (count, status)
+
+
+class LookUp:
+    """Knows everybody: a state says the number that is the shopper's name."""
+
+    def state(self, user, _partition):
+        return np.array([int(user)])
+
+    def as_of(self, _state, _partition):
+        return None
+
+
+class SlowSuggester:
+    """Suggests the states themselves, the first ones once it is told to."""
+
+    version, rules = "m", NO_FILE
+
+    def __init__(self):
+        self.calls, self.begin = [], Signal()
+
+    def for_states(self, states, query):
+        self.calls.append((query.k, states.tolist()))
+        self.begin.wait()
+        return ByteStrings.of([b"[%d]" % state for state in states])
+
+
+async def test_those_who_wait_with_the_same_query_are_answered_in_one_call():
+    suggester = SlowSuggester()
+    recommender = ItemRecommender(LookUp(), suggester)
+    asked = [
+        asyncio.create_task(recommender.items(b"%d" % number, 0, ItemQuery(k=1 + number % 2))) for number in range(6)
+    ]
+    gone = asyncio.create_task(recommender.items(b"6", 0, ItemQuery(k=1)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    suggester.begin.set()
+    answers = await asyncio.gather(*asked)
+    assert [(answer.user_id, bytes(answer.items)) for answer in answers] == [
+        (f"{number}", b"[%d]" % number) for number in range(6)
+    ]
+    assert suggester.calls == [(1, [0, 2, 4, 6]), (2, [1, 3, 5])]
+
+
+async def test_more_than_may_wait_are_told_to_ask_again():
+    suggester = SlowSuggester()
+    recommender = ItemRecommender(LookUp(), suggester)
+    asked = [asyncio.create_task(recommender.items(b"1", 0, ItemQuery())) for _ in range(65)]
+    await asyncio.sleep(0)
+    suggester.begin.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ShopperItems] * 64 + [BusyError]
