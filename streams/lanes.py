@@ -257,7 +257,6 @@ class Lane:
         self._failed = self._closing = self._states.is_lost = True
         for delivery in self._unconfirmed:
             delivery.abandon()
-        self._drop_queued()
         self._unsubscribe()
         self._untold = asyncio.get_running_loop().call_later(_UNTOLD_SECONDS, self._on_failure, fenced)
 

@@ -67,6 +67,16 @@ async def test_close_finishes_the_fetch_in_work_and_drops_the_queued_ones(gated,
     assert failures == []
 
 
+async def test_a_lane_that_is_fenced_just_as_it_is_told_to_close_closes(pipeline, states, failures):
+    lane = Lane(pipeline, states, failures.append)
+    await let_others_run()
+    closing = asyncio.create_task(lane.close())
+    await asyncio.sleep(0)  # it is told, and has not heard
+    lane._lose(FencedError("another worker has taken over"))
+    await closing
+    assert (states.is_lost, failures) == (True, [])
+
+
 async def test_close_waits_for_the_confirmations(lane, pipeline):
     acks, publisher = Acks(), pipeline.publisher
     publisher.holds = True
