@@ -8,6 +8,7 @@ name no anonymous id; the second is how long after a log-in the states were merg
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,9 @@ from benchmarks.bench import Bench, Scale
 from benchmarks.events import MS_AN_EVENT, START_MS, Record
 from benchmarks.processes import Family, started_here
 from benchmarks.producer import paced
-from benchmarks.sampling import Watch, speed_of, wait_for
+from benchmarks.sampling import wait_for
 from benchmarks.topics import Broker
-from benchmarks.worker import Workers, running_workers, topics_of, watch_of
+from benchmarks.worker import Workers, running_workers, topics_of
 from cartcast.local.stack import local_stack
 from streams.observe.metrics import CLAIMS_REFUSED, COUNTERS, MERGE_DELAY
 
@@ -29,6 +30,8 @@ EVENTS_A_PERSON: Final = 10
 AT_ONCE: Final = 3000
 """People who are there at the same time."""
 WARM_UP_SHARE: Final = 0.2
+SETTINGS: Final = {"CARTCAST_WORKER__COMMIT_INTERVAL_SECONDS": "3"}
+"""As by default."""
 QUANTILES: Final = (0.5, 0.9, 0.99)
 
 
@@ -38,7 +41,7 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=2000.0)
     options.add_argument("--seconds", type=float, default=20.0)
     given = options.parse_args()
-    scale = Scale("quick", given.events, int(given.events * WARM_UP_SHARE), AT_ONCE, 1, given.seconds, 0, 0)
+    scale = Scale("quick", given.events, 0, AT_ONCE, 1, given.seconds, 0, 0)
     with (
         tempfile.TemporaryDirectory() as folder,
         local_stack(Path(folder) / "stack", _report, with_clickhouse=False, preferred_ports=False) as stack,
@@ -72,33 +75,27 @@ def people(events: int, *, log_in: bool) -> Iterator[Record]:
 
 def _speed(bench: Bench, *, log_in: bool) -> float:
     """Return events a second until all are scored and merged."""
-    total, warm_up = bench.scale.all_events, bench.scale.warm_up_events
-    log_ins = _log_ins(total) if log_in else 0
+    total = bench.scale.events
     with topics_of(f"storm-{log_in:d}", bench) as topics:
         bench.broker.fill(topics.events, people(total, log_in=log_in))
-        with running_workers(topics, bench) as workers:
-
-            def results() -> int:
-                """Count what is scored, as far as the log-ins among it are merged."""
-                scored = bench.broker.count(topics.scores)
-                return min(scored, _settled(workers) * total // log_ins) if log_ins and scored else scored
-
-            watch = Watch(results, workers.usage, bench.broker_usage, workers.check, workers.started_seconds)
-            watch.until(total)
-    return speed_of(watch.samples, warm_up, total).events_per_second
+        with running_workers(topics, bench, environment=SETTINGS) as workers:
+            wait_for(1, lambda: bench.broker.count(topics.scores), workers.check)
+            began = time.monotonic()
+            wait_for(total, lambda: bench.broker.count(topics.scores), workers.check)
+            wait_for(_log_ins(total) if log_in else 0, lambda: _settled(workers), workers.check)
+            return total / (time.monotonic() - began)
 
 
 def _delays(bench: Bench, rate: float) -> dict[float, float]:
     """Return milliseconds from a log-in to its merge by quantile, of those after the first moments."""
     total = int(rate * bench.scale.delay_seconds)
-    with topics_of("log-ins", bench) as topics, running_workers(topics, bench) as workers:
+    with topics_of("log-ins", bench) as topics, running_workers(topics, bench, environment=SETTINGS) as workers:
         workers.wait_until_ready()
         records = list(people(total, log_in=True))
         first = records[: int(total * WARM_UP_SHARE)]
         bench.broker.fill(topics.events, paced(first, rate))
         before = _buckets(workers)
         bench.broker.fill(topics.events, paced(records[len(first) :], rate))
-        watch_of(workers, bench).until(total)
         wait_for(_log_ins(total), lambda: _settled(workers), workers.check)
         after = _buckets(workers)
     found = [(bound, count - before.get(bound, 0.0)) for bound, count in sorted(after.items())]
