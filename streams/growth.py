@@ -5,13 +5,15 @@ never be found again, also not by who wants them to be forgotten. And a request 
 events were: those who moved here are to be refused here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from aiokafka.partitioner import murmur2
+import numpy as np
 
+from model.core.byte_strings import ByteStrings
 from streams.messages import FORGOTTEN
 from streams.partition_states import PartitionStates
+from streams.records.partitions import partitions_of
 
 _SEEN: Final = "partitions"
 """Kind of the note of how many partitions there were when these states were last written."""
@@ -33,13 +35,16 @@ def settle_in(
         if digest not in states.notes(FORGOTTEN):
             states.note(FORGOTTEN, digest, b"%d" % requested_at)
     if before:
-        states.remove([user for user in states if _has_moved(user, states.partition, before, partitions)])
+        states.remove(_moved(states, states.partition, before, partitions))
         for kind in kinds:
-            for key in [key for key in states.notes(kind) if _has_moved(key, states.partition, before, partitions)]:
+            for key in _moved(states.notes(kind), states.partition, before, partitions):
                 states.note(kind, key, None)
     states.note(_SEEN, _COUNT, b"%d" % partitions)
 
 
-def _has_moved(key: bytes, partition: int, before: int, now: int) -> bool:
-    hashed = murmur2(key) & 0x7FFFFFFF
-    return bool(hashed % before == partition != hashed % now)
+def _moved(ids: Iterable[bytes], partition: int, before: int, now: int) -> list[bytes]:
+    """Return those ids of a partition that lie in another one now."""
+    known = list(ids)
+    keys = ByteStrings.of(known)
+    has_moved = (partitions_of(keys, before) == partition) & (partitions_of(keys, now) != partition)
+    return [known[place] for place in np.flatnonzero(has_moved).tolist()]

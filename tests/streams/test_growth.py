@@ -4,11 +4,11 @@ import hashlib
 
 import pytest
 
+from service.partitioner import partition_of
 from streams.forgetting import is_forgotten
 from streams.growth import settle_in
 from streams.identity import JOINED
 from streams.lanes import Lane
-from streams.transport import key_partition
 from tests.streams.fetches import PARTITION, Acks, event, fetch, put
 from tests.streams.memory_publisher import states_of
 
@@ -36,7 +36,7 @@ async def test_who_moved_away_leaves_nothing_behind_and_others_stay(states, know
     for user in known:
         states.note(JOINED, user, b"[]")
     settle(states, 8)
-    moved = {user for user in known if key_partition(user, 4) == PARTITION != key_partition(user, 8)}
+    moved = {user for user in known if partition_of(user, 4) == PARTITION != partition_of(user, 8)}
     assert moved
     assert set(states) == set(states.notes(JOINED)) == set(known) - moved
 
