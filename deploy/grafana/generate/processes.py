@@ -184,6 +184,12 @@ def _devices() -> list[Json]:
             ),
             "Anonymous ids whose users logged in; what is claimed is merged, or not for a reason.",
         ),
+        lines(
+            "Log-in to merge",
+            promql(*quantiles("cartcast_worker_log_in_to_merge_seconds")),
+            "From Kafka's time of an event that claims an anonymous id to the merge of the states.",
+            unit="s",
+        ),
     ]
 
 
