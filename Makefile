@@ -1,8 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. Everything they need is installed under .venv first.
 PYTHON ?= python3
-# `make setup DEVICE=cpu` leaves out what only a GPU needs; the libraries that PyTorch loads at import are not among it.
-# A start takes twice the CPU where nothing compiled is kept, and the tests make hundreds.
+# Where nothing compiled is kept, each start compiles PyTorch's sources again, and the tests make hundreds.
 unexport PYTHONDONTWRITEBYTECODE
+# `make setup DEVICE=cpu` leaves out what only a GPU needs; the libraries that PyTorch loads at import are not among it.
 DEVICE ?= any
 GPU_ONLY := triton cuda-toolkit cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-nvtx
 ARGS ?=
