@@ -102,13 +102,10 @@ class Identity:
             return None
         claiming, positions = batch.take(rows), batch.positions[rows]
         anonymous_ids = ByteStrings.of([(anonymous_id or "").encode() for anonymous_id in claiming.anonymous_ids])
-        users, headers = (
-            fetch.keys.take(positions),
-            {TIME: claiming.event_time_ms, SENT: fetch.timestamps_ms[positions]},
-        )
+        times_ms = {TIME: claiming.event_time_ms, SENT: fetch.timestamps_ms[positions]}
         with self._counting:
             self.counts.claims += len(rows)
-        return self._outgoing(anonymous_ids, users, CLAIM, headers)
+        return self._outgoing(anonymous_ids, fetch.keys.take(positions), CLAIM, times_ms)
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
         """Merge what is transferred; note what is claimed until it is due."""

@@ -235,7 +235,7 @@ class Pipeline:
         """Return what the workers do at this moment, and their logs."""
         for worker in self.workers:
             worker.process.send_signal(signal.SIGQUIT)
-        time.sleep(1)  # for each to write it
+        time.sleep(1)  # for each to write it; one that hangs outside Python never does
         return "\n".join(f"{worker.log}:\n{worker.log.read_text()[-30_000:]}" for worker in self.workers)
 
     def expected(self) -> dict[Coordinates, np.ndarray]:

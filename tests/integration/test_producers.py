@@ -130,6 +130,12 @@ async def test_states_are_written_and_read_again(owner, restored):
     assert await asyncio.to_thread(restored) == {b"a": b"1", b"b": b"2"}
 
 
+async def test_every_batch_of_a_transaction_is_written_in_order(owner, restored):
+    writer = await owner()
+    await writer.write([*states(b"1", b"a", b"b"), *states(b"2", b"b", b"c"), *states(b"3", b"c")])
+    assert await asyncio.to_thread(restored) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+
 async def test_a_predecessor_that_wakes_up_is_told_once_and_writes_nothing(owner, restored, caplog):
     zombie = await owner()
     await zombie.write(states(b"old", b"a"))
