@@ -56,7 +56,8 @@ class Model:
         """
         history = events_of(events)
         scorer = Scorer(self.checkpoint, select_device(device))
-        scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=self.checkpoint.head_names)
+        names, levels = self.checkpoint.head_names, self.checkpoint.levels
+        scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=names, levels=levels)
         schema = score_schema(self.horizons, scoring.head_names.fields)
         tables = [score_table(schema, scored) for scored in scoring.score(history.rows(self._shop))]
         return as_given(pa.concat_tables(tables) if tables else schema.empty_table(), history.given)

@@ -1,16 +1,14 @@
 """`cartcast retrain`."""
 
-import fcntl
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cartcast.commands.shared.checkpoint_lock import sole_writer
 from cartcast.commands.shared.history_source import history_source, read_for_training
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
@@ -65,7 +63,7 @@ def retrain(
     if directory is None:
         raise UsageError("no checkpoint is named: give --checkpoint DIR, or set CARTCAST_WORKER__CHECKPOINT")
     try:
-        with stop_signals_raise(), _alone(directory):
+        with stop_signals_raise(), sole_writer(directory):
             current = _current(directory)
             since_ms, until_ms = _period(settings.clickhouse, days, until)
             source = history_source(
@@ -85,25 +83,6 @@ def retrain(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     print(json.dumps(told) if as_json else _sentence(told))
     print(f"the page is {told['page']}", file=sys.stderr)
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Keep other retrainings of a directory out while inside; a process that dies leaves no lock behind."""
-    path = directory.with_name(f".{directory.name}.retrain.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
-    except OSError as failure:
-        raise UsageError(f"no checkpoint can be written to {directory}: {(failure.strerror or '').lower()}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another retraining of {directory} is under way: let it end, or stop it") from None
-        except OSError as failure:  # file systems without locks
-            raise OutputError(f"{path} cannot be locked: {(failure.strerror or '').lower()}") from None
-        yield
 
 
 def _period(settings: "ClickHouseSettings", days: int, until_ms: int | None) -> tuple[int, int]:

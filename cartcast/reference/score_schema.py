@@ -18,6 +18,7 @@ from model.events import (
     propensity_field,
 )
 from model.heads import HEADS, TOP, HeadNames
+from model.level import LARGEST_SHIFT, SHIFT_FIELDS
 from model.text import MAX_CHARACTERS
 
 _PREFIX: Final = propensity_field("")
@@ -78,6 +79,13 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     ),
     "shown_by": (_FILLED, "Which model or rule made the list, if the impression says so"),
     "placement": (_FILLED, "Where the list was shown, if the impression says so"),
+    **{
+        name: (
+            {"minimum": -LARGEST_SHIFT, "maximum": LARGEST_SHIFT},
+            f"How far the level correction moved `{name.replace('shift_', _PREFIX)}`, in log-odds; absent without one",
+        )
+        for name in SHIFT_FIELDS
+    },
     "next_type": (
         {"enum": list(EVENT_TYPES)},
         "Likeliest type of the next event, if the model has this head",
