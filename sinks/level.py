@@ -1,8 +1,9 @@
 """What came of a model's scores, summed up for the level correction (`model.level`)."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from clickhouse_connect.driver.client import Client
 
 from model.horizons import DAY_MS, HORIZONS, HOUR_MS
 from model.level import CANDIDATE_SHIFTS, Outcomes
@@ -17,30 +18,29 @@ _WINDOW_MS: Final = DAY_MS
 _MOST_SCORES: Final = 2_000_000
 """More come from fewer shoppers, those with the lowest hashes, whose rows are the table's beginning."""
 
+_LARGEST_HASH: Final = 2**64 - 1
+
 _COUNT: Final = "SELECT count() FROM scores WHERE event_time >= {since:Int64} AND event_time < {until:Int64}"
 _OUTCOMES: Final = """
-WITH
-    propensity / (1 - propensity) * exp(-shift) AS odds,
-    shoppers AS
-    (
-        SELECT
-            user_id,
-            count() AS scores,
-            countIf(purchased) AS purchases,
-            sumForEach(arrayMap(candidate -> odds * exp(candidate) / (1 + odds * exp(candidate)), {candidates:Array(Float64)})) AS expected
-        FROM outcomes_since(since_ms = {since:Int64})
-        WHERE model = {model:String} AND horizon = {horizon:String} AND event_time < {until:Int64}
-            AND toUInt8(bitShiftRight(cityHash64(user_id), 56)) <= toUInt8(bitShiftRight({last_hash:UInt64}, 56))
-            AND cityHash64(user_id) <= {last_hash:UInt64}
-        GROUP BY user_id
-    )
 SELECT
     sum(scores),
-    sum(purchases),
+    sum(bought),
     sumForEach(expected),
-    sqrt(sum(pow(purchases - expected[intDiv(length(expected) + 1, 2)], 2)))
-FROM shoppers
-"""  # noqa: E501 - SQL
+    sqrt(sum(pow(bought - expected[intDiv(length(expected) + 1, 2)], 2)))
+FROM
+(
+    WITH (1 - propensity) / propensity * exp(shift) AS odds_against
+    SELECT
+        count() AS scores,
+        countIf(purchased) AS bought,
+        sumForEach(arrayMap(to -> 1 / (1 + odds_against * exp(-to)), {candidates:Array(Float64)})) AS expected
+    FROM outcomes_since(since_ms = {since:Int64})
+    WHERE model = {model:String} AND horizon = {horizon:String} AND event_time < {until:Int64}
+        AND toUInt8(bitShiftRight(cityHash64(user_id), 56)) <= toUInt8(bitShiftRight({last_hash:UInt64}, 56))
+        AND cityHash64(user_id) <= {last_hash:UInt64}
+    GROUP BY user_id
+)
+"""
 
 
 def outcomes(settings: ClickHouseSettings, model: str, until_ms: int) -> dict[str, Outcomes]:
@@ -50,17 +50,17 @@ def outcomes(settings: ClickHouseSettings, model: str, until_ms: int) -> dict[st
     """
     try:
         with connected(settings, database=settings.database) as client:
-            found = {}
-            for horizon in HORIZONS:
-                last_ms = until_ms - _SETTLED_MS[horizon]
-                period = {"since": last_ms - _WINDOW_MS, "until": last_ms}
-                scores = int(str(client.command(_COUNT, parameters=period)))
-                share = min(_MOST_SCORES / max(scores, 1), 1.0)
-                of_model = {"model": model, "horizon": horizon, "candidates": CANDIDATE_SHIFTS.tolist()}
-                parameters = {**period, **of_model, "last_hash": int(share * (2**64 - 1))}
-                ((count, purchases, expected, error),) = client.query(_OUTCOMES, parameters=parameters).result_rows
-                sums = np.array(expected) if expected else np.zeros(len(CANDIDATE_SHIFTS))
-                found[horizon] = Outcomes(count, purchases, sums, error)
-            return found
+            return {horizon: _outcomes(client, model, horizon, until_ms) for horizon in HORIZONS}
     except UnavailableError as failure:
         raise UnavailableError(f"what came of the scores cannot be read: {failure}") from None
+
+
+def _outcomes(client: Client, model: str, horizon: str, until_ms: int) -> Outcomes:
+    last_ms = until_ms - _SETTLED_MS[horizon]
+    parameters: dict[str, Any] = {"since": last_ms - _WINDOW_MS, "until": last_ms}
+    scores = int(str(client.command(_COUNT, parameters=parameters)))
+    parameters |= {"model": model, "horizon": horizon, "candidates": CANDIDATE_SHIFTS.tolist()}
+    parameters |= {"last_hash": _LARGEST_HASH * _MOST_SCORES // max(scores, _MOST_SCORES)}
+    ((count, purchases, expected, error),) = client.query(_OUTCOMES, parameters=parameters).result_rows
+    sums = np.array(expected) if expected else np.zeros(len(CANDIDATE_SHIFTS))
+    return Outcomes(count, purchases, sums, error)
