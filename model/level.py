@@ -196,16 +196,20 @@ class Outcomes:
         return float(self.error / slope) if slope > 0 else float("inf")
 
     @property
+    def fitting_shift(self) -> float:
+        """The shift with which as many purchases are expected as came, LARGEST_SHIFT at most."""
+        return float(np.interp(self.purchases, self.expected, CANDIDATE_SHIFTS)) if self.scores else 0.0
+
+    @property
     def shift(self) -> float:
-        """The shift with which as many purchases are expected as came, shrunk by its standard error, two decimals.
+        """The fitting shift, shrunk by its standard error, two decimals.
 
         The mean of a normal prior of deviation USUAL_SHIFT and what was seen: a few scores shift nothing.
         """
         if not self.is_enough:
             return 0.0
-        fitting = float(np.interp(self.purchases, self.expected, CANDIDATE_SHIFTS))
         trust = USUAL_SHIFT**2 / (USUAL_SHIFT**2 + self.standard_error**2)
-        return round(fitting * trust, _DECIMALS) + 0.0
+        return round(self.fitting_shift * trust, _DECIMALS) + 0.0
 
 
 def next_level(file: LevelFile, outcomes: Mapping[str, Outcomes], from_ms: int) -> LevelFile:

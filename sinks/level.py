@@ -11,7 +11,7 @@ from service.clickhouse import connected
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import UnavailableError
 
-_SETTLED_MS: Final = {"session": 3 * HOUR_MS, "1h": HOUR_MS, "24h": DAY_MS}
+SETTLED_MS: Final = {"session": 3 * HOUR_MS, "1h": HOUR_MS, "24h": DAY_MS}
 """How old a score is when it is known what came of it; a session may be longer, few are."""
 _WINDOW_MS: Final = DAY_MS
 """Scores of one whole day, so that no hour of the day counts more than another."""
@@ -56,7 +56,7 @@ def outcomes(settings: ClickHouseSettings, model: str, until_ms: int) -> dict[st
 
 
 def _outcomes(client: Client, model: str, horizon: str, until_ms: int) -> Outcomes:
-    last_ms = until_ms - _SETTLED_MS[horizon]
+    last_ms = until_ms - SETTLED_MS[horizon]
     parameters: dict[str, Any] = {"since": last_ms - _WINDOW_MS, "until": last_ms}
     scores = int(str(client.command(_COUNT, parameters=parameters)))
     parameters |= {"model": model, "horizon": horizon, "candidates": CANDIDATE_SHIFTS.tolist()}

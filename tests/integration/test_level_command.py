@@ -40,7 +40,7 @@ def expected(stored: Stored, model: str) -> dict[str, Outcomes]:
     labels, end_ms = stored.labels()
     users = np.unique(stored.column("user_id"), return_inverse=True)[1]
     time_ms, found = stored.column("event_time").astype(np.int64), {}
-    for number, (horizon, settled_ms) in enumerate(level._SETTLED_MS.items()):
+    for number, (horizon, settled_ms) in enumerate(level.SETTLED_MS.items()):
         values, until_ms = stored.propensities(horizon), UNTIL_MS - settled_ms
         shifts = np.array([row.get(f"shift_{horizon}", 0.0) for row in stored.rows])
         counts = (stored.column("model") == model) & np.isfinite(values) & labels.known_by(end_ms)[:, number]

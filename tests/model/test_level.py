@@ -75,7 +75,7 @@ def test_no_shift_is_larger_than_the_bound(shift):
 
 def test_the_standard_error_is_what_shifts_of_other_shoppers_differ_by():
     drawn = [outcomes(0.0, scores=4_000, shoppers=400, seed=seed) for seed in range(60)]
-    fitting = [np.interp(one.purchases, one.expected, CANDIDATE_SHIFTS) for one in drawn]
+    fitting = [one.fitting_shift for one in drawn]
     assert np.mean([one.standard_error for one in drawn]) == pytest.approx(np.std(fitting), rel=0.25)
 
 
