@@ -91,8 +91,8 @@ class Checkpoint:
     @property
     def head_names(self) -> HeadNames:
         """What the extra heads' fields in a score are called, and their classes."""
-        config = self.model.config
-        return HeadNames(config.heads, self.category_names, has_money=config.shop.money is not None)
+        config, shop = self.model.config, self.model.config.shop
+        return HeadNames(config.heads, self.category_names, shop.money is not None, shop.event_types)
 
     @property
     def code(self) -> int:

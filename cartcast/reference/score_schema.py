@@ -7,7 +7,6 @@ from msgspec import structs
 
 from cartcast.reference.event_schema import DIALECT, Schema
 from model.events import (
-    EVENT_TYPES,
     EXPECTED_VALUE,
     IMPRESSION,
     MAX_EVENT_TIME_MS,
@@ -87,8 +86,8 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         for name in SHIFT_FIELDS
     },
     "next_type": (
-        {"enum": list(EVENT_TYPES)},
-        "Likeliest type of the next event, if the model has this head",
+        _FILLED,
+        "Likeliest type of the next event, built in or the shop's own, if the model has this head",
     ),
     "next_type_propensity": (_PROPENSITY, "Probability of that type"),
     "next_purchase_categories": (
