@@ -13,17 +13,18 @@ from streams.watched_file import WatchedFile
 
 
 class LevelWatch(WatchedFile[Levels]):
-    """The levels in force: those that the checkpoint came with, then those of its directory's file."""
+    """The levels in force: those of the file in a checkpoint's directory, as it was last in order."""
 
     def __init__(self, directory: Path | None, checkpoint: Checkpoint, clock_ms: Callable[[], int]) -> None:
-        """Nothing is looked for without a directory: the model that ships has no level."""
+        """Read the file, if there is one; raises CheckpointError.
+
+        Nothing is looked for without a directory: the model that ships has no level.
+        """
+        self._checkpoint = checkpoint
         self._clock_ms = clock_ms
-        super().__init__(
-            None if directory is None else directory / LEVEL_FILE,
-            partial(_read, checkpoint),
-            lambda: checkpoint.levels,
-            what="levels",
-        )
+        path = None if directory is None else directory / LEVEL_FILE
+        begin = (lambda: checkpoint.levels) if path is None else partial(self._levels, path)
+        super().__init__(path, self._changed, begin, what="levels")
 
     def now(self) -> dict[str, float]:
         """Return the shifts of an event of this moment, by horizon; none without a level."""
@@ -37,10 +38,12 @@ class LevelWatch(WatchedFile[Levels]):
         last = dict(zip(levels.horizons, levels.shifts[-1].tolist(), strict=True))
         return {"count": len(levels.starts_ms), "from_ms": int(levels.starts_ms[-1]), "shifts": last}
 
+    def _levels(self, path: Path) -> Levels:
+        config = self._checkpoint.model.config
+        return read_levels(path.parent, self._checkpoint.version, config.horizons, config.shop)
 
-def _read(checkpoint: Checkpoint, path: Path) -> Levels:
-    """Return what the file holds now; raises CheckpointError, also if it is gone: with it a checkpoint may be."""
-    if not path.exists():
-        raise CheckpointError(f"level file {path} is gone: what it said holds until the worker is restarted")
-    config = checkpoint.model.config
-    return read_levels(path.parent, checkpoint.version, config.horizons, config.shop)
+    def _changed(self, path: Path) -> Levels:
+        """Return what the file holds now; raises CheckpointError, also if it is gone: with it a checkpoint may be."""
+        if not path.exists():
+            raise CheckpointError(f"level file {path} is gone: what it said holds until the worker is restarted")
+        return self._levels(path)

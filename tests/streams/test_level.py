@@ -27,6 +27,11 @@ def test_a_file_is_read_when_it_appears_and_when_it_changes(watch, checkpoint, t
     assert capsys.readouterr().out.count("levels are read") == 2
 
 
+def test_what_is_written_after_the_checkpoint_was_loaded_is_read_at_the_start(checkpoint, tmp_path):
+    write(tmp_path, checkpoint.version, SHIFTS)
+    assert LevelWatch(tmp_path, checkpoint, lambda: 5000).now() == SHIFTS
+
+
 @pytest.mark.parametrize("broken", ["another model's", "damaged", "gone"])
 def test_what_is_broken_leaves_the_levels_of_before_in_force_and_is_said_once(
     watch, checkpoint, tmp_path, capsys, broken
