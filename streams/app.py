@@ -123,11 +123,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         counts=app.counts,
         timings=app.timings,
         spans=spans,
-        decode=Consent(
-            decoder_of(settings.worker.input_format, config.shop),
-            settings.worker.needed_purposes,
-            is_required=settings.worker.consent_required,
-        ),
+        decode=Consent(decoder_of(settings.worker.input_format, config.shop), settings.worker.consent),
         horizons=config.horizons,
         head_names=checkpoint.head_names,
         own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.consent import CONSENT
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.core.encode import OwnFields
@@ -16,7 +17,6 @@ from model.heads import NO_HEADS, HeadNames
 from model.horizons import HORIZONS
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
-from streams.consent import CONSENT
 from streams.fenced import Elsewhere
 from streams.fetch import Fetch
 from streams.following import Following
