@@ -110,6 +110,7 @@ class Pipeline:
             for reject in scored.rejects
             if reject.reason != CONSENT and offsets[reject.position] > published.last_dead_letter
         ]
+        shifts = scored.levels.fields(scored.batch.event_time_ms[scored.rows[fresh]])
         scores = score_records(
             fetch,
             scored.batch,
@@ -119,7 +120,7 @@ class Pipeline:
             scored_at_ms=self.clock_ms(),
             horizons=self.horizons,
             signatures=self.signatures,
-            extra=self.head_names.fields_of(scored.extra[fresh]),
+            extra=self.head_names.fields_of(scored.extra[fresh]) | shifts,
             own_fields=self.own_fields,
         )
         return scores, dead_letter_records(fetch, rejects)

@@ -57,7 +57,8 @@ class Model:
         """
         history = events_of(events)
         scorer = Scorer(self.checkpoint, select_device(device))
-        scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=self.checkpoint.head_names)
+        names, levels = self.checkpoint.head_names, self.checkpoint.levels
+        scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=names, levels=levels)
         schema = score_schema(self.horizons, scoring.head_names.fields)
         rows = DEFAULT_CONSENT.allowed(history.rows(self._shop))
         tables = [score_table(schema, scored) for scored in scoring.score(rows)]

@@ -86,7 +86,8 @@ def _scoring(directory: Path | None, device: str) -> "tuple[Checkpoint, OfflineS
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory or DEFAULT_CHECKPOINT)
     scorer = Scorer(checkpoint, select_device(device))
-    return checkpoint, OfflineScoring(scorer, checkpoint.codec, head_names=checkpoint.head_names)
+    names, levels = checkpoint.head_names, checkpoint.levels
+    return checkpoint, OfflineScoring(scorer, checkpoint.codec, head_names=names, levels=levels)
 
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:
