@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Self
+from typing import Any, Self
 
+from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
 from model.horizons import HORIZONS
 from tests.harness.checkpoints import random_checkpoint
 from tests.harness.databases import Databases
+from tests.model.items.made import trained
 from tests.soak.checks import check
 from tests.soak.faults import FAULTS, Fault
 from tests.soak.oracle import Oracle
@@ -54,7 +56,9 @@ class Soak:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._servers = self._stack.enter_context(servers(self._directory))
         self._databases = Databases(self._servers.engine.url)
-        self._oracle = Oracle(random_checkpoint(self._directory, HORIZONS))
+        random = random_checkpoint(self._directory, HORIZONS)
+        self._checkpoints = tuple(_recommending(each, self._directory) for each in (DEFAULT_CHECKPOINT, random))
+        self._oracle = Oracle(*self._checkpoints)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,7 +72,8 @@ class Soak:
         directory = self._directory / f"seed-{seed}-{round(began)}"
         directory.mkdir()
         with self._databases.lend() as database:
-            world = World(self._servers, database, directory, rng, partial(check, oracle=self._oracle))
+            checks = partial(check, oracle=self._oracle)
+            world = World(self._servers, database, directory, rng, self._checkpoints, checks)
             try:
                 Play(world, seed).play(plan)
                 go_on_from_a_restore(world)
@@ -84,6 +89,14 @@ class Soak:
             for status in slot.ended:
                 world.notes[f"{slot.name[:-2]}s that ended with status {status}"] += 1
         return Outcome(seed, [fault.name for fault in plan], time.monotonic() - began, world.notes, world.problems)
+
+
+def _recommending(checkpoint: Path, directory: Path) -> Path:
+    """Return a copy of a checkpoint with a model of items beside it."""
+    loaded, copy = load_checkpoint(checkpoint), directory / f"recommending-{checkpoint.name}"
+    parts: dict[str, Any] = {"calibration": loaded.calibration, "metrics": {}, "training": {}}
+    save_checkpoint(copy, loaded.model, **parts, items=trained()[1])
+    return copy
 
 
 def draw(rng: Random, count: int, only: str = "") -> list[Fault]:
@@ -144,7 +157,7 @@ class Play:
 
 def go_on_from_a_restore(world: World) -> None:
     """Once all is through, start workers anew, which have only the compacted changelog, and let more events come."""
-    world.wait_until_through()
+    world.settle()
     for slot in world.workers:
         slot.wanted = slot.name == "worker-0"
         slot.kill()
