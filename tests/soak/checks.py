@@ -54,6 +54,7 @@ def check(world: World, oracle: Oracle) -> list[str]:
 
 def look(world: World) -> Found:
     """Read everything back with stock clients."""
+    world.note_growth()
     read = [record for record in world.sent if not record.aborted and not world.is_lost(record)]
     scores, score_records = defaultdict(list), {}
     for message in (*world.deleted_scores, *world.read(world.topics.scores)):
@@ -65,10 +66,12 @@ def look(world: World) -> Found:
     letters, reasons = _letters_on_the_topic(world)
     refused = {about[1:] for about, reason in reasons.items() if reason == FORGOTTEN} - scores.keys()
     letter_rows = world.query("SELECT source_topic, source_partition, source_offset FROM dead_letters FINAL")
+    accepted = Accepted.of(record for record in read if (record.partition, record.offset) not in refused)
+    accepted.repeats -= {at for at in accepted.repeats & scores.keys() if accepted.records[at].begins_anew}
     recommended = (json.loads(message.value()) for message in world.read(world.topics.recommendations))
     return Found(
         read,
-        Accepted.of(record for record in read if (record.partition, record.offset) not in refused),
+        accepted,
         scores,
         score_records,
         [dict(zip(ROW, row, strict=True)) for row in world.rows()],
@@ -119,8 +122,10 @@ def _people(world: World, found: Found, oracle: Oracle) -> Iterator[str]:
     wrong = [(partition, *each) for (partition, _), life in followed.items() for each in life.wrong.items()]
     yield from _some("scores that are not the offline ones", [f"{p} {at}: by {by:.4f}" for p, at, by in wrong])
     yield from _some("states handed over to whom nobody knows", joining.unknown)
-    yield from _some("states handed over that are not the offline ones", wrong_handovers(joining, followed, codec))
-    yield from _some("wrong claims", wrong_claims(world, joining, followed))
+    yield from _some(
+        "states handed over that are not the offline ones", wrong_handovers(world, joining, followed, codec)
+    )
+    yield from _some("wrong claims", wrong_claims(world, found.accepted, joining, followed))
     yield from _some("events that nobody got who claimed them", left_behind(world, found.accepted, joining))
     states = wrong_states(world, followed, codec, world.states())
     yield from _some("states that are not the offline ones", states)

@@ -10,11 +10,15 @@ import msgspec
 from msgspec.structs import replace
 
 from model.events import IDENTIFY, IMPRESSION, Event
+from model.items.item import Item
 
 START_MS = 1_700_000_000_000
 REPEATED_AMONG = 20
 """Of a shopper's last events, fewer than a state remembers: what is sent again is known again."""
-ITEMS = 40
+CATALOGUE = [
+    Item(f"item-{number}", title=f"thing {number}", category=f"category-{number % 6}", price=9.5)
+    for number in range(40)
+]
 SHARED_BY = 4
 """So many shoppers are anonymous on one device, now and then."""
 TYPES = {"view": 70, "search": 10, "favorite": 5, "cart": 10, "purchase": 3, "review": 2}
@@ -34,10 +38,14 @@ class Sent:
     aborted: bool = False
     is_refused: bool = False
     """Whether it was sent after its shopper was forgotten."""
+    begins_anew: bool = False
+    """Whether its shopper's key led elsewhere when it was scored, so that the state it met may be empty or not."""
     is_settled: bool = False
     """Whether all that was claimed before it had been merged when it was sent."""
     partition: int = -1
     offset: int = -1
+    sent_ms: int = -1
+    """Kafka's time of it."""
 
 
 @dataclass
@@ -95,8 +103,8 @@ class History:
         if (event := self._login(shopper)) is None:
             event = self._event(self._id(shopper))
             if self.rng.random() < self.shown_share:  # its repeat would be another one
-                items = [f"item-{number}" for number in self.rng.sample(range(ITEMS), 3)]
-                return Event(event.event_id, event.user_id, IMPRESSION, event.ts, items=items, placement="home")
+                shown = [item.item_id for item in self.rng.sample(CATALOGUE, 3)]
+                return Event(event.event_id, event.user_id, IMPRESSION, event.ts, items=shown, placement="home")
         self._last.setdefault(event.user_id, deque(maxlen=REPEATED_AMONG)).append(event)
         return event
 
@@ -109,7 +117,7 @@ class History:
             user_id=user,
             type=rng.choices(list(TYPES), list(TYPES.values()))[0],
             ts=self._now_ms - rng.randrange(2000),
-            item_id=f"item-{rng.randrange(ITEMS)}",
+            item_id=f"item-{rng.randrange(len(CATALOGUE))}",
             category=f"category-{rng.randrange(6)}",
             price=float(rng.randrange(1, 200)) if rng.random() < 0.8 else None,
             text="fits well, came late" if rng.random() < 0.02 else None,

@@ -110,19 +110,19 @@ class Model:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.scorer = Scorer(checkpoint, torch.device("cpu"))
-        self.codec = StateCodec(
-            checkpoint.model.config.carried_floats, checkpoint.code, has_item_ends=checkpoint.items is not None
-        )
+        self.codec = checkpoint.codec
 
     def step(self, states: States, event: Event, offset: int) -> tuple[States, States]:
-        """Apply an event to states; return the propensities of those that take it, and which of them claim by it."""
+        """Apply an event to states; return their propensities, NaN of those that refuse it, and which claim by it."""
         if (rebuild := rebuild_request(self.codec, states)) is not None:
             finish_rebuild(states, rebuild, self.scorer.score(rebuild))
         before_ms, places = states["sequence"]["last_time_ms"].copy(), np.arange(len(states))
         batch = batch_of([event] * len(states), places, with_texts=False)
         prepared = prepare_batch(states, places, batch, Source(1, np.full(len(states), offset)))
-        found = finish(states, prepared, self.scorer.score(prepared.request))
-        return published(found), claiming_rows(before_ms, states, batch, prepared.appended)
+        found = np.full((len(states), len(PROPENSITIES)), np.nan)
+        scored = finish(states, prepared, self.scorer.score(prepared.request))
+        found[prepared.appended.rows] = published(scored)
+        return found, claiming_rows(before_ms, states, batch, prepared.appended)
 
 
 class Oracle:
@@ -203,10 +203,11 @@ def _judge(
     life: Life, offset: int, found: States, scores: Sequence[States], ways: list[tuple[int, States]]
 ) -> list[tuple[int, States]]:
     """Note whether each score is that of a way; return the ways to go on with, which have to be limited."""
-    if len(found) != len(ways):
+    if np.isnan(found).all():
         life.unscored.append(offset)
         return ways
     far = np.array([np.abs(found - score).max(axis=1) for score in scores])  # (scores, ways)
+    far = np.nan_to_num(far, nan=np.inf)
     if (worst := float(far.min(axis=1).max())) > TOLERANCE:
         life.wrong[offset] = worst
     if len(ways) <= MOST_WAYS:

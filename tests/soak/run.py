@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Self
+from typing import Self
 
-from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
+from model.checkpoint import DEFAULT_CHECKPOINT
 from model.horizons import HORIZONS
-from tests.harness.checkpoints import random_checkpoint
+from tests.harness.checkpoints import random_checkpoint, recommending
 from tests.harness.databases import Databases
-from tests.model.items.made import trained
 from tests.soak.checks import check
 from tests.soak.faults import FAULTS, Fault
+from tests.soak.history import CATALOGUE
 from tests.soak.oracle import Oracle
 from tests.soak.servers import servers
 from tests.soak.world import World
@@ -57,7 +57,10 @@ class Soak:
         self._servers = self._stack.enter_context(servers(self._directory))
         self._databases = Databases(self._servers.engine.url)
         random = random_checkpoint(self._directory, HORIZONS)
-        self._checkpoints = tuple(_recommending(each, self._directory) for each in (DEFAULT_CHECKPOINT, random))
+        self._checkpoints = tuple(
+            recommending(each, CATALOGUE, self._directory / f"recommending-{each.name}")
+            for each in (DEFAULT_CHECKPOINT, random)
+        )
         self._oracle = Oracle(*self._checkpoints)
         return self
 
@@ -89,14 +92,6 @@ class Soak:
             for status in slot.ended:
                 world.notes[f"{slot.name[:-2]}s that ended with status {status}"] += 1
         return Outcome(seed, [fault.name for fault in plan], time.monotonic() - began, world.notes, world.problems)
-
-
-def _recommending(checkpoint: Path, directory: Path) -> Path:
-    """Return a copy of a checkpoint with a model of items beside it."""
-    loaded, copy = load_checkpoint(checkpoint), directory / f"recommending-{checkpoint.name}"
-    parts: dict[str, Any] = {"calibration": loaded.calibration, "metrics": {}, "training": {}}
-    save_checkpoint(copy, loaded.model, **parts, items=trained()[1])
-    return copy
 
 
 def draw(rng: Random, count: int, only: str = "") -> list[Fault]:

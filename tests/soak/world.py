@@ -17,10 +17,10 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from cartcast.settings import Settings
-from model.items.item import Item
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.kafka_settings import Topics
+from service.partitioner import partition_of
 from streams.partition_states import NOTE
 from streams.topics import create_topics
 from tests.harness.command import run_command
@@ -28,7 +28,7 @@ from tests.harness.forked import ForkedProcess, appending, command_script
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Coordinates, Pipeline, WorkerProcess
 from tests.harness.sink_process import SinkProcess, pipeline_settings
 from tests.harness.waiting import eventually
-from tests.soak.history import ITEMS, History, Sent
+from tests.soak.history import CATALOGUE, History, Sent
 from tests.soak.servers import Servers
 
 SESSION_SECONDS = 6.0
@@ -97,6 +97,20 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Partitions that were added."""
+
+    before: int
+    now: int
+    committed: dict[int, int]
+    """Of the workers' group, when it happened."""
+
+    def moves(self, partition: int, key: bytes) -> bool:
+        """Whether the state of an id was in this partition, and is no more."""
+        return partition_of(key, self.before) == partition != partition_of(key, self.now)
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What the groups had committed at one moment, and what was there just after it."""
 
@@ -162,8 +176,7 @@ class World:
         """Create the topics, on which there is nothing yet."""
         create_topics(self.client_config, self.topics, partitions=self.partitions, replication_factor=1)
         self.pipeline.configure(self.topics.changelog, COMPACTED)
-        for number in range(ITEMS):
-            item = Item(f"item-{number}", title=f"thing {number}", category=f"category-{number % 6}", price=9.5)
+        for item in CATALOGUE:
             self._producer.produce(self.topics.items, msgspec.json.encode(item), item.item_id)
         self.sent: list[Sent] = []
         self.forged: dict[tuple[str, int, int], str] = {}
@@ -173,6 +186,7 @@ class World:
         self.deleted_scores: list[Message] = []
         """As they were before they were deleted, lost or not."""
         self.snapshots: list[Snapshot] = []
+        self.growths: list[Growth] = []
         self.settled: dict[int, int] = {}
         """Up to which offset of each partition of the identity topic all was merged, once."""
 
@@ -307,6 +321,18 @@ class World:
 
     def is_lost(self, record: Sent) -> bool:
         return (self.topics.events, record.partition, record.offset) in self.lost
+
+    def has_moved(self, partition: int, key: bytes) -> bool:
+        """Whether an id once had a state in this partition, and has it elsewhere now."""
+        return any(growth.moves(partition, key) for growth in self.growths)
+
+    def note_growth(self) -> None:
+        """Find out whose state may have been empty when a record was scored."""
+        for record in self.sent:
+            record.begins_anew = record.key is not None and any(
+                growth.moves(record.partition, record.key) and record.offset >= growth.committed[record.partition]
+                for growth in self.growths
+            )
 
     def read(self, topic: str) -> list[Message]:
         return self.pipeline.read(topic)
@@ -481,5 +507,6 @@ def _noted(record: Sent) -> Callable[[object, Message], None]:
     def noted(error: object, message: Message) -> None:
         assert error is None, error
         record.partition, record.offset = message.partition(), message.offset()
+        record.sent_ms = message.timestamp()[1]
 
     return noted
