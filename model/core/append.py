@@ -242,8 +242,9 @@ def _remember(state: StateRecord, number: np.int64, event_hash: np.uint64, time_
     slot = number % REMEMBERED_IDS
     block = slot // IDS_PER_BLOCK
     if slot % IDS_PER_BLOCK == 0:
-        if number >= REMEMBERED_IDS:
-            _forget(state, block)
+        _forget(
+            state, block
+        )  # if it holds ids: those of an anonymous id that was claimed may stand there from the start
         state.block_latest_s[block] = 0
     state.block_latest_s[block] = max(state.block_latest_s[block], np.uint32(time_s))
     shift = slot % 2 * 4
