@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +10,12 @@ import typer
 
 from cartcast.commands.shared.options import EXIT_INTERRUPTED
 from cartcast.local.signals import StopRequested
-from model.events import Event
 from service.errors import UsageError
 
 if TYPE_CHECKING:
     from cartcast.demo.pace import Pace
     from cartcast.demo.run import DemoOptions, DemoResult
+    from model.simulator import Simulation
 
 DEFAULT_SPEED = 1440.0
 """A day of the shop in a minute."""
@@ -85,11 +84,11 @@ def demo(
         pace=pace,
         dashboard=dashboard,
         workers=workers,
-        reads_along=is_live or picture is not None,
+        reads_along=dashboard or picture is not None,
     )
     screen = LiveScreen() if is_live else PlainScreen()
     try:
-        result = run_demo(options, directory, context.obj, lambda: _simulate(options, seed), screen, _report)
+        result = run_demo(options, directory, context.obj, _simulation(options, seed), screen, _report)
     except StopRequested:
         _report("stopped before the shoppers came in")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -127,8 +126,17 @@ def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _simulate(options: "DemoOptions", seed: int) -> Iterable[Event]:
-    from model.simulator import SimulationSettings, simulate
+def _simulation(options: "DemoOptions", seed: int) -> "Simulation":
+    from cartcast.demo.shop import ITEMS
+    from model.simulator import Simulation, SimulationSettings
 
-    start_ms = options.pace.start_ms
-    return simulate(SimulationSettings(events=options.events, users=options.users, seed=seed, start_ms=start_ms))
+    return Simulation(
+        SimulationSettings(
+            events=options.events,
+            users=options.users,
+            seed=seed,
+            start_ms=options.pace.start_ms,
+            items=ITEMS,
+            with_tastes=True,
+        )
+    )

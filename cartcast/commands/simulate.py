@@ -49,6 +49,12 @@ def simulate(
             "--logins", help="Visits begin under anonymous ids, log-ins come between, some devices are shared."
         ),
     ] = False,
+    impressions: Annotated[
+        bool,
+        typer.Option(
+            "--impressions", help="Lists are shown before some views: events of type impression come between."
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="File to write; standard output if not given.")] = None,
     with_truth: Annotated[
         bool,
@@ -85,6 +91,7 @@ def simulate(
         items=items or SimulationSettings.items,
         with_tastes=catalogue is not None,
         with_logins=logins,
+        with_impressions=impressions,
     )
     started = time.monotonic()
     try:

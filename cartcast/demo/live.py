@@ -12,8 +12,9 @@ import msgspec
 from confluent_kafka import Consumer, Message
 
 from cartcast.demo.delays import Delays, DelaySummary
+from cartcast.demo.next_items import Ask, NextItems
 from cartcast.demo.readback import BATCH_MESSAGES, position, source_position, stock_consumer
-from cartcast.demo.view import Buyer
+from cartcast.demo.view import SHOWN_BUYERS, Buyer
 from service.kafka_settings import Topics
 
 RECENT_DELAYS: Final = 5000
@@ -26,7 +27,6 @@ class _SeenScore(msgspec.Struct, gc=False):
 
     user_id: str
     event_type: str
-    item_id: str | None
     propensity_session: float = math.nan
     propensity_1h: float = math.nan
     propensity_24h: float = math.nan
@@ -50,7 +50,11 @@ class LiveReader:
     """Follows the events and scores topics until it is left; used as a context manager."""
 
     def __init__(
-        self, client_config: Mapping[str, Any], topics: Topics, clock: Callable[[], float] = time.monotonic
+        self,
+        client_config: Mapping[str, Any],
+        topics: Topics,
+        ask: Ask,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client_config = client_config
         self._topics = topics
@@ -58,14 +62,17 @@ class LiveReader:
         self._delays = Delays(keep=RECENT_DELAYS)
         self._shoppers: dict[str, _Shopper] = {}
         self._lock = threading.Lock()
+        self._next_items = NextItems(ask, lambda: [buyer.user_id for buyer in self.buyers()])
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-reader", daemon=True)
 
     def __enter__(self) -> "LiveReader":
         self._thread.start()
+        self._next_items.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._next_items.stop()
         self._stopping.set()
         self._thread.join()
 
@@ -74,13 +81,13 @@ class LiveReader:
         with self._lock:
             return self._delays.summary()
 
-    def buyers(self, count: int) -> list[Buyer]:
+    def buyers(self) -> list[Buyer]:
         """Return the likeliest buyers among the shoppers who did something a moment ago."""
         since = self._clock() - ACTIVE_SECONDS
         with self._lock:
             active = [shopper for shopper in self._shoppers.values() if shopper.seen_seconds >= since]
-        likeliest = heapq.nlargest(count, active, key=lambda shopper: shopper.score.likelihood)
-        return [_buyer(shopper) for shopper in likeliest]
+        likeliest = heapq.nlargest(SHOWN_BUYERS, active, key=lambda shopper: shopper.score.likelihood)
+        return [_buyer(shopper, self._next_items.found.get(shopper.score.user_id, "")) for shopper in likeliest]
 
     def _run(self) -> None:
         consumer = stock_consumer(self._client_config, [self._topics.events, self._topics.scores], "cartcast-demo-view")
@@ -109,7 +116,7 @@ class LiveReader:
         self._shoppers[score.user_id] = _Shopper(score, change, self._clock())
 
 
-def _buyer(shopper: _Shopper) -> Buyer:
+def _buyer(shopper: _Shopper, next_item: str) -> Buyer:
     score = shopper.score
     return Buyer(
         user_id=score.user_id,
@@ -118,5 +125,5 @@ def _buyer(shopper: _Shopper) -> Buyer:
         propensity_session=score.propensity_session,
         change_24h=shopper.change_24h,
         event_type=score.event_type,
-        item_id=score.item_id,
+        next_item=next_item,
     )

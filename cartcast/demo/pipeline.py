@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cartcast.demo.pages import DASHBOARD_PORT, open_pages, pages_url
+from cartcast.demo.shop import write_checkpoint
 from cartcast.demo.warm_up import warm_up
 from cartcast.local.ports import LOOPBACK, claimed_port
 from cartcast.local.processes import PYTHON, Child, wait_until_ready
@@ -67,16 +68,26 @@ class DemoPipeline:
 
 
 @contextmanager
-def running_pipeline(
-    directory: Path, config_file: Path | None, workers: int, report: Report, *, dashboard: bool
+def running_pipeline(  # noqa: PLR0913 - what is run, and how much of it
+    directory: Path,
+    config_file: Path | None,
+    workers: int,
+    report: Report,
+    *,
+    dashboard: bool,
+    recommends: bool = False,
 ) -> Iterator[DemoPipeline]:
-    """Start everything; leaving the block stops it. Raises CartcastError."""
+    """Start everything; leaving the block stops it. Raises CartcastError.
+
+    With `recommends` the workers know which items come next, unless a checkpoint is set that does not.
+    """
     claim = claimed_port(DASHBOARD_PORT) if dashboard else nullcontext()
     with claim as dashboard_port, local_stack(directory, report) as stack:
         settings = _settings(stack, config_file, workers)
+        checkpoint = settings.worker.checkpoint or (write_checkpoint(directory) if recommends else None)
         kafka = settings.kafka
         create_topics(kafka.client_config(), kafka.topics, partitions=kafka.partitions, replication_factor=1)
-        start = _starter(stack, settings, config_file)
+        start = _starter(stack, settings, config_file, checkpoint)
         migrate(settings.clickhouse)
         report(f"starting {workers} worker{'s' if workers > 1 else ''} and a sink")
         pipeline = DemoPipeline(
@@ -117,12 +128,15 @@ def _look_up_port(settings: Settings, number: int) -> dict[str, str]:
     return {"CARTCAST_WORKER__WEB_PORT": str(port + number - 1)} if port else {}
 
 
-def _starter(stack: LocalStack, settings: Settings, config_file: Path | None) -> Callable[..., Child]:
+def _starter(
+    stack: LocalStack, settings: Settings, config_file: Path | None, checkpoint: Path | None
+) -> Callable[..., Child]:
     shared = {
         **stack.environment(),
         "CARTCAST_KAFKA__PARTITIONS": str(settings.kafka.partitions),
         "CARTCAST_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
         "CARTCAST_CLICKHOUSE__DATABASE": settings.clickhouse.database,
+        "CARTCAST_WORKER__CHECKPOINT": "" if checkpoint is None else str(checkpoint),
         "CARTCAST_WORKER__INPUT_FORMAT": "cartcast",  # what its shoppers send, whatever the own topic carries
         "CARTCAST_WORKER__CLOCK_AHEAD_SECONDS": str(1e11),  # its shop lives faster than the clock
         "CARTCAST_WORKER__WEB_BIND": LOOPBACK,

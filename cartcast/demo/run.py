@@ -3,19 +3,22 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from cartcast.demo.comparison import Comparison
 from cartcast.demo.delays import DelaySummary
 from cartcast.demo.live import LiveReader
+from cartcast.demo.next_items import ask_next_items, no_next_items
 from cartcast.demo.pace import Pace
 from cartcast.demo.pipeline import DemoPipeline, running_pipeline
 from cartcast.demo.rows import StoredRows
 from cartcast.demo.screen import Screen
+from cartcast.demo.shop import DemoShop
 from cartcast.demo.shoppers import Shoppers
 from cartcast.demo.verify import verify
 from cartcast.demo.view import Snapshot
@@ -23,6 +26,7 @@ from cartcast.demo.watch import Watch
 from cartcast.local.signals import StopRequested, acknowledge_stop, stop_signals_raise
 from cartcast.local.stack import Report
 from model.events import Event
+from model.simulator import Simulation
 from service.errors import CartcastError
 from service.kafka_settings import KafkaSettings
 
@@ -44,7 +48,7 @@ class DemoOptions:
     dashboard: bool
     """serve the pages that analysts open"""
     reads_along: bool
-    """follow the topics while they fill, for the live view; costs a little of the speed"""
+    """follow the topics while they fill, and ask for items, for the live view; costs a little of the speed"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
     options: DemoOptions,
     directory: Path | None,
     config_file: Path | None,
-    simulate: Callable[[], Iterable[Event]],
+    simulation: Simulation,
     screen: Screen,
     report: Report,
 ) -> DemoResult:
@@ -75,16 +79,23 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
         stop_signals_raise(),
         _stack_directory(directory) as stack_directory,
         running_pipeline(
-            stack_directory, config_file, options.workers, report, dashboard=options.dashboard
+            stack_directory,
+            config_file,
+            options.workers,
+            report,
+            dashboard=options.dashboard,
+            recommends=options.reads_along,
         ) as pipeline,
     ):
-        shoppers = _shoppers(options, pipeline)
-        events = _prepare(options, simulate, report)
+        shoppers, shop = _shoppers(options, pipeline), DemoShop(simulation)
+        events = _prepare(options, shop, report)
         pipeline.wait_until_ready()
         report(f"worker and sink are ready: letting the shoppers in, {options.pace}")
         if pipeline.dashboard_url is not None:
             report(f"open the dashboard: {pipeline.dashboard_url}")
-        return _let_in(shoppers, events, options, pipeline, screen)
+        kafka = pipeline.settings.kafka
+        with_items = shop.with_items(events, kafka.client_config(), kafka.topics.items)
+        return _let_in(shoppers, with_items, options, pipeline, screen)
 
 
 @contextmanager
@@ -106,11 +117,11 @@ def _stack_directory(given: Path | None) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _prepare(options: DemoOptions, simulate: Callable[[], Iterable[Event]], report: Report) -> Iterable[Event]:
+def _prepare(options: DemoOptions, shop: DemoShop, report: Report) -> Iterable[Event]:
     if options.events is None or options.events > PREPARED_EVENTS:
-        return simulate()
+        return shop.events()
     report(f"simulating {options.events:,} events of {options.users:,} shoppers")
-    return list(simulate())
+    return list(shop.events())
 
 
 def _shoppers(options: DemoOptions, pipeline: DemoPipeline) -> Shoppers:
@@ -124,8 +135,7 @@ def _let_in(
     kafka = pipeline.settings.kafka
     with ExitStack() as block:
         rows = block.enter_context(StoredRows(pipeline.settings.clickhouse))
-        reader = LiveReader(kafka.client_config(), kafka.topics) if options.reads_along else None
-        live = block.enter_context(reader) if reader else None
+        live = block.enter_context(_reader(pipeline)) if options.reads_along else None
         watch = block.enter_context(
             Watch(
                 kafka.client_config(),
@@ -147,6 +157,13 @@ def _let_in(
         comparison, delay = verify(kafka.client_config(), kafka.topics, shoppers.event_ids, rows.event_ids())
         found = "nothing lost, nothing doubled" if comparison.is_exact else "NOT EXACT: see the summary"
         return DemoResult(_finish(screen, watch, found), seconds, comparison, delay)
+
+
+def _reader(pipeline: DemoPipeline) -> LiveReader:
+    kafka, token = pipeline.settings.kafka, pipeline.settings.worker.web_token.get_secret_value()
+    url = pipeline.look_ups()
+    ask = no_next_items if url is None else partial(ask_next_items, url, token)
+    return LiveReader(kafka.client_config(), kafka.topics, ask)
 
 
 def _finish(screen: Screen, watch: Watch, note: str) -> Snapshot:

@@ -1,5 +1,6 @@
 """Where the demo's progress goes: a live view on a terminal, plain lines elsewhere. Always stderr."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -84,5 +85,13 @@ class PlainScreen:
         self._shown_seconds = self._clock()
         self._write(
             f"{now.elapsed_seconds:6.1f} s  {now.events:>9,} events  {now.scores:>9,} scores  {now.rows:>9,} rows  "
-            f"{now.dead_letters:,} dead letters  {now.note}".rstrip()
+            f"{now.dead_letters:,} dead letters  {_likeliest(now)}{now.note}".rstrip()
         )
+
+
+def _likeliest(now: Snapshot) -> str:
+    """Return who is likeliest to buy, and what; empty if nobody is known."""
+    if not now.buyers or math.isnan(now.buyers[0].propensity_24h):
+        return ""
+    buyer = now.buyers[0]
+    return f"{buyer.user_id} {buyer.propensity_24h:.0%}{buyer.next_item and f', next {buyer.next_item}'}  "

@@ -10,16 +10,20 @@ from typing import Final
 
 from rich import box
 from rich.align import Align
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from cartcast.demo.delays import DelaySummary
 
-WIDTH: Final = 112
+WIDTH: Final = 120
+"""Of the picture; a narrower terminal gets what fits."""
+SHOWN_BUYERS: Final = 10
 SPARK: Final = " ▁▂▃▄▅▆▇█"
-BAR_CELLS: Final = 12
+BAR_CELLS: Final = 8
+_LEAST_WIDTH: Final = 100
+"""Of the buyers with all horizons; in less there is only the longest."""
 TRACK_STYLE: Final = "grey27"
 TYPE_STYLES: Final = {"purchase": "bold green", "checkout": "yellow", "cart": "yellow", "favorite": "magenta"}
 
@@ -34,7 +38,8 @@ class Buyer:
     propensity_session: float
     change_24h: float
     event_type: str
-    item_id: str | None
+    next_item: str = ""
+    """What is likeliest bought next; empty as long as nobody has said it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Snapshot:
 def draw(now: Snapshot) -> RenderableType:
     """Return the picture."""
     return Panel(
-        Group(_pipeline(now), Text(), _facts(now), Text(), _buyers(now.buyers)),
+        Group(_pipeline(now), Text(), _facts(now), Text(), _Buyers(now.buyers)),
         title="[bold white]cartcast[/] · the probability that a shopper buys, at every event",
         subtitle=f"[bold green]{now.note}[/]" if now.note else f"[dim]{now.where}[/]",
         box=box.ROUNDED,
@@ -124,30 +129,42 @@ def _facts(now: Snapshot) -> RenderableType:
     return words
 
 
-def _buyers(buyers: Sequence[Buyer]) -> RenderableType:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        expand=True,
-        title="likeliest buyers right now",
-        title_style="bold",
-        header_style="dim",
-        pad_edge=False,
-    )
-    table.add_column("shopper", no_wrap=True)
-    for horizon in ("within 24 h", "within 1 h", "this session"):
-        table.add_column(horizon, no_wrap=True)
-    table.add_column("last did", no_wrap=True, overflow="ellipsis", ratio=1)
-    for buyer in buyers:
-        table.add_row(
-            buyer.user_id,
-            _chance(buyer.propensity_24h) + _trend(buyer.change_24h),
-            _chance(buyer.propensity_1h),
-            _chance(buyer.propensity_session),
-            Text.assemble(
-                (buyer.event_type, TYPE_STYLES.get(buyer.event_type, "")), (f" {buyer.item_id or ''}", "dim")
-            ),
+@dataclass(frozen=True)
+class _Buyers:
+    """Their table, as wide as there is room."""
+
+    buyers: Sequence[Buyer]
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        is_narrow = options.max_width < _LEAST_WIDTH
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            expand=True,
+            title="likeliest buyers right now",
+            title_style="bold",
+            header_style="dim",
+            pad_edge=False,
         )
-    return table
+        table.add_column("shopper", no_wrap=True)
+        for horizon in ("within 24 h", "within 1 h", "this session")[: 1 if is_narrow else None]:
+            table.add_column(horizon, no_wrap=True)
+        table.add_column("last did", no_wrap=True)
+        table.add_column("next item", no_wrap=True, overflow="ellipsis", ratio=1)
+        for buyer in self.buyers:
+            shopper, longest, *others = _row(buyer)
+            table.add_row(shopper, longest, *others[2 if is_narrow else 0 :])
+        yield table
+
+
+def _row(buyer: Buyer) -> tuple[RenderableType, ...]:
+    return (
+        buyer.user_id,
+        _chance(buyer.propensity_24h) + _trend(buyer.change_24h),
+        _chance(buyer.propensity_1h),
+        _chance(buyer.propensity_session),
+        Text(buyer.event_type, TYPE_STYLES.get(buyer.event_type, "")),
+        Text(buyer.next_item, "cyan"),
+    )
 
 
 def _chance(probability: float) -> Text:

@@ -16,7 +16,6 @@ from service.kafka_settings import Topics
 
 RATE_SECONDS: Final = 0.5
 RATES_KEPT: Final = 60
-SHOWN_BUYERS: Final = 10
 QUIET_SECONDS: Final = 60.0
 
 
@@ -25,7 +24,7 @@ class Live(Protocol):
 
     def delay(self) -> DelaySummary | None: ...
 
-    def buyers(self, count: int) -> Sequence[Buyer]: ...
+    def buyers(self) -> Sequence[Buyer]: ...
 
 
 class Meter:
@@ -146,7 +145,7 @@ class Watch:
             event_rates=tuple(self._meters["events"].rates),
             score_rates=tuple(self._meters["scores"].rates),
             row_rates=tuple(self._meters["rows"].rates),
-            buyers=self._live.buyers(SHOWN_BUYERS) if self._live else (),
+            buyers=self._live.buyers() if self._live else (),
             where=self._where,
             note=note,
         )

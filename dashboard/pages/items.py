@@ -1,12 +1,12 @@
-"""Items: which are wanted most, more than before, or for the first time."""
+"""Items: which are wanted most, more than before, for the first time, or in vain."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import bar, missing
-from dashboard.cards import Share, When, card, compared_with, looked_at, number, numbers, table
+from dashboard import bar, config, missing
+from dashboard.cards import Share, When, card, compared_with, escaped, looked_at, number, numbers, table
 from dashboard.clickhouse import Row
 from dashboard.formatting import change, count, decimal, percent, period, plural, points
 from dashboard.queries import items as queries
@@ -14,6 +14,8 @@ from dashboard.queries.items import FEW_EVENTS
 from dashboard.queries.range import Range, Span, stored_span
 from dashboard.queries.sample import Sample
 from dashboard.remembered import RememberedDatabase
+from dashboard.stock import MOST_ITEMS, KnownItem, known_items
+from service.errors import LookUpError
 
 ROWS: Final = 25
 FEWEST_VIEWERS: Final = 5
@@ -32,7 +34,7 @@ def page() -> None:
         span = bar.time_range(stored)
         horizon = bar.horizon()
     sampled = queries.sample(asks, span)
-    rows = queries.wanted(asks, span, horizon, sampled, ROWS, before=span.before(stored))
+    rows = queries.wanted(asks, span, horizon, sampled, MOST_ITEMS, before=span.before(stored))
     if not rows:
         _nothing(span, stored)
         return
@@ -43,6 +45,7 @@ def page() -> None:
         _rising(rows, span, stored)
     with right:
         _cold(queries.cold(asks, span, sampled, ROWS), sampled)
+    _out_of_stock([row for row in rows if row["most"] <= MOST_ITEMS])
 
 
 def _nothing(span: Range, stored: Span) -> None:
@@ -119,6 +122,38 @@ def _cold(rows: list[Row], sampled: Sample) -> None:
             missing.nothing_here(f"Every item of this range has {FEW_EVENTS} events or more.")
 
 
+def _out_of_stock(wanted: list[Row]) -> None:
+    """Show which of the items with most viewers cannot be ordered now; the worker says so, if one answers."""
+    try:
+        known = _known(config.settings().worker_url, tuple(row["item_id"] for row in wanted))
+    except LookUpError as failure:
+        with card("Out of stock but wanted"):
+            st.info(f"Nobody says what is in stock. {escaped(str(failure))}", icon=":material/info:")
+        return
+    in_vain = [row for row in wanted if (item := known.get(row["item_id"])) and item.in_stock is False]
+    shown = [{**row, "title": known[row["item_id"]].title} for row in in_vain[:ROWS]]
+    with card(
+        f"{plural(len(in_vain), 'wanted item is', 'wanted items are')} out of stock" if shown else _all_there(known),
+        f"Of the {plural(len(wanted), 'item')} with most viewers in the range, those that cannot be ordered now, as "
+        "the worker knows it from the catalogue.",
+    ):
+        if shown:
+            table(shown, "out-of-stock", _OUT_OF_STOCK, description="Items out of stock with most viewers")
+        else:
+            missing.nothing_here("What is in stock is what the items topic says in `in_stock`.")
+
+
+def _all_there(known: dict[str, KnownItem]) -> str:
+    is_said = any(item.in_stock is not None for item in known.values())
+    return "Nothing that is wanted is out of stock" if is_said else "The catalogue says nothing of stock"
+
+
+@st.cache_data(ttl=10, max_entries=20, show_spinner="Asking the worker")
+def _known(worker_url: str, item_ids: tuple[str, ...]) -> dict[str, KnownItem]:
+    token = config.settings().worker_token.get_secret_value()  # not an argument: Streamlit would keep those
+    return known_items(worker_url, item_ids, token=token)
+
+
 _NUMBER = st.column_config.NumberColumn
 _ITEM = st.column_config.TextColumn("Item", pinned=True, width=140)
 _CATEGORY = st.column_config.TextColumn("Category", width="small")
@@ -137,6 +172,14 @@ _RISING: dict[str, Any] = {
     "rise_low": _NUMBER("At least", format="%.1f", help="Lower end of the 95 % interval"),
     "viewers": _NUMBER("Viewers", format="localized"),
     "viewers_before": _NUMBER("Before", format="localized"),
+    "category": _CATEGORY,
+}
+_OUT_OF_STOCK: dict[str, Any] = {
+    "item_id": _ITEM,
+    "title": st.column_config.TextColumn("Title"),
+    "viewers": _NUMBER("Viewers", format="localized"),
+    "carters": _NUMBER("Carted by", format="localized"),
+    "propensity": Share("Propensity"),
     "category": _CATEGORY,
 }
 _COLD: dict[str, Any] = {

@@ -253,10 +253,6 @@ class Catalogue:
         with self._lock:
             return self._ids.find(distinct)[distinct.index]
 
-    def known(self, row: int) -> KnownItem:
-        """Return what is known of the item of a row."""
-        return self.known_items([row])[0]
-
     def known_items(self, rows: Sequence[int]) -> list[KnownItem]:
         """Return what is known of the items of some rows."""
         chosen = np.asarray(rows, np.int64)

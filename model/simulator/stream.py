@@ -11,6 +11,7 @@ import numpy.typing as npt
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
 from model.simulator.catalogue import FEWEST_ITEMS, ITEMS, Catalogue, Popularity
 from model.simulator.feed import CatalogueLine, catalogue_lines
+from model.simulator.impressions import with_impressions
 from model.simulator.logins import with_logins
 from model.simulator.next_view import NextView
 from model.simulator.population import NO_ITEM, Happened, NoObserver, Population
@@ -66,6 +67,8 @@ class SimulationSettings:
     """How many the shop has."""
     with_logins: bool = False
     """Whether visits begin under anonymous ids (`model.simulator.logins`)."""
+    with_impressions: bool = False
+    """Whether pages show lists (`model.simulator.impressions`)."""
     with_tastes: bool = False
     """Whether shoppers have tastes, and items arrive and sell out: which item of a shelf they look at; nothing else."""
 
@@ -119,7 +122,11 @@ class Simulation:
         """Yield them in the order in which they arrive."""
         settings = self._settings
         events = _arrivals(self._population, self._writer, settings.start_ms)
-        return islice(with_logins(events, settings.seed) if settings.with_logins else events, settings.events)
+        if settings.with_logins:
+            events = with_logins(events, settings.seed)
+        if settings.with_impressions:
+            events = with_impressions(events, self.catalogue.item_ids, settings.seed)
+        return islice(events, settings.events)
 
     def catalogue_lines(self, until_ms: int) -> Iterator[CatalogueLine]:
         """Yield what a shop whose shoppers have tastes says of its items up to a time (`model.simulator.feed`)."""

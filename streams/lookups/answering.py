@@ -1,7 +1,7 @@
 """How the look-up API's messages are made of a sequence state and an explanation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -77,21 +77,27 @@ def explanation_answer(  # noqa: PLR0913 - an answer says all of this
     )
 
 
+def item_answers(catalogue: Catalogue, item_ids: Collection[str]) -> list[Item]:
+    """Make the answers about some distinct items, without those that are not known, or were removed."""
+    rows = catalogue.rows_of(list(item_ids))
+    return [
+        Item(
+            item_id=known.item_id,
+            title=known.title,
+            category=known.category,
+            brand=known.brand,
+            price=known.price,
+            in_stock=known.in_stock,
+            known_from="catalogue" if known.state == IN_CATALOGUE else "events",
+        )
+        for known in catalogue.known_items(rows[rows >= 0].tolist())
+        if known.state != REMOVED
+    ]
+
+
 def item_answer(catalogue: Catalogue, item_id: bytes) -> Item | None:
     """Make the answer about an item; None if it is not known, or was removed."""
-    row = catalogue.row_of(item_id.decode())
-    known = None if row < 0 else catalogue.known(row)
-    if known is None or known.state == REMOVED:
-        return None
-    return Item(
-        item_id=known.item_id,
-        title=known.title,
-        category=known.category,
-        brand=known.brand,
-        price=known.price,
-        in_stock=known.in_stock,
-        known_from="catalogue" if known.state == IN_CATALOGUE else "events",
-    )
+    return next(iter(item_answers(catalogue, [item_id.decode()])), None)
 
 
 def _stored_events(events: npt.NDArray[np.void]) -> list[StoredEvent]:

@@ -130,6 +130,12 @@ class Item(msgspec.Struct, frozen=True):
     ]
 
 
+class KnownItems(msgspec.Struct, frozen=True):
+    """What a worker knows of many items."""
+
+    items: Annotated[list[Item], Meta(description="Those of `item_ids` that are known, each once")]
+
+
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an item is suggested."""
 

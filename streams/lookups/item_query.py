@@ -12,6 +12,7 @@ from streams.lookups.answers import Goal, ShopperItems, SimilarItems
 MOST_ITEMS: Final = 1000
 DEFAULT_ITEMS: Final = 20
 DEFAULT_GOAL: Final[Goal] = "view"
+MOST_KNOWN_ITEMS: Final = 500
 MOST_USERS: Final = 500
 """In one call."""
 Exclusion = Literal["seen", "bought", "out_of_stock"]
@@ -69,6 +70,12 @@ class UsersQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     user_ids: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=MOST_USERS)]
     items: Annotated[ItemQuery | None, Meta(description="If given, what each may want next; as in GET")] = None
+
+
+class ItemsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which items are asked for."""
+
+    item_ids: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=MOST_KNOWN_ITEMS)]
 
 
 class Recommender(Protocol):

@@ -9,6 +9,7 @@ from streams.lookups.answers import (
     ForgetRequest,
     Goal,
     Item,
+    KnownItems,
     Refusal,
     Shopper,
     ShopperExplanation,
@@ -23,11 +24,13 @@ from streams.lookups.item_query import (
     DEFAULT_ITEMS,
     EXCLUSIONS,
     MOST_ITEMS,
+    ItemsQuery,
     UsersQuery,
 )
 
 SHOPPER_PATH: Final = "/v1/users/{user_id}"
 EXPLANATION_PATH: Final = "/v1/users/{user_id}/explanation"
+ITEMS_PATH: Final = "/v1/items:batch"
 ITEM_PATH: Final = "/v1/items/{item_id}"
 SHOPPER_ITEMS_PATH: Final = "/v1/users/{user_id}/items"
 SIMILAR_ITEMS_PATH: Final = "/v1/items/{item_id}/similar"
@@ -88,7 +91,8 @@ _REFUSALS: Final = {
     "401": "The worker has a token (`worker.web_token`), and the request does not show it",
     "404": "No event of this shopper was accepted, the event is not among the last 32, or the item is not known",
     "405": "The path is served by another method",
-    "413": "The request has a body of more than 1,024 bytes (of many users or events, 256 KiB), or of unknown size",
+    "413": "The request has a body of more than 1,024 bytes (of many users, items or events, 256 KiB), or of unknown "
+    "size",
     "415": "Events are sent with another Content-Type than application/json",
     "414": "The id, or the whole path, is too long",
     "421": "The Host header has a name that the worker does not know, and the worker has no token",
@@ -100,7 +104,8 @@ _REFUSALS: Final = {
 
 def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the API, of a worker that recommends items or of one that does not."""
-    answers = [Shopper, ShopperExplanation, Item, Refusal, UsersQuery, UserResults, TakenEvents, ForgetRequest]
+    answers = [Shopper, ShopperExplanation, Item, ItemsQuery, KnownItems, Refusal, UsersQuery, UserResults]
+    answers += [TakenEvents, ForgetRequest]
     answers += [ShopperItems, SimilarItems] if recommends else []
     _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
     parameters = [
@@ -128,6 +133,7 @@ def openapi_document(*, recommends: bool = False) -> dict[str, Any]:
             USERS_PATH: {"post": _operation("users", UserResults, [], asked=UsersQuery)},
             EVENTS_PATH: {"post": _operation("events", TakenEvents, []) | {"requestBody": _EVENTS}},
             ITEM_PATH: {"get": _operation("item", Item, [_ITEM])},
+            ITEMS_PATH: {"post": _operation("known_items", KnownItems, [], asked=ItemsQuery)},
             **(items if recommends else {}),
         },
         "security": [{_TOKEN: []}, {}],

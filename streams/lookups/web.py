@@ -33,11 +33,11 @@ from service.partitioner import partition_of
 from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from streams.catalogue import CatalogueReader
 from streams.lookups import openapi
-from streams.lookups.answering import item_answer
-from streams.lookups.answers import Problem, Refusal
+from streams.lookups.answering import item_answer, item_answers
+from streams.lookups.answers import KnownItems, Problem, Refusal
 from streams.lookups.forwarding import asked_for, forward
 from streams.lookups.intake import EventIntake, ForgetIntake
-from streams.lookups.item_query import InvalidQuery, ItemQuery, Recommender, number_asked
+from streams.lookups.item_query import InvalidQuery, ItemQuery, ItemsQuery, Recommender, number_asked
 from streams.lookups.lookup import JoinedError, Lookup, NotHereError, UnknownShopperError
 from streams.lookups.problems import REFUSED, ProblemError, problem_of
 from streams.lookups.users import ManyUsers
@@ -45,7 +45,7 @@ from streams.transport import BatchApp
 
 MAX_BODY_BYTES: Final = 1024
 MAX_LIST_BODY_BYTES: Final = 256 * 1024
-"""Of a request for many users, or of events."""
+"""Of a request for many users or items, or of events."""
 _ID: Final = re.compile(r"\{(\w+)\}")
 _ROUTED_ID: Final = r"{\1:[^/]+}"
 """aiohttp's own pattern takes no braces, which an id may hold."""
@@ -54,6 +54,7 @@ MAX_PATH_BYTES: Final = 2 * 3 * MAX_ID_BYTES + 256
 """Two ids, every byte of them percent-encoded."""
 _KEPT_QUERIES: Final = 256
 """A shop asks the same ones over and over."""
+_POSTED: Final = (openapi.USERS_PATH, openapi.ITEMS_PATH, openapi.EVENTS_PATH)
 _RETRY_SECONDS: Final = "1"
 _HEADERS: Final = {"Server": "cartcast", "Cache-Control": "no-store"}
 """Of every answer: it is about a person, and out of date a moment later."""
@@ -136,6 +137,7 @@ class Pages:
         shopper = type("Shopper", (View,), {"get": self.shopper, "delete": self.forget})
         self._app.page(_ID.sub(_ROUTED_ID, openapi.SHOPPER_PATH))(shopper)
         self._app.page(openapi.USERS_PATH)(type("Users", (View,), {"post": self.users}))
+        self._app.page(openapi.ITEMS_PATH)(type("Items", (View,), {"post": self.items}))
         self._app.page(openapi.EVENTS_PATH)(type("Events", (View,), {"post": self.events}))
 
     async def shopper(self, request: web.Request, **_: str) -> web.Response:
@@ -167,6 +169,14 @@ class Pages:
         if (known := item_answer(self._items.catalogue, _id_of(request, "item"))) is None:
             raise _unknown_item(self._items)
         return _json(200, known)
+
+    async def items(self, request: web.Request) -> web.Response:
+        if self._items is None:
+            raise web.HTTPNotFound
+        asked = _items_asked(await request.read())
+        if not self._items.is_complete:
+            raise _reading()
+        return _json(200, KnownItems(item_answers(self._items.catalogue, asked)))
 
     async def shopper_items(self, request: web.Request, **_: str) -> web.Response:
         if self._recommender is None:
@@ -249,9 +259,20 @@ def _read_query(written: str, read: Callable[[Mapping[str, Collection[str]]], _Q
     return read({name: asked.getall(name) for name in asked})
 
 
+def _items_asked(body: bytes) -> Collection[str]:
+    try:
+        return dict.fromkeys(msgspec.json.decode(body, type=ItemsQuery).item_ids)
+    except (msgspec.DecodeError, UnicodeDecodeError) as invalid:
+        raise ProblemError(400, "bad_request", f"the body is not as the OpenAPI document says: {invalid}") from None
+
+
+def _reading() -> ProblemError:
+    return ProblemError(503, "reading", "the worker is reading the items topic: ask again")
+
+
 def _unknown_item(items: CatalogueReader) -> ProblemError:
     if not items.is_complete:
-        return ProblemError(503, "reading", "the worker is reading the items topic: ask again")
+        return _reading()
     return ProblemError(404, "unknown_item", "the item is not in the catalogue, and no event that counts named it")
 
 
@@ -293,7 +314,7 @@ def _check_access(request: web.Request, access: Access) -> None:
 def _check_size(request: web.Request) -> None:
     if len(request.raw_path) > MAX_PATH_BYTES:
         raise ProblemError(414, "too_long", f"the path has more than {MAX_PATH_BYTES} bytes")
-    most = MAX_LIST_BODY_BYTES if request.path in {openapi.USERS_PATH, openapi.EVENTS_PATH} else MAX_BODY_BYTES
+    most = MAX_LIST_BODY_BYTES if request.path in _POSTED else MAX_BODY_BYTES
     if request.can_read_body and not (request.content_length or most + 1) <= most:
         raise ProblemError(413, "body", f"no body of more than {most} bytes, or of unknown size, is read")
 
@@ -305,8 +326,7 @@ def _problem(failure: web.HTTPException) -> Problem:
         case 405:
             return Problem(
                 "method",
-                f"only GET and HEAD are served, POST by {openapi.USERS_PATH} and {openapi.EVENTS_PATH}, and DELETE by "
-                f"{openapi.SHOPPER_PATH}",
+                f"only GET and HEAD are served, POST by {', '.join(_POSTED)}, and DELETE by {openapi.SHOPPER_PATH}",
             )
     return Problem("bad_request", failure.reason)
 

@@ -21,6 +21,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from sinks.schema.migrate import migrate
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, Shop, answers, client_of
+from tests.dashboard.item_worker import item_worker
 from tests.harness.ports import new_port
 from tests.harness.waiting import DEADLINE_SECONDS, eventually
 
@@ -56,11 +57,11 @@ pytestmark = [
 
 
 @contextmanager
-def serving(source: ClickHouseSettings, log: Path) -> Iterator[str]:
+def serving(source: ClickHouseSettings, log: Path, worker_url: str = "http://127.0.0.1:9") -> Iterator[str]:
     """Run `cartcast dashboard` and yield its address; it must end well when asked to."""
     port = new_port()
     options = ["--port", str(port), "--url", source.url, "--database", source.database]
-    settings = {"CARTCAST_DASHBOARD__REFRESH_SECONDS": "1", "CARTCAST_DASHBOARD__WORKER_URL": "http://127.0.0.1:9"}
+    settings = {"CARTCAST_DASHBOARD__REFRESH_SECONDS": "1", "CARTCAST_DASHBOARD__WORKER_URL": worker_url}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "cartcast", "dashboard", *options], stderr=stderr, env={**os.environ, **settings}
@@ -84,8 +85,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(shop.source, tmp_path_factory.mktemp("dashboard") / "log") as url:
+def out_of_stock(shop: Shop) -> list[str]:
+    """Return some items that cannot be ordered."""
+    return sorted({row["item_id"] for row in shop.rows if row["event_type"] == "cart"} - {""})[:30]
+
+
+@pytest.fixture(scope="module")
+def address(shop: Shop, out_of_stock: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    stock = dict.fromkeys(out_of_stock, False)
+    with (
+        item_worker(stock) as worker,
+        serving(shop.source, tmp_path_factory.mktemp("dashboard") / "log", worker.url) as url,
+    ):
         yield url
 
 
@@ -169,6 +180,20 @@ def test_numbers_on_the_pages_are_those_of_the_table(open_page, address, shop):
     assert number(page, "Shoppers") == count("uniqExact(user_id)")
     page = open_page(f"{address}pipeline")
     assert number(page, "Dead letters") == 60
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_items_that_are_wanted_in_vain_are_shown(open_page, address, size):
+    page = open_page(f"{address}items?range=Everything", size=size)
+    heading = page.get_by_text(re.compile("wanted items? (is|are) out of stock"))
+    heading.scroll_into_view_if_needed()
+    expect(heading).to_be_visible()
+    listed = page.get_by_test_id("stDataFrame").last
+    listed.scroll_into_view_if_needed()
+    expect(listed).to_be_visible()
+    box = listed.bounding_box()
+    assert box is not None
+    assert 0 < box["x"] + box["width"] <= size["width"]
 
 
 def test_the_live_counter_moves_by_itself(open_page, address, shop):

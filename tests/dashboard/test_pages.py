@@ -1,6 +1,7 @@
 """The pages in Streamlit's own test harness: over an empty and a filled database, with what a URL may ask."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -15,6 +16,7 @@ from service.clickhouse_settings import ClickHouseSettings
 from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from tests.dashboard import filled_shop
 from tests.dashboard.databases import NASTY_NAMES, client_of
+from tests.dashboard.item_worker import item_worker
 from tests.docs import walks
 from tests.harness.waiting import DEADLINE_SECONDS
 
@@ -30,8 +32,14 @@ Open = Callable[..., AppTest]
 def open_page() -> Open:
     """Run a page over a database, as if its URL had these parameters."""
 
-    def run(name: str, source: ClickHouseSettings, pseudonyms: Pseudonyms = NO_PSEUDONYMS, **query: str) -> AppTest:
-        config.configure(Config(source, DashboardSettings(worker_url="http://127.0.0.1:9"), pseudonyms))
+    def run(
+        name: str,
+        source: ClickHouseSettings,
+        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+        worker_url: str = "http://127.0.0.1:9",
+        **query: str,
+    ) -> AppTest:
+        config.configure(Config(source, DashboardSettings(worker_url=worker_url), pseudonyms))
         page = AppTest.from_string(
             f"from dashboard.app import framed\nfrom dashboard.pages import {name}\nframed({name}.page)",
             default_timeout=DEADLINE_SECONDS,
@@ -370,6 +378,33 @@ def test_the_page_of_items_shows_those_with_most_viewers(open_page, shop):
     assert list(shown["viewers"]) == viewers
     assert "of which not all is stored" in texts(page)
     assert "All shoppers are counted" in texts(page)
+
+
+def test_wanted_items_that_are_out_of_stock_are_listed_by_their_viewers(open_page, shop):
+    viewers = Counter(item for item, _ in {(row["item_id"], row["user_id"]) for row in shop.rows
+                                           if row["event_type"] == "view" and row["item_id"]})  # fmt: skip
+    ranked = sorted(viewers, key=lambda item: -viewers[item])
+    stock = {item: number % 3 != 1 for number, item in enumerate(ranked[:60])}
+    with item_worker(stock | {"nobody-wants-it": False}) as worker:
+        page = open_page("items", shop.source, worker_url=worker.url, range="Everything")
+    shown = page.dataframe[-1].value
+    assert len(shown) == 20
+    assert set(shown["item_id"]) == {item for item, is_there in stock.items() if not is_there}
+    assert list(shown["viewers"]) == sorted((viewers[item] for item in shown["item_id"]), reverse=True)
+    assert list(shown["title"]) == [f"Title of {item}" for item in shown["item_id"]]
+    assert "20 wanted items are out of stock" in texts(page)
+
+
+@pytest.mark.parametrize(
+    ("stock", "said"), [(True, "Nothing that is wanted is out of stock"), (None, "The catalogue says nothing of stock")]
+)
+def test_where_nothing_is_out_of_stock_the_page_says_so(open_page, shop, stock, said):
+    with item_worker(dict.fromkeys({row["item_id"] for row in shop.rows}, stock)) as worker:
+        assert said in texts(open_page("items", shop.source, worker_url=worker.url, range="Everything"))
+
+
+def test_without_a_worker_the_page_of_items_says_who_knows_the_stock(open_page, shop):
+    assert "start cartcast worker" in texts(open_page("items", shop.source)).replace("\\", "")
 
 
 def test_a_shop_whose_events_name_no_item_is_told_so(open_page, database):

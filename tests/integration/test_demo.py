@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from model.simulator.styles import BRANDS
 from streams.settings import DEFAULT_WEB_PORT
 
 pytestmark = pytest.mark.integration
@@ -45,7 +47,9 @@ def test_two_workers_score_and_store_every_event_once(
     assert (summary["dead_letters"], summary["lost"], summary["duplicated"]) == (0, 0, 0)
     assert summary["events_per_second"] > 0
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
-    assert "5,000" in picture.read_text()
+    shown = picture.read_text()
+    assert "5,000" in shown
+    assert re.search(f"checkout.*({'|'.join(BRANDS)})", shown)  # an item beside a buyer
     assert processes_of(tmp_path) == {}
 
 

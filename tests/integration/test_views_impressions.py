@@ -2,8 +2,11 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
+from model.simulator import SimulationSettings, simulate
+from model.simulator.impressions import LISTED, PLACES, examined
 from tests.harness.stored_scores import HOUR_MS, START_MS, Row, Stored, impression, random_impressions, random_rows
 
 pytestmark = pytest.mark.integration
@@ -121,3 +124,22 @@ def test_views_of_shoppers_and_outcomes_know_nothing_of_impressions(stored):
     stored.add([impression(1, ["a"], 20), impression(2, ["a"], 60 * 24 * 3, "w")])
     assert shown() == before
     assert stored.query("SELECT events FROM events_by_hour WHERE event_type = 'impression'") == [{"events": 1}] * 2
+
+
+def test_the_position_bias_of_simulated_shoppers_is_found_again(stored):
+    base = action(0, "view", "", 0)
+    events = simulate(SimulationSettings(events=120_000, users=2000, seed=3, with_impressions=True))
+    stored.add([
+        base | {
+            "user_id": event.user_id, "event_id": event.event_id, "event_type": event.type, "event_time": event.ts,
+            "item_id": event.item_id or "", "shown": event.items or [], "shown_by": event.model_version or "",
+            "source_offset": number,
+        }
+        for number, event in enumerate(events) if event.type in {"view", "impression"}
+    ])  # fmt: skip
+    sums = found(stored, "shown_by, position")
+    assert set(sums) == {(maker, place) for maker in LISTED for place in range(1, PLACES + 1)}
+    for (maker, place), (shown, clicks, *_) in sums.items():
+        expected_rate = LISTED[maker] / PLACES * examined(np.array(place))
+        by_chance, deviation = 0.002, np.sqrt(expected_rate / shown)
+        assert abs(clicks / shown - expected_rate) < 4 * deviation + by_chance

@@ -49,7 +49,7 @@ def state_of(reader, item_id: str) -> int | None:
 
 
 def title_of(reader, item_id: str) -> str | None:
-    return reader.catalogue.known(reader.catalogue.row_of(item_id)).title
+    return reader.catalogue.known_items([reader.catalogue.row_of(item_id)])[0].title
 
 
 def test_the_topic_is_read_whole_and_followed(reader, put):

@@ -128,7 +128,7 @@ async def test_a_model_that_recommends_learns_of_the_items_that_events_name(pipe
     named = [json.loads(event(number)) | {"item_id": item, "category": "c"} for number, item in enumerate("aab")]
     scored(learning, *(json.dumps(each).encode() for each in named), timestamps_ms=[START_MS] * 3)
     scored(learning, json.dumps(named[0]).encode(), b"damaged", timestamps_ms=[START_MS] * 2)
-    assert [catalogue.known(row).item_id for row in range(len(catalogue.view))] == ["a", "b"]
+    assert [known.item_id for known in catalogue.known_items(range(len(catalogue.view)))] == ["a", "b"]
     assert (catalogue.view.vectors == id_code("c")).all()
     scored(pipeline, json.dumps(named[0] | {"item_id": "z"}).encode(), timestamps_ms=[START_MS])
     assert catalogue.row_of("z") < 0

@@ -20,13 +20,13 @@ SNAPSHOT = Snapshot(
     delay=DelaySummary(p50_ms=12, p99_ms=48, max_ms=90),
     total_events=50_000,
     event_rates=(4000.0, 2000.0),
-    buyers=(Buyer("ada", 0.64, 0.48, 0.31, 0.1, "cart", "item-7"),),
+    buyers=(Buyer("ada", 0.64, 0.48, 0.31, 0.1, "cart", "Acme winter boots"),),
     where="Kafka 127.0.0.1:9092",
 )
 
 
-def shown(snapshot: Snapshot) -> str:
-    console = Console(width=120, file=StringIO(), force_terminal=False)
+def shown(snapshot: Snapshot, width: int = 120) -> str:
+    console = Console(width=width, file=StringIO(), force_terminal=False)
     with console.capture() as captured:
         console.print(draw(snapshot))
     return captured.get()
@@ -47,7 +47,8 @@ def shown(snapshot: Snapshot) -> str:
         "64% ▲",
         "48%",
         "31%",
-        "cart item-7",
+        "cart",
+        "Acme winter boots",
         "Kafka 127.0.0.1:9092",
     ],
 )
@@ -58,6 +59,12 @@ def test_the_picture_shows(words: str) -> None:
 def test_the_picture_can_be_drawn_before_anything_has_come() -> None:
     empty = Snapshot(elapsed_seconds=0, events=0, scores=0, rows=0, duplicates=0, dead_letters=0)
     assert "waiting" in shown(empty)
+
+
+def test_a_narrow_terminal_shows_one_horizon_and_the_whole_item() -> None:
+    row = re.compile(r"ada\s+\S+ +64% ▲\s+cart\s+Acme winter boots ")
+    assert row.search(shown(SNAPSHOT, 80))
+    assert not row.search(shown(SNAPSHOT, 120))  # which shows the other horizons between
 
 
 def test_the_picture_is_saved_as_svg(tmp_path: Path) -> None:
@@ -80,5 +87,5 @@ def test_a_sparkline_shows_the_latest_values_against_the_highest() -> None:
 
 
 def test_a_model_without_a_horizon_of_the_view_leaves_its_place_empty():
-    buyer = Buyer("ada", math.nan, math.nan, 0.31, 0.0, "cart", "item-7")
-    assert re.search(r"ada\s+-\s+-\s+\S+ +31%\s+cart item-7", shown(replace(SNAPSHOT, buyers=(buyer,))))
+    buyer = Buyer("ada", math.nan, math.nan, 0.31, 0.0, "cart")
+    assert re.search(r"ada\s+-\s+-\s+\S+ +31%\s+cart ", shown(replace(SNAPSHOT, buyers=(buyer,))))

@@ -25,7 +25,7 @@ BOOTS = Item("1", "Boots", category="Shoes > Boots", brand="Acme", price=np.e - 
 
 
 def known(catalogue, item_id):
-    return catalogue.known(catalogue.row_of(item_id))
+    return catalogue.known_items([catalogue.row_of(item_id)])[0]
 
 
 def test_what_is_put_can_be_read(catalogue):

@@ -1,5 +1,6 @@
 """The pages about items, asked over real HTTP."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -49,6 +50,35 @@ async def test_an_item_is_answered_as_the_catalogue_has_it(serve, reader):
     }
     status, answer = await worker.get("/v1/items/new")
     assert (status, answer["known_from"], answer["title"], answer["in_stock"]) == (200, "events", None, None)
+
+
+async def test_many_items_are_answered_without_those_that_are_not_known(serve, reader):
+    worker = await serve(partitions=[], items=reader)
+    asked = b'{"item_ids": ["new", "gone", "a/\xc3\xbc", "none", "new"]}'
+    status, answer = await worker.post("/v1/items:batch", asked)
+    assert (status, answer["error"]["code"]) == (503, "reading")
+    reader.is_complete = True
+    status, answer = await worker.post("/v1/items:batch", asked)
+    assert status == 200
+    assert [(item["item_id"], item["in_stock"]) for item in answer["items"]] == [("new", None), ("a/ü", False)]
+    assert (await worker.post("/v1/items:batch", b'{"item_ids": ["none"]}')) == (200, {"items": []})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"item_ids": []}', b'{"item_ids": [""]}', b'{"item_ids": ["a"], "k": 1}']
+)
+async def test_a_list_of_items_that_makes_no_sense_is_refused(serve, reader, body):
+    worker = await serve(items=reader)
+    status, answer = await worker.post("/v1/items:batch", body)
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+async def test_more_items_than_are_answered_at_once_are_refused(serve, reader):
+    worker = await serve(items=reader)
+    reader.is_complete = True
+    for count, status in ((500, 200), (501, 400)):
+        body = json.dumps({"item_ids": [f"sku-{number}" for number in range(count)]}).encode()
+        assert (await worker.post("/v1/items:batch", body))[0] == status
 
 
 async def test_an_unknown_item_is_said_to_be_once_the_topic_is_read(serve, reader):

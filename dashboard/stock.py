@@ -1,0 +1,45 @@
+"""What the catalogue says of items, asked of a worker's look-up API (docs/api.md)."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from service.errors import LookUpError, UnavailableError
+from service.worker_client import WorkerRefusedError, ask_worker
+
+MOST_ITEMS: Final = 500
+"""So many are answered in one call."""
+TIMEOUT_SECONDS: Final = 5.0
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class KnownItem(msgspec.Struct, frozen=True):
+    """An item as the worker knows it; `in_stock` is None if the shop does not say."""
+
+    item_id: str
+    title: str | None = None
+    in_stock: bool | None = None
+
+
+class _KnownItems(msgspec.Struct, frozen=True):
+    items: list[KnownItem]
+
+
+def known_items(worker_url: str, item_ids: Sequence[str], *, token: str = "") -> dict[str, KnownItem]:
+    """Return those of at most MOST_ITEMS items that the worker knows, by their ids.
+
+    Raises LookUpError with a sentence for the page.
+    """
+    body = _encode({"item_ids": item_ids})
+    try:
+        found = ask_worker(
+            worker_url, "/v1/items:batch", _KnownItems, body=body, token=token, timeout_seconds=TIMEOUT_SECONDS
+        )
+    except UnavailableError:
+        raise LookUpError(
+            f"No worker answers at {worker_url}: start cartcast worker, or correct CARTCAST_DASHBOARD__WORKER_URL."
+        ) from None
+    except WorkerRefusedError as refused:
+        raise LookUpError(f"The worker does not say: {refused.message}.") from None
+    return {item.item_id: item for item in found.items}
