@@ -5,6 +5,7 @@ weights.safetensors
 earlier.safetensors the same recipe before the test part, which it was measured on
 categories.json     with the head purchase_category: the names of the buckets
 items.safetensors   of a model that recommends items: the next-item model
+level.json          by how much its logits are shifted, and since when; `cartcast level` writes it
 metrics.json        metrics of validation and test
 card.md             the model card
 """
@@ -32,6 +33,7 @@ from model.horizons import check_horizons
 from model.items.files import from_bytes, to_bytes
 from model.items.ranker import ItemModel
 from model.layouts import SEQUENCES
+from model.level import NO_LEVELS, Levels, read_levels
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.sequence import LAYOUT
 from model.states import StateCodec
@@ -83,12 +85,14 @@ class Checkpoint:
     """By bucket, for the head that predicts a category; a bucket without a known category is missing."""
     items: ItemModel | None = None
     """What recommends items; None in a model that only scores."""
+    levels: Levels = NO_LEVELS
+    """By how much logits are shifted; not saved with the checkpoint."""
 
     @property
     def head_names(self) -> HeadNames:
         """What the extra heads' fields in a score are called, and their classes."""
-        config = self.model.config
-        return HeadNames(config.heads, self.category_names, has_money=config.shop.money is not None)
+        config, shop = self.model.config, self.model.config.shop
+        return HeadNames(config.heads, self.category_names, shop.money is not None, shop.event_types)
 
     @property
     def code(self) -> int:
@@ -247,6 +251,7 @@ def _load(directory: Path, description: _Description) -> Checkpoint:
         earlier=_load_model(earlier, description.lstm) if earlier.exists() else None,
         category_names=_read(directory / _CATEGORIES, dict[int, str]) if has_categories else {},
         items=_load_items(items) if items.exists() else None,
+        levels=read_levels(directory, description.version, description.lstm.horizons, description.lstm.shop),
     )
 
 

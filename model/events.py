@@ -90,7 +90,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     the session (gap 30 minutes), within 1 hour, within 24 hours. Times are epoch milliseconds. `channel` is what the
     event's context says; `source_timestamp` is the Kafka timestamp of the event's record, from which delays count.
     `quantity`, `rating`, `anonymous_id` and the first 2,000 characters of `text` are there if the event has them. An
-    impression is not scored: its propensities are null, and it alone has `shown`.
+    impression is not scored: its propensities are null, and it alone has `shown`. `shift_*` is how far the level
+    correction has moved the log-odds of a propensity; without a level there is no such field.
     """
 
     user_id: str
@@ -117,6 +118,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     shown: list[str] | msgspec.UnsetType = msgspec.UNSET
     shown_by: str | msgspec.UnsetType = msgspec.UNSET
     placement: str | msgspec.UnsetType = msgspec.UNSET
+    shift_session: float | msgspec.UnsetType = msgspec.UNSET
+    shift_1h: float | msgspec.UnsetType = msgspec.UNSET
+    shift_24h: float | msgspec.UnsetType = msgspec.UNSET
 
 
 def anonymous_id_of(user_id: str, anonymous_id: str | None) -> str | None:

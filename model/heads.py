@@ -19,7 +19,7 @@ from model.propensities import published, published_values
 Head = Literal["next_type", "purchase_category"]
 
 NEXT_TYPE: Final = "next_type"
-"""The type of the user's next accepted event."""
+"""The type of the user's next accepted event, built in or a shop's own."""
 PURCHASE_CATEGORY: Final = "purchase_category"
 """The category of the user's next purchase within the longest horizon."""
 HEADS: Final[tuple[Head, ...]] = (NEXT_TYPE, PURCHASE_CATEGORY)
@@ -41,11 +41,6 @@ _FIELDS: Final[dict[Head, tuple[tuple[str, Any], ...]]] = {
 }
 
 
-def class_count(head: Head, category_buckets: int) -> int:
-    """Return the number of classes of a head; those of categories are the buckets, of which 0 is never right."""
-    return len(EVENT_TYPES) if head == NEXT_TYPE else category_buckets
-
-
 def bucket_of(codes: npt.NDArray[np.uint16], buckets: int) -> npt.NDArray[np.int32]:
     """Fold codes 1..65535 into buckets 1..buckets-1, as the network does; 0 (none) stays 0."""
     wide = codes.astype(np.int32)
@@ -59,12 +54,11 @@ def extra_dtype(heads: Sequence[Head], *, has_money: bool = False) -> np.dtype[n
     return np.dtype([*((head, ranked) for head in heads), *money])
 
 
-def may_be_named(head: Head, category_buckets: int, category_names: Mapping[int, str]) -> npt.NDArray[np.bool_]:
-    """Return which classes of a head have a name `(classes,)`; the others are not published."""
-    named = np.ones(class_count(head, category_buckets), np.bool_)
+def may_be_named(head: Head, classes: int, category_names: Mapping[int, str]) -> npt.NDArray[np.bool_]:
+    """Return which of a head's classes have a name `(classes,)`; the others are not published."""
     if head == PURCHASE_CATEGORY:
-        named[:] = [bucket in category_names for bucket in range(category_buckets)]
-    return named
+        return np.array([bucket in category_names for bucket in range(classes)])
+    return np.ones(classes, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +69,8 @@ class HeadNames:
     category_names: Mapping[int, str] | None = None
     has_money: bool = False
     """Whether there is the head for money."""
+    event_types: tuple[str, ...] = EVENT_TYPES
+    """The names of the types of event, a shop's own among them."""
 
     @property
     def fields(self) -> list[tuple[str, Any]]:
@@ -94,7 +90,7 @@ class HeadNames:
     def _columns_of(self, head: Head, ranked: Extra) -> list[list[Any]]:
         classes, propensities = ranked["classes"], ranked["propensities"]
         if head == NEXT_TYPE:
-            return [[EVENT_TYPES[code] for code in classes[:, 0].tolist()], published(propensities[:, 0]).tolist()]
+            return [[self.event_types[code] for code in classes[:, 0].tolist()], published(propensities[:, 0]).tolist()]
         names = self.category_names or {}
         events = zip(classes.tolist(), (propensities > 0).tolist(), strict=True)
         return [[[names[code] for code, likely in zip(*event, strict=True) if likely] for event in events]]

@@ -16,7 +16,7 @@ import xxhash
 from model.arrays import Runs
 from model.batch import EventBatch
 from model.core.append import Appended
-from model.core.merge import merge_sequences
+from model.core.merge import begin_rings_anew, merge_sequences
 from model.core.texts import ANONYMOUS_ID
 from model.sequence import NO_MODEL, RING_EVENTS, new_sequences, own_of
 
@@ -81,12 +81,13 @@ def refusals(states: States, most_claims: int) -> list[str]:
 def released(states: States) -> States:
     """Return what is left of states `(users,)` that were handed over: they begin afresh.
 
-    They keep what has to do with records rather than with a shopper: the source offset, the remembered event ids, and
-    how often the id was claimed, this time included.
+    They keep what has to do with records rather than with a shopper: the source offset, the remembered event ids and
+    until when events are forgotten, the time of the last event, and how often the id was claimed, this time included.
     """
     left, sequences = states.copy(), new_sequences(len(states))
-    for name in ("layout", "model", "source", "offset", "ids", "id_ends", "block_latest_s"):
+    for name in ("layout", "model", "source", "offset", "last_time_ms", "forgotten_s"):
         sequences[name] = states["sequence"][name]
+    begin_rings_anew(sequences, states["sequence"])
     sequences["claims"] = np.minimum(states["sequence"]["claims"].astype(np.int64) + 1, MOST_CLAIMS)
     left["sequence"] = sequences
     for name in set(states.dtype.names or ()) - {"sequence", "own"}:

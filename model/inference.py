@@ -97,7 +97,7 @@ class Scorer:
         self._step = StepWeights.of(checkpoint.model, *calibration) if device.type == "cpu" else None
         self._extra_dtype = extra_dtype(config.heads, has_money=config.shop.money is not None)
         self._nameless = {
-            head: torch.from_numpy(~may_be_named(head, config.category_buckets, checkpoint.category_names)).to(device)
+            head: torch.from_numpy(~may_be_named(head, config.classes(head), checkpoint.category_names)).to(device)
             for head in config.heads
         }
 

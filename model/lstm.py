@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from model.arrays import Runs
 from model.attributes import LABELS
 from model.core.features import NUMERIC_FEATURES, Features
-from model.heads import CATEGORY_CODES, PURCHASE_CATEGORY, Head, class_count
+from model.heads import CATEGORY_CODES, NEXT_TYPE, PURCHASE_CATEGORY, Head
 from model.horizons import HORIZONS
 from model.shop import NO_SHOP, Shop
 
@@ -54,6 +54,10 @@ class LSTMConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             *(f"has {name}" for name in numeric),
         )
 
+    def classes(self, head: Head) -> int:
+        """Return the number of classes of a head; those of categories are the buckets, of which 0 is never right."""
+        return len(self.shop.event_types) if head == NEXT_TYPE else self.category_buckets
+
     @property
     def carried_floats(self) -> int:
         """How many numbers are carried from event to event per user: h and c."""
@@ -87,9 +91,7 @@ class PropensityLSTM(nn.Module):
         # `further` is part of the tensors' names in weights.safetensors.
         self.further = nn.ModuleDict(
             {
-                head: (CategoryHead if head == PURCHASE_CATEGORY else nn.Linear)(
-                    seen_by_heads, class_count(head, config.category_buckets)
-                )
+                head: (CategoryHead if head == PURCHASE_CATEGORY else nn.Linear)(seen_by_heads, config.classes(head))
                 for head in config.heads
             }
         )

@@ -14,6 +14,7 @@ from model.events import Event
 from model.following import Following, anonymous_index
 from model.heads import NO_HEADS, Extra, HeadNames
 from model.inference import Scorer
+from model.level import NO_LEVELS, Levels
 from model.propensities import published
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.states import StateCodec
@@ -61,13 +62,20 @@ class OfflineScoring:
     """Scores a history whose rows arrive in order; keeps one state of about one kilobyte per user, and no events."""
 
     def __init__(
-        self, scorer: Scorer, codec: StateCodec, *, head_names: HeadNames = NO_HEADS, rows_at_once: int = 20_000
+        self,
+        scorer: Scorer,
+        codec: StateCodec,
+        *,
+        head_names: HeadNames = NO_HEADS,
+        levels: Levels = NO_LEVELS,
+        rows_at_once: int = 20_000,
     ) -> None:
-        """Scorer, codec and names of the extra heads' classes must be of the same checkpoint."""
+        """Scorer, codec, names of the extra heads' classes and levels must be of the same checkpoint."""
         self.counts = OfflineCounts()
         self._scorer = scorer
         self._codec = codec
         self.head_names = head_names
+        self._levels = levels
         self._rows_at_once = rows_at_once
         self._states: dict[str, bytes] = {}
         self._following = Following()
@@ -105,7 +113,8 @@ class OfflineScoring:
             if (rebuild := rebuild_request(self._codec, states)) is not None:  # of states that were merged
                 finish_rebuild(states, rebuild, self._scorer.score(rebuild))
             prepared = prepare_batch(states, users[rows], some, Source(_FILE_SOURCE, some.positions))
-            result = self._scorer.score(prepared.request)
+            times_ms = some.event_time_ms[prepared.appended.rows]
+            result = self._levels.applied(self._scorer.score(prepared.request), times_ms)
             propensities = finish(states, prepared, result)
             parts.append(_Part(rows[prepared.appended.rows], propensities, result.extra))
             self._count(prepared.appended)

@@ -65,6 +65,9 @@ class _Score(Result, gc=False):
     propensity_session: _Propensity = None
     propensity_1h: _Propensity = None
     propensity_24h: _Propensity = None
+    shift_session: float | None = None
+    shift_1h: float | None = None
+    shift_24h: float | None = None
 
 
 class _Plain(_Score, gc=False):

@@ -32,6 +32,7 @@ from streams.following import Following
 from streams.forgetting import ForgetFollower, Sweep
 from streams.identity import Identity
 from streams.lanes import Acknowledge, Lanes
+from streams.level import LevelWatch
 from streams.lookups.intake import EventIntake, ForgetIntake
 from streams.lookups.item_query import Recommender
 from streams.lookups.item_rules import NO_FILE, RulesFile
@@ -74,12 +75,13 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     items: CatalogueReader | None = None,
     recommender: Recommender | None = None,
     rules: RulesFile = NO_FILE,
+    level: LevelWatch | None = None,
 ) -> BatchApp:
     """Return the application that scores the events topic; `inference` serves the model of `checkpoint`.
 
     Look-ups, metrics and health are served on the socket `listener`, if there is one; `items` reads the catalogue.
     What a shopper is likeliest to want next is asked of `recommender`, or of the checkpoint if it recommends; then the
-    shop's `rules` hold.
+    shop's `rules` hold. `level` says by how much logits are shifted.
     """
     config = checkpoint.model.config
     codec = checkpoint.codec
@@ -112,6 +114,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             source_code(settings.source_identity),
             clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
             catalogue=items.catalogue if items is not None and checkpoint.items is not None else None,
+            levels=lambda: checkpoint.levels if level is None else level.content,
             triggers=None if recommendations is None else _triggers(settings.recommendations, config.shop),
         ),
         threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
@@ -120,11 +123,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         counts=app.counts,
         timings=app.timings,
         spans=spans,
-        decode=Consent(
-            decoder_of(settings.worker.input_format, config.shop),
-            settings.worker.needed_purposes,
-            is_required=settings.worker.consent_required,
-        ),
+        decode=Consent(decoder_of(settings.worker.input_format, config.shop), settings.worker.consent),
         horizons=config.horizons,
         head_names=checkpoint.head_names,
         own_fields=OwnFields.of(config.shop) if config.shop.has_own_events else None,
@@ -140,7 +139,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     _connect(app, table, pipeline, settings.topics)
     if listener is not None:
         health = _health(app, table, settings, kafka_answers)
-        readings = _readings(app, table, settings.topics.events, publisher, health, device, items)
+        readings = _readings(app, table, settings.topics.events, publisher, health, device, items, level)
         registry = worker_metrics(app.counts, model=checkpoint.version, readings=readings)
         operational = OperationalPages(registry, health, page_access(settings.worker))
         parts: dict[str, Any] = {
@@ -219,6 +218,7 @@ def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
     health: Health,
     device: torch.device,
     items: CatalogueReader | None,
+    level: LevelWatch | None,
 ) -> Readings:
     return Readings(
         topic=topic,
@@ -231,6 +231,7 @@ def _readings(  # noqa: PLR0913, PLR0917 - whose parts are read
         shoppers=lambda: [len(states) for states in store(table).partitions.values()],
         items=dict if items is None else items.counts,
         items_refused=dict if items is None else lambda: items.refused,
+        shifts=dict if level is None else level.now,
         ready=lambda: health.ready().ok,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.consent import CONSENT
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.core.encode import OwnFields
@@ -16,7 +17,6 @@ from model.heads import NO_HEADS, HeadNames
 from model.horizons import HORIZONS
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
-from streams.consent import CONSENT
 from streams.fenced import Elsewhere
 from streams.fetch import Fetch
 from streams.following import Following
@@ -110,6 +110,7 @@ class Pipeline:
             for reject in scored.rejects
             if reject.reason != CONSENT and offsets[reject.position] > published.last_dead_letter
         ]
+        shifts = scored.levels.fields(scored.batch.event_time_ms[scored.rows[fresh]])
         scores = score_records(
             fetch,
             scored.batch,
@@ -119,7 +120,7 @@ class Pipeline:
             scored_at_ms=self.clock_ms(),
             horizons=self.horizons,
             signatures=self.signatures,
-            extra=self.head_names.fields_of(scored.extra[fresh]),
+            extra=self.head_names.fields_of(scored.extra[fresh]) | shifts,
             own_fields=self.own_fields,
         )
         return scores, dead_letter_records(fetch, rejects)

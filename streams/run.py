@@ -5,6 +5,7 @@ import io
 import logging
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +22,7 @@ from service.errors import CartcastError
 from service.probe import Probe
 from streams.app import create_app
 from streams.catalogue import CatalogueReader
+from streams.level import LevelWatch
 from streams.lookups.item_rules import RulesFile
 from streams.lookups.listener import open_listener
 from streams.observe.partitions import PartitionWatch
@@ -78,6 +80,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a worker is made of
     spans = open_spans(settings.trace)
     publisher = Publisher(settings.client_config)
     probe = Probe(lambda: publisher.ask(settings.topics.scores))
+    level = LevelWatch(settings.worker.checkpoint, checkpoint, lambda: time.time_ns() // 1_000_000)
     items = CatalogueReader(settings.client_config, settings.topics.items, _catalogue(checkpoint))
     app = create_app(
         settings,
@@ -90,6 +93,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a worker is made of
         kafka_answers=lambda: probe.answers,
         items=items,
         rules=rules,
+        level=level,
     )
     _log.info(
         "starting",
@@ -116,11 +120,13 @@ def _run(  # noqa: PLR0913, PLR0917 - what a worker is made of
     partitions.start()
     items.start()
     rules.start()
+    level.start()
     _freeze_garbage_collector()
     try:
         _run_until_stopped(app)
     finally:
         rules.stop()
+        level.stop()
         items.stop()
         partitions.stop()
         probe.stop()

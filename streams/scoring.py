@@ -1,5 +1,6 @@
 """Scoring one fetch: decode, append, infer. Runs in a thread, most of it without the interpreter lock."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Protocol
@@ -17,6 +18,7 @@ from model.identity import claiming_rows
 from model.inference import InferenceRequest, InferenceResult
 from model.items.catalogue import Catalogue
 from model.items.moments import NO_MOMENTS, Moments, Triggers
+from model.level import NO_LEVELS, Levels
 from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
@@ -63,6 +65,8 @@ class ScoredFetch:
     moments: Moments = NO_MOMENTS
     """The events at which items are to be recommended."""
     impressions: int = 0
+    levels: Levels = NO_LEVELS
+    """By which the propensities are shifted."""
     clock_ahead: int = 0
     """Events that were applied as of their record's timestamp, because their own time cannot be right."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,6 +84,8 @@ class Scoring:
     """How far an event's time may lie after its record's timestamp."""
     catalogue: Catalogue | None = None
     """What learns of items that events name, for a model that recommends."""
+    levels: Callable[[], Levels] = lambda: NO_LEVELS
+    """The levels that are known now."""
     triggers: Triggers | None = None
     """The events at which items are recommended."""
 
@@ -110,9 +116,10 @@ class Scoring:
         late = [Reject(position, LATE, _LATE_ERROR) for position in batch.positions[prepared.appended.late].tolist()]
         if late:
             rejects = sorted([*rejects, *late], key=_position)
-        result = self.inference.score(prepared.request)
+        levels, rows = self.levels(), prepared.appended.rows
+        result = levels.applied(self.inference.score(prepared.request), batch.event_time_ms[rows])
         propensities = finish(after, prepared, result)
-        rows, extra = prepared.appended.rows, result.extra
+        extra = result.extra
         if shown := len(prepared.appended.impressions):
             rows = np.concatenate((rows, prepared.appended.impressions))
             propensities = np.pad(propensities, ((0, shown), (0, 0)), constant_values=np.nan)
@@ -132,6 +139,7 @@ class Scoring:
             claiming=claiming,
             moments=moments,
             impressions=len(prepared.appended.impressions),
+            levels=levels,
             clock_ahead=clock_ahead,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from model.consent import ConsentRule
 from model.events import InputFormat
 from service.kafka_settings import Topics
 from service.pseudonyms import NO_PSEUDONYMS, Pseudonyms
@@ -128,9 +129,9 @@ class WorkerSettings(BaseModel):
     )
 
     @property
-    def needed_purposes(self) -> frozenset[str]:
-        """What must be consented to; empty for whatever an event names."""
-        return _names(self.consent_purposes)
+    def consent(self) -> ConsentRule:
+        """Which events may be scored, and learnt from."""
+        return ConsentRule(_names(self.consent_purposes), self.consent_required)
 
     @field_validator("checkpoint", "item_rules", mode="before")
     @classmethod

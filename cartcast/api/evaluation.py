@@ -11,6 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from cartcast.api.events import events_of
 from cartcast.api.model import Model, load
 from model.comparison import COMPARED
+from model.consent import DEFAULT_CONSENT
 from model.evaluation.evaluate import EvaluationSettings, evaluate_checkpoint
 from model.evaluation.test_set import ALL_USERS
 from model.training.history import History, read_history
@@ -76,13 +77,13 @@ def evaluate(  # noqa: PLR0913 - what is measured, and how
     first, *others = [each if isinstance(each, Model) else load(each) for each in given]
     shop = first.checkpoint.model.config.shop
     rows = events_of(events)
-    history = read_history(rows.rows(shop), shop=shop)
+    history = read_history(DEFAULT_CONSENT.allowed(rows.rows(shop)), shop=shop)
     history.require_order()
     settings = EvaluationSettings(after_ms=after, baselines=baselines, replicas=replicas, seed=seed, threads=threads)
     beside = [other.checkpoint for other in others]
 
     def apart() -> History:
-        return read_history(rows.rows(shop), shop=shop, follows_identities=False)
+        return read_history(DEFAULT_CONSENT.allowed(rows.rows(shop)), shop=shop, follows_identities=False)
 
     report = evaluate_checkpoint(history, first.checkpoint, settings, lambda *_: None, others=beside, apart=apart)
     return Evaluation(report)

@@ -15,6 +15,7 @@ from cartcast.api.frames import as_given
 from cartcast.commands.shared.score_file import score_schema, score_table
 from model.batch import batch_of, event_hash
 from model.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from model.consent import DEFAULT_CONSENT
 from model.core.append import Source
 from model.events import IMPRESSION, Event
 from model.explain import Explainer, place_of
@@ -56,9 +57,11 @@ class Model:
         """
         history = events_of(events)
         scorer = Scorer(self.checkpoint, select_device(device))
-        scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=self.checkpoint.head_names)
+        names, levels = self.checkpoint.head_names, self.checkpoint.levels
+        scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=names, levels=levels)
         schema = score_schema(self.horizons, scoring.head_names.fields)
-        tables = [score_table(schema, scored) for scored in scoring.score(history.rows(self._shop))]
+        rows = DEFAULT_CONSENT.allowed(history.rows(self._shop))
+        tables = [score_table(schema, scored) for scored in scoring.score(rows)]
         return as_given(pa.concat_tables(tables) if tables else schema.empty_table(), history.given)
 
     def explain(self, events: Any, user_id: str, *, event_id: str | None = None) -> Any:  # noqa: ANN401 - as above
@@ -69,8 +72,8 @@ class Model:
         Raises LookUpError for a shopper without events, and an event that is not among the last 32.
         """
         history = events_of(events)
-        events_of_all = (row for row in history.rows(self._shop) if isinstance(row, Event) and row.type != IMPRESSION)
-        own = [event for event in events_of_all if event.user_id == user_id]
+        events_of_all = (row for row in DEFAULT_CONSENT.allowed(history.rows(self._shop)) if isinstance(row, Event))
+        own = [event for event in events_of_all if event.user_id == user_id and event.type != IMPRESSION]
         if not own:
             raise LookUpError(f"the history has no event of shopper {user_id}")
         state = self.checkpoint.codec.blank(1)
@@ -135,7 +138,7 @@ def train(  # noqa: PLR0913 - the settings of a training
     own = history.shop if shop is None else read_shop(Path(shop))
     names = (*horizon_names(",".join(horizons)), *own.goals)
     torch.set_num_threads(threads)
-    arrived = read_history(history.rows(own), shop=own)
+    arrived = read_history(DEFAULT_CONSENT.allowed(history.rows(own)), shop=own)
     arrived.require_order()
     trained = fit(
         arrived,

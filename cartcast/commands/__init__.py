@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "simulate": "Write the events of simulated shoppers, one JSON object a line, in the order in which they arrive.",
     "train": "Train a model on history, measure how it does on later days and new shoppers, and write a checkpoint.",
     "retrain": "Train the serving checkpoint's recipe on the last days, and publish the result if it is better.",
+    "level": "Shift the serving checkpoint's propensities to how many buy now, by what came of its latest scores.",
     "evaluate": "Say how good a checkpoint is, beside simpler models trained on the same split.",
     "score": "Score a history as the worker would have, one row an accepted event, in the order of the input.",
     "export": "Write features and labels of a history as Parquet, a row an accepted event, for models of your own.",
@@ -40,7 +41,7 @@ COMMANDS: Final = {
 PANELS: Final = {
     "Run it": ("demo", "up", "init", "topics", "migrate", "worker", "sink", "dashboard"),
     "Data": ("replay", "send", "tail", "dead-letters", "forget", "items", "simulate", "inspect", "sort"),
-    "Model": ("train", "retrain", "evaluate", "score", "export"),
+    "Model": ("train", "retrain", "level", "evaluate", "score", "export"),
     "Look": ("explain", "size", "doctor", "status", "config"),
 }
 """How the list of commands is grouped."""

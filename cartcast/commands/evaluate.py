@@ -141,7 +141,7 @@ def _read(source: HistorySource, journeys: "JourneyReader | None") -> "History":
     from model.training.history import read_history
 
     with progress_bar("read", source.total) as advance:
-        rows = source.rows(lambda done: advance(done, ""))
+        rows = source.allowed_rows(lambda done: advance(done, ""))
         history = read_history(rows if journeys is None else read_along(rows, journeys), shop=source.shop)
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
@@ -153,7 +153,7 @@ def _read_apart(source: HistorySource) -> "History":
     """Read a history whose bad rows have been told of, its ids as those of shoppers by themselves."""
     from model.training.history import read_history
 
-    return read_history(source.rows(lambda _: None), shop=source.shop, follows_identities=False)
+    return read_history(source.allowed_rows(lambda _: None), shop=source.shop, follows_identities=False)
 
 
 def _check_destination(out: Path | None) -> None:

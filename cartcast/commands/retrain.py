@@ -1,16 +1,15 @@
 """`cartcast retrain`."""
 
-import fcntl
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
+from cartcast.commands.shared.checkpoint_lock import sole_writer
 from cartcast.commands.shared.history_source import history_source, read_for_training
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
@@ -22,6 +21,7 @@ from cartcast.commands.shared.options import (
     settings_of,
 )
 from cartcast.commands.shared.progress import progress_bar
+from cartcast.commands.shared.shop_file import read_shop
 from cartcast.local.signals import StopRequested, acknowledge_stop, stop_signals_held, stop_signals_raise
 from model.horizons import DAY_MS
 from service.errors import EvaluationError, OutputError, TrainingError, UsageError
@@ -29,6 +29,8 @@ from service.errors import EvaluationError, OutputError, TrainingError, UsageErr
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
     from model.evaluation.challenge import Result
+    from model.lstm import LSTMConfig
+    from model.shop import Shop
     from model.training.history import History
     from model.training.train import Trained
     from service.clickhouse_settings import ClickHouseSettings
@@ -39,6 +41,12 @@ def retrain(
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Checkpoint directory that the workers read; default: that of worker.checkpoint."),
+    ] = None,
+    shop_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--shop", metavar="FILE", help="The shop's definition from now on; default: the checkpoint's own."
+        ),
     ] = None,
     days: Annotated[int, typer.Option(min=1, help="Learn from so many days.")] = 28,
     until: Annotated[
@@ -56,7 +64,7 @@ def retrain(
     The events come from ClickHouse; training begins with the weights that serve. Both are compared on the newest
     days, from which neither has learnt. A better one replaces the directory at once, and the replaced one is kept
     beside it as DIR.previous; workers take it when they restart. One line, and the page DIR.retrain.html, say why or
-    why not.
+    why not. With --shop the candidate learns with another definition: both are compared at what both predict.
 
     Example: cartcast retrain --checkpoint checkpoints/shop --days 28
     """
@@ -65,45 +73,33 @@ def retrain(
     if directory is None:
         raise UsageError("no checkpoint is named: give --checkpoint DIR, or set CARTCAST_WORKER__CHECKPOINT")
     try:
-        with stop_signals_raise(), _alone(directory):
+        with stop_signals_raise(), sole_writer(directory):
             current = _current(directory)
             since_ms, until_ms = _period(settings.clickhouse, days, until)
-            source = history_source(
-                context.obj,
-                events=None,
-                format_name=None,
-                from_clickhouse=True,
-                since_ms=since_ms,
-                until_ms=until_ms,
-                strict=False,
-            )
-            source.shop = current.model.config.shop
-            history = read_for_training(source, memory_limit_mb, work_dir)
-            told = _retrained(_Retraining(directory, current, history), device, threads)
+
+            def read(shop: "Shop") -> "History":
+                source = history_source(
+                    context.obj,
+                    events=None,
+                    format_name=None,
+                    from_clickhouse=True,
+                    since_ms=since_ms,
+                    until_ms=until_ms,
+                    strict=False,
+                )
+                source.shop = shop
+                return read_for_training(source, memory_limit_mb, work_dir)
+
+            serving = current.model.config.shop
+            shop = serving if shop_file is None else read_shop(shop_file)
+            history = read(shop)
+            served = history if shop == serving else read(serving)
+            told = _retrained(_Retraining(directory, current, history, served), device, threads)
     except StopRequested:
         print("\nstopped: nothing was published", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     print(json.dumps(told) if as_json else _sentence(told))
     print(f"the page is {told['page']}", file=sys.stderr)
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Keep other retrainings of a directory out while inside; a process that dies leaves no lock behind."""
-    path = directory.with_name(f".{directory.name}.retrain.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
-    except OSError as failure:
-        raise UsageError(f"no checkpoint can be written to {directory}: {(failure.strerror or '').lower()}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another retraining of {directory} is under way: let it end, or stop it") from None
-        except OSError as failure:  # file systems without locks
-            raise OutputError(f"{path} cannot be locked: {(failure.strerror or '').lower()}") from None
-        yield
 
 
 def _period(settings: "ClickHouseSettings", days: int, until_ms: int | None) -> tuple[int, int]:
@@ -128,6 +124,18 @@ class _Retraining:
     directory: Path
     current: "Checkpoint"
     history: "History"
+    """Read with the candidate's shop."""
+    served: "History"
+    """The same events, read with the current shop."""
+
+    @property
+    def config(self) -> "LSTMConfig":
+        """The candidate's: the current one's, with the horizons of its purchases and the goals of its own shop."""
+        config, shop = self.current.model.config, self.history.shop
+        purchases = (name for name in config.horizons if name not in config.shop.goals)
+        if shop == config.shop:
+            return config
+        return msgspec.structs.replace(config, shop=shop, horizons=(*purchases, *shop.goals))
 
     @property
     def replaced(self) -> Path:
@@ -144,7 +152,8 @@ def _retrained(retraining: _Retraining, device: str, threads: int) -> dict[str, 
 
     trained, told = None, dict[str, Any].fromkeys(("judged_from", "judged_until", "judged_events"))
     try:
-        challenge = Challenge.of(retraining.history, retraining.current)
+        horizons, served = retraining.config.horizons, retraining.served
+        challenge = Challenge.of(retraining.history, retraining.current, horizons=horizons, served=served)
         told |= challenge.period
         trained = _train(retraining, device, threads)
         result = challenge.result(trained)
@@ -162,8 +171,6 @@ def _retrained(retraining: _Retraining, device: str, threads: int) -> dict[str, 
 
 
 def _train(retraining: _Retraining, device: str, threads: int) -> "Trained":
-    import msgspec
-
     from model.inference import select_device
     from model.training.fitting import TrainingSettings
     from model.training.train import train
@@ -174,7 +181,7 @@ def _train(retraining: _Retraining, device: str, threads: int) -> "Trained":
         return train(
             retraining.history,
             replace(settings, threads=threads),
-            current.model.config,
+            retraining.config,
             advance,
             start=current.model,
             device=select_device(device),
@@ -182,14 +189,18 @@ def _train(retraining: _Retraining, device: str, threads: int) -> "Trained":
 
 
 def _told(retraining: _Retraining, result: "Result") -> dict[str, Any]:
+    from model.evaluation.challenge import common_horizons
     from model.events import rfc3339
     from model.training.split import data_bounds
 
     first_ms, last_ms = data_bounds(retraining.history.time_ms)
-    compared, config = result.compared or {}, retraining.current.model.config
+    compared, config = result.compared or {}, retraining.config
+    common = common_horizons(config.horizons, config.shop, retraining.current)
     return {
         "published": False,
         "why": result.why,
+        "not_compared": [name for name in config.horizons if name not in common],
+        "gone": [name for name in retraining.current.model.config.horizons if name not in config.horizons],
         "checkpoint": str(retraining.directory),
         "current": retraining.current.version,
         "version": None,
@@ -229,4 +240,9 @@ def _write_page(page: Path, told: dict[str, Any], result: "Result") -> None:
 def _sentence(told: dict[str, Any]) -> str:
     if not told["published"]:
         return f"not published, {told['current']} stays: {told['why']}"
-    return f"published {told['version']} in place of {told['current']}: {told['why']}; restart the workers to serve it"
+    said = [told["why"]]
+    said += [f"nothing to compare {', '.join(told['not_compared'])} with"] if told["not_compared"] else []
+    said += [f"without {', '.join(told['gone'])}"] if told["gone"] else []
+    return (
+        f"published {told['version']} in place of {told['current']}: {'; '.join(said)}; restart the workers to serve it"
+    )

@@ -86,13 +86,14 @@ def _scoring(directory: Path | None, device: str) -> "tuple[Checkpoint, OfflineS
     torch.set_num_threads(1)  # the steps are too small to share
     checkpoint = load_checkpoint(directory or DEFAULT_CHECKPOINT)
     scorer = Scorer(checkpoint, select_device(device))
-    return checkpoint, OfflineScoring(scorer, checkpoint.codec, head_names=checkpoint.head_names)
+    names, levels = checkpoint.head_names, checkpoint.levels
+    return checkpoint, OfflineScoring(scorer, checkpoint.codec, head_names=names, levels=levels)
 
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:
     counts = scoring.counts
     with score_file(out, horizons, scoring.head_names.fields) as file, progress_bar("score", source.total) as advance:
-        rows = source.rows(lambda done: advance(done, f"{counts.scored:,} events"))
+        rows = source.allowed_rows(lambda done: advance(done, f"{counts.scored:,} events"))
         for scored in scoring.score(rows):
             file.write(scored)
         advance(source.total, f"{counts.scored:,} events")
@@ -105,8 +106,8 @@ def _report(
         print(line, file=sys.stderr)
     counts = scoring.counts
     if as_json:
-        said = {**asdict(counts), "users": scoring.users, "model": version, "out": str(out)}
-        print(json.dumps({**said, "seconds": round(seconds, 3)}))
+        said = {**asdict(counts), "without_consent": source.without_consent, "users": scoring.users}
+        print(json.dumps({**said, "model": version, "out": str(out), "seconds": round(seconds, 3)}))
         return
     print(
         f"{out}: scores of {counts.scored:,} events by {version} in {seconds:.1f} s; "

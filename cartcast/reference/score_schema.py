@@ -7,7 +7,6 @@ from msgspec import structs
 
 from cartcast.reference.event_schema import DIALECT, Schema
 from model.events import (
-    EVENT_TYPES,
     EXPECTED_VALUE,
     IMPRESSION,
     MAX_EVENT_TIME_MS,
@@ -18,6 +17,7 @@ from model.events import (
     propensity_field,
 )
 from model.heads import HEADS, TOP, HeadNames
+from model.level import LARGEST_SHIFT, SHIFT_FIELDS
 from model.text import MAX_CHARACTERS
 
 _PREFIX: Final = propensity_field("")
@@ -78,9 +78,16 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     ),
     "shown_by": (_FILLED, "Which model or rule made the list, if the impression says so"),
     "placement": (_FILLED, "Where the list was shown, if the impression says so"),
+    **{
+        name: (
+            {"minimum": -LARGEST_SHIFT, "maximum": LARGEST_SHIFT},
+            f"How far the level correction moved `{name.replace('shift_', _PREFIX)}`, in log-odds; absent without one",
+        )
+        for name in SHIFT_FIELDS
+    },
     "next_type": (
-        {"enum": list(EVENT_TYPES)},
-        "Likeliest type of the next event, if the model has this head",
+        _FILLED,
+        "Likeliest type of the next event, built in or the shop's own, if the model has this head",
     ),
     "next_type_propensity": (_PROPENSITY, "Probability of that type"),
     "next_purchase_categories": (

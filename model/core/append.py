@@ -242,8 +242,7 @@ def _remember(state: StateRecord, number: np.int64, event_hash: np.uint64, time_
     slot = number % REMEMBERED_IDS
     block = slot // IDS_PER_BLOCK
     if slot % IDS_PER_BLOCK == 0:
-        if number >= REMEMBERED_IDS:
-            _forget(state, block)
+        _forget(state, block)  # even of the first events: a claimed id keeps what it was sent before
         state.block_latest_s[block] = 0
     state.block_latest_s[block] = max(state.block_latest_s[block], np.uint32(time_s))
     shift = slot % 2 * 4

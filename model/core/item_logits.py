@@ -22,6 +22,8 @@ CATEGORY: Final = 3
 """The memory of the last items' categories."""
 MEMORIES: Final = 4
 CATEGORIES: Final = 1 << 16
+_ROOT_OF_HALF: Final = 0x3F3504F3
+"""The bits of sqrt(1/2) as a float."""
 
 
 class Places(NamedTuple):
@@ -156,7 +158,7 @@ def add_memory(  # noqa: PLR0913, PLR0917 - plain arrays
         if item < len(memory.starts) - 1:
             for entry in range(memory.starts[item], memory.starts[item + 1]):
                 other = memory.neighbours[entry]
-                scores[other] += strength * math.log1p(sums[other] * scale)  # the second time it adds nothing
+                scores[other] += strength * log1p(sums[other] * scale)  # the second time it adds nothing
                 sums[other] = 0
 
 
@@ -170,7 +172,7 @@ def add_again(  # noqa: PLR0913, PLR0917 - plain arrays
     for place in range(len(items)):
         item = items[place]
         if sums[item] > 0:
-            scores[item] += strength * math.log1p(sums[item] * scale)
+            scores[item] += strength * log1p(sums[item] * scale)
             sums[item] = 0
 
 
@@ -194,7 +196,7 @@ def add_categories(  # noqa: PLR0913, PLR0917 - plain arrays
     for item in items:  # of a category that is there twice the second time adds nothing
         category = categories[item]
         if sums[category] > 0:
-            sums[category] = -strength * math.log1p(sums[category] * scale)
+            sums[category] = -strength * log1p(sums[category] * scale)
     for item in range(len(scores)):
         scores[item] -= sums[categories[item]]
     for item in items:
@@ -215,6 +217,29 @@ def product(query: Floats, vectors: Floats, row: int) -> np.float32:
     for number in range(len(query)):
         found += query[number] * vectors[row, number]
     return found
+
+
+@compiled
+def log1p(x: np.float32) -> np.float32:
+    """Return log(1 + x) of x >= 0 with an error of about 1e-7, in half the time of the one for 64 bits.
+
+    1 + x = 2**n (1 + f), 1 + f from sqrt(1/2) to sqrt(2); log(1 + f) by the polynomial of the Cephes library (`logf`).
+    """
+    bits = np.float32(np.float32(1) + x).view(np.int32)
+    n = np.int32(bits - _ROOT_OF_HALF) >> np.int32(23)
+    f = np.int32(bits - (n << np.int32(23))).view(np.float32) - np.float32(1)
+    series = np.float32(7.0376836292e-2)
+    series = series * f - np.float32(1.1514610310e-1)
+    series = series * f + np.float32(1.1676998740e-1)
+    series = series * f - np.float32(1.2420140846e-1)
+    series = series * f + np.float32(1.4249322787e-1)
+    series = series * f - np.float32(1.6668057665e-1)
+    series = series * f + np.float32(2.0000714765e-1)
+    series = series * f - np.float32(2.4999993993e-1)
+    series = series * f + np.float32(3.3333331174e-1)
+    exponent = np.float32(n)
+    small = series * f * f * f - np.float32(2.12194440e-4) * exponent - np.float32(0.5) * f * f
+    return np.float32(f + small + np.float32(0.693359375) * exponent)
 
 
 def new_scratch(items: int) -> Scratch:

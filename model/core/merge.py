@@ -196,6 +196,25 @@ def _merge_ids(target: StateRecord, both: tuple[StateRecord, StateRecord], times
 
 
 @compiled
+def begin_rings_anew(targets: npt.NDArray[np.void], sources: npt.NDArray[np.void]) -> None:
+    """Give `targets` `(states,)`, which have no events, the remembered ids of `sources` `(states,)`.
+
+    The latest come last in the ring, so that the next events take the places of the oldest ones.
+    """
+    for number in range(len(targets)):
+        target, source = targets[number], sources[number]
+        target.block_latest_s[:], target.id_ends[:] = 0, 0
+        for slot in range(REMEMBERED_IDS):
+            own_slot, block = (np.int64(source.events) + slot) % REMEMBERED_IDS, slot // IDS_PER_BLOCK
+            if source.ids[own_slot]:  # else no id stands there, or one in 4 billion
+                known_s = source.block_latest_s[own_slot // IDS_PER_BLOCK]
+                target.block_latest_s[block] = max(target.block_latest_s[block], known_s)
+            target.ids[slot] = source.ids[own_slot]
+            end = (np.int64(source.id_ends[own_slot // 2]) >> own_slot % 2 * 4) & 15
+            target.id_ends[slot // 2] = np.int64(target.id_ends[slot // 2]) | end << slot % 2 * 4
+
+
+@compiled
 def _remembered(events: int) -> int:
     """Return how many ids a state of so many events remembers: what fills the latest block, and those before it."""
     if events <= REMEMBERED_IDS:

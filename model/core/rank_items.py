@@ -19,6 +19,7 @@ from model.core.item_logits import (
     Rows,
     Scratch,
     consider,
+    log1p,
     product,
     weigh,
 )
@@ -320,7 +321,7 @@ def explain(  # noqa: C901, PLR0913, PLR0917 - plain arrays, and a sum for each 
                 most, less = whole[1 + memory], without[1 + memory, place]
                 if most != less:
                     scale = goal.scales[memory]
-                    raised += goal.strengths[memory] * (math.log1p(most * scale) - math.log1p(less * scale))
+                    raised += goal.strengths[memory] * (log1p(most * scale) - log1p(less * scale))
             contributions[place, number] = raised
         contributions[0, number] += product(shelf.vectors[row], latest, 0) - product(shelf.vectors[row], latest, 1)
 

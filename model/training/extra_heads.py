@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.arrays import Booleans, Integers
-from model.heads import NEXT_TYPE, UNKNOWN, Head, bucket_of, class_count
+from model.heads import NEXT_TYPE, UNKNOWN, Head, bucket_of
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.training.chunks import Spans
 from model.training.history import History
@@ -55,7 +55,7 @@ def _next_types(history: History, part: slice) -> tuple[Classes, Integers]:
     users, applied_ms = history.users[part], history.applied_ms[part]
     goes_on = users[1:] == users[:-1]
     classes, settled_at_ms = np.full(len(users), UNKNOWN, np.int32), np.full(len(users), NEVER)
-    classes[:-1] = np.where(goes_on, history.type_codes[part][1:].astype(np.int32), UNKNOWN)
+    classes[:-1] = np.where(goes_on, history.own_types[part][1:].astype(np.int32), UNKNOWN)
     settled_at_ms[:-1] = np.where(goes_on, applied_ms[1:], NEVER)
     return classes, settled_at_ms
 
@@ -159,7 +159,7 @@ def _ranks(
 def _ranks_by_frequency(learnt: Classes, wanted: Classes, config: LSTMConfig) -> Classes:
     ranks = np.zeros(wanted.shape, np.int32)
     for place, head in enumerate(config.heads):
-        shares = class_shares(learnt[:, place], class_count(head, config.category_buckets))
+        shares = class_shares(learnt[:, place], config.classes(head))
         by_class = np.empty(len(shares), np.int32)
         by_class[np.argsort(-shares, kind="stable")] = np.arange(len(shares))
         ranks[:, place] = by_class[np.maximum(wanted[:, place], 0)]
@@ -169,7 +169,7 @@ def _ranks_by_frequency(learnt: Classes, wanted: Classes, config: LSTMConfig) ->
 def _at_hand(history: History, config: LSTMConfig) -> Classes:
     """Return the event's own type and category `(events, heads)`: the naive guess."""
     own = [
-        history.type_codes if head == NEXT_TYPE else bucket_of(history.categories, config.category_buckets)
+        history.own_types if head == NEXT_TYPE else bucket_of(history.categories, config.category_buckets)
         for head in config.heads
     ]
     return np.column_stack(own).astype(np.int32)

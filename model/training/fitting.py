@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from model.arrays import Booleans, Floats, Runs
-from model.heads import class_count
 from model.lstm import PackedFeatures, Packing, PropensityLSTM
 from model.training.auxiliary import AuxiliaryHeads, summed_cross_entropy
 from model.training.chunks import Chunk, chunks, shuffled_batches
@@ -211,7 +210,7 @@ class Fitting:
         with torch.no_grad():
             self.model.heads.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
             for head, targets in zip(self.model.config.heads, self._training_set.targets.T, strict=True):
-                shares = class_shares(targets, class_count(head, self.model.config.category_buckets))
+                shares = class_shares(targets, self.model.config.classes(head))
                 self.model.get_parameter(f"further.{head}.bias").copy_(torch.from_numpy(np.log(shares)))
 
 

@@ -90,7 +90,10 @@ def train(  # noqa: PLR0913 - where it runs and what it goes on from have defaul
     and training resumes from the state it holds. Horizons that the data are insufficient for are left out, as
     `Trained.training` says; raises TrainingError if none remains.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - as scikit-learn
+
     torch.set_num_threads(settings.threads)
+    threadpool_limits(settings.threads)  # numpy's, which on shared cores would wait for each other
     examples, config, refused = _learnable(history, config)
     history = examples.history
     check_targets(examples.targets, config.heads)

@@ -4,26 +4,22 @@ The file is read at the start, where what is wrong ends the worker, and again wh
 the rules of before in force.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from threading import Event, Thread
 from typing import Annotated, Final, Literal
 
 import msgspec
-import structlog
 from msgspec import Meta
 
 from model.items.item import levels_of
 from service.errors import CartcastError
 from streams.lookups.answers import Goal
 from streams.lookups.item_query import MOST_ITEMS
+from streams.watched_file import WatchedFile
 
-_LOOK_SECONDS: Final = 1.0
 _LARGEST_BOOST: Final = 100.0
 _MOST_BYTES: Final = 16 * 1024 * 1024
-
-_log: Final = structlog.get_logger()
 
 _Text = Annotated[str, Meta(min_length=1)]
 
@@ -118,18 +114,16 @@ def _wrong(rules: ItemRules) -> Iterator[str]:
     yield from (f"pins[{number}] is an item of never" for number, pin in enumerate(rules.pins) if pin.item in never)
 
 
-class RulesFile:
+class RulesFile(WatchedFile[ItemRules]):
     """The rules in force: those of a file, as it was last in order."""
 
     def __init__(self, path: Path | None) -> None:
         """Read the file, if there is one; raises ItemRulesError."""
-        self._path = path
-        self._seen = self._stamp()
-        self.rules = NO_RULES if path is None else read_rules(path)
-        self.is_current = True
-        """Whether the file, as it is now, is in force."""
-        self._stop = Event()
-        self._thread = Thread(target=self._follow, name="item-rules", daemon=True)
+        super().__init__(path, read_rules, lambda: NO_RULES if path is None else read_rules(path), what="rules")
+
+    @property
+    def rules(self) -> ItemRules:
+        return self.content
 
     @property
     def status(self) -> Literal["current", "outdated"] | None:
@@ -137,42 +131,6 @@ class RulesFile:
         if self._path is None:
             return None
         return "current" if self.is_current else "outdated"
-
-    def start(self) -> None:
-        """Look for changes of the file until `stop`."""
-        if self._path is not None:
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stop.set()
-
-    def look(self) -> None:
-        """Read the file if it has changed; if it is broken, say so once, and leave the rules as they are."""
-        stamp = self._stamp()
-        if self._path is None or stamp == self._seen:
-            return
-        self._seen = stamp
-        try:
-            self.rules = read_rules(self._path)
-        except ItemRulesError as broken:
-            self.is_current = False
-            _log.error("the rules of before stay in force", reason=str(broken))
-        else:
-            self.is_current = True
-            _log.info("item rules are read", file=str(self._path))
-
-    def _follow(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
-            self.look()
-
-    def _stamp(self) -> Sequence[int]:
-        """Return what changes with the file; nothing if it cannot be looked at."""
-        try:
-            found = None if self._path is None else self._path.stat()
-        except OSError:
-            found = None
-        return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 NO_FILE: Final = RulesFile(None)

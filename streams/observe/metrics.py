@@ -178,6 +178,12 @@ ITEMS_REFUSED: Final = Declaration(
     "records of the items topic that are no items, by reason; each worker counts all of them again at its start",
     ("reason",),
 )
+SHIFT: Final = Declaration(
+    "gauge",
+    "cartcast_worker_level_shift",
+    "how far the level correction moves the log-odds of an event of this moment, by horizon; none without a level",
+    ("horizon",),
+)
 READY: Final = Declaration("gauge", "cartcast_worker_ready", "1 while /readyz answers 200, else 0")
 
 DECLARED: Final = (
@@ -203,6 +209,7 @@ DECLARED: Final = (
     SHOPPERS,
     ITEMS,
     ITEMS_REFUSED,
+    SHIFT,
     READY,
     MODEL,
 )
@@ -238,6 +245,8 @@ class Readings:
     """By where they are known from."""
     items_refused: Callable[[], Mapping[str, int]] = dict
     """By reason."""
+    shifts: Callable[[], Mapping[str, float]] = dict
+    """By horizon."""
     ready: Callable[[], bool] = lambda: False
 
 
@@ -289,6 +298,7 @@ def _labelled(readings: Readings) -> Iterator[Metric]:
     topic, use = readings.topic, readings.device()
     yield sample(ITEMS, {(known_from,): count for known_from, count in readings.items().items()})
     yield sample(ITEMS_REFUSED, {(reason,): count for reason, count in sorted(readings.items_refused().items())})
+    yield sample(SHIFT, {(horizon,): shift for horizon, shift in readings.shifts().items()})
     yield sample(LAG, {(topic, str(partition)): lag for partition, lag in readings.lags().items()})
     yield sample(UTILISATION, {} if use is None or use.utilisation is None else {(use.device,): use.utilisation})
     yield sample(DEVICE_MEMORY, {} if use is None or use.memory_bytes is None else {(use.device,): use.memory_bytes})

@@ -9,6 +9,7 @@ from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.events import EVENT_TYPES, Score
 from model.heads import HeadNames
+from model.level import SHIFT_FIELDS
 from model.text import MAX_CHARACTERS
 from streams.fetch import Fetch
 from streams.messages import score_records
@@ -90,7 +91,7 @@ def test_the_headers_name_the_source_record_and_the_key_is_the_events(records):
 
 
 def test_the_declared_message_type_is_this_contract():
-    assert Score.__struct_fields__ == (*FIELDS, *OF_SOME_EVENTS, "shown", "shown_by", "placement")
+    assert Score.__struct_fields__ == (*FIELDS, *OF_SOME_EVENTS, "shown", "shown_by", "placement", *SHIFT_FIELDS)
 
 
 @pytest.mark.parametrize("number", [0, -3, 2.5, 1e22, 7])

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from model.level import SHIFT_FIELDS
 from service.errors import RowsRefusedError
 from sinks.table import ClickHouseTable, ScoresTable, identity
 from tests.harness.memory_table import MemoryTable
 from tests.harness.records import score_fields
 
+NO_SHIFT = dict.fromkeys(SHIFT_FIELDS, 0.0)
 PROPENSITIES = {"propensity_session", "propensity_1h", "propensity_24h"}
 OF_SOME_EVENTS = {"quantity", "rating", "text"}
 OF_IMPRESSIONS = {"shown": ["a", "b"], "shown_by": "m1", "placement": "home"}
@@ -69,7 +71,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[ScoresTable]:
 
 def test_a_row_is_stored_as_it_was_scored(table):
     table.insert([as_json(score(7))], "t")
-    assert table.rows == [score(7, item_id="", anonymous_id="", shown=[], shown_by="", placement="")]
+    assert table.rows == [score(7, item_id="", anonymous_id="", shown=[], shown_by="", placement="", **NO_SHIFT)]
 
 
 def test_an_impression_is_stored_with_its_list_and_without_propensities(table):
@@ -96,6 +98,12 @@ def test_absent_item_and_category_are_empty(table):
     del bare["item_id"], bare["category"]
     table.insert([as_json(bare)], "t")
     assert (table.rows[0]["item_id"], table.rows[0]["category"]) == ("", "")
+
+
+def test_a_score_whose_level_is_corrected_is_stored_with_its_shifts(table):
+    shifts = dict(zip(SHIFT_FIELDS, (0.25, -0.5, 0.0), strict=True))
+    table.insert([as_json(score(7, **shifts))], "t")
+    assert {name: table.rows[0][name] for name in SHIFT_FIELDS} == shifts
 
 
 @pytest.mark.parametrize("column", sorted(PROPENSITIES))

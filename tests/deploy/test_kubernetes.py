@@ -251,7 +251,8 @@ def test_networks_are_closed_but_for_what_is_needed(manifests):
     assert ports("egress", "cartcast-topics") == {53, 9092}
     assert ports("egress", "cartcast-migrate") == {53, 8123, 8443}
     if _of(manifests, "CronJob"):
-        assert ports("egress", "cartcast-retrain") == {53, 8123, 8443}
+        for name in ("cartcast-retrain", "cartcast-level"):
+            assert ports("egress", name) == {53, 8123, 8443}
     assert ports("ingress", "cartcast-worker") >= {6066}
     assert ports("ingress", "cartcast-dashboard") == {8501}
     if _of(manifests, "ServiceMonitor"):
@@ -269,7 +270,7 @@ def test_gpu_workers_ask_for_a_gpu(gpu, monkeypatch, tmp_path):
 
 
 def test_what_is_retrained_is_what_the_workers_read(retraining, tmp_path, monkeypatch):
-    names, claims, settings = ("cartcast-worker", "cartcast-retrain"), [], []
+    names, claims, settings = ("cartcast-worker", "cartcast-retrain", "cartcast-level"), [], []
     for name in names:
         template = _template(retraining, name)
         (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "checkpoints"]
@@ -277,12 +278,15 @@ def test_what_is_retrained_is_what_the_workers_read(retraining, tmp_path, monkey
         claims.append((volume["persistentVolumeClaim"]["claimName"], mount["mountPath"], mount.get("readOnly", False)))
         settings.append(_settings(retraining, name, monkeypatch, tmp_path / name))
     assert claims == [("cartcast-checkpoints", "/checkpoints", name == "cartcast-worker") for name in names]
-    assert [each.worker.checkpoint for each in settings] == [Path("/checkpoints/current")] * 2
-    assert settings[1].clickhouse.user == "cartcast_reader"
-    assert settings[1].clickhouse.password.get_secret_value() == "a secret"
-    (job,) = _of(retraining, "CronJob")
-    assert job["spec"]["concurrencyPolicy"] == "Forbid"
-    assert _container(_template(retraining, "cartcast-retrain"))["args"][0] == "retrain"
+    assert [each.worker.checkpoint for each in settings] == [Path("/checkpoints/current")] * 3
+    for each in settings[1:]:
+        assert each.clickhouse.user == "cartcast_reader"
+        assert each.clickhouse.password.get_secret_value() == "a secret"
+    jobs = {job["metadata"]["name"]: job["spec"] for job in _of(retraining, "CronJob")}
+    assert {job["concurrencyPolicy"] for job in jobs.values()} == {"Forbid"}
+    commands = [_container(_template(retraining, name))["args"][0] for name in names[1:]]
+    assert commands == ["retrain", "level"]
+    assert [name for name, job in jobs.items() if job.get("suspend")] == ["cartcast-level"]
 
 
 def _of(manifests: list[Manifest], kind: str) -> list[Manifest]:

@@ -31,6 +31,9 @@ class _Row(msgspec.Struct):
     propensity_session: _Probability = None
     propensity_1h: _Probability = None
     propensity_24h: _Probability = None
+    shift_session: float = 0.0
+    shift_1h: float = 0.0
+    shift_24h: float = 0.0
     item_id: str | None = None
     category: str | None = None
     price: float | None = None

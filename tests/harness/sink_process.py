@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cartcast.settings import Settings, load_settings
+from model.level import SHIFT_FIELDS
 from service.clickhouse import connect
 from tests.harness.forked import ForkedProcess, command_script, piped
 from tests.harness.records import score_fields
@@ -202,6 +203,7 @@ class Stored:
                 "shown": [],
                 "shown_by": "",
                 "placement": "",
+                **dict.fromkeys(SHIFT_FIELDS, 0.0),
             }
             | row
             | {name: row[name] or "" for name in ("item_id", "category", "channel")}

@@ -17,6 +17,7 @@ import model.training.train
 from model.checkpoint import Calibration, load_checkpoint, save_checkpoint
 from model.events import Event
 from model.lstm import LSTMConfig, PropensityLSTM
+from model.shop import shop_of
 from model.simulator import SimulationSettings, simulate
 from service.clickhouse_settings import ClickHouseSettings
 from sinks.table import ClickHouseTable
@@ -161,3 +162,47 @@ def test_wrong_usage_is_one_line(options, said):
     refused = run_command("retrain", *options)
     assert refused.status == 2
     assert said in refused.stderr
+
+
+DEFINITION = """
+types: {quick_look: view}
+attributes: {plan: {kind: categorical}}
+goals:
+  add_to_cart: {event: cart, within: 1h}
+"""
+
+
+def test_a_definition_that_has_changed_is_learnt_and_what_is_new_is_not_compared(shop, tmp_path):
+    file = tmp_path / "shop.yml"
+    file.write_text(DEFINITION)
+    refused = shop.retrain("--shop", file)
+    assert refused.status == 1
+    assert "run `cartcast migrate --shop FILE`" in refused.stderr
+    assert run_command("--config", shop.config, "migrate", "--shop", file).status == 0
+
+    told = json.loads(shop.retrain("--shop", file, "--json").stdout)
+    assert (told["published"], told["not_compared"], told["gone"]) == (True, ["add_to_cart"], [])
+    assert list(told["verdicts"]) == ["session", "24h"]
+    assert "add_to_cart: the current checkpoint does not predict it" in Path(told["page"]).read_text()
+    published = load_checkpoint(shop.checkpoint)
+    assert published.model.config.horizons == ("session", "24h", "add_to_cart")
+    assert published.model.config.shop.event_types[-1] == "quick_look"
+    assert published.model.config.shop.categorical == ("plan",)
+    assert published.training["warm_start"]
+
+    file.write_text("goals: {wish: {event: favorite, within: nonsense}}")
+    wrong = shop.retrain("--shop", file)
+    assert (wrong.status, len(wrong.stderr.splitlines())) == (2, 1)
+    assert "goals.wish.within" in wrong.stderr
+
+
+def test_a_goal_that_is_gone_is_said(shop, tmp_path):
+    torch.manual_seed(5)
+    definition = shop_of({"goals": {"add_to_cart": {"event": ["cart"], "within": "1h"}}})
+    model = PropensityLSTM(LSTMConfig(hidden_size=8, horizons=("session", "24h", "add_to_cart"), shop=definition))
+    save_checkpoint(shop.checkpoint, model, calibration=Calibration.identity(3), metrics={}, training=RECIPE)
+    (tmp_path / "shop.yml").write_text("{}")
+    done = shop.retrain("--shop", tmp_path / "shop.yml")
+    assert done.status == 0, done.stderr
+    assert "; without add_to_cart; restart the workers" in done.stdout
+    assert load_checkpoint(shop.checkpoint).model.config.horizons == ("session", "24h")

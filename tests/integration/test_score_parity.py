@@ -131,7 +131,8 @@ def test_a_shop_of_forty_types_and_ten_attributes_scores_live_as_offline_and_as_
     events.write_bytes(b"\n".join(as_json(own_events(shop, 3000, users=60))) + b"\n")
     checkpoint, out = random_checkpoint(directory, HORIZONS, shop), directory / "scores.jsonl"
     offline = cartcast("score", "--events", events, "--format", "cartcast", "--checkpoint", checkpoint, "--out", out)
-    expected = by_event([json.loads(line) for line in out.read_bytes().splitlines()], HORIZONS)
+    lines = [json.loads(line) for line in out.read_bytes().splitlines()]
+    expected = by_event(lines, HORIZONS)
     servers = ("--bootstrap-servers", pipeline.kafka, "--topic-prefix", pipeline.topics.prefix)
     cartcast("replay", events, "--format", "cartcast", "--shop", definition, *servers)
     pipeline.start_worker(CARTCAST_WORKER__CHECKPOINT=str(checkpoint))
@@ -141,6 +142,8 @@ def test_a_shop_of_forty_types_and_ten_attributes_scores_live_as_offline_and_as_
     check_scores_on_the_topic(messages)
     scores = [json.loads(message.value() or b"") for message in messages]
     assert_equal(by_event(scores, HORIZONS), expected)
+    assert_equal_answers(lines, scores)
+    assert {score["next_type"] for score in scores} & shop.types.keys()
     assert {score["custom_type"] for score in scores} == {None, *shop.types}
     assert {name for score in scores for name in score["attributes"]} == set(shop.attributes)
 

@@ -1,9 +1,10 @@
 import numpy as np
 import torch
 
-from model.events import TYPE_CODES
+from model.events import EVENT_TYPES, TYPE_CODES
 from model.heads import HEADS, NO_HEADS, HeadNames, bucket_of, extra_dtype, may_be_named
 from model.lstm import _bucket
+from model.shop import shop_of
 
 
 def answers(types: list[list[int]], categories: list[list[tuple[int, float]]]) -> np.ndarray:
@@ -33,6 +34,13 @@ def test_one_head_alone_has_its_fields_alone():
     ranked = np.zeros(2, extra_dtype(("next_type",)))
     assert [name for name, _ in HeadNames(("next_type",)).fields] == ["next_type", "next_type_propensity"]
     assert HeadNames(("next_type",)).columns(ranked)[0] == ["view", "view"]
+
+
+def test_a_shops_own_type_is_named_as_the_shop_does():
+    ranked = np.zeros(2, extra_dtype(("next_type",)))
+    ranked["next_type"]["classes"][:, 0] = len(EVENT_TYPES), TYPE_CODES["cart"]
+    names = HeadNames(("next_type",), event_types=shop_of({"types": {"Size Guide": "view"}}).event_types)
+    assert names.columns(ranked)[0] == ["Size Guide", "cart"]
 
 
 def test_without_heads_there_is_nothing_and_it_takes_no_bytes():

@@ -94,12 +94,34 @@ def test_a_released_state_begins_afresh_but_knows_what_it_was_sent():
     assert refusals(np.concatenate([states, left]), 3) == ["", NOTHING]
     fresh = CODEC.blank(1)
     fresh["sequence"]["claims"] = 1
-    for name in ("source", "offset", "ids", "id_ends", "block_latest_s"):
+    for name in ("source", "offset", "last_time_ms"):
         fresh["sequence"][name] = states["sequence"][name]
+    for name in ("ids", "id_ends", "block_latest_s"):
+        fresh["sequence"][name] = left["sequence"][name]
     assert left.tobytes() == fresh.tobytes()
     users = np.zeros(2, np.int64)
     prepared = prepare_batch(left, users, batch_of([event(3, 99), event(77, 100)]), Source(7, np.array([20, 21])))
     assert (prepared.appended.duplicates, len(prepared.appended)) == (1, 1)
+
+
+@pytest.mark.parametrize("before", [1, 20, 63, 64, 100])
+@pytest.mark.parametrize("after", [1, 16, 33])
+def test_what_was_sent_before_a_release_is_new_no_sooner_than_without_it(before, after):
+    states, whole = CODEC.blank(1), CODEC.blank(1)
+    first, later = ([event(n, n) for n in some] for some in (range(before), range(before, before + after)))
+    applied(whole, [*first, *later])
+    applied(states, first)
+    applied(states := released(states), later[: after // 2])
+    applied(states := released(states), later[after // 2 :])
+    if before + after <= 48:
+        assert not states["sequence"]["forgotten_s"].any()
+    for each in [*first, *later]:
+        batch, source = batch_of([each]), Source(7, np.array([10_000]))
+        one, other = (prepare_batch(some.copy(), np.zeros(1, np.int64), batch, source) for some in (states, whole))
+        assert not len(other.appended)
+        assert not len(one.appended), each
+        if each.event_id in {known.event_id for known in [*first, *later][-48:]}:
+            assert one.appended.duplicates
 
 
 def test_a_merged_state_keeps_its_place_in_the_stream_and_waits_for_its_numbers():

@@ -21,7 +21,7 @@ from tests.harness.forked import command_script
 from tests.harness.records import score_fields
 from tests.soak.history import Sent
 from tests.soak.network import DOWN, UP, Way
-from tests.soak.world import SESSION_SECONDS, Slot, World
+from tests.soak.world import ROW, SESSION_SECONDS, Growth, Slot, World
 
 Course = Iterator[float]
 
@@ -394,6 +394,30 @@ def _stranger(world: World, group: str, topic: str, rng: Random) -> Course:
     stranger.close()
 
 
+# Who is to be forgotten.
+
+
+@fault("shoppers forgotten", weight=4)
+def forget(world: World, rng: Random) -> Course:
+    """The command, or who it waits for, may be killed in the middle; it is asked again until it ends well."""
+    shoppers, kills = rng.sample(world.history.user_ids, rng.randrange(1, 4)), rng.randrange(3)
+    world.asked |= set(shoppers)
+    while True:
+        command = world.start_command("forget", *shoppers, "--wait", "--timeout", "200")
+        if kills:
+            yield rng.uniform(0, 1.5)
+            slot = rng.choice([None, world.one_of(world.workers), world.one_of(world.sinks)])
+            (slot or command).kill()
+            kills -= 1
+        while command.poll() is None:
+            yield 0.2
+        if command.poll() == 0:
+            world.note_gone()
+            return
+        world.notes["commands to forget that were given again"] += 1
+        yield 1.0
+
+
 @fault("stranger in the sinks' group", weight=2)
 def join_sinks(world: World, rng: Random) -> Course:
     yield from _stranger(world, world.sink_group, world.topics.scores, rng)
@@ -486,17 +510,15 @@ def _want(slots: list[Slot]) -> None:
 @fault("partitions added", alone=True, weight=0.7)
 def add_partitions(world: World, rng: Random) -> Course:
     """Somebody adds some to the events topic; workers notice, and end until the other topics have as many."""
+    before, committed = world.partitions, world.committed(world.worker_group, world.topics.events)
     world.partitions += rng.randrange(1, 4)
+    world.growths.append(Growth(before, world.partitions, committed))
     grown = NewPartitions(world.topics.events, world.partitions)
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.create_partitions([grown]).values():
         future.result()
     yield rng.uniform(1, 25)
-    environment = {
-        "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": world.servers.bootstrap_servers,
-        "CARTCAST_KAFKA__TOPIC_PREFIX": world.topics.prefix,
-    }
-    done = run_command("topics", "create", "--partitions", world.partitions, environment=environment)
+    done = run_command("topics", "create", "--partitions", world.partitions, environment=world.reach)
     assert done.status == 0, done.stderr
     world.pipeline.partitions = world.partitions
     for slot in world.slots.values():
@@ -510,24 +532,24 @@ def change_checkpoint(world: World, _: Random) -> Course:
     wanted = [slot for slot in world.workers if slot.wanted]
     if not world.stop(world.workers):
         world.notes["checkpoints that stayed, as a worker may have scored beyond its commit"] += 1
-    elif not world.worker_environment.pop("CARTCAST_WORKER__CHECKPOINT", ""):
-        world.worker_environment["CARTCAST_WORKER__CHECKPOINT"] = str(world.other_checkpoint)
+    else:
+        world.checkpoints = world.checkpoints[::-1]
     _want(wanted)
     yield 3.0
 
 
 @fault("topics made again", alone=True, weight=0.7)
 def make_topics_again(world: World, rng: Random) -> Course:
-    """As docs/operations.md says: all four, while nothing runs, and without the groups' offsets."""
+    """As docs/operations.md says: all but that of who is forgotten, while nothing runs, without the groups' offsets."""
     world.wait_until_through()
     wanted = [slot for slot in world.slots.values() if slot.wanted]
     world.stop(list(world.slots.values()))
     world.check()
-    world.earlier_rows |= set(world.rows())
+    world.earlier_events |= {row[ROW.index("event_id")] for row in world.rows()}
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.delete_topics(world.every_topic).values():
         future.result()
-    _delete_groups(world, world.worker_group, world.sink_group, f"{world.sink_group}-dead-letters")
+    _delete_groups(world, *world.every_group)
     world.wait_until(lambda: not set(world.every_topic) & set(admin.list_topics().topics), "the deletion")
     world.begin()
     world.history.forget()

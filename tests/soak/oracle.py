@@ -1,32 +1,50 @@
-"""What an uninterrupted process that reads files makes of the records that lie on the events topic."""
+"""What an uninterrupted process that reads files makes of the records that lie on the events topic.
 
-from collections.abc import Iterable, Mapping
+When exactly a state is joined to a user's is not determined: workers exchange it beside the events. So the life of an
+id has *ways*, one for each order of its events and of what joining does to it, and every score must be that of one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.batch import batch_of
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.core.append import Source
+from model.events import Event
+from model.identity import claiming_rows
 from model.inference import Scorer
-from model.offline import OfflineScoring
-from model.scoring import finish_rebuild, rebuild_request
+from model.propensities import published
+from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
 from model.states import StateCodec
-from tests.harness.pipeline import Coordinates
+from tests.harness.pipeline import PROPENSITIES, Coordinates
 from tests.soak.history import Sent
 
+TOLERANCE = 1e-4
+MOST_WAYS = 500
+States = np.ndarray
+Place = tuple[int, str]
+"""A partition and an id: where one state is."""
 
-class Oracle:
-    """Scores with the checkpoints that workers run."""
 
-    def __init__(self, *others: Path) -> None:
-        """Know the checkpoint that ships, and `others`."""
-        self._checkpoints = {each.version: each for each in map(load_checkpoint, (DEFAULT_CHECKPOINT, *others))}
+@dataclass
+class Accepted:
+    """Events and repeats of events by source partition and offset, in this order."""
 
-    def accepted(self, sent: Iterable[Sent]) -> "Accepted":
+    records: dict[Coordinates, Sent] = field(default_factory=dict)
+    repeats: set[Coordinates] = field(default_factory=set)
+    known: dict[int, set[tuple[str, str]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sent: Iterable[Sent]) -> "Accepted":
         """Return the events among records of all partitions that are new: the first of each shopper and id there."""
-        accepted = Accepted()
+        accepted = cls()
         for record in sorted(sent, key=lambda each: (each.partition, each.offset)):
             if record.event is None:
                 continue
@@ -38,49 +56,165 @@ class Oracle:
             known.add(identity)
         return accepted
 
-    def scores(self, accepted: "Accepted", models: Mapping[Coordinates, str]) -> dict[Coordinates, np.ndarray]:
-        """Return each accepted event's propensities; `models` names the checkpoint that scored it."""
-        found: dict[Coordinates, np.ndarray] = {}
-        for partition, group in groupby(accepted.records, key=lambda coordinates: coordinates[0]):
-            scoring: OfflineScoring | None = None
-            for model, run in groupby(group, key=lambda each: accepted.model_of(each, models)):
-                scoring = self._continued(scoring, model)
-                coordinates, first = list(run), scoring.counts.rows
-                for part in scoring.score([accepted.records[each].event for each in coordinates]):
-                    for row, numbers in zip(part.rows, part.propensities, strict=True):
-                        found[partition, coordinates[row - first][1]] = numbers
-        return found
-
-    def _continued(self, before: OfflineScoring | None, model: str) -> OfflineScoring:
-        """Return scoring with another checkpoint that goes on with the states so far."""
-        checkpoint = self._checkpoints[model]
-        codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-        scorer = Scorer(checkpoint, torch.device("cpu"))
-        scoring = OfflineScoring(scorer, codec)
-        if before is not None:
-            scoring.counts = before.counts  # a state knows the last row that was applied to it
-            states = codec.gather(list(before._states.values()))
-            if (rebuild := rebuild_request(codec, states)) is not None:
-                finish_rebuild(states, rebuild, scorer.score(rebuild))
-            scoring._states = dict(zip(before._states, codec.scatter(states), strict=True))
-        return scoring
-
-
-@dataclass
-class Accepted:
-    """Events and repeats of events by source partition and offset, in this order."""
-
-    records: dict[Coordinates, Sent] = field(default_factory=dict)
-    repeats: set[Coordinates] = field(default_factory=set)
-    known: dict[int, set[tuple[str, str]]] = field(default_factory=dict)
-    _model: str = ""
-
     @property
     def new(self) -> set[Coordinates]:
         """The events that have one row each."""
         return self.records.keys() - self.repeats
 
-    def model_of(self, coordinates: Coordinates, models: Mapping[Coordinates, str]) -> str:
-        """Return the model that scored an event; of a repeat, the one that scored the event before."""
-        self._model = models.get(coordinates) or self._model or next(iter(models.values()))
-        return self._model
+    @cached_property
+    def places(self) -> dict[Place, list[int]]:
+        """The offsets of each state's events."""
+        found: dict[Place, list[int]] = {}
+        for (partition, offset), record in self.records.items():
+            assert record.event is not None
+            found.setdefault((partition, record.event.user_id), []).append(offset)
+        return found
+
+    def models(self, named: Mapping[Coordinates, str]) -> dict[Coordinates, str]:
+        """Return the model that scored each event; of a repeat, the one that scored the event before."""
+        found, model = {}, next(iter(named.values()), "")
+        for each in self.records:
+            found[each] = model = named.get(each, model)
+        return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """What joining does to a state: a merge to a user's, a release to that of an anonymous id."""
+
+    after: int
+    """The source offset behind which it happens at the earliest."""
+    is_settled: bool
+    """Whether it had been done when the events came that are `Sent.is_settled`."""
+    apply: Callable[[StateCodec, States], States]
+
+
+@dataclass
+class Life:
+    """What may have become of one id."""
+
+    wrong: dict[int, float] = field(default_factory=dict)
+    """By how much a score is not that of any way, by source offset."""
+    unscored: list[int] = field(default_factory=list)
+    claims: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Ids and times of events, on every way."""
+    possible_claims: Counter[tuple[str, int]] = field(default_factory=Counter)
+    before: list[States] = field(default_factory=list)
+    """Before each change, if all are made as early as can be."""
+    ends: list[States] = field(default_factory=list)
+    """The last state of each way."""
+
+
+class Model:
+    """A checkpoint that workers run."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.scorer = Scorer(checkpoint, torch.device("cpu"))
+        self.codec = checkpoint.codec
+
+    def step(self, states: States, event: Event, offset: int) -> tuple[States, States]:
+        """Apply an event to states; return their propensities, NaN of those that refuse it, and which claim by it."""
+        if (rebuild := rebuild_request(self.codec, states)) is not None:
+            finish_rebuild(states, rebuild, self.scorer.score(rebuild))
+        before_ms, places = states["sequence"]["last_time_ms"].copy(), np.arange(len(states))
+        batch = batch_of([event] * len(states), places, with_texts=False)
+        prepared = prepare_batch(states, places, batch, Source(1, np.full(len(states), offset)))
+        found = np.full((len(states), len(PROPENSITIES)), np.nan)
+        scored = finish(states, prepared, self.scorer.score(prepared.request))
+        found[prepared.appended.rows] = published(scored)
+        return found, claiming_rows(before_ms, states, batch, prepared.appended)
+
+
+class Oracle:
+    """Follows ids through the checkpoints that workers run."""
+
+    def __init__(self, *checkpoints: Path) -> None:
+        self._models = {each.version: Model(each) for each in map(load_checkpoint, checkpoints)}
+
+    def codec(self) -> StateCodec:
+        """Return one that reads what any of them has written."""
+        return next(iter(self._models.values())).codec
+
+    def life(
+        self,
+        records: Sequence[tuple[int, Sent, str]],
+        changes: Sequence[Change],
+        scores: Mapping[int, list[States]],
+    ) -> Life:
+        """Return what may have become of an id.
+
+        `records` are source offset, record and model; `scores` what was published, by source offset.
+        """
+        life, model = Life(), self._models[records[0][2]]
+        ways = [(0, model.codec.blank(1))]  # how many changes are made, and a state `(1,)`
+        for offset, record, version in records:
+            assert record.event is not None
+            codec, model = model.codec, self._models[version]
+            least = sum(change.is_settled for change in changes) if record.is_settled else 0
+            ways = list(_ways(ways, _Until(changes, offset, least), codec, life.before))
+            states = model.codec.gather([state.tobytes() for _, state in ways])
+            found, claiming = model.step(states, record.event, offset)
+            ways = [(made, states[number : number + 1]) for number, (made, _) in enumerate(ways)]
+            _note_claims(life, record.event, len(claiming), len(ways))
+            if offset in scores and record.event.type != "impression":
+                ways = _judge(life, offset, found, scores[offset], ways)
+        until = _Until(changes, records[-1][0] + 1, len(changes))
+        life.ends = [state for _, state in _ways(ways, until, model.codec, life.before)]
+        return life
+
+
+class _Until(NamedTuple):
+    """Changes that may have been made before an event."""
+
+    changes: Sequence[Change]
+    offset: int
+    """The event's."""
+    least: int = 0
+    """How many must have been."""
+
+
+def _ways(
+    ways: list[tuple[int, States]], until: _Until, codec: StateCodec, before: list[States]
+) -> Iterator[tuple[int, States]]:
+    """Yield each way with the changes that can have been made; that with all of them comes first."""
+    known = set()
+    for number, way in enumerate(ways):
+        further = [way]
+        while (made := further[-1][0]) < len(until.changes) and until.changes[made].after < until.offset:
+            state = further[-1][1]
+            if number == 0:
+                before.append(state)
+            further.append((made + 1, until.changes[made].apply(codec, state.copy())))
+        for each in reversed(further):
+            if each[0] >= min(until.least, made) and (name := (each[0], each[1].tobytes())) not in known:
+                known.add(name)
+                yield each
+
+
+def _note_claims(life: Life, event: Event, claiming: int, ways: int) -> None:
+    claim = event.anonymous_id or "", event.ts
+    if claiming == ways:
+        life.claims[claim] += 1
+    if claiming:
+        life.possible_claims[claim] += 1
+
+
+def _judge(
+    life: Life, offset: int, found: States, scores: Sequence[States], ways: list[tuple[int, States]]
+) -> list[tuple[int, States]]:
+    """Note whether each score is that of a way; return the ways to go on with, which have to be limited."""
+    if np.isnan(found).all():
+        life.unscored.append(offset)
+        return ways
+    far = np.array([np.abs(found - score).max(axis=1) for score in scores])  # (scores, ways)
+    far = np.nan_to_num(far, nan=np.inf)
+    if (worst := float(far.min(axis=1).max())) > TOLERANCE:
+        life.wrong[offset] = worst
+    if len(ways) <= MOST_WAYS:
+        return ways
+    return [way for number, way in enumerate(ways) if number == 0 or far[:, number].min() <= TOLERANCE][:MOST_WAYS]
+
+
+def published_numbers(scores: Iterable[Mapping[str, float]]) -> list[States]:
+    """Return the propensities of scores."""
+    return [np.array([score[name] for name in PROPENSITIES], float) for score in scores]

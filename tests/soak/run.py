@@ -13,11 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
+from model.checkpoint import DEFAULT_CHECKPOINT
 from model.horizons import HORIZONS
-from tests.harness.checkpoints import random_checkpoint
+from tests.harness.checkpoints import random_checkpoint, recommending
 from tests.harness.databases import Databases
 from tests.soak.checks import check
 from tests.soak.faults import FAULTS, Fault
+from tests.soak.history import CATALOGUE
 from tests.soak.oracle import Oracle
 from tests.soak.servers import servers
 from tests.soak.world import World
@@ -54,7 +56,12 @@ class Soak:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._servers = self._stack.enter_context(servers(self._directory))
         self._databases = Databases(self._servers.engine.url)
-        self._oracle = Oracle(random_checkpoint(self._directory, HORIZONS))
+        random = random_checkpoint(self._directory, HORIZONS)
+        self._checkpoints = tuple(
+            recommending(each, CATALOGUE, self._directory / f"recommending-{each.name}")
+            for each in (DEFAULT_CHECKPOINT, random)
+        )
+        self._oracle = Oracle(*self._checkpoints)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,7 +75,8 @@ class Soak:
         directory = self._directory / f"seed-{seed}-{round(began)}"
         directory.mkdir()
         with self._databases.lend() as database:
-            world = World(self._servers, database, directory, rng, partial(check, oracle=self._oracle))
+            checks = partial(check, oracle=self._oracle)
+            world = World(self._servers, database, directory, rng, self._checkpoints, checks)
             try:
                 Play(world, seed).play(plan)
                 go_on_from_a_restore(world)
@@ -144,7 +152,7 @@ class Play:
 
 def go_on_from_a_restore(world: World) -> None:
     """Once all is through, start workers anew, which have only the compacted changelog, and let more events come."""
-    world.wait_until_through()
+    world.settle()
     for slot in world.workers:
         slot.wanted = slot.name == "worker-0"
         slot.kill()

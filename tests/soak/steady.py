@@ -108,7 +108,7 @@ class Load:
     def __init__(self, client_config: dict[str, object], topic: str, database: ClickHouseSettings) -> None:
         self.sent = 0
         self._topic = topic
-        self._history = History(Random(1), "steady", users=SHOPPERS)
+        self._history = History(Random(1), "steady", users=SHOPPERS, shown_share=0, most_log_ins=0)
         self._producer = Producer({**client_config, "linger.ms": 20, "partitioner": "murmur2_random"})
         self._client = connect(database, database=database.database)
 

@@ -1,5 +1,6 @@
 """One running pipeline: servers, topics, a database, workers and sinks that are started again when they end."""
 
+import hashlib
 import json
 import signal
 import threading
@@ -12,23 +13,31 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from cartcast.settings import Settings
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.kafka_settings import Topics
+from service.partitioner import partition_of
+from streams.partition_states import NOTE
 from streams.topics import create_topics
+from tests.harness.command import run_command
+from tests.harness.forked import ForkedProcess, appending, command_script
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Coordinates, Pipeline, WorkerProcess
 from tests.harness.sink_process import SinkProcess, pipeline_settings
 from tests.harness.waiting import eventually
-from tests.soak.history import History, Sent
+from tests.soak.history import CATALOGUE, History, Sent
 from tests.soak.servers import Servers
 
 SESSION_SECONDS = 6.0
 RESTART_SECONDS = 1.0
 COMPACTED = {"segment.ms": 1000, "min.cleanable.dirty.ratio": 0.001, "max.compaction.lag.ms": 1000}
-ROW = ("source_partition", "source_offset", "user_id", "event_id", *PROPENSITIES)
+ROW = ("source_partition", "source_offset", "user_id", "event_id", "anonymous_id", "shown", *PROPENSITIES)
+TRIGGERS = ("cart", "purchase")
+RECOMMENDS = {"CARTCAST_RECOMMENDATIONS__EVENTS": ",".join(TRIGGERS), "CARTCAST_RECOMMENDATIONS__K": "3"}
+"""Of workers and sinks."""
 MEANT = ("service.errors.", "streams.fenced.", "asyncio.exceptions.CancelledError")
 """What a part of a worker may crash with: it ends with one line, or because another part ends."""
 Running = WorkerProcess | SinkProcess
@@ -88,6 +97,20 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Partitions that were added."""
+
+    before: int
+    now: int
+    committed: dict[int, int]
+    """Of the workers' group, when it happened."""
+
+    def moves(self, partition: int, key: bytes) -> bool:
+        """Whether the state of an id was in this partition, and is no more."""
+        return partition_of(key, self.before) == partition != partition_of(key, self.now)
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What the groups had committed at one moment, and what was there just after it."""
 
@@ -100,12 +123,13 @@ class Snapshot:
 class World:
     """What faults happen to; everything random is drawn from `rng`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all that there is
         self,
         servers: Servers,
         database: ClickHouseSettings,
         directory: Path,
         rng: Random,
+        checkpoints: tuple[Path, Path],
         check: Callable[["World"], list[str]],
     ) -> None:
         self.servers = servers
@@ -117,14 +141,21 @@ class World:
         self.client_config = {"bootstrap.servers": servers.bootstrap_servers, "log_level": 0}
         self.pipeline = Pipeline(servers.bootstrap_servers, self.topics, directory)
         self.history = History(rng, directory.name)
-        self.other_checkpoint = directory.parent / "checkpoint"
+        self.checkpoints = checkpoints
+        """The first that workers run, and another."""
         self.notes: Counter[str] = Counter()
         self.problems: list[str] = []
         self._check = check
-        self.earlier_rows: set[tuple] = set()
-        """Rows that were made from topics that are no more."""
-        self.begin()
-        self.worker_environment: dict[str, str] = {}
+        self.earlier_events: set[str] = set()
+        """Whose rows were made from topics that are no more."""
+        self.asked: set[str] = set()
+        """Who was to be forgotten."""
+        self.gone: set[str] = set()
+        """Who is: with them the devices that they have named."""
+        self.named: dict[str, set[str]] = {}
+        """Devices that users have named, at any time."""
+        self.commands: list[Path] = []
+        """What commands have printed."""
         self.worker_script: dict[str, str] = {}
         self.starved = False
         """Whether a process has been short of memory or files, which any line of it may say with a traceback."""
@@ -139,11 +170,14 @@ class World:
             {**self.client_config, "enable.idempotence": True, "linger.ms": 5, "partitioner": "murmur2_random"}
             | {"message.timeout.ms": 300_000}
         )
+        self.begin()
 
     def begin(self) -> None:
         """Create the topics, on which there is nothing yet."""
         create_topics(self.client_config, self.topics, partitions=self.partitions, replication_factor=1)
         self.pipeline.configure(self.topics.changelog, COMPACTED)
+        for item in CATALOGUE:
+            self._producer.produce(self.topics.items, msgspec.json.encode(item), item.item_id)
         self.sent: list[Sent] = []
         self.forged: dict[tuple[str, int, int], str] = {}
         """Records that a stranger wrote to the scores and dead-letter topics: reason of the letter about it, if any."""
@@ -152,6 +186,9 @@ class World:
         self.deleted_scores: list[Message] = []
         """As they were before they were deleted, lost or not."""
         self.snapshots: list[Snapshot] = []
+        self.growths: list[Growth] = []
+        self.settled: dict[int, int] = {}
+        """Up to which offset of each partition of the identity topic all was merged, once."""
 
     def check(self) -> None:
         """Let what does not hold now be among the problems."""
@@ -160,7 +197,13 @@ class World:
     @property
     def every_topic(self) -> list[str]:
         names = self.topics
-        return [names.events, names.scores, names.dead_letters, names.changelog, names.items]
+        of_results = [names.scores, names.dead_letters, names.recommendations]
+        return [names.events, *of_results, names.changelog, names.identity, names.items]
+
+    @property
+    def every_group(self) -> list[str]:
+        parts = ("", "-dead-letters", "-recommendations", "-forget")
+        return [self.worker_group, *(f"{self.sink_group}{part}" for part in parts)]
 
     # Processes.
 
@@ -202,8 +245,9 @@ class World:
             "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": self.servers.bootstrap_of(name),
             "CARTCAST_WORKER__MAX_BATCH_EVENTS": str(self.rng.choice([20, 100, 5000])),
             "CARTCAST_WORKER__DRAIN_SECONDS": "10",
+            **RECOMMENDS,
             **({"CARTCAST_WORKER__INSTANCE_ID": name} if self._static else {}),
-            **self.worker_environment,
+            "CARTCAST_WORKER__CHECKPOINT": str(self.checkpoints[0]),
         }
         if script := self.worker_script.pop(name, ""):
             return self.pipeline.start_script(script, **environment)
@@ -211,7 +255,7 @@ class World:
 
     def _start_sink(self, name: str) -> SinkProcess:
         settings = self.sink_settings(name)
-        self._sinks.append(SinkProcess(settings, instance_id=name if self._static else None))
+        self._sinks.append(SinkProcess(settings, instance_id=name if self._static else None, environment=RECOMMENDS))
         return self._sinks[-1]
 
     def sink_settings(self, name: str) -> Settings:
@@ -224,6 +268,22 @@ class World:
             session_timeout_seconds=SESSION_SECONDS,
         )
 
+    @property
+    def reach(self) -> dict[str, str]:
+        """What a command needs to reach both servers, past all faults of the network."""
+        return {
+            "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": self.servers.bootstrap_servers,
+            "CARTCAST_KAFKA__TOPIC_PREFIX": self.topics.prefix,
+            "CARTCAST_CLICKHOUSE__URL": self.servers.engine.url,
+            "CARTCAST_CLICKHOUSE__DATABASE": self.database.database,
+        }
+
+    def start_command(self, *arguments: str) -> ForkedProcess:
+        """Start a command of `cartcast`; what it prints goes to a file."""
+        self.commands.append(self.directory / f"command-{len(self.commands)}.log")
+        script, output = command_script(arguments), self.commands[-1]
+        return ForkedProcess(script, self.reach, stdout=appending(output), stderr=appending(output))
+
     # Records.
 
     def send(self, records: Iterable[Sent], producer: Producer | None = None) -> None:
@@ -232,6 +292,10 @@ class World:
         with self._lock:
             for record in records:
                 self.sent.append(record)
+                record.is_settled = bool(self.settled)
+                record.is_refused = record.key is not None and record.key.decode() in self.gone
+                if record.event is not None and record.event.anonymous_id:
+                    self.named.setdefault(record.event.user_id, set()).add(record.event.anonymous_id)
                 producer.produce(self.topics.events, record.value, record.key, on_delivery=_noted(record))
                 producer.poll(0)
 
@@ -257,6 +321,18 @@ class World:
 
     def is_lost(self, record: Sent) -> bool:
         return (self.topics.events, record.partition, record.offset) in self.lost
+
+    def has_moved(self, partition: int, key: bytes) -> bool:
+        """Whether an id once had a state in this partition, and has it elsewhere now."""
+        return any(growth.moves(partition, key) for growth in self.growths)
+
+    def note_growth(self) -> None:
+        """Find out whose state may have been empty when a record was scored."""
+        for record in self.sent:
+            record.begins_anew = record.key is not None and any(
+                growth.moves(record.partition, record.key) and record.offset >= growth.committed[record.partition]
+                for growth in self.growths
+            )
 
     def read(self, topic: str) -> list[Message]:
         return self.pipeline.read(topic)
@@ -290,7 +366,7 @@ class World:
     def rows(self) -> list[tuple]:
         """Return what ClickHouse holds of the scores that are on the topic now: see ROW."""
         stored = self.query(f"SELECT {', '.join(ROW)} FROM scores")  # noqa: S608
-        return [row for row in stored if row not in self.earlier_rows]
+        return [row for row in stored if row[ROW.index("event_id")] not in self.earlier_events]
 
     def query(self, sql: str) -> list[tuple]:
         """Ask ClickHouse past the ways of the sinks."""
@@ -321,7 +397,7 @@ class World:
 
     def tracebacks(self) -> list[str]:
         """Return the exceptions that nobody has caught, and those that a part of a worker crashed with by mistake."""
-        lines = self._log()
+        lines = self._log() + [line for command in self.commands for line in command.read_text().splitlines()]
         begun = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
         found = [next((line for line in lines[number + 1 :] if line[:1].strip()), "?") for number in begun]
         told = [line.get("exception", "") for line in self.log_lines() if "Crashed reason" in line["event"]]
@@ -346,8 +422,51 @@ class World:
         self.flush()
         self.wait_until(lambda: self._lag(self.worker_group, self.topics.events) == 0, "the workers")
         self.wait_until(lambda: self._lag(self.sink_group, self.topics.scores) == 0, "the sinks")
-        letters = f"{self.topics.prefix}-sink-dead-letters"
-        self.wait_until(lambda: self._lag(letters, self.topics.dead_letters) == 0, "the dead letters")
+        for topic, part in (
+            (self.topics.dead_letters, "dead-letters"),
+            (self.topics.recommendations, "recommendations"),
+        ):
+            group = f"{self.sink_group}-{part}"
+            self.wait_until(lambda group=group, topic=topic: self._lag(group, topic) == 0, f"the {part}")
+        self.wait_until(self._is_joined, "the merges")
+        self.wait_until(self._is_forgotten, "the rows of the forgotten")
+
+    def states(self) -> dict[tuple[int, str], bytes]:
+        """Return what the changelog holds of each id, by partition."""
+        return {(number, key.decode()): value for (number, key), value in self.changelog().items() if key[:1] != NOTE}
+
+    def changelog(self) -> dict[tuple[int, bytes], bytes]:
+        """Return its latest values, of ids and of notes, by partition and key."""
+        latest = {(each.partition(), each.key()): each.value() for each in self.read(self.topics.changelog)}
+        return {place: value for place, value in latest.items() if value is not None}
+
+    def _is_joined(self) -> bool:
+        """Whether all that lies on the identity topic has been applied."""
+        ends = {each.partition(): each.offset() + 1 for each in self.read(self.topics.identity)}
+        notes = self.changelog()
+        waits = any(key.startswith(NOTE + b"claimed ") for _, key in notes)
+        positions = {number: int(notes.get((number, NOTE + b"position identity"), b"0")) for number in ends}
+        return not waits and all(positions[number] >= end for number, end in ends.items())
+
+    def _is_forgotten(self) -> bool:
+        """Whether all that the forget topic asks for is done."""
+        if self.asked:
+            said = run_command("forget", "--status", environment=self.reach)
+            return said.status == 0 and not any(json.loads(said.stdout)["pending"].values())
+        return True
+
+    def settle(self) -> None:
+        """Note how far the identity topic has been merged; all that is sent from now on finds it so."""
+        self.wait_until_through()
+        self.settled = self.ends(self.topics.identity)
+        self.history.names_devices = False
+
+    def note_gone(self) -> None:
+        """Find out whom the forget topic names."""
+        digests = {message.key() for message in self.read(self.topics.forget)}
+        users = {record.key.decode() for record in self.sent if record.event is not None and record.key is not None}
+        known = self.asked | users | set().union(*self.named.values())
+        self.gone |= {each for each in known if hashlib.sha256(each.encode()).hexdigest().encode() in digests}
 
     def _lag(self, group: str, topic: str) -> int:
         """Return how many records are not committed; a transaction's marker is none."""
@@ -388,5 +507,6 @@ def _noted(record: Sent) -> Callable[[object, Message], None]:
     def noted(error: object, message: Message) -> None:
         assert error is None, error
         record.partition, record.offset = message.partition(), message.offset()
+        record.sent_ms = message.timestamp()[1]
 
     return noted

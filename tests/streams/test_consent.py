@@ -6,12 +6,13 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from model.consent import CONSENT, ConsentRule
 from model.core.byte_strings import ByteStrings
 from model.core.decode import decode_events
 from model.formats import FORMATS
 from model.formats.records import decoder_of
 from model.shop import NO_SHOP
-from streams.consent import CONSENT, Consent
+from streams.consent import Consent
 from streams.lanes import Lane
 from tests.streams.fetches import SOURCE_CODE, TOPICS, Acks, event, fetch, put
 
@@ -54,18 +55,18 @@ ONE_PURPOSE = frozenset({"personalization"})
     ],
 )
 def test_an_event_is_scored_as_its_shopper_wishes(wishes, purposes, allows):
-    assert is_scored(Consent(decode_events, frozenset(purposes)), asking(wishes)) is allows
+    assert is_scored(Consent(decode_events, ConsentRule(frozenset(purposes))), asking(wishes)) is allows
 
 
 def test_an_event_that_says_nothing_is_scored_unless_consent_is_required():
     value = json.dumps(FIELDS).encode()
     assert is_scored(Consent(decode_events), value)
-    assert not is_scored(Consent(decode_events, is_required=True), value)
-    assert is_scored(Consent(decode_events, is_required=True), asking(True))
+    assert not is_scored(Consent(decode_events, ConsentRule(is_required=True)), value)
+    assert is_scored(Consent(decode_events, ConsentRule(is_required=True)), asking(True))
 
 
 def test_a_call_of_segments_says_it_in_its_own_context():
-    consent = Consent(decoder_of("segment"), ONE_PURPOSE)
+    consent = Consent(decoder_of("segment"), ConsentRule(ONE_PURPOSE))
     for wish in (True, False):
         call = {**SEGMENT, "context": {"consent": {"categoryPreferences": {"personalization": wish}}}}
         assert is_scored(consent, json.dumps(call).encode()) is wish
@@ -86,7 +87,10 @@ GA4 = {"event_name": "page_view", "event_timestamp": "1511539217250000", "user_p
     ],
 )
 def test_an_event_of_ga4_says_it_as_ga4_does(said, purposes, allows):
-    assert is_scored(Consent(decoder_of("ga4"), frozenset(purposes)), json.dumps(GA4 | said).encode()) is allows
+    assert (
+        is_scored(Consent(decoder_of("ga4"), ConsentRule(frozenset(purposes))), json.dumps(GA4 | said).encode())
+        is allows
+    )
 
 
 OF_FORMATS = {

@@ -278,6 +278,14 @@ def test_whom_an_id_was_joined_to_is_not_known_for_longer_than_states_are_kept(o
     assert (joined_to(of_devices, b"old"), joined_to(of_devices, b"young")) == (None, Claim("user", LATER_MS + 1))
 
 
+def test_what_is_left_of_a_claimed_id_is_kept_as_long_as_a_state_with_its_last_event(owners, identity, applied):
+    of_devices, _ = owners
+    applied(of_devices, event(0, "device"))
+    apply(identity, of_devices, [claim(b"device", b"user")])
+    assert (events_of(of_devices, b"device"), of_devices.expire(START_MS, 100), list(of_devices)) == (0, 0, [b"device"])
+    assert (of_devices.expire(START_MS + 1, 100), list(of_devices)) == (1, [])
+
+
 def test_a_claim_of_an_id_that_is_forgotten_is_not_kept(owners, identity):
     of_devices, _ = owners
     forget(identity, of_devices, (digest(b"device"), encoded(Request("r", 7))))

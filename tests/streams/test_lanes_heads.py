@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
@@ -14,8 +15,10 @@ from model.events import Event
 from model.heads import HEADS
 from model.horizons import HORIZONS
 from model.inference import Scorer
+from model.level import Level, Levels
 from model.lstm import LSTMConfig, PropensityLSTM
-from model.offline import OfflineScoring
+from model.offline import OfflineScoring, ScoredEvents
+from model.propensities import log_odds
 from model.shop import shop_of
 from model.states import StateCodec
 from streams.lanes import Lane
@@ -61,10 +64,15 @@ def events_of(partition: int, count: int = 60) -> list[Event]:
 
 
 def offline(checkpoint: Checkpoint, events: list[Event]) -> list[list]:
+    return [list(row) for row in zip(*scored_offline(checkpoint, events).extra, strict=True)]
+
+
+def scored_offline(checkpoint: Checkpoint, events: list[Event]) -> ScoredEvents:
     codec = StateCodec(checkpoint.model.config.carried_floats, checkpoint.code)
-    scoring = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, head_names=checkpoint.head_names)
+    names, levels = checkpoint.head_names, checkpoint.levels
+    scoring = OfflineScoring(Scorer(checkpoint, torch.device("cpu")), codec, head_names=names, levels=levels)
     (scored,) = scoring.score(events)
-    return [list(row) for row in zip(*scored.extra, strict=True)]
+    return scored
 
 
 async def published(pipeline, restored, partitions=PARTITIONS, size: int = 7) -> dict[int, list[dict]]:
@@ -160,3 +168,27 @@ async def test_states_that_another_model_wrote_are_rebuilt_for_the_heads_too(pip
     assert failures == []
     live = [json.loads(one.record.value) for one in pipeline.publisher.on(TOPICS.scores)]
     assert_equal_answers(answers(live), offline(checkpoint, events))
+
+
+async def test_with_a_level_lanes_publish_what_offline_scoring_writes_and_say_by_how_much_it_is_shifted(
+    pipeline, checkpoint, states
+):
+    shifts = {"session": 0.5, "1h": -0.25, "24h": 0.0}
+    begins_ms = START_MS + 30 * 60_000
+    levels = Levels.of([Level(begins_ms, shifts)], HORIZONS, SHOP)
+    with_levels = replace(pipeline, scoring=replace(pipeline.scoring, levels=lambda: levels))
+    (live,) = (await published(with_levels, states.restored, partitions=(3,))).values()
+    expected = scored_offline(replace(checkpoint, levels=levels), events_of(3))
+    plain = scored_offline(checkpoint, events_of(3))
+    fields = [f"propensity_{horizon}" for horizon in HORIZONS]
+    found = np.array([[score[name] for name in fields] for score in live])
+    assert found == pytest.approx(expected.propensities, abs=1e-4)
+    assert_equal_answers(answers(live), [list(row) for row in zip(*expected.extra, strict=True)])
+
+    said = np.array([[score[f"shift_{horizon}"] for horizon in HORIZONS] for score in live])
+    after = expected.event_time_ms >= begins_ms
+    assert 0 < after.sum() < len(after)
+    assert said.tolist() == [[*shifts.values()] if begun else [0.0] * 3 for begun in after]
+    assert log_odds(expected.propensities) == pytest.approx(log_odds(plain.propensities) + said, abs=1e-4)
+    ratios = np.array(expected.extra[-1]) / np.array(plain.extra[-1])
+    assert ratios == pytest.approx(expected.propensities[:, 1] / plain.propensities[:, 1], rel=1e-3)

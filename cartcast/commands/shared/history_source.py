@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cartcast.commands.shared.event_files import EventFiles, Rows
 from cartcast.commands.shared.progress import progress_bar
+from model.consent import CONSENT, DEFAULT_CONSENT, ConsentRule
 from model.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, Event
 from model.shop import NO_SHOP, Shop
 from model.validate import BadRow
@@ -38,6 +39,8 @@ class HistorySource:
     first_bad_rows: list[tuple[str, BadRow]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was odd about files that were read all the same."""
+    consent: ConsentRule = DEFAULT_CONSENT
+    without_consent: int = 0
 
     def rows(self, on_progress: OnProgress) -> Rows:
         """Yield all rows, and remember which were bad."""
@@ -47,11 +50,20 @@ class HistorySource:
                     self._count_bad_row(name, row)
                 yield row
 
+    def allowed_rows(self, on_progress: OnProgress) -> Rows:
+        """Yield all rows; events whose shoppers do not consent are bad rows."""
+        self.without_consent = 0
+        for row in self.consent.allowed(self.rows(on_progress)):
+            self.without_consent += isinstance(row, BadRow) and row.reason == CONSENT
+            yield row
+
     def said_of_bad_rows(self) -> list[str]:
         """Return lines for a user: what was odd, the first bad rows and how many more there were."""
         said = [*self.notes, *(f"bad row: {name}, line {row.line}: {row.error}" for name, row in self.first_bad_rows)]
         more = self.bad_rows - len(self.first_bad_rows)
-        return [*said, f"bad rows: and {more:,} more"] if more else said
+        said += [f"bad rows: and {more:,} more"] if more else []
+        unwanted = f"bad rows: {self.without_consent:,} events whose shoppers do not consent"
+        return [*said, unwanted] if self.without_consent else said
 
     def _count_bad_row(self, name: str, row: BadRow) -> None:
         self.bad_rows += 1
@@ -78,13 +90,16 @@ def history_source(
         raise UsageError("--since and --until go with --from-clickhouse: files are read whole")
     if not events:
         raise UsageError("there is nothing to read: give --events FILE, or --from-clickhouse")
+    from cartcast.settings import load_settings
+
     files = EventFiles(events, format_name, strict=strict)
 
     def parts(on_progress: OnProgress, shop: Shop) -> Iterator[tuple[str, Rows]]:
         files.shop = shop
         return files.each(on_progress)
 
-    return HistorySource(files.total_bytes, parts, notes=files.reading.notes)
+    consent = load_settings(config).worker.consent
+    return HistorySource(files.total_bytes, parts, notes=files.reading.notes, consent=consent)
 
 
 def _in_clickhouse(config: Path | None, since_ms: int | None, until_ms: int | None) -> HistorySource:
@@ -125,7 +140,7 @@ def read_for_training(
     half_bytes = memory_limit_mb * 2**20 // 2  # at one moment every event is in both
     storage, arrivals = Storage(half_bytes, work_dir), Storage(half_bytes, work_dir)
     with progress_bar("read", source.total) as advance:
-        rows = source.rows(lambda done: advance(done, ""))
+        rows = source.allowed_rows(lambda done: advance(done, ""))
         if journeys is not None:
             rows = read_along(rows, journeys)
         history = read_history(rows, storage, arrivals, shop=source.shop)

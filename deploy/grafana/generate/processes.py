@@ -190,6 +190,12 @@ def _devices() -> list[Json]:
             "From Kafka's time of an event that claims an anonymous id to the merge of the states.",
             unit="s",
         ),
+        lines(
+            "Level correction",
+            promql(("max by (horizon) (cartcast_worker_level_shift)", "{{horizon}}")),
+            "How far the level correction moves the log-odds of events; empty without one.",
+            unit="none",
+        ),
     ]
 
 

@@ -73,3 +73,11 @@ def test_a_directory_that_is_no_checkpoint_is_refused(events, tmp_path):
     for wrong in ({"horizons": ["1x"]}, {"heads": ["next"]}, {"shop": tmp_path / "none.yml"}):
         with pytest.raises(cartcast.CartcastError):
             cartcast.train(events, tmp_path / "new", **wrong)
+
+
+def test_what_a_shopper_does_not_consent_to_has_no_score(model):
+    events = [
+        {"event_id": f"{ms}", "user_id": "ann", "type": "view", "ts": 1_767_571_200_000 + ms, "context": context}
+        for ms, context in enumerate([{"consent": True}, {"consent": False}, {"consent": {"ads": False}}, {}])
+    ]
+    assert model.score(events)["row"].to_pylist() == [0, 3]

@@ -80,6 +80,24 @@ def test_several_files_are_one_history_whose_rows_are_numbered_on(shop, checkpoi
     assert whole.read_bytes() == parts.read_bytes()
 
 
+def test_events_whose_shoppers_do_not_consent_are_left_out_by_the_workers_settings(shop, checkpoint, tmp_path):
+    lines = [json.loads(line) for line in shop.read_bytes().splitlines()[:10]]
+    for line, wishes in zip(lines, [False, {"ads": False, "advice": True}, True], strict=False):
+        line["context"] = {"consent": wishes}
+    (tmp_path / "some.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+    given = ("--events", tmp_path / "some.jsonl", "--checkpoint", checkpoint, "--out", tmp_path / "s.parquet")
+    status, _, said = score(*given)
+    assert status == 0
+    assert "bad rows: 2 events whose shoppers do not consent" in said
+    assert pq.read_table(tmp_path / "s.parquet")["row"].to_pylist() == list(range(2, 10))
+    for variable, left_out in (("PURPOSES=advice", 1), ("REQUIRED=1", 9)):
+        name, value = f"CARTCAST_WORKER__CONSENT_{variable}".split("=")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, value)
+            status, told, _ = score(*given, "--json")
+        assert (status, json.loads(told)["without_consent"]) == (0, left_out)
+
+
 @pytest.mark.parametrize(
     ("changes", "exit_code", "words"),
     [

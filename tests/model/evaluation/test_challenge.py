@@ -1,20 +1,22 @@
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from model.checkpoint import DEFAULT_CHECKPOINT, Calibration, Checkpoint, load_checkpoint
-from model.evaluation.challenge import Challenge, learnt_until_ms
+from model.evaluation.challenge import Challenge, common_horizons, learnt_until_ms
 from model.evaluation.report import challenge_page
 from model.events import MIN_EVENT_TIME_MS, parse_time_ms, rfc3339
 from model.horizons import DAY_MS
 from model.lstm import LSTMConfig, PropensityLSTM
-from model.shop import Shop
+from model.shop import Shop, shop_of
 from model.simulator import SimulationSettings, simulate
 from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.train import train
+from model.training.warm_start import start_from
 from service.errors import EvaluationError
 
 SMALL = LSTMConfig(hidden_size=8, category_buckets=16)
@@ -132,8 +134,70 @@ def test_every_user_is_scored_from_the_beginning_of_their_history(history, train
     few = challenge.test_set.rows[:50]
     labels = challenge.test_set.labels.where(np.arange(len(challenge.test_set.rows)) < 50)
     whole, part = challenge, replace(challenge, test_set=replace(challenge.test_set, rows=few, labels=labels))
-    some, all_of_them = (each._propensities(trained.earlier, Calibration.identity(3)) for each in (part, whole))
-    np.testing.assert_allclose(some, all_of_them[:50], atol=1e-6)
+    some, all_of_them = (
+        each._predictions("", trained.earlier, Calibration.identity(3), history, each.test_set.rows)
+        for each in (part, whole)
+    )
+    np.testing.assert_allclose(some.propensities, all_of_them.propensities[:50], atol=1e-6)
+
+
+def with_shop(trained, definition, *goals):
+    """Return the recipe's model for another definition, which says the same of events that have nothing of it."""
+    config = msgspec.structs.replace(SMALL, shop=shop_of(definition), horizons=(*SMALL.horizons, *goals))
+    model = PropensityLSTM(config).eval()
+    start_from(trained.earlier, model)
+    here = model.state_dict()
+    for name, weight in trained.earlier.state_dict().items():
+        if name != "lstm.weight_ih_l0":
+            here[name][tuple(map(slice, weight.shape))] = weight
+    return model
+
+
+DEFINITION = {
+    "types": {"quick_look": "view"},
+    "attributes": {"plan": {"kind": "categorical"}, "stock": {"kind": "numeric"}},
+    "goals": {"add_to_cart": {"event": "cart", "within": "1h"}},
+}
+
+
+def test_each_model_reads_the_events_with_its_own_shop_and_what_both_predict_is_compared(history, trained):
+    """The current one knows what the candidate's shop no longer names: it must be judged as it serves."""
+    serving_shop = {"types": {"quick_buy": "purchase"}, "attributes": {"size": {"kind": "categorical"}}}
+    events = list(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+    served = read_history([*events, later(events[-1])], shop=shop_of(serving_shop))
+    read = read_history(events, shop=shop_of(DEFINITION))
+    current = serving(with_shop(trained, serving_shop), last_event=trained.training["test_from"])
+    challenge = Challenge.of(read, current, horizons=(*SMALL.horizons, "add_to_cart"), served=served)
+    assert challenge.test_set.horizons == SMALL.horizons
+    candidate = replace(trained, earlier=with_shop(trained, DEFINITION, "add_to_cart"))
+    result = challenge.result(candidate)
+    assert set(result.verdicts) == set(SMALL.horizons)
+    plain = Challenge.of(history, serving(trained.earlier, last_event=trained.training["test_from"])).result(trained)
+    assert len(history) == len(read) == len(served) - 1
+    for name in ("candidate", "current"):
+        ours, wanted = result.compared["models"][name], plain.compared["models"][name]
+        measured = [(ours[each]["pr_auc"], ours[each]["log_loss"]) for each in SMALL.horizons]
+        expected = [(wanted[each]["pr_auc"], wanted[each]["log_loss"]) for each in SMALL.horizons]
+        assert measured == pytest.approx(np.array(expected), abs=1e-3)
+
+
+def later(event):
+    return msgspec.structs.replace(event, event_id="later", ts=event.ts + 1)
+
+
+def test_goals_that_mean_something_else_now_are_not_compared(trained):
+    shop = {"goals": {"wish": {"event": "cart", "within": "1h"}, "same": {"event": "view", "within": "1h"}}}
+    current = serving(with_shop(trained, shop, "wish", "same"))
+    changed = shop_of({"goals": shop["goals"] | {"wish": {"event": "favorite", "within": "1h"}}})
+    assert common_horizons((*SMALL.horizons, "wish", "same"), changed, current) == (*SMALL.horizons, "same")
+
+
+def test_events_that_are_not_those_of_the_first_reading_are_not_compared(trained):
+    events = list(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+    other = read_history([later(events[0]), *events[1:]], shop=shop_of(DEFINITION))
+    current = serving(trained.earlier, last_event=trained.training["test_from"])
+    with pytest.raises(EvaluationError, match="has changed while it was read twice"):
+        Challenge.of(other, current, served=read_history(events[:-5000])).result(trained)
 
 
 def test_the_page_says_what_was_decided_and_needs_no_network(history, trained):

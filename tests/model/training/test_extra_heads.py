@@ -9,9 +9,11 @@ from model.batch import id_code
 from model.events import TYPE_CODES, Event
 from model.heads import HEADS, bucket_of
 from model.horizons import horizon_ms
+from model.lstm import LSTMConfig
+from model.shop import shop_of
 from model.simulator import SimulationSettings, simulate
 from model.training.examples import Examples, hidden_users
-from model.training.extra_heads import UNKNOWN, Targets, check_targets, class_labels_of, class_shares
+from model.training.extra_heads import UNKNOWN, Targets, _at_hand, check_targets, class_labels_of, class_shares
 from model.training.history import read_history
 from model.training.split import TimeSplit
 from service.errors import TrainingError
@@ -43,6 +45,17 @@ def test_the_next_type_is_that_of_the_users_next_event_by_arrival():
     settled_ms = found.settled_at_ms[:, 0] - START_MS
     assert settled_ms[:2].tolist() == [3 * HOUR_MS, 3 * HOUR_MS]  # the late one is applied with the one before it
     assert (settled_ms[2:] > 1e15).all()
+
+
+def test_the_next_type_may_be_a_shops_own_whatever_it_behaves_like():
+    shop = shop_of({"types": {"quick_look": "view", "Joined": "none"}})
+    kinds = ("view", "quick_look", "Joined", "unheard of")
+    history = read_history([event("a", number, kind, number) for number, kind in enumerate(kinds)], shop=shop)
+    found = class_labels_of(history, slice(0, 4), ("next_type",), BUCKETS, HOUR_MS)
+    names = [shop.event_types[code] for code in found.classes[:-1, 0]]
+    assert names == ["quick_look", "Joined", "other"]
+    config = LSTMConfig(heads=("next_type",), shop=shop)
+    assert _at_hand(history, config)[:, 0].tolist() == [shop.event_types.index(name) for name in ("view", *names)]
 
 
 def test_the_category_is_that_of_the_first_strictly_later_purchase_within_the_longest_horizon():
@@ -80,7 +93,7 @@ def test_no_later_part_gives_an_answer_to_an_earlier_one(history, split):
         later = history.applied_ms >= until_ms
         changed = dataclasses.replace(
             history,
-            type_codes=np.where(later, 0, history.type_codes).astype(np.uint8),
+            own_types=np.where(later, 0, history.own_types).astype(np.uint8),
             categories=np.where(later, 7, history.categories).astype(np.uint16),
         )
         others = Examples.of(changed, split, hidden_users(changed), HORIZONS, HEADS, BUCKETS).targets

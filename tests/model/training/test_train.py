@@ -5,6 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from model.arrays import Runs
 from model.checkpoint import load_checkpoint, save_checkpoint
@@ -36,7 +37,7 @@ def ignore(_share, _words):
 
 @pytest.fixture(scope="module")
 def history():
-    return read_history(simulate(SimulationSettings(events=30_000, users=300, seed=4)))
+    return read_history(simulate(SimulationSettings(events=12_000, users=150, seed=4)))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,14 @@ def test_progress_goes_from_start_to_end(history):
     train(history, dataclasses.replace(QUICK, epochs=1), SMALL, lambda share, _words: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1
+
+
+def test_numpy_takes_no_more_threads_than_training_may(history):
+    nothing_bought = dataclasses.replace(history, type_codes=np.zeros_like(history.type_codes))
+    with threadpool_limits(2):
+        with pytest.raises(TrainingError):
+            train(nothing_bought, dataclasses.replace(QUICK, threads=1), SMALL, ignore)
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
 
 
 def test_too_few_purchases_are_refused_and_the_message_says_how_many_are_needed(history):

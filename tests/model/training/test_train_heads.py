@@ -40,7 +40,7 @@ def _threads():
 
 @pytest.fixture(scope="module")
 def history():
-    return read_history(simulate(SimulationSettings(events=30_000, users=300, seed=4)))
+    return read_history(simulate(SimulationSettings(events=12_000, users=150, seed=4)))
 
 
 @pytest.fixture(scope="module")

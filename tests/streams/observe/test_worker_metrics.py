@@ -50,6 +50,7 @@ def test_every_metric_is_declared_and_served_with_its_type_and_labels():
         device=lambda: Use("cpu", 0.5, 1),
         items=lambda: {"catalogue": 1},
         items_refused=lambda: {"json": 1},
+        shifts=lambda: {"1h": 0.25},
     )
     counts.dead_letters["json"] += 1
     counts.claims_refused["user"] += 1

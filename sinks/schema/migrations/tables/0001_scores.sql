@@ -3,6 +3,7 @@
 -- Partitioned by time of scoring, because a late block of old events must not touch more than a hundred partitions.
 -- Each inserted block has a token; the window is how many of them the table remembers.
 -- A propensity that a score lacks, because its model has no such horizon, is NaN; every view keeps models apart.
+-- A shift is how far the level correction moved that propensity's log-odds: what the model itself said can be told.
 -- An impression is a row without propensities: views of events count it as a type, views of shoppers leave it out.
 -- stored_at is what delays are counted to: an event's own time may be that of a replayed history, its record's is not.
 --
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS scores
     propensity_session Float32 DEFAULT nan COMMENT 'probability of a purchase later in this session (gap 30 minutes)' CODEC(ZSTD(1)),
     propensity_1h Float32 DEFAULT nan COMMENT 'probability of a purchase within 1 hour after the event' CODEC(ZSTD(1)),
     propensity_24h Float32 DEFAULT nan COMMENT 'probability of a purchase within 24 hours after the event' CODEC(ZSTD(1)),
+    shift_session Float32 DEFAULT 0 COMMENT 'how far the level correction moved the log-odds of propensity_session; 0 without one' CODEC(ZSTD(1)),
+    shift_1h Float32 DEFAULT 0 COMMENT 'how far the level correction moved the log-odds of propensity_1h; 0 without one' CODEC(ZSTD(1)),
+    shift_24h Float32 DEFAULT 0 COMMENT 'how far the level correction moved the log-odds of propensity_24h; 0 without one' CODEC(ZSTD(1)),
     model LowCardinality(String) COMMENT 'version of the model that scored it',
     source_topic LowCardinality(String) COMMENT 'topic of the event',
     source_partition Int32 DEFAULT -1 COMMENT 'partition of the event' CODEC(Delta, ZSTD(1)),

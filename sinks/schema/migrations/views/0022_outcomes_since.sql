@@ -6,7 +6,7 @@ WITH
     (
         SELECT
             user_id,
-            arraySort(e -> e.1, groupArray((event_time, event_type, model, propensity_session, propensity_1h, propensity_24h))) AS events,
+            arraySort(e -> e.1, groupArray((event_time, event_type, model, propensity_session, propensity_1h, propensity_24h, shift_session, shift_1h, shift_24h))) AS events,
             events.1 AS times,
             arrayShiftLeft(times, 1, toInt64(9000000000000)) AS next_times,
             arrayReverseFill((t, next) -> next - t > 1800000, times, next_times) AS session_ends,
@@ -24,14 +24,15 @@ SELECT
     each.1 AS horizon,
     toFloat64(each.2) AS propensity,
     next_purchase <= each.3 AS purchased,
-    each.4 AS known_at
+    each.4 AS known_at,
+    toFloat64(each.5) AS shift
 FROM shoppers
 ARRAY JOIN events AS event, session_ends AS session_end, next_purchases AS next_purchase
 ARRAY JOIN
     [
-        ('session', event.4, session_end, session_end + 1800000),
-        ('1h', event.5, event.1 + 3600000, event.1 + 3600000),
-        ('24h', event.6, event.1 + 86400000, event.1 + 86400000)
+        ('session', event.4, session_end, session_end + 1800000, event.7),
+        ('1h', event.5, event.1 + 3600000, event.1 + 3600000, event.8),
+        ('24h', event.6, event.1 + 86400000, event.1 + 86400000, event.9)
     ] AS each
 WHERE isFinite(each.2) AND each.4 <= end_of_data
 COMMENT 'One row per score and horizon that is over, see shopper_outcomes, of events since an epoch millisecond; internal, ask as outcomes_since(since_ms = 0)'

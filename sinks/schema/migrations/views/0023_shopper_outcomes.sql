@@ -9,6 +9,6 @@ CREATE OR REPLACE VIEW shopper_outcomes
     purchased UInt8 COMMENT '1 if the shopper bought within the horizon, strictly after the event',
     known_at Int64 COMMENT 'when the horizon was over, epoch milliseconds'
 ) AS
-SELECT *
+SELECT user_id, event_time, event_type, model, horizon, propensity, purchased, known_at
 FROM outcomes_since(since_ms = 0)
 COMMENT 'One row per score and horizon that is over, of a shopper: did the shopper buy? Fast for WHERE user_id = ...; A purchase counts if it is strictly later than the event, and within 1h, within 24h, or in the same session (gap 30 minutes). The horizon is over when the data goes on past it, see view data_span'

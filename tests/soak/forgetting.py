@@ -1,0 +1,49 @@
+"""What must hold of who was forgotten: nothing is left of them but what topics keep, and what they do is refused."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from model.events import Event
+from service.kafka import headers_of
+from streams.partition_states import NOTE
+from tests.harness.pipeline import Coordinates
+from tests.soak.oracle import Accepted
+
+if TYPE_CHECKING:
+    from tests.soak.world import World
+
+FORGOTTEN = "forgotten"
+TABLES = {"scores": ("user_id", "anonymous_id"), "recommendations": ("user_id",)}
+
+
+def wrong_ids(world: "World", accepted: Accepted, stored: set[Coordinates]) -> Iterator[str]:
+    """Yield who was forgotten without reason, or not with those who were; `stored` are events that had a row."""
+    events = {at: record.event for at, record in accepted.records.items() if at in stored}
+    with_them = {event.anonymous_id for event in events.values() if _names(event, world.asked)}
+    yield from (f"{each}: not forgotten" for each in (world.asked | with_them) - world.gone)
+    possible = set().union(*(world.named.get(each, set()) for each in world.asked))
+    yield from (f"{each}: nobody asked for it" for each in world.gone - world.asked - possible)
+
+
+def _names(event: Event | None, users: set[str]) -> bool:
+    return event is not None and event.user_id in users and event.anonymous_id is not None
+
+
+def left_over(world: "World") -> Iterator[str]:
+    """Yield where something of them is left."""
+    gone = ", ".join(f"'{each}'" for each in sorted(world.gone)) or "''"
+    for table, columns in TABLES.items():
+        for column in columns:
+            named = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IN ({gone}) AND {column} != ''"  # noqa: S608
+            yield from (f"{table}.{column} of {each}" for (each,) in world.query(named))
+    for (partition, key), value in world.changelog().items():
+        held = key + b" " + value if key.startswith(NOTE) else key
+        yield from (f"changelog {partition} of {each}" for each in world.gone if _holds(held, each.encode()))
+    for message in world.read(world.topics.dead_letters):
+        if headers_of(message).get("reason") == FORGOTTEN.encode() and (message.key() or message.value()):
+            yield f"dead letter {message.partition()} {message.offset()} with content"
+
+
+def _holds(written: bytes, name: bytes) -> bool:
+    """Whether an id stands there, and not only the beginning of another."""
+    return any(not part[:1].isdigit() for part in written.split(name)[1:])
