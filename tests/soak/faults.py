@@ -397,7 +397,7 @@ def _stranger(world: World, group: str, topic: str, rng: Random) -> Course:
 # Who is to be forgotten.
 
 
-@fault("shoppers forgotten", weight=4)
+@fault("shoppers forgotten", weight=8)
 def forget(world: World, rng: Random) -> Course:
     """The command, or who it waits for, may be killed in the middle; it is asked again until it ends well."""
     shoppers, kills = rng.sample(world.history.user_ids, rng.randrange(1, 4)), rng.randrange(3)

@@ -92,13 +92,13 @@ def _with_source(transfer: Handover, accepted: Accepted, codec: StateCodec) -> H
     return None
 
 
-def _release(_: StateCodec, state: States) -> States:
-    return released(state)
+def _release(_: StateCodec, states: States) -> States:
+    return released(states)
 
 
-def _merge(given: bytes, codec: StateCodec, state: States) -> States:
-    merge(state, codec.gather([given]))
-    return state
+def _merge(given: bytes, codec: StateCodec, states: States) -> States:
+    merge(states, codec.gather([given] * len(states)))
+    return states
 
 
 def lives(
