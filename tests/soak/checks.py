@@ -179,14 +179,17 @@ def _rows(world: World, found: Found) -> Iterator[str]:
     for row in found.rows:
         source = row["source_partition"], row["source_offset"]
         scores = found.scores.get(source, [])
-        if not any(_says(row, score, world.gone) for score in scores):
+        if not any(_says(row, score, world) for score in scores):
             different.append(source)
     yield from _some("rows that say something else than their scores", different)
 
 
-def _says(row: Mapping[str, Any], score: Mapping[str, Any], gone: set[str]) -> bool:
+def _says(row: Mapping[str, Any], score: Mapping[str, Any], world: World) -> bool:
+    """Whether a row is of a score; a device that it names goes with who was forgotten, if the row was there then."""
     named = score.get("anonymous_id", "")
-    same = row["anonymous_id"] == ("" if named in gone else named) and row["shown"] == score.get("shown", [])
+    was_there = (row["source_partition"], row["source_offset"]) in world.gone_rows.get(named, ())
+    same = row["anonymous_id"] in ({named, ""} if named in world.gone else {named})
+    same &= row["shown"] == score.get("shown", []) and not (was_there and row["anonymous_id"])
     same &= all(row[name] == score[name] for name in ("user_id", "event_id"))
     stored = np.array([row[name] for name in PROPENSITIES])
     return same and np.allclose(stored, *published_numbers([score]), atol=1e-6, equal_nan=True)

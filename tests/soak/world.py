@@ -22,7 +22,7 @@ from streams.partition_states import NOTE
 from streams.topics import create_topics
 from tests.harness.command import run_command
 from tests.harness.forked import ForkedProcess, appending, command_script
-from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Pipeline, WorkerProcess
+from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Coordinates, Pipeline, WorkerProcess
 from tests.harness.sink_process import SinkProcess, pipeline_settings
 from tests.harness.waiting import eventually
 from tests.soak.history import CATALOGUE, History, Sent
@@ -106,6 +106,8 @@ class World:
         """As they were before they were deleted, lost or not."""
         self.snapshots: list[Snapshot] = []
         self.growths: list[Growth] = []
+        self.gone_rows: dict[str, set[Coordinates]] = {}
+        """The rows that there were when an id was found to be forgotten."""
         self.settled: dict[int, int] = {}
         """Up to which offset of each partition of the identity topic all was merged, once."""
 
@@ -385,7 +387,10 @@ class World:
         digests = {message.key() for message in self.read(self.topics.forget)}
         users = {record.key.decode() for record in self.sent if record.event is not None and record.key is not None}
         known = self.asked | users | set().union(*self.named.values())
-        self.gone |= {each for each in known if hashlib.sha256(each.encode()).hexdigest().encode() in digests}
+        found = {each for each in known if hashlib.sha256(each.encode()).hexdigest().encode() in digests} - self.gone
+        there = {row[:2] for row in self.rows()}
+        self.gone_rows |= {each: there for each in found}
+        self.gone |= found
 
     def _lag(self, group: str, topic: str) -> int:
         """Return how many records are not committed; a transaction's marker is none."""
