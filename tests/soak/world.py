@@ -389,7 +389,7 @@ class World:
         known = self.asked | users | set().union(*self.named.values())
         found = {each for each in known if hashlib.sha256(each.encode()).hexdigest().encode() in digests} - self.gone
         there = {row[:2] for row in self.rows()}
-        self.gone_rows |= {each: there for each in found}
+        self.gone_rows |= dict.fromkeys(found, there)
         self.gone |= found
 
     def _lag(self, group: str, topic: str) -> int:
