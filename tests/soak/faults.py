@@ -402,6 +402,13 @@ def join_sinks(world: World, rng: Random) -> Course:
 
 @fault("stranger in the workers' group")
 def join_workers(world: World, rng: Random) -> Course:
+    """While workers are members: where none is, brokers take everybody's commits, and workers follow them."""
+    admin, group = AdminClient(world.client_config), world.worker_group
+    for _ in range(200):
+        with suppress(KafkaException):  # it is away
+            if admin.describe_consumer_groups([group])[group].result().members:
+                break
+        yield 0.2
     yield from _stranger(world, world.worker_group, world.topics.events, rng)
 
 
