@@ -184,7 +184,7 @@ class SequenceStore(Store[bytes, bytes]):
             published = published_positions(
                 reader, self._topics, partition, is_known, self._signatures, recommends=self._recommends
             )
-            if is_known:
+            if is_known is not False:  # else the states, and perhaps the commit, are of a topic that is no more
                 seen = max(seen, published.last_score, published.last_dead_letter)
                 self._tell_of_skipped(reader, partition, seen, committed)
             return published

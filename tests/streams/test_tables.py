@@ -205,6 +205,18 @@ async def test_events_that_a_foreign_commit_leaves_out_are_named_and_counted(  #
     assert told == ([(4, committed - 1)] if skipped else [])
 
 
+async def test_a_foreign_commit_before_anything_was_scored_is_told_as_well(store, topics, app, mock_kafka):
+    write(mock_kafka, topics.events, 0, [OutputRecord(b"a", b"event")] * 10)
+    stranger = Consumer({**mock_kafka, "group.id": topics.prefix})
+    stranger.commit(offsets=[TopicPartition(topics.events, 0, 7)], asynchronous=False)
+    stranger.close()
+    with capture_logs() as logs:
+        await assign(store, topics, 0, generation=1)
+        await restored(store)
+    assert app.counts.skipped == 7
+    assert [line["last_offset"] for line in logs if "not this application's" in line["event"]] == [6]
+
+
 async def test_a_partition_is_fenced_before_it_is_read(store, topics, put, monkeypatch):
     put(0, a=state(1))
     read, fenced = store._read, []
