@@ -68,6 +68,9 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Train simpler models on the same split to compare with.")
     ] = True,
+    gru4rec: Annotated[
+        bool, typer.Option("--gru4rec", help="Measure next items beside GRU4Rec, too; needs the extra gru4rec.")
+    ] = False,
     replicas: Annotated[int, typer.Option(min=0, help="Draws of users behind the 95 % intervals.")] = 200,
     seed: Seed = 1,
     threads: Threads = 1,
@@ -98,7 +101,7 @@ def evaluate(
     settings = EvaluationSettings(after_ms=after, baselines=baselines, replicas=replicas, seed=seed, threads=threads)
     try:
         with stop_signals_raise():
-            report = _evaluate(source, checkpoints or [], items, settings)
+            report = _evaluate(source, checkpoints or [], items, settings, gru4rec=gru4rec)
             if out is not None:
                 _write(report, out)
     except StopRequested:
@@ -107,7 +110,12 @@ def evaluate(
 
 
 def _evaluate(
-    source: HistorySource, directories: list[Path], catalogue: Path | None, settings: "EvaluationSettings"
+    source: HistorySource,
+    directories: list[Path],
+    catalogue: Path | None,
+    settings: "EvaluationSettings",
+    *,
+    gru4rec: bool,
 ) -> dict[str, Any]:
     import torch
 
@@ -117,8 +125,8 @@ def _evaluate(
     torch.set_num_threads(settings.threads)
     checkpoint, *others = [load_checkpoint(directory) for directory in directories or [DEFAULT_CHECKPOINT]]
     source.shop = checkpoint.model.config.shop
-    recommends = checkpoint.items is not None or catalogue is not None
-    next_items = NextItemEvaluation(catalogue, checkpoint, settings) if recommends else None
+    recommends = checkpoint.items is not None or catalogue is not None or gru4rec
+    next_items = NextItemEvaluation(catalogue, checkpoint, settings, gru4rec=gru4rec) if recommends else None
     history = _read(source, None if next_items is None else next_items.reader)
     with progress_bar("evaluate", 1.0) as advance:
         report = evaluate_checkpoint(

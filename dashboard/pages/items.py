@@ -176,8 +176,8 @@ _RISING: dict[str, Any] = {
 }
 _OUT_OF_STOCK: dict[str, Any] = {
     "item_id": _ITEM,
-    "title": st.column_config.TextColumn("Title"),
     "viewers": _NUMBER("Viewers", format="localized"),
+    "title": st.column_config.TextColumn("Title"),
     "carters": _NUMBER("Carted by", format="localized"),
     "propensity": Share("Propensity"),
     "category": _CATEGORY,

@@ -80,12 +80,19 @@ class NextItemLearning:
 class NextItemEvaluation:
     """Reads along with a history, then says how well a checkpoint's recipe finds next items."""
 
-    def __init__(self, catalogue: Path | None, checkpoint: "Checkpoint", settings: "EvaluationSettings") -> None:
+    def __init__(
+        self, catalogue: Path | None, checkpoint: "Checkpoint", settings: "EvaluationSettings", *, gru4rec: bool
+    ) -> None:
         """Begin with the items of a catalogue, if there is one; raises FormatError and UsageError."""
+        from model.evaluation.next_items.gru4rec import EXTRA, GRU4Rec, is_installed
         from model.items.journeys import JourneyReader
 
         if checkpoint.items is None:
-            raise UsageError("--items goes with a checkpoint that recommends: train one with --next-items")
+            option = "--items" if catalogue is not None else "--gru4rec"
+            raise UsageError(f"{option} goes with a checkpoint that recommends: train one with --next-items")
+        if gru4rec and not is_installed():
+            raise UsageError(f"--gru4rec needs Cornac: install Cartcast with the extra `{EXTRA}`")
+        self._further = [GRU4Rec(settings.seed)] if gru4rec else []
         self._learnt, self._settings, self._items = (
             checkpoint.items,
             settings,
@@ -119,6 +126,7 @@ class NextItemEvaluation:
                     replicas=settings.replicas,
                     baselines=settings.baselines,
                     ablation=settings.baselines,
+                    further=self._further,
                     progress=advance,
                 )
             except EvaluationError as failure:

@@ -12,6 +12,7 @@ import numpy as np
 from model.evaluation.next_items.choice import BASELINES
 from model.evaluation.next_items.compare import REPLICAS, Progress, compare_next_items
 from model.evaluation.next_items.ours import NextItems
+from model.evaluation.next_items.protocol import NextItemModel
 from model.items.item import Item
 from model.items.journeys import Journeys
 from model.items.network import NextItemConfig
@@ -37,17 +38,19 @@ def measure_next_items(  # noqa: PLR0913 - what is measured has no default
     replicas: int = REPLICAS,
     baselines: bool = True,
     ablation: bool = False,
+    further: Sequence[NextItemModel] = (),
     progress: Progress = lambda _share, _text: None,
 ) -> dict[str, Any]:
     """Learn before the split and measure after it; `items`, a catalogue, are the journeys' first and the candidates.
 
-    Without a catalogue all items with an event before the split are candidates. The ablation learns again without each
+    Without a catalogue all items with an event before the split are candidates. `further` models are measured beside
+    the simple ones. The ablation learns again without each
     kind of what the catalogue says. Differences are those of each model from ours. Raises EvaluationError if nothing
     can be measured.
     """
     less = variants(items, config, settings) if ablation else []
     found = compare_next_items(
-        [NextItems(config, settings, items), *(BASELINES if baselines else ())],
+        [NextItems(config, settings, items), *(BASELINES if baselines else ()), *further],
         journeys,
         split_ms,
         rival=OURS,

@@ -4,12 +4,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from cartcast.commands.shared.next_items import NextItemEvaluation
+from model.checkpoint import load_checkpoint
+from model.evaluation.evaluate import EvaluationSettings
+from model.evaluation.next_items import gru4rec
 from model.heads import HEADS
 from model.lstm import LSTMConfig
 from model.simulator import SimulationSettings, simulate
 from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.train import train
+from service.errors import UsageError
 from tests.harness.command import Ended, run_command
 from tests.model.items.made import trained as next_item_model
 
@@ -113,6 +118,27 @@ def test_without_its_catalogue_next_items_are_measured_and_the_report_asks_for_i
     report = json.loads(done.stdout.splitlines()[-1])
     assert list(report["next_items"]["goals"]["view"]["models"]) == ["cartcast"]
     assert any("with --items" in note for note in report["notes"])
+
+
+@pytest.mark.skipif(not gru4rec.is_installed(), reason="no Cornac: the extra gru4rec is not installed")
+def test_gru4rec_is_measured_if_it_is_asked_for(recommending):
+    directory, _ = recommending
+    files = ("--events", directory / "shop.jsonl", "--format", "cartcast", "--checkpoint", directory / "checkpoint")
+    done = evaluate_command(*files, "--no-baselines", "--gru4rec", "--replicas", 0, "--json")
+    assert done.status == 0, done.stderr
+    goals = json.loads(done.stdout.splitlines()[-1])["next_items"]["goals"]
+    assert all(list(found["models"]) == ["cartcast", "gru4rec"] for found in goals.values())
+
+
+def test_gru4rec_without_its_package_or_without_next_items_is_refused(recommending, checkpoint, monkeypatch):
+    directory, _ = recommending
+    files = ("--events", directory / "shop.jsonl", "--format", "cartcast", "--gru4rec")
+    refused = evaluate_command(*files, "--checkpoint", checkpoint)
+    assert (refused.status, "--gru4rec goes with a checkpoint that recommends" in refused.stderr) == (2, True)
+    monkeypatch.setattr(gru4rec, "is_installed", lambda: False)
+    recommends = load_checkpoint(directory / "checkpoint")
+    with pytest.raises(UsageError, match="with the extra `gru4rec`"):
+        NextItemEvaluation(None, recommends, EvaluationSettings(), gru4rec=True)
 
 
 def test_a_catalogue_that_does_not_go_with_the_checkpoint_is_refused(recommending, checkpoint, tmp_path):

@@ -21,10 +21,10 @@ from service.errors import EvaluationError
 
 SMALL = LSTMConfig(hidden_size=8, category_buckets=16)
 TOLD = {
+    "not_compared": [], "gone": [],
     "published": False, "why": "better at <1h>", "checkpoint": "shop", "current": "lstm8-a", "version": None,
     "replaced": None, "events": 1, "users": 1, "purchases": 1, "first_event": "2026-01-05T00:00:00", "page": "page",
     "last_event": "2026-02-05T00:00:00", "titles": {name: Shop().title(name) for name in SMALL.horizons},
-    "not_compared": [],
 }  # fmt: skip
 
 
