@@ -11,22 +11,18 @@ classifier to new a priori probabilities" (2002).
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from model.arrays import Booleans, Floats, Integers
-from model.events import EXPECTED_VALUE
 from model.horizons import HORIZONS
 from model.shop import NO_SHOP, Shop
 from service.errors import CheckpointError
-
-if TYPE_CHECKING:  # who only finds a level needs no PyTorch
-    from model.inference import InferenceResult
 
 LEVEL_FILE: Final = "level.json"
 LARGEST_SHIFT: Final = 0.5
@@ -80,20 +76,6 @@ class Levels:
     def at(self, times_ms: Integers) -> Shifts:
         """Return the shifts of events `(events, horizons)` that happened at these times."""
         return self.shifts[np.searchsorted(self.starts_ms, times_ms, side="right")]
-
-    def applied(self, result: "InferenceResult", times_ms: Integers) -> "InferenceResult":
-        """Return what the model says of events with the shifts of their times; of those without one the same bits.
-
-        The expected value moves with the propensity that it contains.
-        """
-        if not self:
-            return result
-        plain, shifted = result.propensities, shifted_propensities(result.propensities, self.at(times_ms))
-        money, extra = self.shop.money, result.extra
-        if money is not None:
-            extra, within = extra.copy(), self.horizons.index(money.within)
-            extra[EXPECTED_VALUE] *= shifted[:, within] / plain[:, within]
-        return replace(result, propensities=shifted, extra=extra)
 
     def fields(self, times_ms: Integers) -> dict[str, list[float]]:
         """Return the columns of scores that say by how much each propensity was shifted; none without a level."""

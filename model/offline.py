@@ -16,7 +16,7 @@ from model.heads import NO_HEADS, Extra, HeadNames
 from model.inference import Scorer
 from model.level import NO_LEVELS, Levels
 from model.propensities import published
-from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
+from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request, shifted
 from model.states import StateCodec
 from model.validate import BadRow
 
@@ -114,7 +114,7 @@ class OfflineScoring:
                 finish_rebuild(states, rebuild, self._scorer.score(rebuild))
             prepared = prepare_batch(states, users[rows], some, Source(_FILE_SOURCE, some.positions))
             times_ms = some.event_time_ms[prepared.appended.rows]
-            result = self._levels.applied(self._scorer.score(prepared.request), times_ms)
+            result = shifted(self._scorer.score(prepared.request), self._levels, times_ms)
             propensities = finish(states, prepared, result)
             parts.append(_Part(rows[prepared.appended.rows], propensities, result.extra))
             self._count(prepared.appended)

@@ -3,7 +3,7 @@
 The worker awaits the inference and offline scoring calls it; the rest is the same code.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from model.arrays import Runs
 from model.batch import EventBatch
 from model.core.append import Appended, Source, append_events
+from model.events import EXPECTED_VALUE
 from model.inference import InferenceRequest, InferenceResult
+from model.level import Levels, shifted_propensities
 from model.sequence import own_of
 from model.states import StateCodec, remember_more, replay_rings
 
@@ -59,6 +61,21 @@ def prepare_appended(states: npt.NDArray[np.void], appended: Appended) -> Prepar
     """Prepare the inference for events that have been appended to these states."""
     carried = states["carried"][Runs.of(appended.users).users]
     return Prepared(appended, InferenceRequest(appended.features, appended.users, carried))
+
+
+def shifted(result: InferenceResult, levels: Levels, times_ms: npt.NDArray[np.int64]) -> InferenceResult:
+    """Return what the model says of events `(events,)` of these times at their level; without one the same bits.
+
+    The expected value moves with the propensity that it contains.
+    """
+    if not levels:
+        return result
+    propensities = shifted_propensities(result.propensities, levels.at(times_ms))
+    money, extra = levels.shop.money, result.extra
+    if money is not None:
+        extra, within = extra.copy(), levels.horizons.index(money.within)
+        extra[EXPECTED_VALUE] *= propensities[:, within] / result.propensities[:, within]
+    return replace(result, propensities=propensities, extra=extra)
 
 
 def finish(states: npt.NDArray[np.void], prepared: Prepared, result: InferenceResult) -> npt.NDArray[np.float32]:

@@ -19,7 +19,7 @@ from model.inference import InferenceRequest, InferenceResult
 from model.items.catalogue import Catalogue
 from model.items.moments import NO_MOMENTS, Moments, Triggers
 from model.level import NO_LEVELS, Levels
-from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request
+from model.scoring import finish, finish_rebuild, prepare_batch, rebuild_request, shifted
 from model.sequence import REMEMBERED_IDS
 from model.states import StateCodec
 from model.validate import LATE, OUTSIDE_YEARS, Reject
@@ -117,7 +117,7 @@ class Scoring:
         if late:
             rejects = sorted([*rejects, *late], key=_position)
         levels, rows = self.levels(), prepared.appended.rows
-        result = levels.applied(self.inference.score(prepared.request), batch.event_time_ms[rows])
+        result = shifted(self.inference.score(prepared.request), levels, batch.event_time_ms[rows])
         propensities = finish(after, prepared, result)
         extra = result.extra
         if shown := len(prepared.appended.impressions):

@@ -1,6 +1,7 @@
 """What a worker lets others see of itself: all they need to run it, nothing of a shopper, no secret."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,8 @@ from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.level import Level, LevelFile, write_level_file
 from streams.observe.counts import STAGES
 from streams.observe.metrics import DECLARED
 from tests.harness.pipeline import PARTITIONS, Pipeline, pipelines
@@ -108,7 +111,9 @@ def produce(pipeline: Pipeline) -> tuple[int, int]:
 
 def test_a_worker_shows_how_it_does_and_nothing_of_a_shopper(pipeline: Pipeline, collector: tuple[str, list]) -> None:
     endpoint, spans = collector
+    checkpoint = Path(shutil.copytree(DEFAULT_CHECKPOINT, pipeline.directory / "checkpoint"))
     worker = pipeline.start_worker(
+        CARTCAST_WORKER__CHECKPOINT=str(checkpoint),
         CARTCAST_LOG__LEVEL="debug",
         CARTCAST_WORKER__WEB_TOKEN=TOKEN,
         CARTCAST_WORKER__WEB_BIND="0.0.0.0",  # noqa: S104 - with a token
@@ -116,6 +121,10 @@ def test_a_worker_shows_how_it_does_and_nothing_of_a_shopper(pipeline: Pipeline,
         CARTCAST_TRACE__ENDPOINT=endpoint,
     )
     pipeline.wait_until(worker.is_ready, "readiness")
+    level = LevelFile(load_checkpoint(checkpoint).version, (Level(0, {"1h": 0.25}),))
+    write_level_file(checkpoint, level)
+    shift = b'cartcast_worker_level_shift{horizon="1h"} 0.25'
+    pipeline.wait_until(lambda: shift in worker.ask("/metrics", TOKEN)[1], "the level")
     good, bad = produce(pipeline)
     pipeline.wait_for_scores(good)
     pipeline.wait_until(lambda: scraped(worker)["cartcast_worker_events_total"] == good + bad, "every record")
@@ -127,7 +136,8 @@ def test_a_worker_shows_how_it_does_and_nothing_of_a_shopper(pipeline: Pipeline,
     assert worker.stop() == 0
 
     (score,) = [one for one in pipeline.read(pipeline.topics.scores) if ("traceparent", TRACED[0][1]) in one.headers()]
-    assert json.loads(score.value())["event_id"] == f"{EVENT_ID}-7"
+    said = json.loads(score.value())
+    assert (said["event_id"], said["shift_1h"], said["shift_24h"]) == (f"{EVENT_ID}-7", 0.25, 0.0)
     assert score.headers()[3:] == TRACED
     assert TRACE in {link.trace_id.hex() for span in spans for link in span.links}
     assert MARK not in str(spans)

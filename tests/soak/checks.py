@@ -127,7 +127,7 @@ def _people(world: World, found: Found, oracle: Oracle) -> Iterator[str]:
     )
     yield from _some("wrong claims", wrong_claims(world, found.accepted, joining, followed))
     yield from _some("events that nobody got who claimed them", left_behind(world, found.accepted, joining))
-    states = wrong_states(world, followed, codec, world.states())
+    states = wrong_states(world, joining, followed, codec, world.states())
     yield from _some("states that are not the offline ones", states)
 
 

@@ -21,7 +21,8 @@ from tests.harness.forked import command_script
 from tests.harness.records import score_fields
 from tests.soak.history import Sent
 from tests.soak.network import DOWN, UP, Way
-from tests.soak.world import ROW, SESSION_SECONDS, Growth, Slot, World
+from tests.soak.slots import Growth, Slot
+from tests.soak.world import ROW, SESSION_SECONDS, World
 
 Course = Iterator[float]
 
@@ -392,30 +393,6 @@ def _stranger(world: World, group: str, topic: str, rng: Random) -> Course:
             except KafkaException:
                 pass  # it has been rebalanced
     stranger.close()
-
-
-# Who is to be forgotten.
-
-
-@fault("shoppers forgotten", weight=4)
-def forget(world: World, rng: Random) -> Course:
-    """The command, or who it waits for, may be killed in the middle; it is asked again until it ends well."""
-    shoppers, kills = rng.sample(world.history.user_ids, rng.randrange(1, 4)), rng.randrange(3)
-    world.asked |= set(shoppers)
-    while True:
-        command = world.start_command("forget", *shoppers, "--wait", "--timeout", "200")
-        if kills:
-            yield rng.uniform(0, 1.5)
-            slot = rng.choice([None, world.one_of(world.workers), world.one_of(world.sinks)])
-            (slot or command).kill()
-            kills -= 1
-        while command.poll() is None:
-            yield 0.2
-        if command.poll() == 0:
-            world.note_gone()
-            return
-        world.notes["commands to forget that were given again"] += 1
-        yield 1.0
 
 
 @fault("stranger in the sinks' group", weight=2)

@@ -1,22 +1,42 @@
-"""What must hold of who was forgotten: nothing is left of them but what topics keep, and what they do is refused."""
+"""Shoppers who are forgotten, and what must hold of them: nothing is left but what topics keep, and all is refused."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from random import Random
 
 from model.events import Event
 from service.kafka import headers_of
 from streams.partition_states import NOTE
 from tests.harness.pipeline import Coordinates
+from tests.soak.faults import Course, fault
 from tests.soak.oracle import Accepted
-
-if TYPE_CHECKING:
-    from tests.soak.world import World
+from tests.soak.world import World
 
 FORGOTTEN = "forgotten"
 TABLES = {"scores": ("user_id", "anonymous_id"), "recommendations": ("user_id",)}
 
 
-def wrong_ids(world: "World", accepted: Accepted, stored: set[Coordinates]) -> Iterator[str]:
+@fault("shoppers forgotten", weight=8)
+def forget(world: World, rng: Random) -> Course:
+    """The command, or who it waits for, may be killed in the middle; it is asked again until it ends well."""
+    shoppers, kills = rng.sample(world.history.user_ids, rng.randrange(1, 4)), rng.randrange(3)
+    world.asked |= set(shoppers)
+    while True:
+        command = world.start_command("forget", *shoppers, "--wait", "--timeout", "200")
+        if kills:
+            yield rng.uniform(0, 1.5)
+            slot = rng.choice([None, world.one_of(world.workers), world.one_of(world.sinks)])
+            (slot or command).kill()
+            kills -= 1
+        while command.poll() is None:
+            yield 0.2
+        if command.poll() == 0:
+            world.note_gone()
+            return
+        world.notes["commands to forget that were given again"] += 1
+        yield 1.0
+
+
+def wrong_ids(world: World, accepted: Accepted, stored: set[Coordinates]) -> Iterator[str]:
     """Yield who was forgotten without reason, or not with those who were; `stored` are events that had a row."""
     events = {at: record.event for at, record in accepted.records.items() if at in stored}
     with_them = {event.anonymous_id for event in events.values() if _names(event, world.asked)}
@@ -29,7 +49,7 @@ def _names(event: Event | None, users: set[str]) -> bool:
     return event is not None and event.user_id in users and event.anonymous_id is not None
 
 
-def left_over(world: "World") -> Iterator[str]:
+def left_over(world: World) -> Iterator[str]:
     """Yield where something of them is left."""
     gone = ", ".join(f"'{each}'" for each in sorted(world.gone)) or "''"
     for table, columns in TABLES.items():

@@ -92,13 +92,13 @@ def _with_source(transfer: Handover, accepted: Accepted, codec: StateCodec) -> H
     return None
 
 
-def _release(_: StateCodec, state: States) -> States:
-    return released(state)
+def _release(_: StateCodec, states: States) -> States:
+    return released(states)
 
 
-def _merge(given: bytes, codec: StateCodec, state: States) -> States:
-    merge(state, codec.gather([given]))
-    return state
+def _merge(given: bytes, codec: StateCodec, states: States) -> States:
+    merge(states, codec.gather([given] * len(states)))
+    return states
 
 
 def lives(
@@ -164,7 +164,7 @@ def left_behind(world: "World", accepted: Accepted, joining: Joining) -> Iterato
 
 
 def wrong_states(
-    world: "World", found: Mapping[Place, Life], codec: StateCodec, states: Mapping[Place, bytes]
+    world: "World", joining: Joining, found: Mapping[Place, Life], codec: StateCodec, states: Mapping[Place, bytes]
 ) -> Iterator[str]:
     """Yield which states in the changelog are not those of offline scoring."""
     for place, life in found.items():
@@ -175,7 +175,8 @@ def wrong_states(
             yield f"{place}: none"
         elif why := _difference(codec, states[place], life.ends):
             yield f"{place}: {why}"
-    yield from (f"{place}: of nobody" for place in states.keys() - found.keys())
+    given = {each.user for each in joining.handovers}  # perhaps before the first event of theirs, in a new partition
+    yield from (f"{place}: of nobody" for place in states.keys() - found.keys() - given)
 
 
 def _difference(codec: StateCodec, state: bytes, ways: Sequence[States]) -> str:

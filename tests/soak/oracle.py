@@ -5,7 +5,7 @@ id has *ways*, one for each order of its events and of what joining does to it, 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +27,10 @@ from tests.harness.pipeline import PROPENSITIES, Coordinates
 from tests.soak.history import Sent
 
 TOLERANCE = 1e-4
-MOST_WAYS = 500
+MOST_WAYS = 200
 States = np.ndarray
+Ways = dict[int, States]
+"""States `(ways,)` by how many changes are made."""
 Place = tuple[int, str]
 """A partition and an id: where one state is."""
 
@@ -146,20 +148,22 @@ class Oracle:
         `records` are source offset, record and model; `scores` what was published, by source offset.
         """
         life, model = Life(), self._models[records[0][2]]
-        ways = [(0, model.codec.blank(1))]  # how many changes are made, and a state `(1,)`
+        ways: Ways = {0: model.codec.blank(1)}
         for offset, record, version in records:
             assert record.event is not None
-            codec, model = model.codec, self._models[version]
             least = sum(change.is_settled for change in changes) if record.is_settled else 0
-            ways = list(_ways(ways, _Until(changes, offset, least), codec, life.before))
-            states = model.codec.gather([state.tobytes() for _, state in ways])
+            ways = _changed(ways, _Until(changes, offset, least), model.codec, life.before)
+            model = self._models[version]
+            states = model.codec.gather([state.tobytes() for some in ways.values() for state in some])
             found, claiming = model.step(states, record.event, offset)
-            ways = [(made, states[number : number + 1]) for number, (made, _) in enumerate(ways)]
-            _note_claims(life, record.event, len(claiming), len(ways))
+            made = np.repeat(list(ways), [len(some) for some in ways.values()])
+            _note_claims(life, record.event, len(claiming), len(states))
             if offset in scores and record.event.type != "impression":
-                ways = _judge(life, offset, found, scores[offset], ways)
+                kept = _judge(life, offset, found, scores[offset])
+                states, made = states[kept], made[kept]
+            ways = {number: states[made == number] for number in dict.fromkeys(made.tolist())}
         until = _Until(changes, records[-1][0] + 1, len(changes))
-        life.ends = [state for _, state in _ways(ways, until, model.codec, life.before)]
+        life.ends = [state for some in _changed(ways, until, model.codec, life.before).values() for state in some]
         return life
 
 
@@ -173,22 +177,21 @@ class _Until(NamedTuple):
     """How many must have been."""
 
 
-def _ways(
-    ways: list[tuple[int, States]], until: _Until, codec: StateCodec, before: list[States]
-) -> Iterator[tuple[int, States]]:
-    """Yield each way with the changes that can have been made; that with all of them comes first."""
-    known = set()
-    for number, way in enumerate(ways):
-        further = [way]
-        while (made := further[-1][0]) < len(until.changes) and until.changes[made].after < until.offset:
-            state = further[-1][1]
-            if number == 0:
-                before.append(state)
-            further.append((made + 1, until.changes[made].apply(codec, state.copy())))
-        for each in reversed(further):
-            if each[0] >= min(until.least, made) and (name := (each[0], each[1].tobytes())) not in known:
-                known.add(name)
-                yield each
+def _changed(ways: Ways, until: _Until, codec: StateCodec, before: list[States]) -> Ways:
+    """Return all ways with the changes that can have been made; the first state is that with all of them."""
+    found, most = dict(ways), max(ways)
+    for number, change in enumerate(until.changes):
+        if change.after >= until.offset:
+            break
+        if number not in found:
+            continue
+        if number >= most:
+            before.append(found[number][0])
+        further = [*found.get(number + 1, []), *change.apply(codec, found[number].copy())]
+        different = {state.tobytes(): state for state in further}
+        found[number + 1] = np.array(list(different.values()), codec.dtype)
+    enough = min(until.least, max(found))
+    return {number: found[number] for number in sorted(found, reverse=True) if number >= enough}
 
 
 def _note_claims(life: Life, event: Event, claiming: int, ways: int) -> None:
@@ -199,20 +202,20 @@ def _note_claims(life: Life, event: Event, claiming: int, ways: int) -> None:
         life.possible_claims[claim] += 1
 
 
-def _judge(
-    life: Life, offset: int, found: States, scores: Sequence[States], ways: list[tuple[int, States]]
-) -> list[tuple[int, States]]:
-    """Note whether each score is that of a way; return the ways to go on with, which have to be limited."""
+def _judge(life: Life, offset: int, found: States, scores: Sequence[States]) -> States:
+    """Note whether each score is that of a way; return which ways to go on with, as they have to be limited."""
     if np.isnan(found).all():
         life.unscored.append(offset)
-        return ways
+        return np.arange(len(found))
     far = np.array([np.abs(found - score).max(axis=1) for score in scores])  # (scores, ways)
     far = np.nan_to_num(far, nan=np.inf)
     if (worst := float(far.min(axis=1).max())) > TOLERANCE:
         life.wrong[offset] = worst
-    if len(ways) <= MOST_WAYS:
-        return ways
-    return [way for number, way in enumerate(ways) if number == 0 or far[:, number].min() <= TOLERANCE][:MOST_WAYS]
+    if len(found) <= MOST_WAYS:
+        return np.arange(len(found))
+    matching = far.min(axis=0) <= TOLERANCE
+    matching[0] = True
+    return np.flatnonzero(matching)[:MOST_WAYS]
 
 
 def published_numbers(scores: Iterable[Mapping[str, float]]) -> list[States]:

@@ -8,7 +8,7 @@ from tests.soak.run import Soak
 
 pytestmark = pytest.mark.integration
 
-SEEDS = (114, 128, 130)
+SEEDS = (114, 297, 1166)
 FAULTS = 4
 
 

@@ -21,6 +21,7 @@ from service.errors import EvaluationError
 
 SMALL = LSTMConfig(hidden_size=8, category_buckets=16)
 TOLD = {
+    "not_compared": [], "gone": [],
     "published": False, "why": "better at <1h>", "checkpoint": "shop", "current": "lstm8-a", "version": None,
     "replaced": None, "events": 1, "users": 1, "purchases": 1, "first_event": "2026-01-05T00:00:00", "page": "page",
     "last_event": "2026-02-05T00:00:00", "titles": {name: Shop().title(name) for name in SMALL.horizons},
@@ -37,7 +38,7 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def history():
-    return read_history(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+    return read_history(simulate(SimulationSettings(events=10_000, users=200, seed=4)))
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ DEFINITION = {
 def test_each_model_reads_the_events_with_its_own_shop_and_what_both_predict_is_compared(history, trained):
     """The current one knows what the candidate's shop no longer names: it must be judged as it serves."""
     serving_shop = {"types": {"quick_buy": "purchase"}, "attributes": {"size": {"kind": "categorical"}}}
-    events = list(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+    events = list(simulate(SimulationSettings(events=10_000, users=200, seed=4)))
     served = read_history([*events, later(events[-1])], shop=shop_of(serving_shop))
     read = read_history(events, shop=shop_of(DEFINITION))
     current = serving(with_shop(trained, serving_shop), last_event=trained.training["test_from"])
@@ -193,7 +194,7 @@ def test_goals_that_mean_something_else_now_are_not_compared(trained):
 
 
 def test_events_that_are_not_those_of_the_first_reading_are_not_compared(trained):
-    events = list(simulate(SimulationSettings(events=20_000, users=400, seed=4)))
+    events = list(simulate(SimulationSettings(events=10_000, users=200, seed=4)))
     other = read_history([later(events[0]), *events[1:]], shop=shop_of(DEFINITION))
     current = serving(trained.earlier, last_event=trained.training["test_from"])
     with pytest.raises(EvaluationError, match="has changed while it was read twice"):
