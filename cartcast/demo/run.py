@@ -29,6 +29,7 @@ from model.events import Event
 from model.simulator import Simulation
 from service.errors import CartcastError
 from service.kafka_settings import KafkaSettings
+from streams.item_topic import ItemProducer
 
 PREPARED_EVENTS: Final = 500_000
 """Up to so many events are simulated before the clock starts, so that it does not measure the simulator."""
@@ -86,16 +87,18 @@ def run_demo(  # noqa: PLR0913, PLR0917 - what to do, where, with whom, and whom
             dashboard=options.dashboard,
             recommends=options.reads_along,
         ) as pipeline,
+        ExitStack() as block,
     ):
-        shoppers, shop = _shoppers(options, pipeline), DemoShop(simulation)
+        kafka = pipeline.settings.kafka
+        producer = block.enter_context(ItemProducer(kafka.client_config(), kafka.topics.items))
+        shoppers, shop = _shoppers(options, pipeline), DemoShop(simulation, producer)
         events = _prepare(options, shop, report)
+        shop.open()
         pipeline.wait_until_ready()
         report(f"worker and sink are ready: letting the shoppers in, {options.pace}")
         if pipeline.dashboard_url is not None:
             report(f"open the dashboard: {pipeline.dashboard_url}")
-        kafka = pipeline.settings.kafka
-        with_items = shop.with_items(events, kafka.client_config(), kafka.topics.items)
-        return _let_in(shoppers, with_items, options, pipeline, screen)
+        return _let_in(shoppers, shop.with_items(events), options, pipeline, screen)
 
 
 @contextmanager

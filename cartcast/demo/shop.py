@@ -1,9 +1,9 @@
 """The shop of the demo: its items, and the model that recommends them."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import model
 from model.events import MAX_EVENT_TIME_MS, Event
@@ -44,20 +44,29 @@ def item_of(line: CatalogueLine) -> Item:
 class DemoShop:
     """The simulated shop's events and, as its time passes, its items on their topic."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, producer: ItemProducer) -> None:
+        """Take a producer that lives as long as events are drawn."""
         self._simulation = simulation
+        self._producer = producer
         self._lines = simulation.catalogue_lines(MAX_EVENT_TIME_MS)
+        self._next_line = next(self._lines)
+
+    def open(self) -> None:
+        """Send the items that are there from the start; raises RefusedError."""
+        self._send_until(self._next_line.ts)
+        self._producer.flush()
 
     def events(self) -> Iterator[Event]:
         """Yield what shoppers do, once."""
         return self._simulation.events()
 
-    def with_items(self, events: Iterable[Event], client_config: Mapping[str, Any], topic: str) -> Iterator[Event]:
+    def with_items(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield `events`, having sent what changed of the items before each; raises RefusedError."""
-        next_line = next(self._lines)
-        with ItemProducer(client_config, topic) as producer:
-            for event in events:
-                while next_line.ts <= event.ts:
-                    producer.put(item_of(next_line))
-                    next_line = next(self._lines)
-                yield event
+        for event in events:
+            self._send_until(event.ts)
+            yield event
+
+    def _send_until(self, time_ms: int) -> None:
+        while self._next_line.ts <= time_ms:
+            self._producer.put(item_of(self._next_line))
+            self._next_line = next(self._lines)

@@ -6,7 +6,7 @@ from model.items.item import decode_item
 from model.items.network import GOALS
 from model.simulator import Simulation, SimulationSettings
 from service.kafka_settings import Topics
-from streams.item_topic import item_records
+from streams.item_topic import ItemProducer, item_records
 from streams.topics import create_topics
 
 DAY_MS = 86_400_000
@@ -26,12 +26,15 @@ def test_the_checkpoint_recommends_the_items_that_the_shoppers_look_at(tmp_path)
 def test_items_are_on_their_topic_as_the_shops_time_passes(kafka, topic_prefix):
     config, topics = {"bootstrap.servers": kafka}, Topics(prefix=topic_prefix)
     create_topics(config, topics, partitions=1, replication_factor=1)
-    shop = DemoShop(Simulation(SETTINGS))
-    events = list(shop.events())
-    assert list(shop.with_items(events, config, topics.items)) == events
+    with ItemProducer(config, topics.items) as producer:
+        shop = DemoShop(Simulation(SETTINGS), producer)
+        shop.open()
+        at_first = [decode_item(record.value()) for record in item_records(config, topics.items)]
+        events = list(shop.events())
+        assert list(shop.with_items(events)) == events
     sent = [decode_item(record.value()) for record in item_records(config, topics.items)]
-    there = {item.item_id for item in sent if item.added_at == SETTINGS.start_ms}
-    assert len(there) > ITEMS / 2
+    assert len(at_first) > ITEMS / 2
+    assert {item.item_id for item in at_first} == {item.item_id for item in sent if item.added_at == SETTINGS.start_ms}
     assert any(not item.in_stock for item in sent)
     assert max(item.added_at for item in sent) <= events[-1].ts
     last = {item.item_id: item for item in sent}
