@@ -103,7 +103,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         most_claims=settings.worker.most_claims,
     )
     forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity)
-    following = Following(settings.client_config, settings.topics.events, [forget, identity], app.end)
+    following = Following(settings.client_config, settings.topics.events, [identity, forget], app.end)
     pipeline = Pipeline(
         topics=settings.topics,
         sweep=_sweep(settings, app.counts, identity),
@@ -290,7 +290,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             source_code=source_code(settings.source_identity),
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
-            followed=[settings.topics.forget, settings.topics.identity],
+            followed=[settings.topics.identity, settings.topics.forget],  # who is forgotten may have claimed before
             partitions=settings.partitions,
             restore=Restore(on_records=app.liveness.progressed),
         ),

@@ -51,7 +51,8 @@ class SequenceStore(Store[bytes, bytes]):
         """`source_code` is the hash by which states know the events topic.
 
         With `recommends`, recommendations that are published already are looked for as well. What the `followed` topics
-        hold is read with the states. `partitions` is how many there are now; 0: nobody asks.
+        hold is read with the states, to be applied in this order. `partitions` is how many there are now; 0: nobody
+        asks.
         """
         super().__init__(*args, **kwargs)
         self._source_code = source_code
@@ -170,10 +171,12 @@ class SequenceStore(Store[bytes, bytes]):
         reader, partition = PartitionReader(self._client_config, self.restore.on_records), states.partition
         try:
             states.restore(reader.restore(self._topics.changelog, partition, self.restore.progress(partition)))
-            states.arrived = [
+            # The last is read first, so that it holds nothing that came of what the ones before do not hold yet.
+            arrived = [
                 read_followed(reader, topic, partition, states.position(topic), self._topics.events)
-                for topic in self._followed
+                for topic in reversed(self._followed)
             ]
+            states.arrived = arrived[::-1]
             if self._partitions:
                 settle_in(states, self._partitions, lambda: self._asked_everywhere(reader), (CLAIMED, JOINED))
             states.events_end = reader.bounds(self._topics.events, partition)[1]

@@ -11,6 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from model.horizons import HORIZONS
+from model.level import Level, LevelFile, write_level_file
 from service.clickhouse_settings import ClickHouseSettings
 from tests.deploy.declared_metrics import samples
 from tests.deploy.live_prometheus import Prometheus, Target
@@ -36,7 +39,14 @@ class Watched:
         token = directory / "token"
         token.write_text(BEARER)
         worker, self._sink_port = new_port(), new_port()
-        self.worker = pipeline.start_worker(CARTCAST_WORKER__WEB_PORT=str(worker), CARTCAST_WORKER__WEB_TOKEN=BEARER)
+        checkpoint = Path(shutil.copytree(DEFAULT_CHECKPOINT, directory / "checkpoint"))
+        level = Level(0, dict.fromkeys(HORIZONS, 0.1))
+        write_level_file(checkpoint, LevelFile(load_checkpoint(checkpoint).version, (level,)))
+        self.worker = pipeline.start_worker(
+            CARTCAST_WORKER__CHECKPOINT=str(checkpoint),
+            CARTCAST_WORKER__WEB_PORT=str(worker),
+            CARTCAST_WORKER__WEB_TOKEN=BEARER,
+        )
         self.sink = self.start_sink()
         targets = {"cartcast-worker": Target(worker, token), "cartcast-sink": Target(self._sink_port, token)}
         self.prometheus = Prometheus(executable, ROOT / "deploy/prometheus", directory, targets)

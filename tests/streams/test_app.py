@@ -46,6 +46,7 @@ async def test_the_application_reads_the_events_topic_with_one_agent_and_one_tab
     assert table.changelog_topic_name == TOPICS.changelog
     assert table.partitions == 6
     assert type(store(table)) is SequenceStore
+    assert store(table)._followed == [TOPICS.identity, TOPICS.forget]
 
 
 async def test_worker_settings_reach_faust(make):

@@ -11,6 +11,7 @@ from model.core.slots import Distinct
 from model.states import StateCodec, StateLayoutError
 from service.errors import RefusedError
 from service.kafka_settings import Topics
+from streams.following import read_followed
 from streams.observe.counts import WorkerCounts
 from streams.partition_states import Dirty, PartitionStates
 from streams.records.writer import OutputRecord
@@ -342,3 +343,19 @@ async def test_a_revoked_worker_owns_nothing(store, topics, put):
     await assign(store, topics, generation=2)
     assert store.partitions == {}
     assert len(store) == 0
+
+
+async def test_what_is_followed_last_is_read_first(store, topics, monkeypatch):
+    """So what comes between the two readings is in what is applied first: a claim before the word to forget."""
+    followed, reads = [topics.identity, topics.forget], []
+
+    def read_and_note(reader, topic, *arguments):
+        reads.append(topic)
+        return read_followed(reader, topic, *arguments)
+
+    monkeypatch.setattr(store, "_followed", followed)
+    monkeypatch.setattr("streams.tables.read_followed", read_and_note)
+    await assign(store, topics, 0, generation=1)
+    await restored(store)
+    assert [each.topic for each in store.partitions[0].arrived] == followed
+    assert reads == followed[::-1]
