@@ -31,7 +31,7 @@ def up(
     from cartcast.local.stack import local_stack
 
     try:
-        with stop_signals_raise(), local_stack(directory, _report) as stack:
+        with stop_signals_raise(), local_stack(directory, _report, engine_gives_way=True) as stack:
             print(_as_json(stack) if as_json else _as_exports(stack), flush=True)
             _report("ready; Ctrl-C stops both")
             while True:

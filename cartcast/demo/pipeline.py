@@ -82,7 +82,7 @@ def running_pipeline(  # noqa: PLR0913 - what is run, and how much of it
     With `recommends` the workers know which items come next, unless a checkpoint is set that does not.
     """
     claim = claimed_port(DASHBOARD_PORT) if dashboard else nullcontext()
-    with claim as dashboard_port, local_stack(directory, report) as stack:
+    with claim as dashboard_port, local_stack(directory, report, engine_gives_way=True) as stack:
         settings = _settings(stack, config_file, workers)
         checkpoint = settings.worker.checkpoint or (write_checkpoint(directory) if recommends else None)
         kafka = settings.kafka
@@ -148,6 +148,7 @@ def _starter(
 
     def start(command: str, number: int | None = None, *, environment: Mapping[str, str] | None = None) -> Child:
         name = command if number is None else f"{command} {number}"
-        return stack.children.start(name, [*python, command], {**shared, **(environment or {})})
+        added = {**shared, **(environment or {})}
+        return stack.children.start(name, [*python, command], added, gives_way=command != "worker")
 
     return start

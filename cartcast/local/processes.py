@@ -24,6 +24,7 @@ from service.errors import LocalStackError
 PYTHON = (sys.executable, "-P")
 """Starts a module with `-m`: `-P`, because no file of the current folder may pass for one of ours or of Python's."""
 TETHER = Path(__file__).with_name("tether.py")
+GIVE_WAY = ("nice", "-n", "5")
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.05
 READY_TIMEOUT_SECONDS = 300.0
@@ -118,12 +119,22 @@ class Children:
         with stop_signals_held():
             self._exits.close()
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Start a command; `environment` is added to this process's own. Its output goes to `<name>.log`."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
+    ) -> Child:
+        """Start a command; `environment` is added to this process's own. Its output goes to `<name>.log`.
+
+        One that `gives_way` gets a third of what others get of a core that all of them want.
+        """
         log_path = self._log_directory / f"{name.replace(' ', '-').lower()}.log"
         with stop_signals_held(), log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", str(TETHER), *command],
+                [sys.executable, "-I", str(TETHER), *(GIVE_WAY if gives_way else ()), *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

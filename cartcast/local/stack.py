@@ -62,11 +62,13 @@ def local_stack(
     *,
     with_clickhouse: bool = True,
     preferred_ports: bool = True,
+    engine_gives_way: bool = False,
     cache: Path | None = None,
 ) -> Iterator[LocalStack]:
     """Start Kafka and ClickHouse with their data in `directory`; leaving the block stops both.
 
-    `preferred_ports`: take 9092 and 8123 if they are free, else any. Raises LocalStackError.
+    `preferred_ports`: take 9092 and 8123 if they are free, else any. `engine_gives_way`: an insert takes no core from a
+    score. Raises LocalStackError.
     """
     directory = directory.absolute()
     with (
@@ -78,7 +80,9 @@ def local_stack(
     ):
         jars = kafka_jars(cache or default_cache(), report)
         password = _password(directory / PASSWORD_FILE)
-        clickhouse = _start_clickhouse(children, directory, clickhouse_port) if with_clickhouse else None
+        clickhouse = (
+            _start_clickhouse(children, directory, clickhouse_port, engine_gives_way) if with_clickhouse else None
+        )
         node = KafkaNode(directory / "kafka", jars, kafka_port, controller_port)
         report(f"starting Apache Kafka on {node.bootstrap_servers}")
         broker = node.start(children)
@@ -90,10 +94,11 @@ def local_stack(
         yield LocalStack(node.bootstrap_servers, url, password, children)
 
 
-def _start_clickhouse(children: Children, directory: Path, port: int) -> Child:
+def _start_clickhouse(children: Children, directory: Path, port: int, gives_way: bool) -> Child:
     server = [*PYTHON, "-m", "cartcast.local.clickhouse_server", "--path", str(directory / "clickhouse")]
     credentials = ["--user", CLICKHOUSE_USER, "--password-file", str(directory / PASSWORD_FILE)]
-    return children.start("ClickHouse", [*server, "--port", str(port), *credentials])
+    command = [*server, "--port", str(port), *credentials]
+    return children.start("ClickHouse", command, gives_way=gives_way)
 
 
 def _password(path: Path) -> str:
