@@ -56,7 +56,7 @@ class LocalStack:
 
 
 @contextmanager
-def local_stack(
+def local_stack(  # noqa: PLR0913 - how it differs from the usual one
     directory: Path,
     report: Report,
     *,
