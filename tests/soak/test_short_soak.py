@@ -9,7 +9,7 @@ from tests.soak.run import Soak
 pytestmark = pytest.mark.integration
 
 SEEDS = (114, 297, 1166)
-FAULTS = 4
+FAULTS = 3
 
 
 @pytest.fixture(scope="module")
