@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
-from service.errors import LookUpError, UnavailableError
-from service.worker_client import WorkerRefusedError, ask_explanation
+from dashboard.asking import asked
+from service.errors import LookUpError
+from service.worker_client import ask_explanation
 
 TIMEOUT_SECONDS: Final = 5.0
 
@@ -37,16 +38,10 @@ class WorkerExplanation(msgspec.Struct, frozen=True):
 
 def explanation(worker_url: str, user_id: str, event_id: str, topic: str, *, token: str = "") -> WorkerExplanation:
     """Return what moved the propensities after an event of a topic. Raises LookUpError with a sentence for the page."""
-    try:
+    with asked(worker_url):
         found = ask_explanation(
             worker_url, user_id, event_id, WorkerExplanation, token=token, timeout_seconds=TIMEOUT_SECONDS
         )
-    except UnavailableError:
-        raise LookUpError(
-            f"No worker answers at {worker_url}: start cartcast worker, or correct CARTCAST_DASHBOARD__WORKER_URL."
-        ) from None
-    except WorkerRefusedError as refused:
-        raise LookUpError(f"The worker gives none: {refused.message}.") from None
     if found.as_of.topic != topic:
         raise LookUpError(
             f"The worker at {worker_url} is another pipeline's: it scores {found.as_of.topic}, not {topic}. Correct "

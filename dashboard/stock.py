@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from service.errors import LookUpError, UnavailableError
-from service.worker_client import WorkerRefusedError, ask_worker
+from dashboard.asking import asked
+from service.worker_client import ask_worker
 
 MOST_ITEMS: Final = 500
 """So many are answered in one call."""
@@ -32,14 +32,8 @@ def known_items(worker_url: str, item_ids: Sequence[str], *, token: str = "") ->
     Raises LookUpError with a sentence for the page.
     """
     body = _encode({"item_ids": item_ids})
-    try:
+    with asked(worker_url):
         found = ask_worker(
             worker_url, "/v1/items:batch", _KnownItems, body=body, token=token, timeout_seconds=TIMEOUT_SECONDS
         )
-    except UnavailableError:
-        raise LookUpError(
-            f"No worker answers at {worker_url}: start cartcast worker, or correct CARTCAST_DASHBOARD__WORKER_URL."
-        ) from None
-    except WorkerRefusedError as refused:
-        raise LookUpError(f"The worker does not say: {refused.message}.") from None
     return {item.item_id: item for item in found.items}

@@ -97,8 +97,8 @@ NO_LEVELS: Final = Levels.of((), ())
 def shifted_propensities(propensities: npt.NDArray[np.float32], shifts: Shifts) -> npt.NDArray[np.float32]:
     """Return propensities whose log-odds are moved by shifts of the same shape; where they are 0, the same bits."""
     p, factor = propensities.astype(np.float64), np.exp(shifts.astype(np.float64))
-    moved = p * factor / (1 + p * (factor - 1))
-    return np.where(shifts == 0, propensities, moved.astype(np.float32))
+    moved: Shifts = (p * factor / (1 + p * (factor - 1))).astype(np.float32)
+    return moved
 
 
 def read_levels(directory: Path, version: str, horizons: tuple[str, ...], shop: Shop = NO_SHOP) -> Levels:

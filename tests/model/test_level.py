@@ -141,3 +141,8 @@ def test_a_file_that_is_not_in_order_is_one_line(tmp_path, written, said):
 def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(CheckpointError, match=r"level\.json cannot be written: No such file or directory"):
         write_level_file(tmp_path / "missing", LevelFile("m", ()))
+
+
+def test_no_shift_leaves_the_bits():
+    given = np.random.default_rng(1).random(10_000, np.float32)
+    assert shifted_propensities(given, np.zeros_like(given)).tobytes() == given.tobytes()
