@@ -22,7 +22,7 @@ from tests.harness.records import score_fields
 from tests.soak.history import Sent
 from tests.soak.network import DOWN, UP, Way
 from tests.soak.slots import Growth, Slot
-from tests.soak.world import ROW, SESSION_SECONDS, World
+from tests.soak.world import SESSION_SECONDS, World
 
 Course = Iterator[float]
 
@@ -529,7 +529,7 @@ def make_topics_again(world: World, rng: Random) -> Course:
     wanted = [slot for slot in world.slots.values() if slot.wanted]
     world.stop(list(world.slots.values()))
     world.check()
-    world.earlier_events |= {row[ROW.index("event_id")] for row in world.rows()}
+    world.note_earlier_events()
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.delete_topics(world.every_topic).values():
         future.result()

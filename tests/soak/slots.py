@@ -1,4 +1,4 @@
-"""Places for the processes of a soak, and what it notes of its pipeline at some moments."""
+"""Places for the processes of a soak, and partitions that were added to its topics."""
 
 import signal
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.partitioner import partition_of
-from tests.harness.pipeline import Coordinates, WorkerProcess
+from tests.harness.pipeline import WorkerProcess
 from tests.harness.sink_process import SinkProcess
 
 RESTART_SECONDS = 1.0
@@ -78,13 +78,3 @@ class Growth:
     def moves(self, partition: int, key: bytes) -> bool:
         """Whether the state of an id was in this partition, and is no more."""
         return partition_of(key, self.before) == partition != partition_of(key, self.now)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What the groups had committed at one moment, and what was there just after it."""
-
-    events: dict[int, int]
-    scores: dict[int, int]
-    scores_end: dict[int, int]
-    rows: set[Coordinates]
