@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from tests.harness.command import run_command
 from tests.harness.forked import command_script
-from tests.harness.records import score_fields
+from tests.harness.records import recommendation_fields, score_fields
 from tests.soak.history import Sent
 from tests.soak.network import DOWN, UP, Way
 from tests.soak.slots import Growth, Slot
@@ -309,20 +309,21 @@ def forge_events(world: World, rng: Random) -> Course:
     yield 0.0
 
 
-@fault("forged scores", weight=2)
-def forge_scores(world: World, rng: Random) -> Course:
+@fault("forged scores and recommendations", weight=2)
+def forge_results(world: World, rng: Random) -> Course:
     """Of each kind that is not what a worker writes; a letter is made of each, and nothing else."""
     topics, partition = world.topics, rng.randrange(world.partitions)
-    for offset in (2**62, 2**63, 10**30, -1, 5):
-        for names in (["topic", "partition", "offset"], ["topic"], []):
-            value = json.dumps(score_fields(partition, offset, source_topic=topics.events)).encode()
-            source = {"topic": topics.events, "partition": str(partition), "offset": str(offset)}
-            headers = [(name, source[name].encode()) for name in names]
-            if offset == 5:  # an event that may exist: of another shopper than the key says
-                headers[:] = [(name, text.encode()) for name, text in source.items()]
-            world.forge(topics.scores, value, "stranger", key=b"stranger", partition=partition, headers=headers)
-    for value in (b"", b"no score", None, b"[" * 3000, b'{"user_id": 3}'):
-        world.forge(topics.scores, value, "stranger", key=b"u", partition=partition)
+    for topic, fields in ((topics.scores, score_fields), (topics.recommendations, recommendation_fields)):
+        for offset in (2**62, 2**63, 10**30, -1, 5):
+            for names in (["topic", "partition", "offset"], ["topic"], []):
+                value = json.dumps(fields(partition, offset, source_topic=topics.events)).encode()
+                source = {"topic": topics.events, "partition": str(partition), "offset": str(offset)}
+                headers = [(name, source[name].encode()) for name in names]
+                if offset == 5:  # an event that may exist: of another shopper than the key says
+                    headers[:] = [(name, text.encode()) for name, text in source.items()]
+                world.forge(topic, value, "stranger", key=b"stranger", partition=partition, headers=headers)
+        for value in (b"", b"no result", None, b"[" * 3000, b'{"user_id": 3}'):
+            world.forge(topic, value, "stranger", key=b"u", partition=partition)
     yield 0.0
 
 

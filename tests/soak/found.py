@@ -52,7 +52,7 @@ def look(world: World) -> Found:
         record = headers["topic"].decode(), int(headers["partition"]), int(headers["offset"])
         about[world.topics.dead_letters][_place(message)] = record
         reasons[record] = headers["reason"].decode()
-    for message in world.read(world.topics.recommendations):
+    for message in _genuine(world, world.topics.recommendations):
         made = json.loads(message.value())
         record = made["source_topic"], made["source_partition"], made["source_offset"]
         about[world.topics.recommendations][_place(message)] = record

@@ -46,10 +46,19 @@ class Slot:
 
     def stop(self) -> bool:
         """SIGTERM, and wait for its end; whether it has drained what it had begun."""
+        self.terminate()
+        return self.drained()
+
+    def terminate(self) -> None:
+        """SIGTERM; another one would kill a process that has drained and is about to end."""
+        if self.running is not None:
+            self.thaw()
+            self.running.process.send_signal(signal.SIGTERM)
+
+    def drained(self) -> bool:
+        """Wait for the end after a SIGTERM; whether it has drained what it had begun."""
         if self.running is None:
             return True
-        self.thaw()
-        self.running.process.send_signal(signal.SIGTERM)
         status = self.running.process.wait()
         self.running.kill()  # closes its files
         self.running = None

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -103,7 +102,7 @@ class World:
             self._producer.produce(self.topics.items, msgspec.json.encode(item), item.item_id)
         self.sent: list[Sent] = []
         self.forged: dict[Record, str] = {}
-        """Records that a stranger wrote to the scores and dead-letter topics: reason of the letter about it, if any."""
+        """Records that a stranger wrote to the topics of results: reason of the letter about it, if any."""
         self.lost: set[Record] = set()
         """Records that were deleted before anybody could read them."""
         self.deleted_scores: list[Message] = []
@@ -146,14 +145,12 @@ class World:
         for slot in self.slots.values():
             slot.supervise()
 
-    def stop(self, slots: Iterable[Slot]) -> bool:
+    def stop(self, slots: Sequence[Slot]) -> bool:
         """SIGTERM to all, and nothing starts them again; whether all have drained what they had begun."""
         for slot in slots:
             slot.wanted = False
-            if slot.running is not None:
-                slot.thaw()
-                slot.running.process.send_signal(signal.SIGTERM)
-        drained = [slot.stop() for slot in slots]
+            slot.terminate()
+        drained = [slot.drained() for slot in slots]
         self.notes["processes that did not drain"] += drained.count(False)
         return all(drained)
 
@@ -226,7 +223,7 @@ class World:
         assert self._producer.flush(240) == 0, "the soak's own records were not taken"
 
     def forge(self, topic: str, value: bytes | None, reason: str = "", **fields: object) -> None:
-        """Write a record as a stranger to the scores or dead-letter topic; `reason` as in `forged`."""
+        """Write a record as a stranger to a topic of results; `reason` as in `forged`."""
 
         def noted(error: object, message: Message) -> None:
             assert error is None, error
