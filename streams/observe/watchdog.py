@@ -4,7 +4,6 @@ Whatever a worker has not committed comes again to whoever takes its partitions,
 no event. What waits for Kafka is not stuck: it goes on when Kafka does, and a restart would not help.
 """
 
-import faulthandler
 import sys
 import time
 from collections.abc import Callable
@@ -14,21 +13,12 @@ from types import FrameType
 from typing import Final
 
 from service.liveness import Liveness
-from service.stopping import end_process
+from service.stopping import end_with_stacks
 
 _TICK_SECONDS: Final = 1.0
 _MISSED_BEATS: Final = 2.5
 _FORGIVEN_TICKS: Final = 3
 """A tick that is so late says that the whole process stood still, which is not the event loop's fault."""
-
-
-def end_with_stacks(line: str) -> None:
-    """Write the stack of every thread to stderr, which shows what hangs, then end this process with the line.
-
-    Neither needs a lock that a hanging thread may hold: a file descriptor, unlike a file, is not flushed first.
-    """
-    faulthandler.dump_traceback(sys.__stderr__.fileno() if sys.__stderr__ else 2, all_threads=True)
-    end_process(line)
 
 
 @dataclass
