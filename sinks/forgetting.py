@@ -142,6 +142,7 @@ class Forgetting:
         """
         backoff = Backoff(time.monotonic, _LONGEST_PAUSE_SECONDS)
         consumer = open_consumer(self._client_config, self._group, settings, self.liveness)
+        self.liveness.turned()
         consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         sampler = LagSampler(self._client_config, {group: topic for topic, group in self._groups_by_topic.items()})
         with closing(consumer), closing(sampler):

@@ -8,7 +8,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from service.errors import CommitRefusedError, UnavailableError
-from service.kafka import end_if_broken, logged, raise_if_refused, reason, settings_accepted
+from service.kafka import end_if_broken, heard, raise_if_refused, reason, settings_accepted
 from service.liveness import Liveness
 from sinks.bookmark import Bookmark, read_bookmark
 from sinks.settings import SinkSettings
@@ -21,8 +21,6 @@ MAX_POLL_INTERVAL_MS: Final = 300_000
 SOCKET_TIMEOUT_MS: Final = 15_000
 """A commit to a broker that has gone blocks the sink for so long, also during a stop."""
 RECONNECT_MAX_MS: Final = 2_000
-SIGN_OF_LIFE_MS: Final = 2_000
-"""How often a client reports what it counts, which nobody reads: that it reports is what matters."""
 
 _error_of = methodcaller("error")
 log = structlog.get_logger()
@@ -31,14 +29,12 @@ log = structlog.get_logger()
 def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSettings, liveness: Liveness) -> Consumer:
     """Return a consumer that commits only explicitly, in the classic group protocol.
 
-    KIP-848's protocol refuses a static member after a SIGKILL until its session times out.
-
-    `liveness` turns whenever the client's own thread gets on and whoever polls the consumer hears of it: one whose
-    threads wait for each other, as they may after a broker went (librdkafka#5476), can be polled and hands out nothing.
+    KIP-848's protocol refuses a static member after a SIGKILL until its session times out. `liveness` turns as long as
+    the client gets on and is polled.
     """
     session_ms = int(settings.session_timeout_seconds * 1000)
     config: dict[str, Any] = {
-        **logged(client_config),
+        **heard(client_config, liveness),
         "error_cb": end_if_broken,
         "client.id": CLIENT_ID,
         "group.id": group,
@@ -53,8 +49,6 @@ def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSe
         "isolation.level": "read_committed",
         "socket.timeout.ms": SOCKET_TIMEOUT_MS,
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
-        "statistics.interval.ms": SIGN_OF_LIFE_MS,
-        "stats_cb": lambda _: liveness.turned(),
     }
     if settings.instance_id is not None:
         config["group.instance.id"] = settings.instance_id

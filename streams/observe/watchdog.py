@@ -26,6 +26,9 @@ class Watchdog:
     """Looks once a second; `stalled_seconds` of 0 means that only the drain has a limit."""
 
     liveness: Liveness
+    """Of the event loop and the commits."""
+    followed: Liveness
+    """Of the thread that reads what lanes follow."""
     stalled_seconds: float
     drain_seconds: float
     kafka_answers: Callable[[], bool]
@@ -41,7 +44,7 @@ class Watchdog:
     def __post_init__(self) -> None:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="watchdog", daemon=True)
-        self._not_before = self.clock()
+        self._not_before = self._away_at = self.clock()
 
     def start(self) -> None:
         self._thread.start()
@@ -58,6 +61,7 @@ class Watchdog:
             self._not_before = now
             self.liveness.progressed()
         if not self.kafka_answers():
+            self._away_at = now
             self.liveness.progressed()
         if self.stopping():
             return self._drains_too_long(now)
@@ -70,6 +74,9 @@ class Watchdog:
             return self._advice(f"nothing was committed for {self.stalled_seconds:g} seconds while records wait")
         if self.liveness.unanswered_seconds > self.stalled_seconds:
             return self._advice(f"the consumer group has not answered for {self.stalled_seconds:g} seconds")
+        answered_seconds = self.clock() - max(self._not_before, self._away_at)
+        if min(self.followed.silent_seconds, answered_seconds) > self.stalled_seconds:
+            return self._advice(f"what lanes follow was not read for {self.stalled_seconds:g} seconds")
         return None  # a loop that may hang is reported soon, with its position
 
     def _commits_are_stuck(self, now: float) -> bool:

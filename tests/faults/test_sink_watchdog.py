@@ -20,7 +20,7 @@ class Hanging(Consumer):
         return super().get_watermark_offsets(partition, **options)
 sinks.kafka.Consumer = Hanging
 """
-HANDS_OUT_NOTHING = "sinks.kafka.SIGN_OF_LIFE_MS = 0\n"
+HANDS_OUT_NOTHING = "import service.kafka; service.kafka.SIGN_OF_LIFE_MS = 0\n"
 """As a client whose own thread hangs, which librdkafka#5476 shows, reports nothing."""
 
 

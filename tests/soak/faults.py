@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from tests.harness.command import run_command
 from tests.harness.forked import command_script
 from tests.harness.records import recommendation_fields, score_fields
+from tests.harness.waiting import DEADLINE_SECONDS
 from tests.soak.history import Sent
 from tests.soak.network import DOWN, UP, Way
 from tests.soak.slots import Growth, Slot
@@ -349,25 +350,26 @@ def send_large(world: World, rng: Random) -> Course:
     )
     for megabytes, reason in ((5, "json"), (rng.randrange(17, 60), "unpacked")):
         world.send([Sent(b"large", bytes(megabytes << 20), reason=reason)], packing)
-        assert packing.flush(60) == 0
+        assert packing.flush(DEADLINE_SECONDS) == 0, "the soak's own large records were not taken"
     yield 0.0
 
 
 @fault("aborted transactions", weight=2)
 def abort(world: World, rng: Random) -> Course:
     """What is aborted is no event: it is neither scored nor a letter. What is committed between, is."""
-    producer = Producer({**world.client_config, "transactional.id": f"{world.topics.prefix}-{rng.random()}"})
+    own = {"transactional.id": f"{world.topics.prefix}-{rng.random()}", "transaction.timeout.ms": 900_000}
+    producer = Producer({**world.client_config, **own})
     try:
-        producer.init_transactions(20)
+        producer.init_transactions(DEADLINE_SECONDS)
         for end in (producer.abort_transaction, producer.commit_transaction, producer.abort_transaction):
             records = world.history.events(rng.randrange(1, 20))
             for record in records:
                 record.aborted = end == producer.abort_transaction
             producer.begin_transaction()
             world.send(records, producer)
-            producer.flush(20)
+            producer.flush(DEADLINE_SECONDS)
             yield rng.uniform(0, 1)
-            end(20)
+            end(DEADLINE_SECONDS)
     except KafkaException as failure:  # a Kafka that is away: whether the last one was committed, nobody can say
         raise AssertionError(f"the soak's own transaction did not end: {failure}") from failure
 

@@ -62,7 +62,7 @@ class Slot:
         status = self.running.process.wait()
         self.running.kill()  # closes its files
         self.running = None
-        return status == 0
+        return status in {0, -signal.SIGTERM}  # who has no handler yet, or no more, has begun nothing
 
     def freeze(self) -> None:
         if self.is_up:

@@ -24,13 +24,15 @@ from tests.harness.command import run_command
 from tests.harness.forked import ForkedProcess, appending, command_script
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Coordinates, Pipeline, WorkerProcess
 from tests.harness.sink_process import SinkProcess, pipeline_settings
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
 from tests.soak.commits import Record, Snapshot
 from tests.soak.history import CATALOGUE, History, Sent
 from tests.soak.servers import Servers
 from tests.soak.slots import Growth, Slot
 
 SESSION_SECONDS = 6.0
+STALLED_SECONDS = 60.0
+"""After which a sink that hangs ends itself: longer than any network is impaired."""
 COMPACTED = {"segment.ms": 1000, "min.cleanable.dirty.ratio": 0.001, "max.compaction.lag.ms": 1000}
 OF_EVENT = ("user_id", "event_id", "event_type", "event_time", "item_id", "category", "price", "anonymous_id", "shown")
 """What scores and rows say of an event."""
@@ -185,6 +187,7 @@ class World:
             self.topics.prefix,
             database=self.database.database,
             block_rows=100,
+            stalled_seconds=STALLED_SECONDS,
             session_timeout_seconds=SESSION_SECONDS,
         )
 
@@ -220,7 +223,7 @@ class World:
                 producer.poll(0)
 
     def flush(self) -> None:
-        assert self._producer.flush(240) == 0, "the soak's own records were not taken"
+        assert self._producer.flush(DEADLINE_SECONDS) == 0, "the soak's own records were not taken"
 
     def forge(self, topic: str, value: bytes | None, reason: str = "", **fields: object) -> None:
         """Write a record as a stranger to a topic of results; `reason` as in `forged`."""
