@@ -486,6 +486,9 @@ def _deleted(world: World, readers: list[Slot], group: str, topic: str, rng: Ran
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.delete_records(first).values():
         future.result()
+    for _ in range(2):  # one may have begun before
+        written = world.servers.deletions_kept_ns
+        world.wait_until(lambda since=written: world.servers.deletions_kept_ns > since, "Kafka to keep the deletion")
     _want(wanted)
 
 
