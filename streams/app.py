@@ -95,6 +95,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     recommendations = _recommendations(settings, checkpoint, recommender)
     identity = Identity(
         settings.topics.identity,
+        settings.topics.forget,
         settings.partitions,
         codec,
         app.counts,

@@ -13,6 +13,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
 from model.batch import EventBatch
@@ -37,6 +38,8 @@ from streams.observe.counts import WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
 
+ASKED: Final = "asked"
+"""Kind of the notes of who is forgotten elsewhere, by digest: what requests the ids that are joined to them."""
 _SLOTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
 
@@ -125,9 +128,13 @@ class ForgetFollower:
     def _joined(
         self, wanted: JoinedIds, joins: "Joins", partition: int, states: PartitionStates
     ) -> Iterator[tuple[int, OutputRecord]]:
-        """Request that the ids be forgotten that were joined to shoppers."""
+        """Request that ids be forgotten that were joined to shoppers: now, and when an earlier claim is read later."""
         request = encoded(Request(wanted.request, wanted.requested_at, joined=True))
-        for anonymous_id in joins.joined({bytes.fromhex(each) for each in wanted.digests}, states):
+        digests = {bytes.fromhex(each) for each in wanted.digests}
+        for each in digests:
+            states.note(ASKED, each, None)  # the order of the notes is that of the requests
+            states.note(ASKED, each, request)
+        for anonymous_id in joins.joined(digests, states):
             yield partition, OutputRecord(digest(anonymous_id), request)
 
     def _done(self, asked: Sequence[tuple[int, bytes, Request]], users: dict[bytes, bytes]) -> Done:
@@ -156,10 +163,20 @@ class Sweep:
             if self.joins is not None:
                 self.joins.expire(states, now_ms - self.state_ms)
         if self.forgotten_ms is not None:
-            for digest, requested_at in list(islice(states.notes(FORGOTTEN).items(), _SLOTS_AT_ONCE)):
-                if int(requested_at) >= now_ms - self.forgotten_ms:
-                    break  # they are in the order of the requests
-                states.note(FORGOTTEN, digest, None)
+            _drop_before(now_ms - self.forgotten_ms, FORGOTTEN, int, states)
+            _drop_before(now_ms - self.forgotten_ms, ASKED, _requested_at, states)
+
+
+def _drop_before(since_ms: int, kind: str, requested_at: Callable[[bytes], int], states: PartitionStates) -> None:
+    """Keep no digests any more of what was requested before; looks at a bounded number."""
+    for key, written in list(islice(states.notes(kind).items(), _SLOTS_AT_ONCE)):
+        if requested_at(written) >= since_ms:
+            break  # they are in the order of the requests
+        states.note(kind, key, None)
+
+
+def _requested_at(request: bytes) -> int:
+    return msgspec.json.decode(request, type=Request).requested_at
 
 
 def without_forgotten(
@@ -182,6 +199,11 @@ def without_forgotten(
 def is_forgotten(states: PartitionStates, user: bytes | None) -> bool:
     """Whether events of a user, and states that others hand over, are refused."""
     return hashlib.sha256(user or b"").digest() in states.notes(FORGOTTEN)
+
+
+def request_of_joined(states: PartitionStates, user: bytes) -> bytes | None:
+    """Return what requests that the ids be forgotten that are joined to a user, None unless the user is forgotten."""
+    return states.notes(ASKED).get(hashlib.sha256(user).digest())
 
 
 def _reject(position: int) -> Reject:
