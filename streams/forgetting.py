@@ -40,7 +40,7 @@ from streams.records.writer import OutputRecord
 
 ASKED: Final = "asked"
 """Kind of the notes of who is forgotten elsewhere, by digest: what requests the ids that are joined to them."""
-_SLOTS_AT_ONCE: Final = 50_000
+_DIGESTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
 
 
@@ -56,10 +56,6 @@ class Joins(Protocol):
 
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
         """Keep nothing any more of whom digests name."""
-        ...
-
-    def expire(self, states: PartitionStates, before_ms: int) -> None:
-        """Keep nothing any more of who was joined before; takes little time."""
         ...
 
 
@@ -143,33 +139,14 @@ class ForgetFollower:
         return Done(asked[-1][0], {name: {STATES: count} for name, count in removed.items()}, self.clock_ms())
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """What is done about states once a commit: a bounded part of them, in turn."""
-
-    clock_ms: Callable[[], int]
-    counts: WorkerCounts
-    state_ms: int | None = None
-    """How long a state is kept after its user's last event; None for ever."""
-    forgotten_ms: int | None = None
-    """How long events of the forgotten may come; None for ever."""
-    joins: Joins | None = None
-
-    def __call__(self, states: PartitionStates) -> None:
-        """Empty states of users who were not seen for long, and digests of whom no event can come any more."""
-        now_ms = self.clock_ms()
-        if self.state_ms is not None:
-            self.counts.expired_states += states.expire(now_ms - self.state_ms, _SLOTS_AT_ONCE)
-            if self.joins is not None:
-                self.joins.expire(states, now_ms - self.state_ms)
-        if self.forgotten_ms is not None:
-            _drop_before(now_ms - self.forgotten_ms, FORGOTTEN, int, states)
-            _drop_before(now_ms - self.forgotten_ms, ASKED, _requested_at, states)
+def expire_forgotten(states: PartitionStates, before_ms: int) -> None:
+    """Keep no digests any more of whom it was requested to forget before; looks at a bounded number."""
+    _drop_before(before_ms, FORGOTTEN, int, states)
+    _drop_before(before_ms, ASKED, _requested_at, states)
 
 
 def _drop_before(since_ms: int, kind: str, requested_at: Callable[[bytes], int], states: PartitionStates) -> None:
-    """Keep no digests any more of what was requested before; looks at a bounded number."""
-    for key, written in list(islice(states.notes(kind).items(), _SLOTS_AT_ONCE)):
+    for key, written in list(islice(states.notes(kind).items(), _DIGESTS_AT_ONCE)):
         if requested_at(written) >= since_ms:
             break  # they are in the order of the requests
         states.note(kind, key, None)

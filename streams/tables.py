@@ -22,7 +22,6 @@ from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
 from streams.following import read_followed
 from streams.growth import settle_in
-from streams.identity import CLAIMED, JOINED
 from streams.observe.restore import Restore
 from streams.partition_states import PartitionStates
 from streams.published import Published, published_positions
@@ -178,7 +177,7 @@ class SequenceStore(Store[bytes, bytes]):
             ]
             states.arrived = arrived[::-1]
             if self._partitions:
-                settle_in(states, self._partitions, lambda: self._asked_everywhere(reader), (CLAIMED, JOINED))
+                settle_in(states, self._partitions, lambda: self._asked_everywhere(reader))
             states.events_end = reader.bounds(self._topics.events, partition)[1]
             committed = committed_offset(self._client_config, self._topics.prefix, self._topics.events, partition)
             states.committed = max(committed, 0)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from model.states import StateCodec
 from service.forget import JOINED_IDS, STATES, JoinedIds, Request, digest, encoded
 from streams.following import FollowedRecord, FollowedRecords
-from streams.forgetting import ForgetFollower, Sweep, request_of_joined
+from streams.forgetting import ForgetFollower, expire_forgotten, request_of_joined
 from streams.identity import CLAIMED, Claim, Identity, joined_to
 from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
@@ -292,7 +292,7 @@ def test_who_was_asked_for_is_known_for_as_long_as_events_of_the_forgotten_may_c
     for name, requested_at in (("old", START_MS), ("young", START_MS + 1)):
         wanted = JoinedIds("r", requested_at, [digest(name.encode()).decode()])
         forget(identity, of_devices, (JOINED_IDS, encoded(wanted)))
-    Sweep(lambda: START_MS + 1001, identity.counts, forgotten_ms=1000)(of_devices)
+    expire_forgotten(of_devices, START_MS + 1)
     assert [request_of_joined(of_devices, user) is None for user in (b"old", b"young")] == [True, False]
 
 
@@ -301,8 +301,7 @@ def test_whom_an_id_was_joined_to_is_not_known_for_longer_than_states_are_kept(o
     for number, device in enumerate(("old", "young")):
         applied(of_devices, event(number, device))
         apply(identity, of_devices, [claim(device.encode(), b"user", number, LATER_MS + number)], events_end=0)
-    sweep = Sweep(lambda: LATER_MS + 1001, identity.counts, state_ms=1000, joins=identity)
-    sweep(of_devices)
+    identity.expire(of_devices, LATER_MS + 1)
     assert (joined_to(of_devices, b"old"), joined_to(of_devices, b"young")) == (None, Claim("user", LATER_MS + 1))
 
 
