@@ -1,6 +1,5 @@
 """Forgetting in a lane: states that are gone, events that are refused, and for how long."""
 
-
 import pytest
 
 from service.forget import REQUESTS_AT_ONCE, STATES, Done, Request, digest, done_of, encoded
