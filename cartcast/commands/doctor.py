@@ -151,6 +151,13 @@ def _topics(settings: "Settings") -> str:
     return f"those of {topics.prefix} exist, {partitions} partitions each"
 
 
+def _transactions(settings: "Settings") -> str:
+    from streams.fenced import check_transactions
+
+    check_transactions(settings.kafka.client_config(), settings.kafka.topics)
+    return "Kafka lets workers write states"
+
+
 def _clickhouse(settings: "Settings") -> str:
     from service.clickhouse import connect
 
@@ -250,6 +257,7 @@ CHECKS: Final[dict[str, Check]] = {
     "passwords": _passwords,
     "kafka": _kafka,
     "topics": _topics,
+    "transactions": _transactions,
     "clickhouse": _clickhouse,
     "table": _table,
     "checkpoint": _checkpoint,
@@ -265,7 +273,7 @@ CHECKS: Final[dict[str, Check]] = {
 OF_RECOMMENDATIONS: Final = frozenset({"next_items", "recommended"})
 """Which checks make sense only where recommending on the topic is on."""
 STANDS_ON: Final = {
-    "topics": ("kafka",),
+    **dict.fromkeys(("topics", "transactions"), ("kafka",)),
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
     "next_items": ("checkpoint",),

@@ -15,8 +15,8 @@ from tests.harness.waiting import eventually, has_partitions
 pytestmark = pytest.mark.integration
 
 CHECKS = [
-    *("settings", "certificates", "passwords", "kafka", "topics", "clickhouse", "table", "checkpoint", "horizons"),
-    *("device", "workers", "sink", "letters", "stored"),
+    *("settings", "certificates", "passwords", "kafka", "topics", "transactions", "clickhouse", "table", "checkpoint"),
+    *("horizons", "device", "workers", "sink", "letters", "stored"),
 ]
 NOT_BEFORE = ["topics", "table", "horizons", "workers", "sink", "letters", "stored"]
 
