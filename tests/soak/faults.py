@@ -282,6 +282,7 @@ def kill_both(world: World, rng: Random) -> Course:
 def fill_clickhouse(world: World, rng: Random) -> Course:
     disk = world.servers.disks["clickhouse"]
     if not disk.small:
+        world.notes["disks that could not be filled"] += 1
         return
     disk.fill()
     yield rng.uniform(2, 5)
@@ -293,6 +294,7 @@ def fill_kafka(world: World, rng: Random) -> Course:
     """The broker takes its directory out of use, and ends; with room it is started again."""
     disk = world.servers.disks["kafka"]
     if not disk.small:
+        world.notes["disks that could not be filled"] += 1
         return
     disk.fill()
     yield rng.uniform(3, 6)
