@@ -77,7 +77,7 @@ def heard(client_config: Mapping[str, Any], liveness: Liveness) -> dict[str, Any
     """Return the properties of a long-lived consumer: `logged`, and `liveness` turns as long as its client gets on.
 
     The client's own thread reports statistics, and whoever polls the consumer hears of it. Its threads may wait for
-    each other for ever after a broker went (librdkafka#5476); the consumer can be polled then, and hands out nothing.
+    each other for ever after a connection broke (librdkafka#5476): then the consumer is polled, and hands out nothing.
     """
     return {
         **logged(client_config),
