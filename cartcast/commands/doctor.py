@@ -158,6 +158,18 @@ def _transactions(settings: "Settings") -> str:
     return "Kafka lets workers write states"
 
 
+def _producers(settings: "Settings") -> str:
+    from streams.misplaced import MISPLACED, sample
+    from streams.topics import check_topics
+
+    kafka = settings.kafka
+    partitions = check_topics(kafka.client_config(), kafka.topics, kafka.wanted_partitions)
+    misplaced, looked_at = sample(kafka.client_config(), kafka.topics.events, partitions)
+    if misplaced:
+        raise DoubtfulError(f"{misplaced} of the newest {looked_at} {MISPLACED}")
+    return f"the newest {looked_at} events lie where their keys lead" if looked_at else "no event yet"
+
+
 def _clickhouse(settings: "Settings") -> str:
     from service.clickhouse import connect
 
@@ -258,6 +270,7 @@ CHECKS: Final[dict[str, Check]] = {
     "kafka": _kafka,
     "topics": _topics,
     "transactions": _transactions,
+    "producers": _producers,
     "clickhouse": _clickhouse,
     "table": _table,
     "checkpoint": _checkpoint,
@@ -277,7 +290,7 @@ STANDS_ON: Final = {
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
     "next_items": ("checkpoint",),
-    **dict.fromkeys(("workers", "sink", "letters", "recommended"), ("topics",)),
+    **dict.fromkeys(("producers", "workers", "sink", "letters", "recommended"), ("topics",)),
     "stored": ("table",),
 }
 """Which checks make sense only if others passed."""

@@ -15,10 +15,21 @@ from tests.harness.waiting import eventually, has_partitions
 pytestmark = pytest.mark.integration
 
 CHECKS = [
-    *("settings", "certificates", "passwords", "kafka", "topics", "transactions", "clickhouse", "table", "checkpoint"),
+    *(
+        "settings",
+        "certificates",
+        "passwords",
+        "kafka",
+        "topics",
+        "transactions",
+        "producers",
+        "clickhouse",
+        "table",
+        "checkpoint",
+    ),
     *("horizons", "device", "workers", "sink", "letters", "stored"),
 ]
-NOT_BEFORE = ["topics", "table", "horizons", "workers", "sink", "letters", "stored"]
+NOT_BEFORE = ["topics", "producers", "table", "horizons", "workers", "sink", "letters", "stored"]
 
 
 def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStack, topic_prefix: str) -> None:
