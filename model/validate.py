@@ -26,7 +26,7 @@ from model.events import (
 
 _REGISTRY_MAGIC: Final = b"\0"
 _REGISTRY_HEADER: Final = 5
-"""Serializers of a schema registry begin with that byte, and the schema's number, big endian (Confluent's wire format)."""
+"""A schema registry's serializers begin with that byte, and a schema's number, big endian (Confluent's wire format)."""
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
 
