@@ -141,14 +141,20 @@ def _kafka(settings: "Settings") -> str:
 
 
 def _topics(settings: "Settings") -> str:
+    from streams.topic_configs import POLICY, differing_topics
     from streams.topics import check_topics
 
-    topics = settings.kafka.topics
+    topics, client_config = settings.kafka.topics, settings.kafka.client_config()
     recommends = bool(settings.recommendations.types)
-    partitions = check_topics(
-        settings.kafka.client_config(), topics, settings.kafka.wanted_partitions, recommends=recommends
-    )
-    return f"those of {topics.prefix} exist, {partitions} partitions each"
+    partitions = check_topics(client_config, topics, settings.kafka.wanted_partitions, recommends=recommends)
+    found = f"those of {topics.prefix} exist, {partitions} partitions each"
+    try:
+        differing = differing_topics(client_config, topics, replication_factor=settings.kafka.replication_factor)
+    except RefusedError as refused:  # workers and sinks need no right to ask
+        return f"{found}; {refused}"
+    if losing := [each.as_line() for each in differing if each.config == POLICY]:
+        raise RefusedError(f"records are lost: {'; '.join(losing)}")
+    return found
 
 
 def _transactions(settings: "Settings") -> str:
