@@ -115,6 +115,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             inference,
             codec,
             source_code(settings.source_identity),
+            partitions=settings.partitions,
             clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
             catalogue=items.catalogue if items is not None and checkpoint.items is not None else None,
             levels=lambda: checkpoint.levels if level is None else level.content,
