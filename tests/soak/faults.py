@@ -442,7 +442,15 @@ def _moved(world: World, members: list[Slot], group: str, topic: str, rng: Rando
     else:
         mover = Consumer({**world.client_config, "group.id": group})
         offsets = [TopicPartition(topic, number, rng.randrange(end + 1)) for number, end in most.items()]
-        mover.commit(offsets=offsets, asynchronous=False)
+
+        def taken() -> bool:
+            try:
+                mover.commit(offsets=offsets, asynchronous=False)
+            except KafkaException:
+                return False  # members that did not say good-bye are still in the group
+            return True
+
+        world.wait_until(taken, "the moved commits to be taken")
         mover.close()
     members[0].wanted = True
 
