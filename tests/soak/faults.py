@@ -360,7 +360,7 @@ def send_large(world: World, rng: Random) -> Course:
 def abort(world: World, rng: Random) -> Course:
     """What is aborted is no event: it is neither scored nor a letter. What is committed between, is."""
     own = {"transactional.id": f"{world.topics.prefix}-{rng.random()}", "transaction.timeout.ms": 900_000}
-    producer = Producer({**world.client_config, **own})
+    producer = Producer({**world.client_config, **own, "partitioner": "murmur2_random"})
     try:
         producer.init_transactions(DEADLINE_SECONDS)
         for end in (producer.abort_transaction, producer.commit_transaction, producer.abort_transaction):
