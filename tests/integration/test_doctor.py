@@ -112,7 +112,7 @@ def test_a_topic_that_loses_records_is_a_failure(stack: LocalStack, topic_prefix
 
 
 def test_servers_that_do_not_answer_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{new_port()}")
     monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", f"http://127.0.0.1:{new_port()}")
     failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
