@@ -20,6 +20,8 @@ from streams.records.partitions import partitions_of
 
 STALE_MS: Final = 600_000
 """How long producers may send to where a key led before: they look every five minutes how many partitions there are."""
+_COMMITTED_SWEEPS: Final = 3
+"""In sweeps: the commit of what was dealt with at one is over at the second after it, and nothing comes again."""
 _SEEN: Final = "partitions"
 """Kind of the note of how many partitions there were when these states were written: now, and behind those before whom
 who moved has not been let go."""
@@ -50,21 +52,27 @@ def is_moving(states: PartitionStates) -> bool:
 
 
 def let_go(states: PartitionStates, now_ms: int) -> None:
-    """Keep nothing of who has moved, when what was there is dealt with and no producer can send more.
+    """Keep nothing of who has moved once what was there is dealt with, and once more when no producer can send more.
 
-    Nothing that another partitioner than Java's put here is let go.
+    For once a commit. Nothing that another partitioner than Java's put here is let go.
     """
-    if not is_moving(states):
+    if not is_moving(states) or states.dealt_with < states.events_end:
         return
-    states.moving_until_ms = states.moving_until_ms or now_ms + STALE_MS
-    if now_ms < states.moving_until_ms or states.dealt_with < states.events_end:
-        return
+    states.sweeps_since_caught_up += 1
+    if states.sweeps_since_caught_up == _COMMITTED_SWEEPS:
+        states.moving_until_ms = now_ms + STALE_MS
+        _remove_moved(states)
+    elif states.sweeps_since_caught_up > _COMMITTED_SWEEPS and now_ms >= states.moving_until_ms:
+        _remove_moved(states)
+        states.note(_SEEN, _COUNT, b"%d" % _counts(states)[-1])
+
+
+def _remove_moved(states: PartitionStates) -> None:
     *before, now = _counts(states)
     states.remove(_moved(states, states.partition, before, now))
     for kind in (CLAIMED, JOINED):
         for key in _moved(states.notes(kind), states.partition, before, now):
             states.note(kind, key, None)
-    states.note(_SEEN, _COUNT, b"%d" % now)
 
 
 def _counts(states: PartitionStates) -> list[int]:

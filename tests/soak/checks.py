@@ -73,9 +73,7 @@ def _people(world: World, found: Found, oracle: Oracle) -> Iterator[str]:
     wrong = [(partition, *each) for (partition, _), life in followed.items() for each in life.wrong.items()]
     yield from _some("scores that are not the offline ones", [f"{p} {at}: by {by:.4f}" for p, at, by in wrong])
     yield from _some("states handed over to whom nobody knows", joining.unknown)
-    yield from _some(
-        "states handed over that are not the offline ones", wrong_handovers(world, joining, followed, codec)
-    )
+    yield from _some("states handed over that are not the offline ones", wrong_handovers(joining, followed, codec))
     yield from _some("wrong claims", wrong_claims(world, found.accepted, joining, followed))
     yield from _some("events that nobody got who claimed them", left_behind(world, found.accepted, joining))
     states = wrong_states(world, joining, followed, codec, world.states())

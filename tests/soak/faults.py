@@ -510,9 +510,9 @@ def _want(slots: list[Slot]) -> None:
 @fault("partitions added", alone=True, weight=0.7)
 def add_partitions(world: World, rng: Random) -> Course:
     """Somebody adds some to the events topic; workers notice, and end until the other topics have as many."""
-    before, committed = world.partitions, world.committed(world.worker_group, world.topics.events)
+    before = world.partitions
     world.partitions += rng.randrange(1, 4)
-    world.growths.append(Growth(before, world.partitions, committed))
+    world.growths.append(Growth(before, world.partitions))
     grown = NewPartitions(world.topics.events, world.partitions)
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.create_partitions([grown]).values():

@@ -38,7 +38,6 @@ class Found:
 
 def look(world: World) -> Found:
     """Read everything back with stock clients."""
-    world.note_growth()
     read = [record for record in world.sent if not record.aborted and not world.is_lost(record)]
     scores, about = defaultdict(list), {topic: dict[Coordinates, Record]() for topic in world.results}
     for message in (*world.deleted_scores, *_genuine(world, world.topics.scores)):
@@ -58,7 +57,6 @@ def look(world: World) -> Found:
         about[world.topics.recommendations][_place(message)] = record
     refused = {record[1:] for record, reason in reasons.items() if reason == FORGOTTEN} - scores.keys()
     accepted = Accepted.of(record for record in read if (record.partition, record.offset) not in refused)
-    accepted.repeats -= {at for at in accepted.repeats & scores.keys() if accepted.records[at].begins_anew}
     return Found(
         read,
         accepted,

@@ -38,8 +38,6 @@ class Sent:
     aborted: bool = False
     is_refused: bool = False
     """Whether it was sent after its shopper was forgotten."""
-    begins_anew: bool = False
-    """Whether its shopper's key led elsewhere when it was scored, so that the state it met may be empty or not."""
     is_settled: bool = False
     """Whether all that was claimed before it had been merged when it was sent."""
     partition: int = -1

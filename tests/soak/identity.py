@@ -112,16 +112,15 @@ def lives(
         at = {offset: (place[0], offset) for offset in offsets}
         records = [(offset, accepted.records[at[offset]], models[at[offset]]) for offset in offsets]
         own = {offset: published_numbers(scores[at[offset]]) for offset in offsets if at[offset] in scores}
-        known = [record for record in records if not record[1].begins_anew]
-        found[place] = oracle.life(known, joining.changes(place), own) if known else Life()
+        found[place] = oracle.life(records, joining.changes(place), own)
     return found
 
 
-def wrong_handovers(world: "World", joining: Joining, found: Mapping[Place, Life], codec: StateCodec) -> Iterator[str]:
+def wrong_handovers(joining: Joining, found: Mapping[Place, Life], codec: StateCodec) -> Iterator[str]:
     """Yield which states were handed over that are not those of offline scoring."""
     for place in {each.device for each in joining.handovers}:
         own = sorted((each for each in joining.handovers if each.device == place), key=lambda each: each.after)
-        for each, state in zip(own, found[place].before, strict=not world.has_moved(place[0], place[1].encode())):
+        for each, state in zip(own, found[place].before, strict=True):
             if why := difference(codec.gather([each.state]), codec.gather([state.tobytes()])):
                 yield f"{place} at {each.after}: {why}"
 
@@ -133,7 +132,7 @@ def wrong_claims(world: "World", accepted: Accepted, joining: Joining, found: Ma
         if user not in world.gone:
             wanted.update({(device, user, time): count for (device, time), count in life.claims.items()})
         possible.update({(device, user, time): count for (device, time), count in life.possible_claims.items()})
-    for (partition, _), record in accepted.records.items():  # a state that moved away may claim again
+    for (partition, _), record in accepted.records.items():  # read again after its state was let go, it claims again
         if (event := record.event) is not None and world.has_moved(partition, event.user_id.encode()):
             possible[event.anonymous_id, event.user_id, event.ts] += len(world.growths) * MOST_AGAIN
     for (_, *claim), count in joining.claims.items():

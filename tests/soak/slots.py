@@ -81,9 +81,7 @@ class Growth:
 
     before: int
     now: int
-    committed: dict[int, int]
-    """Of the workers' group, when it happened."""
 
     def moves(self, partition: int, key: bytes) -> bool:
-        """Whether the state of an id was in this partition, and is no more."""
+        """Whether an id belonged to this partition, and does no more."""
         return partition_of(key, self.before) == partition != partition_of(key, self.now)

@@ -249,14 +249,6 @@ class World:
         """Whether an id once had a state in this partition, and has it elsewhere now."""
         return any(growth.moves(partition, key) for growth in self.growths)
 
-    def note_growth(self) -> None:
-        """Find out whose state may have been empty when a record was scored."""
-        for record in self.sent:
-            record.begins_anew = record.key is not None and any(
-                growth.moves(record.partition, record.key) and record.offset >= growth.committed[record.partition]
-                for growth in self.growths
-            )
-
     def read(self, topic: str) -> list[Message]:
         return self.pipeline.read(topic)
 
