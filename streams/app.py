@@ -31,6 +31,7 @@ from streams.consent import Consent
 from streams.fetch import Fetch
 from streams.following import Following
 from streams.forgetting import ForgetFollower
+from streams.growth import AskedEverywhere
 from streams.identity import Identity
 from streams.lanes import Acknowledge, Lanes
 from streams.level import LevelWatch
@@ -88,7 +89,8 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     config = checkpoint.model.config
     codec = checkpoint.codec
     app = BatchApp(settings.topics.prefix, **_faust_settings(settings), **_web_settings(settings, listener))
-    table = _sequences_table(app, settings, codec)
+    asked = AskedEverywhere(settings.client_config, settings.topics.forget, settings.partitions)
+    table = _sequences_table(app, settings, codec, asked)
     app.counts = WorkerCounts()
     look_up = _look_up(table, codec, checkpoint, settings)
     if recommender is None and items is not None and checkpoint.items is not None:
@@ -109,7 +111,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     following = Following(settings.client_config, settings.topics.events, [identity, forget], app.end, app.followed)
     pipeline = Pipeline(
         topics=settings.topics,
-        sweep=_sweep(settings, app.counts, identity),
+        sweep=_sweep(settings, app.counts, identity, asked),
         publisher=publisher,
         scoring=Scoring(
             inference,
@@ -157,7 +159,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     return app
 
 
-def _sweep(settings: StreamSettings, counts: WorkerCounts, identity: Identity) -> Sweep:
+def _sweep(settings: StreamSettings, counts: WorkerCounts, identity: Identity, asked: AskedEverywhere) -> Sweep:
     days = settings.worker.state_days
     return Sweep(
         _now_ms,
@@ -166,6 +168,7 @@ def _sweep(settings: StreamSettings, counts: WorkerCounts, identity: Identity) -
         forgotten_ms=settings.events_retention_ms,
         identity=identity,
         next_record=partial(next_record, settings.client_config, settings.topics.events),
+        asked=asked,
     )
 
 
@@ -288,7 +291,7 @@ def _faust_settings(settings: StreamSettings) -> dict[str, Any]:
     }
 
 
-def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec) -> StoreTable:
+def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec, asked: AskedEverywhere) -> StoreTable:
     table = StoreTable(
         app,
         name=TABLE_NAME,
@@ -301,7 +304,7 @@ def _sequences_table(app: BatchApp, settings: StreamSettings, codec: StateCodec)
             signatures=settings.signatures,
             recommends=bool(settings.recommendations.types),
             followed=[settings.topics.identity, settings.topics.forget],  # who is forgotten may have claimed before
-            partitions=settings.partitions,
+            asked=asked,
             restore=Restore(on_records=app.liveness.progressed),
         ),
         key_type=bytes,

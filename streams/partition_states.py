@@ -83,10 +83,10 @@ class PartitionStates:
         """The source offset before which there is nothing more to deal with, as Kafka was asked."""
         self.swept = 0
         """How far the partition had been dealt with at the last sweep."""
-        self.sweeps_since_caught_up = 0
-        """How often it was swept since that was dealt with which lay there when partitions had been added."""
         self.moving_until_ms = 0
-        """Until when producers may send here what now belongs elsewhere, once that is known."""
+        """When what lies here of shoppers who are in another partition now is let go; 0 if that is not known yet."""
+        self.forgotten_elsewhere: Mapping[bytes, int] = {}
+        """The requests to forget in any partition that were seen when partitions had been added."""
         self.due: deque[tuple[int, bytes, int]] = deque()
         """Claimed ids, each with the source offset before which its events count, and a time until which they do."""
         self.lock = threading.RLock()

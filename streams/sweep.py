@@ -1,6 +1,6 @@
 """What is done about a partition's states once a commit, between two of its fetches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,8 @@ class Sweep:
     """How long events of the forgotten may come; None for ever."""
     identity: Identity | None = None
     next_record: NextRecord = lambda _, start, __: start
+    asked: Callable[[], Mapping[bytes, int]] = dict
+    """When each digest on the forget topic was asked for last, whatever its partition."""
 
     def __call__(self, states: PartitionStates) -> None:
         """Look at a bounded part of the states, in turn."""
@@ -42,7 +44,7 @@ class Sweep:
         self._look_ahead(states)
         if self.identity is not None:
             self.identity.release_due(states)
-        let_go(states, now_ms)
+        let_go(states, now_ms, self.asked)
 
     def _look_ahead(self, states: PartitionStates) -> None:
         """Pass offsets that hold no records, but for example the markers that end transactions: nobody hands them out.

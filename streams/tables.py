@@ -7,7 +7,6 @@ because they must be ordered with the delivery of scores.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from threading import Lock
 from typing import Any, Final, cast
 
 import structlog
@@ -15,13 +14,12 @@ from faust.stores.base import Store
 from faust.types import TP
 
 from model.states import StateCodec
-from service.forget import request_of
 from service.kafka_settings import Topics
 from service.signatures import NO_SIGNATURES, Signatures
 from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
 from streams.following import read_followed
-from streams.growth import settle_in
+from streams.growth import AskedEverywhere, settle_in
 from streams.observe.restore import Restore
 from streams.partition_states import PartitionStates
 from streams.published import Published, published_positions
@@ -44,24 +42,22 @@ class SequenceStore(Store[bytes, bytes]):
         signatures: Signatures = NO_SIGNATURES,
         recommends: bool = False,
         followed: Sequence[str] = (),
-        partitions: int = 0,
+        asked: AskedEverywhere | None = None,
         restore: Restore | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """`source_code` is the hash by which states know the events topic.
 
         With `recommends`, recommendations that are published already are looked for as well. What the `followed` topics
-        hold is read with the states, to be applied in this order. `partitions` is how many there are now; 0: nobody
-        asks.
+        hold is read with the states, to be applied in this order. `asked` tells who was forgotten where partitions were
+        added.
         """
         super().__init__(*args, **kwargs)
         self._source_code = source_code
         self._signatures = signatures
         self._recommends = recommends
         self._followed = followed
-        self._partitions = partitions
-        self._asked: dict[bytes, int] | None = None
-        self._asking = Lock()
+        self._asked = asked
         self.restore = restore or Restore()
         self.partitions: dict[int, PartitionStates] = {}
         self._client_config = client_config
@@ -115,7 +111,6 @@ class SequenceStore(Store[bytes, bytes]):
         self.restore.begin(
             {states.partition: bounds[states.partition][1] - bounds[states.partition][0] for states in new}
         )
-        self._asked = None
         self._restoring = loop.create_task(self._restore(new))
 
     async def on_stop(self) -> None:
@@ -180,8 +175,8 @@ class SequenceStore(Store[bytes, bytes]):
                 for topic in reversed(self._followed)
             ]
             states.arrived = arrived[::-1]
-            if self._partitions:
-                settle_in(states, self._partitions, lambda: self._asked_everywhere(reader))
+            if self._asked is not None:
+                settle_in(states, self._asked.partitions, self._asked)
             states.events_end = reader.bounds(self._topics.events, partition)[1]
             committed = committed_offset(self._client_config, self._topics.prefix, self._topics.events, partition)
             states.committed = max(committed, 0)
@@ -196,17 +191,6 @@ class SequenceStore(Store[bytes, bytes]):
             return published
         finally:
             reader.close()
-
-    def _asked_everywhere(self, reader: PartitionReader) -> Mapping[bytes, int]:
-        """Return when each digest on the forget topic was asked for last; read once for all that is restored now."""
-        with self._asking:
-            if self._asked is None:
-                self._asked = {}
-                for partition in range(self._partitions):
-                    for message in reader.records(self._topics.forget, partition):
-                        if (request := request_of(message.key(), message.value())) is not None:
-                            self._asked[bytes.fromhex(request[0].decode())] = request[1].requested_at
-            return self._asked
 
     def _tell_of_skipped(self, reader: PartitionReader, partition: int, seen: int, committed: int) -> None:
         """Say which events after the offset `seen` the group's commit leaves out, as one that somebody else made does.

@@ -4,13 +4,16 @@ import hashlib
 
 import pytest
 
+from service.forget import Request, digest, encoded
 from service.partitioner import partition_of
 from streams.forgetting import is_forgotten
-from streams.growth import STALE_MS, is_moving, let_go, settle_in
+from streams.growth import STALE_MS, AskedEverywhere, is_moving, let_go, settle_in
 from streams.identity import JOINED
 from streams.lanes import Lane
+from streams.records.writer import OutputRecord
 from tests.streams.fetches import PARTITION, Acks, event, fetch, put
 from tests.streams.memory_publisher import states_of
+from tests.streams.mock_topics import create, write
 
 NOW_MS = 1_800_000_000_000
 FORGOTTEN_ELSEWHERE = {hashlib.sha256(b"gone").digest(): 7}
@@ -37,37 +40,21 @@ async def test_who_moved_away_leaves_nothing_behind_and_others_stay(states, know
         states.note(JOINED, user, b"[]")
     settle(states, 8)
     states.events_end = states.dealt_with
-    for _ in range(2):
-        let_go(states, NOW_MS)
-    assert sorted(states) == sorted(known)  # what was dealt with is perhaps not committed
-    let_go(states, NOW_MS)
+    let_go(states, NOW_MS, dict)
+    assert sorted(states) == sorted(known)  # a producer may send more
+    let_go(states, NOW_MS + STALE_MS, dict)
     moved = {user for user in known if partition_of(user, 4) == PARTITION != partition_of(user, 8)}
     assert moved
     assert set(states) == set(states.notes(JOINED)) == set(known) - moved
-
-
-async def test_whom_a_producer_sends_here_afterwards_is_let_go_ten_minutes_later(pipeline, states, known):
-    settle(states, 4)
-    settle(states, 8)
-    for _ in range(3):
-        let_go(states, NOW_MS)
-    (late, *_) = [user for user in known if user not in set(states)]
-    lane = Lane(pipeline, states, [].append)
-    await put(lane, Acks(), fetch(event(100, late.decode()), first_offset=100))
-    await pipeline.publisher.until(lambda: late in set(states))
-    await lane.close()
-    let_go(states, NOW_MS + STALE_MS - 1)
-    assert (late in set(states), is_moving(states)) == (True, True)
-    let_go(states, NOW_MS + STALE_MS)
-    assert (late in set(states), is_moving(states)) == (False, False)
+    assert not is_moving(states)
 
 
 async def test_who_moved_away_stays_while_there_is_something_of_theirs_to_deal_with(states, known):
     settle(states, 4)
     settle(states, 8)
     states.events_end = states.dealt_with + 1
-    for _ in range(5):
-        let_go(states, NOW_MS)
+    for now_ms in (NOW_MS, NOW_MS + STALE_MS):
+        let_go(states, now_ms, dict)
     assert sorted(states) == sorted(known)
 
 
@@ -78,8 +65,8 @@ async def test_who_moved_here_and_away_before_anybody_was_let_go_is_let_go_too(p
     dirty = states.take_dirty()
     restored.restore({**dict(zip(dirty.users, dirty.values, strict=True)), **dirty.notes})
     settle(restored, 9)
-    for _ in range(3):
-        let_go(restored, NOW_MS)
+    for now_ms in (NOW_MS, NOW_MS + STALE_MS):
+        let_go(restored, now_ms, dict)
     was_here = {user for user in known if PARTITION in (partition_of(user, 4), partition_of(user, 8))}
     assert set(restored) == {user for user in known if user not in was_here or partition_of(user, 9) == PARTITION}
 
@@ -103,3 +90,26 @@ async def test_a_request_that_is_known_already_keeps_its_time(states):
     settle(states, 4)
     settle_in(states, 8, lambda: dict.fromkeys(FORGOTTEN_ELSEWHERE, 9))
     assert list(states.notes("forgotten").values()) == [b"7"]
+
+
+async def test_who_is_forgotten_where_they_are_now_is_let_go_where_they_were_and_refused(states, known):
+    for partitions in (4, 8):
+        settle_in(states, partitions, dict)
+    elsewhere = {hashlib.sha256(known[0]).digest(): 7}
+    for asked in (dict, lambda: elsewhere, lambda: elsewhere):
+        let_go(states, NOW_MS, asked)
+    assert set(states) == set(known[1:])
+    assert is_forgotten(states, known[0])
+
+
+def test_what_was_asked_in_any_partition_is_read_once_and_then_on(mock_kafka, topic_prefix, monkeypatch):
+    create(mock_kafka, [topic_prefix])
+    asked = AskedEverywhere(mock_kafka, topic_prefix, 4)
+    write(mock_kafka, topic_prefix, 0, [OutputRecord(digest(b"a"), encoded(Request("r", 7)))])
+    first = asked()
+    write(mock_kafka, topic_prefix, 3, [OutputRecord(digest(b"b"), encoded(Request("r", 8)))])
+    assert (asked() is first, first) == (True, {hashlib.sha256(b"a").digest(): 7})
+    monkeypatch.setattr("streams.growth._FRESH_SECONDS", 0)
+    asked._fresh_until = 0.0
+    assert asked() == {**first, hashlib.sha256(b"b").digest(): 8}
+    assert asked() is asked()
