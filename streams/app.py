@@ -199,7 +199,8 @@ def _now_ms() -> int:
 
 def _membership(app: BatchApp, settings: StreamSettings) -> Membership:
     patience = min(PATIENCE_SECONDS, settings.worker.stalled_seconds or PATIENCE_SECONDS)
-    return Membership(app.conf.id, settings.worker.instance_id, app.liveness, app.end, patience)
+    worker, partitions = settings.worker, settings.partitions
+    return Membership(app.conf.id, worker.instance_id, app.liveness, app.end, partitions, patience)
 
 
 def _look_up(table: StoreTable, codec: StateCodec, checkpoint: Checkpoint, settings: StreamSettings) -> Lookup:

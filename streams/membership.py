@@ -62,6 +62,8 @@ class Membership:
     instance_id: str | None
     liveness: Liveness
     end: Callable[[CartcastError], None]
+    partitions: int = 1
+    """How many each topic has that the group divides."""
     patience_seconds: float = PATIENCE_SECONDS
     clock: Callable[[], float] = time.monotonic
     _since: float = 0.0
@@ -170,18 +172,23 @@ class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has 
         self.request_rejoin()
 
     async def _perform_assignment(self, response: Any) -> Any:  # noqa: ANN401
-        """Adds to: dividing the partitions, as the group's leader. Why: Kafka may not name all topics yet.
+        """Adds to: dividing the partitions, as the group's leader. Why: Kafka may not name everything yet.
 
-        A broker that has just started leaves some out, and Faust then assigns nothing to anybody. Raises KafkaError,
-        which is a refusal, if it goes on so.
+        A broker that has just started leaves topics out, and Faust then assigns nothing to anybody; one that has not
+        heard of new partitions leaves those out, and nobody reads them for minutes. Raises KafkaError, which is a
+        refusal, if it goes on so.
         """
         for _ in range(_TRIES):
-            missing = [each for each in self._subscription.topics if not self._cluster.partitions_for_topic(each)]
+            missing = [topic for topic in self._subscription.topics if self._known(topic) < self._membership.partitions]
             if not missing:
                 return await super()._perform_assignment(response)
             await asyncio.wait([self._client.force_metadata_update()], timeout=_TRY_SECONDS)
             await asyncio.wait([self._closing], timeout=_TRY_SECONDS)
-        raise KafkaError(f"Kafka names no partitions of {', '.join(sorted(missing))}")
+        raise KafkaError(f"Kafka does not name all partitions of {', '.join(sorted(missing))}")
+
+    def _known(self, topic: str) -> int:
+        """Return how many partitions of a topic Kafka has named."""
+        return len(self._cluster.partitions_for_topic(topic) or ())
 
     async def _send_req(self, request: Any) -> Any:  # noqa: ANN401
         """Adds to: asking the coordinator. Why: only a heartbeat that names the static member learns of another."""

@@ -116,15 +116,17 @@ async def test_a_refusal_is_told_and_the_member_asks_again(member, membership, m
     assert member._rejoin_needed_fut.done()
 
 
-async def test_a_leader_divides_no_partitions_before_kafka_names_those_of_all_topics(member, monkeypatch):
-    """A broker that has just started may leave topics out, and every worker would be assigned nothing."""
-    named, asked = {"events": set[int](), "changelog": {0}}, list[int]()
+@pytest.mark.parametrize("first", [set(), {0}], ids=["none", "some"])
+async def test_a_leader_divides_no_partitions_before_kafka_names_all(member, membership, monkeypatch, first):
+    """A broker that has just started may leave topics out, and one that has not heard of new partitions those."""
+    named, asked = {"events": first, "changelog": {0, 1}}, list[int]()
+    membership.partitions = 2
     cluster, topics = SimpleNamespace(partitions_for_topic=named.get), SimpleNamespace(topics=list(named))
 
     async def update() -> None:
         asked.append(1)
         if len(asked) == answers_after:
-            named["events"] = {0}
+            named["events"] = {0, 1}
 
     async def divided(_member, response) -> dict[str, set[int]]:
         return named | {"response": response}
@@ -135,10 +137,10 @@ async def test_a_leader_divides_no_partitions_before_kafka_names_those_of_all_to
     monkeypatch.setattr(GroupCoordinator, "_perform_assignment", divided)
     monkeypatch.setattr("streams.membership._TRY_SECONDS", 0)
     answers_after = 0
-    with pytest.raises(KafkaError, match="Kafka names no partitions of events"):
+    with pytest.raises(KafkaError, match="Kafka does not name all partitions of events"):
         await member._perform_assignment("members")
     answers_after = len(asked) + 2
-    assert await member._perform_assignment("members") == {"events": {0}, "changelog": {0}, "response": "members"}
+    assert await member._perform_assignment("members") == {**dict.fromkeys(named, {0, 1}), "response": "members"}
 
 
 async def test_a_static_heartbeat_names_the_instance(member):
