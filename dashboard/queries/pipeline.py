@@ -101,6 +101,12 @@ def progress(asks: Asks) -> list[Row]:
     )
 
 
+def topics(asks: Asks) -> list[str]:
+    """Return the events topics that rows come from; view source_progress."""
+    rows = asks.rows("SELECT DISTINCT source_topic FROM source_progress ORDER BY source_topic LIMIT 1000")
+    return [row["source_topic"] for row in rows]
+
+
 def progress_totals(asks: Asks) -> Row:
     """Return rows and duplicates of all partitions together; view source_progress."""
     return asks.rows("SELECT sum(v.rows) AS stored, sum(v.duplicates) AS duplicates FROM source_progress AS v")[0]
