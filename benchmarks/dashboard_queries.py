@@ -148,8 +148,7 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
 
 def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tuple[str, Question]]:
     everybody = Filters(span)
-    yield f"overview.totals_by_type, {words}", lambda: overview.totals_by_type(asks, span)
-    yield f"overview.shoppers, {words}", lambda: overview.shoppers(asks, span)
+    yield f"overview.measured, {words}", lambda: overview.measured(asks, span)
     yield f"overview.events_over_time, {words}", lambda: overview.events_over_time(asks, span)
     yield f"overview.events_by_minute, {words}", lambda: overview.events_by_minute(asks, span)
     yield f"overview.propensity_over_time, {words}", lambda: overview.propensity_over_time(asks, span)

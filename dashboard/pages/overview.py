@@ -48,12 +48,11 @@ def _counters(channel: str) -> None:
         if stored is None:
             return
         span = bar.chosen_range(stored)
-        totals = _totals(asks, span, channel)
-        if not totals:
+        now = queries.measured(asks, span, channel)
+        if not now["Events"]:
             missing.nothing_in_range(span, stored)
             return
-        before = _before(asks, span, channel, stored)
-        _numbers(asks, span, channel, totals, before)
+        _numbers(now, _before(asks, span, channel, stored), pipeline_queries.latest_minute(asks))
         st.caption(
             f"{period(span.since, span.until)}, latest event {moment(stored.last)}. {compared_with(span, stored)} "
             + (f"Left out: {plural(stored.beyond, 'event')} from clocks that are ahead. " if stored.beyond else "")
@@ -61,9 +60,7 @@ def _counters(channel: str) -> None:
         )
 
 
-def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row], before: dict[str, float | None]) -> None:
-    now = _measured(asks, span, channel, totals)
-    latest = pipeline_queries.latest_minute(asks)
+def _numbers(now: dict[str, float | None], before: dict[str, float | None], latest: Row | None) -> None:
     with numbers("overview"):
         for label, (explanation, shown) in _NUMBERS.items():
             compared = change if shown is count else points
@@ -76,27 +73,11 @@ def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row], befo
         )
 
 
-def _measured(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> dict[str, float | None]:
-    """Return the numbers of _NUMBERS."""
-    purchases = totals.get("purchase", {"events": 0, "shoppers": 0})
-    return {
-        "Events": sum(row["events"] for row in totals.values()),
-        "Shoppers": queries.shoppers(asks, span, channel),
-        "Purchases": purchases["events"],
-        "Buyers": purchases["shoppers"],
-        "Conversion": _conversion({name: row["viewers"] for name, row in totals.items()}),
-    }
-
-
 def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, float | None]:
     """Return the numbers of as long a time before; none if that is not stored as a whole."""
     if not span.has_all_before(stored):
         return {}
     return queries.measured(asks, span.before(stored), channel)
-
-
-def _totals(asks: Asks, span: Range, channel: str) -> dict[str, Row]:
-    return {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
 
 
 _NUMBERS: dict[str, tuple[str, Callable[[float | None], str]]] = {
@@ -169,11 +150,6 @@ def _propensity(rows: list[Row], step: timedelta, horizon: str, happened: list[A
         st.altair_chart(
             theme.annotated(charts.propensity(rows, step), happened), alt="Mean propensity of each horizon over time"
         )
-
-
-def _conversion(viewers: dict[str, int]) -> float | None:
-    """Return the share of those who viewed that bought."""
-    return viewers.get("purchase", 0) / viewers["view"] if viewers.get("view") else None
 
 
 def _segments(asks: Asks, filters: Filters) -> None:

@@ -69,15 +69,16 @@ def test_the_stored_span_is_that_of_the_events(shop, asks):
 @pytest.mark.parametrize("channel", ["", "mail", NASTY_NAMES[0][:60]])
 def test_events_and_shoppers_are_those_of_the_range_and_channel(shop, asks, day, channel):
     rows = [row for row in rows_of(shop, day) if channel in ("", row["channel"])]
-    found = overview.totals_by_type(asks, day, channel)
     users = defaultdict(set)
     for row in rows:
         users[row["event_type"]].add(row["user_id"])
-    assert {row["event_type"]: row["events"] for row in found} == Counter(row["event_type"] for row in rows)
-    steps = overview.FUNNEL
-    shown = {row["event_type"]: (row["shoppers"], row["viewers"]) for row in found if row["event_type"] in steps}
-    assert shown == {name: (len(of), len(of & users["view"])) for name, of in users.items() if name in steps}
-    assert overview.shoppers(asks, day, channel) == len({row["user_id"] for row in rows})
+    assert overview.measured(asks, day, channel) == {
+        "Events": len(rows),
+        "Shoppers": len({row["user_id"] for row in rows}),
+        "Purchases": sum(row["event_type"] == "purchase" for row in rows),
+        "Buyers": len(users["purchase"]),
+        "Conversion": pytest.approx(len(users["view"] & users["purchase"]) / len(users["view"])),
+    }
 
 
 def test_steps_of_the_charts_hold_every_event_of_the_range(shop, asks, day, everything):
@@ -309,8 +310,8 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     span = Range.last_hours(24, datetime(2026, 1, 5, tzinfo=UTC))
     assert stored_span(asks) is None
     assert pipeline.active_span(asks) is None
-    assert overview.totals_by_type(asks, span) == []
-    assert overview.shoppers(asks, span) == 0
+    assert (found := overview.measured(asks, span))["Events"] == found["Shoppers"] == 0
+    assert found["Conversion"] is None
     assert overview.propensity_by_category(asks, span) == []
     assert shoppers.segments_within(asks, Filters(span)) == []
     assert shoppers.shopper(asks, "nobody") is None
