@@ -13,6 +13,7 @@ from model.attributes import CANONICAL
 from model.events import Event
 from model.formats import cartcast, ga4, matomo, otto, posthog, rees46, retailrocket, segment, shopify, snowplow, taobao
 from model.formats.lines import Reading, read_lines
+from model.formats.no_format import UnknownFormatError, correct_or_map, holds_no_rows, is_near, not_utf_8, why_none
 from model.formats.own import OwnRow
 from model.formats.rows import InvalidHeaderError, Line, RepeatedColumnError
 from model.shop import NO_SHOP, Shop
@@ -53,10 +54,6 @@ ROWS_BEFORE_GIVING_UP: Final = 1000
 """A file whose first rows are all bad, this many of them, is of another format."""
 
 _ROWS_TO_GUESS_FROM: Final = 50
-_OF_NO_ROW: Final = frozenset({"json", "object", "columns", "encoding", "empty", "size", "nesting", "events"})
-"""Reasons that say nothing of a row's values."""
-_OF_ANOTHER_FORMAT: Final = frozenset({("segment", "type"), ("ga4", "event_name")})
-"""Reasons of these formats for objects that are none of theirs."""
 
 
 def read_events(  # noqa: PLR0913 - what is read has no default
@@ -83,10 +80,6 @@ def read_events(  # noqa: PLR0913 - what is read has no default
     return _strictly(path, rows) if strict else rows
 
 
-class UnknownFormatError(FormatError):
-    """No row of a file is an event in any format."""
-
-
 def guess_format(path: Path) -> tuple[str, str]:
     """Return the format of which most of a file's first rows are events, and how many are, in words.
 
@@ -99,67 +92,10 @@ def guess_format(path: Path) -> tuple[str, str]:
         raise FormatError(f"{path}: {invalid}") from None
     best = [name for name, count in counts.items() if count == max(counts.values())]
     if not best:
-        raise _of_no_format(path, first)
+        raise why_none(path, first, FORMATS)
     if len(best) > 1:
         raise FormatError(f"{path} may be of format {' or '.join(best)}: give --format")
     return best[0], f"{counts[best[0]]} events are in its first {len(first)} lines"
-
-
-def _of_no_format(path: Path, lines: list[Line]) -> FormatError:
-    """Return why no line is an event in any format."""
-    bad = {name: rows for name in FORMATS if (rows := _bad_rows(name, lines)) is not None}
-    if not all(bad.values()):
-        return _holds_no_rows(path)
-    damaged = [row for row in bad["cartcast"] if row.reason == "encoding"]
-    if 2 * len(damaged) > len(lines):
-        return _not_utf_8(path, damaged[0])
-    name, telling = _nearest(bad, lines)
-    if telling:
-        return UnknownFormatError(
-            f"{path} looks like format {name}, but none of its first {len(bad[name])} rows is an event (line "
-            f"{telling[0].line}: {telling[0].error}); {_correct_or_map(path)}"
-        )
-    return UnknownFormatError(f"{path} looks like none of {', '.join(FORMATS)}: give --format, or {_begin(path)}")
-
-
-def _begin(path: Path) -> str:
-    return f"begin a mapping with `cartcast inspect {path} --suggest map.yml`"
-
-
-def _correct_or_map(path: Path) -> str:
-    return f"correct that, or {_begin(path)}"
-
-
-def _nearest(bad: dict[str, list[BadRow]], lines: list[Line]) -> tuple[str, list[BadRow]]:
-    """Return the format that some lines come nearest, of which none is an event, and the rows that speak for it."""
-    telling = {name: _about_values(name, rows, lines) for name, rows in bad.items()}
-    nearest = max(reversed(telling), key=lambda name: _nearness(telling[name]))  # others have canonical fields, too
-    return nearest, telling[nearest]
-
-
-def _bad_rows(format_name: str, lines: list[Line]) -> list[BadRow] | None:
-    """Return what some lines, of which none is an event, are in a format; None if their header is of another one."""
-    try:
-        return [row for row in FORMATS[format_name](iter(lines), NO_SHOP) if isinstance(row, BadRow)]
-    except InvalidHeaderError:
-        return None
-
-
-def _about_values(format_name: str, bad: list[BadRow], lines: list[Line]) -> list[BadRow]:
-    """Return those bad rows of a format's that have what it needs, so that only what they hold is wrong."""
-    has_header = len(bad) < len(lines)
-    return [
-        row
-        for row in bad
-        if (row.reason not in _OF_NO_ROW or (row.reason == "columns" and has_header))
-        and row.error != f"{row.reason} is missing"
-        and (format_name, row.reason) not in _OF_ANOTHER_FORMAT
-    ]
-
-
-def _nearness(telling: list[BadRow]) -> tuple[int, int]:
-    """Return how many rows may be of a format, and how many of them have a known word where it has its types."""
-    return len(telling), sum(not row.error.startswith(f"{row.reason} is none of ") for row in telling)
 
 
 def _with_first(lines: Iterator[Line], first: list[Line]) -> Iterator[Line]:
@@ -203,28 +139,19 @@ def _until_it_cannot_be(
 
 def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow], first: list[Line]) -> FormatError:
     if not bad:
-        return _holds_no_rows(path)
+        return holds_no_rows(path)
     if all(row.reason == "encoding" for row in bad):
-        return _not_utf_8(path, bad[0])
+        return not_utf_8(path, bad[0])
     likely = _formats_of(first)
     if likely:
         advice = f"it looks like --format {' or '.join(likely)}"
+    elif format_name not in FORMATS:
+        advice = "correct the mapping"
     else:
-        is_near = _about_values(format_name, _bad_rows(format_name, first) or [], first)
-        advice = _correct_or_map(path) if is_near else "choose another --format"
+        advice = correct_or_map(path) if is_near(format_name, first, FORMATS) else "choose another --format"
     return FormatError(
         f"{path} does not look like format {format_name}: none of its first {len(bad)} rows is an event "
         f"(line {bad[0].line}: {bad[0].error}); {advice}"
-    )
-
-
-def _holds_no_rows(path: Path) -> FormatError:
-    return FormatError(f"{path} holds no rows: there is nothing to read")
-
-
-def _not_utf_8(path: Path, row: BadRow) -> FormatError:
-    return FormatError(
-        f"{path} is not UTF-8 (line {row.line}: {row.error}): convert it, as with `iconv -f WINDOWS-1252 -t UTF-8`"
     )
 
 
