@@ -52,7 +52,7 @@ def _counters(channel: str) -> None:
         if not now["Events"]:
             missing.nothing_in_range(span, stored)
             return
-        _numbers(now, _before(asks, span, channel, stored), pipeline_queries.latest_minute(asks))
+        _numbers(now, _before(asks, span, channel, stored), pipeline_queries.latest_minutes(asks))
         st.caption(
             f"{period(span.since, span.until)}, latest event {moment(stored.last)}. {compared_with(span, stored)} "
             + (f"Left out: {plural(stored.beyond, 'event')} from clocks that are ahead. " if stored.beyond else "")
@@ -60,7 +60,7 @@ def _counters(channel: str) -> None:
         )
 
 
-def _numbers(now: dict[str, float | None], before: dict[str, float | None], latest: Row | None) -> None:
+def _numbers(now: dict[str, float | None], before: dict[str, float | None], minutes: list[Row]) -> None:
     with numbers("overview"):
         for label, (explanation, shown) in _NUMBERS.items():
             compared = change if shown is count else points
@@ -68,8 +68,10 @@ def _numbers(now: dict[str, float | None], before: dict[str, float | None], late
             number(label, shown(now[label]), explanation, changed)
         number(
             "Rows a minute",
-            count(latest["stored"] if latest else None),
-            "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three.",
+            count(minutes[0]["stored"] if minutes else None),
+            "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three. Beside it the "
+            "change to the minute before.",
+            change(*(row["stored"] for row in minutes)) if len(minutes) > 1 else None,
         )
 
 

@@ -450,3 +450,8 @@ def test_inputs_pass_or_fail_beside_the_scores(open_page, database):
 def test_a_shop_without_impressions_is_told_how_to_send_them(open_page, database):
     filled_shop.insert(client_of(database), "scores", filled_shop.plain_scores(20))
     assert "Send what a page shows as events of type impression" in texts(open_page("model", database))
+
+
+def test_the_lag_stands_beside_that_of_the_minute_before(open_page, shop):
+    (behind,) = (metric for metric in open_page("pipeline", shop.source).metric if metric.label == "Behind")
+    assert (behind.value, behind.delta) == ("52", "+8.3 %")

@@ -320,23 +320,29 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     assert model.shown_by_list(asks) == model.shown_by_position(asks) == []
     assert model.models(asks) == []
     assert model.evaluated_until(asks, "none", "24h") is None
-    assert pipeline.latest_minute(asks) is None
+    assert pipeline.latest_minutes(asks) == []
+    assert pipeline.lag_before(asks) is None
     assert pipeline.lag_now(asks) == []
     assert pipeline.dead_letters(asks) == 0
+
+
+def test_the_lag_of_the_minute_before_is_that_of_all_groups(asks):
+    of_sink = 10 + 58 % 7
+    assert pipeline.lag_before(asks) == filled_shop.PARTITIONS * of_sink
 
 
 def test_the_latest_minute_is_whole(database):
     client, asks = client_of(database), Database(database)
     now_ms = time.time_ns() // 1_000_000
     stored = []
-    for minutes_ago, rows in ((60, 1), (1, 2), (0, 3)):
+    for minutes_ago, rows in ((60, 1), (2, 4), (1, 2), (0, 3)):
         scored = [
             {**row, "event_id": f"{minutes_ago}-{row['event_id']}", "scored_at": now_ms - 60_000 * minutes_ago}
             for row in filled_shop.plain_scores(rows)
         ]
         filled_shop.insert(client, "scores", scored)
-        stored.append(pipeline.latest_minute(asks)["stored"])
-    assert stored == [0, 0, 2]
+        stored.append([row["stored"] for row in pipeline.latest_minutes(asks)])
+    assert stored == [[0], [4], [4], [2, 4]]
 
 
 def test_a_step_of_a_week_is_a_week_and_begins_on_monday(database):
