@@ -108,11 +108,15 @@ def _rising(rows: list[Row], span: Range, stored: Span) -> None:
             missing.nothing_here("No item has so many more viewers than before that chance cannot explain it.")
 
 
+def _how_many_are_cold(found: int) -> str:
+    return (
+        f"{count(found)}{' or more' if found == ROWS else ''} of the range's items {'is' if found == 1 else 'are'} cold"
+    )
+
+
 def _cold(rows: list[Row], sampled: Sample) -> None:
     with card(
-        f"{count(len(rows))}{' or more' if len(rows) == ROWS else ''} of the range's items are cold"
-        if rows
-        else "No item is cold",
+        _how_many_are_cold(len(rows)) if rows else "No item is cold",
         f"Items with an event in the range and fewer than {FEW_EVENTS} ever, the latest first: what a model knows of "
         "them comes from the catalogue."
         + (" Looked for among the shoppers that are counted." if sampled.share < 1 else ""),
