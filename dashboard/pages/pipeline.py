@@ -248,7 +248,7 @@ def _words(step: timedelta) -> str:
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 _REASONS: dict[str, Any] = {
     "reason": _TEXT("Reason", width="small"),
-    "dead_letters": _NUMBER("Dead letters", format="localized", width="small"),
+    "dead_letters": _NUMBER("Dead letters", format="localized", width=105),
     "example_error": _TEXT("For example"),
 }
 _PROGRESS: dict[str, Any] = {
