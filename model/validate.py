@@ -24,6 +24,9 @@ from model.events import (
     within_bounds,
 )
 
+_REGISTRY_MAGIC: Final = b"\0"
+_REGISTRY_HEADER: Final = 5
+"""A schema registry's serializers begin with that byte, and a schema's number, big endian (Confluent's wire format)."""
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or the rest of the value if it never ends; possessive, so that no input takes more than one pass."""
 
@@ -202,6 +205,9 @@ def parse_object(value: bytes | None) -> tuple[dict[str, Any], bool]:
         raise InvalidEvent("tombstone", "the record has no value (a tombstone)")
     if not value.strip():
         raise InvalidEvent("empty", "the value is empty")
+    if value.startswith(_REGISTRY_MAGIC) and len(value) > _REGISTRY_HEADER:
+        schema = int.from_bytes(value[1:_REGISTRY_HEADER], "big")
+        raise InvalidEvent("json", f"not JSON: begins as for a schema registry (schema {schema}); send plain JSON")
     if _depth(value) > MAX_NESTING:
         raise InvalidEvent("nesting", f"the value nests deeper than {MAX_NESTING} levels")
     try:

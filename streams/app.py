@@ -26,10 +26,11 @@ from service.http import OperationalPages
 from service.kafka_settings import Topics
 from streams.agents import score_events
 from streams.catalogue import CatalogueReader
+from streams.changelog import next_record
 from streams.consent import Consent
 from streams.fetch import Fetch
 from streams.following import Following
-from streams.forgetting import ForgetFollower, Sweep
+from streams.forgetting import ForgetFollower
 from streams.identity import Identity
 from streams.lanes import Acknowledge, Lanes
 from streams.level import LevelWatch
@@ -54,6 +55,7 @@ from streams.recommendations import Recommendations
 from streams.scoring import Inference, Scoring
 from streams.security import faust_credentials
 from streams.settings import RecommendationSettings, StreamSettings
+from streams.sweep import Sweep
 from streams.tables import TABLE_NAME, SequenceStore
 from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSchema, KeyRouter, StoreTable
 
@@ -95,6 +97,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
     recommendations = _recommendations(settings, checkpoint, recommender)
     identity = Identity(
         settings.topics.identity,
+        settings.topics.forget,
         settings.partitions,
         codec,
         app.counts,
@@ -112,6 +115,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             inference,
             codec,
             source_code(settings.source_identity),
+            partitions=settings.partitions,
             clock_ahead_ms=int(settings.worker.clock_ahead_seconds * 1000),
             catalogue=items.catalogue if items is not None and checkpoint.items is not None else None,
             levels=lambda: checkpoint.levels if level is None else level.content,
@@ -155,8 +159,14 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
 
 def _sweep(settings: StreamSettings, counts: WorkerCounts, identity: Identity) -> Sweep:
     days = settings.worker.state_days
-    state_ms = None if days is None else round(days * _DAY_MS)
-    return Sweep(_now_ms, counts, state_ms, settings.events_retention_ms, identity)
+    return Sweep(
+        _now_ms,
+        counts,
+        state_ms=None if days is None else round(days * _DAY_MS),
+        forgotten_ms=settings.events_retention_ms,
+        identity=identity,
+        next_record=partial(next_record, settings.client_config, settings.topics.events),
+    )
 
 
 def _recommendations(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -14,6 +15,7 @@ _WAIT_SECONDS: Final = 0.05
 """librdkafka waits this long for a full call also when the end of the partition is among what it has."""
 _DEADLINE_SECONDS: Final = 60.0
 _COMMITTED_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 5.0
 _LAST_RECORDS: Final = 1000
 _FURTHER_BACK: Final = 10
 
@@ -75,35 +77,34 @@ class PartitionReader:
             yield from self.between(topic, partition, low, end)
 
     def record_at(self, topic: str, partition: int, offset: int) -> Message | None:
-        """Return the record at an offset, None if there is none (any more).
+        """Return the record at an offset, None if there is none (any more); raises RefusedError as `first_record`."""
+        return self.first_record(topic, partition, offset, offset + 1)
 
-        Raises RefusedError if Kafka does not hand it out within a minute.
+    def first_record(
+        self, topic: str, partition: int, start: int, end: int, *, seconds: float = _DEADLINE_SECONDS
+    ) -> Message | None:
+        """Return the first record with an offset from `start` to before `end`; None if there is none (any more).
+
+        Raises RefusedError if Kafka does not hand it out within so many seconds.
         """
-        low, high = self.bounds(topic, partition)
-        if not low <= offset < high:
+        first, deadline = TopicPartition(topic, partition, max(start, 0)), time.monotonic() + seconds
+        if first.offset >= end:
             return None
-        start, deadline = TopicPartition(topic, partition, offset), time.monotonic() + _DEADLINE_SECONDS
-        self._consumer.assign([start])
+        self._consumer.assign([first])
         try:
             while time.monotonic() < deadline:
                 if (message := self._consumer.poll(_WAIT_SECONDS)) is None:
                     continue
                 if message.error() is None:
-                    return message if message.offset() == offset else None
-                if _is_end(message, start):
+                    return message if start <= (message.offset() or 0) < end else None
+                if _is_end(message, first):
                     return None
         finally:
             self._consumer.unassign()
         raise RefusedError(
-            f"cannot read {topic} partition {partition}, offset {offset}: Kafka did not hand it out within "
-            f"{_DEADLINE_SECONDS:g} seconds; look whether the partition has a leader (`cartcast doctor`)"
+            f"cannot read {topic} partition {partition}, offset {start}: Kafka did not hand it out within "
+            f"{seconds:g} seconds; look whether the partition has a leader (`cartcast doctor`)"
         )
-
-    def first_record(self, topic: str, partition: int, start: int, end: int) -> Message | None:
-        """Return the first record with an offset from `start` to before `end`; None if there is none (any more)."""
-        low, high = self.bounds(topic, partition)
-        start, end = max(start, low), min(end, high)
-        return next(self.between(topic, partition, start, end), None) if start < end else None
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return the first and the next offset; raises RefusedError as `bounds` does."""
@@ -134,6 +135,19 @@ class PartitionReader:
                 yield messages
         finally:
             self._consumer.unassign()
+
+
+def next_record(client_config: Mapping[str, Any], topic: str, partition: int, start: int, end: int) -> int:
+    """Return the offset of the first record from `start` to before `end`, `end` if there is none.
+
+    `start` if Kafka does not say so within some seconds.
+    """
+    with closing(PartitionReader(client_config)) as reader:
+        try:
+            found = reader.first_record(topic, partition, start, end, seconds=_LOOK_SECONDS)
+        except RefusedError:
+            return start
+        return end if found is None else int(found.offset() or 0)
 
 
 def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from confluent_kafka import KafkaException, Producer
 
 from service.errors import CartcastError, RefusedError
+from service.kafka import reason, silent
 from service.kafka_settings import Topics
 from streams.publisher import close_producer, in_words, open_producer
 from streams.records.writer import RecordBatch
@@ -17,6 +19,8 @@ from streams.records.writer import RecordBatch
 _TRANSACTION_SECONDS: Final = 300.0
 """How long Kafka lets a transaction be open: an outage of that length costs the partition's lane. A successor does not
 wait for it. (A broker allows 900 by default, transaction.max.timeout.ms.)"""
+
+_TRIAL_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class ChangelogWriter:
             await self._starting
         except KafkaError as error:
             raise self._refusal(error) from None
+
+    @property
+    def is_started(self) -> bool:
+        """Whether Kafka lets it write."""
+        return self._starting is not None and self._starting.done()
 
     async def ready(self) -> None:
         """Return when no transaction is under way; raises FencedError, RefusedError if one has failed."""
@@ -108,6 +117,19 @@ class ChangelogWriter:
 
     def _refusal(self, error: KafkaError) -> RefusedError:
         return RefusedError(f"Kafka did not take states for {self._topic}: {in_words(error)}")
+
+
+def check_transactions(client_config: Mapping[str, Any], topics: Topics) -> None:
+    """Begin as a worker does that is about to write states; raises RefusedError if Kafka does not let it."""
+    trial = Producer({**silent(client_config), "transactional.id": f"{topics.changelog}-trial"})
+    try:
+        trial.init_transactions(_TRIAL_SECONDS)
+    except KafkaException as failure:
+        raise RefusedError(
+            f"Kafka begins no transaction ({reason(failure)}), and workers write states in them: with fewer than three "
+            "brokers set transaction.state.log.replication.factor and transaction.state.log.min.isr to their number; "
+            f"with ACLs allow transactional ids that begin with {topics.changelog}"
+        ) from None
 
 
 _Place = tuple[str, int]

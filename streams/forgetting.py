@@ -13,6 +13,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
 from model.batch import EventBatch
@@ -37,7 +38,9 @@ from streams.observe.counts import WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
 
-_SLOTS_AT_ONCE: Final = 50_000
+ASKED: Final = "asked"
+"""Kind of the notes of who is forgotten elsewhere, by digest: what requests the ids that are joined to them."""
+_DIGESTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
 
 
@@ -53,10 +56,6 @@ class Joins(Protocol):
 
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
         """Keep nothing any more of whom digests name."""
-        ...
-
-    def expire(self, states: PartitionStates, before_ms: int) -> None:
-        """Keep nothing any more of who was joined before; takes little time."""
         ...
 
 
@@ -125,9 +124,13 @@ class ForgetFollower:
     def _joined(
         self, wanted: JoinedIds, joins: "Joins", partition: int, states: PartitionStates
     ) -> Iterator[tuple[int, OutputRecord]]:
-        """Request that the ids be forgotten that were joined to shoppers."""
+        """Request that ids be forgotten that were joined to shoppers: now, and when an earlier claim is read later."""
         request = encoded(Request(wanted.request, wanted.requested_at, joined=True))
-        for anonymous_id in joins.joined({bytes.fromhex(each) for each in wanted.digests}, states):
+        digests = {bytes.fromhex(each) for each in wanted.digests}
+        for each in digests:
+            states.note(ASKED, each, None)  # the order of the notes is that of the requests
+            states.note(ASKED, each, request)
+        for anonymous_id in joins.joined(digests, states):
             yield partition, OutputRecord(digest(anonymous_id), request)
 
     def _done(self, asked: Sequence[tuple[int, bytes, Request]], users: dict[bytes, bytes]) -> Done:
@@ -136,30 +139,21 @@ class ForgetFollower:
         return Done(asked[-1][0], {name: {STATES: count} for name, count in removed.items()}, self.clock_ms())
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """What is done about states once a commit: a bounded part of them, in turn."""
+def expire_forgotten(states: PartitionStates, before_ms: int) -> None:
+    """Keep no digests any more of whom it was requested to forget before; looks at a bounded number."""
+    _drop_before(before_ms, FORGOTTEN, int, states)
+    _drop_before(before_ms, ASKED, _requested_at, states)
 
-    clock_ms: Callable[[], int]
-    counts: WorkerCounts
-    state_ms: int | None = None
-    """How long a state is kept after its user's last event; None for ever."""
-    forgotten_ms: int | None = None
-    """How long events of the forgotten may come; None for ever."""
-    joins: Joins | None = None
 
-    def __call__(self, states: PartitionStates) -> None:
-        """Empty states of users who were not seen for long, and digests of whom no event can come any more."""
-        now_ms = self.clock_ms()
-        if self.state_ms is not None:
-            self.counts.expired_states += states.expire(now_ms - self.state_ms, _SLOTS_AT_ONCE)
-            if self.joins is not None:
-                self.joins.expire(states, now_ms - self.state_ms)
-        if self.forgotten_ms is not None:
-            for digest, requested_at in list(islice(states.notes(FORGOTTEN).items(), _SLOTS_AT_ONCE)):
-                if int(requested_at) >= now_ms - self.forgotten_ms:
-                    break  # they are in the order of the requests
-                states.note(FORGOTTEN, digest, None)
+def _drop_before(since_ms: int, kind: str, requested_at: Callable[[bytes], int], states: PartitionStates) -> None:
+    for key, written in list(islice(states.notes(kind).items(), _DIGESTS_AT_ONCE)):
+        if requested_at(written) >= since_ms:
+            break  # they are in the order of the requests
+        states.note(kind, key, None)
+
+
+def _requested_at(request: bytes) -> int:
+    return msgspec.json.decode(request, type=Request).requested_at
 
 
 def without_forgotten(
@@ -182,6 +176,11 @@ def without_forgotten(
 def is_forgotten(states: PartitionStates, user: bytes | None) -> bool:
     """Whether events of a user, and states that others hand over, are refused."""
     return hashlib.sha256(user or b"").digest() in states.notes(FORGOTTEN)
+
+
+def request_of_joined(states: PartitionStates, user: bytes) -> bytes | None:
+    """Return what requests that the ids be forgotten that are joined to a user, None unless the user is forgotten."""
+    return states.notes(ASKED).get(hashlib.sha256(user).digest())
 
 
 def _reject(position: int) -> Reject:

@@ -1,50 +1,79 @@
 """After partitions were added: a partition lets go of who is in another one now, and refuses who was forgotten there.
 
-Shoppers whose key leads elsewhere begin anew (docs/operations.md): the states and notes that they leave behind would
-never be found again, also not by who wants them to be forgotten. And a request to forget lies where the shopper's
-events were: those who moved here are to be refused here.
+Shoppers whose key leads elsewhere begin anew (docs/operations.md). What lies here of theirs that was not dealt with
+still needs their states: else repeats would be scored again, and what was claimed be claimed again. Afterwards states
+and notes would never be found again, also not by who wants them to be forgotten. And a request to forget lies where
+the shopper's events were: those who moved here are to be refused here.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import numpy as np
 
 from model.core.byte_strings import ByteStrings
+from streams.identity import CLAIMED, JOINED
 from streams.messages import FORGOTTEN
 from streams.partition_states import PartitionStates
 from streams.records.partitions import partitions_of
 
+STALE_MS: Final = 600_000
+"""How long producers may send to where a key led before: they look every five minutes how many partitions there are."""
 _SEEN: Final = "partitions"
-"""Kind of the note of how many partitions there were when these states were last written."""
+"""Kind of the note of how many partitions there were when these states were written: now, and behind those before whom
+who moved has not been let go."""
 _COUNT: Final = b"count"
 
 
-def settle_in(
-    states: PartitionStates, partitions: int, asked: Callable[[], Mapping[bytes, int]], kinds: tuple[str, ...]
-) -> None:
-    """Do what the number of partitions asks for, if it is another than these states know; once they are restored.
+def settle_in(states: PartitionStates, partitions: int, asked: Callable[[], Mapping[bytes, int]]) -> None:
+    """Refuse who was forgotten elsewhere, if partitions were added of late; once these states are restored.
 
-    `asked` returns when each digest on the forget topic was asked for last, whatever its partition; notes of these
-    `kinds` have ids as keys. Nothing that another partitioner than Java's put here is let go.
+    `asked` returns when each digest on the forget topic was asked for last, whatever its partition.
     """
-    before = int(states.notes(_SEEN).get(_COUNT, b"0"))
-    if before == partitions:
+    before = _counts(states)
+    if before == [partitions]:
         return
-    for digest, requested_at in asked().items():
+    elsewhere = asked()
+    for digest, requested_at in elsewhere.items():
         if digest not in states.notes(FORGOTTEN):
             states.note(FORGOTTEN, digest, b"%d" % requested_at)
     if before:
-        states.remove(_moved(states, states.partition, before, partitions))
-        for kind in kinds:
-            for key in _moved(states.notes(kind), states.partition, before, partitions):
-                states.note(kind, key, None)
-    states.note(_SEEN, _COUNT, b"%d" % partitions)
+        states.remove([user for user in states if hashlib.sha256(user).digest() in elsewhere])
+    if before[-1:] != [partitions]:
+        states.note(_SEEN, _COUNT, b" ".join(b"%d" % count for count in [*before, partitions]))
 
 
-def _moved(ids: Iterable[bytes], partition: int, before: int, now: int) -> list[bytes]:
-    """Return those ids of a partition that lie in another one now."""
+def is_moving(states: PartitionStates) -> bool:
+    """Whether there may be states of shoppers whose key leads elsewhere now."""
+    return len(_counts(states)) > 1
+
+
+def let_go(states: PartitionStates, now_ms: int) -> None:
+    """Keep nothing of who has moved, when what was there is dealt with and no producer can send more.
+
+    Nothing that another partitioner than Java's put here is let go.
+    """
+    if not is_moving(states):
+        return
+    states.moving_until_ms = states.moving_until_ms or now_ms + STALE_MS
+    if now_ms < states.moving_until_ms or states.dealt_with < states.events_end:
+        return
+    *before, now = _counts(states)
+    states.remove(_moved(states, states.partition, before, now))
+    for kind in (CLAIMED, JOINED):
+        for key in _moved(states.notes(kind), states.partition, before, now):
+            states.note(kind, key, None)
+    states.note(_SEEN, _COUNT, b"%d" % now)
+
+
+def _counts(states: PartitionStates) -> list[int]:
+    return [int(count) for count in states.notes(_SEEN).get(_COUNT, b"").split()]
+
+
+def _moved(ids: Iterable[bytes], partition: int, before: Iterable[int], now: int) -> list[bytes]:
+    """Return those ids that were in a partition when there were so many, and lie in another one now."""
     known = list(ids)
     keys = ByteStrings.of(known)
-    has_moved = (partitions_of(keys, before) == partition) & (partitions_of(keys, now) != partition)
-    return [known[place] for place in np.flatnonzero(has_moved).tolist()]
+    was_here = np.logical_or.reduce([partitions_of(keys, count) == partition for count in before])
+    return [known[place] for place in np.flatnonzero(was_here & (partitions_of(keys, now) != partition)).tolist()]

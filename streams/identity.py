@@ -30,14 +30,15 @@ from model.core.slots import Distinct
 from model.formats.records import Decode
 from model.identity import NOTHING, merge, refusals, released
 from model.states import StateCodec, StateLayoutError
+from service.forget import digest
 from service.kafka import header_text
 from streams.fetch import Fetch
 from streams.following import FollowedRecord, FollowedRecords
-from streams.forgetting import is_forgotten
+from streams.forgetting import is_forgotten, request_of_joined
 from streams.observe.counts import STRANGER, Timings, WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.partitions import partitions_of
-from streams.records.writer import OutputRecords, written_headers
+from streams.records.writer import OutputRecord, OutputRecords, written_headers
 
 KIND: Final = "kind"
 CLAIM, TRANSFER = "claim", "transfer"
@@ -80,6 +81,7 @@ class Identity:
     """What the records of the identity topic do, and which ones a fetch's events make; for a lane's thread."""
 
     topic: str
+    forget_topic: str
     partitions: int
     codec: StateCodec
     counts: WorkerCounts
@@ -114,12 +116,7 @@ class Identity:
             kinds[self._kind(record)].append(record)
         self._merge(kinds[TRANSFER], states)
         for record in kinds[CLAIM]:
-            time_ms, key = _number(record, TIME), record.key or b""
-            claim = Claim((record.value or b"").decode(), time_ms, max(_number(record, SENT), 0))
-            if is_forgotten(states, key):
-                continue  # there is nothing to hand over, and the claim would name them
-            states.note(CLAIMED, key, _encode([*_waiting(states, key), claim]))
-            states.due.append((records.events_end, key, time_ms))
+            self._await_turn(record, records.partition, records.events_end, states)
         self._refuse(records, kinds[STRANGER])
 
     def joined(self, digests: Container[bytes], states: PartitionStates) -> list[bytes]:
@@ -180,6 +177,18 @@ class Identity:
             if _waiting(states, key)[0].time_ms < time_ms:
                 return place, key, time_ms - 1
         return None
+
+    def _await_turn(self, claim: FollowedRecord, partition: int, events_end: int, states: PartitionStates) -> None:
+        """Let a claim wait until its partition has been dealt with; who is forgotten neither gives nor takes."""
+        time_ms, key, user = _number(claim, TIME), claim.key or b"", claim.value or b""
+        if is_forgotten(states, key):
+            return  # there is nothing to hand over, and the claim would name them
+        if (request := request_of_joined(states, user)) is not None:
+            states.send(Outgoing.of(self.forget_topic, [(partition, OutputRecord(digest(key), request))]))
+            return
+        waiting = Claim(user.decode(), time_ms, max(_number(claim, SENT), 0))
+        states.note(CLAIMED, key, _encode([*_waiting(states, key), waiting]))
+        states.due.append((events_end, key, time_ms))
 
     def _hand_over(self, handed: npt.NDArray[np.void], firsts: Mapping[bytes, Claim], states: PartitionStates) -> None:
         """Send states `(ids,)` to those who claimed them first, in the same order, and note who that was."""

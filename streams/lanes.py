@@ -210,6 +210,7 @@ class Lane:
         if self._sweep_is_due:
             self._sweep_is_due = False
             await self._in_thread(self._pipeline.sweep, self._states)
+            self._begin_to_write_soon()
 
     def _apply(self, records: FollowedRecords) -> None:
         if self._pipeline.following is None:

@@ -79,6 +79,12 @@ class PartitionStates:
         """The source offset that the group had committed when the states were restored."""
         self.events_end = 0
         """Where the events topic's partition ended when the states were restored."""
+        self.passed = 0
+        """The source offset before which there is nothing more to deal with, as Kafka was asked."""
+        self.swept = 0
+        """How far the partition had been dealt with at the last sweep."""
+        self.moving_until_ms = 0
+        """When what lies here of shoppers who are in another partition now is let go; 0 if that is not known yet."""
         self.due: deque[tuple[int, bytes, int]] = deque()
         """Claimed ids, each with the source offset before which its events count, and a time until which they do."""
         self.lock = threading.RLock()
@@ -93,7 +99,7 @@ class PartitionStates:
         self._notes = defaultdict[str, dict[bytes, bytes]](dict)
         self._unwritten_notes: dict[bytes, bytes | None] = {}
         self._outgoing: list[Outgoing] = []
-        self._swept = 0
+        self._looked_at = 0
         """The slot up to which it was last looked who has not been seen for long."""
 
     def __len__(self) -> int:
@@ -200,7 +206,7 @@ class PartitionStates:
     @property
     def dealt_with(self) -> int:
         """The source offset up to which this owner and those before have dealt with the partition."""
-        return max(self.next_offset, self.committed)
+        return max(self.next_offset, self.committed, self.passed)
 
     @property
     def has_outgoing(self) -> bool:
@@ -234,10 +240,10 @@ class PartitionStates:
         After the last slot comes the first again. For the one who scores this partition, as `remove`.
         """
         with self.lock:
-            begin = self._swept if self._swept < self._slots.end else 0
-            self._swept = min(begin + slots_at_once, self._slots.end)
-            last_ms = self._bytes[begin : self._swept].view(self._codec.dtype)["sequence"]["last_time_ms"]
-            is_used = self._slots.users.spans[begin : self._swept, 0] >= 0
+            begin = self._looked_at if self._looked_at < self._slots.end else 0
+            self._looked_at = min(begin + slots_at_once, self._slots.end)
+            last_ms = self._bytes[begin : self._looked_at].view(self._codec.dtype)["sequence"]["last_time_ms"]
+            is_used = self._slots.users.spans[begin : self._looked_at, 0] >= 0
             unseen = begin + np.flatnonzero(is_used & (last_ms < unseen_since_ms))
             self._remove(unseen)
         return len(unseen)

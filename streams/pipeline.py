@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+import structlog
 
 from model.consent import CONSENT
 from model.core.byte_strings import ByteStrings
@@ -22,6 +24,7 @@ from streams.fetch import Fetch
 from streams.following import Following
 from streams.identity import Identity
 from streams.messages import dead_letter_records, decode_unreadable, score_records
+from streams.misplaced import MISPLACED
 from streams.observe.counts import Timings, WorkerCounts
 from streams.observe.spans import NO_SPANS, Spans
 from streams.partition_states import Dirty, PartitionStates
@@ -30,6 +33,8 @@ from streams.publisher import Publisher
 from streams.recommendations import Recommendations
 from streams.records.writer import OutputRecord, OutputRecords, RecordBatch, record_batches
 from streams.scoring import ScoredFetch, Scoring
+
+_log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,9 @@ class Pipeline:
         counts.duplicates += scored.duplicates
         counts.already_applied += scored.already_applied
         counts.clock_ahead += scored.clock_ahead
+        if scored.misplaced and not counts.misplaced:
+            _log.warning(f"{MISPLACED}; counted from now on", topic=fetch.topic, partition=fetch.partition)
+        counts.misplaced += scored.misplaced
         reasons = Counter(reject.reason for reject in scored.rejects)
         counts.without_consent += reasons.pop(CONSENT, 0)
         counts.dead_letters.update(reasons)

@@ -27,6 +27,7 @@ from streams.fetch import Fetch
 from streams.forgetting import without_forgotten
 from streams.observe.counts import Timings
 from streams.partition_states import PartitionStates
+from streams.records.partitions import partitions_of
 
 _position: Final = attrgetter("position")
 _LATE_ERROR: Final = (
@@ -67,6 +68,8 @@ class ScoredFetch:
     impressions: int = 0
     levels: Levels = NO_LEVELS
     """By which the propensities are shifted."""
+    misplaced: int = 0
+    """Events that lie in another partition than their key leads to."""
     clock_ahead: int = 0
     """Events that were applied as of their record's timestamp, because their own time cannot be right."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,6 +83,8 @@ class Scoring:
     inference: Inference
     codec: StateCodec
     source_code: int
+    partitions: int = 0
+    """How many the events topic has; 0: nobody asks whether a key leads to its own."""
     clock_ahead_ms: int = 86_400_000
     """How far an event's time may lie after its record's timestamp."""
     catalogue: Catalogue | None = None
@@ -140,9 +145,15 @@ class Scoring:
             moments=moments,
             impressions=len(prepared.appended.impressions),
             levels=levels,
+            misplaced=self._misplaced(users, fetch.partition),
             clock_ahead=clock_ahead,
             seconds={"decode": decoded - began, "append": appended - decoded, "inference": inferred - appended},
         )
+
+    def _misplaced(self, users: Distinct, partition: int) -> int:
+        if not self.partitions:
+            return 0
+        return int((partitions_of(users.strings, self.partitions) != partition)[users.index].sum())
 
     def _learn_items(self, batch: EventBatch) -> None:
         if self.catalogue is None:

@@ -22,12 +22,12 @@ from streams.changelog import PartitionReader, committed_offset
 from streams.fenced import ChangelogWriter
 from streams.following import read_followed
 from streams.growth import settle_in
-from streams.identity import CLAIMED, JOINED
 from streams.observe.restore import Restore
 from streams.partition_states import PartitionStates
 from streams.published import Published, published_positions
 
 TABLE_NAME: Final = "sequences"
+_PATIENCE_SECONDS: Final = 15.0
 _log: Final = structlog.get_logger()
 
 
@@ -137,6 +137,7 @@ class SequenceStore(Store[bytes, bytes]):
             self._restoring = None
 
     async def _restore(self, restoring: list[PartitionStates]) -> None:
+        waiting = asyncio.get_running_loop().create_task(_tell_of_waiting(restoring))
         try:
             for reading in asyncio.as_completed([self._read_partition(states) for states in restoring]):
                 states = await reading
@@ -147,6 +148,8 @@ class SequenceStore(Store[bytes, bytes]):
         except Exception as failure:  # noqa: BLE001 - without its states this worker must not go on, whatever it is
             await self.app.crash(failure)
             return
+        finally:
+            waiting.cancel()
         _log.info(
             "ready",
             partitions=sorted(self.partitions),
@@ -178,7 +181,7 @@ class SequenceStore(Store[bytes, bytes]):
             ]
             states.arrived = arrived[::-1]
             if self._partitions:
-                settle_in(states, self._partitions, lambda: self._asked_everywhere(reader), (CLAIMED, JOINED))
+                settle_in(states, self._partitions, lambda: self._asked_everywhere(reader))
             states.events_end = reader.bounds(self._topics.events, partition)[1]
             committed = committed_offset(self._client_config, self._topics.prefix, self._topics.events, partition)
             states.committed = max(committed, 0)
@@ -260,3 +263,14 @@ class SequenceStore(Store[bytes, bytes]):
 
     def __contains__(self, user: object) -> bool:
         return any(isinstance(user, bytes) and each.record(user) is not None for each in self.partitions.values())
+
+
+async def _tell_of_waiting(restoring: list[PartitionStates]) -> None:
+    """Say so if Kafka, which may answer everything else, lets nobody write states; the wait goes on."""
+    await asyncio.sleep(_PATIENCE_SECONDS)
+    if waiting := [states.partition for states in restoring if not states.changelog.is_started]:
+        _log.warning(
+            "waiting for Kafka to begin transactions: `cartcast doctor` says what they need",
+            partitions=sorted(waiting),
+            seconds=_PATIENCE_SECONDS,
+        )

@@ -12,6 +12,8 @@ from service.kafka import TIMEOUT_SECONDS, metadata, open_admin, reason
 from service.kafka_settings import Topics
 
 REPLICATION: Final = "replication factor"
+POLICY: Final = "cleanup.policy"
+"""Another one loses records without a word: states that are older than a week, or a shopper's events but the last."""
 _IDENTITY_HOURS: Final = 7 * 24
 """What workers tell each other of shoppers is read within a second, or when they are back after an outage."""
 
@@ -42,20 +44,20 @@ def topic_configs(topics: Topics, retention: TopicRetention = BROKER_DEFAULTS) -
     with the times of the records alone. States and items are kept by key, whatever their age; what workers tell each
     other of shoppers for a week; requests to forget as long as the events that they are about.
     """
-    every, streams = {}, {}
+    every, streams = {}, {POLICY: "delete"}
     if retention.min_insync_replicas is not None:
         every = {"min.insync.replicas": str(retention.min_insync_replicas)}
     if retention.retention_hours is not None:
-        streams = {"retention.ms": str(_milliseconds(retention.retention_hours))}
+        streams["retention.ms"] = str(_milliseconds(retention.retention_hours))
     return {
         topics.events: {**every, **streams},
         topics.scores: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.dead_letters: {**every, **streams},
         topics.recommendations: {**every, **streams, "message.timestamp.type": "LogAppendTime"},
         topics.forget: {**every, **streams},
-        topics.changelog: {**every, "cleanup.policy": "compact", **_COMPACTED_DAILY},
-        topics.identity: {**every, "cleanup.policy": "delete", "retention.ms": str(_milliseconds(_IDENTITY_HOURS))},
-        topics.items: {**every, "cleanup.policy": "compact"},
+        topics.changelog: {**every, POLICY: "compact", **_COMPACTED_DAILY},
+        topics.identity: {**every, POLICY: "delete", "retention.ms": str(_milliseconds(_IDENTITY_HOURS))},
+        topics.items: {**every, POLICY: "compact"},
     }
 
 
@@ -148,7 +150,7 @@ def lifetime_ms(client_config: Mapping[str, Any], topic: str) -> int | None:
 
 def _lifetime(topic: str, config: Mapping[str, Any]) -> Lifetime:
     """Return a topic's lifetime; segments are deleted or compacted once they are closed, which takes a while more."""
-    if "compact" not in config["cleanup.policy"].value:
+    if "compact" not in config[POLICY].value:
         retention = int(config["retention.ms"].value)
         segment = min(int(config["segment.ms"].value), max(retention, 0))
         return Lifetime(topic, None if retention < 0 else retention + segment, "retention.ms, segment.ms")

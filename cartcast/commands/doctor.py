@@ -141,14 +141,39 @@ def _kafka(settings: "Settings") -> str:
 
 
 def _topics(settings: "Settings") -> str:
+    from streams.topic_configs import POLICY, differing_topics
     from streams.topics import check_topics
 
-    topics = settings.kafka.topics
+    topics, client_config = settings.kafka.topics, settings.kafka.client_config()
     recommends = bool(settings.recommendations.types)
-    partitions = check_topics(
-        settings.kafka.client_config(), topics, settings.kafka.wanted_partitions, recommends=recommends
-    )
-    return f"those of {topics.prefix} exist, {partitions} partitions each"
+    partitions = check_topics(client_config, topics, settings.kafka.wanted_partitions, recommends=recommends)
+    found = f"those of {topics.prefix} exist, {partitions} partitions each"
+    try:
+        differing = differing_topics(client_config, topics, replication_factor=settings.kafka.replication_factor)
+    except RefusedError as refused:  # workers and sinks need no right to ask
+        return f"{found}; {refused}"
+    if losing := [each.as_line() for each in differing if each.config == POLICY]:
+        raise RefusedError(f"records are lost: {'; '.join(losing)}")
+    return found
+
+
+def _transactions(settings: "Settings") -> str:
+    from streams.fenced import check_transactions
+
+    check_transactions(settings.kafka.client_config(), settings.kafka.topics)
+    return "Kafka lets workers write states"
+
+
+def _producers(settings: "Settings") -> str:
+    from streams.misplaced import MISPLACED, sample
+    from streams.topics import check_topics
+
+    kafka = settings.kafka
+    partitions = check_topics(kafka.client_config(), kafka.topics, kafka.wanted_partitions)
+    misplaced, looked_at = sample(kafka.client_config(), kafka.topics.events, partitions)
+    if misplaced:
+        raise DoubtfulError(f"{misplaced} of the newest {looked_at} {MISPLACED}")
+    return f"the newest {looked_at} events lie where their keys lead" if looked_at else "no event yet"
 
 
 def _clickhouse(settings: "Settings") -> str:
@@ -250,6 +275,8 @@ CHECKS: Final[dict[str, Check]] = {
     "passwords": _passwords,
     "kafka": _kafka,
     "topics": _topics,
+    "transactions": _transactions,
+    "producers": _producers,
     "clickhouse": _clickhouse,
     "table": _table,
     "checkpoint": _checkpoint,
@@ -265,11 +292,11 @@ CHECKS: Final[dict[str, Check]] = {
 OF_RECOMMENDATIONS: Final = frozenset({"next_items", "recommended"})
 """Which checks make sense only where recommending on the topic is on."""
 STANDS_ON: Final = {
-    "topics": ("kafka",),
+    **dict.fromkeys(("topics", "transactions"), ("kafka",)),
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
     "next_items": ("checkpoint",),
-    **dict.fromkeys(("workers", "sink", "letters", "recommended"), ("topics",)),
+    **dict.fromkeys(("producers", "workers", "sink", "letters", "recommended"), ("topics",)),
     "stored": ("table",),
 }
 """Which checks make sense only if others passed."""

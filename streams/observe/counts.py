@@ -29,6 +29,7 @@ class WorkerCounts:
     duplicates: int = 0
     already_applied: int = 0
     other_types: int = 0
+    misplaced: int = 0
     clock_ahead: int = 0
     fenced: int = 0
     fenced_scores: int = 0

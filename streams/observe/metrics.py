@@ -69,6 +69,12 @@ COUNTERS: Final = {
     "already_applied": Declaration(
         "counter", "cartcast_worker_already_applied", "events that came again after a restart and were skipped"
     ),
+    "misplaced": Declaration(
+        "counter",
+        "cartcast_worker_misplaced",
+        "events in another partition than their key leads to: look-ups, log-ins and requests to forget do not find "
+        "their shoppers",
+    ),
     "clock_ahead": Declaration(
         "counter",
         "cartcast_worker_clock_ahead",

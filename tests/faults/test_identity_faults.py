@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from confluent_kafka import Producer
 
 from model.events import Event
 from tests.harness.people import OneProcess, difference, latest_states, people
@@ -161,3 +162,20 @@ def test_a_worker_that_joins_and_one_that_leaves_in_mid_merge_lose_nothing(pipel
     assert second.stop() == 0
     check_states(pipeline, reference)
     check_anonymous_scores(pipeline, reference)
+
+
+def test_who_logs_in_is_joined_where_events_are_sent_in_transactions(pipeline: Pipeline, history) -> None:
+    """A partition ends with a marker then, which nobody hands out: what waits for it would wait for the next event."""
+    events, reference = history
+    worker = pipeline.start_worker()
+    shop = {"transactional.id": pipeline.topics.prefix, "partitioner": "murmur2_random"}
+    producer = Producer({"bootstrap.servers": pipeline.kafka, **shop})
+    producer.init_transactions()
+    for start in range(0, len(events), 500):
+        producer.begin_transaction()
+        for event in events[start : start + 500]:
+            producer.produce(pipeline.topics.events, msgspec.json.encode(event), event.user_id)
+        producer.commit_transaction()
+    wait_for_merges(pipeline, reference)
+    assert worker.stop() == 0
+    check_states(pipeline, reference)

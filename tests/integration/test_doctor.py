@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from cartcast.commands.doctor import examine
 from cartcast.local.stack import LocalStack
@@ -15,10 +17,21 @@ from tests.harness.waiting import eventually, has_partitions
 pytestmark = pytest.mark.integration
 
 CHECKS = [
-    *("settings", "certificates", "passwords", "kafka", "topics", "clickhouse", "table", "checkpoint", "horizons"),
-    *("device", "workers", "sink", "letters", "stored"),
+    *(
+        "settings",
+        "certificates",
+        "passwords",
+        "kafka",
+        "topics",
+        "transactions",
+        "producers",
+        "clickhouse",
+        "table",
+        "checkpoint",
+    ),
+    *("horizons", "device", "workers", "sink", "letters", "stored"),
 ]
-NOT_BEFORE = ["topics", "table", "horizons", "workers", "sink", "letters", "stored"]
+NOT_BEFORE = ["topics", "producers", "table", "horizons", "workers", "sink", "letters", "stored"]
 
 
 def test_it_fails_before_topics_and_table_exist_and_passes_then(stack: LocalStack, topic_prefix: str) -> None:
@@ -81,6 +94,21 @@ def test_events_that_nobody_reads_and_strangers_in_the_sinks_group_are_failures(
     assert {each["owner"] for each in sink["partitions"]} == {"rdkafka @ 127.0.0.1"}
     assert letters["problems"] == []
     stranger.close()
+
+
+def test_a_topic_that_loses_records_is_a_failure(stack: LocalStack, topic_prefix: str) -> None:
+    environment = {**stack.environment(), "CARTCAST_KAFKA__TOPIC_PREFIX": topic_prefix}
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    for name, policy in (("events", "compact"), ("sequences-changelog", "delete")):
+        joint = "-" if policy == "delete" else "."
+        topic = NewTopic(f"{topic_prefix}{joint}{name}", 4, 1, config={"cleanup.policy": policy})
+        admin.create_topics([topic])[topic.topic].result()
+    assert run_command("topics", "create", "--partitions", "4", environment=environment).status == 0
+    done = run_command("doctor", "--json", environment=environment)
+    found = json.loads(done.stdout)["topics"]
+    assert (done.status, found["ok"]) == (1, False)
+    assert f"{topic_prefix}.events has cleanup.policy compact, the settings say delete" in found["detail"]
+    assert f"{topic_prefix}-sequences-changelog has cleanup.policy delete" in found["detail"]
 
 
 def test_servers_that_do_not_answer_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

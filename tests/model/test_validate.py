@@ -38,6 +38,8 @@ def test_every_field_that_scoring_reads_is_kept():
         (b"", "empty", "the value is empty"),
         (b" \r\n", "empty", "the value is empty"),
         (b'{"a":', "json", "not JSON: expecting value at character 5"),
+        (b'\0\0\0\1\2{"a": 1}', "json", "not JSON: begins as for a schema registry (schema 258); send plain JSON"),
+        (b"\0", "json", "not JSON: expecting value at character 0"),
         (b"3", "object", "the value is JSON but not an object"),
         (b'{"a":"\xff"}', "encoding", "invalid UTF-8 at byte 6"),
         (b"[" * 65 + b"]" * 65, "nesting", f"the value nests deeper than {MAX_NESTING} levels"),

@@ -117,12 +117,9 @@ def test_a_record_is_found_at_its_offset(reader, put, topic_prefix):
     assert reader.record_at(topic_prefix, PARTITION, -1) is None
 
 
-def test_a_record_that_kafka_does_not_hand_out_is_an_error_that_says_which(mock_kafka, monkeypatch, topic_prefix):
+def test_a_record_that_kafka_does_not_hand_out_is_an_error_that_says_which(mock_kafka, topic_prefix):
     class Silent:
         """A partition that has records, and a leader that gives none of them."""
-
-        def get_watermark_offsets(self, *_, **__):
-            return 0, 10
 
         def poll(self, _):
             return None
@@ -131,12 +128,11 @@ def test_a_record_that_kafka_does_not_hand_out_is_an_error_that_says_which(mock_
 
         def unassign(self): ...
 
-    monkeypatch.setattr("streams.changelog._DEADLINE_SECONDS", 0.2)
     reader = PartitionReader(mock_kafka)
     reader.close()
     reader._consumer = Silent()
     with pytest.raises(RefusedError, match=f"cannot read {topic_prefix} partition 1, offset 7: .* within 0.2 seconds"):
-        reader.record_at(topic_prefix, PARTITION, 7)
+        reader.first_record(topic_prefix, PARTITION, 7, 8, seconds=0.2)
 
 
 def test_a_value_that_is_too_short_for_a_state_is_left_to_who_reads_states(reader, put, topic_prefix):

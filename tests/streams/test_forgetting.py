@@ -1,12 +1,10 @@
 """Forgetting in a lane: states that are gone, events that are refused, and for how long."""
 
-from dataclasses import replace
-
 import pytest
 
 from service.forget import REQUESTS_AT_ONCE, STATES, Done, Request, digest, done_of, encoded
 from streams.following import FollowedRecord, FollowedRecords, Subscription
-from streams.forgetting import ForgetFollower, Sweep
+from streams.forgetting import ForgetFollower, expire_forgotten
 from streams.lanes import Lane
 from streams.messages import FORGOTTEN
 from streams.observe.counts import WorkerCounts
@@ -14,7 +12,6 @@ from tests.streams.fetches import PARTITION, TOPICS, Acks, event, fetch, put
 from tests.streams.memory_publisher import states_of
 
 NOW_MS = 1_800_000_000_000
-DAY_MS = 86_400_000
 
 
 def asked(first: int, *users: bytes, requested_at: int = NOW_MS) -> FollowedRecords:
@@ -132,39 +129,8 @@ async def test_events_of_the_forgotten_are_refused_without_content_also_after_a_
     assert sorted(restored) == [b"b", b"c"]
 
 
-async def test_the_forgotten_are_refused_until_no_event_of_theirs_can_be_on_the_topic(states, counts, forget):
-    forget(states, asked(0, b"a", requested_at=NOW_MS - DAY_MS - 1))
-    forget(states, asked(1, b"b", requested_at=NOW_MS - DAY_MS))
-    sweep = Sweep(lambda: NOW_MS, counts, forgotten_ms=DAY_MS)
-    replace(sweep, forgotten_ms=None)(states)
-    assert len(states.notes(FORGOTTEN)) == 2
-    sweep(states)
+def test_the_forgotten_are_refused_until_no_event_of_theirs_can_be_on_the_topic(states, forget):
+    forget(states, asked(0, b"a", requested_at=NOW_MS - 1))
+    forget(states, asked(1, b"b", requested_at=NOW_MS))
+    expire_forgotten(states, NOW_MS)
     assert [key.hex().encode() for key in states.notes(FORGOTTEN)] == [digest(b"b")]
-
-
-async def test_who_was_not_seen_for_long_begins_anew(pipeline, states, counts):
-    after_ms = 1_700_000_000_000 + 1000 + DAY_MS
-    sweep = Sweep(lambda: after_ms, counts, state_ms=DAY_MS)
-    lane = Lane(replace(pipeline, sweep=sweep), states, [].append)
-    acks = Acks()
-    await put(lane, acks, fetch(event(0, "old"), event(1, "young")))
-    await scored(pipeline, 2)
-    await lane.secure()
-    await put(lane, acks, fetch(event(2, "other"), first_offset=2))  # between two fetches is where it is done
-    await scored(pipeline, 3)
-    await lane.secure()
-    await lane.close()
-    assert (sorted(states), counts.expired_states) == ([b"other", b"young"], 1)
-    written = pipeline.publisher.on(TOPICS.changelog)
-    assert [each.record.value for each in written if each.record.key == b"old"][-1] is None
-
-
-async def test_a_sweep_looks_at_some_slots_and_begins_again_after_the_last(pipeline, states):
-    lane = Lane(pipeline, states, [].append)
-    await put(lane, Acks(), *(fetch(event(number, f"u{number}"), first_offset=number) for number in range(5)))
-    await scored(pipeline, 5)
-    await lane.secure()
-    await lane.close()
-    after_ms = 1_700_000_000_000 + 10_000
-    assert [states.expire(after_ms, slots_at_once=2) for _ in range(4)] == [2, 2, 1, 0]
-    assert len(states) == 0

@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from model.states import StateCodec
-from service.forget import STATES, Request, digest, encoded
+from service.forget import JOINED_IDS, STATES, JoinedIds, Request, digest, encoded
 from streams.following import FollowedRecord, FollowedRecords
-from streams.forgetting import ForgetFollower, Sweep
+from streams.forgetting import ForgetFollower, expire_forgotten, request_of_joined
 from streams.identity import CLAIMED, Claim, Identity, joined_to
 from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
@@ -31,9 +31,8 @@ def event(number: int, user: str, *, type: str = "view", anonymous_id: str | Non
 
 @pytest.fixture
 def identity(pipeline) -> Identity:
-    return Identity(
-        TOPICS.identity, PARTITIONS, pipeline.scoring.codec, WorkerCounts(), pipeline.timings, lambda: CLOCK_MS
-    )
+    topics, codec = (TOPICS.identity, TOPICS.forget), pipeline.scoring.codec
+    return Identity(*topics, PARTITIONS, codec, WorkerCounts(), pipeline.timings, lambda: CLOCK_MS)
 
 
 @pytest.fixture
@@ -237,16 +236,20 @@ def test_a_state_of_another_model_is_merged_and_rebuilt_when_it_is_needed(owners
 
 def forget(identity: Identity, states, *records: tuple[bytes, bytes]) -> list[tuple[int, bytes, bytes]]:
     """Let a partition read records of the forget topic; return what it sends there: partition, key, value."""
-    follower = ForgetFollower("forget", lambda: 0, identity.counts, identity)
-    first = states.position("forget")
+    follower = ForgetFollower(TOPICS.forget, lambda: 0, identity.counts, identity)
+    first = states.position(TOPICS.forget)
     followed = [FollowedRecord(first + place, *record) for place, record in enumerate(records)]
-    with states.follow(FollowedRecords("forget", PARTITION, followed, first + len(followed))) as fresh:
+    with states.follow(FollowedRecords(TOPICS.forget, PARTITION, followed, first + len(followed))) as fresh:
         follower.apply(fresh, states)
-    sent = states.take_dirty(urgent=True).outgoing
+    return requested(states)
+
+
+def requested(states) -> list[tuple[int, bytes, bytes]]:
+    """Return what a partition sends to the forget topic: partition, key, value."""
     return [
         (partition, record.key, record.value)
-        for each in sent
-        if each.topic == "forget"
+        for each in states.take_dirty(urgent=True).outgoing
+        if each.topic == TOPICS.forget
         for partition, record in zip(each.partitions.tolist(), each.records, strict=True)
     ]
 
@@ -268,13 +271,37 @@ def test_the_ids_that_were_joined_to_a_user_are_forgotten_wherever_they_lie(owne
     assert joined_to(of_devices, b"device") is None
 
 
+def test_an_id_is_forgotten_whose_claim_is_read_after_it_was_asked_who_was_joined_to_the_claimer(
+    owners, identity, applied
+):
+    of_devices, of_users = owners
+    applied(of_devices, event(0, "device"), event(1, "another"))
+    applied(of_users, event(1, "user", type="identify", anonymous_id="device"))
+    wanted, *_ = forget(identity, of_users, (digest(b"user"), encoded(Request("r", 7))))
+    forget(identity, of_devices, wanted[1:])
+    apply(identity, of_devices, [claim(b"device", b"user"), claim(b"another", b"somebody")], events_end=0)
+    (request,) = requested(of_devices)
+    assert request == (PARTITION, digest(b"device"), encoded(Request("r", 7, joined=True)))
+    assert events_of(of_devices, b"device") == 1
+    forget(identity, of_devices, request[1:])
+    assert (list(of_devices), list(of_devices.notes("joined"))) == ([b"another"], [b"another"])
+
+
+def test_who_was_asked_for_is_known_for_as_long_as_events_of_the_forgotten_may_come(owners, identity):
+    of_devices, _ = owners
+    for name, requested_at in (("old", START_MS), ("young", START_MS + 1)):
+        wanted = JoinedIds("r", requested_at, [digest(name.encode()).decode()])
+        forget(identity, of_devices, (JOINED_IDS, encoded(wanted)))
+    expire_forgotten(of_devices, START_MS + 1)
+    assert [request_of_joined(of_devices, user) is None for user in (b"old", b"young")] == [True, False]
+
+
 def test_whom_an_id_was_joined_to_is_not_known_for_longer_than_states_are_kept(owners, identity, applied):
     of_devices, _ = owners
     for number, device in enumerate(("old", "young")):
         applied(of_devices, event(number, device))
         apply(identity, of_devices, [claim(device.encode(), b"user", number, LATER_MS + number)], events_end=0)
-    sweep = Sweep(lambda: LATER_MS + 1001, identity.counts, state_ms=1000, joins=identity)
-    sweep(of_devices)
+    identity.expire(of_devices, LATER_MS + 1)
     assert (joined_to(of_devices, b"old"), joined_to(of_devices, b"young")) == (None, Claim("user", LATER_MS + 1))
 
 

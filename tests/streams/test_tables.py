@@ -17,7 +17,7 @@ from streams.partition_states import Dirty, PartitionStates
 from streams.records.writer import OutputRecord
 from streams.tables import SequenceStore
 from streams.topic_configs import topic_configs
-from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher
+from tests.streams.memory_publisher import MemoryChangelog, MemoryPublisher, let_others_run
 from tests.streams.mock_topics import create, write
 
 CODEC = StateCodec(carried_floats=4, model_code=1)
@@ -359,3 +359,22 @@ async def test_what_is_followed_last_is_read_first(store, topics, monkeypatch):
     await restored(store)
     assert [each.topic for each in store.partitions[0].arrived] == followed
     assert reads == followed[::-1]
+
+
+async def test_partitions_whose_transactions_kafka_does_not_begin_are_told_of(store, monkeypatch):
+    monkeypatch.setattr("streams.tables._PATIENCE_SECONDS", 0)
+    loop = asyncio.get_running_loop()
+
+    class Waiting(MemoryChangelog):
+        is_started = False
+
+        async def start(self):
+            await loop.create_future()
+
+    waiting = [PartitionStates(number, loop.create_future(), CODEC, Waiting(MemoryPublisher())) for number in (1, 0)]
+    with capture_logs() as logs:
+        restoring = asyncio.create_task(store._restore(waiting))
+        await let_others_run()
+    restoring.cancel()
+    (line,) = logs
+    assert (line["partitions"], "cartcast doctor" in line["event"]) == ([0, 1], True)

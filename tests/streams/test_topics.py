@@ -45,6 +45,7 @@ def test_topics_are_created_once_and_agree(kafka: str, topic_prefix: str) -> Non
         ("changelog", "cleanup.policy", "compact"),
         ("changelog", "max.compaction.lag.ms", "86400000"),
         ("items", "cleanup.policy", "compact"),
+        ("events", "cleanup.policy", "delete"),
         ("identity", "retention.ms", "604800000"),
         ("recommendations", "message.timestamp.type", "LogAppendTime"),
     ],

@@ -116,6 +116,10 @@ def _flow() -> list[Json]:
                 ("sum(rate(cartcast_worker_already_applied_total[$__rate_interval]))", "skipped after a restart"),
                 ("sum(rate(cartcast_worker_other_types_total[$__rate_interval]))", "of unknown type"),
                 ("sum(rate(cartcast_worker_clock_ahead_total[$__rate_interval]))", "dated too far ahead"),
+                (
+                    "sum(rate(cartcast_worker_misplaced_total[$__rate_interval]))",
+                    "in another partition than their key's",
+                ),
                 ("sum(rate(cartcast_worker_fenced_total[$__rate_interval]))", "partitions lost to another worker"),
                 (
                     "sum(rate(cartcast_worker_fenced_scores_total[$__rate_interval]))",
