@@ -148,7 +148,10 @@ def consent_of(given: Fields) -> dict[str, bool] | None:
 
 
 def _nested(row: Fields) -> Fields:
-    """Return a row in which `geo.country`, as tools name columns of a record, is `country` in `geo`."""
+    """Return a row in which `geo.country`, as tools name columns of a record, is `country` in `geo`.
+
+    Such columns of `items`, which is repeated, are the only item.
+    """
     if not any("." in name for name in row):
         return row
     nested: Fields = {}
@@ -158,16 +161,18 @@ def _nested(row: Fields) -> Fields:
             nested[name] = one
         elif isinstance(nested.setdefault(outer, {}), dict):
             nested[outer][inner] = one
+    if "items" not in row and "items" in nested:
+        nested["items"] = [nested["items"]]
     return nested
 
 
 def _objects(row: Fields, name: str) -> list[Fields]:
-    """Return the objects of a repeated field, or the only one; Parquet may hold `{"list": [{"element": ...}]}`."""
+    """Return the objects of a repeated field, which Parquet may hold as `{"list": [{"element": ...}]}`."""
     given = row.get(name)
     if isinstance(given, dict) and isinstance(given.get("list"), list):
         elements = [one.get("element") if isinstance(one, dict) else one for one in given["list"]]
         return objects_in({name: elements}, name)
-    return [given] if isinstance(given, dict) else objects_in(row, name)
+    return objects_in(row, name)
 
 
 def _order_id(*places: Fields) -> str | None:
