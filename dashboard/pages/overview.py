@@ -112,7 +112,7 @@ def _charts(horizon: str, channel: str) -> None:
         with left:
             _events(rows, step, happened)
         with right:
-            _purchases([row for row in rows if row["event_type"] == "purchase"], step, happened)
+            _purchases(rows, step, happened)
         left, right = st.columns(2)
         with left:
             _propensity(queries.propensity_over_time(asks, span, channel), span.step, horizon, happened)
@@ -132,14 +132,15 @@ def _events(rows: list[Row], step: timedelta, happened: list[Annotation]) -> Non
 
 
 def _purchases(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
-    most = max(rows, key=lambda row: row["events"], default=None)
+    bought = (row for row in rows if row["event_type"] == "purchase")
+    most = max(bought, key=lambda row: row["events"], default=None)
     finding = (
         f"Most bought in the {_words(step)} from {moment(most['time'])}: {plural(most['events'], 'purchase')}"
         if most
         else "No purchase"
     )
     with card(finding, f"A bar is {_a(step)} of event time."):
-        if rows:
+        if most:
             st.altair_chart(theme.annotated(charts.purchases(rows, step), happened), alt="Purchases over time")
         else:
             missing.nothing_here("No purchase in this range.")
