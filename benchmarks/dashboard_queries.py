@@ -16,7 +16,7 @@ from dashboard.clickhouse import Database
 from dashboard.queries import conversion, inputs, items, model, overview, pipeline, shoppers
 from dashboard.queries.conversion import Funnel
 from dashboard.queries.range import Range, stored_span
-from dashboard.queries.sample import sample_of
+from dashboard.queries.sample import Sample, sample_of
 from dashboard.queries.shoppers import Filters
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
@@ -181,8 +181,14 @@ def _following(asks: Database, span: Range, words: str) -> Iterator[tuple[str, Q
     sampled, reference = sample_of(asks, asked.reading(span)), Range(span.since, span.since + timedelta(days=1))
     yield f"sample.sample_of, {words}", lambda: sample_of(asks, span)
     yield f"conversion.funnel, {words}", lambda: conversion.funnel(asks, span, asked, sampled)
-    yield f"conversion.cohorts, {words}", lambda: conversion.cohorts(asks, span, sampled)
+    yield f"conversion.cohorts, {words}", lambda: conversion.cohorts(asks, span, _of_all_weeks(asks, span))
     yield f"inputs.drift, {words}", lambda: inputs.drift(asks, span, reference, sampled)
+
+
+def _of_all_weeks(asks: Database, span: Range) -> Sample:
+    """Return the page's sample: cohorts begin with the first event that is stored."""
+    stored = stored_span(asks)
+    return sample_of(asks, span if stored is None else Range(stored.first, span.until))
 
 
 if __name__ == "__main__":
