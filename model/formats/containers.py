@@ -266,7 +266,8 @@ def _as_utf8(file: io.BufferedReader) -> io.BufferedReader:
     if head.startswith((*_UTF_32, *_UTF_16)):
         return buffered(_decoded(file, "utf-32" if head.startswith(_UTF_32) else "utf-16"))
     if len(head) > 3 and not (any(head[:40:2]) and any(head[1:40:2])):
-        raise FormatError("is UTF-16 without its mark: convert it with `iconv -f UTF-16LE -t UTF-8`")
+        order = "LE" if any(head[:40:2]) else "BE"
+        raise FormatError(f"is UTF-16 without its mark: convert it with `iconv -f UTF-16{order} -t UTF-8`")
     return file
 
 
