@@ -13,7 +13,6 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final, Protocol
 
-import msgspec
 import numpy as np
 
 from model.batch import EventBatch
@@ -38,8 +37,6 @@ from streams.observe.counts import WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.writer import OutputRecord
 
-ASKED: Final = "asked"
-"""Kind of the notes of who is forgotten elsewhere, by digest: what requests the ids that are joined to them."""
 _DIGESTS_AT_ONCE: Final = 50_000
 _ERROR: Final = "the shopper is forgotten"
 
@@ -50,8 +47,11 @@ class Joins(Protocol):
     @property
     def partitions(self) -> int: ...
 
-    def joined(self, digests: Container[bytes], states: PartitionStates) -> list[bytes]:
-        """Return the ids of this partition that were joined, or wait to be, to whom digests name."""
+    def joined(self, digests: frozenset[bytes], request: bytes, states: PartitionStates) -> list[bytes]:
+        """Return the ids of this partition that were joined, or wait to be, to whom digests name.
+
+        Of those whose claim is under way, `request` is what asks to forget them.
+        """
         ...
 
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
@@ -124,13 +124,9 @@ class ForgetFollower:
     def _joined(
         self, wanted: JoinedIds, joins: "Joins", partition: int, states: PartitionStates
     ) -> Iterator[tuple[int, OutputRecord]]:
-        """Request that ids be forgotten that were joined to shoppers: now, and when an earlier claim is read later."""
+        """Request that the ids be forgotten that were joined to shoppers."""
         request = encoded(Request(wanted.request, wanted.requested_at, joined=True))
-        digests = {bytes.fromhex(each) for each in wanted.digests}
-        for each in digests:
-            states.note(ASKED, each, None)  # the order of the notes is that of the requests
-            states.note(ASKED, each, request)
-        for anonymous_id in joins.joined(digests, states):
+        for anonymous_id in joins.joined(frozenset(map(bytes.fromhex, wanted.digests)), request, states):
             yield partition, OutputRecord(digest(anonymous_id), request)
 
     def _done(self, asked: Sequence[tuple[int, bytes, Request]], users: dict[bytes, bytes]) -> Done:
@@ -141,19 +137,10 @@ class ForgetFollower:
 
 def expire_forgotten(states: PartitionStates, before_ms: int) -> None:
     """Keep no digests any more of whom it was requested to forget before; looks at a bounded number."""
-    _drop_before(before_ms, FORGOTTEN, int, states)
-    _drop_before(before_ms, ASKED, _requested_at, states)
-
-
-def _drop_before(since_ms: int, kind: str, requested_at: Callable[[bytes], int], states: PartitionStates) -> None:
-    for key, written in list(islice(states.notes(kind).items(), _DIGESTS_AT_ONCE)):
-        if requested_at(written) >= since_ms:
+    for key, requested_at in list(islice(states.notes(FORGOTTEN).items(), _DIGESTS_AT_ONCE)):
+        if int(requested_at) >= before_ms:
             break  # they are in the order of the requests
-        states.note(kind, key, None)
-
-
-def _requested_at(request: bytes) -> int:
-    return msgspec.json.decode(request, type=Request).requested_at
+        states.note(FORGOTTEN, key, None)
 
 
 def without_forgotten(
@@ -176,11 +163,6 @@ def without_forgotten(
 def is_forgotten(states: PartitionStates, user: bytes | None) -> bool:
     """Whether events of a user, and states that others hand over, are refused."""
     return hashlib.sha256(user or b"").digest() in states.notes(FORGOTTEN)
-
-
-def request_of_joined(states: PartitionStates, user: bytes) -> bytes | None:
-    """Return what requests that the ids be forgotten that are joined to a user, None unless the user is forgotten."""
-    return states.notes(ASKED).get(hashlib.sha256(user).digest())
 
 
 def _reject(position: int) -> Reject:

@@ -34,7 +34,7 @@ from service.forget import digest
 from service.kafka import header_text
 from streams.fetch import Fetch
 from streams.following import FollowedRecord, FollowedRecords
-from streams.forgetting import is_forgotten, request_of_joined
+from streams.forgetting import is_forgotten
 from streams.observe.counts import STRANGER, Timings, WorkerCounts
 from streams.partition_states import Outgoing, PartitionStates
 from streams.records.partitions import partitions_of
@@ -49,6 +49,9 @@ _NUMBER: Final = 8
 CLAIMED, JOINED = "claimed", "joined"
 """Kinds of notes: the claims of an anonymous id that wait, and whom its state went to last."""
 _NOTES_AT_ONCE: Final = 10_000
+_UNDER_WAY_MS: Final = 600_000
+"""How much later than a request to forget a claim may be read that was written before it; a worker that starts reads
+claims first."""
 _log: Final = structlog.get_logger()
 
 
@@ -89,6 +92,8 @@ class Identity:
     clock_ms: Callable[[], int]
     most_claims: int = 100
     at_once: int = 0
+    asked: dict[frozenset[bytes], tuple[int, bytes]] = field(default_factory=dict)
+    """Whose joined ids were asked for of late, by digests: when, and what requests that they be forgotten."""
     _counting: Lock = field(default_factory=Lock)
     """Partitions are counted side by side."""
 
@@ -119,8 +124,12 @@ class Identity:
             self._await_turn(record, records.partition, records.events_end, states)
         self._refuse(records, kinds[STRANGER])
 
-    def joined(self, digests: Container[bytes], states: PartitionStates) -> list[bytes]:
-        """Return the ids that were handed over, or wait to be, to users whom SHA-256 digests name."""
+    def joined(self, digests: frozenset[bytes], request: bytes, states: PartitionStates) -> list[bytes]:
+        """Return the ids that were handed over, or wait to be, to users whom SHA-256 digests name.
+
+        For a while `request` is made of what else they have claimed: the claim may have been read by nobody yet.
+        """
+        self.asked[digests] = self.clock_ms(), request
         return [key for kind, key, users in _noted(states) if _any_of(users, digests)]
 
     def forget(self, digests: Container[bytes], states: PartitionStates) -> None:
@@ -183,12 +192,22 @@ class Identity:
         time_ms, key, user = _number(claim, TIME), claim.key or b"", claim.value or b""
         if is_forgotten(states, key):
             return  # there is nothing to hand over, and the claim would name them
-        if (request := request_of_joined(states, user)) is not None:
+        if (request := self._request_for(user)) is not None:
             states.send(Outgoing.of(self.forget_topic, [(partition, OutputRecord(digest(key), request))]))
             return
         waiting = Claim(user.decode(), time_ms, max(_number(claim, SENT), 0))
         states.note(CLAIMED, key, _encode([*_waiting(states, key), waiting]))
         states.due.append((events_end, key, time_ms))
+
+    def _request_for(self, user: bytes) -> bytes | None:
+        """Return what requests that a user's joined ids be forgotten, None unless they were asked for of late."""
+        since_ms = self.clock_ms() - _UNDER_WAY_MS
+        for digests, (asked_ms, request) in list(self.asked.items()):
+            if asked_ms < since_ms:
+                self.asked.pop(digests, None)
+            elif _any_of([user], digests):
+                return request
+        return None
 
     def _hand_over(self, handed: npt.NDArray[np.void], firsts: Mapping[bytes, Claim], states: PartitionStates) -> None:
         """Send states `(ids,)` to those who claimed them first, in the same order, and note who that was."""

@@ -8,6 +8,7 @@ and so may that of recommendations where nobody recommends.
 
 import itertools
 import math
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -25,6 +26,7 @@ from service.kafka_settings import Topics
 from streams.topic_configs import BROKER_DEFAULTS, TopicRetention, partitions_of, topic_configs
 
 APPEAR_SECONDS = 10.0
+_CONNECT_SECONDS: Final = 5.0
 _FIRST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 CREATE = "run `cartcast topics create`"
@@ -204,8 +206,18 @@ def staying_share(before: int, after: int) -> float:
 
 
 def count_brokers(client_config: Mapping[str, Any]) -> int:
-    """Return how many brokers the cluster has; raises RefusedError if it does not answer."""
-    return len(metadata(open_admin(client_config), client_config).brokers)
+    """Return how many brokers the cluster has; raises RefusedError unless each answers at the address that it names."""
+    brokers = metadata(open_admin(client_config), client_config).brokers.values()
+    for broker in brokers:
+        try:
+            socket.create_connection((broker.host, broker.port), _CONNECT_SECONDS).close()
+        except OSError as failure:
+            raise RefusedError(
+                f"{where(client_config)} answers, and says that broker {broker.id} is at {broker.host}:{broker.port}, "
+                f"where this machine reaches nothing ({failure.strerror or failure}): correct the broker's "
+                "advertised.listeners, or the network"
+            ) from None
+    return len(brokers)
 
 
 def unused_prefix(client_config: Mapping[str, Any], prefix: str) -> str:
@@ -243,7 +255,9 @@ def _created(name: str, outcome: "Future[None]") -> bool:
     except KafkaException as failure:
         if failure.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another process was quicker
             return False
-        raise RefusedError(f"Kafka does not create topic {name}: {reason(failure)}") from None
+        is_late = failure.args[0].code() == KafkaError._TIMED_OUT
+        look = "; look whether it can be reached (`cartcast doctor`)" if is_late else ""
+        raise RefusedError(f"Kafka does not create topic {name}: {reason(failure)}{look}") from None
     return True
 
 

@@ -202,7 +202,7 @@ def test_a_wrong_setting_is_one_line_and_exits_with_2_whatever_the_command(monke
 
 
 def test_a_broker_that_does_not_answer_is_one_line_and_exits_with_1(monkeypatch, closed_port):
-    monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.3)
     monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{closed_port}")
     code, out, err = run("topics", "create")
     assert (code, out, err.count("\n")) == (1, "", 1)
@@ -210,7 +210,8 @@ def test_a_broker_that_does_not_answer_is_one_line_and_exits_with_1(monkeypatch,
     assert "cartcast up" in err
 
 
-def test_a_failure_names_the_flag_if_a_flag_was_given(closed_port):
+def test_a_failure_names_the_flag_if_a_flag_was_given(monkeypatch, closed_port):
+    monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.3)
     where = f"127.0.0.1:{closed_port}"
     _, _, err = run("topics", "list", "--bootstrap-servers", where)
     assert err.endswith("or correct --bootstrap-servers\n")

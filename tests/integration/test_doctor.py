@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -112,12 +113,21 @@ def test_a_topic_that_loses_records_is_a_failure(stack: LocalStack, topic_prefix
 
 
 def test_servers_that_do_not_answer_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("service.kafka.TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{new_port()}")
     monkeypatch.setenv("CARTCAST_CLICKHOUSE__URL", f"http://127.0.0.1:{new_port()}")
     failed = {finding.check: finding.detail for finding in examine(None) if not finding.ok}
     assert set(failed) == {"kafka", "clickhouse"}
     assert all("cartcast up" in detail for detail in failed.values())
+
+
+def test_a_broker_that_is_not_where_it_says_is_named(monkeypatch: pytest.MonkeyPatch, stack: LocalStack) -> None:
+    monkeypatch.setenv("CARTCAST_KAFKA__BOOTSTRAP_SERVERS", stack.bootstrap_servers)
+    elsewhere = SimpleNamespace(id=7, host="127.0.0.1", port=new_port())
+    monkeypatch.setattr("streams.topics.metadata", lambda *_: SimpleNamespace(brokers={7: elsewhere}))
+    (found,) = (each for each in examine(None) if each.check == "kafka")
+    assert not found.ok
+    assert f"broker 7 is at 127.0.0.1:{elsewhere.port}, where this machine reaches nothing" in found.detail
 
 
 def test_wrong_settings_are_the_only_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from model.states import StateCodec
 from service.forget import JOINED_IDS, STATES, JoinedIds, Request, digest, encoded
 from streams.following import FollowedRecord, FollowedRecords
-from streams.forgetting import ForgetFollower, expire_forgotten, request_of_joined
+from streams.forgetting import ForgetFollower
 from streams.identity import CLAIMED, Claim, Identity, joined_to
 from streams.observe.counts import WorkerCounts
 from streams.records.writer import OutputRecord
@@ -287,13 +287,17 @@ def test_an_id_is_forgotten_whose_claim_is_read_after_it_was_asked_who_was_joine
     assert (list(of_devices), list(of_devices.notes("joined"))) == ([b"another"], [b"another"])
 
 
-def test_who_was_asked_for_is_known_for_as_long_as_events_of_the_forgotten_may_come(owners, identity):
+def test_a_claim_that_comes_long_after_its_user_was_forgotten_is_a_claim(owners, identity, applied):
     of_devices, _ = owners
-    for name, requested_at in (("old", START_MS), ("young", START_MS + 1)):
-        wanted = JoinedIds("r", requested_at, [digest(name.encode()).decode()])
-        forget(identity, of_devices, (JOINED_IDS, encoded(wanted)))
-    expire_forgotten(of_devices, START_MS + 1)
-    assert [request_of_joined(of_devices, user) is None for user in (b"old", b"young")] == [True, False]
+    applied(of_devices, event(0, "device"))
+    wanted = encoded(JoinedIds("r", 7, [digest(b"user").decode()]))
+    for number, (late_ms, requests) in enumerate(((600_000, 1), (600_001, 0))):
+        forget(identity, of_devices, (JOINED_IDS, wanted))
+        later = replace(identity, clock_ms=lambda late_ms=late_ms: CLOCK_MS + late_ms)
+        apply(later, of_devices, [claim(b"device", b"user", number)], events_end=100)
+        assert len(requested(of_devices)) == requests
+    assert list(of_devices.notes(CLAIMED)) == [b"device"]
+    assert not identity.asked
 
 
 def test_whom_an_id_was_joined_to_is_not_known_for_longer_than_states_are_kept(owners, identity, applied):
