@@ -14,11 +14,13 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from service.errors import RefusedError, UnavailableError
+from service.liveness import Liveness
 from service.tls import CONNECT_SECONDS, client_context, tls_failure
 from service.tls import why_tls_fails as why_tls_fails_at
 
 VARIABLES: Final = "CARTCAST_KAFKA__"
 TIMEOUT_SECONDS = 8.0
+SIGN_OF_LIFE_MS = 2_000
 _LOOK_SECONDS: Final = 1.0
 """How long to wait for an answer before looking whether one can still come."""
 _REPEAT_SECONDS: Final = 60.0
@@ -69,6 +71,19 @@ for _name in (
 def logged(client_config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the properties of a long-lived client: librdkafka logs with everything else, each line once a minute."""
     return {**client_config, "logger": _librdkafka}
+
+
+def heard(client_config: Mapping[str, Any], liveness: Liveness) -> dict[str, Any]:
+    """Return the properties of a long-lived consumer: `logged`, and `liveness` turns as long as its client gets on.
+
+    The client's own thread reports statistics, and whoever polls the consumer hears of it. Its threads may wait for
+    each other for ever after a connection broke (librdkafka#5476): then the consumer is polled, and hands out nothing.
+    """
+    return {
+        **logged(client_config),
+        "statistics.interval.ms": SIGN_OF_LIFE_MS,
+        "stats_cb": lambda _statistics: liveness.turned(),
+    }
 
 
 def silent(client_config: Mapping[str, Any]) -> dict[str, Any]:

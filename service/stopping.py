@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT as an event, and an end of the process even if it waits where neither is heard."""
 
+import faulthandler
 import os
 import signal
 import socket
@@ -16,6 +17,15 @@ def end_process(line: str) -> None:
     """End this process at once with status 1 and one line; no lock that a hanging thread may hold is needed."""
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"cartcast: {line}\n".encode())
     os._exit(1)
+
+
+def end_with_stacks(line: str) -> None:
+    """Write the stack of every thread to stderr, which shows what hangs, then end this process with the line.
+
+    Neither needs a lock that a hanging thread may hold: a file descriptor, unlike a file, is not flushed first.
+    """
+    faulthandler.dump_traceback(sys.__stderr__.fileno() if sys.__stderr__ else 2, all_threads=True)
+    end_process(line)
 
 
 @contextmanager

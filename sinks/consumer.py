@@ -56,6 +56,7 @@ class Sink:
         table: ScoresTable,
         dead_letters: DeadLetters,
         *,
+        liveness: Liveness,
         topic_id: Callable[[], str],
         origin: Callable[[int], Origin],
         limits: BlockLimits,
@@ -63,14 +64,14 @@ class Sink:
         beside: Beside = nothing_beside,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the parts.
+        """Take the parts; `liveness` is that of the consumer.
 
         `topic_id` tells this topic from an earlier one of its name; asked for at every assignment. `origin(partition)`
         says how records are judged. `read` makes records with a partition, in order, of the consumer's messages.
         `beside(stop)` is entered while the sink consumes.
         """
         self.counts = SinkCounts()
-        self.liveness = Liveness(clock)
+        self.liveness = liveness
         self._consumer = consumer
         self._topic = topic
         self._table = TimedTable(table, self.counts.insert_seconds, self.liveness, clock)
@@ -117,10 +118,8 @@ class Sink:
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not self._stop.is_set():
             self._read(self._longest_wait())
-            self.liveness.turned()  # before an insert that may take long, and after it
             self._store_or_back_off()
             self._check_membership()
-            self.liveness.turned()
             self._progress.report()
         self._drain()
 

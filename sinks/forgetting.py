@@ -35,6 +35,7 @@ from service.forget import (
     request_of,
 )
 from service.kafka import metadata, open_admin, reason
+from service.liveness import Liveness
 from sinks.blocks import Record
 from sinks.erasing import RowEraser
 from sinks.kafka import first_and_end_offset, open_consumer, records_of
@@ -125,6 +126,7 @@ class Forgetting:
         """`groups_by_topic` are the sinks' groups by the topic of results that they store."""
         self.pending = 0
         """Requests of this sink's partitions whose rows are not deleted yet."""
+        self.liveness = Liveness()
         self._client_config = client_config
         self._topic = topic
         self._group = group
@@ -139,7 +141,8 @@ class Forgetting:
         Between two bounded parts of the work the group hears of this member, however many are to be forgotten.
         """
         backoff = Backoff(time.monotonic, _LONGEST_PAUSE_SECONDS)
-        consumer = open_consumer(self._client_config, self._group, settings)
+        consumer = open_consumer(self._client_config, self._group, settings, self.liveness)
+        self.liveness.turned()
         consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         sampler = LagSampler(self._client_config, {group: topic for topic, group in self._groups_by_topic.items()})
         with closing(consumer), closing(sampler):

@@ -8,7 +8,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from service.errors import CommitRefusedError, UnavailableError
-from service.kafka import end_if_broken, logged, raise_if_refused, reason, settings_accepted
+from service.kafka import end_if_broken, heard, raise_if_refused, reason, settings_accepted
+from service.liveness import Liveness
 from sinks.bookmark import Bookmark, read_bookmark
 from sinks.settings import SinkSettings
 
@@ -25,14 +26,15 @@ _error_of = methodcaller("error")
 log = structlog.get_logger()
 
 
-def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSettings) -> Consumer:
+def open_consumer(client_config: Mapping[str, Any], group: str, settings: SinkSettings, liveness: Liveness) -> Consumer:
     """Return a consumer that commits only explicitly, in the classic group protocol.
 
-    KIP-848's protocol refuses a static member after a SIGKILL until its session times out.
+    KIP-848's protocol refuses a static member after a SIGKILL until its session times out. `liveness` turns as long as
+    the client gets on and is polled.
     """
     session_ms = int(settings.session_timeout_seconds * 1000)
     config: dict[str, Any] = {
-        **logged(client_config),
+        **heard(client_config, liveness),
         "error_cb": end_if_broken,
         "client.id": CLIENT_ID,
         "group.id": group,

@@ -1,7 +1,7 @@
 """Running one sink: from settings to a process that stores what workers publish until it is told to stop."""
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
@@ -15,6 +15,7 @@ from service.hosts import names_in
 from service.http import Access, Endpoint, OperationalPages, serving
 from service.kafka import TopicIdentity
 from service.kafka_settings import Topics
+from service.liveness import Liveness
 from service.probe import Probe
 from service.signatures import NO_SIGNATURES, Signatures
 from sinks.blocks import Origin
@@ -32,6 +33,7 @@ from sinks.observe.lag import LagSampler
 from sinks.observe.lag_table import LagRecorder
 from sinks.observe.metrics import sink_metrics
 from sinks.observe.samples import Sampler
+from sinks.observe.watchdog import Watchdog
 from sinks.partition import BlockLimits
 from sinks.recommendations import RecommendationJudge
 from sinks.settings import SinkSettings
@@ -40,6 +42,7 @@ from sinks.table import RECOMMENDATIONS_TABLE, TABLE, ClickHouseTable
 SCORES: Final = "scores"
 LETTERS: Final = "dead letters"
 RECOMMENDATIONS: Final = "recommendations"
+FORGETTING: Final = "forgetting"
 """What the parts are called in the log and in metrics."""
 
 _GARBAGE_THRESHOLD: Final = 200_000
@@ -98,13 +101,16 @@ def run_sink(connections: Connections, settings: SinkSettings, stop: Event) -> d
     background |= {name: part.run for name, part in beside.items()}
     forgetting = connections.forgetting
     if connections.forgets:
-        background["forgetting"] = partial(forgetting.run, settings)
+        background[FORGETTING] = partial(forgetting.run, settings)
     if lag is not None:
         background["consumer lag"] = lag.run
     if samples is not None:
         background["samples"] = samples.run
+    turns = {name: part.liveness for name, part in beside.items()}
+    background["watchdog"] = Watchdog(turns, _asks(connections).values(), settings.stalled_seconds).run
     scores = _scores_sink(connections, settings, Background(background))
     parts = {SCORES: scores, **beside}
+    turns |= {SCORES: scores.liveness, **({FORGETTING: forgetting.liveness} if connections.forgets else {})}
     pages = OperationalPages(
         sink_metrics(parts, lambda: () if lag is None else lag.latest, samples, lambda: forgetting.pending),
         sink_health(parts, probes, stalled_seconds=settings.stalled_seconds),
@@ -170,7 +176,8 @@ def _results_sink(  # noqa: PLR0913 - what a sink of results is made of
     beside: Beside = nothing_beside,
 ) -> Sink:
     client_config, events = connections.client_config, connections.topics.events
-    consumer = open_consumer(client_config, connections.groups[topic], settings)
+    liveness = Liveness()
+    consumer = open_consumer(client_config, connections.groups[topic], settings, liveness)
 
     def origin(partition: int) -> Origin:
         judge, end = judge_of(events, partition, connections.signatures), SourceEnd(consumer, events, partition)
@@ -185,6 +192,7 @@ def _results_sink(  # noqa: PLR0913 - what a sink of results is made of
         topic,
         table,
         KafkaDeadLetters(client_config, source_topic=topic, topic=connections.topics.dead_letters),
+        liveness=liveness,
         topic_id=TopicIdentity(client_config, topic),
         origin=origin,
         limits=BlockLimits(settings.block_rows, settings.block_seconds),
@@ -193,12 +201,13 @@ def _results_sink(  # noqa: PLR0913 - what a sink of results is made of
 
 
 def _letters_sink(connections: Connections, settings: SinkSettings) -> Sink:
-    client_config, topic = connections.client_config, connections.topics.dead_letters
+    client_config, topic, liveness = connections.client_config, connections.topics.dead_letters, Liveness()
     return Sink(
-        open_consumer(client_config, connections.groups[topic], settings),
+        open_consumer(client_config, connections.groups[topic], settings, liveness),
         topic,
         DeadLettersTable(connections.clickhouse),
         Unstorable(),
+        liveness=liveness,
         topic_id=TopicIdentity(client_config, topic),
         origin=lambda partition: Origin((topic, partition), judge_letter, lambda offset: offset + 1),
         limits=LIMITS,
@@ -226,8 +235,13 @@ def _probes(connections: Connections, settings: SinkSettings) -> dict[str, Probe
     """Return what the health pages know of the servers; nothing if they are not served."""
     if not settings.metrics_port:
         return {}
+    return {name: Probe(ask) for name, ask in _asks(connections).items()}
+
+
+def _asks(connections: Connections) -> dict[str, Callable[[], None]]:
+    """Return questions that each server answers in seconds, if it answers."""
     tables = (TABLE, LETTERS_TABLE, *([RECOMMENDATIONS_TABLE] if connections.recommends else []))
     return {
-        "kafka": Probe(AskKafka(connections.client_config)),
-        "clickhouse": Probe(AskClickHouse(connections.clickhouse, tables)),
+        "kafka": AskKafka(connections.client_config),
+        "clickhouse": AskClickHouse(connections.clickhouse, tables),
     }

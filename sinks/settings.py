@@ -38,5 +38,8 @@ class SinkSettings(BaseModel):
         description="how often ClickHouse is asked for disk space, drift and calibration, for the metrics; 0: never",
     )
     stalled_seconds: float = Field(
-        default=300.0, gt=0, description="how long nothing may get on, while records wait, before /livez says so"
+        default=300.0,
+        gt=0,
+        description="how long nothing may get on, while records wait, before /livez says so; and how long a part may "
+        "not turn, though Kafka and ClickHouse answer, before the sink ends itself with status 1",
     )

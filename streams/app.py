@@ -106,7 +106,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
         most_claims=settings.worker.most_claims,
     )
     forget = ForgetFollower(settings.topics.forget, _now_ms, app.counts, identity)
-    following = Following(settings.client_config, settings.topics.events, [identity, forget], app.end)
+    following = Following(settings.client_config, settings.topics.events, [identity, forget], app.end, app.followed)
     pipeline = Pipeline(
         topics=settings.topics,
         sweep=_sweep(settings, app.counts, identity),

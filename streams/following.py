@@ -18,7 +18,8 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.errors import CartcastError, RefusedError
-from service.kafka import headers_of, logged, reason
+from service.kafka import headers_of, heard, reason
+from service.liveness import Liveness
 from streams.changelog import PartitionReader
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ class Following:
         events: str,
         followers: Iterable[Follower],
         on_failure: Callable[[CartcastError], None],
+        liveness: Liveness,
     ) -> None:
-        """`events` is the topic of events.
+        """`events` is the topic of events; `liveness` turns while the thread and its client get on.
 
         `on_failure` is called from the thread, which ends, if Kafka refuses to hand out a topic.
         """
@@ -138,6 +140,7 @@ class Following:
         self._client_config = client_config
         self._events = events
         self._on_failure = on_failure
+        self._liveness = liveness
         self._wanted: dict[tuple[str, int], Subscription] = {}
         self._has_changed = Event()
         self._lock = Lock()
@@ -171,6 +174,7 @@ class Following:
             self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
+        self._liveness.turned()
         try:
             with closing(Consumer(self._consumer_config())) as consumer:
                 self._read(consumer)
@@ -190,6 +194,7 @@ class Following:
                 self._hand_on(assigned[topic, partition], records, ends[partition])
             while sum(len(each.waiting) for each in assigned.values()) > _MOST_WAITING and not self._is_disturbed():
                 self._stop.wait(_WAIT_SECONDS)
+                self._liveness.turned()
 
     def _is_disturbed(self) -> bool:
         return self._stop.is_set() or self._has_changed.is_set()
@@ -224,7 +229,7 @@ class Following:
 
     def _consumer_config(self) -> dict[str, Any]:
         return {
-            **logged(self._client_config),
+            **heard(self._client_config, self._liveness),
             "group.id": "cartcast-follow",  # needed, not used: no group is joined and nothing committed
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",  # what retention has taken is gone

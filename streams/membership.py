@@ -29,6 +29,9 @@ PATIENCE_SECONDS: Final = 45.0
 _FORGOTTEN_SECONDS: Final = 5 * RETRY_SECONDS
 """A refusal so long after the one before is a new one."""
 
+_TRIES, _TRY_SECONDS = 10, 0.2
+"""How often, and after which pauses, a leader asks for the partitions of topics before it gives up dividing them."""
+
 FENCED: Final = "FencedInstanceIdError"
 FULL: Final = "GroupMaxSizeReachedError"
 
@@ -165,6 +168,20 @@ class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has 
         self._membership.refused(exc)
         await asyncio.wait([self._closing], timeout=RETRY_SECONDS)
         self.request_rejoin()
+
+    async def _perform_assignment(self, response: Any) -> Any:  # noqa: ANN401
+        """Adds to: dividing the partitions, as the group's leader. Why: Kafka may not name all topics yet.
+
+        A broker that has just started leaves some out, and Faust then assigns nothing to anybody. Raises KafkaError,
+        which is a refusal, if it goes on so.
+        """
+        for _ in range(_TRIES):
+            missing = [each for each in self._subscription.topics if not self._cluster.partitions_for_topic(each)]
+            if not missing:
+                return await super()._perform_assignment(response)
+            await asyncio.wait([self._client.force_metadata_update()], timeout=_TRY_SECONDS)
+            await asyncio.wait([self._closing], timeout=_TRY_SECONDS)
+        raise KafkaError(f"Kafka names no partitions of {', '.join(sorted(missing))}")
 
     async def _send_req(self, request: Any) -> Any:  # noqa: ANN401
         """Adds to: asking the coordinator. Why: only a heartbeat that names the static member learns of another."""

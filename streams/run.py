@@ -105,6 +105,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a worker is made of
     )
     watchdog = Watchdog(
         app.liveness,
+        app.followed,
         stalled_seconds=settings.worker.stalled_seconds,
         drain_seconds=settings.worker.drain_seconds,
         kafka_answers=lambda: probe.answers,

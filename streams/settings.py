@@ -118,8 +118,8 @@ class WorkerSettings(BaseModel):
         default=120.0,
         ge=0,
         description="how long no commit may advance while records wait and Kafka answers, the consumer group may leave "
-        "the worker without an answer, or the event loop may stand still, before it ends itself with status 1; 0: for "
-        "ever",
+        "the worker without an answer, or the event loop or the reader of followed topics may stand still, before it "
+        "ends itself with status 1; 0: for ever",
     )
     drain_seconds: float = Field(
         default=20.0,

@@ -316,7 +316,7 @@ class BatchApp(App):
         super().__init__(*args, **kwargs)
         cast("TableManager", self.tables).recovery.need_recovery = lambda: False  # type: ignore[method-assign]
         self.timings = Timings()
-        self.liveness = Liveness()
+        self.liveness, self.followed = Liveness(), Liveness()
 
     def end(self, failure: CartcastError) -> None:
         """Let the application end with this failure; may be called from any thread."""

@@ -7,6 +7,7 @@ from cartcast.commands.sink import ENDING_SECONDS
 from service.http import LIVE_PATH, METRICS_PATH, READY_PATH
 from service.metrics import Declaration
 from sinks.observe.metrics import DECLARED as SINK
+from sinks.settings import SinkSettings
 from streams.membership import PATIENCE_SECONDS
 from streams.observe.metrics import DECLARED as WORKER
 from streams.settings import DEFAULT_WEB_PORT, WorkerSettings
@@ -36,7 +37,8 @@ they looked at:
 `{LIVE_PATH}` fails when the event loop, or the commits while records wait, have stood still, or the consumer group
 has assigned nothing, for longer than `worker.stalled_seconds` ({WorkerSettings().stalled_seconds:g}). What waits for
 Kafka does not count: Kafka is away, or has not confirmed something. After the same time the watchdog ends the worker
-with exit code 1 and one line that says what hung; nothing is lost. So a supervisor that starts ended processes again
+with exit code 1 and one line that says what hung; nothing is lost. So does that of a sink of which a part hangs
+(`sink.stalled_seconds`, {SinkSettings().stalled_seconds:g}). So a supervisor that starts ended processes again
 need not ask `{LIVE_PATH}`. A worker that the group refuses ends after {PATIENCE_SECONDS:g} seconds and says why;
 `{READY_PATH}` says it at once.
 

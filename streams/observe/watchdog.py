@@ -4,7 +4,6 @@ Whatever a worker has not committed comes again to whoever takes its partitions,
 no event. What waits for Kafka is not stuck: it goes on when Kafka does, and a restart would not help.
 """
 
-import faulthandler
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from types import FrameType
 from typing import Final
 
 from service.liveness import Liveness
-from service.stopping import end_process
+from service.stopping import end_with_stacks
 
 _TICK_SECONDS: Final = 1.0
 _MISSED_BEATS: Final = 2.5
@@ -22,20 +21,14 @@ _FORGIVEN_TICKS: Final = 3
 """A tick that is so late says that the whole process stood still, which is not the event loop's fault."""
 
 
-def end_with_stacks(line: str) -> None:
-    """Write the stack of every thread to stderr, which shows what hangs, then end this process with the line.
-
-    Neither needs a lock that a hanging thread may hold: a file descriptor, unlike a file, is not flushed first.
-    """
-    faulthandler.dump_traceback(sys.__stderr__.fileno() if sys.__stderr__ else 2, all_threads=True)
-    end_process(line)
-
-
 @dataclass
 class Watchdog:
     """Looks once a second; `stalled_seconds` of 0 means that only the drain has a limit."""
 
     liveness: Liveness
+    """Of the event loop and the commits."""
+    followed: Liveness
+    """Of the thread that reads what lanes follow."""
     stalled_seconds: float
     drain_seconds: float
     kafka_answers: Callable[[], bool]
@@ -51,7 +44,7 @@ class Watchdog:
     def __post_init__(self) -> None:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="watchdog", daemon=True)
-        self._not_before = self.clock()
+        self._not_before = self._away_at = self.clock()
 
     def start(self) -> None:
         self._thread.start()
@@ -68,6 +61,7 @@ class Watchdog:
             self._not_before = now
             self.liveness.progressed()
         if not self.kafka_answers():
+            self._away_at = now
             self.liveness.progressed()
         if self.stopping():
             return self._drains_too_long(now)
@@ -80,6 +74,9 @@ class Watchdog:
             return self._advice(f"nothing was committed for {self.stalled_seconds:g} seconds while records wait")
         if self.liveness.unanswered_seconds > self.stalled_seconds:
             return self._advice(f"the consumer group has not answered for {self.stalled_seconds:g} seconds")
+        answered_seconds = self.clock() - max(self._not_before, self._away_at)
+        if min(self.followed.silent_seconds, answered_seconds) > self.stalled_seconds:
+            return self._advice(f"what lanes follow was not read for {self.stalled_seconds:g} seconds")
         return None  # a loop that may hang is reported soon, with its position
 
     def _commits_are_stuck(self, now: float) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import RowsRefusedError, UnavailableError
+from service.liveness import Liveness
 from sinks.blocks import Origin
 from sinks.bookmark import Bookmark
 from sinks.consumer import Sink
@@ -119,6 +120,7 @@ def new_sink(topic, table, letters, trouble, rng):
         "scores",
         table,
         letters,
+        liveness=Liveness(),
         topic_id=lambda: "id",
         origin=lambda partition: Origin(("events", partition), ScoreJudge("events", partition), lambda _: SOURCE_END),
         limits=BlockLimits(rng.randrange(1, 40), 0.01),

@@ -39,6 +39,10 @@ def hang(self, fetch, scored):
     return count(self, fetch, scored)
 Pipeline.count = hang
 """
+FOLLOWING = """
+import service.kafka
+service.kafka.SIGN_OF_LIFE_MS = 0  # as a client whose own thread hangs reports nothing (librdkafka#5476)
+"""
 
 
 @pytest.fixture
@@ -51,6 +55,7 @@ def pipeline(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline
     [
         (SCORING, f"cartcast: nothing was committed for {STALLED_SECONDS} seconds while records wait: "),
         (EVENT_LOOP, f"cartcast: the event loop has not turned for {STALLED_SECONDS} seconds (in hang, line "),
+        (FOLLOWING, f"cartcast: what lanes follow was not read for {STALLED_SECONDS} seconds: "),
     ],
 )
 def test_a_worker_that_hangs_ends_itself_and_nothing_is_lost(pipeline: Pipeline, tampered: str, line: str) -> None:
@@ -64,7 +69,7 @@ def test_a_worker_that_hangs_ends_itself_and_nothing_is_lost(pipeline: Pipeline,
     *before, last = hanging.log.read_text().splitlines()
     assert last.startswith(line)
     stacks = "\n".join(before[next(place for place, line in enumerate(before) if "most recent call first" in line) :])
-    assert " in hang\n" in stacks
+    assert " in hang\n" in stacks or tampered == FOLLOWING
     assert " in end_with_stacks\n" in stacks  # of the thread that ends the process, as of every other
     assert "no event is lost" in last
     pipeline.workers.remove(hanging)

@@ -1,6 +1,6 @@
 """Histories of people who log in, and what one process that reads them in order makes of every state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from model.sequence import stored_events
 from model.states import StateCodec
 from tests.harness.pipeline import Pipeline
 
+SESSION_GAP_MS = 30 * 60_000
 COUNTERS = ("events", "carts", "purchases", "first_time_s", "last_time_ms")
 
 
@@ -80,6 +81,23 @@ class OneProcess:
             merge(state, theirs)
             self.states[anonymous_id] = released(theirs)
             self.merges += 1
+
+
+def joined_by_time(events: Iterable[tuple[int, str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return how many events and sessions of an anonymous id became a user's, as the view `identities` counts them.
+
+    `events` are time, user id and the anonymous id that is named, "" if none; what was done under an id is the next
+    one's who names it.
+    """
+    pairs, open_spells = dict[tuple[str, str], tuple[int, int]](), dict[str, list[int]]()
+    for time_ms, user, anonymous in sorted(events, key=lambda each: (each[0], bool(each[2]))):
+        if anonymous:
+            joined, sessions = pairs.get((anonymous, user), (0, 0))
+            spell = open_spells.pop(anonymous, [])
+            touches = bool(spell) and time_ms - spell[-1] <= SESSION_GAP_MS
+            pairs[anonymous, user] = joined + len(spell), sessions + touches
+        open_spells.setdefault(user, []).append(time_ms)
+    return pairs
 
 
 def latest_states(pipeline: Pipeline, codec: StateCodec) -> dict[str, np.ndarray]:

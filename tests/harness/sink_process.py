@@ -32,7 +32,7 @@ def pipeline_settings(kafka: str, clickhouse: str, prefix: str, *, database: str
 
 
 class SinkProcess:
-    """One running sink; its log lines are read as they come."""
+    """One running sink, or a script that runs one; its log lines are read as they come."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class SinkProcess:
         instance_id: str | None = None,
         password: str = "",
         environment: dict[str, str] | None = None,
+        script: str = command_script(["sink", "--json"]),
     ) -> None:
         environment = (environment or {}) | {
             "CARTCAST_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
@@ -52,6 +53,7 @@ class SinkProcess:
             "CARTCAST_SINK__SESSION_TIMEOUT_SECONDS": str(settings.sink.session_timeout_seconds),
             "CARTCAST_SINK__BLOCK_ROWS": str(settings.sink.block_rows),
             "CARTCAST_SINK__BLOCK_SECONDS": str(settings.sink.block_seconds),
+            "CARTCAST_SINK__STALLED_SECONDS": str(settings.sink.stalled_seconds),
         }
         if instance_id:
             environment["CARTCAST_SINK__INSTANCE_ID"] = instance_id
@@ -59,7 +61,7 @@ class SinkProcess:
         self._news = threading.Condition()
         (printed, stdout), (logged, stderr) = piped(), piped()
         self._stdout, self._stderr = os.fdopen(printed), os.fdopen(logged)
-        self.process = ForkedProcess(command_script(["sink", "--json"]), environment, stdout=stdout, stderr=stderr)
+        self.process = ForkedProcess(script, environment, stdout=stdout, stderr=stderr)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 

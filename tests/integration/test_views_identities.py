@@ -7,11 +7,12 @@ import pytest
 from dashboard.clickhouse import Database
 from dashboard.queries import shoppers
 from dashboard.queries.range import Range, stored_span
+from tests.harness.people import joined_by_time
 from tests.harness.stored_scores import START_MS, Row, Stored, impression, random_rows
 
 pytestmark = pytest.mark.integration
 
-MINUTE_MS, SESSION_GAP_MS = 60_000, 30 * 60_000
+MINUTE_MS = 60_000
 
 
 @pytest.fixture
@@ -31,16 +32,7 @@ def found(stored: Stored) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 def expected(rows: list[Row]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Go through the events in order: what was done under an id is the next one's who names it."""
-    pairs, open_spells = dict[tuple[str, str], tuple[int, int]](), dict[str, list[int]]()
-    for event in sorted(rows, key=lambda one: one["event_time"]):
-        if anonymous := event.get("anonymous_id"):
-            events, sessions = pairs.get((anonymous, event["user_id"]), (0, 0))
-            spell = open_spells.pop(anonymous, [])
-            touches = bool(spell) and event["event_time"] - spell[-1] <= SESSION_GAP_MS
-            pairs[anonymous, event["user_id"]] = events + len(spell), sessions + touches
-        open_spells.setdefault(event["user_id"], []).append(event["event_time"])
-    return pairs
+    return joined_by_time((one["event_time"], one["user_id"], one.get("anonymous_id", "")) for one in rows)
 
 
 def test_what_was_done_before_a_login_is_the_users_and_a_shared_device_begins_afresh(stored):

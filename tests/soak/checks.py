@@ -1,42 +1,23 @@
 """What must hold after a seed, whatever has happened; each check returns a line for each thing that does not hold."""
 
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import numpy as np
-from confluent_kafka import Message
 
-from service.kafka import headers_of
+from model.events import IDENTIFY, Event
 from tests.harness.pipeline import PROPENSITIES, Coordinates
+from tests.soak.commits import Record, Results, early_commits
 from tests.soak.forgetting import FORGOTTEN, left_over, wrong_ids
-from tests.soak.history import Sent
-from tests.soak.identity import Joining, left_behind, lives, wrong_claims, wrong_handovers, wrong_states
-from tests.soak.oracle import Accepted, Oracle, published_numbers
-from tests.soak.world import ROW, TRIGGERS, World
+from tests.soak.found import Found, look
+from tests.soak.identity import Joining, left_behind, lives, wrong_claims, wrong_handovers, wrong_pairs, wrong_states
+from tests.soak.oracle import Oracle, published_numbers
+from tests.soak.world import OF_EVENT, TRIGGERS, World
 
 SHOWN = 5
-Letter = tuple[str, int, int]
-"""Topic, partition and offset of the record that a dead letter is about."""
-
-
-@dataclass
-class Found:
-    """What a seed's pipeline has made."""
-
-    read: list[Sent]
-    """What was there to be read."""
-    accepted: Accepted
-    scores: Mapping[Coordinates, list[dict[str, Any]]]
-    score_records: Mapping[tuple[int, int], Coordinates]
-    """The source coordinates of each genuine score, by its own."""
-    rows: list[dict[str, Any]]
-    letters: Counter[Letter]
-    letter_rows: Counter[Letter]
-    reasons: Mapping[Letter, str]
-    recommendations: Counter[Coordinates]
+ABSENT: Final = {"item_id": "", "category": "", "anonymous_id": "", "shown": []}
 
 
 def check(world: World, oracle: Oracle) -> list[str]:
@@ -52,52 +33,6 @@ def check(world: World, oracle: Oracle) -> list[str]:
     return [line for each in (*checks, _named_losses(world), _tracebacks(world)) for line in each]
 
 
-def look(world: World) -> Found:
-    """Read everything back with stock clients."""
-    world.note_growth()
-    read = [record for record in world.sent if not record.aborted and not world.is_lost(record)]
-    scores, score_records = defaultdict(list), {}
-    for message in (*world.deleted_scores, *world.read(world.topics.scores)):
-        if (world.topics.scores, message.partition(), message.offset()) not in world.forged:
-            score = json.loads(message.value())
-            source = (score["source_partition"], score["source_offset"])
-            scores[source].append(score)
-            score_records[message.partition(), message.offset()] = source
-    letters, reasons = _letters_on_the_topic(world)
-    refused = {about[1:] for about, reason in reasons.items() if reason == FORGOTTEN} - scores.keys()
-    letter_rows = world.query("SELECT source_topic, source_partition, source_offset FROM dead_letters FINAL")
-    accepted = Accepted.of(record for record in read if (record.partition, record.offset) not in refused)
-    accepted.repeats -= {at for at in accepted.repeats & scores.keys() if accepted.records[at].begins_anew}
-    recommended = (json.loads(message.value()) for message in world.read(world.topics.recommendations))
-    return Found(
-        read,
-        accepted,
-        scores,
-        score_records,
-        [dict(zip(ROW, row, strict=True)) for row in world.rows()],
-        letters,
-        Counter(tuple(row) for row in letter_rows),
-        reasons,
-        Counter((each["source_partition"], each["source_offset"]) for each in recommended),
-    )
-
-
-def _letters_on_the_topic(world: World) -> tuple[Counter[Letter], dict[Letter, str]]:
-    letters: Counter[Letter] = Counter()
-    reasons = {}
-    for message in world.read(world.topics.dead_letters):
-        if (world.topics.dead_letters, message.partition(), message.offset()) not in world.forged:
-            about = _about(message)
-            letters[about] += 1
-            reasons[about] = headers_of(message)["reason"].decode()
-    return letters, reasons
-
-
-def _about(message: Message) -> Letter:
-    headers = headers_of(message)
-    return headers["topic"].decode(), int(headers["partition"]), int(headers["offset"])
-
-
 def _some(what: str, things: Iterable[object]) -> Iterator[str]:
     """Yield one line that counts things and names the first."""
     if things := sorted(things, key=str):
@@ -105,9 +40,25 @@ def _some(what: str, things: Iterable[object]) -> Iterator[str]:
 
 
 def _scores(found: Found) -> Iterator[str]:
-    """Each accepted event has one or more scores."""
+    """Each accepted event has one or more scores, which say what it says."""
     yield from _some("events without a score", found.accepted.new - found.scores.keys())
     yield from _some("scores of what is no new event", found.scores.keys() - found.accepted.new)
+    events = {at: found.accepted.records[at].event for at in found.accepted.new & found.scores.keys()}
+    wrong = [at for at, event in events.items() if not all(_repeats(event, score) for score in found.scores[at])]
+    yield from _some("scores that say something else than their events", wrong)
+
+
+def _repeats(event: Event | None, score: Mapping[str, Any]) -> bool:
+    """Whether a score says what its event says."""
+    assert event is not None
+    event_type = "other" if event.type == IDENTIFY else event.type
+    fields = msgspec.to_builtins(event) | {"event_type": event_type, "event_time": event.ts, "shown": event.items}
+    return _said(fields) == _said(score)
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event, a score or a row says of an event, with one value each for what it does not say."""
+    return {name: fields.get(name) or ABSENT.get(name) for name in OF_EVENT}
 
 
 def _people(world: World, found: Found, oracle: Oracle) -> Iterator[str]:
@@ -129,12 +80,24 @@ def _people(world: World, found: Found, oracle: Oracle) -> Iterator[str]:
     yield from _some("events that nobody got who claimed them", left_behind(world, found.accepted, joining))
     states = wrong_states(world, joining, followed, codec, world.states())
     yield from _some("states that are not the offline ones", states)
+    yield from _some(
+        "pairs of ids with other numbers than their events", wrong_pairs(world, _stored_events(world, found))
+    )
+
+
+def _stored_events(world: World, found: Found) -> Iterator[Event]:
+    """Yield what each row in the table is made from, those of earlier topics with them."""
+    records = found.accepted.records
+    now = (
+        records[at].event for row in found.rows if (at := (row["source_partition"], row["source_offset"])) in records
+    )
+    earlier = (event for some in world.earlier_events.values() for event in some if event.user_id not in world.gone)
+    yield from (event for event in (*now, *earlier) if event is not None)
 
 
 def _recommendations(world: World, found: Found) -> Iterator[str]:
     """Each event that triggers one has a recommendation, and one row of it, unless its shopper is forgotten."""
-    new = {at: found.accepted.records[at].event for at in found.accepted.new}
-    wanted = {at for at, event in new.items() if event is not None and event.type in TRIGGERS}
+    wanted = _triggers(found)
     yield from _some("triggers without a recommendation", wanted - found.recommendations.keys())
     yield from _some("recommendations without a trigger", found.recommendations.keys() - wanted)
     stored = world.query("SELECT source_partition, source_offset, event_id FROM recommendations")
@@ -143,6 +106,11 @@ def _recommendations(world: World, found: Found) -> Iterator[str]:
     yield from _some("recommendations without a row", kept - rows.keys())
     yield from _some("rows of no recommendation", rows.keys() - kept)
     yield from _some("doubled rows of recommendations", [each for each, count in rows.items() if count > 1])
+
+
+def _triggers(found: Found) -> set[Coordinates]:
+    new = {at: found.accepted.records[at].event for at in found.accepted.new}
+    return {at for at, event in new.items() if event is not None and event.type in TRIGGERS}
 
 
 def _of_forgotten(world: World, found: Found) -> set[Coordinates]:
@@ -154,8 +122,7 @@ def _of_forgotten(world: World, found: Found) -> set[Coordinates]:
 def _forgotten(world: World, found: Found) -> Iterator[str]:
     """Nothing is left of the forgotten, and what they do later is refused."""
     world.notes["forgotten"] += len(world.gone)
-    deleted = {found.score_records[each] for each in found.score_records if (world.topics.scores, *each) in world.lost}
-    stored = found.accepted.new & found.scores.keys() - deleted
+    stored = found.accepted.new & found.scores.keys() - found.deleted
     yield from _some("ids that are forgotten, or not, against what was asked", wrong_ids(world, found.accepted, stored))
     yield from _some("things left of the forgotten", left_over(world))
     later = {(record.partition, record.offset) for record in found.read if record.is_refused}
@@ -170,9 +137,8 @@ def _forgotten(world: World, found: Found) -> Iterator[str]:
 def _rows(world: World, found: Found) -> Iterator[str]:
     """Each event whose score was not deleted is exactly one row, which says what a score says."""
     rows = Counter((row["source_partition"], row["source_offset"]) for row in found.rows)
-    deleted = {found.score_records[each] for each in found.score_records if (world.topics.scores, *each) in world.lost}
     forgotten = _of_forgotten(world, found)
-    yield from _some("events without a row", found.accepted.new - rows.keys() - deleted - forgotten)
+    yield from _some("events without a row", found.accepted.new - rows.keys() - found.deleted - forgotten)
     yield from _some("rows of what is no new event", rows.keys() - found.accepted.new)
     yield from _some("doubled rows", [each for each, count in rows.items() if count > 1])
     different = []
@@ -186,17 +152,17 @@ def _rows(world: World, found: Found) -> Iterator[str]:
 
 def _says(row: Mapping[str, Any], score: Mapping[str, Any], world: World) -> bool:
     """Whether a row is of a score; a device that it names goes with who was forgotten, if the row was there then."""
-    named = score.get("anonymous_id", "")
+    said, score_said = _said(row), _said(score)
+    named, found = score_said.pop("anonymous_id"), said.pop("anonymous_id")
     was_there = (row["source_partition"], row["source_offset"]) in world.gone_rows.get(named, ())
-    same = row["anonymous_id"] in ({named, ""} if named in world.gone else {named})
-    same &= row["shown"] == score.get("shown", []) and not (was_there and row["anonymous_id"])
-    same &= all(row[name] == score[name] for name in ("user_id", "event_id"))
+    same = said == score_said and found in ({named, ""} if named in world.gone else {named})
+    same &= not (was_there and found)
     stored = np.array([row[name] for name in PROPENSITIES])
     return same and np.allclose(stored, *published_numbers([score]), atol=1e-6, equal_nan=True)
 
 
 def _letters(world: World, found: Found) -> Iterator[str]:
-    """Letters are about exactly what is bad; stored, there is one of each."""
+    """Letters are about exactly what is bad, and stored."""
     topics = world.topics
     records = {(topics.events, record.partition, record.offset): record for record in found.read}
     wanted = {about: record.reason for about, record in records.items() if record.reason}
@@ -209,28 +175,37 @@ def _letters(world: World, found: Found) -> Iterator[str]:
     both = wanted.keys() & found.letters.keys()
     wrong = [f"{each}: {found.reasons[each]}" for each in both if found.reasons[each] != wanted[each]]
     yield from _some("letters with another reason", wrong)
-    yield from _some("letters that are not stored", wanted.keys() - found.letter_rows.keys())
-    yield from _some("letters stored twice", [each for each, count in found.letter_rows.items() if count > 1])
+    yield from _some("letters that are not stored", wanted.keys() - found.letter_rows)
 
 
 def _commits(world: World, found: Found) -> Iterator[str]:
-    """What a group had committed was there: scores of the workers' events, rows of the sinks' scores."""
-    published = defaultdict(list)
-    for (partition, offset), source in found.score_records.items():
-        published[source].append((partition, offset))
-    early, forgotten = set[object](), _of_forgotten(world, found)
-    for snapshot in world.snapshots:
-        for partition, offset in found.accepted.new & published.keys():
-            if offset < snapshot.events.get(partition, 0):
-                first = min(at for _, at in published[partition, offset])
-                if first >= snapshot.scores_end.get(partition, 0):
-                    early.add(("event", partition, offset))
-        for (partition, offset), source in found.score_records.items():
-            is_lost = (world.topics.scores, partition, offset) in world.lost
-            is_stored = source in snapshot.rows or source in forgotten
-            if offset < snapshot.scores.get(partition, 0) and not is_stored and not is_lost:
-                early.add(("score", partition, offset))
+    """What a group had committed was there: results of the workers' records, rows of the sinks' results."""
+    topics, forgotten = world.topics, _events(world, _of_forgotten(world, found))
+    bad = {(topics.events, record.partition, record.offset) for record in found.read if record.reason}
+    bad |= {each for each, reason in world.forged.items() if reason}
+    early = early_commits(
+        world.snapshots,
+        (
+            Results(
+                topics.scores,
+                found.about[topics.scores],
+                _events(world, found.accepted.new),
+                _events(world, found.deleted) | forgotten,
+            ),
+            Results(topics.dead_letters, found.about[topics.dead_letters], bad, frozenset()),
+            Results(
+                topics.recommendations,
+                found.about[topics.recommendations],
+                _events(world, _triggers(found)),
+                forgotten,
+            ),
+        ),
+    )
     yield from _some("records committed before what they became was there", early)
+
+
+def _events(world: World, places: Iterable[Coordinates]) -> set[Record]:
+    return {(world.topics.events, *place) for place in places}
 
 
 def _named_losses(world: World) -> Iterator[str]:

@@ -18,11 +18,12 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from tests.harness.command import run_command
 from tests.harness.forked import command_script
-from tests.harness.records import score_fields
+from tests.harness.records import recommendation_fields, score_fields
+from tests.harness.waiting import DEADLINE_SECONDS
 from tests.soak.history import Sent
 from tests.soak.network import DOWN, UP, Way
 from tests.soak.slots import Growth, Slot
-from tests.soak.world import ROW, SESSION_SECONDS, World
+from tests.soak.world import SESSION_SECONDS, World
 
 Course = Iterator[float]
 
@@ -281,6 +282,7 @@ def kill_both(world: World, rng: Random) -> Course:
 def fill_clickhouse(world: World, rng: Random) -> Course:
     disk = world.servers.disks["clickhouse"]
     if not disk.small:
+        world.notes["disks that could not be filled"] += 1
         return
     disk.fill()
     yield rng.uniform(2, 5)
@@ -292,6 +294,7 @@ def fill_kafka(world: World, rng: Random) -> Course:
     """The broker takes its directory out of use, and ends; with room it is started again."""
     disk = world.servers.disks["kafka"]
     if not disk.small:
+        world.notes["disks that could not be filled"] += 1
         return
     disk.fill()
     yield rng.uniform(3, 6)
@@ -309,20 +312,21 @@ def forge_events(world: World, rng: Random) -> Course:
     yield 0.0
 
 
-@fault("forged scores", weight=2)
-def forge_scores(world: World, rng: Random) -> Course:
+@fault("forged scores and recommendations", weight=2)
+def forge_results(world: World, rng: Random) -> Course:
     """Of each kind that is not what a worker writes; a letter is made of each, and nothing else."""
     topics, partition = world.topics, rng.randrange(world.partitions)
-    for offset in (2**62, 2**63, 10**30, -1, 5):
-        for names in (["topic", "partition", "offset"], ["topic"], []):
-            value = json.dumps(score_fields(partition, offset, source_topic=topics.events)).encode()
-            source = {"topic": topics.events, "partition": str(partition), "offset": str(offset)}
-            headers = [(name, source[name].encode()) for name in names]
-            if offset == 5:  # an event that may exist: of another shopper than the key says
-                headers[:] = [(name, text.encode()) for name, text in source.items()]
-            world.forge(topics.scores, value, "stranger", key=b"stranger", partition=partition, headers=headers)
-    for value in (b"", b"no score", None, b"[" * 3000, b'{"user_id": 3}'):
-        world.forge(topics.scores, value, "stranger", key=b"u", partition=partition)
+    for topic, fields in ((topics.scores, score_fields), (topics.recommendations, recommendation_fields)):
+        for offset in (2**62, 2**63, 10**30, -1, 5):
+            for names in (["topic", "partition", "offset"], ["topic"], []):
+                value = json.dumps(fields(partition, offset, source_topic=topics.events)).encode()
+                source = {"topic": topics.events, "partition": str(partition), "offset": str(offset)}
+                headers = [(name, source[name].encode()) for name in names]
+                if offset == 5:  # an event that may exist: of another shopper than the key says
+                    headers[:] = [(name, text.encode()) for name, text in source.items()]
+                world.forge(topic, value, "stranger", key=b"stranger", partition=partition, headers=headers)
+        for value in (b"", b"no result", None, b"[" * 3000, b'{"user_id": 3}'):
+            world.forge(topic, value, "stranger", key=b"u", partition=partition)
     yield 0.0
 
 
@@ -348,25 +352,26 @@ def send_large(world: World, rng: Random) -> Course:
     )
     for megabytes, reason in ((5, "json"), (rng.randrange(17, 60), "unpacked")):
         world.send([Sent(b"large", bytes(megabytes << 20), reason=reason)], packing)
-        assert packing.flush(60) == 0
+        assert packing.flush(DEADLINE_SECONDS) == 0, "the soak's own large records were not taken"
     yield 0.0
 
 
 @fault("aborted transactions", weight=2)
 def abort(world: World, rng: Random) -> Course:
     """What is aborted is no event: it is neither scored nor a letter. What is committed between, is."""
-    producer = Producer({**world.client_config, "transactional.id": f"{world.topics.prefix}-{rng.random()}"})
+    own = {"transactional.id": f"{world.topics.prefix}-{rng.random()}", "transaction.timeout.ms": 900_000}
+    producer = Producer({**world.client_config, **own, "partitioner": "murmur2_random"})
     try:
-        producer.init_transactions(20)
+        producer.init_transactions(DEADLINE_SECONDS)
         for end in (producer.abort_transaction, producer.commit_transaction, producer.abort_transaction):
             records = world.history.events(rng.randrange(1, 20))
             for record in records:
                 record.aborted = end == producer.abort_transaction
             producer.begin_transaction()
             world.send(records, producer)
-            producer.flush(20)
+            producer.flush(DEADLINE_SECONDS)
             yield rng.uniform(0, 1)
-            end(20)
+            end(DEADLINE_SECONDS)
     except KafkaException as failure:  # a Kafka that is away: whether the last one was committed, nobody can say
         raise AssertionError(f"the soak's own transaction did not end: {failure}") from failure
 
@@ -437,7 +442,15 @@ def _moved(world: World, members: list[Slot], group: str, topic: str, rng: Rando
     else:
         mover = Consumer({**world.client_config, "group.id": group})
         offsets = [TopicPartition(topic, number, rng.randrange(end + 1)) for number, end in most.items()]
-        mover.commit(offsets=offsets, asynchronous=False)
+
+        def taken() -> bool:
+            try:
+                mover.commit(offsets=offsets, asynchronous=False)
+            except KafkaException:
+                return False  # members that did not say good-bye are still in the group
+            return True
+
+        world.wait_until(taken, "the moved commits to be taken")
         mover.close()
     members[0].wanted = True
 
@@ -483,6 +496,9 @@ def _deleted(world: World, readers: list[Slot], group: str, topic: str, rng: Ran
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.delete_records(first).values():
         future.result()
+    for _ in range(2):  # one may have begun before
+        written = world.servers.deletions_kept_ns
+        world.wait_until(lambda since=written: world.servers.deletions_kept_ns > since, "Kafka to keep the deletion")
     _want(wanted)
 
 
@@ -529,7 +545,7 @@ def make_topics_again(world: World, rng: Random) -> Course:
     wanted = [slot for slot in world.slots.values() if slot.wanted]
     world.stop(list(world.slots.values()))
     world.check()
-    world.earlier_events |= {row[ROW.index("event_id")] for row in world.rows()}
+    world.note_earlier_events()
     admin = AdminClient(world.client_config)  # must outlive its answer
     for future in admin.delete_topics(world.every_topic).values():
         future.result()

@@ -13,6 +13,8 @@ from tests.soak.world import World
 
 FORGOTTEN = "forgotten"
 TABLES = ("scores", "recommendations")
+MOST_COMMANDS = 5
+"""At most two are killed; each of the others waits for minutes."""
 
 
 @fault("shoppers forgotten", weight=8)
@@ -20,7 +22,7 @@ def forget(world: World, rng: Random) -> Course:
     """The command, or who it waits for, may be killed in the middle; it is asked again until it ends well."""
     shoppers, kills = rng.sample(world.history.user_ids, rng.randrange(1, 4)), rng.randrange(3)
     world.asked |= set(shoppers)
-    while True:
+    for _ in range(MOST_COMMANDS):
         command = world.start_command("forget", *shoppers, "--wait", "--timeout", "200")
         if kills:
             yield rng.uniform(0, 1.5)
@@ -34,6 +36,8 @@ def forget(world: World, rng: Random) -> Course:
             return
         world.notes["commands to forget that were given again"] += 1
         yield 1.0
+    told = world.commands[-1].read_text().splitlines()[-1:]
+    raise AssertionError(f"nobody is forgotten after {MOST_COMMANDS} commands: {told}, {world.state()}")
 
 
 def wrong_ids(world: World, accepted: Accepted, stored: set[Coordinates]) -> Iterator[str]:

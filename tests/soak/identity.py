@@ -1,16 +1,17 @@
 """What must hold of shoppers who log in: each state of an anonymous id was handed over once, and all of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from model.events import IMPRESSION, Event
 from model.identity import merge, released
 from model.states import StateCodec
 from service.kafka import headers_of
 from service.partitioner import partition_of
-from tests.harness.people import difference
+from tests.harness.people import difference, joined_by_time
 from tests.harness.pipeline import Coordinates
 from tests.soak.oracle import Accepted, Change, Life, Oracle, Place, States, published_numbers
 
@@ -177,6 +178,21 @@ def wrong_states(
             yield f"{place}: {why}"
     given = {each.user for each in joining.handovers}  # perhaps before the first event of theirs, in a new partition
     yield from (f"{place}: of nobody" for place in states.keys() - found.keys() - given)
+
+
+def wrong_pairs(world: "World", stored: Iterable[Event]) -> Iterator[str]:
+    """Yield which anonymous ids and users the view `identities` joins otherwise than the events that are stored say.
+
+    Which rows name a device that was forgotten depends on when that was.
+    """
+    events = [each for each in stored if each.type != IMPRESSION]
+    wanted = joined_by_time((each.ts, each.user_id, each.anonymous_id or "") for each in events)
+    read = world.query("SELECT anonymous_id, user_id, joined_events, joined_sessions FROM identities")
+    found = {(anonymous, user): numbers for anonymous, user, *numbers in map(tuple, read)}
+    for pair in wanted.keys() | found.keys():
+        given, due = found.get(pair, []), list(wanted.get(pair, ()))
+        if pair[0] not in world.gone and given != due:
+            yield f"{pair}: {given}, not {due}"
 
 
 def _difference(codec: StateCodec, state: bytes, ways: Sequence[States]) -> str:

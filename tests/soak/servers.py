@@ -95,6 +95,11 @@ class Servers:
         self.node.wait_until_ready(self.broker)
         self.down.discard("kafka")
 
+    @property
+    def deletions_kept_ns(self) -> int:
+        """When the broker last wrote down what was deleted: a broker that is killed before has all of it again."""
+        return (self.node.directory / "data" / "log-start-offset-checkpoint").stat().st_mtime_ns
+
     def kill_clickhouse(self) -> None:
         self.down.add("clickhouse")
         self.engine.kill()
@@ -152,5 +157,6 @@ def _node(directory: Path, listeners: dict[str, int], ways: dict[str, Way]) -> K
             "log.cleaner.backoff.ms": 200,
             "log.retention.check.interval.ms": 1000,
             "log.segment.delete.delay.ms": 1000,
+            "log.flush.start.offset.checkpoint.interval.ms": 200,
         },
     )

@@ -1,4 +1,4 @@
-"""Places for the processes of a soak, and what it notes of its pipeline at some moments."""
+"""Places for the processes of a soak, and partitions that were added to its topics."""
 
 import signal
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.partitioner import partition_of
-from tests.harness.pipeline import Coordinates, WorkerProcess
+from tests.harness.pipeline import WorkerProcess
 from tests.harness.sink_process import SinkProcess
 
 RESTART_SECONDS = 1.0
@@ -46,14 +46,23 @@ class Slot:
 
     def stop(self) -> bool:
         """SIGTERM, and wait for its end; whether it has drained what it had begun."""
+        self.terminate()
+        return self.drained()
+
+    def terminate(self) -> None:
+        """SIGTERM; another one would kill a process that has drained and is about to end."""
+        if self.running is not None:
+            self.thaw()
+            self.running.process.send_signal(signal.SIGTERM)
+
+    def drained(self) -> bool:
+        """Wait for the end after a SIGTERM; whether it has drained what it had begun."""
         if self.running is None:
             return True
-        self.thaw()
-        self.running.process.send_signal(signal.SIGTERM)
         status = self.running.process.wait()
         self.running.kill()  # closes its files
         self.running = None
-        return status == 0
+        return status in {0, -signal.SIGTERM}  # who has no handler yet, or no more, has begun nothing
 
     def freeze(self) -> None:
         if self.is_up:
@@ -78,13 +87,3 @@ class Growth:
     def moves(self, partition: int, key: bytes) -> bool:
         """Whether the state of an id was in this partition, and is no more."""
         return partition_of(key, self.before) == partition != partition_of(key, self.now)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What the groups had committed at one moment, and what was there just after it."""
-
-    events: dict[int, int]
-    scores: dict[int, int]
-    scores_end: dict[int, int]
-    rows: set[Coordinates]

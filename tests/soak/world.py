@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from cartcast.settings import Settings
+from model.events import Event
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.kafka_settings import Topics
@@ -24,14 +24,19 @@ from tests.harness.command import run_command
 from tests.harness.forked import ForkedProcess, appending, command_script
 from tests.harness.pipeline import PARTITIONS, PROPENSITIES, Coordinates, Pipeline, WorkerProcess
 from tests.harness.sink_process import SinkProcess, pipeline_settings
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_SECONDS, eventually
+from tests.soak.commits import Record, Snapshot
 from tests.soak.history import CATALOGUE, History, Sent
 from tests.soak.servers import Servers
-from tests.soak.slots import Growth, Slot, Snapshot
+from tests.soak.slots import Growth, Slot
 
 SESSION_SECONDS = 6.0
+STALLED_SECONDS = 60.0
+"""After which a sink that hangs ends itself: longer than any network is impaired."""
 COMPACTED = {"segment.ms": 1000, "min.cleanable.dirty.ratio": 0.001, "max.compaction.lag.ms": 1000}
-ROW = ("source_partition", "source_offset", "user_id", "event_id", "anonymous_id", "shown", *PROPENSITIES)
+OF_EVENT = ("user_id", "event_id", "event_type", "event_time", "item_id", "category", "price", "anonymous_id", "shown")
+"""What scores and rows say of an event."""
+ROW = ("source_partition", "source_offset", *OF_EVENT, *PROPENSITIES)
 TRIGGERS = ("cart", "purchase")
 RECOMMENDS = {"CARTCAST_RECOMMENDATIONS__EVENTS": ",".join(TRIGGERS), "CARTCAST_RECOMMENDATIONS__K": "3"}
 """Of workers and sinks."""
@@ -65,8 +70,8 @@ class World:
         self.notes: Counter[str] = Counter()
         self.problems: list[str] = []
         self._check = check
-        self.earlier_events: set[str] = set()
-        """Whose rows were made from topics that are no more."""
+        self.earlier_events: dict[str, list[Event]] = {}
+        """Whose rows were made from topics that are no more, by id, as often as there are rows."""
         self.asked: set[str] = set()
         """Who was to be forgotten."""
         self.gone: set[str] = set()
@@ -98,9 +103,9 @@ class World:
         for item in CATALOGUE:
             self._producer.produce(self.topics.items, msgspec.json.encode(item), item.item_id)
         self.sent: list[Sent] = []
-        self.forged: dict[tuple[str, int, int], str] = {}
-        """Records that a stranger wrote to the scores and dead-letter topics: reason of the letter about it, if any."""
-        self.lost: set[tuple[str, int, int]] = set()
+        self.forged: dict[Record, str] = {}
+        """Records that a stranger wrote to the topics of results: reason of the letter about it, if any."""
+        self.lost: set[Record] = set()
         """Records that were deleted before anybody could read them."""
         self.deleted_scores: list[Message] = []
         """As they were before they were deleted, lost or not."""
@@ -118,13 +123,11 @@ class World:
     @property
     def every_topic(self) -> list[str]:
         names = self.topics
-        of_results = [names.scores, names.dead_letters, names.recommendations]
-        return [names.events, *of_results, names.changelog, names.identity, names.items]
+        return [names.events, *self.results, names.changelog, names.identity, names.items]
 
     @property
     def every_group(self) -> list[str]:
-        parts = ("", "-dead-letters", "-recommendations", "-forget")
-        return [self.worker_group, *(f"{self.sink_group}{part}" for part in parts)]
+        return [self.worker_group, *(group for group, _ in self.results.values()), f"{self.sink_group}-forget"]
 
     # Processes.
 
@@ -144,14 +147,12 @@ class World:
         for slot in self.slots.values():
             slot.supervise()
 
-    def stop(self, slots: Iterable[Slot]) -> bool:
+    def stop(self, slots: Sequence[Slot]) -> bool:
         """SIGTERM to all, and nothing starts them again; whether all have drained what they had begun."""
         for slot in slots:
             slot.wanted = False
-            if slot.running is not None:
-                slot.thaw()
-                slot.running.process.send_signal(signal.SIGTERM)
-        drained = [slot.stop() for slot in slots]
+            slot.terminate()
+        drained = [slot.drained() for slot in slots]
         self.notes["processes that did not drain"] += drained.count(False)
         return all(drained)
 
@@ -186,6 +187,7 @@ class World:
             self.topics.prefix,
             database=self.database.database,
             block_rows=100,
+            stalled_seconds=STALLED_SECONDS,
             session_timeout_seconds=SESSION_SECONDS,
         )
 
@@ -221,10 +223,10 @@ class World:
                 producer.poll(0)
 
     def flush(self) -> None:
-        assert self._producer.flush(240) == 0, "the soak's own records were not taken"
+        assert self._producer.flush(DEADLINE_SECONDS) == 0, "the soak's own records were not taken"
 
     def forge(self, topic: str, value: bytes | None, reason: str = "", **fields: object) -> None:
-        """Write a record as a stranger to the scores or dead-letter topic; `reason` as in `forged`."""
+        """Write a record as a stranger to a topic of results; `reason` as in `forged`."""
 
         def noted(error: object, message: Message) -> None:
             assert error is None, error
@@ -284,10 +286,33 @@ class World:
     def sink_group(self) -> str:
         return f"{self.topics.prefix}-sink"
 
+    @property
+    def results(self) -> dict[str, tuple[str, str]]:
+        """Group and table of the sinks by topic of results."""
+        names, group = self.topics, self.sink_group
+        return {
+            names.scores: (group, "scores"),
+            names.dead_letters: (f"{group}-dead-letters", "dead_letters"),
+            names.recommendations: (f"{group}-recommendations", "recommendations"),
+        }
+
+    def stored(self, table: str) -> set[Record]:
+        """Return which records a table has a row of."""
+        named = "''" if table == "dead_letters" else "event_id"
+        sql = f"SELECT source_topic, source_partition, source_offset, {named} FROM {table}"  # noqa: S608
+        return {row[:3] for row in self.query(sql) if row[3] not in self.earlier_events}
+
     def rows(self) -> list[tuple]:
         """Return what ClickHouse holds of the scores that are on the topic now: see ROW."""
         stored = self.query(f"SELECT {', '.join(ROW)} FROM scores")  # noqa: S608
         return [row for row in stored if row[ROW.index("event_id")] not in self.earlier_events]
+
+    def note_earlier_events(self) -> None:
+        """Remember what the rows are made from, before the topics are deleted."""
+        events = {record.event.event_id: record.event for record in self.sent if record.event is not None}
+        for row in self.rows():
+            event = events[row[ROW.index("event_id")]]
+            self.earlier_events.setdefault(event.event_id, []).append(event)
 
     def query(self, sql: str) -> list[tuple]:
         """Ask ClickHouse past the ways of the sinks."""
@@ -303,14 +328,15 @@ class World:
         if self.servers.down:
             return
         try:
-            events = self.committed(self.worker_group, self.topics.events)
-            scores = self.committed(self.sink_group, self.topics.scores, by_sinks=True)
-            ends = self.ends(self.topics.scores)
-            rows = {row[:2] for row in self.rows()}
+            committed = {self.topics.events: self.committed(self.worker_group, self.topics.events)}
+            for topic, (group, _) in self.results.items():
+                committed[topic] = self.committed(group, topic, by_sinks=True)
+            ends = {topic: self.ends(topic) for topic in self.results}
+            rows = {topic: self.stored(table) for topic, (_, table) in self.results.items()}
         except Exception as failure:  # noqa: BLE001 - a server that is away has nothing to say
             self.notes[f"no snapshot: {type(failure).__name__}"] += 1
             return
-        self.snapshots.append(Snapshot(events, scores, ends, rows))
+        self.snapshots.append(Snapshot(committed, ends, rows))
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return the structured log lines of all processes."""
@@ -342,13 +368,8 @@ class World:
         """Wait until workers and sinks have committed all that is on their topics."""
         self.flush()
         self.wait_until(lambda: self._lag(self.worker_group, self.topics.events) == 0, "the workers")
-        self.wait_until(lambda: self._lag(self.sink_group, self.topics.scores) == 0, "the sinks")
-        for topic, part in (
-            (self.topics.dead_letters, "dead-letters"),
-            (self.topics.recommendations, "recommendations"),
-        ):
-            group = f"{self.sink_group}-{part}"
-            self.wait_until(lambda group=group, topic=topic: self._lag(group, topic) == 0, f"the {part}")
+        for topic, (group, table) in self.results.items():
+            self.wait_until(lambda group=group, topic=topic: self._lag(group, topic) == 0, f"the sinks' {table}")
         self.wait_until(self._is_joined, "the merges")
         self.wait_until(self._is_forgotten, "the rows of the forgotten")
 

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError
 
 from model.core.slots import Distinct
 from service.errors import RefusedError
+from service.liveness import Liveness
 from streams import following as following_module
 from streams.changelog import PartitionReader
 from streams.following import FollowedRecord, FollowedRecords, Following, Subscription, read_followed
@@ -48,7 +49,7 @@ class NoReader(Following):
     """Hands on what the test says."""
 
     def __init__(self, follower) -> None:
-        super().__init__({}, "shop.events", [follower], lambda _: None)
+        super().__init__({}, "shop.events", [follower], lambda _: None, Liveness())
         self.subscriptions: list[Subscription] = []
 
     def subscribe(self, topic, partition, position, on_arrival) -> Subscription:
@@ -204,7 +205,7 @@ async def test_a_failure_to_apply_records_fails_the_lane(open_lane, states, foll
 def reading(mock_kafka, topic_prefix):
     topic = f"{topic_prefix}.followed"
     create(mock_kafka, [topic, f"{topic_prefix}.events"])
-    reading = Following(mock_kafka, f"{topic_prefix}.events", [SessionFollower(topic)], lambda _: None)
+    reading = Following(mock_kafka, f"{topic_prefix}.events", [SessionFollower(topic)], lambda _: None, Liveness())
     yield reading
     reading.stop()
 

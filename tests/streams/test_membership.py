@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.client import AIOKafkaClient
@@ -115,6 +116,31 @@ async def test_a_refusal_is_told_and_the_member_asks_again(member, membership, m
     assert member._rejoin_needed_fut.done()
 
 
+async def test_a_leader_divides_no_partitions_before_kafka_names_those_of_all_topics(member, monkeypatch):
+    """A broker that has just started may leave topics out, and every worker would be assigned nothing."""
+    named, asked = {"events": set[int](), "changelog": {0}}, list[int]()
+    cluster, topics = SimpleNamespace(partitions_for_topic=named.get), SimpleNamespace(topics=list(named))
+
+    async def update() -> None:
+        asked.append(1)
+        if len(asked) == answers_after:
+            named["events"] = {0}
+
+    async def divided(_member, response) -> dict[str, set[int]]:
+        return named | {"response": response}
+
+    monkeypatch.setattr(member, "_cluster", cluster)
+    monkeypatch.setattr(member, "_subscription", topics)
+    monkeypatch.setattr(member._client, "force_metadata_update", lambda: asyncio.ensure_future(update()))
+    monkeypatch.setattr(GroupCoordinator, "_perform_assignment", divided)
+    monkeypatch.setattr("streams.membership._TRY_SECONDS", 0)
+    answers_after = 0
+    with pytest.raises(KafkaError, match="Kafka names no partitions of events"):
+        await member._perform_assignment("members")
+    answers_after = len(asked) + 2
+    assert await member._perform_assignment("members") == {"events": {0}, "changelog": {0}, "response": "members"}
+
+
 async def test_a_static_heartbeat_names_the_instance(member):
     member.member_id, member.generation = "a", 3
     request = StaticHeartbeat(member).prepare({12: (0, 4)})
@@ -130,6 +156,7 @@ async def test_a_static_heartbeat_names_the_instance(member):
         (GroupCoordinator, "_do_heartbeat", "self._send_req(request)"),
         (GroupCoordinator, "_do_heartbeat", "self.reset_generation()"),
         (CoordinatorGroupRebalance, "perform_group_join", "self._coordinator.reset_generation()"),
+        (CoordinatorGroupRebalance, "_on_join_leader", "self._coordinator._perform_assignment(response)"),
     ],
 )
 def test_aiokafka_calls_what_is_overridden_from_where_we_think(owner, caller, call):

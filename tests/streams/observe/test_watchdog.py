@@ -34,6 +34,7 @@ def world() -> World:
 def watchdog(liveness, clock, world) -> Watchdog:
     return Watchdog(
         liveness,
+        Liveness(clock),
         stalled_seconds=LIMIT,
         drain_seconds=20.0,
         kafka_answers=lambda: world.kafka_answers,
@@ -161,6 +162,17 @@ def test_an_event_loop_that_stands_still_ends_the_worker_whatever_it_waits_for(c
     line = pass_time(clock, watchdog, 2, turning=False)
     assert line is not None
     assert line.startswith("the event loop has not turned for 120 seconds (in ")
+
+
+def test_what_lanes_follow_has_to_be_read_while_kafka_answers(clock, watchdog, world):
+    assert pass_time(clock, watchdog, 2 * LIMIT, each=watchdog.followed.turned) is None
+    world.kafka_answers = False
+    assert pass_time(clock, watchdog, 2 * LIMIT) is None
+    world.kafka_answers = True
+    assert pass_time(clock, watchdog, LIMIT) is None
+    line = pass_time(clock, watchdog, 2)
+    assert line is not None
+    assert line.startswith("what lanes follow was not read for 120 seconds: ")
 
 
 def test_a_process_that_was_stopped_as_a_whole_is_not_stuck(clock, watchdog, liveness):
