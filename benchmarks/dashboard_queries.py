@@ -16,7 +16,7 @@ from dashboard.clickhouse import Database
 from dashboard.queries import conversion, inputs, items, model, overview, pipeline, shoppers
 from dashboard.queries.conversion import Funnel
 from dashboard.queries.range import Range, stored_span
-from dashboard.queries.sample import sample_of
+from dashboard.queries.sample import Sample, sample_of
 from dashboard.queries.shoppers import Filters
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
@@ -139,7 +139,8 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
     yield "model.shown_by_list", lambda: model.shown_by_list(asks)
     yield "model.shown_by_position", lambda: model.shown_by_position(asks)
     yield "pipeline.active_span", lambda: pipeline.active_span(asks)
-    yield "pipeline.latest_minute", lambda: pipeline.latest_minute(asks)
+    yield "pipeline.latest_minutes", lambda: pipeline.latest_minutes(asks)
+    yield "pipeline.lag_before", lambda: pipeline.lag_before(asks)
     yield "pipeline.progress", lambda: pipeline.progress(asks)
     yield "pipeline.progress_totals", lambda: pipeline.progress_totals(asks)
     yield "pipeline.lag_now", lambda: pipeline.lag_now(asks)
@@ -148,8 +149,7 @@ def _questions(asks: Database, everything: Range) -> Iterator[tuple[str, Questio
 
 def _about(asks: Database, span: Range, words: str, newest: str) -> Iterator[tuple[str, Question]]:
     everybody = Filters(span)
-    yield f"overview.totals_by_type, {words}", lambda: overview.totals_by_type(asks, span)
-    yield f"overview.shoppers, {words}", lambda: overview.shoppers(asks, span)
+    yield f"overview.measured, {words}", lambda: overview.measured(asks, span)
     yield f"overview.events_over_time, {words}", lambda: overview.events_over_time(asks, span)
     yield f"overview.events_by_minute, {words}", lambda: overview.events_by_minute(asks, span)
     yield f"overview.propensity_over_time, {words}", lambda: overview.propensity_over_time(asks, span)
@@ -181,8 +181,14 @@ def _following(asks: Database, span: Range, words: str) -> Iterator[tuple[str, Q
     sampled, reference = sample_of(asks, asked.reading(span)), Range(span.since, span.since + timedelta(days=1))
     yield f"sample.sample_of, {words}", lambda: sample_of(asks, span)
     yield f"conversion.funnel, {words}", lambda: conversion.funnel(asks, span, asked, sampled)
-    yield f"conversion.cohorts, {words}", lambda: conversion.cohorts(asks, span, sampled)
+    yield f"conversion.cohorts, {words}", lambda: conversion.cohorts(asks, span, _of_all_weeks(asks, span))
     yield f"inputs.drift, {words}", lambda: inputs.drift(asks, span, reference, sampled)
+
+
+def _of_all_weeks(asks: Database, span: Range) -> Sample:
+    """Return the page's sample: cohorts begin with the first event that is stored."""
+    stored = stored_span(asks)
+    return sample_of(asks, span if stored is None else Range(stored.first, span.until))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ STYLE: Final = """
 [data-testid="stMetricLabel"] p { white-space: normal; }
 [data-testid="stMetricValue"] div { white-space: normal; overflow: visible; overflow-wrap: anywhere; }
 [data-testid="stMetric"] { padding: .6rem .8rem !important; }
+[data-testid="stMetric"] > div { padding: 0 !important; }
 .st-key-shopper-id [data-testid="stText"] { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 h1 { font-size: 1.7rem !important; padding-bottom: 0 !important; }

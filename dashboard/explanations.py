@@ -4,8 +4,7 @@ from typing import Final
 
 import msgspec
 
-from dashboard.asking import asked
-from service.errors import LookUpError
+from dashboard.asking import asked, check_pipeline
 from service.worker_client import ask_explanation
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -42,9 +41,5 @@ def explanation(worker_url: str, user_id: str, event_id: str, topic: str, *, tok
         found = ask_explanation(
             worker_url, user_id, event_id, WorkerExplanation, token=token, timeout_seconds=TIMEOUT_SECONDS
         )
-    if found.as_of.topic != topic:
-        raise LookUpError(
-            f"The worker at {worker_url} is another pipeline's: it scores {found.as_of.topic}, not {topic}. Correct "
-            "CARTCAST_DASHBOARD__WORKER_URL."
-        )
+    check_pipeline(worker_url, found.as_of.topic, [topic])
     return found

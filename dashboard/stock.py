@@ -1,11 +1,11 @@
 """What the catalogue says of items, asked of a worker's look-up API (docs/api.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
 
-from dashboard.asking import asked
+from dashboard.asking import asked, check_pipeline
 from service.worker_client import ask_worker
 
 MOST_ITEMS: Final = 500
@@ -23,17 +23,21 @@ class KnownItem(msgspec.Struct, frozen=True):
 
 
 class _KnownItems(msgspec.Struct, frozen=True):
+    topic: str
     items: list[KnownItem]
 
 
-def known_items(worker_url: str, item_ids: Sequence[str], *, token: str = "") -> dict[str, KnownItem]:
+def known_items(
+    worker_url: str, item_ids: Sequence[str], topics: Collection[str], *, token: str = ""
+) -> dict[str, KnownItem]:
     """Return those of at most MOST_ITEMS items that the worker knows, by their ids.
 
-    Raises LookUpError with a sentence for the page.
+    Raises LookUpError with a sentence for the page, also if the worker scores none of these topics of events.
     """
     body = _encode({"item_ids": item_ids})
     with asked(worker_url):
         found = ask_worker(
             worker_url, "/v1/items:batch", _KnownItems, body=body, token=token, timeout_seconds=TIMEOUT_SECONDS
         )
+    check_pipeline(worker_url, found.topic, topics)
     return {item.item_id: item for item in found.items}

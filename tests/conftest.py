@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cartcast.local.stack import PASSWORD_FILE, LocalStack, local_stack
 from service.clickhouse import connect
@@ -26,6 +27,9 @@ LONGEST_FIRST = (
 )
 """Files that take more than a minute, then folders; whole files go to a process, and short ones last let all end
 together."""
+
+settings.register_profile("without deadline", deadline=None)  # a slow machine is no failure
+settings.load_profile("without deadline")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: threads that wait for each other spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -38,6 +38,7 @@ def main() -> None:
         _picture(browser, f"{address}/conversion?range=Everything&by=Channel", "conversion", height=1000)
         user = _picture(browser, f"{address}/shoppers?segment=high", "shoppers", height=760, chooses=True)
         _picture(browser, f"{address}/shoppers?user={user}", "timeline", height=1180, at="[class*=st-key-shopper-id]")
+        _picture(browser, f"{address}/items?range=Everything", "items", height=1000)
         _picture(browser, f"{address}/model?horizon=1h", "model", height=1150)
         _picture(browser, f"{address}/pipeline", "pipeline", scheme="dark", height=1000)
         browser.close()

@@ -1,6 +1,7 @@
 """Histories: files, frames and simulated shops, read as often as one likes."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -23,7 +24,8 @@ _COLUMNS: Final = tuple(name for name in Event.__struct_fields__ if name not in 
 class Events:
     """A history in the order in which it arrived; iterating reads it, and yields the events.
 
-    Rows that are no events are left out, and counted: `bad_rows` and `first_bad_rows` are those of the last reading.
+    Rows that are no events are left out, counted, and warned of: `bad_rows` and `first_bad_rows` are those of the last
+    reading.
     """
 
     def __init__(self, read: Callable[[Shop], Rows], shop: Shop = NO_SHOP, given: object = None) -> None:
@@ -35,12 +37,22 @@ class Events:
     def rows(self, shop: Shop | None = None) -> Rows:
         """Yield events, and bad rows with their reason; events have what `shop` defines, by default the history's."""
         self.bad_rows, self.first_bad_rows = 0, []
+        events = 0
         for row in self._read(self.shop if shop is None else shop):
             if isinstance(row, BadRow):
                 self.bad_rows += 1
                 if len(self.first_bad_rows) < _KEPT_BAD_ROWS:
                     self.first_bad_rows.append(row)
+            else:
+                events += 1
             yield row
+        if self.bad_rows:
+            first = self.first_bad_rows[0]
+            warnings.warn(
+                f"{self.bad_rows:,} of {self.bad_rows + events:,} rows are no events and left out; the first is row "
+                f"{first.line}: {first.error}",
+                stacklevel=2,
+            )
 
     def __iter__(self) -> Iterator[Event]:
         return (row for row in self.rows() if isinstance(row, Event))

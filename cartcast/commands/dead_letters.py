@@ -67,7 +67,7 @@ def show(
 
     Example: cartcast dead-letters show --reason price --since 1h
     """
-    from cartcast.commands.shared.records import record_object, text_of, time_of
+    from cartcast.commands.shared.records import origin_of, record_object, text_of, time_of
 
     letters = _letters(settings_of(context).kafka, reasons or (), since or 0)
     for letter in reversed(nlargest(count, letters, key=lambda letter: letter.time_ms)):
@@ -75,10 +75,7 @@ def show(
         if as_json:
             print(json.dumps(record))
             continue
-        place = (
-            f"{letter.source_topic} {record['headers'].get('partition', '-')}:{record['headers'].get('offset', '-')}"
-        )
-        print(f"{letter.reason}: {letter.error}  ({place}, {time_of(letter.record)})")
+        print(f"{letter.reason}: {letter.error}  ({origin_of(record['headers'])}, {time_of(letter.record)})")
         print(f"  {text_of(letter.value)}{' ... (cut)' if letter.is_cut else ''}")
 
 

@@ -50,7 +50,7 @@ def inspect(
 
     Example: cartcast inspect history.csv.gz --format taobao
     """
-    from model.formats.inspection import notes_on
+    from model.formats.inspection_notes import notes_on
 
     try:
         event_files = EventFiles(files, format_name, strict=strict, shop=read_shop(shop))

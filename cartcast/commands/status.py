@@ -1,6 +1,7 @@
 """`cartcast status`: who reads what, how far behind, and how old the table is."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -36,7 +37,8 @@ def status(
 ) -> None:
     """Show who reads each partition, how far behind, and how old the table is, live until Ctrl-C.
 
-    One picture, with --once or --json, exits with 1 if something is wrong, as `cartcast doctor` does.
+    One picture, with --once or --json, or where no terminal shows it, exits with 1 if something is wrong, as
+    `cartcast doctor` does.
 
     Example: cartcast status --once
     """
@@ -49,7 +51,7 @@ def status(
     recommends = bool(settings.recommendations.types)
     groups = PipelineGroups(client_config, settings.kafka.topics, recommends=recommends)
     with closing(groups):
-        if once or as_json:
+        if once or as_json or not sys.stdout.isatty():  # a live picture is for who looks at it
             states, table = groups.read(), _table(settings.clickhouse)
             _print(states, table, as_json=as_json)
             if any(state.problems() for state in states):

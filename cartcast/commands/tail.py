@@ -7,14 +7,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from cartcast.commands.shared.options import EXIT_INTERRUPTED, BootstrapServers, TopicPrefix, given, settings_of
-from service.errors import UsageError
 
 _TOPICS: Final = ("events", "scores", "dead-letters")
 
 
 def _topic(name: str) -> str:
     if name not in _TOPICS:
-        raise UsageError(f"{name!r} is none of {', '.join(_TOPICS)}")
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(_TOPICS)}")
     return name
 
 

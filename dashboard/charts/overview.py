@@ -33,9 +33,12 @@ def events(rows: Sequence[Row], step: timedelta) -> AnyChart:
 
 
 def purchases(rows: Sequence[Row], step: timedelta) -> AnyChart:
-    """Bars: `time`, `events` of purchases alone."""
+    """Bars of purchases alone, of rows as of `events`, and as wide as those: times without a purchase have none."""
+    bought = dict.fromkeys((row["time"] for row in rows), 0)
+    bought |= {row["time"]: row["events"] for row in rows if row["event_type"] == "purchase"}
+    shown = [{"time": time, "events": events} for time, events in bought.items()]
     return (
-        alt.Chart(theme.data(theme.with_ends(rows, step)), height=theme.HEIGHT)
+        alt.Chart(theme.data(theme.with_ends(shown, step)), height=theme.HEIGHT)
         .mark_bar(orient="vertical", color=theme.EVENT_TYPES["purchase"])
         .encode(
             **theme.time_bars(),

@@ -10,6 +10,7 @@ from dashboard.cards import Share, When, card, compared_with, escaped, looked_at
 from dashboard.clickhouse import Row
 from dashboard.formatting import change, count, decimal, percent, period, plural, points
 from dashboard.queries import items as queries
+from dashboard.queries import pipeline
 from dashboard.queries.items import FEW_EVENTS
 from dashboard.queries.range import Range, Span, stored_span
 from dashboard.queries.sample import Sample
@@ -45,7 +46,7 @@ def page() -> None:
         _rising(rows, span, stored)
     with right:
         _cold(queries.cold(asks, span, sampled, ROWS), sampled)
-    _out_of_stock([row for row in rows if row["most"] <= MOST_ITEMS])
+    _out_of_stock([row for row in rows if row["most"] <= MOST_ITEMS], pipeline.topics(asks))
 
 
 def _nothing(span: Range, stored: Span) -> None:
@@ -107,11 +108,15 @@ def _rising(rows: list[Row], span: Range, stored: Span) -> None:
             missing.nothing_here("No item has so many more viewers than before that chance cannot explain it.")
 
 
+def _how_many_are_cold(found: int) -> str:
+    return (
+        f"{count(found)}{' or more' if found == ROWS else ''} of the range's items {'is' if found == 1 else 'are'} cold"
+    )
+
+
 def _cold(rows: list[Row], sampled: Sample) -> None:
     with card(
-        f"{count(len(rows))}{' or more' if len(rows) == ROWS else ''} of the range's items are cold"
-        if rows
-        else "No item is cold",
+        _how_many_are_cold(len(rows)) if rows else "No item is cold",
         f"Items with an event in the range and fewer than {FEW_EVENTS} ever, the latest first: what a model knows of "
         "them comes from the catalogue."
         + (" Looked for among the shoppers that are counted." if sampled.share < 1 else ""),
@@ -122,10 +127,10 @@ def _cold(rows: list[Row], sampled: Sample) -> None:
             missing.nothing_here(f"Every item of this range has {FEW_EVENTS} events or more.")
 
 
-def _out_of_stock(wanted: list[Row]) -> None:
+def _out_of_stock(wanted: list[Row], topics: list[str]) -> None:
     """Show which of the items with most viewers cannot be ordered now; the worker says so, if one answers."""
     try:
-        known = _known(config.settings().worker_url, tuple(row["item_id"] for row in wanted))
+        known = _known(config.settings().worker_url, tuple(row["item_id"] for row in wanted), tuple(topics))
     except LookUpError as failure:
         with card("Out of stock but wanted"):
             st.info(f"Nobody says what is in stock. {escaped(str(failure))}", icon=":material/info:")
@@ -149,9 +154,9 @@ def _all_there(known: dict[str, KnownItem]) -> str:
 
 
 @st.cache_data(ttl=10, max_entries=20, show_spinner="Asking the worker")
-def _known(worker_url: str, item_ids: tuple[str, ...]) -> dict[str, KnownItem]:
+def _known(worker_url: str, item_ids: tuple[str, ...], topics: tuple[str, ...]) -> dict[str, KnownItem]:
     token = config.settings().worker_token.get_secret_value()  # not an argument: Streamlit would keep those
-    return known_items(worker_url, item_ids, token=token)
+    return known_items(worker_url, item_ids, topics, token=token)
 
 
 _NUMBER = st.column_config.NumberColumn

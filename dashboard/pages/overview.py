@@ -48,12 +48,11 @@ def _counters(channel: str) -> None:
         if stored is None:
             return
         span = bar.chosen_range(stored)
-        totals = _totals(asks, span, channel)
-        if not totals:
+        now = queries.measured(asks, span, channel)
+        if not now["Events"]:
             missing.nothing_in_range(span, stored)
             return
-        before = _before(asks, span, channel, stored)
-        _numbers(asks, span, channel, totals, before)
+        _numbers(now, _before(asks, span, channel, stored), pipeline_queries.latest_minutes(asks))
         st.caption(
             f"{period(span.since, span.until)}, latest event {moment(stored.last)}. {compared_with(span, stored)} "
             + (f"Left out: {plural(stored.beyond, 'event')} from clocks that are ahead. " if stored.beyond else "")
@@ -61,9 +60,7 @@ def _counters(channel: str) -> None:
         )
 
 
-def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row], before: dict[str, float | None]) -> None:
-    now = _measured(asks, span, channel, totals)
-    latest = pipeline_queries.latest_minute(asks)
+def _numbers(now: dict[str, float | None], before: dict[str, float | None], minutes: list[Row]) -> None:
     with numbers("overview"):
         for label, (explanation, shown) in _NUMBERS.items():
             compared = change if shown is count else points
@@ -71,21 +68,11 @@ def _numbers(asks: Asks, span: Range, channel: str, totals: dict[str, Row], befo
             number(label, shown(now[label]), explanation, changed)
         number(
             "Rows a minute",
-            count(latest["stored"] if latest else None),
-            "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three.",
+            count(minutes[0]["stored"] if minutes else None),
+            "Rows scored in the latest whole minute, of all channels; 0 once nothing has been for three. Beside it the "
+            "change to the minute before.",
+            change(*(row["stored"] for row in minutes)) if len(minutes) > 1 else None,
         )
-
-
-def _measured(asks: Asks, span: Range, channel: str, totals: dict[str, Row]) -> dict[str, float | None]:
-    """Return the numbers of _NUMBERS."""
-    purchases = totals.get("purchase", {"events": 0, "shoppers": 0})
-    return {
-        "Events": sum(row["events"] for row in totals.values()),
-        "Shoppers": queries.shoppers(asks, span, channel),
-        "Purchases": purchases["events"],
-        "Buyers": purchases["shoppers"],
-        "Conversion": _conversion({name: row["viewers"] for name, row in totals.items()}),
-    }
 
 
 def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, float | None]:
@@ -93,10 +80,6 @@ def _before(asks: Asks, span: Range, channel: str, stored: Span) -> dict[str, fl
     if not span.has_all_before(stored):
         return {}
     return queries.measured(asks, span.before(stored), channel)
-
-
-def _totals(asks: Asks, span: Range, channel: str) -> dict[str, Row]:
-    return {row["event_type"]: row for row in queries.totals_by_type(asks, span, channel)}
 
 
 _NUMBERS: dict[str, tuple[str, Callable[[float | None], str]]] = {
@@ -129,7 +112,7 @@ def _charts(horizon: str, channel: str) -> None:
         with left:
             _events(rows, step, happened)
         with right:
-            _purchases([row for row in rows if row["event_type"] == "purchase"], step, happened)
+            _purchases(rows, step, happened)
         left, right = st.columns(2)
         with left:
             _propensity(queries.propensity_over_time(asks, span, channel), span.step, horizon, happened)
@@ -149,14 +132,15 @@ def _events(rows: list[Row], step: timedelta, happened: list[Annotation]) -> Non
 
 
 def _purchases(rows: list[Row], step: timedelta, happened: list[Annotation]) -> None:
-    most = max(rows, key=lambda row: row["events"], default=None)
+    bought = (row for row in rows if row["event_type"] == "purchase")
+    most = max(bought, key=lambda row: row["events"], default=None)
     finding = (
         f"Most bought in the {_words(step)} from {moment(most['time'])}: {plural(most['events'], 'purchase')}"
         if most
         else "No purchase"
     )
     with card(finding, f"A bar is {_a(step)} of event time."):
-        if rows:
+        if most:
             st.altair_chart(theme.annotated(charts.purchases(rows, step), happened), alt="Purchases over time")
         else:
             missing.nothing_here("No purchase in this range.")
@@ -169,11 +153,6 @@ def _propensity(rows: list[Row], step: timedelta, horizon: str, happened: list[A
         st.altair_chart(
             theme.annotated(charts.propensity(rows, step), happened), alt="Mean propensity of each horizon over time"
         )
-
-
-def _conversion(viewers: dict[str, int]) -> float | None:
-    """Return the share of those who viewed that bought."""
-    return viewers.get("purchase", 0) / viewers["view"] if viewers.get("view") else None
 
 
 def _segments(asks: Asks, filters: Filters) -> None:

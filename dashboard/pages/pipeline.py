@@ -1,7 +1,8 @@
 """Pipeline: whether it keeps up, and what it refuses."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -54,27 +55,19 @@ def _before(asks: Asks, span: Range) -> Range | None:
 def _counters() -> None:
     with missing.calmly():
         asks = RememberedDatabase()
-        latest, progress, lags = queries.latest_minute(asks), queries.progress_totals(asks), queries.lag_now(asks)
-        now: Row = latest or {}
+        minutes, progress, lags = queries.latest_minutes(asks), queries.progress_totals(asks), queries.lag_now(asks)
+        latest = minutes[0] if minutes else None
+        behind = sum(row["lag"] for row in lags) if lags else None
         with numbers("pipeline"):
+            for label, (name, shown, explanation) in _OF_A_MINUTE.items():
+                now, before = ([row[name] for row in minutes] + [None, None])[:2]
+                number(label, shown(now), explanation, change(now, before))
             number(
-                "Rows / min",
-                count(now.get("stored")),
-                "Rows scored in the latest whole minute; 0 once nothing has been for three.",
+                "Behind",
+                count(behind),
+                "Consumer lag, all groups and partitions, as last sampled.",
+                change(behind, queries.lag_before(asks)),
             )
-            number(
-                "Score p50",
-                milliseconds(now.get("event_to_score_p50_ms")),
-                "From the event's Kafka time to its scoring, median of that minute.",
-            )
-            number("Score p99", milliseconds(now.get("event_to_score_p99_ms")), "99 % are faster.")
-            number(
-                "Row p99",
-                milliseconds(now.get("event_to_row_p99_ms")),
-                "From the event's Kafka time to its row in ClickHouse; 99 % are faster.",
-            )
-            behind = sum(row["lag"] for row in lags) if lags else None
-            number("Behind", count(behind), "Consumer lag, all groups and partitions, as last sampled.")
             number(
                 "Duplicates", count(progress["duplicates"]), "Events sent twice: counted once. Over everything stored."
             )
@@ -83,8 +76,26 @@ def _counters() -> None:
             )
         words = "nothing scored since" if latest and latest["stored"] == 0 else "latest whole minute of scoring:"
         scored = [f"{words} {moment(latest['minute'])}"] if latest else []
+        compared = "changes: to the minute before"
         updates = f"updates every {config.settings().refresh_seconds:g} s · times: {config.zone_name()}"
-        st.caption(" · ".join([*scored, _sampled(lags), updates]))
+        st.caption(" · ".join([*scored, compared, _sampled(lags), updates]))
+
+
+_OF_A_MINUTE: Final[dict[str, tuple[str, Callable[[float | None], str], str]]] = {
+    "Rows / min": ("stored", count, "Rows scored in the latest whole minute; 0 once nothing has been for three."),
+    "Score p50": (
+        "event_to_score_p50_ms",
+        milliseconds,
+        "From the event's Kafka time to its scoring, median of that minute.",
+    ),
+    "Score p99": ("event_to_score_p99_ms", milliseconds, "99 % are faster."),
+    "Row p99": (
+        "event_to_row_p99_ms",
+        milliseconds,
+        "From the event's Kafka time to its row in ClickHouse; 99 % are faster.",
+    ),
+}
+"""Numbers of the latest minute, by their labels: name, how they are written, what they are."""
 
 
 def _sampled(lags: list[Row]) -> str:
@@ -237,7 +248,7 @@ def _words(step: timedelta) -> str:
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 _REASONS: dict[str, Any] = {
     "reason": _TEXT("Reason", width="small"),
-    "dead_letters": _NUMBER("Dead letters", format="localized", width="small"),
+    "dead_letters": _NUMBER("Dead letters", format="localized", width=105),
     "example_error": _TEXT("For example"),
 }
 _PROGRESS: dict[str, Any] = {

@@ -184,11 +184,11 @@ def _columns(horizon: str) -> dict[str, Any]:
         for name in sorted(bar.HORIZONS, key=lambda name: name != horizon)
     }
     return {
-        "user_id": config.TextColumn("Shopper", pinned=True, width=140),
+        "user_id": config.TextColumn("Shopper", pinned=True, width=130),
         **propensities,
         "value_at_stake": Money("At stake", "Propensity within 24 hours times the price last looked at"),
         "segment": config.TextColumn("Segment", width="small"),
-        "event_type": config.TextColumn("Last event", width=130),
+        "event_type": config.TextColumn("Last event", width=118),
         "event_at": When("When"),
         "category": config.TextColumn("Category"),
         "channel": config.TextColumn("Channel", width="small"),

@@ -9,42 +9,10 @@ from dashboard.queries.sample import DURING
 TOP_CATEGORIES: Final = 10
 FUNNEL: Final = ("view", "cart", "checkout", "purchase")
 """Event types that are the steps to a purchase."""
-_STEP: Final = f"indexOf({list(FUNNEL)}, event_type) - 1"
-
-
-def totals_by_type(asks: Asks, span: Range, channel: str = "") -> list[Row]:
-    """Events of each type, distinct shoppers of FUNNEL's types, and those of them who viewed in the range.
-
-    Shoppers of other types, which nobody shows, are 0.
-    Views events_by_hour and shoppers_by_hour. An empty channel is all.
-    """
-    return asks.rows(
-        f"""
-        SELECT event_type, sum(v.events) AS events, any(w.shoppers) AS shoppers, any(w.viewers) AS viewers
-        FROM events_by_hour AS v
-        LEFT JOIN (
-            SELECT event_type, countIf(bitTest(steps, {_STEP})) AS shoppers,
-                   countIf(bitTest(steps, {_STEP}) AND bitTest(steps, 0)) AS viewers
-            FROM (
-                SELECT groupBitOr(bitShiftLeft(toUInt8(1), {_STEP})) AS steps
-                FROM (
-                    SELECT event_type, arrayJoin(shopper_hashes) AS shopper FROM shoppers_by_hour
-                    WHERE {within("hour")} {_of(channel)} AND event_type IN {FUNNEL}
-                )
-                GROUP BY shopper
-            )
-            ARRAY JOIN {list(FUNNEL)} AS event_type
-            GROUP BY event_type
-        ) AS w USING event_type
-        WHERE {within("hour")} {_of(channel)} AND event_type != 'impression'
-        GROUP BY event_type ORDER BY events DESC LIMIT 20
-        """,  # noqa: S608 - the parts are constants, values are bound
-        {**span.bound(), "channel": channel},
-    )
 
 
 def measured(asks: Asks, span: Range, channel: str = "") -> dict[str, float | None]:
-    """Return what the page's numbers were in a range to the minute, by their names; view shopper_events.
+    """Return the page's numbers of a range, to the second, by their names; view shopper_events.
 
     `Conversion` is of those who viewed.
     """
@@ -61,16 +29,6 @@ def measured(asks: Asks, span: Range, channel: str = "") -> dict[str, float | No
         {**span.bound(), "channel": channel},
     )
     return row
-
-
-def shoppers(asks: Asks, span: Range, channel: str = "") -> int:
-    """Distinct shoppers with any event; view shoppers_by_hour."""
-    rows = asks.rows(
-        "SELECT uniqExactArray(shopper_hashes) AS shoppers FROM shoppers_by_hour "  # noqa: S608
-        f"WHERE {within('hour')} {_of(channel)} AND event_type != 'impression'",
-        {**span.bound(), "channel": channel},
-    )
-    return int(rows[0]["shoppers"])
 
 
 def events_over_time(asks: Asks, span: Range, channel: str = "") -> list[Row]:

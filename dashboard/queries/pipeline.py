@@ -49,24 +49,24 @@ def stored(asks: Asks, span: Range) -> int:
     return int(rows[0]["stored"])
 
 
-def latest_minute(asks: Asks) -> Row | None:
-    """Return the last whole minute in which rows were scored, without rows and delays if it is over for long.
+def latest_minutes(asks: Asks) -> list[Row]:
+    """Return the last whole minute in which rows were scored, and the one before it; without rows if long over.
 
     View pipeline_by_minute. The newest minute is whole once its end is a minute ago: by then its rows are stored.
     Three minutes later nothing is scored any more, and the numbers would be those of another time.
     """
     of_then = ", ".join(f"if(is_over, NULL, v.{name}) AS {name}" for name in DELAYS)
-    rows = asks.rows(
+    return asks.rows(
         f"""
-        SELECT minute, minute < now() - INTERVAL 4 MINUTE AS is_over, if(is_over, 0, v.rows) AS stored, {of_then}
-        FROM pipeline_by_minute AS v
-        WHERE minute = (
+        WITH (
             SELECT max(minute) FROM pipeline_by_minute
             WHERE minute < (SELECT max(minute) FROM pipeline_by_minute) OR minute < now() - INTERVAL 2 MINUTE
-        )
+        ) AS latest, latest < now() - INTERVAL 4 MINUTE AS is_over
+        SELECT minute, is_over, if(is_over, 0, v.rows) AS stored, {of_then}
+        FROM pipeline_by_minute AS v
+        WHERE minute <= latest AND minute >= latest - INTERVAL 1 MINUTE ORDER BY minute DESC LIMIT 2
         """  # noqa: S608
     )
-    return rows[0] if rows else None
 
 
 def lag_now(asks: Asks) -> list[Row]:
@@ -75,6 +75,17 @@ def lag_now(asks: Asks) -> list[Row]:
         "SELECT consumer_group, topic, partition, committed, end_offset, lag, at FROM lag_now "
         "ORDER BY consumer_group, topic, partition LIMIT 1000"
     )
+
+
+def lag_before(asks: Asks) -> int | None:
+    """Return the consumer lag of all groups in the minute before the last sample's; view lag_by_minute."""
+    rows = asks.rows(
+        """
+        SELECT sum(b.lag) AS behind, count() AS sampled FROM lag_by_minute AS b
+        WHERE minute = (SELECT max(minute) - INTERVAL 1 MINUTE FROM lag_by_minute)
+        """
+    )
+    return int(rows[0]["behind"]) if rows[0]["sampled"] else None
 
 
 def lag_over_time(asks: Asks, span: Range) -> list[Row]:
@@ -99,6 +110,12 @@ def progress(asks: Asks) -> list[Row]:
         "SELECT source_topic, source_partition, first_offset, last_offset, v.rows AS stored, dead_letters, duplicates "
         "FROM source_progress AS v ORDER BY source_topic, source_partition LIMIT 1000"
     )
+
+
+def topics(asks: Asks) -> list[str]:
+    """Return the events topics that rows come from; view source_progress."""
+    rows = asks.rows("SELECT DISTINCT source_topic FROM source_progress ORDER BY source_topic LIMIT 1000")
+    return [row["source_topic"] for row in rows]
 
 
 def progress_totals(asks: Asks) -> Row:

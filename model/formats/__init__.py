@@ -13,6 +13,7 @@ from model.attributes import CANONICAL
 from model.events import Event
 from model.formats import cartcast, ga4, matomo, otto, posthog, rees46, retailrocket, segment, shopify, snowplow, taobao
 from model.formats.lines import Reading, read_lines
+from model.formats.no_format import UnknownFormatError, correct_or_map, holds_no_rows, is_near, not_utf_8, why_none
 from model.formats.own import OwnRow
 from model.formats.rows import InvalidHeaderError, Line, RepeatedColumnError
 from model.shop import NO_SHOP, Shop
@@ -79,10 +80,6 @@ def read_events(  # noqa: PLR0913 - what is read has no default
     return _strictly(path, rows) if strict else rows
 
 
-class UnknownFormatError(FormatError):
-    """No row of a file is an event in any format."""
-
-
 def guess_format(path: Path) -> tuple[str, str]:
     """Return the format of which most of a file's first rows are events, and how many are, in words.
 
@@ -95,10 +92,7 @@ def guess_format(path: Path) -> tuple[str, str]:
         raise FormatError(f"{path}: {invalid}") from None
     best = [name for name, count in counts.items() if count == max(counts.values())]
     if not best:
-        raise UnknownFormatError(
-            f"{path} looks like none of {', '.join(FORMATS)}: give --format, or begin a mapping with "
-            f"`cartcast inspect {path} --suggest map.yml`"
-        )
+        raise why_none(path, first, FORMATS)
     if len(best) > 1:
         raise FormatError(f"{path} may be of format {' or '.join(best)}: give --format")
     return best[0], f"{counts[best[0]]} events are in its first {len(first)} lines"
@@ -145,14 +139,16 @@ def _until_it_cannot_be(
 
 def _not_of_this_format(path: Path, format_name: str, bad: list[BadRow], first: list[Line]) -> FormatError:
     if not bad:
-        return FormatError(f"{path} holds no rows: there is nothing to read")
+        return holds_no_rows(path)
     if all(row.reason == "encoding" for row in bad):
-        return FormatError(
-            f"{path} is not UTF-8 (line {bad[0].line}: {bad[0].error}): convert it, as with "
-            "`iconv -f WINDOWS-1252 -t UTF-8`"
-        )
+        return not_utf_8(path, bad[0])
     likely = _formats_of(first)
-    advice = f"it looks like --format {' or '.join(likely)}" if likely else "choose another --format"
+    if likely:
+        advice = f"it looks like --format {' or '.join(likely)}"
+    elif format_name not in FORMATS:
+        advice = "correct the mapping"
+    else:
+        advice = correct_or_map(path) if is_near(format_name, first, FORMATS) else "choose another --format"
     return FormatError(
         f"{path} does not look like format {format_name}: none of its first {len(bad)} rows is an event "
         f"(line {bad[0].line}: {bad[0].error}); {advice}"

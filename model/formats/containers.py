@@ -35,6 +35,12 @@ UNREADABLE: Final[dict[bytes, str]] = {
     b"\xd0\xcf\x11\xe0": f"is a workbook of old Excel: {_EXPORTS_OF_SHEETS}",
     b"Obj\x01": "is Avro: export it as JSON lines or Parquet",
     b"SQLite format 3\0": "is an SQLite database: export its table as CSV",
+    b"PK\x05\x06": "is a zip archive of no file",
+    b"<!DOCTYPE": "is a web page, such as one to sign in: fetch the file itself",
+    b"<!doctype": "is a web page, such as one to sign in: fetch the file itself",
+    b"<html": "is a web page, such as one to sign in: fetch the file itself",
+    b"<?xml": "is XML, perhaps a refusal of where it was fetched: fetch it again, or export JSON lines or CSV",
+    b"version https://git-lfs": "is a pointer of Git LFS: fetch the file itself with `git lfs pull`",
     b"%PDF": "is a PDF: export the data as CSV or JSON lines",
     b"\x80\x04\x95": "is a pickle of Python: write it with to_parquet",
     b"\x80\x05\x95": "is a pickle of Python: write it with to_parquet",
@@ -260,7 +266,8 @@ def _as_utf8(file: io.BufferedReader) -> io.BufferedReader:
     if head.startswith((*_UTF_32, *_UTF_16)):
         return buffered(_decoded(file, "utf-32" if head.startswith(_UTF_32) else "utf-16"))
     if len(head) > 3 and not (any(head[:40:2]) and any(head[1:40:2])):
-        raise FormatError("is UTF-16 without its mark: convert it with `iconv -f UTF-16LE -t UTF-8`")
+        order = "LE" if any(head[:40:2]) else "BE"
+        raise FormatError(f"is UTF-16 without its mark: convert it with `iconv -f UTF-16{order} -t UTF-8`")
     return file
 
 

@@ -58,6 +58,7 @@ _LISTS: Final = {
     "view_promotion": ("placement", "creative_slot", "location_id", "promotion_id"),
 }
 """Events that are impressions if they have items, and the parameters that say where, of the event or its first item."""
+_OF_ITEMS: Final = "items_"
 _STORAGE: Final = ("analytics_storage", "ads_storage")
 _VALUE_KINDS: Final = ("string_value", "int_value", "double_value", "float_value")
 
@@ -79,8 +80,8 @@ def _of_export_row(row: Fields) -> Fields:
         params = row  # a query has made columns of them
     elif not isinstance(params, dict) or "list" in params:
         params = {str(param.get("key")): _value(param.get("value")) for param in _objects(row, "event_params")}
-    if not items and _ITEM_COLUMNS.intersection(row):
-        items = [row]  # likewise
+    if not items and (flat := _flat_item(row)):
+        items = [flat]  # likewise
     user, anonymous_id = ids_of_shopper(row, "user_id", "user_pseudo_id")
     order = _order_id(params, of_order, {"transaction_id": row.get("ecommerce_transaction_id")})
     time = row.get("event_timestamp")
@@ -96,7 +97,7 @@ def _of_export_row(row: Fields) -> Fields:
             "device": inside(row, "device", "category") or row.get("device_category"),
             "channel": inside(row, "traffic_source", "medium") or row.get("traffic_source_medium"),
             "country": inside(row, "geo", "country") or row.get("geo_country"),
-            "order_total": of_order.get("purchase_revenue"),
+            "order_total": of_order.get("purchase_revenue") or row.get("ecommerce_purchase_revenue"),
             CONSENT: consent_of(row),
         },
         # What differs between the exports of a day and of the current day, or with the columns that a query chose, is
@@ -110,6 +111,14 @@ def _of_export_row(row: Fields) -> Fields:
         ],
         "whole": row,
     }
+
+
+def _flat_item(row: Fields) -> Fields | None:
+    """Return the item whose fields are columns of a row, as `items_price` or as `price`; None if there is none."""
+    flat = {name.removeprefix(_OF_ITEMS): one for name, one in row.items() if name.startswith(_OF_ITEMS)}
+    if _ITEM_COLUMNS.intersection(flat):
+        return flat
+    return row if _ITEM_COLUMNS.intersection(row) else None
 
 
 def _of_payload(payload: Fields, event: Fields) -> Fields:
@@ -139,7 +148,10 @@ def consent_of(given: Fields) -> dict[str, bool] | None:
 
 
 def _nested(row: Fields) -> Fields:
-    """Return a row in which `geo.country`, as tools name columns of a record, is `country` in `geo`."""
+    """Return a row in which `geo.country`, as tools name columns of a record, is `country` in `geo`.
+
+    Such columns of `items`, which is repeated, are the only item.
+    """
     if not any("." in name for name in row):
         return row
     nested: Fields = {}
@@ -149,6 +161,8 @@ def _nested(row: Fields) -> Fields:
             nested[name] = one
         elif isinstance(nested.setdefault(outer, {}), dict):
             nested[outer][inner] = one
+    if "items" not in row and "items" in nested:
+        nested["items"] = [nested["items"]]
     return nested
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from model.batch import event_hash
 from model.events import EVENT_TYPES, IMPRESSION, OTHER, PURCHASE, Event, anonymous_id_of
+from model.formats.fields import snake_case
 from model.horizons import SESSION_GAP_MS
 from model.shop import NO_SHOP, Shop
 from model.training.labels import label_events
@@ -22,10 +23,14 @@ from service.errors import FormatError
 QUANTILES: Final = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99, "max": 1.0}
 OPTIONAL_FIELDS: Final = ("item_id", "category", "price", "quantity", "rating", "text", "anonymous_id", "context")
 _BITS: Final = tuple((name, 1 << number) for number, name in enumerate(OPTIONAL_FIELDS))
-_FEWEST_OF_ONE: Final = 20
+FEWEST_OF_ONE: Final = 20
 _FEWEST_VALUES: Final = 10
-_PLAUSIBLE: Final = {"user_id": 0.2, "item_id": 0.2, "category": 0.5}
-"""Shares of the events above which one value of a field may be a word in place of many."""
+COUNTED: Final = ("user_id", "item_id", "category")
+"""Fields of which the value that most events have is looked for."""
+_APART_SHARE: Final = 0.02
+_APART_TIMES: Final = 10
+"""A shopper with more of all events than the one, and so many times as many as the average, may be many."""
+_FAR_SPANS: Final = 2
 _DIGITS_OF_A_SHEET: Final = 15
 _ROUNDED: Final = re.compile(r"[1-9][0-9]{14}0+", re.ASCII)
 LINES_NAMED: Final = 5
@@ -88,6 +93,10 @@ class Inspection:
     """Pairs of an anonymous id and a user whose events name it."""
     most_users_of_one: int
     """Users who name one and the same anonymous id."""
+    respelt: dict[str, int]
+    """Events whose type is a built-in one in other letters, which are of type other, by that type."""
+    far: int
+    """Events whose time is far from nearly all others: twice as far as the middle 98 % of the events last."""
     orders_repeated: int
     """Order ids that stand in more than one purchase, repeated events included."""
     orders_undone: int
@@ -106,48 +115,15 @@ class MostFrequent:
     rounded: int
     """Events whose value has more than 15 digits, of which those after the 15th are zeros."""
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether it has far more events than the others."""
+        most = max(_APART_SHARE * self.of, _APART_TIMES * self.of / self.values)
+        return self.events >= FEWEST_OF_ONE and self.events > most
+
     def is_above(self, share: float) -> bool:
         """Whether so large a share of the events have it, among many values."""
-        return self.events >= _FEWEST_OF_ONE and self.values >= _FEWEST_VALUES and self.events > share * self.of
-
-
-def notes_on(found: Inspection) -> list[str]:
-    """Return what matters for training on these files, one sentence each."""
-    bad_rows = sum(bad.count for bad in found.bad_rows.values())
-    other = found.types[EVENT_TYPES[OTHER]]
-    notes = {
-        "there is no purchase: nothing can be learnt from these files": not found.buyers,
-        "there is one user only: a model of one shopper says nothing about others": found.users == 1,
-        "every event is a purchase: there is nothing to tell them from": found.types["purchase"] == found.events,
-        f"{bad_rows:,} rows are bad: they are left out": bad_rows > 0,
-        f"{found.users_out_of_order:,} users have events out of order: right if they arrived so, "
-        "else use `cartcast sort`": found.users_out_of_order > 0,
-        "most events are of type other: the format's names for events may not be those in the files": (
-            other > found.events / 2
-        ),
-    }
-    for name, most in found.most_frequent.items():
-        what = {"user_id": "shopper"}.get(name, name.removesuffix("_id"))
-        share = f"{most.events:,} of {most.of:,} events"
-        notes[f"one {what} has {share}: a placeholder in place of many ids, or a machine?"] = most.is_above(
-            _PLAUSIBLE[name]
-        )
-        notes[f"{most.rounded:,} ids of {what} end in zeros after 15 digits: a spreadsheet has rounded them"] = (
-            most.rounded > most.of / 10
-        )
-    notes[
-        f"{found.most_users_of_one:,} users name one anonymous id: a kiosk, a bot, or a word in place of many ids?"
-    ] = found.most_users_of_one >= _FEWEST_OF_ONE
-    notes[f"{found.orders_repeated:,} order ids in more than one purchase: of one shopper they count as one"] = (
-        found.orders_repeated > 0
-    )
-    notes[f"{found.orders_undone:,} orders were cancelled, refunded, voided or never paid: they are no purchases"] = (
-        found.orders_undone > 0
-    )
-    too_long = [horizon for horizon, rate in found.horizons.items() if not rate.known]
-    if too_long:
-        notes[f"the data end before any horizon of {', '.join(too_long)} does: more history is needed"] = True
-    return [note for note, applies in notes.items() if applies]
+        return self.events >= FEWEST_OF_ONE and self.values >= _FEWEST_VALUES and self.events > share * self.of
 
 
 class _Columns:
@@ -166,9 +142,10 @@ class _Columns:
         """The same of impressions."""
         self.filled = array("Q" if self._attributes else "B")
         """A bit for each of OPTIONAL_FIELDS, then of the attributes."""
-        self.counts = {name: Counter[int]() for name in _PLAUSIBLE}
+        self.counts = {name: Counter[int]() for name in COUNTED}
         """Events by the hash of a value."""
         self.rounded = Counter[str]()
+        self.respelt = Counter[str]()
         self.identities = set[tuple[str, str]]()
         """Anonymous ids, each with a user."""
         self.orders = Counter[int]()
@@ -183,7 +160,7 @@ class _Columns:
         elif isinstance(row, Event):
             self.users.append(self.numbers.setdefault(row.user_id, len(self.numbers)))
             self.times_ms.append(row.ts)
-            self.types.append(self._codes.get(row.type, OTHER))
+            self.types.append(self._code(row.type))
             self.hashes.append(event_hash(row.event_id))
             self._count(row)
             attributes = row.attributes or {}
@@ -196,6 +173,12 @@ class _Columns:
             bad.count += 1
             if len(bad.first) < LINES_NAMED:
                 bad.first.append((file, row.line))
+
+    def _code(self, name: str) -> int:
+        code = self._codes.get(name)
+        if code is None and (snake_case(name.strip()) in self._codes):
+            self.respelt[name] += 1
+        return OTHER if code is None else code
 
     def _count(self, event: Event) -> None:
         for name, counts in self.counts.items():
@@ -260,9 +243,18 @@ def _inspection(columns: _Columns, horizons: Sequence[str], shop: Shop) -> Inspe
         },
         identities=len(columns.identities),
         most_users_of_one=max(Counter(one for one, _ in columns.identities).values(), default=0),
+        respelt=dict(columns.respelt),
+        far=_far(times_ms),
         orders_repeated=sum(count > 1 for count in columns.orders.values()),
         orders_undone=len(columns.orders_undone),
     )
+
+
+def _far(times_ms: Integers) -> int:
+    """Count times that are far from nearly all others; in few events none is."""
+    low, high = np.quantile(times_ms, (0.01, 0.99))
+    margin = _FAR_SPANS * max(high - low, SESSION_GAP_MS)
+    return int(((times_ms < low - margin) | (times_ms > high + margin)).sum())
 
 
 def _first_of_each(users: Integers, hashes: npt.NDArray[np.uint64]) -> Integers:

@@ -141,18 +141,18 @@ class _Reader:
     def event(self, part: Fields, own_types: Mapping[str, str] = {}) -> Event:
         name = self.type_name(part)
         event_type = own_types.get(name or "") or self._type(name)
-        user = required_id("user_id", self._given(part, "user_id"))
+        user = self._id(part, "user_id") or required_id("user_id", None)
         ts = self._time_ms(part)
-        item, order = (optional_id(field, self._given(part, field)) for field in ("item_id", "order_id"))
+        item, order = (self._id(part, field) for field in ("item_id", "order_id"))
         return Event(
             event_id=(order_event_id(order) if event_type == "purchase" else None)
-            or optional_id("event_id", self._given(part, "event_id"))
+            or self._id(part, "event_id")
             or content_id(str(ts), name or _NO_TYPE, item or "", user),
             user_id=user,
             type=event_type,
             ts=ts,
             item_id=item,
-            category=optional_id("category", self._given(part, "category")),
+            category=self._id(part, "category"),
             price=number("price", self._given(part, "price"), least=0),
             quantity=number("quantity", self._given(part, "quantity")),
             rating=number("rating", self._given(part, "rating")),
@@ -162,7 +162,7 @@ class _Reader:
         )
 
     def _anonymous_id(self, part: Fields, user_id: str, event_type: str) -> str | None:
-        anonymous_id = anonymous_id_of(user_id, optional_id("anonymous_id", self._given(part, "anonymous_id")))
+        anonymous_id = anonymous_id_of(user_id, self._id(part, "anonymous_id"))
         if event_type == IDENTIFY and anonymous_id is None:
             raise InvalidRow("anonymous_id", "anonymous_id is missing, or the user's own: identify names two ids")
         return anonymous_id
@@ -182,9 +182,14 @@ class _Reader:
         if isinstance(given, float) and time in UNITS:
             return within_bounds(int(given * UNITS[time] / 1000))
         text = required_id("ts", given)
-        if time is None or text[4:5] == "-":
+        if time is None or (text[4:5] == "-" and not time.startswith("%Y-")):
             return moment_ms("ts", text)
         return unix_ms("ts", text, time) if time in UNITS else parsed_time_ms(text, time)
+
+    def _id(self, part: Fields, field: str) -> str | None:
+        """Return the id at the first of a field's paths that has one: a word for nothing is none."""
+        given = (optional_id(field, _at(part, path)) for path in self.definition.fields.get(field, ()))
+        return next((found for found in given if found is not None), None)
 
     def _given(self, part: Fields, field: str) -> object:
         return _first(part, self.definition.fields.get(field, ()))

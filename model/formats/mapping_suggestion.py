@@ -22,14 +22,16 @@ _MOST_TYPES: Final = 100
 _SAMPLED_TIMES: Final = 200
 _NAMES: Final = {
     "user_id": "user_id userid customer_id customerid visitor_id visitorid client_id distinct_id shopper_id member_id "
-    "account_id uid anonymous_id device_id cookie_id email user customer visitor session_id sessionid session",
+    "account_id uid buyer_id customer_no anonymous_id user_pseudo_id device_id cookie_id email customer_email "
+    "user_email billing_email user customer buyer visitor session_id sessionid session",
     "anonymous_id": "anonymous_id anonymousid user_pseudo_id visitor_id visitorid device_id cookie_id client_id",
-    "ts": "event_time event_timestamp timestamp occurred_at created_at server_time datetime date_time time ts date "
-    "created",
-    "type": "event_type event_name event action activity behavior behaviour verb type name",
+    "ts": "event_time event_timestamp timestamp occurred_at created_at server_time datetime date_time time ts "
+    "order_time order_date purchase_date invoice_date event_date date created",
+    "type": "event_type event_name event action activity behavior_type behavior behaviour verb type name",
     "event_id": "event_id message_id insert_id uuid id",
-    "order_id": "order_id orderid transaction_id transactionid order_number",
-    "item_id": "item_id itemid product_id productid sku article_id variant_id product item",
+    "order_id": "order_id orderid transaction_id transactionid order_number order_no invoice_no invoice",
+    "item_id": "item_id itemid product_id productid sku item_sku product_sku lineitem_sku article_id variant_id "
+    "stock_code asin aid product item product_name item_name",
     "category": "category category_code category_id categoryid product_category item_category department",
     "price": "price unit_price item_price product_price amount",
     "quantity": "quantity qty",
@@ -57,11 +59,12 @@ _TYPES: Final = {
     "view": r"view|pv|click|detail|impression|visit",
 }
 """What is in the name of a type, the first that is."""
+_CLOCKS: Final = ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%H")
 _PATTERNS: Final = tuple(
     f"{day}{gap}{clock}"
-    for day in ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y")
-    for gap in (" ", ", ")
-    for clock in ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p")
+    for day in ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y-%m-%d", "%Y%m%d")
+    for gap, clocks in ((" ", _CLOCKS), (", ", _CLOCKS), ("", ("",)))
+    for clock in clocks
 )
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 

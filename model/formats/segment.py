@@ -86,6 +86,8 @@ _WAREHOUSE_TIMES: Final = {
 }
 _COLUMNS: Final = frozenset({"event", "userid", "anonymousid", "messageid", "user_id", "anonymous_id", "event_text"})
 _OF_AN_ORDER: Final = frozenset({"checkout", "purchase", "refund"})
+_PRODUCT_IDS: Final = frozenset({"product_id", "sku", "id"})
+_OF_PRODUCTS: Final = _OF_AN_ORDER | {"cart", "remove_from_cart", "favorite"}
 _TIMES: Final = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 _WORDS: Final = {"search": ("query", "search_term"), "review": ("review_body", "review", "text")}
 
@@ -203,8 +205,9 @@ def _product(event_type: str, properties: Fields) -> Fields:
     """
     if event_type == "other":
         return {}
-    if event_type in _OF_AN_ORDER and (products := objects_in(properties, "products")):
-        return in_snake_case(products[0])
+    if event_type in _OF_AN_ORDER or (event_type in _OF_PRODUCTS and not _PRODUCT_IDS & properties.keys()):
+        products = objects_in(properties, "products")
+        return in_snake_case(products[0]) if products else properties
     return properties
 
 

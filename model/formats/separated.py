@@ -4,12 +4,14 @@ import csv
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from model.formats.rows import MAX_LINE_BYTES, InvalidHeaderError, InvalidRow, Line, RepeatedColumnError, row_text
 
-DELIMITERS: Final = (",", ";", "\t", "|")
+DELIMITERS: Final = (",", ";", "\t", "|", "\x01", "^", "~")
+"""The fifth is Hive's."""
 MOST_LINES_ABOVE: Final = 20
 """How many lines may stand above a header: a title, a comment."""
 _MOST_LINES_OF_A_ROW: Final = 50
@@ -20,7 +22,7 @@ _SEPARATOR_LINE: Final = re.compile(r'"?sep=.{1,2}"?', re.IGNORECASE)
 """What spreadsheets write first."""
 _LIKE_A_NAME: Final = re.compile(r"[^\W\d][\w .()/-]*")
 csv.field_size_limit(MAX_LINE_BYTES)  # else fields above 128 KiB raise
-_OPENS_A_QUOTE: Final = re.compile(rb'(?:^|[,;\t|]) *"')
+_OPENS_A_QUOTE: Final = re.compile(rf'(?:^|[{re.escape("".join(DELIMITERS))}]) *"'.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,21 @@ def joined_lines(lines: Iterator[Line]) -> Iterator[Line]:
             yield line
             continue
         following = _to_the_quote(ahead, lines, len(line[1]))
-        if following and following[-1][1].count(b'"') % 2:
-            yield line[0], b"\n".join(raw for _, raw in (line, *following))
-        else:  # the quote does not end: it stands for itself
+        joined = b"\n".join(raw for _, raw in (line, *following))
+        if _is_one_row(joined):
+            yield line[0], joined
+        else:  # the quote does not end where a field does: it stands for itself, and takes no rows with it
             yield line
             ahead.extendleft(reversed(following))
+
+
+def _is_one_row(joined: bytes) -> bool:
+    """Whether the line ends in it are quoted, and every quote ends where a field does."""
+    text = joined.decode(errors="replace")
+    for delimiter in DELIMITERS:
+        with suppress(csv.Error):
+            return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True), None) is not None
+    return False
 
 
 def _to_the_quote(ahead: deque[Line], lines: Iterator[Line], size: int) -> list[Line]:

@@ -3,6 +3,7 @@
 https://docs.snowplow.io/docs/fundamentals/canonical-event/ and, for e-commerce, its plugin and the older events.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ from model.formats.fields import (
     object_in,
     objects_in,
     optional_id,
+    optional_object,
     optional_text,
     plain_amount,
     required_id,
@@ -64,14 +66,22 @@ _TIMES: Final = ("true_tstamp", "derived_tstamp", "collector_tstamp", "dvce_crea
 _OF_MANY_ITEMS: Final = frozenset({"list_view", "site_search"})
 _LIST: Final = "list_view"
 """An impression if it has products."""
+_ECOMMERCE: Final = "com_snowplowanalytics_snowplow_ecommerce_"
+_SCHEMA_COLUMN: Final = re.compile(
+    rf"(?P<kind>unstruct_event|contexts)_(?:{_ECOMMERCE}|com_snowplowanalytics_snowplow_)(?P<name>.+?)(?:_[0-9]+){{1,3}}"
+)
+"""A column of a warehouse's table, or a field of the analytics SDK's JSON, for each schema and version."""
 _SIGNATURE: Final = frozenset({"event_id", "collector_tstamp", "domain_userid", "network_userid", "event_vendor"})
 
 
 def _split(row: Fields) -> list[Fields]:
     """Return the row with what its JSON says: the event's name and data, a product, an order."""
-    data = object_in(object_in(object_in(row, "unstruct_event"), "data"), "data")
-    entities = dict(_entities(row))
-    products = [entity for kind, entity in _entities(row) if kind == "product"][::-1]
+    by_schema = [*_by_schema(row)]
+    data = next((found for kind, _, found in by_schema if kind == "unstruct_event"), None)
+    data = data or object_in(object_in(object_in(row, "unstruct_event"), "data"), "data")
+    found = [*_entities(row), *((name, entity) for kind, name, entity in by_schema[::-1] if kind == "contexts")]
+    entities = dict(found)
+    products = [entity for name, entity in found if name == "product"][::-1]
     name = row.get("event_name") or row.get("event")
     if name == "snowplow_ecommerce_action":
         name = data.get("type")
@@ -79,6 +89,16 @@ def _split(row: Fields) -> list[Fields]:
         name = row.get("se_action")
     product = _product(row, data, entities)
     return [row | {"name": name, "data": data, "product": product, "products": products, "entities": entities}]
+
+
+def _by_schema(row: Fields) -> Iterator[tuple[str, str, Fields]]:
+    """Yield what columns of a schema hold: whether of the event or a context, the schema's name, the data."""
+    for column, given in row.items():
+        if given and (schema := _SCHEMA_COLUMN.fullmatch(column)):
+            held = optional_object(given)
+            for data in held if isinstance(held, list) else [held]:
+                if isinstance(data, dict):
+                    yield schema["kind"], schema["name"], data
 
 
 def _entities(row: Fields) -> Iterator[tuple[str, Fields]]:

@@ -133,6 +133,9 @@ class Item(msgspec.Struct, frozen=True):
 class KnownItems(msgspec.Struct, frozen=True):
     """What a worker knows of many items."""
 
+    topic: Annotated[
+        str, Meta(description="Topic of the events that the worker scores, as in `as_of`: which pipeline answers")
+    ]
     items: Annotated[list[Item], Meta(description="Those of `item_ids` that are known, each once")]
 
 

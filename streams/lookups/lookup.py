@@ -75,7 +75,7 @@ class Lookup:
         self._codec = codec
         self._explainer = explainer
         self._model = model
-        self._topic = topic
+        self.topic = topic
         self._source_code = source_code
         self._thread = ThreadPoolExecutor(1, "explain")
         self._waiting = 0
@@ -160,4 +160,4 @@ class Lookup:
         """Say up to which record a state knows its shopper."""
         sequence = state["sequence"][0]
         offset = int(sequence["offset"]) if int(sequence["source"]) == self._source_code else None
-        return AsOf(self._topic, partition, offset)
+        return AsOf(self.topic, partition, offset)

@@ -176,7 +176,7 @@ class Pages:
         asked = _items_asked(await request.read())
         if not self._items.is_complete:
             raise _reading()
-        return _json(200, KnownItems(item_answers(self._items.catalogue, asked)))
+        return _json(200, KnownItems(self._look_up.topic, item_answers(self._items.catalogue, asked)))
 
     async def shopper_items(self, request: web.Request, **_: str) -> web.Response:
         if self._recommender is None:

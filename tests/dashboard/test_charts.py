@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from dashboard.charts import calibration, model, pipeline, theme
+from dashboard.charts import calibration, model, overview, pipeline, theme
 
 MINUTE = timedelta(minutes=1)
 PHONE_CARD = 330
@@ -60,3 +60,11 @@ def test_hours_of_the_model_bridge_no_time_without_data():
     for chart, breaks in ((model.metric_over_time(rows, "psi", "PSI"), 1), (model.said_and_did(rows), 2)):
         (points,) = chart.to_dict()["datasets"].values()
         assert sum("psi" not in point and "share" not in point for point in points) == breaks
+
+
+def test_purchases_are_drawn_over_the_times_of_all_events():
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [{"time": start + hours * 60 * MINUTE, "event_type": kind, "events": 3}
+            for hours, kind in ((0, "view"), (0, "purchase"), (5, "view"))]  # fmt: skip
+    (points,) = overview.purchases(rows, 60 * MINUTE).to_dict()["datasets"].values()
+    assert [point["events"] for point in points] == [3, 0]

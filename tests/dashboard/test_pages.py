@@ -407,6 +407,12 @@ def test_without_a_worker_the_page_of_items_says_who_knows_the_stock(open_page, 
     assert "start cartcast worker" in texts(open_page("items", shop.source)).replace("\\", "")
 
 
+def test_a_worker_of_another_pipeline_says_nothing_of_the_stock(open_page, shop):
+    with item_worker(dict.fromkeys({row["item_id"] for row in shop.rows}, False), topic="other.events") as worker:
+        page = open_page("items", shop.source, worker_url=worker.url, range="Everything")
+    assert "is another pipeline's: it scores other.events" in texts(page).replace("\\", "")
+
+
 def test_a_shop_whose_events_name_no_item_is_told_so(open_page, database):
     filled_shop.insert(client_of(database), "scores", filled_shop.plain_scores(20))
     assert "which item they are about in `item_id`" in texts(open_page("items", database))
@@ -444,3 +450,8 @@ def test_inputs_pass_or_fail_beside_the_scores(open_page, database):
 def test_a_shop_without_impressions_is_told_how_to_send_them(open_page, database):
     filled_shop.insert(client_of(database), "scores", filled_shop.plain_scores(20))
     assert "Send what a page shows as events of type impression" in texts(open_page("model", database))
+
+
+def test_the_lag_stands_beside_that_of_the_minute_before(open_page, shop):
+    (behind,) = (metric for metric in open_page("pipeline", shop.source).metric if metric.label == "Behind")
+    assert (behind.value, behind.delta) == ("52", "+8.3 %")

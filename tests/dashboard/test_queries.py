@@ -69,15 +69,16 @@ def test_the_stored_span_is_that_of_the_events(shop, asks):
 @pytest.mark.parametrize("channel", ["", "mail", NASTY_NAMES[0][:60]])
 def test_events_and_shoppers_are_those_of_the_range_and_channel(shop, asks, day, channel):
     rows = [row for row in rows_of(shop, day) if channel in ("", row["channel"])]
-    found = overview.totals_by_type(asks, day, channel)
     users = defaultdict(set)
     for row in rows:
         users[row["event_type"]].add(row["user_id"])
-    assert {row["event_type"]: row["events"] for row in found} == Counter(row["event_type"] for row in rows)
-    steps = overview.FUNNEL
-    shown = {row["event_type"]: (row["shoppers"], row["viewers"]) for row in found if row["event_type"] in steps}
-    assert shown == {name: (len(of), len(of & users["view"])) for name, of in users.items() if name in steps}
-    assert overview.shoppers(asks, day, channel) == len({row["user_id"] for row in rows})
+    assert overview.measured(asks, day, channel) == {
+        "Events": len(rows),
+        "Shoppers": len({row["user_id"] for row in rows}),
+        "Purchases": sum(row["event_type"] == "purchase" for row in rows),
+        "Buyers": len(users["purchase"]),
+        "Conversion": pytest.approx(len(users["view"] & users["purchase"]) / len(users["view"])),
+    }
 
 
 def test_steps_of_the_charts_hold_every_event_of_the_range(shop, asks, day, everything):
@@ -309,8 +310,8 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     span = Range.last_hours(24, datetime(2026, 1, 5, tzinfo=UTC))
     assert stored_span(asks) is None
     assert pipeline.active_span(asks) is None
-    assert overview.totals_by_type(asks, span) == []
-    assert overview.shoppers(asks, span) == 0
+    assert (found := overview.measured(asks, span))["Events"] == found["Shoppers"] == 0
+    assert found["Conversion"] is None
     assert overview.propensity_by_category(asks, span) == []
     assert shoppers.segments_within(asks, Filters(span)) == []
     assert shoppers.shopper(asks, "nobody") is None
@@ -319,23 +320,29 @@ def test_every_question_can_be_asked_of_an_empty_database(empty):
     assert model.shown_by_list(asks) == model.shown_by_position(asks) == []
     assert model.models(asks) == []
     assert model.evaluated_until(asks, "none", "24h") is None
-    assert pipeline.latest_minute(asks) is None
+    assert pipeline.latest_minutes(asks) == []
+    assert pipeline.lag_before(asks) is None
     assert pipeline.lag_now(asks) == []
     assert pipeline.dead_letters(asks) == 0
+
+
+def test_the_lag_of_the_minute_before_is_that_of_all_groups(asks):
+    of_sink = 10 + 58 % 7
+    assert pipeline.lag_before(asks) == filled_shop.PARTITIONS * of_sink
 
 
 def test_the_latest_minute_is_whole(database):
     client, asks = client_of(database), Database(database)
     now_ms = time.time_ns() // 1_000_000
     stored = []
-    for minutes_ago, rows in ((60, 1), (1, 2), (0, 3)):
+    for minutes_ago, rows in ((60, 1), (2, 4), (1, 2), (0, 3)):
         scored = [
             {**row, "event_id": f"{minutes_ago}-{row['event_id']}", "scored_at": now_ms - 60_000 * minutes_ago}
             for row in filled_shop.plain_scores(rows)
         ]
         filled_shop.insert(client, "scores", scored)
-        stored.append(pipeline.latest_minute(asks)["stored"])
-    assert stored == [0, 0, 2]
+        stored.append([row["stored"] for row in pipeline.latest_minutes(asks)])
+    assert stored == [[0], [4], [4], [2, 4]]
 
 
 def test_a_step_of_a_week_is_a_week_and_begins_on_monday(database):

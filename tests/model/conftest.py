@@ -1,15 +1,11 @@
-"""A small real model, and generated tests without a deadline: a slow machine is no failure."""
+"""A small real model."""
 
 import pytest
 import torch
-from hypothesis import settings
 
 from model.checkpoint import Calibration, Checkpoint
 from model.horizons import HORIZONS
 from model.lstm import LSTMConfig, PropensityLSTM
-
-settings.register_profile("without deadline", deadline=None)
-settings.load_profile("without deadline")
 
 
 def random_checkpoint(version: str, hidden_size: int = 8, seed: int = 7) -> Checkpoint:

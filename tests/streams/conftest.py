@@ -1,4 +1,4 @@
-"""A small real model for the stream side's tests, and generated tests without a deadline."""
+"""A small real model for the stream side's tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,7 +7,6 @@ from concurrent.futures import Executor, Future
 import pytest
 import torch
 from confluent_kafka import Producer
-from hypothesis import settings
 
 from model.checkpoint import Calibration, Checkpoint
 from model.horizons import HORIZONS
@@ -21,9 +20,6 @@ from streams.pipeline import Pipeline
 from streams.scoring import Scoring
 from tests.streams.fetches import PARTITION, SOURCE_CODE, START_MS, TOPICS
 from tests.streams.memory_publisher import MemoryPublisher, states_of
-
-settings.register_profile("without deadline", deadline=None)
-settings.load_profile("without deadline")
 
 
 class ThisThread(Executor):

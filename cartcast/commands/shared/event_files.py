@@ -85,6 +85,8 @@ def _guessed(files: Sequence[Path]) -> str:
     """Return the format that the first lines of all files are of, and say so on stderr; raises FormatError."""
     found = dict[str, str]()
     for file in files:
+        if file.is_dir():
+            raise FormatError(f"{file} is a directory: name the files in it")
         if not file.is_file():
             raise FormatError(f"{file} is no file that can be read twice: give --format")
         name, why = guess_format(file)

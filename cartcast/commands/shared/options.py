@@ -63,7 +63,8 @@ def naming_flags(line: str) -> str:
 def moment_ms(text: str) -> int:
     """Return the epoch milliseconds of an option.
 
-    It is such a number, an RFC 3339 time, a day (its beginning in UTC), or how long ago: 90s, 15m, 1h, 7d.
+    It is such a number, an RFC 3339 time, a day (its beginning in UTC), or how long ago: 90s, 15m, 1h, 7d. Raises
+    BadParameter, to which the command line adds the option's name.
     """
     try:
         moment = _epoch_ms(text)
@@ -73,7 +74,7 @@ def moment_ms(text: str) -> int:
         seconds = (
             "; these are seconds: add three zeros" if MIN_EVENT_TIME_MS <= 1000 * moment <= MAX_EVENT_TIME_MS else ""
         )
-        raise UsageError(
+        raise typer.BadParameter(
             f"{text!r} is no time: give 2017-12-01, 2017-12-01T08:00:00Z, epoch milliseconds, or 1h for an hour ago"
             f"{seconds}"
         )

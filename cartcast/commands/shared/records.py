@@ -1,6 +1,7 @@
 """Records of the topics, as a person reads them in a line, and as JSON objects."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -39,8 +40,13 @@ def score_line(message: "Message") -> str:
 def letter_line(message: "Message") -> str:
     """Return a dead letter in a line: Kafka's time, the reason, where the record lay, the error. Shows no content."""
     headers = {name: text_of(value) for name, value in headers_of(message).items()}
-    place = f"{headers.get('topic', '-')} {headers.get('partition', '-')}:{headers.get('offset', '-')}"
-    return f"{time_of(message)}  {headers.get('reason', '-')}  {place}  {headers.get('error', '-')}"
+    return f"{time_of(message)}  {headers.get('reason', '-')}  {origin_of(headers)}  {headers.get('error', '-')}"
+
+
+def origin_of(headers: Mapping[str, str]) -> str:
+    """Return where a dead letter's record lay: its topic, partition and offset, or the file and line of `replay`."""
+    origin, partition, offset = (headers.get(name, "-") for name in ("topic", "partition", "offset"))
+    return f"{origin}, line {offset}" if partition == "-1" else f"{origin} {partition}:{offset}"
 
 
 def record_object(message: "Message") -> dict[str, Any]:

@@ -47,10 +47,15 @@ def test_a_history_may_be_given_in_any_form(given):
 def test_a_file_is_read_again_whenever_it_is_needed(file):
     events = cartcast.read(file)
     for _ in range(2):
-        assert list(events) == EVENTS
+        with pytest.warns(
+            UserWarning, match=r"1 of 3 rows are no events and left out; the first is row 2: event_id is"
+        ):
+            assert list(events) == EVENTS
         assert (events.bad_rows, events.first_bad_rows[0].line) == (1, 2)
-    assert list(events_of(str(file))) == EVENTS
-    assert list(cartcast.read([file, file], "cartcast")) == [*EVENTS, *EVENTS]
+    with pytest.warns(UserWarning, match="1 of 3 rows"):
+        assert list(events_of(str(file))) == EVENTS
+    with pytest.warns(UserWarning, match="2 of 6 rows"):
+        assert list(cartcast.read([file, file], "cartcast")) == [*EVENTS, *EVENTS]
 
 
 def test_a_bad_row_ends_a_strict_reading(file):

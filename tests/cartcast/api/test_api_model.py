@@ -43,8 +43,9 @@ def test_scores_come_in_the_kind_of_frame_that_was_given(events, model, library,
     np.testing.assert_allclose(np.asarray(scores["propensity_24h"]), expected)
 
 
-def test_what_cannot_be_scored_leaves_an_empty_frame(model):
-    scores = model.score(pd.DataFrame([event_fields(type=None)]))
+def test_what_cannot_be_scored_leaves_an_empty_frame_and_says_so(model):
+    with pytest.warns(UserWarning, match="1 of 1 rows are no events and left out; .* row 1: ts is in seconds"):
+        scores = model.score(pd.DataFrame([event_fields(ts=1_767_571_200)]))
     assert (len(scores), list(scores)[:3]) == (0, ["row", "user_id", "event_id"])
 
 

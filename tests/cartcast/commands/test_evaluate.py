@@ -167,7 +167,7 @@ def test_without_a_directory_the_tables_are_printed_and_nothing_is_written(shop,
     ("options", "exit_code", "words"),
     [
         (["--after", "2099-01-01"], 1, "nothing to evaluate"),
-        (["--after", "some day"], 2, "is no time"),
+        (["--after", "some day"], 2, "--after"),
         (["--checkpoint", "nowhere"], 1, "cannot be read"),
         (["--out", __file__], 2, "no report can be written"),
         (["--format", "taobao"], 1, "does not look like format taobao"),

@@ -19,6 +19,11 @@ def file(tmp_path):
     return path
 
 
+def test_a_directory_is_said_to_be_one(tmp_path):
+    code, _, error = run(tmp_path)
+    assert (code, error) == (1, f"cartcast: {tmp_path} is a directory: name the files in it\n")
+
+
 def test_json_is_one_object_on_the_last_line(file):
     code, out, _ = run(file, "--format", "taobao", "--json")
     assert code == 0

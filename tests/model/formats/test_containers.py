@@ -97,7 +97,8 @@ def test_damage_is_told_after_the_last_line_that_could_be_read(read):
         (zipped(a=TEXT, b=TEXT), "is a zip archive of 2 files"),
         (zipped(**{"[Content_Types].xml": b"", "xl/workbook.xml": b""}), "is a workbook"),
         (b"a.csv".ljust(257, b"\0") + b"ustar\0" + b"\0" * 300, "is a tar archive"),
-        (TEXT.decode().encode("utf-16-le"), "UTF-16 without its mark"),
+        (TEXT.decode().encode("utf-16-le"), "UTF-16 without its mark: convert it with `iconv -f UTF-16LE"),
+        (TEXT.decode().encode("utf-16-be"), "`iconv -f UTF-16BE"),
         (b"PAR1" + b"x" * 100, "is damaged after row 0"),
     ],
 )

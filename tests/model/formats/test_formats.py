@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import Event
-from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, Reading, read_events
+from model.formats import FORMATS, ROWS_BEFORE_GIVING_UP, Reading, guess_format, read_events
 from model.formats.rows import MAX_LINE_BYTES, content_id
 from model.formats.snowplow import COLUMNS
 from model.validate import BadRow
@@ -142,6 +142,40 @@ def test_no_format_is_taken_for_another_and_the_right_one_is_advised(read, forma
         return
     with pytest.raises(FormatError, match=f"it looks like --format {other}$"):
         read(content, format_name)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"timestamp,visitorid,event,itemid,transactionid\n1433221332,1,view,7,\n",
+         "format retailrocket, .*line 2: timestamp is in seconds, not in milliseconds"),
+        (b"1,20,300,pv,1511539217000\n", "format taobao, .* ts is in milliseconds, not in seconds"),
+        (b'{"event_id":"e","user_id":"u","type":"view","ts":1511539217}\n', "format cartcast, .* in seconds"),
+        (b'{"session":1,"events":[{"aid":2,"ts":1659304800,"type":"clicks"}]}\n', "format otto, .* in seconds"),
+        (b"event_time,event_type,product_id,user_id\n01.10.2019 00:01,view,7,1\n", "format rees46, .* event_time is"),
+        (b"event_time,event_type,product_id,user_id\n2019-10-01 00:01:00,view,7,1,\n", "format rees46, .* 5 columns"),
+        (b'{"user_id":"u","type":"view","ts":1511539217000}\n', "format cartcast, .* event_id is missing"),
+        (b'{"type":"track","event":"Product Viewed","timestamp":"2017-11-24T16:00:17Z"}\n', "segment, .* is missing"),
+        (b"{'event_id':'e','user_id':'u'}\n", "line 1: not JSON: .* double quotes"),
+        (b'{"data":[' + GOOD_ROWS["segment"] + b"]}\n", r"""format segment deeper: .*jq -c '."data"\[\]' """),
+        (json.dumps({"value": GOOD_ROWS["ga4"].decode()}).encode(), r"""format ga4 deeper: .*'."value" . fromjson' """),
+        (b"a,b,c,d,e\nwho,what,when,where,how\n", "looks like none of"),
+        (b"event_time,event_type,product_id,user_id\n", "holds no rows"),
+        (b"\n\n", "holds no rows"),
+        ("übermorgen,view,7,1\n".encode("latin-1") * 9, "is not UTF-8"),
+        (b'{"a":1}\n', "looks like none of cartcast, .*: give --format, or begin a mapping"),
+    ],
+)  # fmt: skip
+def test_where_no_row_is_an_event_the_format_it_comes_nearest_says_why(tmp_path, content, words):
+    path = tmp_path / "events"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=words):
+        guess_format(path)
+
+
+def test_who_names_the_format_is_told_what_to_correct_in_it(read):
+    with pytest.raises(FormatError, match=r"ts is in milliseconds, not in seconds\); correct that, or begin a mapping"):
+        read(b"1,20,300,pv,1511539217000\n", "taobao")
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path):

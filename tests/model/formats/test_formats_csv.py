@@ -77,7 +77,7 @@ def test_rows_below_a_header_of_other_names_are_not_read_by_position():
         rees46_rows(header, ROW)
 
 
-@pytest.mark.parametrize("delimiter", [b";", b"\t", b"|"])
+@pytest.mark.parametrize("delimiter", [b";", b"\t", b"|", b"\x01", b"^", b"~"])
 def test_columns_may_be_separated_otherwise(delimiter):
     (plain,) = rees46_rows(ROW)
     assert rees46_rows(ROW.replace(b",", delimiter)) == [plain]
@@ -90,6 +90,12 @@ def test_a_quoted_field_may_go_over_lines_and_a_stray_quote_stands_for_itself():
     assert (event.user_id, event.context["brand"]) == ("2", "a\nqua")
     rows = rees46_rows(HEADER, ROW.replace(b"aqua", b'"aqua'), *[ROW] * 3)
     assert [type(row) for row in rows] == [BadRow, Event, Event, Event]
+
+
+def test_a_quote_that_does_not_end_where_a_field_does_takes_no_rows_with_it():
+    opened = ROW.replace(b"aqua", b'"aqua')
+    rows = rees46_rows(HEADER, ROW, opened, opened, ROW, opened, ROW.replace(b"aqua", b'19" tv'), ROW)
+    assert [type(row) for row in rows] == [Event, BadRow, BadRow, Event, BadRow, Event, Event]
 
 
 def test_rows_may_be_objects_with_the_names_of_the_columns():

@@ -196,6 +196,15 @@ def test_rows_whose_records_are_columns_are_understood():
     assert same == event
 
 
+@pytest.mark.parametrize("joint", ["_", "."])
+def test_an_item_and_an_order_may_be_columns_of_their_records(joint):
+    flat = {"event_name": "purchase", "event_timestamp": "1511539217250000", "user_pseudo_id": "1.2"}
+    flat |= {f"items{joint}item_id": "p1", f"items{joint}price": "9,50", f"ecommerce{joint}purchase_revenue": 19}
+    (event,) = rows_of(flat | {f"ecommerce{joint}transaction_id": "T1"})
+    assert (event.event_id, event.item_id, event.price) == ("purchase:T1", "p1", 9.5)
+    assert event.context == {"order_id": "T1", "order_total": "19", "order_products": "1"}
+
+
 @pytest.mark.parametrize(
     ("reason", "changed"),
     [

@@ -70,6 +70,13 @@ def test_every_event_has_its_type(name, event_type):
     assert event_of(event=name, properties={}).type == event_type
 
 
+def test_the_product_of_a_cart_may_be_the_first_of_a_list():
+    products = {"products": [{"product_id": "p1", "price": "5"}, {"product_id": "p2"}]}
+    assert (event_of(event="Product Added", properties=products).item_id) == "p1"
+    assert event_of(event="Product Added", properties=products | {"sku": "p3"}).item_id == "p3"
+    assert event_of(event="Products Searched", properties=products).item_id is None
+
+
 @pytest.mark.parametrize("kind", ["page", "screen"])
 def test_page_and_screen_calls_are_other_events_that_say_what_they_were(kind):
     event = event_of(type=kind, event="left out", name="Home", properties={"price": "from 3 EUR"})

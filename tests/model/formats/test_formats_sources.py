@@ -104,6 +104,12 @@ def test_rows_of_a_shopify_order_are_one_purchase():
     assert second.event_id == first.event_id
 
 
+def test_all_rows_of_a_shopify_order_are_of_the_shopper_whom_its_first_row_names():
+    other = SHOPIFY[1].replace("#1001", "#1002")
+    rows = rows_of("shopify", SHOPIFY_HEADER + ",Customer ID", SHOPIFY[0] + ",7", SHOPIFY[1] + ",", other + ",")
+    assert [event.user_id for event in rows] == ["7", "7", "a@example.com"]
+
+
 @pytest.mark.parametrize("status", ["refunded", "voided", "Expired"])
 def test_an_order_that_was_undone_is_no_purchase(status):
     undone = [SHOPIFY[0].replace("paid", status), SHOPIFY[1]]
@@ -126,6 +132,25 @@ def test_a_snowplow_list_is_an_impression_of_its_products():
     )
     assert (shown.type, shown.items, shown.placement, shown.item_id) == ("impression", ["p1", "p2"], "home", None)
     assert (without.type, without.items) == ("view", None)
+
+
+def test_a_snowplow_event_of_a_warehouse_has_a_column_for_each_schema():
+    ecommerce = "com_snowplowanalytics_snowplow_ecommerce"
+    row = {"event_id": "e", "domain_userid": "d", "collector_tstamp": "2024-07-01 10:00:00 UTC", "event": "unstruct"}
+    plugin = row | {
+        "event_name": "snowplow_ecommerce_action",
+        f"unstruct_event_{ecommerce}_snowplow_ecommerce_action_1_0_2": {"type": "transaction"},
+        f"contexts_{ecommerce}_product_1_0_0": [{"id": "p1", "price": 5.5}, {"id": "p2"}],
+        f"contexts_{ecommerce}_transaction_1_0_0": json.dumps([{"transaction_id": "O1", "revenue": 9}]),
+    }
+    older = row | {
+        "event_name": "add_to_cart",
+        "unstruct_event_com_snowplowanalytics_snowplow_add_to_cart_1": {"sku": "p3", "unitPrice": "2.5"},
+    }
+    order, cart = rows_of("snowplow", plugin, older)
+    assert (order.type, order.event_id, order.item_id, order.price) == ("purchase", "purchase:O1", "p1", 5.5)
+    assert order.context["order_total"] == "9"
+    assert (cart.type, cart.item_id, cart.price) == ("cart", "p3", 2.5)
 
 
 def test_a_snowplow_page_view_is_an_event_of_type_other():

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import EVENT_TYPES, Event
-from model.formats.inspection import HorizonRate, inspect_rows, notes_on
+from model.formats.inspection import HorizonRate, inspect_rows
+from model.formats.inspection_notes import notes_on
 from model.validate import BadRow
 from service.errors import FormatError
 
@@ -145,6 +146,26 @@ def test_one_value_of_many_events_is_noted():
     assert any("one item has 40 of 60 events" in note for note in notes)
     even = [event(number, f"u{number % 20}", item_id="only") for number in range(100)]
     assert not any(" has " in note for note in notes_on(inspected(*even)))
+
+
+def test_a_shopper_with_far_more_events_than_any_other_is_noted():
+    others = [event(number, f"u{number % 300}", item_id=f"i{number}") for number in range(1200)]
+    guest = [event(number, "guest") for number in range(1200, 1260)]
+    assert any("one shopper has 60 of 1,260 events" in note for note in notes_on(inspected(*others, *guest)))
+    assert not any(" has " in note for note in notes_on(inspected(*others, *guest[:30])))
+
+
+def test_a_type_in_other_letters_is_noted():
+    found = inspected(event(0), event(1, type_="Purchase"), event(2, type_="Remove From Cart"), event(3, type_="Party"))
+    assert (found.types["other"], found.respelt) == (3, {"Purchase": 1, "Remove From Cart": 1})
+    assert "1 events have the type Purchase, which is none and read as other: write purchase" in notes_on(found)
+
+
+def test_times_far_from_all_others_are_noted():
+    near = [event(number) for number in range(300)]
+    assert inspected(*near).far == 0
+    found = inspected(*near, event(60 * 24 * 365 * 50))
+    assert "1 events are far from all others in time: clocks or units that are wrong?" in notes_on(found)
 
 
 def test_ids_that_a_spreadsheet_rounded_are_noted():

@@ -117,6 +117,7 @@ SAMPLES = {
         "Kunde;customer_id;timestamp;event name;sku",
         *(f"x;7;0{n}.01.2026 10:00;Added to basket;s" for n in (1, 2)),
     ],
+    "hours": ["user_pseudo_id,item_sku,behavior_type,order_date", *(f"7,s,cart,2014-12-0{n} 02" for n in (1, 2))],
 }
 
 
@@ -168,3 +169,10 @@ def test_a_suggested_mapping_knows_a_shopper_by_the_anonymous_id_before_a_log_in
     text = suggested_mapping(iter(enumerate((line.encode() for line in lines), start=1)))
     events = rows_of(yaml.safe_load(text), *lines)
     assert [(event.user_id, event.anonymous_id) for event in events] == [("d", None), ("u", "d")]
+
+
+def test_a_word_for_nothing_is_no_id_where_another_path_has_one():
+    row = {"device": "d", "at": "2026-01-05T10:00:00Z", "kind": "seen"}
+    kept, missing = rows_of(IDENTITY, row | {"customer": "undefined"}, row | {"customer": "null", "device": "nan"})
+    assert (kept.user_id, kept.anonymous_id) == ("d", None)
+    assert missing.error == "user_id is missing"

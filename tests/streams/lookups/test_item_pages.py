@@ -13,6 +13,7 @@ from streams.catalogue import CatalogueReader
 from streams.lookups.answers import ShopperItems, Suggestion
 from streams.lookups.item_query import ItemQuery
 from streams.lookups.lookup import NotHereError
+from tests.streams.fetches import TOPICS
 from tests.streams.lookups.look_ups import PARTITIONS
 from tests.streams.lookups.served import Serve, route, serving
 
@@ -61,7 +62,10 @@ async def test_many_items_are_answered_without_those_that_are_not_known(serve, r
     status, answer = await worker.post("/v1/items:batch", asked)
     assert status == 200
     assert [(item["item_id"], item["in_stock"]) for item in answer["items"]] == [("new", None), ("a/ü", False)]
-    assert (await worker.post("/v1/items:batch", b'{"item_ids": ["none"]}')) == (200, {"items": []})
+    assert (await worker.post("/v1/items:batch", b'{"item_ids": ["none"]}')) == (
+        200,
+        {"topic": TOPICS.events, "items": []},
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import time
 
 import pytest
+import typer
 
 from cartcast.commands.shared.options import given, moment_ms
-from service.errors import UsageError
 
 
 def test_flags_that_were_not_given_are_left_out():
@@ -31,17 +31,17 @@ def test_a_time_may_be_how_long_ago(text, ago_ms):
 
 
 def test_seconds_for_milliseconds_are_told_as_such():
-    with pytest.raises(UsageError, match="these are seconds"):
+    with pytest.raises(typer.BadParameter, match="these are seconds"):
         moment_ms("1512086400")
 
 
 @pytest.mark.parametrize("text", ["1w", "-1h", "1.5h", "999999999d", "1H"])
 def test_what_is_no_span_is_wrong_usage(text):
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(typer.BadParameter, match="is no time"):
         moment_ms(text)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2017-12-01T08:00:00", "1512086400", "20171201", "1999-12-31"])
 def test_what_is_no_time_is_wrong_usage(text):
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(typer.BadParameter, match="is no time"):
         moment_ms(text)

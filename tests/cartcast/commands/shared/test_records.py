@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cartcast.commands.shared.records import event_line, letter_line, record_object, score_line, text_of
+from cartcast.commands.shared.records import event_line, letter_line, origin_of, record_object, score_line, text_of
 from tests.harness.records import event_fields
 
 
@@ -58,6 +58,10 @@ def test_a_dead_letter_says_why_and_where_but_not_what():
     headers = [("topic", b"shop.events"), ("partition", b"0"), ("offset", b"9"), ("reason", b"price")]
     line = letter_line(Record({"price": "secret"}, headers=[*headers, ("error", b"price is text")]))
     assert line == f"{WHEN}  price  shop.events 0:9  price is text"
+
+
+def test_a_bad_row_of_a_file_is_told_by_its_line():
+    assert origin_of({"topic": "shop.csv", "partition": "-1", "offset": "7"}) == "shop.csv, line 7"
 
 
 @pytest.mark.parametrize("line", [event_line, score_line])
