@@ -200,7 +200,7 @@ def _now_ms() -> int:
 def _membership(app: BatchApp, settings: StreamSettings) -> Membership:
     patience = min(PATIENCE_SECONDS, settings.worker.stalled_seconds or PATIENCE_SECONDS)
     worker, partitions = settings.worker, settings.partitions
-    return Membership(app.conf.id, worker.instance_id, app.liveness, app.end, partitions, patience)
+    return Membership(app.conf.id, worker.instance_id, app.liveness, app.end, partitions, patience_seconds=patience)
 
 
 def _look_up(table: StoreTable, codec: StateCodec, checkpoint: Checkpoint, settings: StreamSettings) -> Lookup:

@@ -64,6 +64,8 @@ class Membership:
     end: Callable[[CartcastError], None]
     partitions: int = 1
     """How many each topic has that the group divides."""
+    divided: int = 1
+    """How many the group has divided among its members, when this one heard of it last."""
     patience_seconds: float = PATIENCE_SECONDS
     clock: Callable[[], float] = time.monotonic
     _since: float = 0.0
@@ -155,6 +157,7 @@ class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has 
 
     def __init__(self, membership: Membership, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiokafka's arguments
         self._membership = membership
+        self._joins_left = _TRIES
         super().__init__(*args, **kwargs)
 
     async def _coordination_routine(self) -> None:
@@ -170,6 +173,19 @@ class MemberCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka has 
         self._membership.refused(exc)
         await asyncio.wait([self._closing], timeout=RETRY_SECONDS)
         self.request_rejoin()
+
+    async def _on_join_complete(self, *joined: Any) -> None:  # noqa: ANN401
+        """Adds to: taking an assignment. Why: who comes back under its instance id gets the one that it had.
+
+        After partitions were added it lacks those, and as Kafka has named them by then nothing changes any more: nobody
+        would ever read them. When the group's leader joins again, the partitions are divided anew.
+        """
+        await super()._on_join_complete(*joined)
+        if self._membership.divided >= self._membership.partitions:
+            self._joins_left = _TRIES
+        elif self._joins_left:
+            self._joins_left -= 1
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self.request_rejoin)
 
     async def _perform_assignment(self, response: Any) -> Any:  # noqa: ANN401
         """Adds to: dividing the partitions, as the group's leader. Why: Kafka may not name everything yet.

@@ -356,14 +356,20 @@ class KeyRouter(Router):
 class AddressAssignor(PartitionAssignor):
     """Takes the assignment of a static member that has come back at another address."""
 
+    app: "BatchApp"
+
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """Adds to: taking an assignment.
 
         Why: who comes back under its `group.instance.id` gets the assignment that it had, without a rebalance, and
         Faust asserts that the address in it is its own: a worker that had to take another port would never begin.
         (Other workers look for it at the old address until the next rebalance.)
+
+        Says how many partitions of the source topic all members have together, see `MemberCoordinator`.
         """
         known = cast("ClientMetadata", ClientMetadata.loads(self._decompress(assignment.user_data)))
+        given = (topics.get(self.app.source_topic, ()) for topics in known.external_topic_distribution.values())
+        self.app.membership.divided = len(set[int]().union(*given))
         if known.url != (own := str(self._url)):
             for distribution in (known.changelog_distribution, known.external_topic_distribution):
                 if known.url in distribution:

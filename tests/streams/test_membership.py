@@ -28,6 +28,7 @@ from streams.membership import (
     StaticHeartbeat,
     StaticHeartbeatStruct,
 )
+from tests.streams.memory_publisher import let_others_run
 
 
 @pytest.fixture
@@ -143,6 +144,40 @@ async def test_a_leader_divides_no_partitions_before_kafka_names_all(member, mem
     assert await member._perform_assignment("members") == {**named, "response": "members"}
 
 
+@pytest.mark.parametrize(("divided", "joins_again"), [(1, True), (2, False)])
+async def test_a_member_joins_again_if_partitions_were_left_out_of_the_assignment(
+    member, membership, monkeypatch, divided, joins_again
+):
+    """A static member that comes back gets the assignment of before partitions were added."""
+
+    async def joined(*_) -> None:
+        membership.divided = divided
+
+    monkeypatch.setattr(GroupCoordinator, "_on_join_complete", joined)
+    monkeypatch.setattr("streams.membership.RETRY_SECONDS", 0)
+    membership.partitions, member._rejoin_needed_fut = 2, asyncio.get_running_loop().create_future()
+    await member._on_join_complete(2, "a", "faust", b"")
+    await let_others_run()
+    assert member._rejoin_needed_fut.done() == joins_again
+
+
+async def test_a_member_whose_group_leaves_partitions_out_joins_again_some_times_and_no_more(
+    member, membership, monkeypatch
+):
+    async def joined(*_) -> None:
+        membership.divided = 1
+
+    joins = []
+    monkeypatch.setattr(GroupCoordinator, "_on_join_complete", joined)
+    monkeypatch.setattr("streams.membership.RETRY_SECONDS", 0)
+    monkeypatch.setattr(member, "request_rejoin", lambda: joins.append(1))
+    membership.partitions = 2
+    for _ in range(12):
+        await member._on_join_complete(2, "a", "faust", b"")
+    await let_others_run()
+    assert len(joins) == 10
+
+
 async def test_a_static_heartbeat_names_the_instance(member):
     member.member_id, member.generation = "a", 3
     request = StaticHeartbeat(member).prepare({12: (0, 4)})
@@ -157,6 +192,7 @@ async def test_a_static_heartbeat_names_the_instance(member):
         (GroupCoordinator, "_GroupCoordinator__coordination_routine", "self._push_error_to_user(exc)"),
         (GroupCoordinator, "_do_heartbeat", "self._send_req(request)"),
         (GroupCoordinator, "_do_heartbeat", "self.reset_generation()"),
+        (GroupCoordinator, "_do_rejoin_group", "self._on_join_complete("),
         (CoordinatorGroupRebalance, "perform_group_join", "self._coordinator.reset_generation()"),
         (CoordinatorGroupRebalance, "_on_join_leader", "self._coordinator._perform_assignment(response)"),
     ],

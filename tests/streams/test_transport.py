@@ -435,6 +435,15 @@ async def test_a_static_member_takes_its_assignment_also_at_another_address(app)
     assert app.assignor._tps_url == {CHANGELOG: "http://new:6066"}
 
 
+async def test_how_many_partitions_the_group_has_divided_is_counted_over_its_members(app):
+    app.assignor, url = AddressAssignor(app), str(app.conf.canonical_url)
+    given = {url: {TOPICS.events: [0, 2]}, "http://other:1": {TOPICS.events: [1], "another": [7]}, "http://idle:1": {}}
+    metadata = ClientMetadata(ClientAssignment({}, {}), url, {}, given)
+    user_data = PartitionAssignor._compress(metadata.dumps())
+    app.assignor.on_assignment(ConsumerProtocolMemberAssignment(0, [], user_data))
+    assert app.membership.divided == 3
+
+
 async def test_faust_refuses_an_assignment_with_another_address(app):
     """Still needed: `AddressAssignor`."""
     with pytest.raises(AssertionError):
