@@ -45,9 +45,9 @@ def data_bounds(time_ms: Integers) -> tuple[int, int]:
 class TimeSplit:
     """A forward chain of two folds: what is before `validation_from_ms` and validation, what is before the test and it.
 
-    The test ends at `end_ms`. A label belongs to a part, or to what is before one, only if it is known by then; so the
-    last events of each are purged, by the length of the label's own horizon, and no purchase labels an event of an
-    earlier part.
+    The test ends at `end_ms`. A label belongs to a part, or to what is before one, only if it is known before the next
+    begins; so the last events of each are purged, by the length of the label's own horizon, and no purchase labels an
+    event of an earlier part, not even one in the first millisecond.
     """
 
     validation_from_ms: int
@@ -68,16 +68,16 @@ class TimeSplit:
 
     def before_validation(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels the first fold is trained on `(events, horizons)`."""
-        return (time_ms < self.validation_from_ms)[:, None] & labels.known_by(self.validation_from_ms)
+        return (time_ms < self.validation_from_ms)[:, None] & labels.known_by(self.validation_from_ms - 1)
 
     def before_test(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels the second fold is trained on `(events, horizons)`."""
-        return (time_ms < self.test_from_ms)[:, None] & labels.known_by(self.test_from_ms)
+        return (time_ms < self.test_from_ms)[:, None] & labels.known_by(self.test_from_ms - 1)
 
     def validation(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels the first fold is measured on, and choices are made by `(events, horizons)`."""
         inside = (time_ms >= self.validation_from_ms) & (time_ms < self.test_from_ms)
-        return inside[:, None] & labels.known_by(self.test_from_ms)
+        return inside[:, None] & labels.known_by(self.test_from_ms - 1)
 
     def test(self, time_ms: Integers, labels: Labels) -> Booleans:
         """Return which labels the second fold is measured on `(events, horizons)`."""

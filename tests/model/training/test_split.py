@@ -36,15 +36,17 @@ def test_each_label_is_purged_by_its_own_length_before_either_part():
     ):
         for column, length_ms in enumerate((DAY_MS // 2, DAY_MS)):
             latest_ms = time_ms[learnt[:, column]].max()
-            assert until_ms - length_ms - DAY_MS // 4 < latest_ms <= until_ms - length_ms
+            assert until_ms - length_ms - DAY_MS // 4 <= latest_ms < until_ms - length_ms
 
 
 def test_a_label_that_is_settled_late_is_not_learnt_even_if_its_event_was_early():
-    """A session may go on for days."""
+    """A session may go on for days; what happens just when validation begins is validation's."""
     time_ms = np.arange(0, 30 * DAY_MS, DAY_MS // 4)
     split = TimeSplit.of(time_ms, DAY_MS)
-    late = np.full((len(time_ms), 1), split.validation_from_ms + 1)
-    assert not split.before_validation(time_ms, Labels(np.zeros_like(late, np.bool_), late)).any()
+    for late_ms, is_learnt in ((0, False), (-1, True)):
+        late = np.full((len(time_ms), 1), split.validation_from_ms + late_ms)
+        learnt = split.before_validation(time_ms, Labels(np.zeros_like(late, np.bool_), late))
+        assert learnt.any() == is_learnt
 
 
 def test_validation_and_test_have_a_sixth_each_of_the_time_that_has_labels():
