@@ -70,7 +70,7 @@ class AskedEverywhere:
 def settle_in(states: PartitionStates, partitions: int, asked: Callable[[], Mapping[bytes, int]]) -> None:
     """Refuse who was forgotten elsewhere, if partitions were added of late; once these states are restored.
 
-    `asked` is what AskedEverywhere is.
+    `asked` returns when each digest on the forget topic was asked for last, whatever its partition, as AskedEverywhere.
     """
     before = _counts(states)
     if before == [partitions]:

@@ -30,7 +30,8 @@ _FORGOTTEN_SECONDS: Final = 5 * RETRY_SECONDS
 """A refusal so long after the one before is a new one."""
 
 _TRIES, _TRY_SECONDS = 10, 0.2
-"""How often, and after which pauses, a leader asks for the partitions of topics before it gives up dividing them."""
+"""How often, and after which pauses, a leader asks for the partitions of topics before it gives up dividing them; as
+often a member joins again if some were left out."""
 
 FENCED: Final = "FencedInstanceIdError"
 FULL: Final = "GroupMaxSizeReachedError"
