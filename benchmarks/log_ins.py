@@ -94,11 +94,15 @@ def _delays(bench: Bench, rate: float) -> dict[float, float]:
     total = int(rate * bench.scale.delay_seconds)
     with topics_of("log-ins", bench) as topics, running_workers(topics, bench, environment=SETTINGS) as workers:
         workers.wait_until_ready()
-        records = list(people(total, log_in=True))
-        first = records[: int(total * WARM_UP_SHARE)]
-        bench.broker.fill(topics.events, paced(first, rate))
-        before = _buckets(workers)
-        bench.broker.fill(topics.events, paced(records[len(first) :], rate))
+        before = dict[float, float]()
+
+        def records() -> Iterator[Record]:
+            for number, record in enumerate(people(total, log_in=True)):
+                if number == int(total * WARM_UP_SHARE):
+                    before.update(_buckets(workers))
+                yield record
+
+        bench.broker.fill(topics.events, paced(records(), rate))  # one producer: a new one has to connect first
         wait_for(_log_ins(total), lambda: _settled(workers), workers.check)
         after = _buckets(workers)
     found = [(bound, count - before.get(bound, 0.0)) for bound, count in sorted(after.items())]

@@ -63,6 +63,7 @@ from streams.transport import AddressAssignor, BatchApp, BatchConsumer, FetchSch
 _CPU: Final = torch.device("cpu")
 _BEAT_SECONDS: Final = 1.0
 _DAY_MS: Final = 86_400_000
+_SMALL_BYTES: Final = 1 << 16
 
 
 def create_app(  # noqa: PLR0913 - what an application is put together from
@@ -124,6 +125,7 @@ def create_app(  # noqa: PLR0913 - what an application is put together from
             triggers=None if recommendations is None else _triggers(settings.recommendations, config.shop),
         ),
         threads=ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "score"),
+        small_bytes=_SMALL_BYTES if device.type == "cpu" else 0,  # a GPU scores partitions together
         model_version=checkpoint.version,
         clock_ms=_now_ms,
         counts=app.counts,

@@ -57,6 +57,11 @@ class Fetch:
         """What to commit once this fetch is dealt with."""
         return self.last_offset + 1
 
+    @property
+    def value_bytes(self) -> int:
+        """About how many bytes its records' values have."""
+        return int(self.values.spans[:, 1].max() - self.values.spans[0, 0])
+
     def since(self, offset: int) -> "Fetch | None":
         """Return the part at or after `offset`, None if there is none."""
         start = int(np.searchsorted(self.offsets, offset))

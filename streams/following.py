@@ -65,6 +65,10 @@ class FollowedRecords:
     events_end: int = 0
     """Where the events topic's partition ended after they were there."""
 
+    @property
+    def value_bytes(self) -> int:
+        return sum(len(record.value or b"") for record in self.records)
+
     def since(self, offset: int) -> "FollowedRecords | None":
         """Return those at or after an offset, None if there is none."""
         records = [record for record in self.records if record.offset >= offset]

@@ -27,6 +27,7 @@ import structlog
 from model.batch import EventBatch
 from model.core.byte_strings import ByteStrings
 from model.core.slots import Distinct
+from model.events import MAX_EVENT_TIME_MS
 from model.formats.records import Decode
 from model.identity import NOTHING, merge, refusals, released
 from model.states import StateCodec, StateLayoutError
@@ -176,14 +177,12 @@ class Identity:
 
         That is its place, its id, and the time until which the id's claims precede it.
         """
-        claimed = states.notes(CLAIMED)
-        places = np.array([place for place, key in enumerate(fetch.keys) if key in claimed], np.int64)
-        if not len(places):
-            return None
-        batch, _ = decode(fetch.values.take(places), fetch.keys.take(places))
-        for place, time_ms in zip(places[batch.positions].tolist(), batch.event_time_ms.tolist(), strict=True):
-            key = fetch.keys[place] or b""
-            if _waiting(states, key)[0].time_ms < time_ms:
+        batch, _ = decode(fetch.values, fetch.keys)
+        earliest_ms = min((time_ms for _, _, time_ms in states.due), default=MAX_EVENT_TIME_MS)
+        rows = np.flatnonzero(batch.event_time_ms > earliest_ms)  # of a backlog few, as a rule
+        places, times_ms = batch.positions[rows], batch.event_time_ms[rows]
+        for place, key, time_ms in zip(places.tolist(), fetch.keys.take(places), times_ms.tolist(), strict=True):
+            if key and (waiting := _waiting(states, key)) and waiting[0].time_ms < time_ms:
                 return place, key, time_ms - 1
         return None
 

@@ -110,7 +110,7 @@ class Lane:
             return None
         dirty = states.take_dirty(urgent=urgent)  # as of now: scoring goes on meanwhile
         try:
-            batches, elsewhere = await self._in_thread(self._pipeline.changelog, dirty)
+            batches, elsewhere = await self._do(dirty.size, self._pipeline.changelog, dirty)
             await self._confirmed()
             await states.changelog.ready()
         except CartcastError as failure:
@@ -169,15 +169,15 @@ class Lane:
         if identity is None:
             await self._process(fetch, acknowledge)
             return
-        while states.due and (later := await self._in_thread(first_later, fetch, states)) is not None:
+        while states.due and (later := await self._do(fetch.value_bytes, first_later, fetch, states)) is not None:
             place, key, until_ms = later
             if place:
                 await self._process(fetch.part(0, place), lambda: None)
-            await self._in_thread(identity.release, [(key, until_ms)], states)
+            identity.release([(key, until_ms)], states)
             fetch = fetch.part(place, len(fetch))
         await self._process(fetch, acknowledge)
         if states.due:
-            await self._in_thread(identity.release_due, states)
+            await self._do(states.due_bytes, identity.release_due, states)
 
     async def _follow(self) -> None:
         """Apply what the followed topics hold already, then read on from there."""
@@ -187,7 +187,7 @@ class Lane:
             self._pipeline.identity.resume(self._states)
         arrived = self._states.arrived
         while arrived and not self._closing:
-            await self._in_thread(self._apply, arrived[0])
+            await self._apply(arrived[0])
             del arrived[0]
         if self._closing:
             return
@@ -203,7 +203,7 @@ class Lane:
         for subscription in self._subscriptions:
             at_once = following.followers[subscription.topic].at_once
             while subscription.waiting:
-                await self._in_thread(self._apply, subscription.take(at_once))
+                await self._apply(subscription.take(at_once))
                 self._begin_to_write_soon()
 
     async def _sweep(self) -> None:
@@ -212,7 +212,10 @@ class Lane:
             await self._in_thread(self._pipeline.sweep, self._states)
             self._begin_to_write_soon()
 
-    def _apply(self, records: FollowedRecords) -> None:
+    async def _apply(self, records: FollowedRecords) -> None:
+        await self._do(records.value_bytes + self._states.due_bytes, self._apply_now, records)
+
+    def _apply_now(self, records: FollowedRecords) -> None:
         if self._pipeline.following is None:
             return
         with self._states.follow(records) as fresh:
@@ -280,7 +283,7 @@ class Lane:
         deliveries = [Delivery() for _ in range(1 if self._recommending is None else 2)]
         self._unconfirmed += deliveries  # first: who secures the states waits for what came of them
         try:
-            results = await self._in_thread(pipeline.score, fetch, self._states)
+            results = await self._do(fetch.value_bytes, pipeline.score, fetch, self._states)
         except BaseException:
             for delivery in deliveries:
                 self._unconfirmed.remove(delivery)  # nothing will come
@@ -317,6 +320,12 @@ class Lane:
         pipeline.timings.stages["recommend"].add(recommended.seconds)
         delivery.expect(len(recommended.batches))
         pipeline.publisher.publish(pipeline.topics.recommendations, partition, *recommended.batches, delivery=delivery)
+
+    async def _do(self, size: int, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
+        """Work on `size` bytes: on few of them at once, because handing them to a thread takes longer than the work."""
+        if size <= self._pipeline.small_bytes:
+            return work(*arguments)
+        return await self._in_thread(work, *arguments)
 
     async def _in_thread(self, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
         """Work beside the other lanes: most of it without the interpreter lock."""

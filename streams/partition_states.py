@@ -55,6 +55,11 @@ class Dirty:
     """Further records of the changelog, None for a tombstone; they stand before the states."""
     outgoing: Sequence[Outgoing] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes of the states, and of what goes to other partitions."""
+        return len(self.values.buffer) + sum(len(each.records.values.buffer) for each in self.outgoing)
+
 
 class PartitionStates:
     """The states of one partition's users, in one array, and how far the partition has been dealt with."""
@@ -209,6 +214,11 @@ class PartitionStates:
     def dealt_with(self) -> int:
         """The source offset up to which this owner and those before have dealt with the partition."""
         return max(self.next_offset, self.committed, self.passed)
+
+    @property
+    def due_bytes(self) -> int:
+        """How many bytes of states are handed over at most when what is due by now is."""
+        return len(self.due) * self._codec.dtype.itemsize
 
     @property
     def has_outgoing(self) -> bool:

@@ -63,6 +63,8 @@ class Pipeline:
     horizons: Sequence[str] = HORIZONS
     threads: Executor | None = None
     """Where partitions are scored side by side; None: the event loop's own threads."""
+    small_bytes: int = 0
+    """Work on no more than this is done in the event loop."""
     head_names: HeadNames = NO_HEADS
     """What the classes of the extra heads are called; there are none by default."""
     own_fields: OwnFields | None = None

@@ -1,7 +1,7 @@
 """Child processes: started in order, watched, and all stopped in reverse order, whatever ends the block.
 
-Each child runs under a tether (see tether.py) in a session of its own, so that Ctrl-C in the terminal reaches only
-this process, which then stops the children one by one, and so that they end even if this process is killed with -9.
+Each child runs under a tether (see tether.py) in a process group of its own, so that Ctrl-C in the terminal reaches
+only this process, which then stops the children one by one, and so that they end even if this one is killed with -9.
 """
 
 import os
@@ -24,7 +24,7 @@ from service.errors import LocalStackError
 PYTHON = (sys.executable, "-P")
 """Starts a module with `-m`: `-P`, because no file of the current folder may pass for one of ours or of Python's."""
 TETHER = Path(__file__).with_name("tether.py")
-GIVE_WAY = ("nice", "-n", "5")
+GIVE_WAY = ("nice", "-n", "10")
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.05
 READY_TIMEOUT_SECONDS = 300.0
@@ -129,7 +129,7 @@ class Children:
     ) -> Child:
         """Start a command; `environment` is added to this process's own. Its output goes to `<name>.log`.
 
-        One that `gives_way` gets a third of what others get of a core that all of them want.
+        One that `gives_way` gets a tenth of what others get of a core that all of them want.
         """
         log_path = self._log_directory / f"{name.replace(' ', '-').lower()}.log"
         with stop_signals_held(), log_path.open("wb") as log:
@@ -138,7 +138,7 @@ class Children:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,  # not a session: Linux' autogroups would make `nice` count within it alone
                 pass_fds=self._keep_open,
                 env={**os.environ, **(environment or {})},  # handed on, not read
             )
