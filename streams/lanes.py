@@ -177,7 +177,7 @@ class Lane:
             fetch = fetch.part(place, len(fetch))
         await self._process(fetch, acknowledge)
         if states.due:
-            await self._do(states.due_bytes, identity.release_due, states)
+            await self._do(states.state_bytes(len(states.due)), identity.release_due, states)
 
     async def _follow(self) -> None:
         """Apply what the followed topics hold already, then read on from there."""
@@ -213,7 +213,8 @@ class Lane:
             self._begin_to_write_soon()
 
     async def _apply(self, records: FollowedRecords) -> None:
-        await self._do(records.value_bytes + self._states.due_bytes, self._apply_now, records)
+        states = len(records.records) + len(self._states.due)  # that change, at most
+        await self._do(records.value_bytes + self._states.state_bytes(states), self._apply_now, records)
 
     def _apply_now(self, records: FollowedRecords) -> None:
         if self._pipeline.following is None:
@@ -322,10 +323,12 @@ class Lane:
         pipeline.publisher.publish(pipeline.topics.recommendations, partition, *recommended.batches, delivery=delivery)
 
     async def _do(self, size: int, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
-        """Work on `size` bytes: on few of them at once, because handing them to a thread takes longer than the work."""
-        if size <= self._pipeline.small_bytes:
-            return work(*arguments)
-        return await self._in_thread(work, *arguments)
+        """Work on `size` bytes: on few of them here, because handing them to a thread takes longer than the work."""
+        if size > self._pipeline.small_bytes:
+            return await self._in_thread(work, *arguments)
+        result = work(*arguments)
+        await asyncio.sleep(0)  # whoever waits for the event loop waits for one piece of work at most
+        return result
 
     async def _in_thread(self, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
         """Work beside the other lanes: most of it without the interpreter lock."""

@@ -215,10 +215,9 @@ class PartitionStates:
         """The source offset up to which this owner and those before have dealt with the partition."""
         return max(self.next_offset, self.committed, self.passed)
 
-    @property
-    def due_bytes(self) -> int:
-        """How many bytes of states are handed over at most when what is due by now is."""
-        return len(self.due) * self._codec.dtype.itemsize
+    def state_bytes(self, states: int) -> int:
+        """Return how many bytes so many states have."""
+        return states * self._codec.dtype.itemsize
 
     @property
     def has_outgoing(self) -> bool:
