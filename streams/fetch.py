@@ -13,6 +13,7 @@ from streams.records.reader import FetchedRecords, StoredBatch, read_headers
 
 _MOST_HEADERS: Final = 64
 """A record with more is part of no trace: a megabyte of headers takes the consumer half a second to read."""
+_SHORT_EVENT_BYTES: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,11 @@ class Fetch:
 
     @property
     def value_bytes(self) -> int:
-        """About how many bytes its records' values have."""
-        return int(self.values.spans[:, 1].max() - self.values.spans[0, 0])
+        """About how many bytes its records' values have, and no fewer than so many short events'.
+
+        A record that is no event takes longer than one that is, however short it is.
+        """
+        return max(int(self.values.spans[:, 1].max() - self.values.spans[0, 0]), _SHORT_EVENT_BYTES * len(self))
 
     def since(self, offset: int) -> "Fetch | None":
         """Return the part at or after `offset`, None if there is none."""

@@ -86,8 +86,13 @@ class Follower(Protocol):
         """How many records may be applied together, as if they had arrived so; 0: as they did."""
         ...
 
+    @property
+    def passes_over_states(self) -> bool:
+        """Whether records take a pass over all states of a partition, however few they are."""
+        ...
+
     def apply(self, records: FollowedRecords, states: "PartitionStates") -> None:
-        """Apply records that are new to the states; in a thread, within `PartitionStates.follow`."""
+        """Apply records that are new to the states, within `PartitionStates.follow`."""
         ...
 
 

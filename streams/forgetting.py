@@ -68,6 +68,7 @@ class ForgetFollower:
     counts: WorkerCounts
     joins: Joins | None = None
     at_once: int = REQUESTS_AT_ONCE
+    passes_over_states: bool = True
 
     def apply(self, records: FollowedRecords, states: PartitionStates) -> None:
         """Empty the states of whom the records name, and say so behind them; a pass over all ids of the partition."""

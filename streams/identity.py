@@ -93,6 +93,7 @@ class Identity:
     clock_ms: Callable[[], int]
     most_claims: int = 100
     at_once: int = 0
+    passes_over_states: bool = False
     asked: dict[frozenset[bytes], tuple[int, bytes]] = field(default_factory=dict)
     """Whose joined ids were asked for of late, by digests: when, and what requests that they be forgotten."""
     _counting: Lock = field(default_factory=Lock)

@@ -14,7 +14,7 @@ import structlog
 from service.errors import CartcastError
 from streams.fenced import FencedError
 from streams.fetch import Fetch
-from streams.following import FollowedRecords, Subscription
+from streams.following import FollowedRecords, Follower, Subscription
 from streams.partition_states import PartitionStates
 from streams.pipeline import Pipeline
 from streams.publisher import Delivery
@@ -213,15 +213,17 @@ class Lane:
             self._begin_to_write_soon()
 
     async def _apply(self, records: FollowedRecords) -> None:
-        states = len(records.records) + len(self._states.due)  # that change, at most
-        await self._do(records.value_bytes + self._states.state_bytes(states), self._apply_now, records)
-
-    def _apply_now(self, records: FollowedRecords) -> None:
-        if self._pipeline.following is None:
+        if (following := self._pipeline.following) is None:
             return
+        follower, states = following.followers[records.topic], self._states
+        touched = len(states) if follower.passes_over_states else len(records.records)  # at most
+        size = records.value_bytes + states.state_bytes(touched + len(states.due))
+        await self._do(size, self._apply_now, records, follower)
+
+    def _apply_now(self, records: FollowedRecords, follower: Follower) -> None:
         with self._states.follow(records) as fresh:
             if fresh is not None:
-                self._pipeline.following.followers[records.topic].apply(fresh, self._states)
+                follower.apply(fresh, self._states)
         if self._pipeline.identity is not None:
             self._pipeline.identity.release_due(self._states)
 

@@ -57,8 +57,10 @@ class Dirty:
 
     @property
     def size(self) -> int:
-        """Bytes of the states, and of what goes to other partitions."""
-        return len(self.values.buffer) + sum(len(each.records.values.buffer) for each in self.outgoing)
+        """Bytes of the states, of what goes to other partitions, and of the notes."""
+        outgoing = sum(len(each.records.values.buffer) for each in self.outgoing)
+        notes = sum(len(key) + len(value or b"") for key, value in self.notes.items())
+        return len(self.values.buffer) + outgoing + notes
 
 
 class PartitionStates:

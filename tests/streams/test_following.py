@@ -34,6 +34,7 @@ class SessionFollower:
 
     topic: str = TOPIC
     at_once: int = 0
+    passes_over_states: bool = False
 
     def apply(self, records, states) -> None:
         for record in records.records:

@@ -1,12 +1,9 @@
 import asyncio
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from model.core.decode import decode_events
 from model.states import StateCodec
 from service.errors import RefusedError
 from streams.fetch import Fetch
@@ -53,22 +50,6 @@ async def test_nothing_is_acknowledged_before_scores_and_dead_letters_are_confir
     assert acks == []
     await publisher.confirm(TOPICS.dead_letters)
     assert acks == [1]
-
-
-@pytest.mark.parametrize(("values", "is_here"), [((event(0),), True), ((event(0), b"damaged" * 100), False)])
-async def test_only_a_small_fetch_is_scored_in_the_event_loop(pipeline, states, failures, values, is_here):
-    scored_in = []
-
-    def decode(records, keys):
-        scored_in.append(threading.current_thread())
-        return decode_events(records, keys)
-
-    with ThreadPoolExecutor(1) as threads:
-        lane = Lane(replace(pipeline, decode=decode, threads=threads, small_bytes=500), states, failures.append)
-        await put(lane, Acks(), fetch(*values))
-        await pipeline.publisher.until(lambda: len(pipeline.publisher.produced) == len(values))
-        await lane.close()
-    assert [thread is threading.current_thread() for thread in scored_in] == [is_here]
 
 
 async def test_a_fetch_without_results_is_acknowledged_too(lane, pipeline, states):
