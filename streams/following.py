@@ -198,6 +198,8 @@ class Following:
                 assigned = self._assign(consumer)
             messages = _arrived(consumer)
             ends = self._events_ends(consumer, {message.partition() or 0 for message in messages})
+            if self._stop.is_set():  # perhaps before Kafka said where the events end
+                return
             for (topic, partition), group in groupby(messages, lambda message: (message.topic(), message.partition())):
                 records = [FollowedRecord.of(message) for message in group]
                 self._hand_on(assigned[topic, partition], records, ends[partition])
@@ -217,7 +219,7 @@ class Following:
         return wanted
 
     def _events_ends(self, consumer: Consumer, partitions: Iterable[int]) -> dict[int, int]:
-        """Return where partitions of the events topic end now; waits for as long as Kafka is away."""
+        """Return where partitions of the events topic end now; waits while Kafka is away, until the stop."""
         asked = [TopicPartition(self._events, partition, OFFSET_END) for partition in partitions]
         while asked and not self._stop.is_set():
             with suppress(KafkaException):
@@ -225,7 +227,7 @@ class Following:
                 if not any(each.error for each in found):
                     return {each.partition: each.offset for each in found}
             self._stop.wait(_WAIT_SECONDS)
-        return dict.fromkeys(partitions, 0)
+        return {}
 
     def _hand_on(self, subscription: Subscription, records: list[FollowedRecord], events_end: int) -> None:
         subscription.position = records[-1].offset + 1

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from model.core.slots import Distinct
 from service.errors import RefusedError
@@ -252,6 +252,14 @@ def test_what_a_partition_holds_is_read_from_the_position_or_from_the_beginning_
     assert all(record.headers == {"kind": b"claim"} for record in found.records)
 
 
+class Written(SimpleNamespace):
+    """A record as librdkafka hands it out."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(error=lambda: None, topic=lambda: topic, partition=lambda: 0, offset=lambda: 0)
+        self.key = self.value = self.headers = lambda: None
+
+
 async def test_what_kafka_refuses_for_good_ends_the_worker(reading, monkeypatch):
     (topic,), failed = reading.followers, asyncio.get_running_loop().create_future()
     refused = SimpleNamespace(error=lambda: KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), topic=lambda: topic)
@@ -263,3 +271,23 @@ async def test_what_kafka_refuses_for_good_ends_the_worker(reading, monkeypatch)
     failure = await failed
     assert isinstance(failure, RefusedError)
     assert topic in str(failure)
+
+
+async def test_what_arrives_while_kafka_does_not_say_where_the_events_end_is_handed_to_nobody_at_the_stop(
+    reading, monkeypatch
+):
+    """A claim would take effect before the events that are there already."""
+    (topic,), handed = reading.followers, []
+
+    def away(*_, **__):
+        reading._stop.set()
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    message = Written(topic)
+    consumer = SimpleNamespace(assign=lambda _: None, poll=lambda _: message, consume=lambda *_: [], close=lambda: None)
+    consumer.offsets_for_times = away
+    monkeypatch.setattr(following_module, "Consumer", lambda _: consumer)
+    monkeypatch.setattr(reading, "_hand_on", lambda *arguments: handed.append(arguments))
+    reading.subscribe(topic, 0, 0, lambda: None)
+    await asyncio.to_thread(reading._thread.join)
+    assert handed == []
