@@ -52,7 +52,9 @@ async def test_only_a_small_fetch_is_scored_in_the_event_loop(small, states, fai
 
 
 @pytest.mark.parametrize(("shoppers", "in_thread"), [(3, []), (1000, ["_apply_now"])])
-async def test_one_request_to_forget_in_a_large_partition_holds_nobody_up(small, states, failures, shoppers, in_thread):
+async def test_one_request_to_forget_in_a_large_partition_goes_to_a_thread(
+    small, states, failures, shoppers, in_thread
+):
     keep(states, shoppers)
     request = FollowedRecord(0, digest(b"0"), encoded(Request("r", START_MS)))
     states.arrived = [FollowedRecords(TOPICS.forget, PARTITION, [request], 1)]
