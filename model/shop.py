@@ -253,6 +253,8 @@ def _check_condition(place: str, condition: Condition, *, is_text: bool) -> None
         raise ShopError(f"{place}: asks nothing; write is, one_of, at_least or below")
     if is_text and (condition.at_least is not None or condition.below is not None):
         raise ShopError(f"{place}: is a text, which is neither at least nor below a number; write is or one_of")
+    if condition.at_least is not None and condition.below is not None and condition.at_least >= condition.below:
+        raise ShopError(f"{place}: no number is at least {condition.at_least:g} and below {condition.below:g}")
     compared = (*(condition.one_of or ()), *(() if condition.equals is None else (condition.equals,)))
     for value in compared:
         if isinstance(value, str) != is_text:

@@ -118,6 +118,8 @@ def train(
             history = read_for_training(
                 source, memory_limit_mb, work_dir, None if learning is None else learning.reader
             )
+            if learning is not None:
+                learning.check_catalogue()
             start = None if from_scratch else _shipped()
             store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
             trained = _train(history, settings, config, start, device, store)
