@@ -151,8 +151,8 @@ def read_for_training(
     if unused := history.unused_definitions():
         named = ", ".join(unused[:_NAMED_DEFINITIONS]) + (", ..." if len(unused) > _NAMED_DEFINITIONS else "")
         print(
-            f"{len(unused)} of the shop's definition are in no event, or have no value that their kind can read: {named}: "
-            "compare names and paths with the events",
+            f"{len(unused)} of the shop's definition are in no event, or have no value that their kind can read: "
+            f"{named}: compare names and paths with the events",
             file=sys.stderr,
         )
     if late := history.require_order():

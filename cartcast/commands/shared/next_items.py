@@ -41,7 +41,7 @@ class NextItemLearning:
         self.reader = JourneyReader([item.item_id for item in self._items], shop=shop)
 
     def check_catalogue(self) -> None:
-        """Say on stderr if few of the events that were read have items of the catalogue; raises EvaluationError if none."""
+        """Say on stderr if few events have items of the catalogue; raises EvaluationError if none has."""
         if note := _catalogue_note(self.reader):
             print(note, file=sys.stderr)
 
@@ -149,8 +149,8 @@ def _catalogue_note(reader: "JourneyReader") -> str | None:
     if share >= _FEW_IN_CATALOGUE:
         return None
     return (
-        f"Of the events with an item, {share:.1%} have one that is in the catalogue: the other items are known by their "
-        "ids alone, and are no candidates when next items are measured."
+        f"Of the events with an item, {share:.1%} have one that is in the catalogue: the other items are known by "
+        "their ids alone, and are no candidates when next items are measured."
     )
 
 
