@@ -28,13 +28,15 @@ _MOST_LINES: Final = 1000
 _PREFIX: Final = re.compile(r"^\w+://[^ ]+: ")
 _SUFFIX: Final = re.compile(r" \(after .*$", re.DOTALL)
 _BAD_CREDENTIALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
-_REFUSALS: Final = _BAD_CREDENTIALS | {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.FENCED_INSTANCE_ID,
-    KafkaError._FATAL,
-}
+_NOT_ALLOWED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+_REFUSALS: Final = _BAD_CREDENTIALS | _NOT_ALLOWED | {KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL}
 _FOREIGN_MEMBERS: Final = frozenset({KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError.GROUP_MAX_SIZE_REACHED})
 
 
@@ -95,8 +97,14 @@ def silent(client_config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reason(failure: KafkaException) -> str:
-    """Return librdkafka's words, to go on behind."""
-    return str(failure.args[0].str()).rstrip(".")
+    """Return what failed in words, to go on behind."""
+    return in_words(failure.args[0])
+
+
+def in_words(error: KafkaError) -> str:
+    """Return librdkafka's words, and where it says what the brokers must allow, to go on behind."""
+    words = str(error.str()).rstrip(".")
+    return f"{words}, see the ACLs in docs/security-settings.md" if error.code() in _NOT_ALLOWED else words
 
 
 def where(client_config: Mapping[str, Any]) -> str:

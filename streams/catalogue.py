@@ -20,7 +20,7 @@ from model.items.catalogue import EVENTS_ONLY, IN_CATALOGUE, Catalogue
 from model.items.item import InvalidItem, Item
 from service.backoff import Backoff
 from service.errors import CartcastError, UnavailableError
-from service.kafka import TopicIdentity, logged
+from service.kafka import TopicIdentity, in_words, logged
 from streams.item_topic import Judge, item_partitions
 
 _RECORDS_AT_ONCE: Final = 500
@@ -163,4 +163,4 @@ def _is_end(message: Message) -> bool:
         return True
     if error.retriable() or error.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}:
         return False  # librdkafka goes on by itself
-    raise UnavailableError(f"topic {message.topic()} cannot be read: {error.str()}")
+    raise UnavailableError(f"topic {message.topic()} cannot be read: {in_words(error)}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.errors import RefusedError
-from service.kafka import logged, reason
+from service.kafka import in_words, logged, reason
 
 _MESSAGES_PER_CALL: Final = 10_000
 _WAIT_SECONDS: Final = 0.05
@@ -187,5 +187,5 @@ def _is_end(message: Message, of: TopicPartition) -> bool:
     if error is None or error.code() == KafkaError._PARTITION_EOF:
         return True
     if not error.retriable() and error.code() != KafkaError._TRANSPORT:
-        raise RefusedError(f"cannot read {of.topic} partition {of.partition}: {error.str()}")
+        raise RefusedError(f"cannot read {of.topic} partition {of.partition}: {in_words(error)}")
     return False

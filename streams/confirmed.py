@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from service.errors import RefusedError
-from service.kafka import Headers, headers_of, refuses_the_record, silent
+from service.kafka import Headers, headers_of, in_words, refuses_the_record, silent
 
 LONGEST_WAIT_SECONDS: Final = 0.1
 
@@ -58,7 +58,7 @@ class ConfirmedProducer:
             except KafkaException as failure:
                 error = failure.args[0]
                 if not (refuses_the_record(error) and self.dealt_with(topic, key, value, headers or [], error)):
-                    raise RefusedError(f"{topic} takes no more messages: {error.str()}") from None
+                    raise RefusedError(f"{topic} takes no more messages: {in_words(error)}") from None
                 break
             else:
                 break
@@ -98,7 +98,7 @@ class ConfirmedProducer:
         topic, headers = message.topic() or "", Headers(headers_of(message).items())
         if not (refuses_the_record(error) and self.dealt_with(topic, message.key(), message.value(), headers, error)):
             self._failed += 1
-            self._failure = self._failure or f"{topic}: {error.str()}"
+            self._failure = self._failure or f"{topic}: {in_words(error)}"
 
     def _raise_failure(self) -> None:
         if self._failed:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced, TopicAuthorizationFailedError
 from confluent_kafka import KafkaException, Producer
 
 from service.errors import CartcastError, RefusedError
 from service.kafka import reason, silent
 from service.kafka_settings import Topics
-from streams.publisher import close_producer, in_words, open_producer
+from streams.publisher import answer_of, close_producer, open_producer
 from streams.records.writer import RecordBatch
 
 _TRANSACTION_SECONDS: Final = 300.0
@@ -112,11 +112,14 @@ class ChangelogWriter:
             self._failure = FencedError(f"another worker has taken over partition {self._partition}")
             raise self._failure from None
         except KafkaError as error:
-            self._failure = self._refusal(error)
+            self._failure = self._refusal(_cause(producer) or error)
             raise self._failure from None
 
     def _refusal(self, error: KafkaError) -> RefusedError:
-        return RefusedError(f"Kafka did not take states for {self._topic}: {in_words(error)}")
+        topics = [self._topic]
+        if isinstance(error, TopicAuthorizationFailedError):  # has one name, or a set of them
+            topics = sorted({error.args[0]} if isinstance(error.args[0], str) else error.args[0])
+        return RefusedError(f"Kafka did not take states for {', '.join(topics)}: {answer_of(error)}")
 
 
 def check_transactions(client_config: Mapping[str, Any], topics: Topics) -> None:
@@ -141,6 +144,14 @@ def _by_partition(batches: Sequence[Elsewhere]) -> Mapping[_Place, Sequence[Reco
     for each in batches:
         grouped[each.topic, each.partition].append(each.batch)
     return grouped
+
+
+def _cause(producer: AIOKafkaProducer) -> KafkaError | None:
+    """Return what a transaction failed with: aiokafka goes on, and then the broker finds fault with a batch."""
+    waiter = None if producer._txn_manager is None else producer._txn_manager._transaction_waiter
+    if waiter is None or not waiter.done() or waiter.cancelled():
+        return None
+    return found if isinstance(found := waiter.exception(), KafkaError) else None
 
 
 async def _send(producer: AIOKafkaProducer, place: _Place, batches: Sequence[RecordBatch]) -> None:

@@ -18,7 +18,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.errors import CartcastError, RefusedError
-from service.kafka import headers_of, heard, reason
+from service.kafka import headers_of, heard, in_words, reason
 from service.liveness import Liveness
 from streams.changelog import PartitionReader
 
@@ -33,6 +33,7 @@ _MOST_WAITING: Final = 50
 """So many handfuls of records wait for their lanes before nothing more is read."""
 _QUEUED_KILOBYTES: Final = 16_384
 _STOP_SECONDS: Final = 2.0
+_UNKNOWN: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
 _log: Final = structlog.get_logger()
 
 
@@ -258,4 +259,5 @@ def _raise_if_final(message: Message) -> None:
     error = message.error()
     if error is None or error.retriable() or error.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}:
         return  # librdkafka goes on by itself
-    raise RefusedError(f"topic {message.topic()}: {error.str()}; is it there (`cartcast topics create`)?")
+    advice = "; run `cartcast topics create`" if error.code() in _UNKNOWN else ""
+    raise RefusedError(f"topic {message.topic()}: {in_words(error)}{advice}")

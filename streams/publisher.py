@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from service.errors import RefusedError, UnavailableError
-from service.kafka import logged, reason, where
+from service.kafka import in_words, logged, reason, where
 from streams.records.writer import RecordBatch
 from streams.security import aiokafka_options
 
@@ -162,7 +162,7 @@ class Publisher:
                 self._count(batch, -1)
                 delivery.confirm()
         except KafkaError as error:
-            self._abandon(f"Kafka did not take a record for {topic}: {in_words(error)}")
+            self._abandon(f"Kafka did not take a record for {topic}: {answer_of(error)}")
         except Exception as failure:  # noqa: BLE001 - nobody awaits this task; whatever it is must end the worker
             _log.error("Kafka's client failed", exc_info=failure)
             self._abandon(f"Kafka's client failed ({failure!r})")
@@ -186,10 +186,10 @@ class Publisher:
             delivery.abandon(self._refusal)
 
 
-def in_words(error: KafkaError) -> str:
+def answer_of(error: KafkaError) -> str:
     """Return what a broker answered, or what aiokafka made of it."""
     number = getattr(error, "errno", 0)
-    return str(Refusal(number).str()) if number > 0 else str(error)
+    return in_words(Refusal(number)) if number > 0 else str(error)
 
 
 async def open_producer(client_config: Mapping[str, Any], **options: object) -> AIOKafkaProducer:

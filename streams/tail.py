@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from service.errors import RefusedError
-from service.kafka import metadata, open_admin, silent, where
+from service.kafka import in_words, metadata, open_admin, silent, where
 from streams.changelog import bounds
 
 _MOST_MESSAGES: Final = 1000
@@ -58,7 +58,7 @@ class TopicTail:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._unread.discard(cast("int", message.partition()))
             elif not error.retriable():
-                raise RefusedError(f"topic {self._topic} cannot be read: {error.str()}")
+                raise RefusedError(f"topic {self._topic} cannot be read: {in_words(error)}")
 
     def _start(self, partition: int) -> TopicPartition:
         low, high = bounds(self._consumer, self._topic, partition)

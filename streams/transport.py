@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, TopicAuthorizationFailedError
 from faust.app.base import App
 from faust.app.router import Router
 from faust.assignor.client_assignment import ClientMetadata
@@ -29,13 +29,14 @@ from faust.types.tuples import ConsumerMessage
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
-from service.errors import CartcastError
+from service.errors import CartcastError, RefusedError
 from service.liveness import Liveness
 from service.partitioner import partition_of
 from streams.fetch import Fetch, FetchOrder
 from streams.lookups.server import KEPT_SECONDS, ListeningSite, Refuse
 from streams.membership import Membership, join_groups_as
 from streams.observe.counts import Timings, WorkerCounts
+from streams.publisher import answer_of
 from streams.records.response import read_columns
 
 _log: Final = structlog.get_logger()
@@ -65,13 +66,19 @@ class BatchConsumer(driver.Consumer):
 
         Adds to: waiting for records. Why: what aiokafka hands out while a rebalance goes on or a seek is under way may
         begin after records that were fetched before and dropped, and the seek that brings those back comes too early
-        for it: it would be taken for the next in order, and they for repeats. So it is dropped as well.
+        for it: it would be taken for the next in order, and they for repeats. So it is dropped as well. And who may not
+        read the topic ends in one line.
         """
         if self.flow_active and not self._get_active_partitions():
             await asyncio.sleep(_ALL_PAUSED_SECONDS)
             return {}, set()
         before, began = self._position_changes(), self.app.timings.clock()
-        records, active = await super()._wait_next_records(timeout)
+        try:
+            records, active = await super()._wait_next_records(timeout)
+        except TopicAuthorizationFailedError as failure:
+            self.app.end(RefusedError(f"cannot read {self.app.source_topic}: {answer_of(failure)}"))
+            await asyncio.sleep(_ALL_PAUSED_SECONDS)
+            return {}, set()
         if not records:
             return records, active
         taken = {} if self._has_moved_since(before) else await self._in_order(records)

@@ -164,6 +164,20 @@ def _transactions(settings: "Settings") -> str:
     return "Kafka lets workers write states"
 
 
+def _access(settings: "Settings") -> str:
+    from cartcast.pipeline_state import readers
+    from streams.permissions import missing_permissions
+
+    topics, recommends = settings.kafka.topics, bool(settings.recommendations.types)
+    groups = [reader.group for reader in readers(topics, recommends=recommends)]
+    if missing := missing_permissions(settings.kafka.client_config(), topics, groups, recommends=recommends):
+        raise DoubtfulError(
+            f"the brokers' ACLs do not let this user {', '.join(missing)}: allow them, if it runs workers and sinks "
+            "(docs/security-settings.md)"
+        )
+    return "this user may read and write what workers and sinks need"
+
+
 def _producers(settings: "Settings") -> str:
     from streams.misplaced import MISPLACED, sample
     from streams.topics import check_topics
@@ -275,6 +289,7 @@ CHECKS: Final[dict[str, Check]] = {
     "passwords": _passwords,
     "kafka": _kafka,
     "topics": _topics,
+    "access": _access,
     "transactions": _transactions,
     "producers": _producers,
     "clickhouse": _clickhouse,
@@ -296,7 +311,7 @@ STANDS_ON: Final = {
     "table": ("clickhouse",),
     "horizons": ("table", "checkpoint"),
     "next_items": ("checkpoint",),
-    **dict.fromkeys(("producers", "workers", "sink", "letters", "recommended"), ("topics",)),
+    **dict.fromkeys(("access", "producers", "workers", "sink", "letters", "recommended"), ("topics",)),
     "stored": ("table",),
 }
 """Which checks make sense only if others passed."""

@@ -1,5 +1,6 @@
 """The command as a user meets it: help with an example that works, one line for a failure, the right exit code."""
 
+import itertools
 import os
 import pkgutil
 import re
@@ -56,6 +57,16 @@ def test_help_says_what_a_command_does_and_shows_an_example(name, flag):
     assert (code, err) == (0, "")
     assert re.match(rf"Usage: .*cartcast {name} ", out.lstrip())
     assert f"Example: cartcast {name}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_line_of_a_help_ends_where_the_next_word_has_no_room(name, monkeypatch):
+    width = 80
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run(*name.split(), "--help")
+    lines = [line.strip() for line in out.partition("╭")[0].splitlines()]
+    early = [a for a, b in itertools.pairwise(lines) if a and b and len(f" {a} {b.split()[0]} ") <= width]
+    assert early == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

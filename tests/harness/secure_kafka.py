@@ -82,8 +82,13 @@ class SettingsOf:
 
     def variables(self, way: str) -> dict[str, str]:
         """Return the same as environment variables."""
-        set_ones = self(way).model_dump(exclude_unset=True)
-        return {f"CARTCAST_KAFKA__{name.upper()}": _plainly(value) for name, value in set_ones.items()}
+        return variables_of(self(way))
+
+
+def variables_of(settings: KafkaSettings) -> dict[str, str]:
+    """Return settings as environment variables."""
+    set_ones = settings.model_dump(exclude_unset=True)
+    return {f"CARTCAST_KAFKA__{name.upper()}": _plainly(value) for name, value in set_ones.items()}
 
 
 def _plainly(value: object) -> str:
@@ -99,6 +104,10 @@ def _properties(plain: int, controller: int, mutual: int, sasl: int) -> dict[str
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MUTUAL:SSL,SASL:SASL_SSL",
         "listener.name.mutual.ssl.client.auth": "required",
         "listener.name.sasl.sasl.enabled.mechanisms": ",".join(MECHANISMS),
+        # Whoever comes in without a name may do all, others what nothing forbids.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "true",
         **{f"listener.name.sasl.{name}.sasl.jaas.config": module for name, module in _JAAS.items()},
         "listener.name.sasl.oauthbearer.sasl.server.callback.handler.class": "org.apache.kafka.common.security."
         "oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler",

@@ -1,32 +1,52 @@
 """Every way to a secured Kafka, and the whole pipeline with every connection secured, no secret in what it says."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import SecretStr
 
-from cartcast.commands.doctor import examine
+from cartcast.commands.doctor import CHECKS, DoubtfulError, examine
 from cartcast.settings import Settings
 from cartcast.settings.fields import setting_fields
 from service.clickhouse import connect
 from service.clickhouse_settings import ClickHouseSettings
 from service.errors import RefusedError
+from service.kafka_settings import KafkaSettings, Topics
+from streams.fenced import ChangelogWriter, Elsewhere
+from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from streams.security import faust_credentials
-from streams.topics import count_brokers
+from streams.topics import count_brokers, create_topics
 from tests.harness.certificates import Authority
 from tests.harness.command import run_command
 from tests.harness.pipeline import DRAIN_SECONDS, PARTITIONS, Pipeline, pipelines, shoppers
 from tests.harness.ports import new_port
-from tests.harness.secure_kafka import CLIENT_SECRET, PASSWORD, USER, SecureKafka, SettingsOf, secure_kafka
+from tests.harness.secure_kafka import (
+    CLIENT_SECRET,
+    PASSWORD,
+    USER,
+    SecureKafka,
+    SettingsOf,
+    secure_kafka,
+    variables_of,
+)
 from tests.harness.sink_process import Engine
 from tests.harness.tls_servers import tls_front, token_endpoint
 from tests.harness.waiting import eventually
@@ -69,6 +89,56 @@ async def test_both_clients_get_in(settings_of: SettingsOf, way: str) -> None:
         assert await consumer.topics() is not None
     finally:
         await consumer.stop()
+
+
+@pytest.fixture
+def restricted(broker: SecureKafka, topic_prefix: str) -> Callable[..., KafkaSettings]:
+    """Make topics, and return the settings of a user who may do only what is given with some of them."""
+
+    def settings(**allowed: AclOperation) -> KafkaSettings:
+        topics, plain = Topics(prefix=topic_prefix), {"bootstrap.servers": broker.plain}
+        create_topics(plain, topics, partitions=PARTITIONS, replication_factor=1)
+        only, whose = AclPermissionType.ALLOW, (f"User:{USER}", "*")
+        entries = [
+            AclBinding(ResourceType.TOPIC, getattr(topics, name), ResourcePatternType.LITERAL, *whose, operation, only)
+            for name, operation in allowed.items()
+        ]
+        admin = AdminClient(plain)
+        for done in admin.create_acls(entries).values() if entries else ():
+            done.result()
+        return SettingsOf(broker, "")("PLAIN", topic_prefix=topic_prefix)
+
+    return settings
+
+
+def test_the_doctor_says_what_acls_do_not_allow(restricted: Callable[..., KafkaSettings]) -> None:
+    kafka = restricted()
+    assert CHECKS["access"](Settings(kafka=kafka)) == "this user may read and write what workers and sinks need"
+    restricted(identity=AclOperation.READ, forget=AclOperation.WRITE)
+    prefix = kafka.topic_prefix
+    told = f"do not let this user Write on topic {prefix}.identity, Read on topic {prefix}.forget: allow them"
+    with pytest.raises(DoubtfulError, match=told):
+        CHECKS["access"](Settings(kafka=kafka))
+
+
+def test_a_worker_that_may_not_read_the_events_ends_with_a_line(restricted: Callable[..., KafkaSettings]) -> None:
+    kafka = restricted(events=AclOperation.WRITE)
+    ended = run_command("worker", environment=variables_of(kafka))
+    assert ended.status == 1
+    told = rf"cartcast: cannot read {kafka.topics.events}\b.*authorization failed, see the ACLs in docs/"
+    assert re.match(told, ended.stderr.splitlines()[-1]), ended.stderr
+
+
+async def test_states_that_may_not_be_written_name_the_topic(restricted: Callable[..., KafkaSettings]) -> None:
+    kafka = restricted(identity=AclOperation.READ)
+    topics, writer = kafka.topics, ChangelogWriter(kafka.client_config(), kafka.topics, 0)
+    await writer.start()
+    (batch,) = record_batches(OutputRecords.of([OutputRecord(b"u", b"v")]), 1, in_transaction=True)
+    try:
+        with pytest.raises(RefusedError, match=rf"{topics.identity}: .*authorization failed, see the ACLs in docs/"):
+            await writer.write([batch], [Elsewhere(topics.identity, 0, batch)])
+    finally:
+        await writer.close()
 
 
 @pytest.fixture

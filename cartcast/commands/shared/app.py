@@ -5,6 +5,8 @@ Markdown and of source code: half of the time that a help takes. Help is in Rich
 Python's (`pretty_exceptions_enable=False`).
 """
 
+import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MARKUP: Final = "rich"
+_SINGLE_BREAK: Final = re.compile(r"(?<!\n)\n(?!\n)")
 _UNUSED: Final = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
 """What typer imports and nothing here shows: by module, the class."""
 
@@ -42,8 +45,10 @@ class _Help:
         return option
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
-        """Print the help."""
+        """Print the help, its paragraphs as wide as the terminal: typer keeps the line breaks of all but the first."""
         _import_rich_utils()
+        command: Any = self
+        command.help = _SINGLE_BREAK.sub(" ", inspect.cleandoc(command.help or ""))
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
 

@@ -45,7 +45,7 @@ def hide(monkeypatch):
 
 
 def test_what_the_image_of_the_sink_lacks_is_skipped(stub, hide):
-    stub("kafka", "topics", "transactions", "producers", "clickhouse", "table", *RUNNING, "stored")
+    stub("kafka", "topics", "access", "transactions", "producers", "clickhouse", "table", *RUNNING, "stored")
     hide(ASK_MODEL)
     code, out = run()
     assert code == 0
@@ -55,6 +55,7 @@ def test_what_the_image_of_the_sink_lacks_is_skipped(stub, hide):
         "ok    passwords     none is readable on the network",
         "ok    kafka         answers",
         "ok    topics        answers",
+        "ok    access        answers",
         "ok    transactions  answers",
         "ok    producers     answers",
         "ok    clickhouse    answers",
@@ -69,7 +70,7 @@ def test_what_the_image_of_the_sink_lacks_is_skipped(stub, hide):
 
 
 def test_what_the_image_of_the_worker_lacks_is_skipped_and_null_in_json(stub, hide):
-    stub("kafka", "topics", "transactions", "producers", "checkpoint", "device", *RUNNING)
+    stub("kafka", "topics", "access", "transactions", "producers", "checkpoint", "device", *RUNNING)
     hide(ASK_CLICKHOUSE)
     code, out = run("--json")
     found = {check: finding["ok"] for check, finding in json.loads(out).items()}
@@ -80,6 +81,7 @@ def test_what_the_image_of_the_worker_lacks_is_skipped_and_null_in_json(stub, hi
             "passwords",
             "kafka",
             "topics",
+            "access",
             "transactions",
             "producers",
             "checkpoint",
@@ -105,7 +107,17 @@ def test_what_fails_beside_what_is_skipped_still_fails(stub, hide, monkeypatch):
 
 def test_a_missing_module_of_our_own_is_a_bug(stub, monkeypatch):
     stub(
-        "kafka", "topics", "transactions", "producers", "clickhouse", "table", "horizons", "device", *RUNNING, "stored"
+        "kafka",
+        "topics",
+        "access",
+        "transactions",
+        "producers",
+        "clickhouse",
+        "table",
+        "horizons",
+        "device",
+        *RUNNING,
+        "stored",
     )
     monkeypatch.setitem(sys.modules, "model.checkpoint", None)
     done = CliRunner().invoke(app, ["doctor"])
