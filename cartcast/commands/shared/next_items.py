@@ -145,7 +145,9 @@ def _catalogue_note(reader: "JourneyReader") -> str | None:
     """Return a sentence if few of the events have items of the catalogue; raises EvaluationError if none has."""
     share = reader.catalogue_share()
     if not share:
-        raise EvaluationError("no item of the events is in the catalogue: are its ids written as those of the events?")
+        raise EvaluationError(
+            "no item of the events is in the catalogue: give one whose ids are written as in the events"
+        )
     if share >= _FEW_IN_CATALOGUE:
         return None
     return (

@@ -219,7 +219,7 @@ def test_a_catalogue_of_other_items_is_refused_before_anything_is_learnt(shop, t
     )  # fmt: skip
     assert refused.status == 1
     assert refused.stderr.splitlines()[-1] == (
-        "cartcast: no item of the events is in the catalogue: are its ids written as those of the events?"
+        "cartcast: no item of the events is in the catalogue: give one whose ids are written as in the events"
     )
 
 
