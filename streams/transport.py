@@ -271,6 +271,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         with suppress(asyncio.CancelledError):
             await super().on_thread_stop()
 
+    def _stopped_set(self) -> None:
+        """Adds to: telling the thread to stop. Why: one that has crashed has closed its loop, and this would fail.
+
+        Then nothing behind it would be stopped in order, and the log would hold a traceback of that.
+        """
+        with suppress(RuntimeError):
+            super()._stopped_set()
+
     def lags(self) -> dict[Any, int]:
         """Reads: aiokafka's positions and high-water marks. Why: asking for them costs a turn in its thread."""
         subscription = None if self._consumer is None else self._consumer._subscription.subscription

@@ -161,6 +161,14 @@ async def test_a_retry_of_the_fetcher_that_is_cancelled_ends_the_thread_as_any_o
     await thread.on_thread_stop()
 
 
+async def test_a_thread_that_has_crashed_can_be_stopped(app):
+    thread = app.consumer._thread
+    thread.thread_loop.close()
+    thread._started.set()
+    thread._shutdown.set()
+    await thread.stop()
+
+
 async def test_a_position_that_kafka_has_not_told_yet_crashes_nothing(consumer):
     def verify_event_path(*_):
         raise AssertionError("no position")
