@@ -77,11 +77,16 @@ class Levels:
         """Return the shifts of events `(events, horizons)` that happened at these times."""
         return self.shifts[np.searchsorted(self.starts_ms, times_ms, side="right")]
 
+    @property
+    def field_names(self) -> list[str]:
+        """The fields of a score that say by how much each propensity was shifted; none without a level."""
+        return [name for name in map(shift_field, self.horizons) if name in SHIFT_FIELDS] if self else []
+
     def fields(self, times_ms: Integers) -> dict[str, list[float]]:
-        """Return the columns of scores that say by how much each propensity was shifted; none without a level."""
+        """Return the columns of `field_names`."""
         shifts = self.at(times_ms).astype(np.float64).round(_DECIMALS)
         columns = {shift_field(name): shifts[:, place].tolist() for place, name in enumerate(self.horizons)}
-        return {name: column for name, column in columns.items() if name in SHIFT_FIELDS} if self else {}
+        return {name: columns[name] for name in self.field_names}
 
 
 def shift_field(horizon: str) -> str:

@@ -36,7 +36,7 @@ class ScoredEvents:
     propensities: npt.NDArray[np.float64]
     """`(events, horizons)`, rounded as the worker publishes them."""
     extra: list[list[Any]] = field(default_factory=list)
-    """One column per field of the extra heads."""
+    """One column per field of the extra heads, then of the shifts of a level."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,7 +74,7 @@ class OfflineScoring:
         self.counts = OfflineCounts()
         self._scorer = scorer
         self._codec = codec
-        self.head_names = head_names
+        self._head_names = head_names
         self._levels = levels
         self._rows_at_once = rows_at_once
         self._states: dict[str, bytes] = {}
@@ -83,6 +83,11 @@ class OfflineScoring:
     @property
     def users(self) -> int:
         return len(self._states)
+
+    @property
+    def extra_fields(self) -> list[tuple[str, Any]]:
+        """Names and types of the columns of `ScoredEvents.extra`."""
+        return [*self._head_names.fields, *((name, float) for name in self._levels.field_names)]
 
     @property
     def joined(self) -> int:
@@ -125,7 +130,8 @@ class OfflineScoring:
         self._states.update((user, state) for user, state, is_known in kept if is_known)
         found, propensities, extra = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         order = np.argsort(found)
-        columns = self.head_names.columns(extra[order])
+        shifts = self._levels.fields(batch.event_time_ms[found[order]])
+        columns = [*self._head_names.columns(extra[order]), *shifts.values()]
         return _scored_events(events, batch, found[order], propensities[order], columns)
 
     def _count(self, appended: Appended) -> None:

@@ -181,11 +181,7 @@ def shop_of(definition: object) -> Shop:
     _check_names("types", shop.types, MAX_TYPES)
     _check_names("attributes", shop.attributes, MAX_ATTRIBUTES)
     _check_names("goals", shop.goals, MAX_GOALS)
-    for name, like in shop.types.items():
-        if name in STORED_TYPES:
-            raise ShopError(f"types.{name}: is a built-in type already; leave it out")
-        if like not in (*EVENT_TYPES, _NO_TYPE):
-            raise ShopError(f"types.{name}: {like!r} is no built-in type; choose one of {', '.join(EVENT_TYPES)}, none")
+    _check_events(shop)
     for name, goal in shop.goals.items():
         _check_goal(name, goal, shop)
     if shop.money is not None:
@@ -225,6 +221,17 @@ def _check_names(part: str, named: dict[str, Any], most: int) -> None:
             raise ShopError(f"{part}: a name has 1 to 100 bytes")
 
 
+def _check_events(shop: Shop) -> None:
+    for name, attribute in shop.attributes.items():
+        if attribute.path is not None and not all(attribute.path.split(".")):
+            raise ShopError(f"attributes.{name}.from: {attribute.path!r} has a part without a name")
+    for name, like in shop.types.items():
+        if name in STORED_TYPES:
+            raise ShopError(f"types.{name}: is a built-in type already; leave it out")
+        if like not in (*EVENT_TYPES, _NO_TYPE):
+            raise ShopError(f"types.{name}: {like!r} is no built-in type; choose one of {', '.join(EVENT_TYPES)}, none")
+
+
 def _check_goal(goal_name: str, goal: Goal, shop: Shop) -> None:
     place = f"goals.{goal_name}"
     if goal_name in {SESSION, EXPECTED_VALUE}:
@@ -258,6 +265,15 @@ def _check_condition(place: str, condition: Condition, *, is_text: bool) -> None
         if isinstance(value, str) != is_text:
             kind = "text: write it in quotes" if is_text else "number: write it without quotes"
             raise ShopError(f"{place}: {value!r} is no {kind}")
+    if not _can_hold(condition, compared):
+        raise ShopError(f"{place}: no value is {condition.words}")
+
+
+def _can_hold(condition: Condition, compared: Iterable[str | float]) -> bool:
+    """Whether any value is as asked; of numbers between two limits there is one if the lower one is."""
+    lower = float("-inf") if condition.at_least is None else condition.at_least
+    values = list(compared) or [lower]
+    return any(value == value and condition.holds(value) for value in values)  # noqa: PLR0124 - NaN is not itself
 
 
 def _check_within(place: str, within: str) -> None:
@@ -271,6 +287,9 @@ def _check_within(place: str, within: str) -> None:
 
 def _in_words(failure: msgspec.ValidationError) -> str:
     """Return msgspec's sentence with the place first, as the file has it."""
+    if " - at `key` in `$" in str(failure):
+        said, _, place = str(failure).partition(" - at `key` in `$")
+        return f"{place.rstrip('`').removeprefix('.')}: a name is no text: write it in quotes"
     said, _, place = str(failure).partition(" - at `$")
     place = place.rstrip("`").removeprefix(".").replace("[...]", ".<name>")
     return f"{place}: {said[:1].lower()}{said[1:]}" if place else f"{said[:1].lower()}{said[1:]}"

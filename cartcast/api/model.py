@@ -59,7 +59,7 @@ class Model:
         scorer = Scorer(self.checkpoint, select_device(device))
         names, levels = self.checkpoint.head_names, self.checkpoint.levels
         scoring = OfflineScoring(scorer, self.checkpoint.codec, head_names=names, levels=levels)
-        schema = score_schema(self.horizons, scoring.head_names.fields)
+        schema = score_schema(self.horizons, scoring.extra_fields)
         rows = DEFAULT_CONSENT.allowed(history.rows(self._shop))
         tables = [score_table(schema, scored) for scored in scoring.score(rows)]
         return as_given(pa.concat_tables(tables) if tables else schema.empty_table(), history.given)

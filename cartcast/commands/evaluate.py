@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cartcast.commands.shared.history_source import HistorySource, history_source, read_along
-from cartcast.commands.shared.money_view import money_table
+from cartcast.commands.shared.money_view import money_table, money_verdict
 from cartcast.commands.shared.next_items import NextItemEvaluation, next_items_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
@@ -197,6 +197,7 @@ def _print(report: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
         console.print(_table(report, "total", "after_login"))
     if report["money"] is not None:
         console.print(money_table(report["money"], report["money"]["asked"]))
+        print(money_verdict(report["money"]))
     for goal in (report["next_items"] or {}).get("goals", ()):
         console.print(next_items_table(report["next_items"], goal))
     if out is not None:

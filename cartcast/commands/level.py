@@ -48,14 +48,17 @@ def level(
     from sinks.level import outcomes
 
     with sole_writer(directory):
-        version = load_checkpoint(directory).version
+        loaded = load_checkpoint(directory)
+        version, horizons = loaded.version, loaded.model.config.horizons
         current = read_level_file(directory, version)
         now_ms = time.time_ns() // 1_000_000
         found = outcomes(settings.clickhouse, version, now_ms if until is None else until)
+        found = {name: outcome for name, outcome in found.items() if name in horizons}
         changed = next_level(current, found, now_ms + _LEAD_MS)
         if is_new := changed != current and not dry_run:
             write_level_file(directory, changed)
     told = _told(directory, changed if is_new else current, found, is_new=is_new)
+    told["not_shifted"] = [name for name in horizons if name not in found]
     print(json.dumps(told) if as_json else _sentences(told))
 
 
@@ -85,6 +88,8 @@ def _sentences(told: dict[str, Any]) -> str:
         f"expected: shift {each['shift']:+.2f}"
         for horizon, each in told["outcomes"].items()
     ]
+    if told["not_shifted"]:
+        lines.append(f"{', '.join(told['not_shifted'])}: not shifted; session, 1h and 24h alone can be")
     from model.events import rfc3339
 
     if told["written"]:

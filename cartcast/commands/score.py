@@ -92,7 +92,7 @@ def _scoring(directory: Path | None, device: str) -> "tuple[Checkpoint, OfflineS
 
 def _score(source: HistorySource, scoring: "OfflineScoring", out: Path, horizons: Sequence[str]) -> None:
     counts = scoring.counts
-    with score_file(out, horizons, scoring.head_names.fields) as file, progress_bar("score", source.total) as advance:
+    with score_file(out, horizons, scoring.extra_fields) as file, progress_bar("score", source.total) as advance:
         rows = source.allowed_rows(lambda done: advance(done, f"{counts.scored:,} events"))
         for scored in scoring.score(rows):
             file.write(scored)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cartcast.commands.shared.history_source import history_source, read_for_training
-from cartcast.commands.shared.money_view import money_table
+from cartcast.commands.shared.money_view import money_table, money_verdict
 from cartcast.commands.shared.next_items import NextItemLearning, next_items_table
 from cartcast.commands.shared.options import (
     EXIT_INTERRUPTED,
@@ -118,6 +118,8 @@ def train(
             history = read_for_training(
                 source, memory_limit_mb, work_dir, None if learning is None else learning.reader
             )
+            if learning is not None:
+                learning.check_catalogue()
             start = None if from_scratch else _shipped()
             store = _state_store(out, history, (settings, from_scratch), config, resume=resume)
             trained = _train(history, settings, config, start, device, store)
@@ -208,7 +210,9 @@ def _report(out: Path, version: str, trained: "Trained", *, as_json: bool) -> No
         print(line)
     if "money" in trained.metrics:
         money = trained.model.config.shop.money
-        Console().print(money_table(trained.metrics["money"]["chain"], "" if money is None else money.words))
+        measured = trained.metrics["money"]["chain"]
+        Console().print(money_table(measured, "" if money is None else money.words))
+        print(money_verdict(measured))
     if "heads" in trained.metrics["test"]:
         Console().print(_heads_table(trained.metrics["test"]["heads"]))
     for goal in trained.metrics.get("next_items", {}).get("goals", ()):

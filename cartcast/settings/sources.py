@@ -220,5 +220,5 @@ def read_yaml(path: Path, what: str, named_by: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"the {what} {path} holds no settings: it should begin with a name such as `kafka:`")
+        raise UsageError(f"the {what} {path} has no names: it should begin with one and a colon, as in `name: value`")
     return {str(name): value for name, value in content.items()}

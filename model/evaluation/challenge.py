@@ -65,6 +65,11 @@ class Challenge:
         horizons = common_horizons(wanted, shop, current)
         seen_ms = learnt_until_ms(current)
         judged = TimeSplit(split.validation_from_ms, max(split.test_from_ms, seen_ms + 1), split.end_ms)
+        if seen_ms >= split.end_ms:
+            raise EvaluationError(
+                f"nothing to compare on: {current.version} has learnt from events until {rfc3339(seen_ms)}, and "
+                "none is later: wait for later events"
+            )
         where = f"between {rfc3339(judged.test_from_ms)} and {rfc3339(split.end_ms)}"
         if seen_ms >= split.test_from_ms:
             where += f" ({current.version} has learnt from what was before)"

@@ -87,6 +87,7 @@ class JourneyReader:
         self._codes[IMPRESSION] = IMPRESSION_CODE
         self._users = dict[str, int]()
         self._items = {item_id: number for number, item_id in enumerate(dict.fromkeys(item_ids))}
+        self._catalogue = len(self._items)
         self._categories = dict[str, int]()
         self._has_items = False
         # user, hash of the event id, time, type, item, category
@@ -103,6 +104,12 @@ class JourneyReader:
         items.append(_number(item_id, self._items))
         self._has_items |= item_id is not None
         categories.append(_number(event.category, self._categories))
+
+    def catalogue_share(self) -> float:
+        """Return the share of the events with an item whose item is in the catalogue; 1 without one or the other."""
+        items = np.frombuffer(self._columns[4], np.int32)
+        items = items[items != NONE]
+        return float((items < self._catalogue).mean()) if self._catalogue and len(items) else 1.0
 
     def journeys(self) -> Journeys:
         """Return what was read, without repeated event ids of a shopper and without impressions.

@@ -194,6 +194,19 @@ class History:
         deviations = np.sqrt(np.maximum(squares - means**2, 0))
         return np.stack((means, np.where(deviations < _CONSTANT, 1.0, deviations)))
 
+    def unused_definitions(self) -> list[str]:
+        """Return the shop's own types that no event has, and attributes that every event lacks, as in `types.gift`."""
+        shop, has_type = self.shop, np.zeros(len(self.shop.event_types), np.bool_)
+        known = np.zeros(len(shop.categorical) + len(shop.numeric), np.bool_)
+        for part in self.parts():
+            has_type |= np.bincount(self.own_types[part], minlength=len(has_type)) > 0
+            is_known = self.numeric[part][:, self.numeric.shape[1] - len(shop.numeric) :]
+            known |= np.concatenate([(self.labels[part] > 0).any(axis=0), (is_known > 0).any(axis=0)])
+        found = dict(zip(shop.event_types, has_type, strict=True))
+        attributes = zip((*shop.categorical, *shop.numeric), known, strict=True)
+        unused = [f"types.{name}" for name in shop.types if not found[name]]
+        return unused + [f"attributes.{name}" for name, has in attributes if not has]
+
     def digest(self) -> str:
         """Return a hash of all columns."""
         state = xxhash.xxh3_128()

@@ -250,7 +250,7 @@ def _learnable(history: History, config: LSTMConfig) -> tuple[Examples, LSTMConf
         if longest == EXPECTED_VALUE:
             continue
         if len(horizons) == 1:
-            raise TrainingError(f"too little to learn from: {'; '.join(refused.values())}")
+            raise TrainingError(f"too little to learn from: {'; '.join(dict.fromkeys(refused.values()))}")
         config = msgspec.structs.replace(config, horizons=tuple(each for each in horizons if each != longest))
 
 

@@ -10,6 +10,7 @@ from typing import Final, Self
 from clickhouse_connect.driver.client import Client
 
 from model.events import EXPECTED_VALUE, propensity_field
+from model.horizons import HORIZONS
 from model.shop import NO_SHOP, Shop
 from service.clickhouse import connected
 from service.clickhouse_settings import ClickHouseSettings
@@ -50,11 +51,12 @@ class ModelColumn:
 
 
 def model_columns(horizons: Iterable[str], shop: Shop = NO_SHOP) -> list[ModelColumn]:
-    """Return the columns of these horizons and goals, and of money if the shop asks for it.
+    """Return the columns of these horizons and goals, and of money and its horizon if the shop asks for it.
 
     `horizons` are valid (`model.horizons.check_horizons`).
     """
-    columns = [ModelColumn.of_propensity(horizon, shop) for horizon in horizons]
+    of_money = () if shop.money is None or shop.money.within in HORIZONS else (shop.money.within,)
+    columns = [ModelColumn.of_propensity(horizon, shop) for horizon in dict.fromkeys((*horizons, *of_money))]
     if shop.money is not None:
         comment = f"expected value of purchases, {shop.money.words} after the event; NaN if the model expects none"
         columns.append(ModelColumn(EXPECTED_VALUE, comment, f"{EXPECTED_VALUE} >= 0"))

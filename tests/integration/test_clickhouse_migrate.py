@@ -226,7 +226,7 @@ def test_the_command_adds_columns_for_a_shops_goals_and_money(database, tmp_path
     (tmp_path / "shop.yml").write_text(SHOP)
     where = ["--url", database.url, "--database", database.database]
     ran = run_command("migrate", *where, "--shop", str(tmp_path / "shop.yml"), "--json", environment=FOR_EVER)
-    added = ["column propensity_dear_cart", "column expected_value"]
+    added = ["column propensity_dear_cart", "column propensity_7d", "column expected_value"]
     assert json.loads(ran.stdout.splitlines()[-1])["applied"] == added
     insert(database, SCORE | {"propensity_dear_cart": 0.25, "expected_value": 12.5})
     assert stored(database, "propensity_dear_cart, expected_value") == [(0.25, 12.5)]

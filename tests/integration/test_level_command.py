@@ -113,6 +113,14 @@ def test_what_came_of_the_scores_is_written_for_later_events_and_said(database, 
     assert (directory / LEVEL_FILE).read_bytes() == before
 
 
+def test_what_a_level_does_not_shift_is_named(database, tmp_path):
+    parts: dict[str, Any] = {"calibration": Calibration.identity(2), "metrics": {}, "training": {}}
+    save_checkpoint(tmp_path / "shop", PropensityLSTM(LSTMConfig(hidden_size=8, horizons=("1h", "7d"))), **parts)
+    said = run(Stored(database), tmp_path / "shop").stdout.splitlines()
+    assert [line.partition(":")[0] for line in said[:-1]] == ["1h", "7d"]
+    assert said[1] == "7d: not shifted; session, 1h and 24h alone can be"
+
+
 def test_a_level_of_another_model_is_one_line_and_stays(stored, directory):
     write_level_file(directory, LevelFile("another", (Level(5, {"1h": 0.1}),)))
     refused = run(stored, directory)

@@ -90,7 +90,7 @@ def test_what_is_better_is_published_and_what_has_seen_the_days_is_not_judged_on
     again = shop.retrain()
     assert again.status == 0, again.stderr
     assert again.stdout.startswith(f"not published, {published.version} stays: ")
-    assert f"{published.version} has learnt from what was before" in again.stdout
+    assert f"{published.version} has learnt from events until" in again.stdout
     assert shop.files == before
     assert f"{published.version} stays" in Path(told["page"]).read_text()
 

@@ -91,6 +91,9 @@ def test_a_purchase_is_worth_its_price_times_its_quantity():
     ("goal", "said"),
     [
         ({**GOOD, "where": {"price": {}}}, "goals.goal.where.price: asks nothing"),
+        ({**GOOD, "where": {"price": {"at_least": 5, "below": 5}}}, "goals.goal.where.price: no value is at least 5"),
+        ({**GOOD, "where": {"price": {"is": 5, "below": 5}}}, "goals.goal.where.price: no value is 5.0 and below 5"),
+        ({**GOOD, "where": {"price": {"at_least": float("nan")}}}, "goals.goal.where.price: no value is at least nan"),
         ({**GOOD, "where": {"price": "dear"}}, "'dear' is no number"),
         ({**GOOD, "where": {"brand": 3}}, "is no text: write it in quotes"),
         ({**GOOD, "where": {"brand": {"at_least": 3}}}, "goals.goal.where.brand: is a text"),

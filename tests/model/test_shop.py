@@ -48,6 +48,11 @@ def test_what_the_page_shows_is_a_definition(block):
         ({"attributes": {"size": {}}}, "attributes"),
         ({"attributes": {f"a{number}": {"kind": "numeric"} for number in range(33)}}, "33 are more than 32"),
         ({"attribute": {}}, "attribute"),
+        (
+            {"attributes": {"size": {"kind": "numeric", "from": "a..b"}}},
+            "attributes.size.from: 'a..b' has a part without",
+        ),
+        ({"types": {5: "none"}}, "types: a name is no text: write it in quotes"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(definition, said):

@@ -183,12 +183,14 @@ async def test_with_a_level_lanes_publish_what_offline_scoring_writes_and_say_by
     fields = [f"propensity_{horizon}" for horizon in HORIZONS]
     found = np.array([[score[name] for name in fields] for score in live])
     assert found == pytest.approx(expected.propensities, abs=1e-4)
-    assert_equal_answers(answers(live), [list(row) for row in zip(*expected.extra, strict=True)])
+    answered, shifted = expected.extra[: -len(HORIZONS)], expected.extra[-len(HORIZONS) :]
+    assert_equal_answers(answers(live), [list(row) for row in zip(*answered, strict=True)])
 
     said = np.array([[score[f"shift_{horizon}"] for horizon in HORIZONS] for score in live])
     after = expected.event_time_ms >= begins_ms
     assert 0 < after.sum() < len(after)
     assert said.tolist() == [[*shifts.values()] if begun else [0.0] * 3 for begun in after]
+    assert np.transpose(shifted).tolist() == said.tolist()
     assert log_odds(expected.propensities) == pytest.approx(log_odds(plain.propensities) + said, abs=1e-4)
-    ratios = np.array(expected.extra[-1]) / np.array(plain.extra[-1])
+    ratios = np.array(answered[-1]) / np.array(plain.extra[-1])
     assert ratios == pytest.approx(expected.propensities[:, 1] / plain.propensities[:, 1], rel=1e-3)

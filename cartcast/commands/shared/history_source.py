@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EVENTS_BETWEEN_REPORTS: Final = 1000
 _KEPT_BAD_ROWS: Final = 10
+_NAMED_DEFINITIONS: Final = 5
 
 OnProgress = Callable[[float], None]
 """Is told now and then how much of `HistorySource.total` has been read."""
@@ -147,6 +148,13 @@ def read_for_training(
     for line in source.said_of_bad_rows():
         print(line, file=sys.stderr)
     print(f"{len(history):,} events of {len(history.user_ids):,} users, {history.bad_rows:,} bad rows", file=sys.stderr)
+    if unused := history.unused_definitions():
+        named = ", ".join(unused[:_NAMED_DEFINITIONS]) + (", ..." if len(unused) > _NAMED_DEFINITIONS else "")
+        print(
+            f"{len(unused)} of the shop's definition are in no event, or have no value that their kind can read: "
+            f"{named}: compare names and paths with the events",
+            file=sys.stderr,
+        )
     if late := history.require_order():
         print(f"{late:,} events come after a later one of their user: they count as simultaneous", file=sys.stderr)
     return history

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
     from model.evaluation.evaluate import EvaluationSettings
     from model.items.item import Item
-    from model.items.journeys import Journeys
+    from model.items.journeys import JourneyReader, Journeys
     from model.items.network import NextItemConfig
     from model.shop import Shop
     from model.training.next_items import NextItemSettings
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SHOWN_BAD_ROWS: Final = 10
 _TITLE_WIDTH: Final = 34
 """Of the longest baseline's; what is ours less something may take two lines."""
+_FEW_IN_CATALOGUE: Final = 0.5
+"""If fewer of the events have items of the catalogue, it may be that of another time, or write ids in another way."""
 _MEASURED_IN_TRAINING: Final = 5000
 _MEASURED_IN_EVALUATION: Final = 20_000
 """Transitions of each goal."""
@@ -37,6 +39,11 @@ class NextItemLearning:
 
         self._seed, self._items = seed, [] if catalogue is None else _read(catalogue)
         self.reader = JourneyReader([item.item_id for item in self._items], shop=shop)
+
+    def check_catalogue(self) -> None:
+        """Say on stderr if few events have items of the catalogue; raises EvaluationError if none has."""
+        if note := _catalogue_note(self.reader):
+            print(note, file=sys.stderr)
 
     def learnt(self, trained: "Trained") -> dict[str, Any]:
         """Return what comes to a training: a model of all journeys, and how the same recipe does on the test part."""
@@ -116,6 +123,7 @@ class NextItemEvaluation:
             report["notes"].append("The model that recommends has learnt with a catalogue: give it, too, with --items.")
         with progress_bar("next items", 1.0) as advance:
             try:
+                report["notes"] += filter(None, [_catalogue_note(self.reader)])
                 report["next_items"] = measure_next_items(
                     self.reader.journeys(),
                     self._items,
@@ -131,6 +139,21 @@ class NextItemEvaluation:
                 )
             except EvaluationError as failure:
                 report["notes"].append(f"Next items are not measured: {failure}.")
+
+
+def _catalogue_note(reader: "JourneyReader") -> str | None:
+    """Return a sentence if few of the events have items of the catalogue; raises EvaluationError if none has."""
+    share = reader.catalogue_share()
+    if not share:
+        raise EvaluationError(
+            "no item of the events is in the catalogue: give one whose ids are written as in the events"
+        )
+    if share >= _FEW_IN_CATALOGUE:
+        return None
+    return (
+        f"Of the events with an item, {share:.1%} have one that is in the catalogue: the other items are known by "
+        "their ids alone, and are no candidates when next items are measured."
+    )
 
 
 def _read(catalogue: Path) -> "list[Item]":

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from model.checkpoint import Calibration, save_checkpoint
+from model.level import Level, LevelFile, write_level_file
 from model.lstm import LSTMConfig, PropensityLSTM
 from model.simulator import SimulationSettings, simulate
 from tests.harness.command import run_command
@@ -47,6 +49,18 @@ def score(*arguments: object) -> tuple[int, str, str]:
 def options(shop: Path, checkpoint: Path, tmp_path: Path) -> dict[str, Path | str]:
     """What makes sense together."""
     return {"--events": shop, "--format": "cartcast", "--checkpoint": checkpoint, "--out": tmp_path / "s.parquet"}
+
+
+def test_scores_shifted_to_a_level_say_by_how_much(shop, checkpoint, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "c")
+    model = json.loads((checkpoint / "checkpoint.json").read_bytes())["version"]
+    write_level_file(tmp_path / "c", LevelFile(model, (Level(0, {"session": 0.25}),)))
+    out = tmp_path / "scores.csv"
+    code, _, stderr = score("--events", shop, "--format", "cartcast", "--checkpoint", tmp_path / "c", "--out", out)
+    assert code == 0, stderr
+    header, first, *_ = out.read_text().splitlines()
+    assert header.endswith("propensity_session,propensity_30m,shift_session")
+    assert first.endswith(",0.25")
 
 
 def test_a_file_is_scored_with_one_row_an_accepted_event(shop, checkpoint, tmp_path):

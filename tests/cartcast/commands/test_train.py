@@ -211,6 +211,18 @@ def test_next_items_are_learnt_and_measured_beside_simple_methods(shop, tmp_path
         assert models[name]["title"] in (out / "card.md").read_text()
 
 
+def test_a_catalogue_of_other_items_is_refused_before_anything_is_learnt(shop, tmp_path):
+    (tmp_path / "items.jsonl").write_bytes(b'{"item_id":"of another shop"}\n')
+    refused = train_command(
+        "--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--next-items", "--items",
+        tmp_path / "items.jsonl",
+    )  # fmt: skip
+    assert refused.status == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "cartcast: no item of the events is in the catalogue: give one whose ids are written as in the events"
+    )
+
+
 def test_a_catalogue_without_next_items_is_refused(shop, tmp_path):
     refused = train_command(
         "--events", shop, "--format", "cartcast", "--out", tmp_path / "c", "--items", tmp_path / "items.jsonl"

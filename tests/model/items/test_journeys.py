@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from model.items.journeys import NONE
+from model.items.journeys import NONE, JourneyReader
 from model.shop import shop_of
 from model.validate import BadRow
 from service.errors import EvaluationError
@@ -89,3 +89,13 @@ def test_what_is_before_a_time_keeps_all_numbers():
 def test_without_items_there_is_nothing_to_predict(rows):
     with pytest.raises(EvaluationError, match="not one event has an item"):
         read_journeys(rows)
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "share"), [(["a", "b"], 0.75), (["z"], 0.0), ([], 1.0)], ids=["most", "none", "no catalogue"]
+)
+def test_the_share_of_events_with_items_of_the_catalogue_is_known(catalogue, share):
+    reader = JourneyReader(catalogue)
+    for event in visit("u", 0, "a", "search", "b", "c", "a"):
+        reader.append(event)
+    assert reader.catalogue_share() == share

@@ -7,6 +7,7 @@ from model.core.append import Source, append_events
 from model.core.features import CATEGORY_RATES
 from model.events import Event
 from model.sequence import new_sequences
+from model.shop import shop_of
 from model.simulator import SimulationSettings, simulate
 from model.training import history as history_module
 from model.training.chunks import Spans
@@ -136,3 +137,21 @@ def test_the_events_after_a_login_are_known():
     assert after == {3, 4, 5}
     assert history.logins.tolist() == [1]
     assert not read_history([login(n, "u") for n in range(5)]).after_login(3).any()
+
+
+def test_what_a_shop_defines_and_no_event_has_is_named():
+    kinds = {"plan": "categorical", "colour": "categorical", "depth": "numeric", "rank": "numeric"}
+    shop = shop_of(
+        {
+            "types": {"gift": "none", "Gift": "none"},
+            "attributes": {name: {"kind": kind} for name, kind in kinds.items()},
+        }
+    )
+    known = {"plan": "free", "depth": 2.0}
+    events = [Event(f"e{n}", "u", "gift", 1_500_000_000_000 + n, attributes=known) for n in range(2)]
+    assert read_history(events, shop=shop).unused_definitions() == [
+        "types.Gift",
+        "attributes.colour",
+        "attributes.rank",
+    ]
+    assert read_history(events).unused_definitions() == []

@@ -18,6 +18,7 @@ from model.training.fitting import TrainingSettings
 from model.training.history import read_history
 from model.training.predict import expected_values, predict_logits
 from model.training.train import train
+from service.errors import TrainingError
 
 DEFINITION = {
     "goals": {
@@ -103,6 +104,13 @@ def test_a_history_without_prices_leaves_money_out_with_the_reason(events):
     assert "give purchases a price" in found.training["refused_horizons"]["expected_value"]
     assert found.model.config.shop.money is None
     assert "money" not in found.metrics
+
+
+def test_what_is_refused_for_one_reason_is_said_once(events):
+    shop = shop_of({"money": {"within": "40d"}})
+    with pytest.raises(TrainingError) as refusal:
+        train(read_history(events, shop=shop), QUICK, LSTMConfig(horizons=("30d",), shop=shop), ignore)
+    assert str(refusal.value).count("horizon 40d wants") == 1
 
 
 def test_a_checkpoint_keeps_the_definition_and_what_it_expects(trained, tmp_path):

@@ -2,8 +2,9 @@ import gzip
 
 import pytest
 
-from cartcast.commands.shared.history_source import history_source
+from cartcast.commands.shared.history_source import history_source, read_for_training
 from model.events import Event
+from model.shop import NO_SHOP, shop_of
 from service.errors import FormatError, UsageError
 
 NOTHING = {
@@ -71,3 +72,15 @@ def test_what_is_odd_about_a_file_is_said(tmp_path):
     source = history_source(None, **(NOTHING | {"events": [file], "format_name": "cartcast"}))
     list(source.rows(lambda _: None))
     assert source.said_of_bad_rows()[0].startswith("a.jsonl.gz: 2 bytes behind the gzip data")
+
+
+def test_a_definition_that_no_event_has_is_said_and_one_that_they_have_is_not(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_bytes(LINE % 1 + LINE % 2)
+    source = history_source(None, **(NOTHING | {"events": [tmp_path / "a.jsonl"], "format_name": "cartcast"}))
+    source.shop = shop_of({"types": {f"t{n}": "none" for n in range(7)}})
+    read_for_training(source, 64, None)
+    assert "7 of the shop's definition are in no event" in (said := capsys.readouterr().err)
+    assert "types.t4, ...: compare" in said
+    source.shop = NO_SHOP
+    read_for_training(source, 64, None)
+    assert "definition" not in capsys.readouterr().err
