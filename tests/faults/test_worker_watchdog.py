@@ -18,7 +18,9 @@ from cartcast.__main__ import main
 main()
 """
 SCORING = """
+import streams.app
 from model.inference import Scorer
+streams.app._SMALL_BYTES = 0  # in a thread, as larger fetches are
 score, calls = Scorer.score, 0
 def hang(self, steps):
     global calls

@@ -14,6 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -106,6 +107,9 @@ def restricted(broker: SecureKafka, topic_prefix: str) -> Callable[..., KafkaSet
         admin = AdminClient(plain)
         for done in admin.create_acls(entries).values() if entries else ():
             done.result()
+        for each in entries:  # the broker learns of them a moment later
+            of_it = AclBindingFilter(each.restype, each.name, each.resource_pattern_type, *whose, each.operation, only)
+            eventually(lambda of_it=of_it: admin.describe_acls(of_it).result(), f"the ACL of {each.name}")
         return SettingsOf(broker, "")("PLAIN", topic_prefix=topic_prefix)
 
     return settings

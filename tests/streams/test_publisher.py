@@ -9,7 +9,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from structlog.testing import capture_logs
 
 from service.errors import RefusedError, UnavailableError
-from streams.publisher import Delivery, Publisher, close_producer, in_words, open_producer
+from streams.publisher import Delivery, Publisher, answer_of, close_producer, open_producer
 from streams.records.writer import OutputRecord, OutputRecords, record_batches
 from tests.harness.ports import new_port
 from tests.streams.memory_publisher import let_others_run
@@ -138,8 +138,8 @@ async def test_a_connection_that_ends_while_a_coordinator_is_looked_up_ends_no_p
 
 
 def test_a_failure_that_no_broker_answered_has_words_too():
-    assert in_words(KafkaError("the sender ended")) == "KafkaError: the sender ended"
-    assert "message size" in in_words(MessageSizeTooLargeError()).lower()
+    assert answer_of(KafkaError("the sender ended")) == "KafkaError: the sender ended"
+    assert "message size" in answer_of(MessageSizeTooLargeError()).lower()
 
 
 async def test_a_delivery_is_done_when_every_batch_is_confirmed(delivery):
