@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined] # not in its __all__
 
-from service.kafka import silent
+from service.errors import UnavailableError
+from service.kafka import reason, silent
 from service.kafka_settings import Topics
 
 _SECONDS: Final = 10.0
 _READ: Final = frozenset({AclOperation.READ})
+_REFUSED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+_NOT_THERE: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
 _BOTH: Final = frozenset({AclOperation.READ, AclOperation.WRITE})
 
 
@@ -19,7 +22,8 @@ def missing_permissions(
 ) -> list[str]:
     """Return what a user who runs the whole pipeline needs and may not do, an operation and where each.
 
-    Brokers that check nothing allow all. What they do not describe is left out: others say that it is not there.
+    Brokers that check nothing allow all. A topic or group that is not there is left out: others say so. Raises
+    UnavailableError if Kafka does not answer.
     """
     admin = AdminClient(silent(client_config))
     needed = {topics.events: _READ, topics.items: _READ}
@@ -41,6 +45,8 @@ def _missing(name: str, described: Any, needed: frozenset[AclOperation]) -> Iter
     try:
         allowed = described.result().authorized_operations
     except KafkaException as failure:
-        allowed = [] if "AUTHORIZATION_FAILED" in failure.args[0].name() else None
+        if (code := failure.args[0].code()) not in _REFUSED | _NOT_THERE:
+            raise UnavailableError(f"Kafka does not describe {name} ({reason(failure)})") from None
+        allowed = [] if code in _REFUSED else None
     if allowed is not None:
         yield from (f"{each.name.title()} on {name}" for each in sorted(needed.difference(allowed)))
